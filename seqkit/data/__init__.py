@@ -1,0 +1,1 @@
+"""data: files to sentences to arrays of numbers to batches."""

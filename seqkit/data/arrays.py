@@ -1,0 +1,209 @@
+"""Sentences → integer arrays, made once; arrays → the numbers of one batch.
+
+A word costs its look-ups once per distinct spelling (form), not once per occurrence: the arrays hold, for every
+token, the number of its form, and a table that gives each form's entry in every vocabulary and its characters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqkit.data.vocabulary import Normaliser, Vocabulary
+
+__all__ = ["CharacterGroup", "FormTable", "Indexer", "TokenArrays", "TokenBatch"]
+
+Integers = NDArray[np.int64]
+
+_GROUP_CHARACTERS = 1 << 18
+"""the largest padded area of a group of words, in characters: bounds the memory of character features"""
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterGroup:
+    """Words of similar length as characters.
+
+    Attributes:
+        characters: indices padded with 0, [U_g, L_g].
+        lengths: the words' lengths in characters, [U_g].
+    """
+
+    characters: Integers
+    lengths: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class FormTable:
+    """What is known of every distinct form.
+
+    Attributes:
+        words: index in the word vocabulary, [U].
+        vectors: index in the vocabulary of given vectors, [U].
+        characters: the characters' indices, one form after the other.
+        bounds: where each form's characters begin, [U + 1].
+    """
+
+    words: Integers
+    vectors: Integers
+    characters: Integers
+    bounds: Integers
+
+    def by_length(self, forms: Integers) -> Integers:
+        """The same forms in the order of their lengths in characters, the order that `groups` needs."""
+        lengths = self.bounds[forms + 1] - self.bounds[forms]
+        return forms[np.argsort(lengths, kind="stable")]
+
+    def groups(self, forms: Integers) -> Iterator[CharacterGroup]:
+        """Cut forms, ordered by length, into groups in which little is padding.
+
+        Args:
+            forms: numbers of forms, ordered by length, [U].
+
+        Yields:
+            The groups, in order.
+        """
+        lengths = self.bounds[forms + 1] - self.bounds[forms]  # [U]
+        begin = 0
+        while begin < len(forms):
+            limit = 2 * lengths[begin] + 4
+            end = int(np.searchsorted(lengths, limit, side="right"))
+            end = min(end, begin + max(1, _GROUP_CHARACTERS // int(limit)))
+            part = lengths[begin:end]  # [U_g]
+            columns = np.arange(max(int(part[-1]), 1))  # [L_g]
+            positions = self.bounds[forms[begin:end], None] + columns  # [U_g, L_g]
+            inside = columns < part[:, None]  # [U_g, L_g]
+            if len(self.characters):
+                characters = np.where(inside, self.characters[np.minimum(positions, len(self.characters) - 1)], 0)
+            else:
+                characters = np.zeros(inside.shape, dtype=np.int64)
+            yield CharacterGroup(characters, part)
+            begin = end
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """The numbers of one batch of sentences.
+
+    Attributes:
+        forms: the distinct forms of the batch, ordered by length, [U].
+        index: the position in `forms` of every token, [B, T]; 0 past a sentence's end.
+        lengths: tokens in each sentence, [B].
+    """
+
+    forms: Integers
+    index: Integers
+    lengths: Integers
+
+
+@dataclass(frozen=True, slots=True)
+class TokenArrays:
+    """Sentences as numbers.
+
+    Attributes:
+        forms: the form of every token, one sentence after the other, [N].
+        offsets: where each sentence begins, [S + 1].
+        table: what is known of the forms.
+    """
+
+    forms: NDArray[np.int32]
+    offsets: Integers
+    table: FormTable
+
+    @property
+    def lengths(self) -> Integers:
+        """Tokens in each sentence, [S]."""
+        return np.diff(self.offsets)
+
+    def batch(self, rows: Integers) -> TokenBatch:
+        """Collect some sentences into one batch.
+
+        Args:
+            rows: numbers of sentences, [B].
+
+        Returns:
+            Their tokens as positions among the batch's own distinct forms.
+        """
+        index, inside = self.padded(self.forms, rows)
+        distinct, inverse = np.unique(index[inside], return_inverse=True)  # [U], [tokens]
+        ordered = self.table.by_length(distinct.astype(np.int64))  # [U]
+        rank = np.empty(len(ordered), dtype=np.int64)  # [U]
+        rank[np.searchsorted(distinct, ordered)] = np.arange(len(ordered))
+        positions = np.zeros(index.shape, dtype=np.int64)  # [B, T]
+        positions[inside] = rank[inverse]
+        return TokenBatch(ordered, positions, self.lengths[rows])
+
+    def padded(self, values: NDArray[np.int32], rows: Integers) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Lay one value a token out as a matrix.
+
+        Args:
+            values: one value a token, one sentence after the other, [N].
+            rows: numbers of sentences, [B].
+
+        Returns:
+            The values, [B, T], 0 past a sentence's end, and where a token stands, [B, T].
+        """
+        lengths = self.offsets[rows + 1] - self.offsets[rows]  # [B]
+        columns = np.arange(int(lengths.max(initial=0)))  # [T]
+        inside = columns < lengths[:, None]  # [B, T]
+        matrix = np.zeros(inside.shape, dtype=values.dtype)  # [B, T]
+        matrix[inside] = values[(self.offsets[rows, None] + columns)[inside]]
+        return matrix, inside
+
+
+class Indexer:
+    """Words → numbers by the vocabularies of a model.
+
+    Args:
+        words: the vocabulary of the trained word table.
+        characters: the vocabulary of characters.
+        vectors: the vocabulary of the given vectors; None where there are none.
+        normalise: applied to a word before `words` is asked.
+    """
+
+    def __init__(self, words: Vocabulary, characters: Vocabulary, vectors: Vocabulary | None, normalise: Normaliser) -> None:
+        self.words = words
+        self.characters = characters
+        self.vectors = vectors
+        self.normalise = normalise
+
+    def __call__(self, sentences: Sequence[Sequence[str]]) -> TokenArrays:
+        """Turn tokenised sentences into arrays.
+
+        Args:
+            sentences: the tokens of each sentence; a sentence may be empty.
+
+        Returns:
+            The arrays, as many sentences and tokens as given.
+        """
+        numbers: dict[str, int] = {}
+        forms = [numbers.setdefault(token, len(numbers)) for tokens in sentences for token in tokens]
+        offsets = np.zeros(len(sentences) + 1, dtype=np.int64)
+        np.cumsum([len(tokens) for tokens in sentences], out=offsets[1:])
+        return TokenArrays(np.array(forms, dtype=np.int32), offsets, self.table(list(numbers)))
+
+    def table(self, forms: Sequence[str]) -> FormTable:
+        """Look every distinct form up in every vocabulary.
+
+        Args:
+            forms: distinct words.
+
+        Returns:
+            The table, one row a form.
+        """
+        words = self.words.indices([self.normalise(form) for form in forms])
+        vectors = [self._vector(form) for form in forms] if self.vectors is not None else [0] * len(forms)
+        bounds = np.zeros(len(forms) + 1, dtype=np.int64)
+        np.cumsum([len(form) for form in forms], out=bounds[1:])
+        characters = np.array(self.characters.indices("".join(forms)), dtype=np.int64)
+        return FormTable(np.array(words, dtype=np.int64), np.array(vectors, dtype=np.int64), characters, bounds)
+
+    def _vector(self, form: str) -> int:
+        """The given vector of a form: as it is spelled, in lower case, or normalised, whichever is found first."""
+        assert self.vectors is not None
+        for spelling in (form, form.lower(), self.normalise(form)):
+            if spelling in self.vectors:
+                return self.vectors.index(spelling)
+        return self.vectors.index(form)

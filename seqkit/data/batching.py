@@ -1,0 +1,72 @@
+"""Which sentences go into a batch together: near-equal lengths, so that little is padding, in a reproducible order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["length_batches", "training_batches"]
+
+Integers = NDArray[np.int64]
+
+_POOL_BATCHES = 50
+"""batches in a pool: sentences are ordered by length within a pool only, so that batches differ from epoch to epoch"""
+
+
+def training_batches(
+    lengths: Integers, *, batch_size: int, batch_tokens: int = 0, seed: tuple[int, ...] = (0,)
+) -> list[Integers]:
+    """Cut a corpus into batches of near-equal lengths, in random order.
+
+    Sentences are shuffled, cut into pools, ordered by length within a pool, and cut into batches, which are shuffled.
+
+    Args:
+        lengths: tokens in each sentence, [S].
+        batch_size: sentences a batch, where `batch_tokens` is 0.
+        batch_tokens: at most so many tokens a batch, padding included (a longer sentence is a batch of its own).
+        seed: the same seed gives the same batches; an epoch's number belongs in it.
+
+    Returns:
+        The sentences of each batch; every sentence that has a token stands in exactly one.
+    """
+    generator = np.random.default_rng(seed)
+    rows = generator.permutation(len(lengths)).astype(np.int64)
+    rows = rows[lengths[rows] > 0]
+    mean = max(1.0, float(lengths[rows].mean())) if len(rows) else 1.0
+    pool = _POOL_BATCHES * (max(1, int(batch_tokens / mean)) if batch_tokens else batch_size)
+    batches: list[Integers] = []
+    for begin in range(0, len(rows), pool):
+        part = rows[begin : begin + pool]
+        part = part[np.argsort(lengths[part], kind="stable")]
+        batches.extend(_cut(part, lengths, batch_size, batch_tokens))
+    return [batches[number] for number in generator.permutation(len(batches))]
+
+
+def length_batches(lengths: Integers, batch_tokens: int) -> list[Integers]:
+    """Cut sentences into batches of near-equal lengths for prediction, shortest first.
+
+    Args:
+        lengths: tokens in each sentence, [S].
+        batch_tokens: at most so many tokens a batch, padding included (a longer sentence is a batch of its own).
+
+    Returns:
+        The sentences of each batch; every sentence that has a token stands in exactly one.
+    """
+    rows = np.argsort(lengths, kind="stable").astype(np.int64)
+    return list(_cut(rows[lengths[rows] > 0], lengths, 0, batch_tokens))
+
+
+def _cut(rows: Integers, lengths: Integers, batch_size: int, batch_tokens: int) -> Iterator[Integers]:
+    """Cut sentences that are ordered by length."""
+    if not batch_tokens:
+        for begin in range(0, len(rows), batch_size):
+            yield rows[begin : begin + batch_size]
+        return
+    begin = 0
+    while begin < len(rows):
+        padded = lengths[rows[begin:]] * np.arange(1, len(rows) - begin + 1)  # tokens of a batch that ends there
+        size = max(1, int(np.searchsorted(padded, batch_tokens, side="right")))
+        yield rows[begin : begin + size]
+        begin += size

@@ -1,0 +1,214 @@
+"""Lines of token columns → `Sentence` records: CoNLL files of any width, and CoNLL-U."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from seqkit.data.sentence import Sentence, align
+from seqkit.data.text import is_blank
+from seqkit.errors import DataError
+
+__all__ = ["CONLLU_COLUMNS", "read_conll", "read_conllu", "split_row"]
+
+CONLLU_COLUMNS = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
+"""The columns of a CoNLL-U file after its first, the token's number."""
+
+_TOKEN_COLUMNS = frozenset({"word", "form", "token"})
+_DOCUMENT_START = "-DOCSTART-"
+
+
+def split_row(line: str) -> list[str]:
+    """Cut a row at its tabs, or where it has none at its spaces.
+
+    Args:
+        line: the row, without its line ending.
+
+    Returns:
+        The cells; of a row with tabs exactly as they stand, even empty.
+    """
+    if "\t" in line:
+        return line.split("\t")
+    return [cell for cell in line.split(" ") if cell]
+
+
+def read_conll(
+    lines: Iterable[tuple[int, str]],
+    name: str,
+    *,
+    columns: Sequence[str] | None = None,
+    allow_unlabelled: bool = False,
+) -> Iterator[Sentence]:
+    """Read token columns: a token a line, a blank line after each sentence.
+
+    Cells stand between tabs, or in a row without a tab between spaces. The token is in the first column, or in one named
+    ``word``, ``form`` or ``token``. ``-DOCSTART-`` rows are left out, and so are comments: lines that begin with ``#``
+    at the start of a sentence and are not as wide as the file (``#`` is a token too).
+
+    Args:
+        lines: numbered lines.
+        name: the file's name, for messages.
+        columns: the columns' names, in order; by default ``"0"``, ``"1"``, ….
+        allow_unlabelled: whether the label columns may be missing.
+
+    Yields:
+        Sentences with all columns, that of the tokens among them; without any where there are only tokens.
+
+    Raises:
+        DataError: a row has more or fewer columns than the first, or an empty cell; there is no label column.
+    """
+    lines, width = _with_width(lines)
+    names = _column_names(width, columns, allow_unlabelled)
+    where = next((index for index, column in enumerate(names) if column.lower() in _TOKEN_COLUMNS), 0)
+    rows: list[list[str]] = []
+    first = 0
+    for number, line in chain(lines, [(0, "")]):
+        row = line.split("\t") if "\t" in line else line.split(" ")
+        if len(row) != len(names) or "" in row or not rows or line.startswith(_DOCUMENT_START):
+            # The rare cases: the first row of a sentence, runs of spaces, blank lines, comments, faults.
+            starts_document = line.startswith(_DOCUMENT_START)
+            if starts_document or is_blank(line):
+                if rows:
+                    cells = [list(column) for column in zip(*rows, strict=True)]
+                    labels = dict(zip(names, cells, strict=True)) if len(cells) > 1 else {}
+                    yield Sentence.from_tokens(cells[where], labels, file=name, line=first)
+                    rows = []
+                continue
+            row = split_row(line)
+            if not rows:
+                if line.startswith("#") and _is_comment(line, width):
+                    continue
+                first = number
+            _check_row(row, names, columns is not None, where, allow_unlabelled, name, number)
+        rows.append(row)
+
+
+def _with_width(lines: Iterable[tuple[int, str]]) -> tuple[Iterator[tuple[int, str]], tuple[int, bool]]:
+    """How many columns the first row has, and whether between tabs; and all lines, from the first on.
+
+    Lines that begin with ``#`` may be comments: they count only where the file has no others.
+    """
+    iterator = iter(lines)
+    head: list[tuple[int, str]] = []
+    hashes: list[str] = []
+    found = ""
+    for number, line in iterator:
+        head.append((number, line))
+        if line.startswith("#"):
+            hashes.append(line)
+        elif not is_blank(line) and not line.startswith(_DOCUMENT_START):
+            found = line
+            break
+    if not found:
+        found = next((line for line in hashes if "\t" in line), "")
+    return chain(head, iterator), (len(split_row(found)), "\t" in found)
+
+
+def _is_comment(line: str, width: tuple[int, bool]) -> bool:
+    return (len(split_row(line)), "\t" in line) != width
+
+
+def _column_names(width: tuple[int, bool], columns: Sequence[str] | None, allow_unlabelled: bool) -> list[str]:
+    if columns is None:
+        return [str(index) for index in range(width[0])]
+    return list(columns[: width[0]] if allow_unlabelled else columns)
+
+
+def _check_row(
+    row: list[str], names: list[str], named: bool, where: int, allow_unlabelled: bool, name: str, number: int
+) -> None:
+    if len(names) == 1 and not allow_unlabelled:
+        raise DataError(f"expected at least 2 columns (token and label), found {len(row)}", file=name, line=number)
+    if len(row) != len(names):
+        raise DataError(f"expected {_count(names, named)}, found {len(row)}", file=name, line=number)
+    if "" in row:
+        index = row.index("")
+        what = "token" if index == where else "label"
+        raise DataError(f"expected a {what} in column {index + 1}, found nothing", file=name, line=number)
+
+
+def _count(names: list[str], named: bool) -> str:
+    number = "1 column" if len(names) == 1 else f"{len(names)} columns"
+    return f"{number} ({', '.join(names)})" if named else number
+
+
+def read_conllu(lines: Iterable[tuple[int, str]], name: str) -> Iterator[Sentence]:
+    """Read CoNLL-U (https://universaldependencies.org/format.html).
+
+    The words are the tokens. Multiword ranges (``3-4``) and empty nodes (``8.1``) are none, and are kept in
+    `Sentence.other_rows` for writing back. The text is the comment ``# text = …`` where the words stand in it one after
+    another; otherwise (``del`` for the words ``de el``) it is put together from the words and ``SpaceAfter=No``.
+
+    Args:
+        lines: numbered lines.
+        name: the file's name, for messages.
+
+    Yields:
+        Sentences with the columns `CONLLU_COLUMNS`.
+
+    Raises:
+        DataError: a row has other than 10 columns, an id out of order, or no word.
+    """
+    rows: list[list[str]] = []
+    others: list[tuple[int, str]] = []
+    comments: list[str] = []
+    first = 0
+    for number, line in chain(lines, [(0, "")]):
+        if is_blank(line):
+            if rows:
+                yield _conllu_sentence(rows, others, comments, name, first)
+                rows, others, comments = [], [], []
+            continue
+        if line.startswith("#"):
+            comments.append(line[1:])
+            continue
+        row = line.split("\t")
+        if len(row) != 10:
+            raise DataError(f"expected 10 columns between tabs, found {len(row)}", file=name, line=number)
+        if not row[1]:
+            raise DataError("expected a word in column 2, found nothing", file=name, line=number)
+        if row[0] == str(len(rows) + 1):
+            first = first if rows else number
+            rows.append(row)
+        elif _is_other_id(row[0]):
+            others.append((len(rows), line))
+        else:
+            raise DataError(f"expected token number {len(rows) + 1}, found {row[0]!r}", file=name, line=number)
+
+
+def _is_other_id(text: str) -> bool:
+    """Whether this is the id of a multiword range or an empty node."""
+    left, dash, right = text.partition("-") if "-" in text else text.partition(".")
+    return bool(dash) and left.isdigit() and right.isdigit()
+
+
+def _conllu_sentence(
+    rows: list[list[str]], others: list[tuple[int, str]], comments: list[str], name: str, line: int
+) -> Sentence:
+    cells = [list(column) for column in zip(*rows, strict=True)][1:]
+    columns = dict(zip(CONLLU_COLUMNS, cells, strict=True))
+    words, misc = columns["form"], columns["misc"]
+    text = next((comment[len(" text = ") :] for comment in comments if comment.startswith(" text = ")), None)
+    offsets = None if text is None else align(words, text)
+    if text is not None and offsets is not None:
+        sentence = Sentence(words, text, offsets, columns, comments, file=name, line=line)
+    else:
+        space_after = ["SpaceAfter=No" not in each for each in misc]
+        for _, other in others:
+            _space_in_range(other.split("\t"), words, space_after)
+        sentence = Sentence.from_tokens(words, columns, space_after=space_after, file=name, line=line)
+        sentence.comments = comments
+    sentence.other_rows = others
+    return sentence
+
+
+def _space_in_range(row: list[str], words: list[str], space_after: list[bool]) -> None:
+    """Take over a multiword range's spacing: none within ``don't``, for it is its words joined, but ``de el``."""
+    first, _, last = row[0].partition("-")
+    if not last or int(last) > len(words):
+        return
+    inside = range(int(first) - 1, int(last))
+    spaced = "".join(words[index] for index in inside) != row[1]
+    for index in inside:
+        space_after[index] = spaced
+    space_after[inside[-1]] = "SpaceAfter=No" not in row[9]

@@ -1,0 +1,141 @@
+"""Files of sentences → `Sentence` records, one at a time, whatever the format.
+
+============  ========================================================================================
+``conll``     columns, a blank line after each sentence; see `seqkit.data.columns.read_conll`
+``conllu``    CoNLL-U; see `seqkit.data.columns.read_conllu`
+``jsonl``     one JSON object a sentence; see `seqkit.data.jsonl.read_jsonl`
+``text``      one sentence a line, cut into tokens by a splitter
+``tokens``    one sentence a line, tokens between spaces
+``tsv, csv``  a label and a text a line: recognised, but not files of sentences for a tagger
+============  ========================================================================================
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+
+from seqkit.data.columns import read_conll, read_conllu, split_row
+from seqkit.data.jsonl import read_jsonl
+from seqkit.data.labels import detect_scheme
+from seqkit.data.sentence import Sentence
+from seqkit.data.text import is_blank, read_lines
+from seqkit.errors import DataError
+
+__all__ = ["FORMATS", "Splitter", "detect_format", "read_sentences"]
+
+FORMATS = ("conll", "conllu", "tsv", "csv", "jsonl", "text", "tokens")
+
+Splitter = Callable[[str], list[tuple[int, int]]]
+"""Text → start and end of each token, in characters."""
+
+_COLUMN_SUFFIXES = frozenset({".conll", ".iob", ".iob1", ".iob2", ".iobes", ".bio", ".bioes", ".col", ".ner", ".pos"})
+_SUFFIXES = {".conllu": "conllu", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv"}
+_LINES_LOOKED_AT = 400  # enough for many sentences, little enough to be free
+_WORD = re.compile(r"[^ \t]+")
+
+
+def detect_format(path: str | Path) -> str:
+    """Tell a file's format by its extension, and by its first lines where that does not tell.
+
+    Args:
+        path: the file; not ``-``, whose format has to be said.
+
+    Returns:
+        One of `FORMATS`; never ``tokens``, which cannot be told from ``text``.
+
+    Raises:
+        DataError: the file cannot be read or is not UTF-8, or `path` is ``-``.
+    """
+    if str(path) == "-":
+        raise DataError(f"expected the format of standard input to be named, one of {', '.join(FORMATS)}")
+    suffix = Path(path).suffix.lower()
+    if suffix in _SUFFIXES:
+        return _SUFFIXES[suffix]
+    lines = [line for _, line in islice(read_lines(path), _LINES_LOOKED_AT)]
+    return _detect_content(lines, suffix)
+
+
+def _detect_content(lines: Sequence[str], suffix: str) -> str:
+    rows = [line for line in lines if not is_blank(line)]
+    if rows and rows[0].startswith("{") and rows[0].rstrip(" \t").endswith("}"):
+        return "jsonl"
+    bare = [row for row in rows if not row.startswith(("# ", "-DOCSTART-"))] or rows
+    if bare and all(row.count("\t") == 9 and row[0].isdigit() for row in bare if not row.startswith("#")):
+        return "conllu"
+    if suffix in _COLUMN_SUFFIXES:
+        return "conll"
+    if not bare:
+        return "tsv" if suffix == ".tsv" else "text"
+    tabs = {row.count("\t") for row in bare}
+    blank_inside = any(is_blank(line) for line in lines)
+    if 0 not in tabs:
+        # A text beside its label has spaces in it; a token beside its label hardly ever does.
+        prose = sum(" " in row for row in bare) > len(bare) / 4
+        return "conll" if len(tabs) == 1 and (blank_inside or not prose) else "tsv"
+    if suffix == ".tsv":
+        return "tsv"
+    cells = [split_row(row) for row in bare]
+    if len(cells) > 1 and len({len(row) for row in cells}) == 1 and len(cells[0]) > 1:
+        sentences = sum(
+            is_blank(line) and not is_blank(before) for before, line in zip(lines, lines[1:] + [""], strict=False)
+        )
+        in_sentences = blank_inside and len(cells) >= 2 * sentences
+        if in_sentences or detect_scheme([[row[-1] for row in cells]]) != "none":
+            return "conll"
+    return "text"
+
+
+def read_sentences(
+    path: str | Path,
+    format: str | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    splitter: Splitter | None = None,
+    allow_unlabelled: bool = False,
+) -> Iterator[Sentence]:
+    """Read a file of sentences, one record at a time.
+
+    Args:
+        path: the file, or ``-`` for standard input, whose format has to be said.
+        format: one of `FORMATS`; by default what `detect_format` finds.
+        columns: the names of a ``conll`` file's columns, in order; by default ``"0"``, ``"1"``, ….
+        splitter: cuts raw text into tokens, for ``text`` and for ``jsonl`` without tokens; by default cuts at spaces.
+        allow_unlabelled: whether a ``conll`` file may have tokens alone, as input for prediction has.
+
+    Returns:
+        An iterator over the sentences, in the file's order. In ``text`` and ``tokens`` every line is one, an empty line
+        a sentence without tokens.
+
+    Raises:
+        DataError: the format is unknown or holds no sentences; while iterating, whatever is wrong with the file.
+    """
+    format = detect_format(path) if format is None else format
+    name = "<stdin>" if str(path) == "-" else str(path)
+    if format in ("tsv", "csv"):
+        found = "labelled texts, one a line"
+        raise DataError(f"expected columns of tokens and labels, found {found}", file=name)
+    if format == "conll":
+        return read_conll(read_lines(path), name, columns=columns, allow_unlabelled=allow_unlabelled)
+    if format == "conllu":
+        return read_conllu(read_lines(path), name)
+    if format == "jsonl":
+        return read_jsonl(read_lines(path), name, splitter or _split_at_spaces)
+    if format == "text":
+        return _read_text(read_lines(path), name, splitter or _split_at_spaces)
+    if format == "tokens":
+        return _read_text(read_lines(path), name, _split_at_spaces)
+    raise DataError(f"expected a format among {', '.join(FORMATS)}, found {format!r}")
+
+
+def _split_at_spaces(text: str) -> list[tuple[int, int]]:
+    """Cut at ASCII spaces and tabs, nothing else."""
+    return [match.span() for match in _WORD.finditer(text)]
+
+
+def _read_text(lines: Iterable[tuple[int, str]], name: str, splitter: Splitter) -> Iterator[Sentence]:
+    for number, text in lines:
+        offsets = splitter(text)
+        yield Sentence([text[start:end] for start, end in offsets], text, offsets, file=name, line=number)

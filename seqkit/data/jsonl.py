@@ -1,0 +1,168 @@
+"""JSON objects, one a line → `Sentence` records."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from seqkit.data.labels import from_spans
+from seqkit.data.sentence import Sentence, align
+from seqkit.data.text import is_blank
+from seqkit.errors import DataError
+
+__all__ = ["read_jsonl"]
+
+_NOT_COLUMNS = frozenset({"tokens", "text", "spans", "nbest"})
+
+
+class _Fault(Exception):
+    """What is wrong with one object, before the file and line are known."""
+
+
+def read_jsonl(
+    lines: Iterable[tuple[int, str]], name: str, splitter: Callable[[str], list[tuple[int, int]]]
+) -> Iterator[Sentence]:
+    """Read one JSON object a line.
+
+    Tokens come from ``"tokens"``, a list of strings or of objects ``{"text", "start", "end", …}``, or else from
+    ``"text"`` by the splitter. Label columns are every list of strings (or whole numbers) beside them that is as long,
+    and every key with such a value in all token objects. ``"spans"``, a list of ``{"start", "end", "label"}`` in
+    characters of the text, becomes an IOB2 column ``"ner"``.
+
+    Args:
+        lines: numbered lines; blank ones are skipped.
+        name: the file's name, for messages.
+        splitter: text → token offsets.
+
+    Yields:
+        One sentence an object.
+
+    Raises:
+        DataError: a line is no JSON object or not of this form, tokens do not stand in the text one after another, or a
+            span does not begin and end with a token.
+    """
+    for number, line in lines:
+        if is_blank(line):
+            continue
+        try:
+            sentence = _sentence(_object(line), splitter)
+        except _Fault as fault:
+            raise DataError(str(fault), file=name, line=number) from None
+        sentence.file, sentence.line = name, number
+        yield sentence
+
+
+def _object(line: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (json.JSONDecodeError, RecursionError) as error:
+        place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
+        raise _Fault(f"expected a JSON object, found faulty JSON{place}") from None
+    if not isinstance(found, dict):
+        raise _Fault(f"expected a JSON object, found {_kind(found)}")
+    return found
+
+
+def _sentence(record: dict[str, Any], splitter: Callable[[str], list[tuple[int, int]]]) -> Sentence:
+    text, given = record.get("text"), record.get("tokens")
+    if text is not None and not isinstance(text, str):
+        raise _Fault(f'expected a string as "text", found {_kind(text)}')
+    if given is None:
+        if text is None:
+            raise _Fault('expected "tokens" or "text", found ' + (", ".join(map(repr, record)) or "no keys"))
+        offsets = splitter(text)
+        sentence = Sentence([text[start:end] for start, end in offsets], text, offsets)
+    elif not isinstance(given, list):
+        raise _Fault(f'expected a list as "tokens", found {_kind(given)}')
+    elif given and all(isinstance(token, dict) for token in given):
+        sentence = _from_objects(given, text)
+    else:
+        sentence = _from_strings(given, text)
+    _add_columns(sentence, record)
+    if record.get("spans") is not None:
+        sentence.columns["ner"] = _span_labels(sentence, record["spans"])
+    return sentence
+
+
+def _from_strings(given: list[Any], text: str | None) -> Sentence:
+    for token in given:
+        if not isinstance(token, str) or not token:
+            raise _Fault(f"expected tokens that are strings and not empty, found {_kind(token)}")
+    if text is None:
+        return Sentence.from_tokens(given)
+    offsets = align(given, text)
+    if offsets is None:
+        raise _Fault('expected tokens that stand one after another in "text", only white space between them')
+    return Sentence(given, text, offsets)
+
+
+def _from_objects(given: list[dict[str, Any]], text: str | None) -> Sentence:
+    placed = text is not None and all("start" in token and "end" in token for token in given)
+    sentence = _from_strings([token.get("text") for token in given], None if placed else text)
+    if text is not None and placed:
+        sentence.text, sentence.offsets = text, [_place(token, text) for token in given]
+    for key, value in given[0].items():
+        if key not in ("text", "start", "end") and _is_label(value):
+            column = [token.get(key) for token in given]
+            if all(map(_is_label, column)):
+                sentence.columns[key] = list(map(str, column))
+    return sentence
+
+
+def _place(token: dict[str, Any], text: str) -> tuple[int, int]:
+    start, end = token["start"], token["end"]
+    if not _are_offsets(start, end, text) or text[start:end] != token["text"]:
+        raise _Fault(f'expected token {token["text"]!r} at its place in "text", found it at {start}:{end}')
+    return start, end
+
+
+def _add_columns(sentence: Sentence, record: dict[str, Any]) -> None:
+    for key, value in record.items():
+        if key in _NOT_COLUMNS or not isinstance(value, list):
+            continue
+        if len(value) == len(sentence.tokens) and all(map(_is_label, value)):
+            sentence.columns[key] = list(map(str, value))
+        elif key in ("labels", "tags"):
+            found = f"{len(value)}" if all(map(_is_label, value)) else "something else among them"
+            raise _Fault(f'expected {len(sentence.tokens)} strings as "{key}", one a token, found {found}')
+
+
+def _span_labels(sentence: Sentence, given: Any) -> list[str]:
+    """Spans in characters → IOB2 labels."""
+    if not isinstance(given, list):
+        raise _Fault(f'expected a list as "spans", found {_kind(given)}')
+    starts = {start: index for index, (start, _) in enumerate(sentence.offsets)}
+    ends = {end: index + 1 for index, (_, end) in enumerate(sentence.offsets)}
+    spans: list[tuple[int, int, str]] = []
+    for span in given:
+        if not isinstance(span, dict) or not isinstance(span.get("label"), str) or not span["label"]:
+            raise _Fault(f'expected spans with "start", "end" and "label", found {json.dumps(span)}')
+        start, end = span.get("start"), span.get("end")
+        if not _are_offsets(start, end, sentence.text):
+            length = len(sentence.text)
+            raise _Fault(f"expected spans inside the text of {length} characters, found {start}:{end}")
+        if start not in starts or end not in ends:
+            found = f"{start}:{end} ({sentence.text[start:end]!r})"
+            raise _Fault(f"expected spans that begin and end with a token, found {found}")
+        spans.append((starts[start], ends[end], span["label"]))
+    try:
+        return from_spans(spans, len(sentence.tokens), "iob2")
+    except ValueError:
+        raise _Fault("expected spans that do not overlap, found overlapping ones") from None
+
+
+def _are_offsets(start: object, end: object, text: str) -> bool:
+    return type(start) is int and type(end) is int and 0 <= start < end <= len(text)
+
+
+def _is_label(value: object) -> bool:
+    return isinstance(value, (str, int)) and not isinstance(value, bool)
+
+
+def _kind(value: object) -> str:
+    """What a JSON value is, in words."""
+    if value == "" or value is None:
+        return "an empty string" if value == "" else "null"
+    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
+    return names.get(type(value), "a number")

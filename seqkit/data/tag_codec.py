@@ -1,0 +1,119 @@
+"""Label strings ↔ the numbers that a tagging head scores, for one label column and one scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqkit.data.labels import SCHEMES, Span, convert, detect_scheme, inventory, legal_moves, spans
+from seqkit.data.vocabulary import LabelVocabulary
+from seqkit.errors import DataError, ModelError
+
+__all__ = ["TagCodec"]
+
+
+class TagCodec:
+    """Labels of a file ↔ tags of a model.
+
+    Files mark spans by IOB1, IOB2 or BIOES. The model always learns BIOES, whose tags say most about a span's borders
+    (Ratinov & Roth 2009), and what it predicts is written back in the file's scheme. Labels that mark no spans are
+    their own tags.
+
+    Args:
+        tags: the model's tags.
+        scheme: the scheme of the files: ``iob1``, ``iob2``, ``bioes`` or ``none``.
+        target: the label column, for reading more data of the same kind.
+
+    Attributes:
+        encoding: ``bioes``, or ``none`` where labels mark no spans.
+    """
+
+    def __init__(self, tags: LabelVocabulary, scheme: str, target: str) -> None:
+        self.tags = tags
+        self.scheme = scheme
+        self.target = target
+        self.encoding = "none" if scheme == "none" else "bioes"
+        self._written = [_rename(tag, scheme) for tag in tags.labels]
+        classes = sorted(set(self._written))
+        self.classes: NDArray[np.int64] = np.array([classes.index(label) for label in self._written], dtype=np.int64)
+
+    @classmethod
+    def build(cls, sequences: Sequence[Sequence[str]], scheme: str, target: str) -> TagCodec:
+        """Collect the labels of a training set.
+
+        Args:
+            sequences: the labels of each training sentence.
+            scheme: the scheme of the file, or ``auto``.
+            target: the label column.
+
+        Returns:
+            The codec.
+
+        Raises:
+            DataError: there is only one label, so that there is nothing to learn.
+        """
+        found = detect_scheme(sequences) if scheme == "auto" else scheme
+        occurring = {label for labels in sequences for label in labels}
+        if len(occurring) < 2:
+            only = f"only {occurring.pop()!r}" if occurring else "none"
+            column = f"column {target!r}" if target else "the last column"
+            raise DataError(f"expected at least two labels in {column} of the training data, found {only}")
+        encoding = "none" if found == "none" else "bioes"
+        tags = {tag for labels in sequences for tag in convert(labels, found, encoding)}
+        return cls(LabelVocabulary.build(inventory(tags, encoding)), found, target)
+
+    def encode(self, labels: Sequence[str]) -> list[int]:
+        """Labels as a file has them → numbers of tags, -1 for a tag that was never seen in training."""
+        return self.tags.indices(convert(labels, self.scheme, self.encoding))
+
+    def decode(self, tags: Iterable[int]) -> list[str]:
+        """Numbers of tags → labels as a file has them."""
+        written = self._written
+        labels = [written[tag] for tag in tags]
+        return convert(labels, "iob2", "iob1") if self.scheme == "iob1" else labels
+
+    def spans(self, tags: Sequence[int]) -> list[Span]:
+        """The spans that numbers of tags mark; none where labels mark no spans."""
+        if self.encoding == "none":
+            return []
+        names = self.tags.labels
+        return spans([names[tag] for tag in tags], "bioes")
+
+    def legal_moves(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]] | None:
+        """Tags that may begin a sentence [K], follow each other [K, K] and end it [K]; None where all may."""
+        if self.encoding == "none":
+            return None
+        return legal_moves(self.tags.labels, "bioes")
+
+    def to_json(self) -> dict[str, Any]:
+        """The codec as a JSON object; see `from_json`."""
+        return {**self.tags.to_json(), "scheme": self.scheme, "target": self.target}
+
+    @classmethod
+    def from_json(cls, value: object) -> TagCodec:
+        """Read what `to_json` gave.
+
+        Args:
+            value: a parsed JSON value.
+
+        Returns:
+            The codec.
+
+        Raises:
+            ModelError: `value` is something else.
+        """
+        tree = value if isinstance(value, dict) else {}
+        scheme, target = tree.get("scheme"), tree.get("target")
+        if scheme not in SCHEMES or not isinstance(target, str):
+            raise ModelError(f"labels: expected a scheme and a target, found {scheme!r} and {target!r}")
+        return cls(LabelVocabulary.from_json({"labels": tree.get("labels")}), scheme, target)
+
+
+def _rename(tag: str, scheme: str) -> str:
+    """A BIOES tag in the terms of IOB2, of which IOB1 is a respelling; others as they are."""
+    if scheme not in ("iob1", "iob2"):
+        return tag
+    return {"S": "B", "E": "I"}.get(tag[0], tag[0]) + tag[1:]

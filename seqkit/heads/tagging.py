@@ -1,0 +1,150 @@
+"""Many to many, aligned: one tag a token, by a linear-chain CRF or by a softmax with constrained decoding."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqkit.nn.crf import CRF
+
+__all__ = ["DecodedTags", "TagSegment", "TaggingHead"]
+
+IGNORED = -1
+"""the target of a token that has no tag of the model: padding, or a label never seen in training"""
+
+
+class TagSegment(NamedTuple):
+    """A run of tokens and the tags that they carry.
+
+    Attributes:
+        row: the sentence's position in the batch.
+        first: the first token.
+        tags: one tag a token of the run.
+    """
+
+    row: int
+    first: int
+    tags: Sequence[int]
+
+
+class DecodedTags(NamedTuple):
+    """What `TaggingHead.decode` finds.
+
+    Attributes:
+        tags: the best tag of every token, int64 [B, T], 0 past a sentence's end.
+        marginals: p(tag of token t = k | sentence), [B, T, K], if probabilities were asked for.
+        alternatives: the n best tag sequences, int64 [B, n, T], if more than one was asked for.
+        alternative_scores: p(sequence | sentence) of each, [B, n]; 0 where there are fewer legal ones.
+    """
+
+    tags: Tensor
+    marginals: Tensor | None = None
+    alternatives: Tensor | None = None
+    alternative_scores: Tensor | None = None
+
+
+class TaggingHead(nn.Module):
+    r"""Scores of tags from an encoder's outputs, and how a sequence of tags is chosen.
+
+    With a CRF the loss is :math:`-\log p(y | x)` of whole sequences, otherwise a cross-entropy a token. Decoding and
+    probabilities are exact either way: a softmax tagger is a CRF whose moves all score zero, so that constraints,
+    n-best and span probabilities come from the same recursions. No illegal sequence is ever emitted.
+
+    Args:
+        input_size: D of the encoder.
+        num_tags: K.
+        crf: learn scores of moves between tags.
+        moves: which tags may begin a sentence, bool [K], follow one another, bool [K, K], and end it, bool [K]; None
+            where all may.
+        auxiliary: name → number of labels of further columns that are learned beside the target while training.
+        auxiliary_weight: weight of each auxiliary loss.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        num_tags: int,
+        *,
+        crf: bool = True,
+        moves: tuple[Tensor, Tensor, Tensor] | None = None,
+        auxiliary: Mapping[str, int] | None = None,
+        auxiliary_weight: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.emission = nn.Linear(input_size, num_tags)
+        nn.init.xavier_uniform_(self.emission.weight)
+        nn.init.zeros_(self.emission.bias)
+        start, transition, end = moves if moves is not None else (None, None, None)
+        self.crf = CRF(num_tags, start=start, transition=transition, end=end, trainable=crf)
+        self.learns_moves = crf
+        self.independent = not crf and moves is None
+        self.auxiliary = nn.ModuleDict({name: nn.Linear(input_size, size) for name, size in (auxiliary or {}).items()})
+        self.auxiliary_weight = auxiliary_weight
+
+    def loss(self, outputs: Tensor, lengths: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+        """The training loss: negative log-likelihood in nats, summed over tokens, the mean over sentences.
+
+        Args:
+            outputs: the encoder's outputs, [B, T, D].
+            lengths: tokens in each sentence, int64 [B], on the CPU.
+            targets: under ``""`` the tags, int64 [B, T], `IGNORED` past a sentence's end; under the name of each
+                auxiliary column its labels in the same form.
+
+        Returns:
+            A scalar.
+        """
+        emissions = self.emission(outputs).float()  # [B, T, K]
+        tags = targets[""]  # [B, T]
+        if self.learns_moves:
+            total = -self.crf.log_likelihood(emissions, tags.clamp(min=0), lengths).sum()
+        else:
+            total = _cross_entropy(emissions, tags)
+        for name, layer in self.auxiliary.items():
+            total = total + self.auxiliary_weight * _cross_entropy(layer(outputs).float(), targets[name])
+        return total / max(1, outputs.shape[0])
+
+    def decode(self, outputs: Tensor, lengths: Tensor, *, probabilities: bool = False, nbest: int = 1) -> DecodedTags:
+        """Choose the best tags.
+
+        Args:
+            outputs: the encoder's outputs, [B, T, D].
+            lengths: tokens in each sentence, int64 [B], on the CPU.
+            probabilities: also give the marginal probabilities.
+            nbest: also give so many best sequences, if more than one.
+
+        Returns:
+            The tags, and what else was asked for.
+        """
+        emissions = self.emission(outputs).float()  # [B, T, K]
+        best = emissions.argmax(2) if self.independent else self.crf.viterbi(emissions, lengths)[0]  # [B, T]
+        marginals = self.crf.marginals(emissions, lengths) if probabilities else None  # [B, T, K]
+        if nbest <= 1:
+            return DecodedTags(best, marginals)
+        alternatives, scores = self.crf.nbest(emissions, lengths, nbest)  # [B, n, T], [B, n]
+        likelihood = (scores - self.crf.normalizer(emissions, lengths).unsqueeze(1)).exp()  # [B, n]
+        return DecodedTags(best, marginals, alternatives, likelihood)
+
+    def segment_probabilities(self, outputs: Tensor, lengths: Tensor, segments: Sequence[TagSegment]) -> Tensor:
+        """The exact probability that runs of tokens carry exactly the given tags, whatever stands around them.
+
+        Args:
+            outputs: the encoder's outputs, [B, T, D].
+            lengths: tokens in each sentence, int64 [B], on the CPU.
+            segments: N runs of tokens with their tags.
+
+        Returns:
+            Probabilities, [N].
+        """
+        emissions = self.emission(outputs).float()  # [B, T, K]
+        if not segments:
+            return emissions.new_zeros(0)
+        passes = self.crf.forward_backward(emissions, lengths)
+        return self.crf.segment_log_probability(passes, emissions, segments).exp()  # [N]
+
+
+def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
+    return functional.cross_entropy(scores.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")

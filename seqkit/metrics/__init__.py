@@ -1,0 +1,1 @@
+"""metrics: reports and plots."""

@@ -1,0 +1,216 @@
+"""Words → vectors: trained embeddings, given vectors and character features, computed once per unique word of a batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqkit.nn.encoder import Encoder
+
+__all__ = ["CHARACTER_FEATURES", "CharacterCNN", "CharacterLSTM", "FormBatch", "WordEmbedding"]
+
+UNKNOWN = 1
+
+
+class FormBatch(NamedTuple):
+    """The unique words (forms) of a batch, as numbers.
+
+    Attributes:
+        words: index of each form in the trained word table, int64 [U].
+        vectors: index of each form in the table of given vectors, int64 [U].
+        characters: the forms' characters in groups of similar length, each int64 [U_g, L_g], padded with 0; the
+            groups follow one another in the order of `words`.
+        lengths: the forms' lengths in characters, a tensor [U_g] on the CPU for each group.
+    """
+
+    words: Tensor
+    vectors: Tensor
+    characters: tuple[Tensor, ...]
+    lengths: tuple[Tensor, ...]
+
+    def to(self, device: torch.device) -> FormBatch:
+        """The same forms with the indices on another device; lengths stay on the CPU."""
+        return FormBatch(
+            self.words.to(device, non_blocking=True),
+            self.vectors.to(device, non_blocking=True),
+            tuple(group.to(device, non_blocking=True) for group in self.characters),
+            self.lengths,
+        )
+
+
+class CharacterCNN(nn.Module):
+    r"""Character features by convolution and maximum over the word (Ma & Hovy 2016; dos Santos & Zadrozny 2014).
+
+    .. math:: r_f = \max_t \left( b_f + \sum_{k=1}^{K} W_{f,k}\, e(c_{t+k-1}) \right)
+
+    where t runs over every window that touches the word; what lies outside the word is a zero vector.
+
+    Args:
+        num_characters: the number of character types, padding included.
+        embedding_size: E, the size of a character's vector.
+        output_size: F, the number of filters.
+        kernel_size: K, the width of a filter in characters.
+        dropout: the probability of dropping a feature of a character's vector.
+    """
+
+    def __init__(
+        self, num_characters: int, *, embedding_size: int = 30, output_size: int = 50, kernel_size: int = 3, dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.kernel_size = kernel_size
+        self.output_size = output_size
+        self.dropout = dropout
+        self.table = nn.Parameter(_uniform_table(num_characters, embedding_size))
+        self.filters = nn.Linear(kernel_size * embedding_size, output_size)
+        nn.init.xavier_uniform_(self.filters.weight)
+        nn.init.zeros_(self.filters.bias)
+
+    def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
+        """Compute one vector a word.
+
+        Args:
+            characters: character indices, [U, L], padded with 0.
+            lengths: characters in each word, [U], on the CPU.
+
+        Returns:
+            Features, [U, F].
+        """
+        border = self.kernel_size - 1
+        padded = functional.pad(characters, (border, border))  # [U, L + 2(K − 1)]
+        vectors = functional.embedding(padded, self.table, padding_idx=0)  # [U, L + 2(K − 1), E]
+        vectors = functional.dropout(vectors, self.dropout, self.training)
+        windows = vectors.unfold(1, self.kernel_size, 1).transpose(2, 3).flatten(2)  # [U, L + K − 1, K·E]
+        responses = self.filters(windows)  # [U, L + K − 1, F]
+        steps = responses.shape[1]
+        if not bool((lengths == characters.shape[1]).all()):
+            past = torch.arange(steps).unsqueeze(0) >= (lengths + border).unsqueeze(1)  # [U, L + K − 1]
+            responses = responses.masked_fill(past.unsqueeze(2).to(responses.device), float("-inf"))
+        return responses.amax(1)  # [U, F]
+
+
+class CharacterLSTM(nn.Module):
+    """Character features by a bidirectional LSTM: both directions' last states (Lample et al. 2016).
+
+    Args:
+        num_characters: the number of character types, padding included.
+        embedding_size: the size of a character's vector.
+        output_size: F, the size of the result; each direction has half.
+        dropout: the probability of dropping a feature of a character's vector.
+    """
+
+    def __init__(self, num_characters: int, *, embedding_size: int = 30, output_size: int = 50, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.output_size = 2 * (output_size // 2)
+        self.dropout = dropout
+        self.table = nn.Parameter(_uniform_table(num_characters, embedding_size))
+        self.encoder = Encoder(embedding_size, cell="lstm", hidden_size=output_size // 2)
+
+    def forward(self, characters: Tensor, lengths: Tensor) -> Tensor:
+        """Compute one vector a word.
+
+        Args:
+            characters: character indices, [U, L], padded with 0.
+            lengths: characters in each word, [U], on the CPU.
+
+        Returns:
+            Features, [U, F].
+        """
+        vectors = functional.embedding(characters, self.table, padding_idx=0)  # [U, L, E]
+        vectors = functional.dropout(vectors, self.dropout, self.training)
+        final: Tensor = self.encoder(vectors, lengths).final  # [U, F]
+        return final
+
+
+CHARACTER_FEATURES: dict[str, type[CharacterCNN] | type[CharacterLSTM]] = {"cnn": CharacterCNN, "lstm": CharacterLSTM}
+
+
+class WordEmbedding(nn.Module):
+    r"""One vector for each unique word: its trained embedding, its given vector, and its character features.
+
+    The trained table and the given vectors (frozen, kept in half precision) are concatenated, or added
+    (``join="sum"``: the trained table starts at zero and learns a correction of the given vectors).
+
+    Args:
+        num_words: rows of the trained table, padding and unknown included; 0 for none.
+        word_size: columns of the trained table.
+        vectors: the given vectors, [N, E], or None; row 0 is padding, row 1 unknown.
+        join: ``concat`` or ``sum`` (needs ``word_size == E``).
+        characters: the module for character features, or None.
+        word_dropout: the probability that a word is taken for unknown while training, drawn independently for the
+            trained table and for the given vectors.
+
+    Attributes:
+        output_size: the size of a word's vector.
+    """
+
+    vectors: Tensor | None
+
+    def __init__(
+        self,
+        num_words: int,
+        word_size: int,
+        *,
+        vectors: Tensor | None = None,
+        join: str = "concat",
+        characters: CharacterCNN | CharacterLSTM | None = None,
+        word_dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if join == "sum" and vectors is not None and vectors.shape[1] != word_size:
+            raise ValueError(f"expected vectors of size {word_size} to add to the word table, found {vectors.shape[1]}")
+        self.join = join if vectors is not None else "concat"
+        self.word_dropout = word_dropout
+        summed = self.join == "sum"
+        use_table = num_words > 0 and word_size > 0
+        start = torch.zeros(num_words, word_size) if summed else _uniform_table(num_words, word_size)
+        self.table = nn.Parameter(start) if use_table else None
+        self.register_buffer("vectors", None if vectors is None else vectors.to(torch.float16))
+        self.characters = characters
+        vector_size = 0 if vectors is None or (summed and use_table) else vectors.shape[1]
+        character_size = 0 if characters is None else characters.output_size
+        self.output_size = (word_size if use_table else 0) + vector_size + character_size
+        if self.output_size == 0:
+            raise ValueError("expected word embeddings, vectors or character features, found none of them")
+
+    def forward(self, forms: FormBatch) -> Tensor:
+        """Compute the vectors of the unique words of a batch.
+
+        Args:
+            forms: the unique words, U of them.
+
+        Returns:
+            One vector a word, [U, output_size].
+        """
+        parts: list[Tensor] = []
+        if self.table is not None:
+            parts.append(functional.embedding(self._drop(forms.words), self.table))  # [U, W]
+        if self.vectors is not None:
+            given = self.vectors[self._drop(forms.vectors)].float()  # [U, E]
+            if self.join == "sum" and parts:
+                parts[0] = parts[0] + given  # [U, E]
+            else:
+                parts.append(given)
+        if self.characters is not None:
+            groups = [self.characters(*group) for group in zip(forms.characters, forms.lengths, strict=True)]  # [U_g, F]
+            parts.append(torch.cat(groups) if groups else self._no_characters(forms))  # [U, F]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)  # [U, output_size]
+
+    def _no_characters(self, forms: FormBatch) -> Tensor:
+        assert self.characters is not None
+        return self.characters.table.new_zeros(0, self.characters.output_size)
+
+    def _drop(self, index: Tensor) -> Tensor:
+        if not self.training or self.word_dropout == 0.0:
+            return index
+        dropped = torch.rand(index.shape, device=index.device) < self.word_dropout  # [U]
+        return index.masked_fill(dropped, UNKNOWN)
+
+
+def _uniform_table(rows: int, columns: int) -> Tensor:
+    """Uniform in ±√(3 / columns), so that a vector's squared norm is 1 in expectation (row 0, padding, is zero)."""
+    table = torch.empty(rows, columns).uniform_(-1.0, 1.0) * (3.0 / max(columns, 1)) ** 0.5
+    table[:1] = 0.0
+    return table

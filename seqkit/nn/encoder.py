@@ -1,0 +1,262 @@
+"""The shared encoder: deep recurrent layers in one or both directions over padded batches, nothing packed.
+
+Sequences are padded at the end. The forward direction never sees padding before a token; the backward direction is a
+layer of its own that runs over each sequence reversed by its own length, so that padding comes last there too. Hence
+no output depends on padding or on batch mates, and the fused kernels run at full speed.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from seqkit.nn.dropout import SequenceDropout
+from seqkit.nn.recurrent import RecurrentLayer, State, make_layer
+
+__all__ = ["DIRECTIONS", "JOINS", "SKIPS", "Encoder", "EncoderOutput", "reverse_by_length"]
+
+DIRECTIONS = ("forward", "backward", "both")
+JOINS = ("deep", "top")
+SKIPS = ("none", "residual", "highway", "dense")
+
+
+class EncoderOutput(NamedTuple):
+    """What an encoder gives.
+
+    Attributes:
+        outputs: one vector a step, [B, T, D], zero past a sequence's end.
+        final: the forward features of the last step and the backward features of the first, [B, D]; zeros for an
+            empty sequence.
+        state: the state of every layer after its last step, in the order of `Encoder.layers`, if it was asked for.
+    """
+
+    outputs: Tensor
+    final: Tensor
+    state: tuple[State, ...] | None
+
+
+def reverse_by_length(x: Tensor, lengths: Tensor) -> Tensor:
+    """Reverse each sequence within its own length; padding stays where it is.
+
+    Args:
+        x: sequences, [B, T, D].
+        lengths: their lengths, [B], on the CPU.
+
+    Returns:
+        The reversed sequences, [B, T, D]. Applying it twice gives `x`.
+    """
+    steps = x.shape[1]
+    if bool((lengths == steps).all()):
+        return x.flip(1)
+    positions = torch.arange(steps).unsqueeze(0)  # [1, T]
+    mirrored = lengths.unsqueeze(1) - 1 - positions  # [B, T]
+    index = torch.where(mirrored >= 0, mirrored, positions).to(x.device)  # [B, T]
+    return x.gather(1, index.unsqueeze(2).expand_as(x))  # [B, T, D]
+
+
+class _Skip(nn.Module):
+    r"""A way around a layer: residual :math:`f(x) + Px`, or highway :math:`g f(x) + (1 - g) Px`, :math:`g = \sigma(Wx + b)`.
+
+    P is the identity where the sizes agree and a learned projection elsewhere. Highway: Srivastava, Greff &
+    Schmidhuber 2015; its bias starts at −1, favouring the way around.
+    """
+
+    def __init__(self, kind: str, input_size: int, output_size: int) -> None:
+        super().__init__()
+        same = input_size == output_size
+        self.project: nn.Module = nn.Identity() if same else nn.Linear(input_size, output_size, bias=False)
+        self.gate = nn.Linear(input_size, output_size) if kind == "highway" else None
+        if self.gate is not None:
+            nn.init.constant_(self.gate.bias, -1.0)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        around = self.project(x)  # [B, T, D]
+        if self.gate is None:
+            return y + around  # [B, T, D]
+        return torch.lerp(around, y, torch.sigmoid(self.gate(x)))  # [B, T, D]
+
+
+class _Stack(nn.Module):
+    """Recurrent layers on top of each other, each level read in the same direction or directions."""
+
+    def __init__(
+        self, cell: str, input_size: int, hidden_size: int, layers: int, directions: tuple[str, ...], dropout: SequenceDropout, skip: str
+    ) -> None:
+        super().__init__()
+        self.directions = directions
+        self.skip = skip
+        self.dropout = dropout
+        width = hidden_size * len(directions)
+        sizes = [input_size + level * width if skip == "dense" else input_size if level == 0 else width for level in range(layers)]
+        self.levels = nn.ModuleList(
+            nn.ModuleList(make_layer(cell, size, hidden_size) for _ in directions) for size in sizes
+        )
+        around = skip in ("residual", "highway")
+        self.skips = nn.ModuleList(_Skip(skip, size, width) for size in sizes) if around else None
+
+    def forward(
+        self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None, carry: bool
+    ) -> tuple[list[Tensor], list[State]]:
+        """Run the stack; the features come back one tensor a direction, [B, T, H or L·H], with the layers' states."""
+        states: list[State] = []
+        history: list[list[Tensor]] = []
+        for level, layers in enumerate(self.levels):
+            outputs: list[Tensor] = []
+            for direction, layer in zip(self.directions, layers, strict=True):
+                given = None if state is None else state[len(states)]
+                output, after = _run(layer, x, lengths, given, direction == "backward", carry)  # [B, T, H]
+                outputs.append(output)
+                states.append(after)
+            y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)  # [B, T, W]
+            if self.skips is not None:
+                y = self.skips[level](x, y)  # [B, T, W]
+            y = self.dropout(y)  # [B, T, W]
+            history.append(list(y.chunk(len(self.directions), 2)))
+            x = torch.cat([x, y], 2) if self.skip == "dense" else y  # [B, T, next I]
+        kept = history if self.skip == "dense" else history[-1:]
+        return [parts[0] if len(parts) == 1 else torch.cat(parts, 2) for parts in zip(*kept, strict=True)], states
+
+
+def _run(
+    layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State | None, backward: bool, carry: bool
+) -> tuple[Tensor, State]:
+    """One layer in one direction; with `carry` the state is each sequence's own last, whatever the padding."""
+    if backward:
+        x = reverse_by_length(x, lengths)  # [B, T, I]
+    ragged = carry and not bool((lengths == x.shape[1]).all())
+    outputs, state = _run_ragged(layer, x, lengths, state) if ragged else layer(x, state)  # [B, T, H]
+    return (reverse_by_length(outputs, lengths) if backward else outputs), state
+
+
+def _run_ragged(layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State | None) -> tuple[Tensor, State]:
+    """Run in pieces between the distinct lengths, so that every sequence's state stops at its own last step."""
+    state = layer.initial_state(x.shape[0], x) if state is None else state
+    outputs = x.new_zeros(x.shape[0], x.shape[1], layer.hidden_size)  # [B, T, H]
+    cuts = [0, *(int(length) for length in lengths.unique() if length > 0)]
+    for begin, end in pairwise(cuts):
+        rows = (lengths >= end).nonzero().squeeze(1).to(x.device)  # [R]
+        piece, after = layer(x[rows, begin:end], tuple(part[rows] for part in state))  # [R, end − begin, H]
+        outputs[rows, begin:end] = piece.to(outputs.dtype)
+        state = tuple(part.index_copy(0, rows, new.to(part.dtype)) for part, new in zip(state, after, strict=True))
+    return outputs, state
+
+
+class Encoder(nn.Module):
+    r"""A deep recurrent network over sequences of vectors: :math:`(x [B, T, I], \text{lengths}) → [B, T, D]`.
+
+    With ``direction="both"``, ``join="deep"`` concatenates the two directions after every level (Schuster & Paliwal
+    1997), so that each level sees both; ``join="top"`` keeps two independent stacks and concatenates at the top, the
+    only form whose forward half a language model may share.
+
+    Args:
+        input_size: I.
+        cell: a key of `seqkit.nn.recurrent.CELLS`.
+        hidden_size: H of one direction.
+        layers: the number of levels, ≥ 1.
+        direction: ``forward``, ``backward`` or ``both``.
+        join: ``deep`` or ``top``; without effect in one direction.
+        dropout: the probability of dropping a feature of a level's output.
+        variational: one dropout mask a sequence instead of one a step.
+        skip: ``none``; ``residual`` or ``highway`` around every level; ``dense``: a level reads the input and the
+            outputs of all levels below, and the encoder gives those of all levels.
+
+    Attributes:
+        output_size: D, all that a head needs to know.
+        forward_size: how many leading features read left to right; the others read right to left.
+
+    Raises:
+        ValueError: an option has none of its values, or a size is not positive.
+    """
+
+    def __init__(
+        self,
+        input_size: int,
+        *,
+        cell: str = "lstm",
+        hidden_size: int = 200,
+        layers: int = 1,
+        direction: str = "both",
+        join: str = "deep",
+        dropout: float = 0.0,
+        variational: bool = True,
+        skip: str = "none",
+    ) -> None:
+        super().__init__()
+        for name, value, allowed in (("direction", direction, DIRECTIONS), ("join", join, JOINS), ("skip", skip, SKIPS)):
+            if value not in allowed:
+                raise ValueError(f"expected a {name} among {', '.join(allowed)}, found {value!r}")
+        for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("layers", layers)):
+            if size < 1:
+                raise ValueError(f"expected {name} of at least 1, found {size}")
+        self.input_size = input_size
+        directions = ("forward", "backward") if direction == "both" else (direction,)
+        groups = [directions] if join == "deep" else [(name,) for name in directions]
+        drop = SequenceDropout(dropout, variational=variational)
+        self.stacks = nn.ModuleList(_Stack(cell, input_size, hidden_size, layers, group, drop, skip) for group in groups)
+        width = hidden_size * (layers if skip == "dense" else 1)
+        self.output_size = width * len(directions)
+        self.forward_size = width * directions.count("forward")
+
+    @property
+    def layers(self) -> list[RecurrentLayer]:
+        """Every recurrent layer, in the order of the states: stack by stack, level by level, direction by direction."""
+        return [layer for stack in self.stacks for level in stack.levels for layer in level]  # type: ignore[union-attr]
+
+    def forward(
+        self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None = None, *, return_state: bool = False
+    ) -> EncoderOutput:
+        """Encode a padded batch.
+
+        Args:
+            x: inputs, [B, T, I]; what stands past a sequence's end has no influence.
+            lengths: the number of steps of each sequence, int64 [B], on the CPU, each in 0 … T.
+            state: the state before the first step (for the backward direction: before the last) of every layer, as
+                an earlier call returned it; zeros by default.
+            return_state: also return the state, exact for every sequence whatever the padding; costs a kernel call
+                for each distinct length in the batch.
+
+        Returns:
+            Outputs [B, T, D], final [B, D], and the state or None.
+
+        Raises:
+            ValueError: the shapes do not fit together.
+        """
+        self._validate(x, lengths, state)
+        batch, steps = x.shape[:2]
+        if steps == 0 or batch == 0:
+            outputs = x.new_zeros(batch, steps, self.output_size)  # [B, T, D]
+            after = state if state is not None else tuple(layer.initial_state(batch, x) for layer in self.layers)
+            return EncoderOutput(outputs, x.new_zeros(batch, self.output_size), after if return_state else None)
+        by_direction: list[Tensor] = []
+        states: list[State] = []
+        for stack in self.stacks:
+            size = len(stack.levels) * len(stack.directions)  # type: ignore[arg-type]
+            given = None if state is None else state[len(states) : len(states) + size]
+            features, stack_states = stack(x, lengths, given, return_state)
+            by_direction += features
+            states += stack_states
+        outputs = by_direction[0] if len(by_direction) == 1 else torch.cat(by_direction, 2)  # [B, T, D]
+        if not bool((lengths == steps).all()):
+            past = torch.arange(steps).unsqueeze(0) >= lengths.unsqueeze(1)  # [B, T]
+            outputs = outputs.masked_fill(past.unsqueeze(2).to(outputs.device), 0.0)  # [B, T, D]
+        return EncoderOutput(outputs, self._final(outputs, lengths), tuple(states) if return_state else None)
+
+    def _final(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        last = (lengths - 1).clamp(min=0).to(outputs.device)  # [B]
+        rows = torch.arange(outputs.shape[0], device=outputs.device)  # [B]
+        forward = outputs[rows, last, : self.forward_size]  # [B, F]
+        return torch.cat([forward, outputs[:, 0, self.forward_size :]], 1)  # [B, D]
+
+    def _validate(self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None) -> None:
+        if x.dim() != 3 or x.shape[2] != self.input_size:
+            raise ValueError(f"expected x of shape [B, T, {self.input_size}], found {list(x.shape)}")
+        if lengths.shape != x.shape[:1] or lengths.is_cuda:
+            raise ValueError(f"expected lengths [{x.shape[0]}] on the CPU, found {list(lengths.shape)} on {lengths.device}")
+        if len(lengths) and (int(lengths.min()) < 0 or int(lengths.max()) > x.shape[1]):
+            found = f"{int(lengths.min())} … {int(lengths.max())}"
+            raise ValueError(f"expected lengths in 0 … {x.shape[1]}, found {found}")
+        if state is not None and len(state) != len(self.layers):
+            raise ValueError(f"expected the states of {len(self.layers)} layers, found {len(state)}")

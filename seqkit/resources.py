@@ -1,0 +1,37 @@
+"""Where the recipes and the data set cards are: at the top of a checkout, inside the package in an installed wheel."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from seqkit.errors import SeqkitError
+
+__all__ = ["resource_dir"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def resource_dir(name: Literal["datasets", "tasks"]) -> Path:
+    """Find the folder of recipes or of data set cards that belongs to this copy of seqkit.
+
+    Args:
+        name: ``"tasks"`` (recipes, one TOML file each) or ``"datasets"`` (cards, one TOML file each).
+
+    Returns:
+        The folder, which exists.
+
+    Raises:
+        SeqkitError: this copy of seqkit is neither a checkout nor a whole installation.
+    """
+    installed = _PACKAGE / "_resources" / name
+    if installed.is_dir():
+        return installed
+    checkout = _PACKAGE.parent
+    # Only a checkout has its project file beside the package: in site-packages the neighbour called `datasets` is
+    # Hugging Face's library.
+    if (checkout / "pyproject.toml").is_file() and (checkout / name).is_dir():
+        return checkout / name
+    raise SeqkitError(
+        f"expected the folder {name!r} of an installed seqkit or of a checkout, found none; install seqkit again"
+    )
