@@ -5,29 +5,28 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from seqkit.data.catalog import Card, card_names, load_card
-from seqkit.data.formats import read_sentences
+from seqkit.data.formats import Splitter, read_sentences
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
 
-__all__ = ["EXTENSIONS", "Dataset", "Split", "cache_dir", "from_pairs", "resolve", "split_files"]
+__all__ = ["EXTENSIONS", "Dataset", "Split", "from_pairs", "resolve", "split_files"]
 
-SplitTokens = Callable[[str], list[tuple[int, int]]]
 Pair = tuple[Sequence[str], Sequence[str]]
 
 #: Extensions of a data file inside a folder of splits; a read-me or a log beside them is left alone.
 EXTENSIONS = frozenset(
-    {"", ".conll", ".conllu", ".iob", ".iob1", ".iob2", ".bio", ".bioes", ".col", ".tsv", ".csv", ".jsonl", ".txt"}
-    | {".text", ".tokens", ".tok", ".data", ".train", ".dev", ".valid", ".val", ".test", ".testa", ".testb"}
+    {"", ".conll", ".conllu", ".iob", ".iob1", ".iob2", ".iobes", ".bio", ".bioes", ".col", ".ner", ".pos"}
+    | {".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".txt", ".text", ".tokens", ".tok", ".data"}
+    | {".train", ".dev", ".valid", ".val", ".test", ".testa", ".testb"}
 )
 
 _SPLIT_OF_WORD = {
     "train": "train",
-    "training": "train",
     "dev": "dev",
     "devel": "dev",
     "development": "dev",
@@ -70,7 +69,7 @@ class Dataset:
     splits: dict[str, Split]
     card: Card | None = None
     notes: list[str] = field(default_factory=list)
-    _read: dict[str, tuple[SplitTokens | None, list[Sentence]]] = field(default_factory=dict, repr=False)
+    _read: dict[str, tuple[Splitter | None, list[Sentence]]] = field(default_factory=dict, repr=False)
 
     @property
     def target(self) -> str:
@@ -84,21 +83,19 @@ class Dataset:
 
     @property
     def held_out(self) -> bool:
-        """Whether dev is the last tenth of train."""
-        return "dev" not in self.splits
+        """Whether dev is the last tenth of train (or of a lone file)."""
+        return "dev" not in self.splits and ("train" in self.splits or "all" in self.splits)
 
     def has(self, split: str) -> bool:
         """Whether `sentences` can answer for a split.
 
         Args:
-            split: ``train``, ``dev``, ``test`` or ``all``.
+            split: ``train``, ``dev``, ``test``, or ``all`` for a lone file.
 
         Returns:
-            True where there is a file or sentences for it, or, for dev, a train split to hold it out of.
+            True where there are sentences for it, held out of train or not.
         """
-        if split == "all":
-            return "all" in self.splits
-        return split in self.splits or (split in ("train", "dev") and "all" in self.splits) or split == "dev"
+        return split in self.splits or (split == "train" and "all" in self.splits) or (split == "dev" and self.held_out)
 
     def evaluation_split(self, asked: str | None = None) -> str:
         """Which split to evaluate on.
@@ -118,10 +115,10 @@ class Dataset:
             return "test" if self.has("test") else "dev"
         if not self.has(asked):
             found = ", ".join([name for name in ("train", "dev", "test") if self.has(name)])
-            raise DataError(f"expected a {asked} split in {self.name}, found {found}")
+            raise DataError(f"expected a {asked} split in {self.name}, found {found or 'none'}")
         return asked
 
-    def sentences(self, split: str, splitter: SplitTokens | None = None) -> list[Sentence]:
+    def sentences(self, split: str, splitter: Splitter | None = None) -> list[Sentence]:
         """Read one split.
 
         Args:
@@ -151,7 +148,7 @@ class Dataset:
             raise DataError("expected at least 2 sentences, of which one is held out as dev, found 1", file=file)
         return whole[:cut] if split == "train" else whole[cut:]
 
-    def _load(self, name: str, splitter: SplitTokens | None) -> list[Sentence]:
+    def _load(self, name: str, splitter: Splitter | None) -> list[Sentence]:
         split = self.splits[name]
         if split.content is not None:
             found = split.content
@@ -211,15 +208,6 @@ def _sentences_of_pairs(pairs: Iterable[Pair], name: str) -> list[Sentence]:
     return sentences
 
 
-def cache_dir() -> Path:
-    """Where downloads are kept: ``$SEQKIT_CACHE``, or the platform's cache folder."""
-    if os.environ.get("SEQKIT_CACHE"):
-        return Path(os.environ["SEQKIT_CACHE"])
-    import pooch
-
-    return Path(pooch.os_cache("seqkit"))
-
-
 def split_files(folder: Path) -> dict[str, Path]:
     """Find the files of the splits in a folder.
 
@@ -259,7 +247,7 @@ def split_files(folder: Path) -> dict[str, Path]:
     return files
 
 
-def resolve(data: str | Path, *, download: bool = True) -> Dataset:
+def resolve(data: str | Path, *, download: bool = True, quiet: bool = False) -> Dataset:
     """Find the data that a user named.
 
     A name is looked up in the cards; its files are looked for in each folder of ``$SEQKIT_DATA``, then in the cache,
@@ -269,6 +257,7 @@ def resolve(data: str | Path, *, download: bool = True) -> Dataset:
     Args:
         data: a data set's name, a folder or a file; a `Path` is never a name.
         download: whether to download a named data set that is nowhere to be found.
+        quiet: whether a download shows no progress and no licence on standard error.
 
     Returns:
         The data set, nothing read yet. What the user should be told stands in its notes.
@@ -279,7 +268,7 @@ def resolve(data: str | Path, *, download: bool = True) -> Dataset:
     text = str(data)
     is_path = isinstance(data, Path) or "/" in text or os.sep in text
     if not is_path and text in card_names():
-        return _resolve_card(load_card(text), download)
+        return _resolve_card(load_card(text), download, quiet)
     path = Path(text)
     if not is_path and not path.exists():
         for root in _data_folders():
@@ -300,12 +289,16 @@ def resolve(data: str | Path, *, download: bool = True) -> Dataset:
     raise DataError(f"expected the name of a data set, a folder or a file, found nothing called {text!r}{hint}")
 
 
-def _resolve_card(card: Card, download: bool) -> Dataset:
+def _resolve_card(card: Card, download: bool, quiet: bool) -> Dataset:
     if card.generator is not None:
         from seqkit.data.samples import generate
 
-        made = generate(card.generator.name, card.generator)
-        return Dataset(card.name, {split: Split(content=content) for split, content in made.items()}, card)
+        made = card.generator
+        sizes = {"train": made.train, "dev": made.dev, "test": made.test}
+        corpus = generate(made.name, sizes, seed=made.seed)
+        return Dataset(card.name, {split: Split(content=content) for split, content in corpus.items()}, card)
+    from seqkit.data.fetch import cache_dir, fetch
+
     searched = [root / card.name for root in _data_folders()]
     if card.downloadable or not searched:
         searched.append(cache_dir() / card.name)
@@ -319,9 +312,7 @@ def _resolve_card(card: Card, download: bool) -> Dataset:
             return _told(dataset)
         notes.append(f"{folder} was passed over: it does not hold every split of {card.name}")
     if card.downloadable and download:
-        from seqkit.data.fetch import fetch
-
-        folder = fetch(card)
+        folder = fetch(card, quiet=quiet)
         splits = {split: Split(folder / file, card.format) for split, file in card.splits.items()}
         return _told(Dataset(card.name, dict(splits), card, notes))
     places = ", ".join(str(folder) for folder in searched)

@@ -63,7 +63,7 @@ def _detect_content(lines: Sequence[str], suffix: str) -> str:
     if rows and rows[0].startswith("{") and rows[0].rstrip(" \t").endswith("}"):
         return "jsonl"
     bare = [row for row in rows if not row.startswith(("# ", "-DOCSTART-"))] or rows
-    if bare and all(row.count("\t") == 9 and row[0].isdigit() for row in bare if not row.startswith("#")):
+    if bare and all(row.count("\t") == 9 and row[0].isdigit() for row in bare):
         return "conllu"
     if suffix in _COLUMN_SUFFIXES:
         return "conll"

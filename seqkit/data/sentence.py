@@ -100,7 +100,11 @@ class Sentence:
         if names and (target == "" or (unnamed and target in ("ner", "chunk", "pos"))):
             return self.columns[names[-1]]
         found = ", ".join(names) or "none"
-        raise DataError(f"expected a label column {target!r}, found columns: {found}", file=self.file or None, line=self.line or None)
+        raise DataError(
+            f"expected a label column {target!r}, found columns: {found}",
+            file=self.file or None,
+            line=self.line or None,
+        )
 
     def __len__(self) -> int:
         """The number of tokens."""

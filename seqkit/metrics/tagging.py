@@ -84,7 +84,8 @@ class TaggingReport:
 
         Returns:
             ``scheme``, ``sentences``, ``tokens``, ``accuracy`` and ``per_label``; for a span scheme also ``mode``,
-            ``precision``, ``recall`` and ``f1`` (micro averages), and as ``strict`` these three by the scheme's own rules.
+            ``precision``, ``recall`` and ``f1`` (micro averages), and as ``strict`` these three by the scheme's own
+            rules.
         """
         report: dict[str, Any] = {
             "scheme": self.scheme,
@@ -191,8 +192,8 @@ def _token_scores(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[st
 def _spans(sequences: Sequence[Sequence[str]], scheme: str) -> tuple[_Spans, _Spans]:
     """The spans by the CoNLL rules and by the scheme's own rules.
 
-    seqeval reads several times slower by a scheme's rules, so it does so only where a sequence breaks its scheme; on all
-    others the two readings agree.
+    seqeval reads several times slower by a scheme's rules, so it does so only where a sequence breaks its scheme; on
+    all others the two readings agree.
     """
     from seqeval.metrics.sequence_labeling import get_entities
     from seqeval.scheme import IOB1, IOB2, IOBES, Tokens

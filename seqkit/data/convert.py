@@ -1,0 +1,148 @@
+"""Files of sentences from one format, or label scheme, to another."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from seqkit.data.columns import CONLLU_COLUMNS
+from seqkit.data.formats import Splitter, detect_format, read_sentences
+from seqkit.data.labels import SCHEMES, convert, detect_scheme
+from seqkit.data.sentence import Sentence, align
+from seqkit.data.writers import clean, refuse_breaks, rows, to_json
+from seqkit.errors import DataError
+
+__all__ = ["convert_file"]
+
+_SUFFIXES = {".conllu": "conllu", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
+
+
+def convert_file(
+    source: str | Path,
+    destination: str | Path,
+    *,
+    source_format: str | None = None,
+    destination_format: str | None = None,
+    scheme: str | None = None,
+    columns: Sequence[str] | None = None,
+    splitter: Splitter | None = None,
+) -> int:
+    """Convert a file of sentences.
+
+    CoNLL-U comes out of CoNLL-U as it went in, ranges and empty nodes included. In CoNLL-U output columns that the
+    format does not have stand in ``misc`` as ``name=label``.
+
+    Args:
+        source: the file to read, or ``-`` for standard input.
+        destination: the file to write, or ``-`` for standard output; it may be the source.
+        source_format: one of `seqkit.data.formats.FORMATS`; by default detected.
+        destination_format: ``conll``, ``conllu`` or ``jsonl``; by default as the destination's extension says.
+        scheme: ``iob1``, ``iob2`` or ``bioes``: rewrite every column of span labels in it, repairing what is illegal.
+        columns: names for a ``conll`` source's columns.
+        splitter: cuts raw text into tokens.
+
+    Returns:
+        The number of sentences.
+
+    Raises:
+        DataError: the source has a fault, the destination's format cannot hold it or be written, or there are no span
+            labels to rewrite.
+    """
+    wanted = destination_format or _SUFFIXES.get(Path(destination).suffix.lower(), "conll")
+    if wanted not in _TO_TEXT:
+        raise DataError(f"expected a format to write among {', '.join(_TO_TEXT)}, found {wanted!r}")
+    given = source_format or detect_format(source)
+    sentences = list(read_sentences(source, given, columns=columns, splitter=splitter, allow_unlabelled=True))
+    if scheme is not None:
+        _rewrite(sentences, scheme, source)
+    blocks = map(_TO_TEXT[wanted], sentences)
+    if str(destination) == "-":
+        sys.stdout.writelines(blocks)
+        return len(sentences)
+    text = "".join(blocks)  # made before the file is opened: a fault leaves what stood there
+    try:
+        Path(destination).write_bytes(text.encode("utf-8"))
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", file=destination) from None
+    return len(sentences)
+
+
+def _rewrite(sentences: Sequence[Sentence], scheme: str, source: str | Path) -> None:
+    """Rewrite every column of span labels, in place."""
+    if scheme not in SCHEMES or scheme == "none":
+        raise DataError(f"expected a scheme among {', '.join(SCHEMES[:-1])}, found {scheme!r}")
+    names = list(dict.fromkeys(name for sentence in sentences for name in sentence.columns))
+    found = False
+    for name in names:
+        holders = [sentence for sentence in sentences if name in sentence.columns]
+        present = detect_scheme(sentence.columns[name] for sentence in holders)
+        if present != "none":
+            found = True
+            for sentence in holders:
+                sentence.columns[name] = convert(sentence.columns[name], present, scheme)
+    if not found and sentences:
+        raise DataError(
+            f"expected a column of span labels (B-…, I-…), found none among {', '.join(names)}", file=source
+        )
+
+
+def _label_columns(sentence: Sentence) -> dict[str, list[str]]:
+    """The columns other than the tokens' own."""
+    return {name: column for name, column in sentence.columns.items() if column != sentence.tokens}
+
+
+def _to_conll(sentence: Sentence) -> str:
+    """Rows of tab-separated columns, in the order that the source had them."""
+    columns = list(sentence.columns.values())
+    if sentence.tokens not in columns:
+        columns.insert(0, sentence.tokens)
+    block = rows(columns)
+    refuse_breaks(block, len(sentence.tokens) * (len(columns) - 1), len(sentence.tokens) + 1, sentence)
+    return clean(block)
+
+
+def _to_jsonl(sentence: Sentence) -> str:
+    """``{"text", "tokens", …}``, tokens as strings where they can be found again in the text by order alone."""
+    tokens: list[Any] = sentence.tokens
+    if align(sentence.tokens, sentence.text) != sentence.offsets:
+        tokens = [
+            {"text": token, "start": start, "end": end}
+            for token, (start, end) in zip(sentence.tokens, sentence.offsets, strict=True)
+        ]
+    return to_json({"text": sentence.text, "tokens": tokens, **_label_columns(sentence)}) + "\n"
+
+
+def _to_conllu(sentence: Sentence) -> str:
+    """A block of CoNLL-U; a sentence that has comments and ``misc`` of its own keeps them."""
+    tokens = sentence.tokens
+    if not tokens:
+        return ""
+    blank = ["_"] * len(tokens)
+    known = [sentence.columns.get(name, blank) for name in CONLLU_COLUMNS[1:]]
+    if "misc" not in sentence.columns:
+        known[-1] = _misc(sentence)
+    numbers = [str(index) for index in range(1, len(tokens) + 1)]
+    lines = list(map("\t".join, zip(numbers, tokens, *known, strict=True)))
+    for position, row in reversed(sentence.other_rows):
+        lines.insert(position, row)
+    comments = sentence.comments or [f" text = {sentence.text}"]
+    block = "".join([*(f"#{comment}\n" for comment in comments), *(f"{line}\n" for line in lines), "\n"])
+    refuse_breaks(block, None, len(comments) + len(lines) + 1, sentence)
+    return clean(block)
+
+
+def _misc(sentence: Sentence) -> list[str]:
+    """``misc`` of each token: the columns that CoNLL-U has no place for, and whether a space follows."""
+    extra = {name: column for name, column in _label_columns(sentence).items() if name not in CONLLU_COLUMNS}
+    found: list[str] = []
+    for index, (_, end) in enumerate(sentence.offsets):
+        parts = [f"{name}={column[index]}" for name, column in extra.items()]
+        if index + 1 < len(sentence.offsets) and sentence.offsets[index + 1][0] == end:
+            parts.append("SpaceAfter=No")
+        found.append("|".join(parts) or "_")
+    return found
+
+
+_TO_TEXT: dict[str, Callable[[Sentence], str]] = {"conll": _to_conll, "conllu": _to_conllu, "jsonl": _to_jsonl}

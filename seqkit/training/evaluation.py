@@ -1,0 +1,60 @@
+"""A model's predictions against gold labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from seqkit.data.labels import convert, detect_scheme
+from seqkit.data.sentence import Sentence
+from seqkit.data.tagged import TaggedSentence
+from seqkit.metrics.tagging import TaggingReport, tagging_report
+from seqkit.model import BATCH_TOKENS, Model
+
+__all__ = ["evaluate", "gold_labels", "score"]
+
+
+def gold_labels(model: Model, sentences: Sequence[Sentence], target: str | None = None) -> list[list[str]]:
+    """The gold labels of sentences in the scheme that the model writes.
+
+    Labels that the model never saw are kept as they are: they count as errors.
+
+    Args:
+        model: a tagger.
+        sentences: sentences with labels.
+        target: the label column; the model's by default.
+
+    Returns:
+        One label a token for each sentence.
+
+    Raises:
+        DataError: a sentence lacks the column.
+    """
+    column = model.codec.target if target is None else target
+    labels = [sentence.column(column) if sentence.tokens else [] for sentence in sentences]
+    if model.codec.scheme == "none":
+        return labels
+    found = detect_scheme(labels)
+    return labels if found == model.codec.scheme else [convert(row, found, model.codec.scheme) for row in labels]
+
+
+def score(model: Model, gold: Sequence[Sequence[str]], predicted: Sequence[TaggedSentence]) -> TaggingReport:
+    """Compare predictions with gold labels; see `seqkit.metrics.tagging_report`."""
+    return tagging_report(gold, [record.labels for record in predicted], model.codec.scheme)
+
+
+def evaluate(model: Model, sentences: Sequence[Sentence], *, batch_tokens: int = BATCH_TOKENS) -> TaggingReport:
+    """Predict sentences that have labels, and score the predictions.
+
+    Args:
+        model: a tagger.
+        sentences: sentences with the model's label column.
+        batch_tokens: tokens a batch.
+
+    Returns:
+        The report.
+
+    Raises:
+        DataError: a sentence lacks the column.
+    """
+    gold = gold_labels(model, sentences)
+    return score(model, gold, list(model.predict(sentences, spans=False, batch_tokens=batch_tokens)))

@@ -1,0 +1,307 @@
+"""One training loop for all tasks: steps, dev scores, early stopping, the best weights, checkpoints and resuming."""
+
+from __future__ import annotations
+
+import json
+import math
+import signal
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from seqkit.artefact import write_atomically
+from seqkit.config import TrainingSettings
+from seqkit.errors import TrainingError
+from seqkit.training.checkpoint import optimizer_tensors, read_checkpoint, restore_optimizer, write_checkpoint
+from seqkit.training.optimisation import MovingAverage, Schedule, make_optimizer
+from seqkit.training.progress import Progress
+
+__all__ = ["Interrupted", "Task", "Trainer"]
+
+NOTE_EVERY = 20
+"""steps between looks at the loss: reading it from a GPU waits for the GPU"""
+
+
+class Task(Protocol):
+    """What the loop needs to know of a task."""
+
+    network: nn.Module
+    metric: str
+
+    def batches(self, epoch: int) -> Sequence[Any]:
+        """The batches of an epoch in their order, reproducibly."""
+
+    def loss(self, batch: Any) -> tuple[Tensor, int, int]:
+        """The loss of a batch, a scalar with gradient; how many units it is the mean of; how many tokens it has."""
+
+    def evaluate(self) -> dict[str, float]:
+        """Scores on dev; under `metric` the one to maximise."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must agree for a checkpoint to be taken up: settings and data."""
+
+
+class Interrupted(Exception):
+    """Training was interrupted by a signal; a checkpoint has been written."""
+
+
+class Trainer:
+    """Trains the network of a task.
+
+    Args:
+        task: what is trained.
+        settings: how.
+        output: where ``train.jsonl`` and ``checkpoint/`` go.
+        progress: where messages go.
+    """
+
+    def __init__(self, task: Task, settings: TrainingSettings, output: Path, progress: Progress) -> None:
+        self.task = task
+        self.settings = settings
+        self.output = output
+        self.progress = progress
+        self.parameters = {name: p for name, p in task.network.named_parameters() if p.requires_grad}
+        self.optimizer = make_optimizer(settings, self.parameters.values())
+        self.schedule = Schedule(settings)
+        self.average = MovingAverage(self.parameters, settings.average) if settings.average else None
+        device = next(iter(self.parameters.values())).device
+        self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+        self.epoch = 0
+        self.position = 0
+        self.step = 0
+        self.stale = 0
+        self.best_score = -math.inf
+        self.best_epoch = 0
+        self.best_weights: dict[str, Tensor] = {}
+        self.history: list[dict[str, Any]] = []
+        self.sums = {"loss": 0.0, "units": 0, "tokens": 0, "norm": 0.0, "seconds": 0.0}
+        self.elapsed = 0.0
+        self._signal = 0
+
+    # --- running -----------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Train until the epochs, the patience or the time is over, then leave the best weights in the network.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM came; a checkpoint has been written.
+            TrainingError: the loss is not finite.
+        """
+        self._clock = time.monotonic()
+        self._checkpointed = time.monotonic()
+        with self.progress, self._signals():
+            while self.epoch < self.settings.epochs and not self._out_of_patience() and not self._out_of_time():
+                self._train_epoch()
+                self._end_epoch()
+        with torch.no_grad():
+            for name, weight in self.best_weights.items():
+                self.parameters[name].copy_(weight)
+        self.task.network.eval()
+
+    def _train_epoch(self) -> None:
+        batches = self.task.batches(self.epoch)
+        advance = self.progress.epoch(f"epoch {self.epoch + 1}", len(batches), self.position)
+        self.task.network.train()
+        pending: list[tuple[Tensor, Tensor, int]] = []
+        began = time.monotonic()
+        while self.position < len(batches):
+            rate = self.schedule.rate(self.epoch + self.position / len(batches))
+            pending.append(self._step(batches[self.position], rate))
+            self.position += 1
+            due = len(pending) == NOTE_EVERY or self.position == len(batches)
+            if due or self._signal or self._checkpoint_due():
+                self._note(pending)
+                pending = []
+                self.sums["seconds"] += time.monotonic() - began
+                began = time.monotonic()
+                if self._signal or self._checkpoint_due():
+                    self.checkpoint()
+            if self._out_of_time():
+                self._note(pending)
+                break
+            mean = self.sums["loss"] / max(1, self.sums["units"])
+            advance(f"loss {mean:.4f}")
+        self.sums["seconds"] += time.monotonic() - began
+
+    def _step(self, batch: Any, rate: float) -> tuple[Tensor, Tensor, int]:
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        loss, units, tokens = self.task.loss(batch)
+        self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.unscale_(self.optimizer)
+        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip or math.inf)
+        if self.settings.precision != "fp16" and not norm.is_cuda and not math.isfinite(norm):
+            self._not_finite(float(loss.detach()))
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        if self.average is not None:
+            self.average.update()
+        self.step += 1
+        self.sums["tokens"] += tokens
+        return loss.detach(), norm, units
+
+    def _note(self, pending: list[tuple[Tensor, Tensor, int]]) -> None:
+        for loss, norm, units in pending:
+            value = float(loss)
+            if not math.isfinite(value):
+                self._not_finite(value)
+            self.sums["loss"] += value * units
+            self.sums["units"] += units
+            self.sums["norm"] += float(norm)
+
+    def _not_finite(self, loss: float) -> None:
+        advice = "try a smaller --lr or --clip"
+        raise TrainingError(f"expected a finite loss and gradient, found loss {loss:g} at step {self.step + 1}; {advice}")
+
+    def _end_epoch(self) -> None:
+        network_average = self.average.applied() if self.average is not None else nullcontext()
+        began = time.monotonic()
+        with network_average:
+            scores = self.task.evaluate()
+            score = scores[self.task.metric]
+            better = score > self.best_score
+            if better:
+                self.best_score, self.best_epoch, self.stale = score, self.epoch + 1, 0
+                self.best_weights = {name: p.detach().clone() for name, p in self.parameters.items()}
+            else:
+                self.stale += 1
+        self.schedule.observe(score)
+        self._record(scores, time.monotonic() - began, better)
+        self.epoch += 1
+        self.position = 0
+        self.sums = dict.fromkeys(self.sums, 0)
+        self.checkpoint()
+
+    def _record(self, scores: dict[str, float], dev_seconds: float, better: bool) -> None:
+        batches = max(1, self.position)
+        line = {
+            "epoch": self.epoch + 1,
+            "step": self.step,
+            "loss": self.sums["loss"] / max(1, self.sums["units"]),
+            "dev": scores,
+            "best_epoch": self.best_epoch,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "gradient_norm": self.sums["norm"] / batches,
+            "tokens_per_second": self.sums["tokens"] / max(1e-9, self.sums["seconds"]),
+            "seconds": self.sums["seconds"],
+            "dev_seconds": dev_seconds,
+        }
+        self.history.append(line)
+        lines = "".join(json.dumps(entry) + "\n" for entry in self.history)
+        write_atomically(self.output / "train.jsonl", lines.encode("ascii"))
+        shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        self.progress.say(
+            f"epoch {self.epoch + 1:>3}/{self.settings.epochs}  loss {line['loss']:.4f}  dev {shown}{' *' if better else '  '}"
+            f"  lr {line['lr']:.2g}  {line['tokens_per_second']:,.0f} tokens/s"
+        )
+
+    def _out_of_patience(self) -> bool:
+        return 0 < self.settings.patience <= self.stale
+
+    def _out_of_time(self) -> bool:
+        return 0 < self.settings.time_limit * 60 <= self._spent()
+
+    def _spent(self) -> float:
+        """Seconds of training so far, also before a resumption."""
+        return self.elapsed + time.monotonic() - self._clock
+
+    # --- checkpoints -------------------------------------------------------------------------------------------
+
+    def _checkpoint_due(self) -> bool:
+        minutes = self.settings.checkpoint_minutes
+        return 0 < minutes * 60 <= time.monotonic() - self._checkpointed
+
+    def checkpoint(self) -> None:
+        """Write a checkpoint.
+
+        Raises:
+            Interrupted: a signal asked for it.
+        """
+        tensors = {f"weights.{name}": parameter for name, parameter in self.parameters.items()}
+        tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
+        tensors |= optimizer_tensors(self.optimizer, "optimizer.")
+        tensors["random.cpu"] = torch.get_rng_state()
+        if torch.cuda.is_available():
+            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        state = {
+            "fingerprint": self.task.fingerprint(),
+            "counters": {name: getattr(self, name) for name in _COUNTERS},
+            "elapsed": self._spent(),
+            "schedule": self.schedule.state(),
+            "scaler": self.scaler.state_dict(),
+        }
+        if self.average is not None:
+            tensors |= {f"average.{name}": weight for name, weight in self.average.average.items()}
+            state["updates"] = self.average.updates
+        write_checkpoint(self.output, tensors, state)
+        self._checkpointed = time.monotonic()
+        if self._signal:
+            raise Interrupted
+
+    def resume(self) -> bool:
+        """Take up the checkpoint in the output directory.
+
+        Returns:
+            Whether there was one.
+
+        Raises:
+            TrainingError: it is damaged, or of other settings or data.
+        """
+        found = read_checkpoint(self.output)
+        if found is None:
+            return False
+        tensors, state = found
+        expected = json.loads(json.dumps(self.task.fingerprint()))
+        for name, value in expected.items():
+            other = state["fingerprint"].get(name)
+            if other != value:
+                raise TrainingError(f"{self.output}: expected a checkpoint with {name} = {value}, found {other}")
+        with torch.no_grad():
+            for name, parameter in self.parameters.items():
+                parameter.copy_(tensors[f"weights.{name}"])
+        device = next(iter(self.parameters.values())).device
+        best = {name: tensors[f"best.{name}"].to(device) for name in self.parameters if f"best.{name}" in tensors}
+        self.best_weights = best
+        restore_optimizer(self.optimizer, tensors, "optimizer.")
+        for name in _COUNTERS:
+            setattr(self, name, state["counters"][name])
+        self.elapsed = state["elapsed"]
+        self.schedule.restore(state["schedule"])
+        self.scaler.load_state_dict(state["scaler"])
+        if self.average is not None:
+            self.average.average = {name: tensors[f"average.{name}"].to(device) for name in self.parameters}
+            self.average.updates = state["updates"]
+        torch.set_rng_state(tensors["random.cpu"])
+        if "random.cuda" in tensors and torch.cuda.is_available():
+            torch.cuda.set_rng_state(tensors["random.cuda"])
+        return True
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Turn Ctrl-C and SIGTERM into a flag that is looked at between steps; a second one ends at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: FrameType | None) -> None:
+            if self._signal:
+                raise KeyboardInterrupt
+            self._signal = number
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+_COUNTERS = ("epoch", "position", "step", "stale", "best_score", "best_epoch", "history", "sums")

@@ -1,0 +1,133 @@
+"""Optimisers, learning-rate schedules and the moving average of weights."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqkit.config import TrainingSettings
+
+__all__ = ["MovingAverage", "Schedule", "make_optimizer"]
+
+
+def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+    """Build the optimiser that the settings name, in its fused form where torch has one for the device.
+
+    Args:
+        settings: optimizer, lr, momentum and weight_decay are read.
+        parameters: what it updates.
+
+    Returns:
+        The optimiser.
+    """
+    wanted = [parameter for parameter in parameters if parameter.requires_grad]
+    kinds: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
+        "sgd": (torch.optim.SGD, {"momentum": settings.momentum}),
+        "adam": (torch.optim.Adam, {"betas": (0.9, 0.999)}),
+        "adamw": (torch.optim.AdamW, {"betas": (0.9, 0.999)}),
+    }
+    kind, options = kinds[settings.optimizer]
+    options = {**options, "lr": settings.lr, "weight_decay": settings.weight_decay}
+    try:
+        return kind(wanted, **options, fused=True)
+    except (RuntimeError, TypeError):  # older torch has no fused form on the CPU
+        return kind(wanted, **options)
+
+
+class Schedule:
+    r"""The learning rate as a function of the epochs passed, e (a fraction within an epoch).
+
+    - ``constant``: :math:`\eta_0`
+    - ``inverse``: :math:`\eta_0 / (1 + d \lfloor e \rfloor)` (inverse-time decay, by whole epochs)
+    - ``cosine``: :math:`\eta_0 \tfrac12 (1 + \cos(\pi (e - w) / (E - w)))` (Loshchilov & Hutter 2017)
+    - ``plateau``: :math:`\eta_0 f^k`, k the number of plateaus met
+
+    During the first w epochs (warm-up) the rate grows linearly from zero.
+
+    Args:
+        settings: lr, schedule, warmup, decay, epochs, plateau_factor and plateau_patience are read.
+    """
+
+    def __init__(self, settings: TrainingSettings) -> None:
+        self.settings = settings
+        self.best = -math.inf
+        self.stale = 0
+        self.plateaus = 0
+
+    def rate(self, epoch: float) -> float:
+        """The learning rate after so many epochs, counted from 0."""
+        settings = self.settings
+        if epoch < settings.warmup:
+            return settings.lr * epoch / settings.warmup
+        if settings.schedule == "inverse":
+            return settings.lr / (1.0 + settings.decay * math.floor(epoch))
+        if settings.schedule == "cosine":
+            share = min(1.0, (epoch - settings.warmup) / (settings.epochs - settings.warmup))
+            return settings.lr * 0.5 * (1.0 + math.cos(math.pi * share))
+        if settings.schedule == "plateau":
+            return settings.lr * settings.plateau_factor**self.plateaus
+        return settings.lr
+
+    def observe(self, score: float) -> None:
+        """Take note of a dev score, higher is better; the plateau schedule counts epochs without a better one."""
+        if score > self.best:
+            self.best, self.stale = score, 0
+            return
+        self.stale += 1
+        if self.stale > self.settings.plateau_patience:
+            self.plateaus, self.stale = self.plateaus + 1, 0
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"best": self.best, "stale": self.stale, "plateaus": self.plateaus}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave."""
+        self.best, self.stale, self.plateaus = state["best"], state["stale"], state["plateaus"]
+
+
+class MovingAverage:
+    r"""Exponential moving average of the weights, :math:`\bar\theta \leftarrow d\,\bar\theta + (1 - d)\,\theta`.
+
+    The decay starts low, :math:`\min(d, (1 + n)/(10 + n))` after n updates, so that the first weights are soon
+    forgotten (Polyak & Juditsky 1992; as in Szegedy et al. 2016).
+
+    Args:
+        parameters: the weights to follow, by name.
+        decay: d, 0 < d < 1.
+    """
+
+    def __init__(self, parameters: dict[str, nn.Parameter], decay: float) -> None:
+        self.parameters = parameters
+        self.decay = decay
+        self.updates = 0
+        self.average: dict[str, Tensor] = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights as they are after a step."""
+        self.updates += 1
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        current = [parameter.detach() for parameter in self.parameters.values()]
+        torch._foreach_lerp_(list(self.average.values()), current, 1.0 - decay)
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Put the average in place of the weights for a while."""
+        kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        _copy(self.average, self.parameters)
+        try:
+            yield
+        finally:
+            _copy(kept, self.parameters)
+
+
+@torch.no_grad()
+def _copy(source: dict[str, Tensor], target: dict[str, nn.Parameter]) -> None:
+    for name, value in source.items():
+        target[name].copy_(value)

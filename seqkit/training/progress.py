@@ -1,0 +1,67 @@
+"""What a person sees of a run: a bar on a terminal, plain lines elsewhere; always on standard error."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+__all__ = ["Progress"]
+
+
+class Progress:
+    """Messages and, on a terminal, a bar over the batches of an epoch.
+
+    Args:
+        quiet: say nothing.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self.quiet = quiet
+        self._bar: Any = None
+        self._task: Any = None
+
+    def __enter__(self) -> Progress:
+        """Start the bar where standard error is a terminal."""
+        if not self.quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress as Bar, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
+            self._bar = Bar(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=Console(stderr=True), transient=True)
+            self._bar.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def say(self, message: str) -> None:
+        """Write one line."""
+        if self.quiet:
+            return
+        if self._bar is not None:
+            self._bar.console.print(message, markup=False, highlight=False)
+        else:
+            print(message, file=sys.stderr, flush=True)
+
+    def epoch(self, title: str, total: int, done: int = 0) -> Callable[[str], None]:
+        """Begin an epoch of so many batches.
+
+        Args:
+            title: what stands before the bar.
+            total: the number of batches.
+            done: how many of them are done already.
+
+        Returns:
+            What to call after each batch, with a short note.
+        """
+        if self._bar is None:
+            return lambda note: None
+        if self._task is not None:
+            self._bar.remove_task(self._task)
+        task = self._task = self._bar.add_task(title, total=total, completed=done, note="")
+        return lambda note: self._bar.update(task, advance=1, note=note)

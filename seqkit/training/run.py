@@ -1,0 +1,203 @@
+"""`train`: data and settings → a model directory. What the command line and Python callers both use."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqkit import __version__
+from seqkit.artefact import CONFIG, write_atomically
+from seqkit.config import Recipe, Settings, load_recipe, override
+from seqkit.data.dataset import Dataset, from_pairs, resolve
+from seqkit.data.sentence import Sentence
+from seqkit.data.splitting import Splitter
+from seqkit.data.vectors import Vectors, read_vectors
+from seqkit.errors import SettingsError, TrainingError
+from seqkit.metrics.tagging import TaggingReport
+from seqkit.model import Model, choose_device
+from seqkit.training.checkpoint import checkpoint_file
+from seqkit.training.evaluation import evaluate
+from seqkit.training.loop import Trainer
+from seqkit.training.progress import Progress
+from seqkit.training.tagging import TaggingTask
+
+__all__ = ["complete_settings", "prepare", "train"]
+
+Pairs = Iterable[tuple[Sequence[str], Sequence[str]]]
+
+
+def complete_settings(settings: Settings, dataset: Dataset) -> Settings:
+    """Fill in what a data set's card says and the settings leave open: the label column and the scheme."""
+    tree: dict[str, Any] = {}
+    if not settings.data.target and dataset.target:
+        tree["target"] = dataset.target
+    asks_other_column = settings.data.target not in ("", dataset.target)
+    if settings.data.scheme == "auto" and dataset.scheme != "auto" and not asks_other_column:
+        tree["scheme"] = dataset.scheme
+    return override(settings, {"data": tree})
+
+
+def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress: Progress) -> TaggingTask:
+    """Read the data and build the task, from the seed on.
+
+    Args:
+        settings: complete settings.
+        dataset: the data.
+        device: where to train.
+        progress: where messages go.
+
+    Returns:
+        The task, its model initialised.
+
+    Raises:
+        SeqkitError: the data, the vectors or the settings cannot be used.
+    """
+    splitter = Splitter(settings.data.splitter).split
+    train_set = dataset.sentences("train", splitter)
+    dev_set = dataset.sentences("dev", splitter)
+    for note in dataset.notes:
+        progress.say(note)
+    sizes = {"train": train_set, "dev": dev_set}
+    told = ", ".join(f"{name} {len(part):,} sentences, {sum(map(len, part)):,} tokens" for name, part in sizes.items())
+    progress.say(f"{dataset.name}: {told}")
+    vectors = None
+    if settings.embedding.vectors:
+        vectors = read_vectors(settings.embedding.vectors, limit=settings.embedding.vectors_limit or None)
+    torch.manual_seed(settings.training.seed)
+    task = TaggingTask(settings, train_set, dev_set, vectors, device)
+    if vectors is not None:
+        progress.say(_coverage(task.model, train_set, vectors))
+    return task
+
+
+def train(
+    recipe: str | Path | Recipe | Settings,
+    output: str | Path,
+    data: str | Path | Dataset | Pairs | None = None,
+    *,
+    dev: Pairs | None = None,
+    test: Pairs | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    force: bool = False,
+    quiet: bool = True,
+) -> Model:
+    """Train a model and write it to a directory.
+
+    Args:
+        recipe: the name of a recipe, a TOML file, or settings.
+        output: the directory; refused if it is not empty, unless `resume` or `force` is given.
+        data: the name of a data set, a file, a folder, a `Dataset`, or any iterable of ``(tokens, labels)``; by
+            default the recipe's data set.
+        dev: pairs to choose the best epoch by, where `data` is pairs; a tenth of `data` is held out otherwise.
+        test: pairs to report on at the end, where `data` is pairs.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        resume: go on from the checkpoint in `output`, if there is one.
+        force: throw away what is in `output`.
+        quiet: print no progress on standard error.
+
+    Returns:
+        The model with the best score on dev; its ``report`` holds the scores on dev and, where there is one, test.
+
+    Raises:
+        SeqkitError: settings, data or directory cannot be used.
+        Interrupted: Ctrl-C or SIGTERM came; ``resume=True`` goes on from there.
+    """
+    chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
+    settings = chosen.settings if isinstance(chosen, Recipe) else chosen
+    named = chosen.dataset if isinstance(chosen, Recipe) else ""
+    dataset = _dataset(data if data is not None else named, dev, test)
+    settings = complete_settings(settings, dataset)
+    output = Path(output)
+    claim_output(output, resume=resume, force=force)
+    progress = Progress(quiet=quiet)
+    place = choose_device(device)
+    task = prepare(settings, dataset, place, progress)
+    trainer = Trainer(task, settings.training, output, progress)
+    if resume and trainer.resume():
+        progress.say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
+    began = time.monotonic()
+    trainer.run()
+    progress.say(f"best epoch {trainer.best_epoch}, {(time.monotonic() - began) / 60:.1f} minutes")
+    return _finish(task, trainer, dataset, output)
+
+
+def claim_output(output: Path, *, resume: bool, force: bool) -> None:
+    """Make sure that a run may write to a directory.
+
+    Args:
+        output: the directory.
+        resume: what is there may stay.
+        force: what a run wrote there is removed.
+
+    Raises:
+        TrainingError: it is not empty, or no directory.
+    """
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        present = any(output.iterdir())
+    except OSError as error:
+        raise TrainingError(f"{output}: cannot be used as output directory: {error.strerror or error}") from None
+    if present and not (resume or force):
+        raise TrainingError(f"{output}: expected an empty output directory, found files; use --resume or --force")
+    if present and force and not resume:
+        ours = (output / CONFIG).is_file() or (output / "train.jsonl").is_file() or checkpoint_file(output).is_file()
+        if not ours:
+            raise TrainingError(f"{output}: expected a model or a training run to replace, found other files")
+        shutil.rmtree(output)
+        output.mkdir()
+
+
+def _dataset(data: str | Path | Dataset | Pairs, dev: Pairs | None, test: Pairs | None) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, str | Path):
+        if not str(data):
+            raise SettingsError("expected data to train on, found none, and the recipe names no data set")
+        return resolve(data)
+    return from_pairs(data, dev, test)
+
+
+def _coverage(model: Model, sentences: Sequence[Sentence], vectors: Vectors) -> str:
+    """How many of the training words have a given vector."""
+    forms: dict[str, int] = {}
+    for sentence in sentences:
+        for token in sentence.tokens:
+            forms[token] = forms.get(token, 0) + 1
+    found = model.indexer.table(list(forms)).vectors > 1  # [U]
+    tokens = np.array(list(forms.values()))  # [U]
+    shares = f"{found.mean():.1%} of the training words, {tokens[found].sum() / max(1, tokens.sum()):.1%} of the tokens"
+    model.report["vectors"] = {"words": len(vectors), "size": vectors.size, "found": float(found.mean())}
+    return f"vectors: {len(vectors):,} words of size {vectors.size}, found for {shares}"
+
+
+def _finish(task: TaggingTask, trainer: Trainer, dataset: Dataset, output: Path) -> Model:
+    """Score the best weights, write the model."""
+    model = task.model
+    splitter = model.splitter.split
+    reports: dict[str, TaggingReport] = {"dev": evaluate(model, dataset.sentences("dev", splitter))}
+    if dataset.has("test"):
+        reports["test"] = evaluate(model, dataset.sentences("test", splitter))
+    spent = sum(line["seconds"] + line["dev_seconds"] for line in trainer.history)
+    model.report |= {
+        "data": {"name": dataset.name, "splits": {name: report.sentences for name, report in reports.items()}},
+        "scores": {name: report.to_json() for name, report in reports.items()},
+        "training": {"best_epoch": trainer.best_epoch, "epochs": trainer.epoch, "seconds": spent},
+        "parameters": model.parameter_counts(),
+        "versions": {"seqkit": __version__, "torch": torch.__version__, "python": platform.python_version()},
+    }
+    model.save(output)
+    return model
+
+
+def _rendered(reports: dict[str, TaggingReport]) -> str:
+    return "\n\n".join(f"{name}\n\n{report.render()}" for name, report in reports.items()) + "\n"
+
+

@@ -1,0 +1,116 @@
+"""The tagging task for the training loop: sentences and labels → batches, losses and dev scores."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqkit.config import Settings
+from seqkit.data.batching import training_batches
+from seqkit.data.sentence import Sentence
+from seqkit.data.vectors import Vectors
+from seqkit.data.vocabulary import LabelVocabulary
+from seqkit.errors import DataError
+from seqkit.heads.tagging import IGNORED, TaggingHead
+from seqkit.model import Model, form_batch, precision_context
+from seqkit.training.evaluation import evaluate
+
+__all__ = ["TaggingTask"]
+
+Integers = NDArray[np.int64]
+
+
+class TaggingTask:
+    """Trains a tagger.
+
+    Args:
+        settings: what to build and how to train it.
+        train: training sentences.
+        dev: sentences to choose the best epoch by.
+        vectors: given word vectors.
+        device: where to train.
+
+    Attributes:
+        model: the model; its network is what the loop trains.
+        metric: the score on dev that is maximised.
+
+    Raises:
+        DataError: there is nothing to learn, or a column is missing.
+    """
+
+    def __init__(
+        self, settings: Settings, train: Sequence[Sentence], dev: Sequence[Sentence], vectors: Vectors | None, device: torch.device
+    ) -> None:
+        data = settings.data
+        labels = [sentence.column(data.target) for sentence in train]
+        columns = {name: [sentence.column(name) for sentence in train] for name in settings.head.auxiliary}
+        vocabularies = {name: LabelVocabulary.build(label for row in rows for label in row) for name, rows in columns.items()}
+        sizes = {name: len(vocabulary.labels) for name, vocabulary in vocabularies.items()}
+        self.model = Model.build(settings, train, labels, vectors, sizes).to(device)
+        self.network = self.model.network
+        self.settings = settings
+        self.dev = dev
+        self.metric = "accuracy" if self.model.codec.encoding == "none" else "f1"
+        self._arrays = self.model.indexer([sentence.tokens for sentence in train])
+        self._targets = {"": _flat(self.model.codec.encode(row) for row in labels)}
+        self._targets |= {
+            name: _flat(vocabularies[name].indices(row) for row in rows) for name, rows in columns.items()
+        }
+        if not len(self._arrays.forms):
+            raise DataError("expected training sentences with tokens, found none")
+
+    def batches(self, epoch: int) -> Sequence[Integers]:
+        """See `seqkit.training.loop.Task`: the numbers of each batch's sentences."""
+        training = self.settings.training
+        return training_batches(
+            self._arrays.lengths,
+            batch_size=training.batch_size,
+            batch_tokens=training.batch_tokens,
+            seed=(training.seed & 0xFFFFFFFF, epoch),
+        )
+
+    def loss(self, batch: Integers) -> tuple[Tensor, int, int]:
+        """See `seqkit.training.loop.Task`; the units are sentences."""
+        head, device = self.network.head, self.model.device
+        assert isinstance(head, TaggingHead)
+        tokens = self._arrays.batch(batch)
+        targets: dict[str, Tensor] = {}
+        for name, values in self._targets.items():
+            matrix, inside = self._arrays.padded(values, batch)  # [B, T]
+            matrix[~inside] = IGNORED
+            targets[name] = torch.from_numpy(matrix).long().to(device)
+        lengths = torch.from_numpy(tokens.lengths)  # [B]
+        with precision_context(self.settings.training.precision, device):
+            forms = form_batch(self._arrays.table, tokens.forms).to(device)
+            outputs = self.network(forms, torch.from_numpy(tokens.index).to(device), lengths).outputs  # [B, T, D]
+            loss = head.loss(outputs, lengths, targets)
+        return loss, len(batch), int(tokens.lengths.sum())
+
+    def evaluate(self) -> dict[str, float]:
+        """See `seqkit.training.loop.Task`."""
+        report = evaluate(self.model, self.dev)
+        scores = {"accuracy": report.accuracy}
+        return scores if report.default is None else {"f1": report.default.f1, **scores}
+
+    def fingerprint(self) -> dict[str, Any]:
+        """See `seqkit.training.loop.Task`: everything but how long to train, and a digest of the training data."""
+        tree = self.settings.model_dump(mode="json")
+        for name in ("epochs", "time_limit", "patience", "checkpoint_minutes"):
+            # A cosine schedule depends on the number of epochs; otherwise one may well train on for longer.
+            if name != "epochs" or self.settings.training.schedule != "cosine":
+                del tree["training"][name]
+        flat = {f"{section}.{key}": value for section, values in tree.items() if isinstance(values, dict) for key, value in values.items()}
+        digest = zlib.crc32(self._arrays.forms.tobytes())
+        for values in self._targets.values():
+            digest = zlib.crc32(values.tobytes(), digest)
+        return {**flat, "training sentences": len(self._arrays.lengths), "digest of the training data": digest}
+
+
+def _flat(rows: Any) -> NDArray[np.int32]:
+    return np.array([value for row in rows for value in row], dtype=np.int32)
