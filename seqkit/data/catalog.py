@@ -114,7 +114,9 @@ class Card(BaseModel):
             raise ValueError("generator: expected no splits and no files beside a generator")
         for split, file in self.splits.items():
             if file not in names:
-                raise ValueError(f"splits.{split}: expected one of files ({', '.join(names) or 'none'}), found {file!r}")
+                raise ValueError(
+                    f"splits.{split}: expected one of files ({', '.join(names) or 'none'}), found {file!r}"
+                )
         if self.columns and self.target and self.target not in self.columns:
             raise ValueError(f"target: expected one of columns ({', '.join(self.columns)}), found {self.target!r}")
         return self

@@ -41,9 +41,9 @@ def read_conll(
 ) -> Iterator[Sentence]:
     """Read token columns: a token a line, a blank line after each sentence.
 
-    Cells stand between tabs, or in a row without a tab between spaces. The token is in the first column, or in one named
-    ``word``, ``form`` or ``token``. ``-DOCSTART-`` rows are left out, and so are comments: lines that begin with ``#``
-    at the start of a sentence and are not as wide as the file (``#`` is a token too).
+    Cells stand between tabs, or in a row without a tab between spaces. The token is in the first column, or in one
+    named ``word``, ``form`` or ``token``. ``-DOCSTART-`` rows are left out, and so are comments: lines that begin with
+    ``#`` at the start of a sentence and are not as wide as the file (``#`` is a token too).
 
     Args:
         lines: numbered lines.
@@ -71,7 +71,10 @@ def read_conll(
                 if rows:
                     cells = [list(column) for column in zip(*rows, strict=True)]
                     labels = dict(zip(names, cells, strict=True)) if len(cells) > 1 else {}
-                    yield Sentence.from_tokens(cells[where], labels, file=name, line=first)
+                    sentence = Sentence.from_tokens(cells[where], labels, file=name, line=first)
+                    if labels:
+                        labels[names[where]] = sentence.tokens  # the same list, by which writers know that column
+                    yield sentence
                     rows = []
                 continue
             row = split_row(line)
@@ -197,6 +200,7 @@ def _conllu_sentence(
         for _, other in others:
             _space_in_range(other.split("\t"), words, space_after)
         sentence = Sentence.from_tokens(words, columns, space_after=space_after, file=name, line=line)
+        columns["form"] = sentence.tokens  # the same list, by which writers know that column
         sentence.comments = comments
     sentence.other_rows = others
     return sentence

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from seqkit.data.columns import CONLLU_COLUMNS
-from seqkit.data.formats import Splitter, detect_format, read_sentences
+from seqkit.data.formats import SUFFIXES, Splitter, detect_format, read_sentences
 from seqkit.data.labels import SCHEMES, convert, detect_scheme
 from seqkit.data.sentence import Sentence, align
 from seqkit.data.writers import clean, refuse_breaks, rows, to_json
@@ -16,7 +16,7 @@ from seqkit.errors import DataError
 
 __all__ = ["convert_file"]
 
-_SUFFIXES = {".conllu": "conllu", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl"}
+_INSTEAD = "a .jsonl file"
 
 
 def convert_file(
@@ -50,20 +50,22 @@ def convert_file(
         DataError: the source has a fault, the destination's format cannot hold it or be written, or there are no span
             labels to rewrite.
     """
-    wanted = destination_format or _SUFFIXES.get(Path(destination).suffix.lower(), "conll")
+    wanted = destination_format or SUFFIXES.get(Path(destination).suffix.lower(), "conll")
     if wanted not in _TO_TEXT:
         raise DataError(f"expected a format to write among {', '.join(_TO_TEXT)}, found {wanted!r}")
     given = source_format or detect_format(source)
     sentences = list(read_sentences(source, given, columns=columns, splitter=splitter, allow_unlabelled=True))
     if scheme is not None:
         _rewrite(sentences, scheme, source)
-    blocks = map(_TO_TEXT[wanted], sentences)
-    if str(destination) == "-":
-        sys.stdout.writelines(blocks)
-        return len(sentences)
-    text = "".join(blocks)  # made before the file is opened: a fault leaves what stood there
+    text = "".join(map(_TO_TEXT[wanted], sentences))  # made before the file is opened: a fault leaves what stood there
     try:
-        Path(destination).write_bytes(text.encode("utf-8"))
+        if str(destination) == "-":
+            sys.stdout.flush()
+            sys.stdout.buffer.write(text.encode("utf-8"))
+        else:
+            Path(destination).write_bytes(text.encode("utf-8"))
+    except BrokenPipeError:
+        raise  # for the command line, which ends quietly then
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", file=destination) from None
     return len(sentences)
@@ -90,16 +92,16 @@ def _rewrite(sentences: Sequence[Sentence], scheme: str, source: str | Path) -> 
 
 def _label_columns(sentence: Sentence) -> dict[str, list[str]]:
     """The columns other than the tokens' own."""
-    return {name: column for name, column in sentence.columns.items() if column != sentence.tokens}
+    return {name: column for name, column in sentence.columns.items() if column is not sentence.tokens}
 
 
 def _to_conll(sentence: Sentence) -> str:
     """Rows of tab-separated columns, in the order that the source had them."""
     columns = list(sentence.columns.values())
-    if sentence.tokens not in columns:
+    if all(column is not sentence.tokens for column in columns):
         columns.insert(0, sentence.tokens)
     block = rows(columns)
-    refuse_breaks(block, len(sentence.tokens) * (len(columns) - 1), len(sentence.tokens) + 1, sentence)
+    refuse_breaks(block, len(sentence.tokens) * (len(columns) - 1), len(sentence.tokens) + 1, sentence, _INSTEAD)
     return clean(block)
 
 
@@ -127,10 +129,12 @@ def _to_conllu(sentence: Sentence) -> str:
     lines = list(map("\t".join, zip(numbers, tokens, *known, strict=True)))
     for position, row in reversed(sentence.other_rows):
         lines.insert(position, row)
-    comments = sentence.comments or [f" text = {sentence.text}"]
-    block = "".join([*(f"#{comment}\n" for comment in comments), *(f"{line}\n" for line in lines), "\n"])
-    refuse_breaks(block, None, len(comments) + len(lines) + 1, sentence)
-    return clean(block)
+    comments = sentence.comments if "misc" in sentence.columns else [f" text = {sentence.text}"]
+    head = "".join(f"#{comment}\n" for comment in comments)
+    body = "".join(f"{line}\n" for line in lines)
+    refuse_breaks(head, None, len(comments), sentence, _INSTEAD)
+    refuse_breaks(body, 9 * len(lines), len(lines), sentence, _INSTEAD)
+    return clean(f"{head}{body}\n")
 
 
 def _misc(sentence: Sentence) -> list[str]:
@@ -138,7 +142,7 @@ def _misc(sentence: Sentence) -> list[str]:
     extra = {name: column for name, column in _label_columns(sentence).items() if name not in CONLLU_COLUMNS}
     found: list[str] = []
     for index, (_, end) in enumerate(sentence.offsets):
-        parts = [f"{name}={column[index]}" for name, column in extra.items()]
+        parts = [f"{name}={column[index]}".replace("|", "\\p") for name, column in extra.items()]  # as UDPipe writes it
         if index + 1 < len(sentence.offsets) and sentence.offsets[index + 1][0] == end:
             parts.append("SpaceAfter=No")
         found.append("|".join(parts) or "_")

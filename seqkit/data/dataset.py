@@ -14,7 +14,7 @@ from seqkit.data.formats import Splitter, read_sentences
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
 
-__all__ = ["EXTENSIONS", "Dataset", "Split", "from_pairs", "resolve", "split_files"]
+__all__ = ["EXTENSIONS", "Dataset", "Split", "find_folder", "from_pairs", "resolve", "split_files"]
 
 Pair = tuple[Sequence[str], Sequence[str]]
 
@@ -62,7 +62,7 @@ class Dataset:
         name: what the user called it.
         splits: ``train``, ``dev``, ``test`` → the split; a lone file is ``all``.
         card: the data set's card, where it has one.
-        notes: what the user should be told (where the data was found, what was held out).
+        notes: what the user should be told; what was held out is added when it is first read.
     """
 
     name: str
@@ -139,14 +139,20 @@ class Dataset:
             return self._load(split, splitter)
         # Train and its held-out part are asked for one after the other, so what was read is kept for the second.
         kept = self._read.get(source)
-        if kept is None or kept[0] is not splitter:
+        if kept is None or kept[0] != splitter:
             kept = self._read[source] = (splitter, self._load(source, splitter))
         whole = kept[1]
         cut = len(whole) - max(1, len(whole) // 10) if len(whole) > 1 else len(whole)
-        if split == "dev" and cut == len(whole):
-            file = self.splits[source].file
+        if split == "train":
+            return whole[:cut]
+        if cut == len(whole):
+            file = self.splits[source].file or self.name
             raise DataError("expected at least 2 sentences, of which one is held out as dev, found 1", file=file)
-        return whole[:cut] if split == "train" else whole[cut:]
+        share = f"{len(whole) - cut:,} of {len(whole):,} sentences"
+        note = f"{self.name} has no dev split: the last tenth of train ({share}) is held out"
+        if note not in self.notes:
+            self.notes.append(note)
+        return whole[cut:]
 
     def _load(self, name: str, splitter: Splitter | None) -> list[Sentence]:
         split = self.splits[name]
@@ -184,7 +190,7 @@ def from_pairs(
         for split, pairs in (("train", train), ("dev", dev), ("test", test))
         if pairs is not None
     }
-    return _told(Dataset(name, splits))
+    return Dataset(name, splits)
 
 
 def _sentences_of_pairs(pairs: Iterable[Pair], name: str) -> list[Sentence]:
@@ -203,7 +209,9 @@ def _sentences_of_pairs(pairs: Iterable[Pair], name: str) -> list[Sentence]:
         odd = next((item for item in (*tokens, *labels) if not isinstance(item, str)), None)
         if odd is not None or "" in tokens:
             what = "an empty token" if odd is None else repr(odd)
-            raise DataError(f"expected tokens and labels to be strings that are not empty, found {what}", file=name, line=number)
+            raise DataError(
+                f"expected tokens and labels to be strings that are not empty, found {what}", file=name, line=number
+            )
         sentences.append(Sentence.from_tokens(tokens, {"label": labels}, file=name, line=number))
     return sentences
 
@@ -279,9 +287,9 @@ def resolve(data: str | Path, *, download: bool = True, quiet: bool = False) -> 
         files = split_files(path)
         if "train" not in files and "test" not in files and "dev" not in files:
             raise DataError("expected files called train, dev and test, found none of them", file=path)
-        return _told(Dataset(text, {split: Split(file) for split, file in files.items()}))
+        return Dataset(text, {split: Split(file) for split, file in files.items()})
     if path.exists():
-        return Dataset(text, {"all": Split(path)}, notes=["one file: the last tenth is held out as dev when it is trained on"])
+        return Dataset(text, {"all": Split(path)})
     if is_path:
         raise DataError("expected a folder or a file, found nothing there", file=text)
     near = difflib.get_close_matches(text, card_names(), n=1)
@@ -297,43 +305,51 @@ def _resolve_card(card: Card, download: bool, quiet: bool) -> Dataset:
         sizes = {"train": made.train, "dev": made.dev, "test": made.test}
         corpus = generate(made.name, sizes, seed=made.seed)
         return Dataset(card.name, {split: Split(content=content) for split, content in corpus.items()}, card)
-    from seqkit.data.fetch import cache_dir, fetch
+    folder, notes = find_folder(card)
+    if folder is None and card.downloadable and download:
+        from seqkit.data.fetch import fetch
 
-    searched = [root / card.name for root in _data_folders()]
-    if card.downloadable or not searched:
-        searched.append(cache_dir() / card.name)
-    notes = []
-    for folder in searched:
-        if not folder.is_dir():
-            continue
-        files = _files_of_card(card, folder)
-        if files is not None:
-            dataset = Dataset(card.name, {split: Split(file, card.format) for split, file in files.items()}, card, notes)
-            return _told(dataset)
-        notes.append(f"{folder} was passed over: it does not hold every split of {card.name}")
-    if card.downloadable and download:
         folder = fetch(card, quiet=quiet)
-        splits = {split: Split(folder / file, card.format) for split, file in card.splits.items()}
-        return _told(Dataset(card.name, dict(splits), card, notes))
-    places = ", ".join(str(folder) for folder in searched)
-    steps = "" if card.downloadable else f": {' '.join(card.instructions.split())}"
-    raise DataError(f"expected the files of {card.name} in {places}, found none{steps}")
+    files = None if folder is None else _files_of_card(card, folder)
+    if files is None:
+        places = ", ".join(str(place) for place in _places(card))
+        steps = "" if card.downloadable else f": {' '.join(card.instructions.split())}"
+        raise DataError(f"expected the files of {card.name} in {places}, found none{steps}")
+    return Dataset(card.name, {split: Split(file, card.format) for split, file in files.items()}, card, notes)
+
+
+def find_folder(card: Card) -> tuple[Path | None, list[str]]:
+    """Look for a named data set in each folder of ``$SEQKIT_DATA`` and in the cache.
+
+    Args:
+        card: the data set.
+
+    Returns:
+        The first folder that holds every split, or None; and which folders were passed over because they do not.
+    """
+    notes: list[str] = []
+    for folder in _places(card):
+        if folder.is_dir():
+            if _files_of_card(card, folder) is not None:
+                return folder, notes
+            notes.append(f"{folder} was passed over: it does not hold every split of {card.name}")
+    return None, notes
+
+
+def _places(card: Card) -> list[Path]:
+    from seqkit.data.fetch import cache_dir
+
+    return [root / card.name for root in (*_data_folders(), cache_dir())]
 
 
 def _files_of_card(card: Card, folder: Path) -> dict[str, Path] | None:
-    """The card's splits in a folder, under the card's names or any that `split_files` knows; None unless all are there."""
-    named = {split: folder / file for split, file in card.splits.items()}
+    """The card's splits in a folder, under the card's names or those that `split_files` knows; None unless all are there."""
+    named: dict[str, Path] = {split: folder / file for split, file in card.splits.items()}
     if all(file.is_file() for file in named.values()):
-        return dict(named)
+        return named
     found = split_files(folder)
     return {split: found[split] for split in named} if set(named) <= set(found) else None
 
 
 def _data_folders() -> list[Path]:
     return [Path(part).expanduser() for part in os.environ.get("SEQKIT_DATA", "").split(os.pathsep) if part]
-
-
-def _told(dataset: Dataset) -> Dataset:
-    if dataset.held_out and "train" in dataset.splits:
-        dataset.notes.append(f"{dataset.name} has no dev split: the last tenth of train is held out")
-    return dataset

@@ -169,7 +169,9 @@ def _download(file: CardFile, path: Path, *, quiet: bool) -> None:
     path.write_bytes(content)
     found = hashlib.sha256(content).hexdigest()
     if file.sha256 and found != file.sha256:
-        raise DataError(f"expected {file.name} from {file.url} with SHA-256 {file.sha256}, found {found}; nothing was kept")
+        raise DataError(
+            f"expected {file.name} from {file.url} with SHA-256 {file.sha256}, found {found}; nothing was kept"
+        )
 
 
 class _Bar:

@@ -24,7 +24,7 @@ from seqkit.data.sentence import Sentence
 from seqkit.data.text import is_blank, read_lines
 from seqkit.errors import DataError
 
-__all__ = ["FORMATS", "Splitter", "detect_format", "read_sentences"]
+__all__ = ["FORMATS", "SUFFIXES", "Splitter", "detect_format", "read_sentences"]
 
 FORMATS = ("conll", "conllu", "tsv", "csv", "jsonl", "text", "tokens")
 
@@ -32,7 +32,9 @@ Splitter = Callable[[str], list[tuple[int, int]]]
 """Text → start and end of each token, in characters."""
 
 _COLUMN_SUFFIXES = frozenset({".conll", ".iob", ".iob1", ".iob2", ".iobes", ".bio", ".bioes", ".col", ".ner", ".pos"})
-_SUFFIXES = {".conllu": "conllu", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv"}
+SUFFIXES = {".conllu": "conllu", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv"}
+"""The extensions that tell a format by themselves."""
+
 _LINES_LOOKED_AT = 400  # enough for many sentences, little enough to be free
 _WORD = re.compile(r"[^ \t]+")
 
@@ -52,8 +54,8 @@ def detect_format(path: str | Path) -> str:
     if str(path) == "-":
         raise DataError(f"expected the format of standard input to be named, one of {', '.join(FORMATS)}")
     suffix = Path(path).suffix.lower()
-    if suffix in _SUFFIXES:
-        return _SUFFIXES[suffix]
+    if suffix in SUFFIXES:
+        return SUFFIXES[suffix]
     lines = [line for _, line in islice(read_lines(path), _LINES_LOOKED_AT)]
     return _detect_content(lines, suffix)
 
@@ -80,7 +82,7 @@ def _detect_content(lines: Sequence[str], suffix: str) -> str:
     cells = [split_row(row) for row in bare]
     if len(cells) > 1 and len({len(row) for row in cells}) == 1 and len(cells[0]) > 1:
         sentences = sum(
-            is_blank(line) and not is_blank(before) for before, line in zip(lines, lines[1:] + [""], strict=False)
+            is_blank(line) and not is_blank(before) for before, line in zip(lines, [*lines[1:], ""], strict=True)
         )
         in_sentences = blank_inside and len(cells) >= 2 * sentences
         if in_sentences or detect_scheme([[row[-1] for row in cells]]) != "none":

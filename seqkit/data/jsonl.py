@@ -56,7 +56,7 @@ def read_jsonl(
 def _object(line: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
         raise _Fault(f"expected a JSON object, found faulty JSON{place}") from None
     if not isinstance(found, dict):
@@ -101,7 +101,7 @@ def _from_objects(given: list[dict[str, Any]], text: str | None) -> Sentence:
     placed = text is not None and all("start" in token and "end" in token for token in given)
     sentence = _from_strings([token.get("text") for token in given], None if placed else text)
     if text is not None and placed:
-        sentence.text, sentence.offsets = text, [_place(token, text) for token in given]
+        sentence.text, sentence.offsets = text, _places(given, text)
     for key, value in given[0].items():
         if key not in ("text", "start", "end") and _is_label(value):
             column = [token.get(key) for token in given]
@@ -110,11 +110,16 @@ def _from_objects(given: list[dict[str, Any]], text: str | None) -> Sentence:
     return sentence
 
 
-def _place(token: dict[str, Any], text: str) -> tuple[int, int]:
-    start, end = token["start"], token["end"]
-    if not _are_offsets(start, end, text) or text[start:end] != token["text"]:
-        raise _Fault(f'expected token {token["text"]!r} at its place in "text", found it at {start}:{end}')
-    return start, end
+def _places(given: list[dict[str, Any]], text: str) -> list[tuple[int, int]]:
+    offsets: list[tuple[int, int]] = []
+    for token in given:
+        start, end = token["start"], token["end"]
+        if not _are_offsets(start, end, text) or text[start:end] != token["text"]:
+            raise _Fault(f'expected token {token["text"]!r} at {start}:{end} in "text", found something else there')
+        if offsets and start < offsets[-1][1]:
+            raise _Fault(f"expected tokens in the order of the text, found {token['text']!r} inside or before another")
+        offsets.append((start, end))
+    return offsets
 
 
 def _add_columns(sentence: Sentence, record: dict[str, Any]) -> None:
@@ -157,7 +162,7 @@ def _are_offsets(start: object, end: object, text: str) -> bool:
 
 
 def _is_label(value: object) -> bool:
-    return isinstance(value, (str, int)) and not isinstance(value, bool)
+    return (isinstance(value, str) and value != "") or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def _kind(value: object) -> str:

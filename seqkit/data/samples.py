@@ -86,7 +86,9 @@ def read_grammar(path: str | Path) -> Grammar:
     except (OSError, tomllib.TOMLDecodeError) as error:
         raise DataError(f"expected a grammar, found: {error}", file=path) from None
     tags = {word: tag for tag, words in content["tags"].items() for word in words.split()}
-    words = {name: (tag, tuple(text.split())) for tag, lists in content["words"].items() for name, text in lists.items()}
+    words = {
+        name: (tag, tuple(text.split())) for tag, lists in content["words"].items() for name, text in lists.items()
+    }
     phrases = {}
     for name, alternatives in content["phrases"].items():
         parsed = []
@@ -243,9 +245,9 @@ def _without_every(items: Sequence[T], step: int) -> tuple[T, ...]:
 
 
 # Names and words made up on the spot. Endings hint at the kind, as they do in real names, and are shared, as they are.
-_ONSETS = "b br c ch d dr f g gr h j k kl l m n p pr r s sh st t tr v w z".split()
-_VOWELS = "a a e e i o o u ai ea ou".split()
-_CODAS = "l m n n r r s t x rn nd lk sk".split()
+_ONSETS = ("b", "br", "c", "ch", "d", "dr", "f", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "v")
+_VOWELS = ("a", "a", "e", "e", "i", "o", "o", "u", "ai", "ea", "ou")
+_CODAS = ("l", "m", "n", "n", "r", "r", "s", "t", "x", "rn", "nd", "lk", "sk")
 
 
 def _syllables(rng: random.Random, count: int) -> str:

@@ -19,9 +19,9 @@ __all__ = ["SPLITTERS", "Splitter"]
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 
-# The parts below are in Oniguruma's syntax, which the library uses: \p{L} is any letter, \p{M} a combining mark, \p{N} a
-# digit of any script, \p{Lu} a capital, \p{P} punctuation, and \X a character with all that combines with it. What may
-# be long is bounded or cannot be read in two ways, so that time grows with the text's length alone.
+# The parts below are in Oniguruma's syntax, which the library uses: \p{L} is any letter, \p{M} a combining mark, \p{N}
+# a digit of any script, \p{Lu} a capital, \p{P} punctuation, and \X a character with all that combines with it. What
+# may be long is bounded or cannot be read in two ways, so that time grows with the text's length alone.
 _IN_WORD = r"[\p{L}\p{M}\p{N}_\x{ad}\x{200c}\x{200d}]"  # a soft hyphen and joiners are part of the word they stand in
 _NO_MORE_WORD = rf"(?!{_IN_WORD})"
 _ADDRESSES = (

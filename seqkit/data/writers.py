@@ -1,6 +1,6 @@
-"""Predictions → text: columns, JSON lines, or brackets in the running text.
+r"""Predictions → text: columns, JSON lines, or brackets in the running text.
 
-All text is valid UTF-8 with ``\\n`` as line ending, whatever the strings hold: lone surrogates (from a bad decode) are
+All text is valid UTF-8 with ``\n`` as line ending, whatever the strings hold: lone surrogates (from a bad decode) are
 escaped in JSON and become U+FFFD elsewhere.
 """
 
@@ -72,7 +72,9 @@ def rows(columns: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n\n" if lines else "\n"
 
 
-def refuse_breaks(block: str, tabs: int | None, lines: int, sentence: Sentence) -> None:
+def refuse_breaks(
+    block: str, tabs: int | None, lines: int, sentence: Sentence, instead: str = "--output-format jsonl"
+) -> None:
     """See that no token brought a line break, or a tab between columns, of its own.
 
     Args:
@@ -80,17 +82,17 @@ def refuse_breaks(block: str, tabs: int | None, lines: int, sentence: Sentence) 
         tabs: how many tabs it should have; None where they do not matter.
         lines: how many lines it should have.
         sentence: what was written, for the message.
+        instead: what can hold it, for the message.
 
     Raises:
         DataError: there are more.
     """
     if block.count("\n") != lines or "\r" in block or (tabs is not None and block.count("\t") != tabs):
-        raise _cannot_hold("expected tokens without tabs and line breaks, found one with them", sentence)
+        raise _cannot_hold("expected tokens without tabs and line breaks, found one with them", sentence, instead)
 
 
-def _cannot_hold(found: str, sentence: Sentence) -> DataError:
-    where = sentence.file or None
-    return DataError(f"{found}; --output-format jsonl can hold it", file=where, line=sentence.line or None)
+def _cannot_hold(found: str, sentence: Sentence, instead: str) -> DataError:
+    return DataError(f"{found}; {instead} can hold it", file=sentence.file or None, line=sentence.line or None)
 
 
 def format_conll(record: TaggedSentence) -> str:
@@ -110,8 +112,8 @@ def format_conll(record: TaggedSentence) -> str:
     sentence, probs = record.sentence, record.probs
     tokens = sentence.tokens
     if "" in tokens:
-        raise _cannot_hold("expected tokens that are not empty, found an empty one", sentence)
-    if record.alternatives is not None:
+        raise _cannot_hold("expected tokens that are not empty, found an empty one", sentence, "--output-format jsonl")
+    if record.alternatives:
         blocks = [
             f"# nbest = {rank} prob = {prob:.4f}\n" + rows([tokens, labels])
             for rank, (labels, prob) in enumerate(record.alternatives, start=1)
@@ -145,15 +147,15 @@ def format_jsonl(record: TaggedSentence) -> str:
     ]
     if record.probs is not None:
         for token, prob in zip(tokens, record.probs, strict=True):
-            token["prob"] = round(prob, 6)
+            token["prob"] = round(float(prob), 6)
     spans: list[dict[str, Any]] = []
     for span in record.spans:
         spans.append({"start": span.start, "end": span.end, "label": span.label, "text": span.text})
         if span.prob is not None:
-            spans[-1]["prob"] = round(span.prob, 6)
+            spans[-1]["prob"] = round(float(span.prob), 6)
     found: dict[str, Any] = {"text": sentence.text, "tokens": tokens, "spans": spans}
     if record.alternatives is not None:
-        found["nbest"] = [{"labels": labels, "prob": round(prob, 6)} for labels, prob in record.alternatives]
+        found["nbest"] = [{"labels": labels, "prob": round(float(prob), 6)} for labels, prob in record.alternatives]
     return to_json(found) + "\n"
 
 
@@ -174,12 +176,12 @@ def format_inline(record: TaggedSentence) -> str:
     sentence = record.sentence
     # Labels of a span scheme that mark no span are all O; no set of other labels tags a whole sentence so.
     bracketed = bool(record.spans) or all(label == "O" for label in record.labels)
-    if record.alternatives is None:
-        block, lines = _inline(sentence, record.labels, bracketed) + "\n", 1
+    if record.alternatives:
+        pairs = record.alternatives
+        block = "".join(f"{prob:.4f}\t{_inline(sentence, labels, bracketed)}\n" for labels, prob in pairs)
+        lines = len(pairs)
     else:
-        alternatives = record.alternatives
-        lines = len(alternatives)
-        block = "".join(f"{prob:.4f}\t{_inline(sentence, labels, bracketed)}\n" for labels, prob in alternatives)
+        block, lines = _inline(sentence, record.labels, bracketed) + "\n", 1
     refuse_breaks(block, None, lines, sentence)
     return clean(block)
 
