@@ -1,30 +1,30 @@
-"""What is wrong with a data set, every fault of it, and what there is in it: ``seqkit data check`` and ``data stats``."""
+"""What is wrong with a data set, every fault of it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
-from itertools import chain
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from seqkit.data.columns import read_conll, read_conllu, split_row
 from seqkit.data.dataset import Dataset, Split
 from seqkit.data.fetch import is_intact
-from seqkit.data.formats import Splitter, detect_format, read_sentences
+from seqkit.data.formats import detect_format, read_sentences
 from seqkit.data.jsonl import read_jsonl
 from seqkit.data.labels import detect_scheme, invalid_moves
-from seqkit.data.labels import spans as read_spans
 from seqkit.data.sentence import Sentence
+from seqkit.data.splitting import Splitter
 from seqkit.data.text import decode_lines, is_blank
 from seqkit.errors import DataError
 
-__all__ = ["Problem", "SplitStatistics", "check", "statistics"]
+__all__ = ["Problem", "check", "label_column"]
 
 Line = tuple[int, str]
 
-_STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more the column has another meaning
+_STRAY_LABELS = (
+    0.05  # up to this share of labels outside a scheme are faults; with more, the column means another thing
+)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -32,7 +32,7 @@ class Problem:
     """One fault of a data set.
 
     Args:
-        file: the file, or the split's name where there is none.
+        file: the file; for data without files the data set and the split.
         line: the line, counted from 1 (in data without files the sentence); 0 for the whole file.
         message: what was expected and what was found.
     """
@@ -46,6 +46,35 @@ class Problem:
         return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
 
 
+@dataclass(slots=True)
+class _Content:
+    """What could be read of one split.
+
+    Args:
+        file: what problems call it.
+        sentences: the sentences that could be read.
+        row_a_token: whether each token has a line of its own.
+        torn: lines that a sentence begins at only because the line before it could not be read.
+    """
+
+    file: str
+    sentences: list[Sentence] = field(default_factory=list)
+    row_a_token: bool = False
+    torn: set[int] = field(default_factory=set)
+
+    def lines(self) -> Iterator[tuple[int, Sentence]]:
+        """Each sentence that is not empty, with the line it begins at, or its number where it came from no file."""
+        for number, sentence in enumerate(self.sentences, start=1):
+            if sentence.tokens:
+                yield sentence.line or number, sentence
+
+    def line_of(self, line: int, sentence: Sentence, token: int) -> int:
+        """The line that one token of a sentence stands at."""
+        if not self.row_a_token:
+            return line
+        return line + token + sum(0 < place <= token for place, _ in sentence.other_rows)
+
+
 def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
     """Find every fault of a data set.
 
@@ -55,7 +84,7 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
 
     Args:
         dataset: the data set.
-        target: the label column; by default the card's, or the last one.
+        target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere.
 
     Returns:
         The faults, split by split and line by line.
@@ -64,56 +93,69 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
         DataError: a file cannot be opened, is in a format without sentences, or there is no such column.
     """
     problems: list[Problem] = []
-    contents: dict[str, list[Sentence]] = {}
-    cut: set[tuple[str, int]] = set()
+    contents: dict[str, _Content] = {}
     for name, split in dataset.splits.items():
-        contents[name] = _read_all(dataset, name, split, problems, cut)
+        contents[name] = _read(dataset, name, split, problems)
         problems.extend(_checksum_problems(dataset, split))
-    problems.extend(_label_problems(dataset, contents, dataset.target if target is None else target, cut))
+    problems.extend(_label_problems(dataset, contents, target))
     problems.extend(_shared_sentences(contents))
-    order = {_name(dataset, name): place for place, name in enumerate(dataset.splits)}
-    return sorted(problems, key=lambda problem: (order.get(problem.file, -1), problem.line, problem.message))
+    order = {content.file: place for place, content in enumerate(contents.values())}
+    return sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.message))
 
 
-def _name(dataset: Dataset, split: str) -> str:
-    file = dataset.splits[split].file
-    return f"{dataset.name} {split}" if file is None else str(file)
+def label_column(dataset: Dataset, sentence: Sentence, target: str | None = None) -> list[str] | None:
+    """The labels of one sentence in the column that a data set is about.
+
+    Args:
+        dataset: the data set.
+        sentence: one of its sentences.
+        target: the column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere.
+
+    Returns:
+        One label a token; None where there are no labels and no column was asked for.
+
+    Raises:
+        DataError: the sentence has no such column.
+    """
+    wanted = target or dataset.target
+    if not wanted and not sentence.columns:
+        return None
+    return sentence.column(wanted or ("upos" if "upos" in sentence.columns else ""))
 
 
 def _checksum_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:
     for file in dataset.card.files if dataset.card is not None else ():
         if split.file is not None and split.file.name == file.name and not is_intact(split.file, file):
-            yield Problem(str(split.file), 0, f"expected SHA-256 {file.sha256} as on the card, found another file")
+            yield Problem(str(split.file), 0, f"expected the card's SHA-256 {file.sha256}, found another file")
 
 
-def _read_all(
-    dataset: Dataset, name: str, split: Split, problems: list[Problem], cut: set[tuple[str, int]]
-) -> list[Sentence]:
-    """All sentences that can be read; what cannot be read becomes problems, and `cut` names sentences it fell into."""
-    if split.content is not None or split.file is None:
-        found = split.content or []
+def _read(dataset: Dataset, name: str, split: Split, problems: list[Problem]) -> _Content:
+    if split.file is None:
+        content = _Content(f"{dataset.name} {name}", split.content or [])
     else:
-        format = split.format or detect_format_anyhow(split.file)
+        format = split.format or _detect_format(split.file)
+        content = _Content(str(split.file), row_a_token=format in ("conll", "conllu"))
         columns = dataset.card.columns if dataset.card is not None and dataset.card.columns else None
         lines = _read_lines(split.file, problems)
-        found = _read_around_faults(lines, str(split.file), format, columns, problems, cut)
-    if not any(sentence.tokens for sentence in found):
-        problems.append(Problem(_name(dataset, name), 0, "expected at least one sentence, found none"))
-    return found
+        if format in ("text", "tokens"):
+            content.sentences = list(_read_text(lines, content.file, format))
+        else:
+            _read_around_faults(lines, format, columns, content, problems)
+    if not any(sentence.tokens for sentence in content.sentences):
+        problems.append(Problem(content.file, 0, "expected at least one sentence, found none"))
+    return content
 
 
-def detect_format_anyhow(path: Path) -> str:
-    """A file's format, also where its first lines are not UTF-8.
+def _read_text(lines: Sequence[Line], name: str, format: str) -> Iterator[Sentence]:
+    """Lines of text or tokens, which have no faults beyond their encoding."""
+    split = Splitter("words" if format == "text" else "spaces").split
+    for number, text in lines:
+        offsets = split(text)
+        yield Sentence([text[start:end] for start, end in offsets], text, offsets, file=name, line=number)
 
-    Args:
-        path: the file.
 
-    Returns:
-        One of `seqkit.data.formats.FORMATS`.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
+def _detect_format(path: Path) -> str:
+    """A file's format, also where its first lines are not UTF-8."""
     try:
         return detect_format(path)
     except DataError as error:
@@ -133,7 +175,7 @@ def _read_lines(path: Path, problems: list[Problem]) -> list[Line]:
                 except DataError as error:
                     problems.append(_problem(error, str(path), len(lines) + (error.line or 1)))
                     decoded = list(decode_lines([raw.decode("utf-8", "replace").encode()], str(path)))
-                lines.extend((len(lines) + place, text) for place, (_, text) in enumerate(decoded, start=1))
+                lines.extend([(len(lines) + number, text) for number, text in decoded])
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
     return lines
@@ -144,38 +186,39 @@ def _problem(error: DataError, file: str, line: int) -> Problem:
 
 
 def _read_around_faults(
-    lines: list[Line],
-    name: str,
-    format: str,
-    columns: Sequence[str] | None,
-    problems: list[Problem],
-    cut: set[tuple[str, int]],
-) -> list[Sentence]:
+    lines: list[Line], format: str, columns: Sequence[str] | None, content: _Content, problems: list[Problem]
+) -> None:
     """Read with the ordinary readers, and start again behind each line that they refuse."""
+    made_up_names = "\0"  # occurs in no message
     if format == "conll" and columns is None:
         columns = [str(index) for index in range(_usual_width(lines))]
-        unnamed = f" ({', '.join(columns)})"
-    else:
-        unnamed = "\0"
-    read = _reader(format, name, columns)
-    sentences: list[Sentence] = []
+        made_up_names = f" ({', '.join(columns)})"
+        if len(columns) == 1:
+            message = "expected at least 2 columns (token and label), found 1"
+            problems.append(Problem(content.file, lines[0][0], message))
+            return
+    read = _reader(format, content.file, columns)
     start = 0
     while start < len(lines):
         try:
             for sentence in read(lines[place] for place in range(start, len(lines))):
-                sentences.append(sentence)
-            break
+                content.sentences.append(sentence)
+            return
         except DataError as error:
             if error.line is None:
                 raise
-            problem = _problem(error, name, error.line)
-            problems.append(Problem(name, problem.line, problem.message.replace(unnamed, "")))
-            start = error.line  # line numbers count from 1, so this is the place of the next line
-            if format == "conllu":  # token numbers make the rest of the sentence unreadable
-                while start < len(lines) and not is_blank(lines[start][1]):
-                    start += 1
-            cut.add((name, start + 1))
-    return sentences
+            problem = _problem(error, content.file, error.line)
+            problems.append(Problem(content.file, problem.line, problem.message.replace(made_up_names, "")))
+            start = error.line  # lines count from 1, so this is the place of the one after it
+            while format == "conllu" and start < len(lines) and not is_blank(lines[start][1]):
+                start += 1  # with a number missing the rest of the sentence would be faulty too
+            content.torn.add(start + 1)
+
+
+def _usual_width(lines: Sequence[Line]) -> int:
+    """How many columns most rows have."""
+    rows = (line for _, line in lines if not is_blank(line) and not line.startswith(("#", "-DOCSTART-")))
+    return Counter(len(split_row(row)) for row in rows).most_common(1)[0][0] if lines else 2
 
 
 def _reader(format: str, name: str, columns: Sequence[str] | None) -> Callable[[Iterator[Line]], Iterator[Sentence]]:
@@ -184,13 +227,53 @@ def _reader(format: str, name: str, columns: Sequence[str] | None) -> Callable[[
     if format == "conllu":
         return lambda lines: read_conllu(lines, name)
     if format == "jsonl":
-        return lambda lines: read_jsonl(lines, name, _default_splitter())
-    split: Splitter | None = _default_splitter() if format == "text" else None
-    list(chain(read_sentences("-", format, splitter=split)) if format in ("tsv", "csv") else ())
-    return lambda lines: iter([])
+        return lambda lines: read_jsonl(lines, name, Splitter("words").split)
+    return lambda lines: read_sentences(name, format)  # which says why it holds no sentences
 
 
-def _default_splitter() -> Splitter:
-    from seqkit.data.splitting import Splitter as Words
+def _label_problems(dataset: Dataset, contents: dict[str, _Content], target: str | None) -> Iterator[Problem]:
+    labels = {
+        split: [(line, sentence, label_column(dataset, sentence, target)) for line, sentence in content.lines()]
+        for split, content in contents.items()
+    }
+    given = dataset.scheme if target in (None, dataset.target) else "auto"
+    known = "train" if labels.get("train") else next(iter(labels), "")
+    scheme = _scheme([column for _, _, column in labels.get(known, []) if column]) if given == "auto" else given
+    trained = {label for _, _, column in labels.get("train", []) for label in column or ()}
+    for split, rows in labels.items():
+        content = contents[split]
+        new: Counter[str] = Counter()
+        where: dict[str, int] = {}
+        for line, sentence, column in rows:
+            for token, reason in invalid_moves(column or (), scheme) if line not in content.torn else ():
+                yield Problem(content.file, content.line_of(line, sentence, token), reason)
+            for token, label in enumerate(column or ()) if trained and split != "train" else ():
+                if label not in trained:
+                    new[label] += 1
+                    where.setdefault(label, content.line_of(line, sentence, token))
+        for label, count in new.items():
+            message = f"expected labels that train has, found {label!r} ({count} in {split}, none in train)"
+            yield Problem(content.file, where[label], message)
 
-    return Words("words").split
+
+def _scheme(sequences: Sequence[Sequence[str]]) -> str:
+    """The label scheme, also where a few labels are outside every scheme."""
+    scheme = detect_scheme(sequences)
+    if scheme != "none":
+        return scheme
+    counts = Counter(label for sequence in sequences for label in sequence)
+    stray = {label for label in counts if label != "O" and detect_scheme([[label], ["B-X"]]) == "none"}
+    spans = sum(count for label, count in counts.items() if label != "O")
+    if sum(counts[label] for label in stray) > _STRAY_LABELS * spans:
+        return "none"
+    return detect_scheme([["O" if label in stray else label for label in sequence] for sequence in sequences])
+
+
+def _shared_sentences(contents: dict[str, _Content]) -> Iterator[Problem]:
+    first: dict[tuple[str, ...], tuple[str, str]] = {}
+    for split, content in contents.items():
+        for line, sentence in content.lines():
+            where = (split, f"{content.file}:{line}")
+            earlier = first.setdefault(tuple(sentence.tokens), where)
+            if earlier[0] != split:
+                yield Problem(content.file, line, f"the sentence also stands in {earlier[0]}, at {earlier[1]}")

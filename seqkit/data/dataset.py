@@ -314,7 +314,8 @@ def _resolve_card(card: Card, download: bool, quiet: bool) -> Dataset:
     if files is None:
         places = ", ".join(str(place) for place in _places(card))
         steps = "" if card.downloadable else f": {' '.join(card.instructions.split())}"
-        raise DataError(f"expected the files of {card.name} in {places}, found none{steps}")
+        found = "; ".join(notes) or "none"
+        raise DataError(f"expected the files of {card.name} in {places}, found {found}{steps}")
     return Dataset(card.name, {split: Split(file, card.format) for split, file in files.items()}, card, notes)
 
 
@@ -343,7 +344,7 @@ def _places(card: Card) -> list[Path]:
 
 
 def _files_of_card(card: Card, folder: Path) -> dict[str, Path] | None:
-    """The card's splits in a folder, under the card's names or those that `split_files` knows; None unless all are there."""
+    """The card's splits in a folder, under the card's names or others that `split_files` knows; None unless all are."""
     named: dict[str, Path] = {split: folder / file for split, file in card.splits.items()}
     if all(file.is_file() for file in named.values()):
         return named

@@ -151,8 +151,8 @@ def _download(file: CardFile, path: Path, *, quiet: bool) -> None:
         pooch.HTTPDownloader(progressbar=bar, chunk_size=_CHUNK, timeout=_TIMEOUT)(file.url, str(path), None)
     except requests.RequestException as error:
         response = getattr(error, "response", None)
-        why = f"status {response.status_code}" if response is not None else type(error).__name__
-        raise DataError(f"expected {file.name} at {file.url}, found no such download ({why})") from None
+        found = f"status {response.status_code}" if response is not None else f"no answer ({type(error).__name__})"
+        raise DataError(f"expected {file.name} at {file.url}, found {found}") from None
     finally:
         bar.close()
     content = path.read_bytes()

@@ -19,6 +19,7 @@ scheme    begins it                      goes on with it              is all of 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -55,6 +56,7 @@ class Span(NamedTuple):
     label: str
 
 
+@lru_cache(maxsize=4096)  # a few labels, asked for at every token
 def _parts(label: str) -> tuple[str, str]:
     """Prefix and kind; ``("O", "")`` for outside, and ``("", "")`` for what is no span label."""
     if label == "O":
@@ -126,7 +128,7 @@ def spans(labels: Sequence[str], scheme: str) -> list[Span]:
     found: list[Span] = []
     if scheme == "none":
         return found
-    start, prefix, kind = -1, "O", ""  # start: where the open span began, -1 when none is open
+    start, kind = -1, ""  # start: where the open span began, -1 when none is open
     for index, label in enumerate(labels):
         if label == "O" and start < 0:  # the most frequent case by far
             continue

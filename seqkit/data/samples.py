@@ -245,7 +245,30 @@ def _without_every(items: Sequence[T], step: int) -> tuple[T, ...]:
 
 
 # Names and words made up on the spot. Endings hint at the kind, as they do in real names, and are shared, as they are.
-_ONSETS = ("b", "br", "c", "ch", "d", "dr", "f", "g", "gr", "h", "j", "k", "l", "m", "n", "p", "pr", "r", "s", "st", "t", "v")
+_ONSETS = (
+    "b",
+    "br",
+    "c",
+    "ch",
+    "d",
+    "dr",
+    "f",
+    "g",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pr",
+    "r",
+    "s",
+    "st",
+    "t",
+    "v",
+)
 _VOWELS = ("a", "a", "e", "e", "i", "o", "o", "u", "ai", "ea", "ou")
 _CODAS = ("l", "m", "n", "n", "r", "r", "s", "t", "x", "rn", "nd", "lk", "sk")
 

@@ -30,7 +30,7 @@ _ADDRESSES = (
     rf"[@\#][\p{{L}}_]{_IN_WORD}*",  # a name or a topic of social media
 )
 _EMOTICON = r"(?<![\p{L}\p{N}(])(?:[:;=]['’]?[-o^]?[)(DPp/\\|*]|<3)(?![^\s\p{P}])"
-_LETTERS_AND_FULL_STOPS = r"(?:\p{L}\p{M}*\.){2,}"  # U.S., e.g.
+_LETTERS_AND_FULL_STOPS = rf"(?:\p{{L}}\p{{M}}*\.){{2,}}(?:\p{{L}}{_NO_MORE_WORD})?"  # U.S., e.g., U.S.A
 _ABBREVIATIONS = (
     r"(?:Mrs?|Ms|Mx|Drs?|Prof|Sts?|Jr|Sr|Inc|Corp|Ltd|LTD|Co|Cos|Bros|Gov|Sen|Reps?|Gen|Col|Lt|Capt|Sgt|Rev|Hon|Ft|Mt|"
     rf"Ave|Blvd|Jan|Feb|Aug|Sept?|Oct|Nov|Dec|vs|etc|Etc)\.{_NO_MORE_WORD}",

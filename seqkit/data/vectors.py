@@ -152,7 +152,7 @@ class _Reader:
 
 def _read(stream: IO[bytes], reader: _Reader) -> Vectors:
     first = stream.readline(_LONGEST_WORD).removeprefix(b"\xef\xbb\xbf")
-    fields = first.split()
+    fields = _fields(first)
     if not fields:
         reader.fault("expected a word and its values, found none", 1)
     if len(fields) == 2 and all(entry.isdigit() for entry in fields):
@@ -215,7 +215,7 @@ def _read_text(lines: Iterator[bytes], reader: _Reader, size: int, *, first_line
 def _split_carefully(raw: bytes, reader: _Reader, size: int, number: int) -> tuple[bytes, bytes]:
     """A line that is not word, space, values: another separator, a word with spaces in it, or a fault."""
     line = raw.rstrip(b" \t\r\n").replace(b"\t", b" ")
-    fields = [entry for entry in line.split(b" ") if entry]
+    fields = _fields(line)
     if len(fields) == size and line.startswith(b" "):
         reader.fault(f"expected a word before {size} values, found none", number)
     if len(fields) - 1 < size or (len(fields) - 1 > size and _all_numbers(fields[1:])):
@@ -263,6 +263,11 @@ def _number(entry: bytes) -> float | None:
         return None
 
 
+def _fields(line: bytes) -> list[bytes]:
+    """What spaces and tabs part; other white space may be part of a word."""
+    return [entry for entry in line.strip(b"\r\n").replace(b"\t", b" ").split(b" ") if entry]
+
+
 def _all_numbers(fields: list[bytes]) -> bool:
     return all(_number(entry) is not None for entry in fields)
 
@@ -273,12 +278,12 @@ def _all_numbers(fields: list[bytes]) -> bool:
 def _is_binary(sample: bytes, size: int) -> bool:
     """Whether float32 values, not numbers as text, follow the first word's space."""
     line, newline, _ = sample.partition(b"\n")
-    fields = line.split()
+    fields = _fields(line)
     # a newline may be a byte of a value, so what stands before it has to look like a whole line: text takes at least a
     # digit and a space a value
     if len(fields) < 2 or (newline and len(line) < 2 * size) or not _all_numbers(fields[-1:]):
         return True
-    return any(byte < 32 and byte not in b"\t\r" for byte in line)
+    return any(byte < 32 for entry in fields[1:] for byte in entry)
 
 
 def _read_binary(stream: IO[bytes], buffer: bytes, reader: _Reader, count: int, size: int) -> Vectors:

@@ -113,7 +113,7 @@ class TaggingReport:
         if self.strict is not None and self.strict != self.default:
             averages.append(("strict", self.strict))
         names = [*self.per_label, *(name for name, _ in averages)]
-        first = max(8, min(max(map(len, names)), width - 40))
+        first = max(len("micro avg"), min(max(map(len, names)), width - 41))  # the numbers take 41 columns
 
         lines = [f"{'':{first}}  precision    recall        f1   support", ""]
         lines += [_row(label, score, first) for label, score in self.per_label.items()]

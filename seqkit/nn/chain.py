@@ -57,11 +57,11 @@ class Chain(NamedTuple):
         """The chain of some rows only, none of them shortened."""
         return self._replace(emissions=self.emissions[index], lengths=self.lengths[index.cpu()])
 
-    def parts(self, width: int = 1) -> list[Tensor]:
-        """Row numbers in parts whose [rows, width, K, K] workspace is small enough."""
+    def parts(self) -> list[Tensor]:
+        """Row numbers in parts whose [rows, K, K] workspace is small enough."""
         batch, _, tags = self.emissions.shape
         allowed = _CPU_WORKSPACE if self.emissions.device.type == "cpu" else _GPU_WORKSPACE
-        size = max(1, allowed // (width * tags * tags * self.emissions.element_size()))
+        size = max(1, allowed // (tags * tags * self.emissions.element_size()))
         return list(torch.arange(batch, device=self.emissions.device).split(size))
 
 
@@ -73,7 +73,7 @@ def length_mask(lengths: Tensor, steps: int) -> Tensor:
 class _Scaled(NamedTuple):
     """Forward and backward variables as probabilities, each [B, K] of them in a scale of its own; time first.
 
-    Garbage past a row's end.
+    Past a row's end they are finite and mean nothing.
     """
 
     prior: Tensor  # [T, B, K], forward, emission of the step not included
@@ -85,9 +85,9 @@ class _Scaled(NamedTuple):
     weight: Tensor  # [K, K], exp(transitions), divided by its maximum
 
 
-def _peak(scores: Tensor) -> Tensor:
-    """The largest score; finite even if all are -inf, so that subtracting it never gives NaN."""
-    return scores.amax().clamp(min=torch.finfo(scores.dtype).min)
+def _finite(scores: Tensor) -> Tensor:
+    """Scores raised to the least finite number, so that subtracting one from -inf never gives NaN."""
+    return scores.clamp(min=torch.finfo(scores.dtype).min)
 
 
 def _scaled_variables(chain: Chain) -> _Scaled:
@@ -98,45 +98,53 @@ def _scaled_variables(chain: Chain) -> _Scaled:
     """
     batch, steps, tags = chain.emissions.shape
     time = torch.arange(steps)[:, None]  # [T, 1]
-    # Reverses each row within its length: row t * B + b of a [T * B, …] is exchanged with ((T_b - 1 - t) * B + b).
+    # Reverses each row within its length: row t * B + b of a [T * B, …] is exchanged with (T_b - 1 - t) * B + b.
     mirror = chain.lengths - 1 - time  # [T, B]
     mirror = mirror if chain.equal else torch.where(mirror >= 0, mirror, time)
     flip = (mirror * batch + torch.arange(batch)).flatten().to(chain.emissions.device)  # [T * B]
 
-    peaks = chain.emissions.amax(2, keepdim=True)  # [B, T, 1]
-    forward = (chain.emissions - peaks).exp_().transpose(0, 1)  # [T, B, K]
+    def flipped(values: Tensor) -> Tensor:
+        return values.reshape(steps * batch, -1).index_select(0, flip).view(values.shape)
+
+    peaks = _finite(chain.emissions.amax(2, keepdim=True))  # [B, T, 1]
+    emissions = chain.emissions.new_empty(2, steps, batch, tags)
+    torch.sub(chain.emissions.transpose(0, 1), peaks.transpose(0, 1), out=emissions[0]).exp_()
+    torch.index_select(emissions[0].view(-1, tags), 0, flip, out=emissions[1].view(-1, tags))
     peaks = peaks.squeeze(2).t()  # [T, B]
-    backward = forward.reshape(-1, tags).index_select(0, flip).view(steps, batch, tags)
-    emissions = torch.stack((forward, backward), 1)  # [T, 2, B, K]
-    start_peak, move_peak, end_peak = _peak(chain.start), _peak(chain.transitions), _peak(chain.end)
+    start_peak, move_peak, end_peak = (_finite(scores.amax()) for scores in (chain.start, chain.transitions, chain.end))
     weight = (chain.transitions - move_peak).exp()  # [K, K]
     moves = torch.stack((weight, weight.t()))  # [2, K, K]
 
-    before, after = torch.empty_like(emissions), torch.empty_like(emissions)  # [T, 2, B, K]
+    before, after = torch.empty_like(emissions), torch.empty_like(emissions)  # [2, T, B, K]
     before[0, 0] = (chain.start - start_peak).exp()
-    before[0, 1] = (chain.end - end_peak).exp()
-    scales = emissions.new_ones(steps, 2, batch, 1)
+    before[1, 0] = (chain.end - end_peak).exp()
+    scales = emissions.new_ones(2, steps, batch, 1)
     tiny = torch.finfo(emissions.dtype).tiny
-    previous = after[0]  # [2, B, K]
-    for step, (emission, left, right) in enumerate(zip(emissions.unbind(), before.unbind(), after.unbind(), strict=True)):
+    previous = after[:, 0]  # [2, B, K]
+    unbound = zip(emissions.unbind(1), before.unbind(1), after.unbind(1), strict=True)
+    for step, (emission, left, right) in enumerate(unbound):
         if step:
             torch.bmm(previous, moves, out=left)
         torch.mul(left, emission, out=right)
         if step % _RENORMALISE_EVERY == 0:
-            right /= torch.amax(right, 2, keepdim=True, out=scales[step]).clamp_(min=tiny)
+            right /= torch.amax(right, 2, keepdim=True, out=scales[:, step]).clamp_(min=tiny)
         previous = right
 
-    logs = scales.clamp_(min=tiny).log_().squeeze(3)  # [T, 2, B]
-    divided = logs.cumsum(0)  # [T, 2, B]
+    logs = scales.clamp_(min=tiny).log_().squeeze(3)  # [2, T, B]
+    divided = logs.cumsum(1)
+    # beta at a step is what gamma is before that step's own emission and division.
+    divided_before = flipped(divided[1] - logs[1])  # [T, B]
     raised = peaks.cumsum(0)  # [T, B]
     time, mirror = time.to(raised.device), mirror.to(raised.device)
-    alpha_scale = divided[:, 0] + raised + start_peak + time * move_peak
-    # beta at a step is what gamma is before that step's own emission and division.
-    divided_before = (divided - logs)[:, 1].flatten().index_select(0, flip).view(steps, batch)  # [T, B]
-    beta_scale = divided_before + (raised[-1] - raised) + end_peak + mirror * move_peak
-    beta = before[:, 1].reshape(-1, tags).index_select(0, flip).view(steps, batch, tags)
-    gamma = after[:, 1].reshape(-1, tags).index_select(0, flip).view(steps, batch, tags)
-    return _Scaled(before[:, 0], after[:, 0], beta, gamma, alpha_scale, beta_scale, weight)
+    return _Scaled(
+        prior=before[0],
+        alpha=after[0],
+        beta=flipped(before[1]),
+        gamma=flipped(after[1]),
+        alpha_scale=divided[0] + raised + start_peak + time * move_peak,
+        beta_scale=divided_before + (raised[-1] - raised) + end_peak + mirror * move_peak,
+        weight=weight,
+    )
 
 
 def _exact_variables(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
@@ -166,27 +174,30 @@ class _Meeting(NamedTuple):
     sound: Tensor  # [B], whether underflow lost nothing worth speaking of
 
 
-def _meet(chain: Chain, scaled: _Scaled, mask: Tensor) -> _Meeting:
+def _meet(chain: Chain, scaled: _Scaled) -> _Meeting:
     unary = scaled.alpha * scaled.beta  # [T, B, K]
     mass = unary.sum(2)  # [T, B]
     pair_mass = (scaled.prior[1:] * scaled.gamma[1:]).sum(2)  # [T - 1, B]
-    # Written so that NaN is not sound either: log space then says whether it stays.
-    lost = ~(mass >= _LEAST_MASS)  # [T, B]
-    lost[1:] |= ~(pair_mass >= _LEAST_MASS)
+    # Asked so that NaN is not sound either: log space then says whether it stays.
+    sound = mass >= _LEAST_MASS  # [T, B]
+    sound[1:] &= pair_mass >= _LEAST_MASS
+    if not chain.equal:
+        sound |= ~chain.mask().t()
     at_end = chain.last(), torch.arange(mass.shape[1], device=mass.device)
     normalizer = mass[at_end].log() + scaled.alpha_scale[at_end] + scaled.beta_scale[at_end]  # [B]
-    return _Meeting(unary, mass, pair_mass, normalizer, ~(lost & mask.t()).any(0))
+    return _Meeting(unary, mass, pair_mass, normalizer, sound.all(0))
 
 
 class _Counts(NamedTuple):
     """Expected counts: p(yₜ = j) and, kept factorised, Σₜ p(yₜ₋₁ = i, yₜ = j) of each row."""
 
     marginals: Tensor  # [B, T, K], zero past a row's end
-    # The sum over t of row b is weight[i, j] · Σₜ left[t, b, i] · right[t, b, j].
-    left: Tensor  # [T - 1, B, K]
-    right: Tensor  # [T - 1, B, K]
+    # The sum over t of row b is weight[i, j] · Σₜ alpha[t, b, i] · share[t, b] · gamma[t, b, j].
+    alpha: Tensor  # [T - 1, B, K], of all steps but the last
+    gamma: Tensor  # [T - 1, B, K], of all steps but the first
+    share: Tensor  # [T - 1, B], zero past a row's end
     weight: Tensor  # [K, K]
-    # The rows done in log space (their left and right are zero) and their sums as they are.
+    # The rows done in log space (whose share is zero) and their sums as they are.
     exact_rows: Tensor  # [N]
     exact_pairs: Tensor  # [N, K, K]
 
@@ -194,24 +205,24 @@ class _Counts(NamedTuple):
 def _expect(chain: Chain) -> tuple[Tensor, _Counts]:
     """log Z [B] and expected counts."""
     tags = len(chain.start)
-    mask = chain.mask()  # [B, T]
     scaled = _scaled_variables(chain)
-    unary, mass, pair_mass, normalizer, sound = _meet(chain, scaled, mask)
-    unary /= mass[:, :, None]
-    left, right = scaled.alpha[:-1], scaled.gamma[1:] / pair_mass[:, :, None]  # [T - 1, B, K]
+    unary, mass, pair_mass, normalizer, sound = _meet(chain, scaled)
     all_sound = bool(sound.all())
+    share, pair_share = 1 / mass, 1 / pair_mass  # [T, B] and [T - 1, B]
     if not (all_sound and chain.equal):
-        keep = (mask & sound[:, None]).t()[:, :, None]  # [T, B, 1]
-        unary, left, right = (torch.where(inside, x, 0) for inside, x in ((keep, unary), (keep[1:], left), (keep[1:], right)))
-    probabilities = unary.transpose(0, 1)  # [B, T, K]
-    exact_rows = (~sound).nonzero().squeeze(1) if not all_sound else mask.new_empty(0, dtype=torch.int64)  # [N]
+        keep = (chain.mask() & sound[:, None]).t()  # [T, B]
+        share, pair_share = torch.where(keep, share, 0), torch.where(keep[1:], pair_share, 0)
+    unary *= share[:, :, None]
+    marginals = unary.transpose(0, 1)  # [B, T, K]
+    exact_rows = sound.new_empty(0, dtype=torch.int64) if all_sound else (~sound).nonzero().squeeze(1)  # [N]
     exact_pairs = unary.new_zeros(len(exact_rows), tags, tags)
     if not all_sound:
         subset = chain.rows(exact_rows)
         for part in subset.parts():
             rows = exact_rows[part]
-            normalizer[rows], probabilities[rows], exact_pairs[part] = _exact_expect(subset.rows(part))
-    return normalizer, _Counts(probabilities, left, right, scaled.weight, exact_rows, exact_pairs)
+            normalizer[rows], marginals[rows], exact_pairs[part] = _exact_expect(subset.rows(part))
+    counts = _Counts(marginals, scaled.alpha[:-1], scaled.gamma[1:], pair_share, scaled.weight, exact_rows, exact_pairs)
+    return normalizer, counts
 
 
 def _exact_expect(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
@@ -242,11 +253,11 @@ class _LogNormalizer(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        marginals, left, right, weight, exact_rows, exact_pairs, last = ctx.saved_tensors
+        marginals, alpha, gamma, share, weight, exact_rows, exact_pairs, last = ctx.saved_tensors
         tags = len(weight)
         emissions = marginals * gradient[:, None, None]  # [B, T, K]
-        pairs = left.reshape(-1, tags).t() @ (right * gradient[:, None]).reshape(-1, tags)  # [K, K]
-        transitions = pairs * weight
+        right = gamma * (share * gradient)[:, :, None]  # [T - 1, B, K]
+        transitions = (alpha.reshape(-1, tags).t() @ right.view(-1, tags)) * weight  # [K, K]
         if len(exact_rows):
             transitions += torch.einsum("n,nij->ij", gradient[exact_rows], exact_pairs)
         at_end = emissions[torch.arange(len(last), device=last.device), last]  # [B, K]
@@ -289,9 +300,8 @@ def log_variables(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
         of all ways to go on from there, its emission not included; log Z [B]. Both are -inf past a row's end, and
         may be where a tag's probability is under 1e-90.
     """
-    mask = chain.mask()  # [B, T]
     scaled = _scaled_variables(chain)
-    normalizer, sound = _meet(chain, scaled, mask)[3:]
+    normalizer, sound = _meet(chain, scaled)[3:]
     alpha = (scaled.alpha.log() + scaled.alpha_scale[:, :, None]).transpose(0, 1)  # [B, T, K]
     beta = (scaled.beta.log() + scaled.beta_scale[:, :, None]).transpose(0, 1)  # [B, T, K]
     if not bool(sound.all()):
@@ -300,8 +310,24 @@ def log_variables(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
         for part in subset.parts():
             rows = exact_rows[part]
             alpha[rows], beta[rows], normalizer[rows] = _exact_variables(subset.rows(part))
-    outside = ~mask[:, :, None]  # [B, T, 1]
+    outside = ~chain.mask()[:, :, None]  # [B, T, 1]
     return alpha.masked_fill(outside, -torch.inf), beta.masked_fill(outside, -torch.inf), normalizer
+
+
+def _best_prefixes(chain: Chain) -> Tensor:
+    """Score of the best way to each tag, its emission included: [T, B, K]."""
+    batch, _, tags = chain.emissions.shape
+    # Rows stand last here: the maximum over the tag before is then over contiguous [K * B] vectors, two to five times as
+    # fast as within [B, K, K].
+    scores = chain.emissions.permute(1, 2, 0).contiguous()  # [T, K, B], emissions at first
+    scores[0] += chain.start[:, None]
+    moves = chain.transitions[:, :, None]  # [K, K, 1]
+    ways, best = scores.new_empty(tags, tags, batch), scores.new_empty(tags, batch)
+    each = scores.unbind()  # T of [K, B]
+    for before, now in zip(each[:-1], each[1:], strict=True):
+        torch.add(before[:, None], moves, out=ways)
+        now += torch.amax(ways, 0, out=best)
+    return scores.transpose(1, 2).contiguous()
 
 
 def best_paths(chain: Chain) -> tuple[Tensor, Tensor]:
@@ -311,33 +337,24 @@ def best_paths(chain: Chain) -> tuple[Tensor, Tensor]:
         chain: the scores.
 
     Returns:
-        tags [B, T] int64, zero past a row's end, and their scores [B]. Where no sequence is legal the score is -inf and
+        tags [B, T] int64 and their scores [B]. Past a row's end, and where no sequence is legal (its score is -inf),
         the tags mean nothing.
     """
     parts = [_best_paths(chain.rows(part)) for part in chain.parts()]
     tags, scores = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-    return tags if chain.equal else tags.masked_fill(~chain.mask(), 0), scores
+    return tags, scores
 
 
 def _best_paths(chain: Chain) -> tuple[Tensor, Tensor]:
-    # Rows stand last: the maximum over the tag before is then over contiguous [K * B] vectors, about three times as
-    # fast. Only scores are kept; the way back asks again which tag before was best, for one tag a row instead of K.
-    batch, steps, tags = chain.emissions.shape
-    scores = chain.emissions.permute(1, 2, 0).contiguous()  # [T, K, B], emissions at first
+    # No back-pointers are kept: the way back asks again which tag was best before, for one tag a row instead of K.
+    prefixes = _best_prefixes(chain)  # [T, B, K]
     last = chain.last()  # [B]
-    scores[0] += chain.start[:, None]
-    moves = chain.transitions[:, :, None]  # [K, K, 1]
-    work = scores.new_empty(tags, tags, batch)
-    best = scores.new_empty(tags, batch)
-    each = scores.unbind()  # T of [K, B]
-    for step in range(1, steps):
-        torch.amax(torch.add(each[step - 1][:, None], moves, out=work), 0, out=best)
-        each[step].add_(best)
-    final = scores[last, :, torch.arange(batch, device=last.device)] + chain.end  # [B, K]
+    final = prefixes[last, torch.arange(len(last), device=last.device)] + chain.end  # [B, K]
     totals, tag = final.max(1)  # [B]
+    into = chain.transitions.t().contiguous()  # [to, from]
     path = [tag]
-    for step in range(steps - 2, -1, -1):
-        before = (each[step] + chain.transitions.index_select(1, path[-1])).argmax(0)  # [B]
+    for step in range(len(prefixes) - 2, -1, -1):
+        before = into.index_select(0, path[-1]).add_(prefixes[step]).argmax(1)  # [B]
         # Until a row's own last step is reached the final tag is carried along.
         path.append(before if chain.equal else torch.where(step < last, before, tag))
     return torch.stack(path[::-1], 1), totals
@@ -346,37 +363,50 @@ def _best_paths(chain: Chain) -> tuple[Tensor, Tensor]:
 def n_best_paths(chain: Chain, n: int) -> tuple[Tensor, Tensor]:
     """The n best tag sequences of each row, best first.
 
+    The tree-trellis search of Soong and Huang (1991): best prefixes of all tags forwards, then the n best suffixes
+    backwards. A suffix is ranked by its score plus that of the best prefix it can follow, which is the score of a
+    whole sequence, so that no suffix of the n best sequences can fall out.
+
     Args:
         chain: the scores.
         n: how many.
 
     Returns:
-        tags [B, n, T] int64, zero past a row's end, and their scores [B, n], descending; -inf, with tags of zero, where
-        there are fewer than n legal sequences.
+        tags [B, n, T] int64 and their scores [B, n], descending; -inf where there are fewer than n legal sequences. Past
+        a row's end, and where the score is -inf, the tags mean nothing.
     """
-    parts = [_n_best_paths(chain.rows(part), n) for part in chain.parts(n)]
+    parts = [_n_best_paths(chain.rows(part), n) for part in chain.parts()]
     tags, scores = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-    keep = chain.mask()[:, None, :] & ~scores.isneginf()[:, :, None]  # [B, n, T]
-    return tags.masked_fill(~keep, 0), scores
+    return tags, scores
 
 
 def _n_best_paths(chain: Chain, n: int) -> tuple[Tensor, Tensor]:
-    batch, steps, tags = chain.emissions.shape
-    last = chain.last()[:, None, None]  # [B, 1, 1]
-    scores = chain.emissions.new_full((batch, tags, n), -torch.inf)  # best n ways to each tag
-    scores[:, :, 0] = chain.start + chain.emissions[:, 0]
-    stay = torch.arange(tags * n, device=scores.device).view(tags, n)  # [K, n]
-    pointers = []  # [B, K, n] each: which of the K · n ways of the step before
-    moves = chain.transitions.t()[:, :, None]  # [to, from, 1]
-    for step in range(1, steps):
-        ways = (scores[:, None] + moves).flatten(2)  # [B, to, from * n]
-        ahead, pointer = ways.topk(n, 2)  # [B, K, n]
-        ahead = ahead + chain.emissions[:, step, :, None]
-        inside = step <= last  # [B, 1, 1]
-        scores = torch.where(inside, ahead, scores)
-        pointers.append(torch.where(inside, pointer, stay))
-    totals, position = (scores + chain.end[:, None]).flatten(1).topk(n, 1)  # [B, n]
-    path = [position]
-    for pointer in reversed(pointers):
-        path.append(pointer.flatten(1).gather(1, path[-1]))
-    return torch.stack(path[::-1], 2) // n, totals
+    prefixes = _best_prefixes(chain)  # [T, B, K]
+    steps, batch, tags = prefixes.shape
+    last = chain.last()[:, None]  # [B, 1]
+    rows = torch.arange(batch, device=last.device)[:, None]  # [B, 1]
+    into = chain.transitions.t().contiguous()  # [to, from]
+    # n suffixes a row, each known by its first tag; suffixes of score -inf fill up what there is not.
+    width = min(n, tags)
+    totals, suffixes = prefixes.new_full((2, batch, n), -torch.inf)
+    tag = last.new_zeros(batch, n)
+    final = prefixes[last, rows].squeeze(1) + chain.end  # [B, K]
+    totals[:, :width], tag[:, :width] = final.topk(width, 1)
+    suffixes[:, :width] = chain.end[tag[:, :width]]  # all that follows the first tag, its emission not included
+    path, parents = [tag], []
+    for step in range(steps - 2, -1, -1):
+        ahead = suffixes + chain.emissions[:, step + 1].gather(1, tag)  # [B, n]
+        ways = (into[tag] + ahead[:, :, None]).flatten(1)  # [B, n * K]
+        best, way = (ways.view(batch, n, tags) + prefixes[step][:, None]).flatten(1).topk(n, 1)  # [B, n]
+        inside = step < last  # [B, 1]
+        totals = torch.where(inside, best, totals)
+        suffixes = torch.where(inside, ways.gather(1, way), suffixes)
+        tag = torch.where(inside, way % tags, tag)
+        path.append(tag)
+        parents.append(torch.where(inside, way // tags, torch.arange(n, device=way.device)))
+    choice = torch.arange(n, device=tag.device).expand(batch, n)  # [B, n], which suffix of a step
+    result = [path.pop()]
+    while path:
+        choice = parents.pop().gather(1, choice)
+        result.append(path.pop().gather(1, choice))
+    return torch.stack(result, 2), totals

@@ -9,7 +9,7 @@ A sentence x of T tokens with tags y has
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from seqkit.nn.chain import Chain, best_paths, length_mask, log_normalizer, log_variables, marginals, n_best_paths
 
 __all__ = ["CRF", "ForwardBackward"]
+
+_Moves: TypeAlias = tuple[Tensor, Tensor, Tensor]
 
 
 class ForwardBackward(NamedTuple):
@@ -114,7 +116,7 @@ class CRF(nn.Module):
             ValueError: a shape, type, length or tag is not as said above.
         """
         self._check(emissions, lengths)
-        return self._score(emissions, tags, lengths).to(_result_type(emissions))
+        return self._score(emissions, tags, lengths, self._moves(emissions)).to(_result_type(emissions))
 
     def normalizer(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """log Z, the logarithm of the summed exp(score) of all legal tag sequences.
@@ -130,7 +132,7 @@ class CRF(nn.Module):
             ValueError: a shape, type or length is not as said above.
         """
         self._check(emissions, lengths)
-        return self._normalizer(emissions, lengths).to(_result_type(emissions))
+        return self._normalizer(emissions, lengths, self._moves(emissions)).to(_result_type(emissions))
 
     def log_likelihood(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """log p(tags | emissions) in nats, a sum over each row's tokens.
@@ -148,8 +150,9 @@ class CRF(nn.Module):
         """
         self._check(emissions, lengths)
         # Subtracted before rounding to float32: of a long sentence both are large and nearly equal.
-        score = self._score(emissions, tags, lengths)
-        normalizer = self._normalizer(emissions, lengths)
+        moves = self._moves(emissions)
+        score = self._score(emissions, tags, lengths, moves)
+        normalizer = self._normalizer(emissions, lengths, moves)
         # Where nothing is legal at all the score is -inf already, and -inf - -inf would be NaN.
         difference = score - normalizer.masked_fill(normalizer.isneginf(), 0)
         return difference.to(_result_type(emissions))
@@ -170,12 +173,13 @@ class CRF(nn.Module):
             ValueError: a shape, type or length is not as said above.
         """
         self._check(emissions, lengths)
-        chain, filled = self._chain(emissions, lengths)
+        chain, filled = _chain(emissions, lengths, self._moves(emissions))
         tags = torch.zeros(emissions.shape[:2], dtype=torch.int64, device=emissions.device)  # [B, T]
         scores = emissions.new_zeros(len(emissions), dtype=_result_type(emissions))  # [B]
         if len(filled):
             best, best_scores = best_paths(chain)
-            tags[filled, : best.shape[1]] = best
+            keep = chain.mask() & ~best_scores.isneginf()[:, None]  # [B', T']
+            tags[filled, : best.shape[1]] = best.masked_fill_(~keep, 0)
             scores[filled] = best_scores.to(scores.dtype)
         return tags, scores
 
@@ -198,14 +202,15 @@ class CRF(nn.Module):
         self._check(emissions, lengths)
         if n < 1:
             raise ValueError(f"expected n of at least 1, found {n}")
-        chain, filled = self._chain(emissions, lengths)
+        chain, filled = _chain(emissions, lengths, self._moves(emissions))
         batch, steps, _ = emissions.shape
         tags = torch.zeros(batch, n, steps, dtype=torch.int64, device=emissions.device)
         scores = torch.full((batch, n), -torch.inf, dtype=_result_type(emissions), device=emissions.device)
         scores[:, 0] = 0
         if len(filled):
             best, best_scores = n_best_paths(chain, n)
-            tags[filled, :, : best.shape[2]] = best
+            keep = chain.mask()[:, None, :] & ~best_scores.isneginf()[:, :, None]  # [B', n, T']
+            tags[filled, :, : best.shape[2]] = best.masked_fill_(~keep, 0)
             scores[filled] = best_scores.to(scores.dtype)
         return tags, scores
 
@@ -224,7 +229,7 @@ class CRF(nn.Module):
             ValueError: a shape, type or length is not as said above.
         """
         self._check(emissions, lengths)
-        chain, filled = self._chain(emissions, lengths)
+        chain, filled = _chain(emissions, lengths, self._moves(emissions))
         result = torch.zeros_like(emissions, dtype=_result_type(emissions))  # [B, T, K]
         if len(filled):
             found = marginals(chain)
@@ -247,7 +252,7 @@ class CRF(nn.Module):
             ValueError: a shape, type or length is not as said above.
         """
         self._check(emissions, lengths)
-        chain, filled = self._chain(emissions, lengths)
+        chain, filled = _chain(emissions, lengths, self._moves(emissions))
         dtype = chain.emissions.dtype
         alpha = torch.full_like(emissions, -torch.inf, dtype=dtype)  # [B, T, K]
         beta = torch.full_like(emissions, -torch.inf, dtype=dtype)
@@ -278,7 +283,7 @@ class CRF(nn.Module):
         """
         batch, steps, count = emissions.shape
         for row, first, tags in segments:
-            if not (tags and 0 <= row < batch and 0 <= first and first + len(tags) <= steps):
+            if not (tags and 0 <= row < batch and first >= 0 and first + len(tags) <= steps):
                 expected = f"one or more tags within [{batch}, {steps}]"
                 raise ValueError(f"expected a segment of {expected}, found {len(tags)} at row {row}, token {first}")
             if min(tags) < 0 or max(tags) >= count:
@@ -294,7 +299,7 @@ class CRF(nn.Module):
         number, row, step, tag, before = table  # [M] each
         opens = before < 0  # [M]
         closes = torch.cat((opens[1:], opens.new_ones(min(len(opens), 1))))  # [M]
-        inner = emissions[row, step, tag].to(dtype) + self._moves(dtype)[1][before, tag]  # [M]
+        inner = emissions[row, step, tag].to(dtype) + self._moves(emissions)[1][before, tag]  # [M]
         terms = torch.where(opens, variables.alpha[row, step, tag], inner)  # [M]
         terms = terms + torch.where(closes, variables.beta[row, step, tag], 0)
         sums = terms.new_zeros(len(segments)).index_add_(0, number, terms)  # [N]
@@ -312,49 +317,35 @@ class CRF(nn.Module):
             found = f"{int(lengths.min())} to {int(lengths.max())}"
             raise ValueError(f"expected lengths from 0 to {steps}, found {found}")
 
-    def _moves(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-        """Scores of start [K], transitions [K, K] and end [K], -inf where illegal."""
+    def _moves(self, emissions: Tensor) -> _Moves:
+        """Scores of start [K], transitions [K, K] and end [K] in the working precision, -inf where illegal."""
+        dtype = _working_type(emissions)
         return (
             self.start_transitions.to(dtype).masked_fill(~self.legal_start, -torch.inf),
             self.transitions.to(dtype).masked_fill(~self.legal_transitions, -torch.inf),
             self.end_transitions.to(dtype).masked_fill(~self.legal_end, -torch.inf),
         )
 
-    def _chain(self, emissions: Tensor, lengths: Tensor) -> tuple[Chain, Tensor]:
-        """The non-empty rows, cut to the longest of them, and their indices [B'] on the device of the emissions."""
-        filled = lengths.nonzero().squeeze(1)  # [B']
-        rows = filled.to(emissions.device)
-        if len(filled) < len(lengths):
-            emissions, lengths = emissions[rows], lengths[filled]
-        steps = int(lengths.max()) if len(lengths) else 0
-        emissions = emissions[:, :steps].to(_working_type(emissions))
-        equal = bool((lengths == steps).all())
-        if not equal:
-            # Chosen, not multiplied: padding may hold anything, NaN too.
-            emissions = torch.where(length_mask(lengths, steps).to(rows.device)[:, :, None], emissions, 0)
-        return Chain(emissions, *self._moves(emissions.dtype), lengths, equal), rows
-
-    def _normalizer(self, emissions: Tensor, lengths: Tensor) -> Tensor:
-        chain, filled = self._chain(emissions, lengths)
+    def _normalizer(self, emissions: Tensor, lengths: Tensor, moves: _Moves) -> Tensor:
+        chain, filled = _chain(emissions, lengths, moves)
         if len(filled) == len(lengths) > 0:
             return log_normalizer(chain)
         result = emissions.new_zeros(len(lengths), dtype=chain.emissions.dtype)  # [B]
         return result.index_copy(0, filled, log_normalizer(chain)) if len(filled) else result
 
-    def _score(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
+    def _score(self, emissions: Tensor, tags: Tensor, lengths: Tensor, moves: _Moves) -> Tensor:
         batch, steps, count = emissions.shape
         if tags.shape != (batch, steps) or tags.dtype != torch.int64:
             found = f"{tags.dtype} of shape {list(tags.shape)}"
             raise ValueError(f"expected tags as torch.int64 of shape {[batch, steps]}, found {found}")
-        dtype = _working_type(emissions)
         if not batch or not steps:
-            return emissions.new_zeros(batch, dtype=dtype)
+            return emissions.new_zeros(batch, dtype=moves[0].dtype)
         mask = length_mask(lengths, steps).to(emissions.device)  # [B, T]
         tags = tags.masked_fill(~mask, 0)
         # Elsewhere than on the CPU this would wait for the device; there indexing itself fails.
         if tags.device.type == "cpu" and not 0 <= int(tags.min()) <= int(tags.max()) < count:
             raise ValueError(f"expected tags from 0 to {count - 1}, found {int(tags.min())} to {int(tags.max())}")
-        start, transitions, end = self._moves(dtype)
+        start, transitions, end = moves
         into = torch.cat((start[tags[:, :1]], transitions.flatten()[tags[:, :-1] * count + tags[:, 1:]]), 1)  # [B, T]
         terms = emissions.gather(2, tags[:, :, None]).squeeze(2) + into  # [B, T]
         last = (lengths - 1).clamp(min=0).to(emissions.device)  # [B]
@@ -369,3 +360,18 @@ def _working_type(emissions: Tensor) -> torch.dtype:
 
 def _result_type(emissions: Tensor) -> torch.dtype:
     return torch.float64 if emissions.dtype == torch.float64 else torch.float32
+
+
+def _chain(emissions: Tensor, lengths: Tensor, moves: _Moves) -> tuple[Chain, Tensor]:
+    """The non-empty rows, cut to the longest of them, and their indices [B'] on the device of the emissions."""
+    filled = lengths.nonzero().squeeze(1)  # [B']
+    rows = filled.to(emissions.device)
+    if len(filled) < len(lengths):
+        emissions, lengths = emissions[rows], lengths[filled]
+    steps = int(lengths.max()) if len(lengths) else 0
+    emissions = emissions[:, :steps].to(_working_type(emissions))
+    equal = bool((lengths == steps).all())
+    if not equal:
+        # Chosen, not multiplied: padding may hold anything, NaN too.
+        emissions = torch.where(length_mask(lengths, steps).to(rows.device)[:, :, None], emissions, 0)
+    return Chain(emissions, *moves, lengths, equal), rows

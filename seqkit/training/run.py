@@ -7,13 +7,13 @@ import shutil
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
 from seqkit import __version__
-from seqkit.artefact import CONFIG, write_atomically
+from seqkit.artefact import CONFIG
 from seqkit.config import Recipe, Settings, load_recipe, override
 from seqkit.data.dataset import Dataset, from_pairs, resolve
 from seqkit.data.sentence import Sentence
@@ -28,7 +28,7 @@ from seqkit.training.loop import Trainer
 from seqkit.training.progress import Progress
 from seqkit.training.tagging import TaggingTask
 
-__all__ = ["complete_settings", "prepare", "train"]
+__all__ = ["Trained", "claim_output", "complete_settings", "prepare", "run", "train"]
 
 Pairs = Iterable[tuple[Sequence[str], Sequence[str]]]
 
@@ -77,7 +77,28 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
     return task
 
 
-def train(
+class Trained(NamedTuple):
+    """What a run gives.
+
+    Attributes:
+        model: the model with the best score on dev.
+        reports: its scores, by split.
+    """
+
+    model: Model
+    reports: dict[str, TaggingReport]
+
+
+def train(recipe: str | Path | Recipe | Settings, output: str | Path, data: str | Path | Dataset | Pairs | None = None, **options: Any) -> Model:
+    """Train a model and write it to a directory; see `run` for the arguments.
+
+    Returns:
+        The model with the best score on dev; its ``report`` holds the scores on dev and, where there is one, test.
+    """
+    return run(recipe, output, data, **options).model
+
+
+def run(
     recipe: str | Path | Recipe | Settings,
     output: str | Path,
     data: str | Path | Dataset | Pairs | None = None,
@@ -88,8 +109,8 @@ def train(
     resume: bool = False,
     force: bool = False,
     quiet: bool = True,
-) -> Model:
-    """Train a model and write it to a directory.
+) -> Trained:
+    """Train a model, score it, and write it to a directory.
 
     Args:
         recipe: the name of a recipe, a TOML file, or settings.
@@ -104,7 +125,7 @@ def train(
         quiet: print no progress on standard error.
 
     Returns:
-        The model with the best score on dev; its ``report`` holds the scores on dev and, where there is one, test.
+        The model and its scores.
 
     Raises:
         SeqkitError: settings, data or directory cannot be used.
@@ -126,7 +147,7 @@ def train(
     began = time.monotonic()
     trainer.run()
     progress.say(f"best epoch {trainer.best_epoch}, {(time.monotonic() - began) / 60:.1f} minutes")
-    return _finish(task, trainer, dataset, output)
+    return Trained(task.model, _finish(task, trainer, dataset, output))
 
 
 def claim_output(output: Path, *, resume: bool, force: bool) -> None:
@@ -178,7 +199,7 @@ def _coverage(model: Model, sentences: Sequence[Sentence], vectors: Vectors) -> 
     return f"vectors: {len(vectors):,} words of size {vectors.size}, found for {shares}"
 
 
-def _finish(task: TaggingTask, trainer: Trainer, dataset: Dataset, output: Path) -> Model:
+def _finish(task: TaggingTask, trainer: Trainer, dataset: Dataset, output: Path) -> dict[str, TaggingReport]:
     """Score the best weights, write the model."""
     model = task.model
     splitter = model.splitter.split
@@ -194,10 +215,4 @@ def _finish(task: TaggingTask, trainer: Trainer, dataset: Dataset, output: Path)
         "versions": {"seqkit": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
     model.save(output)
-    return model
-
-
-def _rendered(reports: dict[str, TaggingReport]) -> str:
-    return "\n\n".join(f"{name}\n\n{report.render()}" for name, report in reports.items()) + "\n"
-
-
+    return reports

@@ -1,0 +1,180 @@
+"""``seqkit data``: the catalogue of data sets, and files looked through, counted and converted."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from seqkit.errors import DataError
+
+__all__ = ["command"]
+
+_JSON = click.option("--json", "json_file", metavar="FILE|-", help="write the result as JSON")
+_TARGET = click.option("--target", metavar="COLUMN", help="label column: a name, or a position counted from 0")
+_QUIET = click.option("--quiet", is_flag=True, help="nothing on standard error but faults")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def command() -> None:
+    """List, fetch, check, describe and convert data sets.
+
+    DATA is the name of a data set, a folder with train, dev (valid, val) and test files, or one file. A named data set
+    is looked for in each folder of $SEQKIT_DATA, then in the cache ($SEQKIT_CACHE, or the platform's own), then
+    downloaded.
+    """
+
+
+@command.command("list")
+@_JSON
+def list_data(json_file: str | None) -> None:
+    """The data sets that seqkit knows, and where each is."""
+    from seqkit.data.catalog import list_cards
+
+    rows = []
+    for card in list_cards():
+        place, folder = _where(card)
+        shown = card.model_dump(include={"name", "task", "language", "licence", "description", "homepage", "target"})
+        rows.append({**shown, "where": place, "folder": folder})
+    if json_file is not None:
+        _write_json(rows, json_file)
+    if json_file != "-":
+        table = [("name", "task", "language", "where", "licence")]
+        table += [(row["name"], row["task"], row["language"], row["where"], row["licence"]) for row in rows]
+        widths = [max(len(row[column]) for row in table) for column in range(4)]
+        for *cells, licence in table:
+            line = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+            click.echo("  ".join([*line, licence]))
+
+
+def _where(card: Any) -> tuple[str, str | None]:
+    from seqkit.data.dataset import find_folder
+
+    if card.generator is not None:
+        return "embedded", None
+    folder, _ = find_folder(card)
+    if folder is not None:
+        return "here", str(folder)
+    return ("download" if card.downloadable else "bring your own"), None
+
+
+@command.command("fetch")
+@click.argument("name")
+@_QUIET
+def fetch_data(name: str, quiet: bool) -> None:
+    """Download data set NAME into the cache and print its folder; a sample is written there.
+
+    Checksums are those of the data set's card; a download that differs is thrown away.
+    """
+    from seqkit.data.catalog import load_card
+    from seqkit.data.fetch import fetch
+
+    click.echo(str(fetch(load_card(name), quiet=quiet)))
+
+
+@command.command("check")
+@click.argument("data_set", metavar="DATA")
+@_TARGET
+@_JSON
+@_QUIET
+def check_data(data_set: str, target: str | None, json_file: str | None, quiet: bool) -> int:
+    """Name every fault of DATA, one a line, with file and line; exit with 1 where there is one.
+
+    Faults are lines that are not UTF-8, rows of the wrong width, label sequences that their scheme does not allow,
+    labels that train does not have, sentences that stand in two splits, files without a sentence, and files of a named
+    data set that are not as published.
+    """
+    from dataclasses import asdict
+
+    from seqkit.data.check import check
+    from seqkit.data.dataset import resolve
+
+    found = resolve(data_set, quiet=quiet)
+    problems = check(found, target)
+    if json_file is not None:
+        _write_json([asdict(problem) for problem in problems], json_file)
+    if json_file != "-":
+        for problem in problems:
+            click.echo(str(problem))
+    if not quiet:
+        _say(found.notes)
+        click.echo(f"{found.name}: {len(problems) or 'no'} fault{'' if len(problems) == 1 else 's'}", err=True)
+    return 1 if problems else 0
+
+
+@command.command("stats")
+@click.argument("data_set", metavar="DATA")
+@_TARGET
+@_JSON
+@_QUIET
+def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: bool) -> None:
+    """Count the sentences, tokens, labels and unseen words of DATA."""
+    from seqkit.data.dataset import resolve
+    from seqkit.data.statistics import render_statistics, statistics
+
+    found = resolve(data_set, quiet=quiet)
+    numbers = statistics(found, target)
+    if json_file is not None:
+        _write_json({split: part.to_json() for split, part in numbers.items()}, json_file)
+    if json_file != "-":
+        click.echo(render_statistics(numbers), nl=False)
+    if not quiet:
+        _say(found.notes)
+
+
+@command.command("convert")
+@click.argument("source", metavar="IN")
+@click.argument("destination", metavar="OUT")
+@click.option(
+    "--input", "source_format", metavar="FORMAT", help="format of IN: conll, conllu, jsonl, text, tokens  [found out]"
+)
+@click.option("--output-format", metavar="FORMAT", help="format of OUT: conll, conllu, jsonl  [by its extension]")
+@click.option(
+    "--scheme",
+    type=click.Choice(["iob1", "iob2", "bioes"]),
+    help="rewrite span labels in this scheme, illegal ones mended",
+)
+@click.option("--columns", metavar="NAME,…", help="names of a column file's columns, in order")
+@_QUIET
+def convert_data(
+    source: str,
+    destination: str,
+    source_format: str | None,
+    output_format: str | None,
+    scheme: str | None,
+    columns: str | None,
+    quiet: bool,
+) -> None:
+    """Convert file IN to file OUT; - is standard input or output."""
+    from seqkit.data.convert import convert_file
+    from seqkit.data.splitting import Splitter
+
+    count = convert_file(
+        source,
+        destination,
+        source_format=source_format,
+        destination_format=output_format,
+        scheme=scheme,
+        columns=columns.split(",") if columns else None,
+        splitter=Splitter("words").split,
+    )
+    if not quiet:
+        click.echo(f"{count:,} sentences", err=True)
+
+
+def _say(notes: list[str]) -> None:
+    for note in notes:
+        click.echo(note, err=True)
+
+
+def _write_json(result: object, file: str) -> None:
+    text = json.dumps(result, ensure_ascii=False, indent=2) + "\n"
+    if file == "-":
+        click.echo(text, nl=False)
+        return
+    try:
+        Path(file).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", file=file) from None
