@@ -77,8 +77,8 @@ class EmbeddingSettings(_Section):
     """file of given word vectors: GloVe, word2vec or fastText"""
     vectors_limit: Count = 0
     """read only so many vectors from the start of the file (most frequent first); 0 for all"""
-    vectors_join: Literal["concat", "sum"] = "concat"
-    """put the trained word vector beside the given one, or add it as a learned correction"""
+    vectors_join: Literal["concat", "sum"] = "sum"
+    """add the trained word vector to the given one as a learned correction (word_size is then that of the given ones), or put it beside"""
     chars: Literal["cnn", "lstm", "none"] = "cnn"
     """character features of a word"""
     char_size: Positive = 30

@@ -43,7 +43,7 @@ def read_conll(
 
     Cells stand between tabs, or in a row without a tab between spaces. The token is in the first column, or in one
     named ``word``, ``form`` or ``token``. ``-DOCSTART-`` rows are left out, and so are comments: lines that begin with
-    ``#`` at the start of a sentence and are not as wide as the file (``#`` is a token too).
+    ``#`` at the start of a sentence and are not as wide as the file, or read ``# name = value`` (``#`` is a token too).
 
     Args:
         lines: numbered lines.
@@ -108,7 +108,8 @@ def _with_width(lines: Iterable[tuple[int, str]]) -> tuple[Iterator[tuple[int, s
 
 
 def _is_comment(line: str, width: tuple[int, bool]) -> bool:
-    return (len(split_row(line)), "\t" in line) != width
+    spaced = "\t" not in line
+    return (len(split_row(line)), not spaced) != width or (spaced and " = " in line)
 
 
 def _column_names(width: tuple[int, bool], columns: Sequence[str] | None, allow_unlabelled: bool) -> list[str]:

@@ -49,6 +49,7 @@ def convert_file(
     Raises:
         DataError: the source has a fault, the destination's format cannot hold it or be written, or there are no span
             labels to rewrite.
+        BrokenPipeError: nobody reads standard output any more.
     """
     wanted = destination_format or SUFFIXES.get(Path(destination).suffix.lower(), "conll")
     if wanted not in _TO_TEXT:
@@ -65,7 +66,7 @@ def convert_file(
         else:
             Path(destination).write_bytes(text.encode("utf-8"))
     except BrokenPipeError:
-        raise  # for the command line, which ends quietly then
+        raise  # no fault: the command line ends quietly then
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", file=destination) from None
     return len(sentences)

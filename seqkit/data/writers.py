@@ -88,11 +88,8 @@ def refuse_breaks(
         DataError: there are more.
     """
     if block.count("\n") != lines or "\r" in block or (tabs is not None and block.count("\t") != tabs):
-        raise _cannot_hold("expected tokens without tabs and line breaks, found one with them", sentence, instead)
-
-
-def _cannot_hold(found: str, sentence: Sentence, instead: str) -> DataError:
-    return DataError(f"{found}; {instead} can hold it", file=sentence.file or None, line=sentence.line or None)
+        message = f"expected tokens without tabs and line breaks, found one with them; {instead} can hold it"
+        raise DataError(message, file=sentence.file or None, line=sentence.line or None)
 
 
 def format_conll(record: TaggedSentence) -> str:
@@ -112,7 +109,8 @@ def format_conll(record: TaggedSentence) -> str:
     sentence, probs = record.sentence, record.probs
     tokens = sentence.tokens
     if "" in tokens:
-        raise _cannot_hold("expected tokens that are not empty, found an empty one", sentence, "--output-format jsonl")
+        message = "expected tokens that are not empty, found an empty one; --output-format jsonl can hold it"
+        raise DataError(message, file=sentence.file or None, line=sentence.line or None)
     if record.alternatives:
         blocks = [
             f"# nbest = {rank} prob = {prob:.4f}\n" + rows([tokens, labels])

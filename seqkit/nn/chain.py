@@ -1,10 +1,10 @@
-"""Sums and maxima over all tag sequences of a chain: the recursions beneath `seqkit.nn.crf`.
+"""Sums over all tag sequences of a chain: the forward-backward recursions beneath `seqkit.nn.crf`.
 
 A chain gives the tag sequence y₁…y_T the score start[y₁] + Σₜ emissions[t, yₜ] + Σₜ transitions[yₜ₋₁, yₜ] + end[y_T].
 
 The sums run as scaled probabilities (Rabiner 1989, section V.A): a step is one small matrix product, and expected
 counts of moves are one large one, so that no [B, K, K] is ever made. Each row is checked for what underflow can have
-lost, and a row that fails (scores some hundreds apart) is done again in log space. Maxima are taken in log space.
+lost, and a row that fails (scores some hundreds apart) is done again in log space.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Chain", "best_paths", "length_mask", "log_normalizer", "log_variables", "marginals", "n_best_paths"]
+__all__ = ["Chain", "length_mask", "log_normalizer", "log_variables", "marginals"]
 
 # Scaled probabilities are renormalised every few steps only: float64 holds 1e±308, and a step shrinks by far less.
 _RENORMALISE_EVERY = 4
@@ -58,7 +58,7 @@ class Chain(NamedTuple):
         return self._replace(emissions=self.emissions[index], lengths=self.lengths[index.cpu()])
 
     def parts(self) -> list[Tensor]:
-        """Row numbers in parts whose [rows, K, K] workspace is small enough."""
+        """Row numbers in parts whose workspace for [rows, K, K] is small enough."""
         batch, _, tags = self.emissions.shape
         allowed = _CPU_WORKSPACE if self.emissions.device.type == "cpu" else _GPU_WORKSPACE
         size = max(1, allowed // (tags * tags * self.emissions.element_size()))
@@ -98,18 +98,21 @@ def _scaled_variables(chain: Chain) -> _Scaled:
     """
     batch, steps, tags = chain.emissions.shape
     time = torch.arange(steps)[:, None]  # [T, 1]
-    # Reverses each row within its length: row t * B + b of a [T * B, …] is exchanged with (T_b - 1 - t) * B + b.
-    mirror = chain.lengths - 1 - time  # [T, B]
-    mirror = mirror if chain.equal else torch.where(mirror >= 0, mirror, time)
+    mirror = chain.lengths - 1 - time  # [T, B], the same step counted from the row's end
+    if not chain.equal:
+        mirror = torch.where(mirror >= 0, mirror, time)
     flip = (mirror * batch + torch.arange(batch)).flatten().to(chain.emissions.device)  # [T * B]
 
-    def flipped(values: Tensor) -> Tensor:
+    def reverse(values: Tensor) -> Tensor:
+        """Reverse the steps of [T, B, …], of each row within its length."""
+        if chain.equal:
+            return values.flip(0)
         return values.reshape(steps * batch, -1).index_select(0, flip).view(values.shape)
 
     peaks = _finite(chain.emissions.amax(2, keepdim=True))  # [B, T, 1]
     emissions = chain.emissions.new_empty(2, steps, batch, tags)
     torch.sub(chain.emissions.transpose(0, 1), peaks.transpose(0, 1), out=emissions[0]).exp_()
-    torch.index_select(emissions[0].view(-1, tags), 0, flip, out=emissions[1].view(-1, tags))
+    emissions[1] = reverse(emissions[0])
     peaks = peaks.squeeze(2).t()  # [T, B]
     start_peak, move_peak, end_peak = (_finite(scores.amax()) for scores in (chain.start, chain.transitions, chain.end))
     weight = (chain.transitions - move_peak).exp()  # [K, K]
@@ -133,14 +136,14 @@ def _scaled_variables(chain: Chain) -> _Scaled:
     logs = scales.clamp_(min=tiny).log_().squeeze(3)  # [2, T, B]
     divided = logs.cumsum(1)
     # beta at a step is what gamma is before that step's own emission and division.
-    divided_before = flipped(divided[1] - logs[1])  # [T, B]
+    divided_before = reverse(divided[1] - logs[1])  # [T, B]
     raised = peaks.cumsum(0)  # [T, B]
     time, mirror = time.to(raised.device), mirror.to(raised.device)
     return _Scaled(
         prior=before[0],
         alpha=after[0],
-        beta=flipped(before[1]),
-        gamma=flipped(after[1]),
+        beta=reverse(before[1]),
+        gamma=reverse(after[1]),
         alpha_scale=divided[0] + raised + start_peak + time * move_peak,
         beta_scale=divided_before + (raised[-1] - raised) + end_peak + mirror * move_peak,
         weight=weight,
@@ -251,7 +254,7 @@ class _LogNormalizer(torch.autograd.Function):
         return normalizer
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         marginals, alpha, gamma, share, weight, exact_rows, exact_pairs, last = ctx.saved_tensors
         tags = len(weight)
@@ -312,101 +315,3 @@ def log_variables(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
             alpha[rows], beta[rows], normalizer[rows] = _exact_variables(subset.rows(part))
     outside = ~chain.mask()[:, :, None]  # [B, T, 1]
     return alpha.masked_fill(outside, -torch.inf), beta.masked_fill(outside, -torch.inf), normalizer
-
-
-def _best_prefixes(chain: Chain) -> Tensor:
-    """Score of the best way to each tag, its emission included: [T, B, K]."""
-    batch, _, tags = chain.emissions.shape
-    # Rows stand last here: the maximum over the tag before is then over contiguous [K * B] vectors, two to five times as
-    # fast as within [B, K, K].
-    scores = chain.emissions.permute(1, 2, 0).contiguous()  # [T, K, B], emissions at first
-    scores[0] += chain.start[:, None]
-    moves = chain.transitions[:, :, None]  # [K, K, 1]
-    ways, best = scores.new_empty(tags, tags, batch), scores.new_empty(tags, batch)
-    each = scores.unbind()  # T of [K, B]
-    for before, now in zip(each[:-1], each[1:], strict=True):
-        torch.add(before[:, None], moves, out=ways)
-        now += torch.amax(ways, 0, out=best)
-    return scores.transpose(1, 2).contiguous()
-
-
-def best_paths(chain: Chain) -> tuple[Tensor, Tensor]:
-    """The best tag sequence of each row (Viterbi 1967).
-
-    Args:
-        chain: the scores.
-
-    Returns:
-        tags [B, T] int64 and their scores [B]. Past a row's end, and where no sequence is legal (its score is -inf),
-        the tags mean nothing.
-    """
-    parts = [_best_paths(chain.rows(part)) for part in chain.parts()]
-    tags, scores = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-    return tags, scores
-
-
-def _best_paths(chain: Chain) -> tuple[Tensor, Tensor]:
-    # No back-pointers are kept: the way back asks again which tag was best before, for one tag a row instead of K.
-    prefixes = _best_prefixes(chain)  # [T, B, K]
-    last = chain.last()  # [B]
-    final = prefixes[last, torch.arange(len(last), device=last.device)] + chain.end  # [B, K]
-    totals, tag = final.max(1)  # [B]
-    into = chain.transitions.t().contiguous()  # [to, from]
-    path = [tag]
-    for step in range(len(prefixes) - 2, -1, -1):
-        before = into.index_select(0, path[-1]).add_(prefixes[step]).argmax(1)  # [B]
-        # Until a row's own last step is reached the final tag is carried along.
-        path.append(before if chain.equal else torch.where(step < last, before, tag))
-    return torch.stack(path[::-1], 1), totals
-
-
-def n_best_paths(chain: Chain, n: int) -> tuple[Tensor, Tensor]:
-    """The n best tag sequences of each row, best first.
-
-    The tree-trellis search of Soong and Huang (1991): best prefixes of all tags forwards, then the n best suffixes
-    backwards. A suffix is ranked by its score plus that of the best prefix it can follow, which is the score of a
-    whole sequence, so that no suffix of the n best sequences can fall out.
-
-    Args:
-        chain: the scores.
-        n: how many.
-
-    Returns:
-        tags [B, n, T] int64 and their scores [B, n], descending; -inf where there are fewer than n legal sequences. Past
-        a row's end, and where the score is -inf, the tags mean nothing.
-    """
-    parts = [_n_best_paths(chain.rows(part), n) for part in chain.parts()]
-    tags, scores = (torch.cat(pieces) for pieces in zip(*parts, strict=True))
-    return tags, scores
-
-
-def _n_best_paths(chain: Chain, n: int) -> tuple[Tensor, Tensor]:
-    prefixes = _best_prefixes(chain)  # [T, B, K]
-    steps, batch, tags = prefixes.shape
-    last = chain.last()[:, None]  # [B, 1]
-    rows = torch.arange(batch, device=last.device)[:, None]  # [B, 1]
-    into = chain.transitions.t().contiguous()  # [to, from]
-    # n suffixes a row, each known by its first tag; suffixes of score -inf fill up what there is not.
-    width = min(n, tags)
-    totals, suffixes = prefixes.new_full((2, batch, n), -torch.inf)
-    tag = last.new_zeros(batch, n)
-    final = prefixes[last, rows].squeeze(1) + chain.end  # [B, K]
-    totals[:, :width], tag[:, :width] = final.topk(width, 1)
-    suffixes[:, :width] = chain.end[tag[:, :width]]  # all that follows the first tag, its emission not included
-    path, parents = [tag], []
-    for step in range(steps - 2, -1, -1):
-        ahead = suffixes + chain.emissions[:, step + 1].gather(1, tag)  # [B, n]
-        ways = (into[tag] + ahead[:, :, None]).flatten(1)  # [B, n * K]
-        best, way = (ways.view(batch, n, tags) + prefixes[step][:, None]).flatten(1).topk(n, 1)  # [B, n]
-        inside = step < last  # [B, 1]
-        totals = torch.where(inside, best, totals)
-        suffixes = torch.where(inside, ways.gather(1, way), suffixes)
-        tag = torch.where(inside, way % tags, tag)
-        path.append(tag)
-        parents.append(torch.where(inside, way // tags, torch.arange(n, device=way.device)))
-    choice = torch.arange(n, device=tag.device).expand(batch, n)  # [B, n], which suffix of a step
-    result = [path.pop()]
-    while path:
-        choice = parents.pop().gather(1, choice)
-        result.append(path.pop().gather(1, choice))
-    return torch.stack(result, 2), totals

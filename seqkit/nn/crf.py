@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from seqkit.nn.chain import Chain, best_paths, length_mask, log_normalizer, log_variables, marginals, n_best_paths
+from seqkit.nn.chain import Chain, length_mask, log_normalizer, log_variables, marginals
+from seqkit.nn.viterbi import best_paths, n_best_paths
 
 __all__ = ["CRF", "ForwardBackward"]
 

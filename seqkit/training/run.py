@@ -70,6 +70,8 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
     vectors = None
     if settings.embedding.vectors:
         vectors = read_vectors(settings.embedding.vectors, limit=settings.embedding.vectors_limit or None)
+        if settings.embedding.vectors_join == "sum" and settings.embedding.word_size:
+            settings = override(settings, {"embedding": {"word_size": vectors.size}})
     torch.manual_seed(settings.training.seed)
     task = TaggingTask(settings, train_set, dev_set, vectors, device)
     if vectors is not None:

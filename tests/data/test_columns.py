@@ -73,8 +73,12 @@ def test_document_starts_are_left_out() -> None:
 
 
 def test_comments_are_left_out_and_hash_tokens_kept() -> None:
-    text = "# id 1\n# a = b c\n# # O\n#tag NN O\n# # O\n\n# next\n# X O\n"
-    assert tokens(conll(text)) == [["#", "#tag", "#"], ["#"]]
+    text = "# id\n# a = b c\n# # O\n#tag NN O\n# # O\n\n# next\n# X O\na X O\n"
+    assert tokens(conll(text)) == [["#", "#tag", "#"], ["#", "a"]]
+
+
+def test_a_comment_as_wide_as_the_file() -> None:
+    assert tokens(conll("# sent_id = 1\na N X O\n")) == [["a"]]
 
 
 def test_hash_tokens_at_the_start_of_a_tab_separated_file() -> None:

@@ -83,7 +83,7 @@ def test_unknown_formats_and_files_of_texts_are_refused(tmp_path: Path) -> None:
 def test_text_uses_the_splitter_and_tokens_do_not(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("ab\tc\u00a0d \n", encoding="utf-8")
-    (split,) = read_sentences(path, splitter=lambda text: [(index, index + 1) for index in range(len(text))])
+    (split,) = read_sentences(path, "text", splitter=lambda text: [(index, index + 1) for index in range(len(text))])
     assert split.tokens == list("ab\tc\u00a0d ")
     for format in ("text", "tokens"):
         (sentence,) = read_sentences(path, format, splitter=None)
@@ -149,7 +149,9 @@ def test_real_files(real_file: RealFile, name: str, format: str, sentences: int,
     )
     labels = [sentence.column("upos" if format == "conllu" else "") for sentence in found]
     assert detect_scheme(labels) == scheme
-    assert not any(invalid_moves(sentence, scheme) for sentence in labels)
+    faults = [fault for sentence in labels for fault in invalid_moves(sentence, scheme)]
+    # Each file of the Spanish data has one sentence that was cut in the middle of a name.
+    assert len(faults) == (1 if "conll2002" in name else 0)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,20 @@ def fault(tmp_path: Path, content: bytes, message: str, line: int | None = None,
         binary(ROWS),
         binary(ROWS, newline=b""),
     ],
-    ids="glove header crlf trailing-space tabs header-tabs spaces no-newline blank-end bom binary binary-gensim".split(),
+    ids=[
+        "glove",
+        "header",
+        "crlf",
+        "trailing-space",
+        "tabs",
+        "header-tabs",
+        "spaces",
+        "no-newline",
+        "blank-end",
+        "bom",
+        "binary",
+        "binary-gensim",
+    ],
 )
 @pytest.mark.parametrize("compressed", [False, True])
 def test_every_format_gives_the_same(tmp_path: Path, content: bytes, compressed: bool) -> None:
@@ -75,7 +88,7 @@ def test_every_format_gives_the_same(tmp_path: Path, content: bytes, compressed:
     vectors.matrix[0] = 0.0  # writable: an embedding may go on training it
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(
     st.dictionaries(
         st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n\r\t "), min_size=1, max_size=5),

@@ -5,13 +5,14 @@ import re
 from collections import Counter
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqkit.data.vocabulary import PAD, UNKNOWN, LabelVocabulary, Normaliser, Vocabulary
 from seqkit.errors import ModelError
 
 WORDS = st.text(max_size=4)
+PROPERTY = settings(max_examples=50, deadline=None)
 
 
 def exactly(text: str) -> str:
@@ -26,6 +27,7 @@ class TestNormaliser:
     def test_does_what_it_is_set_to(self, lowercase: bool, digits: bool, expected: str) -> None:
         assert Normaliser(lowercase, digits)("Ab1²٣") == expected  # a raised 2 is no decimal digit, an Arabic 3 is
 
+    @PROPERTY
     @given(WORDS)
     def test_digits_go_in_every_word_that_has_one(self, word: str) -> None:
         expected = "".join("0" if character.isdecimal() else character for character in word)
@@ -87,12 +89,14 @@ class TestVocabulary:
         assert Vocabulary.build(counts, max_size=2).words[2:] == ("c", "a")
         assert Vocabulary.build(counts, max_size=0).words[2:] == ()
 
+    @PROPERTY
     @given(st.dictionaries(WORDS, st.integers(1, 5)), st.randoms())
     def test_the_order_of_the_corpus_does_not_matter(self, counts: dict[str, int], random: object) -> None:
         shuffled = list(counts.items())
         random.shuffle(shuffled)  # type: ignore[attr-defined]
         assert Vocabulary.build(dict(shuffled)) == Vocabulary.build(counts)
 
+    @PROPERTY
     @given(st.lists(WORDS, unique=True), st.lists(WORDS))
     def test_every_word_finds_its_own_index(self, words: list[str], asked: list[str]) -> None:
         vocabulary = Vocabulary(words)
@@ -100,6 +104,7 @@ class TestVocabulary:
         assert vocabulary.indices(asked) == [vocabulary.index(word) for word in asked]
         assert all(vocabulary[vocabulary.index(word)] == word for word in asked if word in vocabulary)
 
+    @PROPERTY
     @given(st.lists(WORDS, unique=True))
     def test_json_round_trip(self, words: list[str]) -> None:
         vocabulary = Vocabulary(words)
@@ -151,6 +156,7 @@ class TestLabelVocabulary:
     def test_unseen_labels_have_no_index(self) -> None:
         assert LabelVocabulary(["A"]).indices(["A", "B"]) == [0, -1]
 
+    @PROPERTY
     @given(st.lists(WORDS, min_size=1))
     def test_json_round_trip(self, names: list[str]) -> None:
         labels = LabelVocabulary.build(names)

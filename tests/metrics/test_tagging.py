@@ -74,7 +74,7 @@ def spans_by_hand(labels: list[str]) -> set[tuple[int, int, str]]:
     return spans
 
 
-@settings(max_examples=100)
+@settings(max_examples=100, deadline=None)
 @given(pairs_of_sequences("iob2"))
 @example([[("I-X", "B-X"), ("I-X", "I-X"), ("I-Y-Z", "I-X")]])
 def test_equals_the_rules_by_hand(pairs: list[list[tuple[str, str]]]) -> None:
