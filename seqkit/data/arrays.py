@@ -6,17 +6,21 @@ token, the number of its form, and a table that gives each form's entry in every
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from seqkit.data.vocabulary import Normaliser, Vocabulary
+from seqkit.data.vocabulary import UNKNOWN, Normaliser, Vocabulary
 
 __all__ = ["CharacterGroup", "FormTable", "Indexer", "TokenArrays", "TokenBatch"]
 
 Integers = NDArray[np.int64]
+
+_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
+"""what stands around the letters and digits of a word: ``#`` of a hashtag, ``.`` of an abbreviation"""
 
 _GROUP_CHARACTERS = 1 << 18
 """the largest padded area of a group of words, in characters: bounds the memory of character features"""
@@ -159,7 +163,8 @@ class Indexer:
     Args:
         words: the vocabulary of the trained word table.
         characters: the vocabulary of characters.
-        vectors: the vocabulary of the given vectors; None where there are none.
+        vectors: the vocabulary of the given vectors; None where there are none. A form is looked up as it is spelled, in
+            lower case, normalised, and without punctuation at its ends, in this order.
         normalise: applied to a word before `words` is asked.
     """
 
@@ -201,9 +206,10 @@ class Indexer:
         return FormTable(np.array(words, dtype=np.int64), np.array(vectors, dtype=np.int64), characters, bounds)
 
     def _vector(self, form: str) -> int:
-        """The given vector of a form: as it is spelled, in lower case, or normalised, whichever is found first."""
+        """The given vector of a form: under the first of its spellings that has one."""
         assert self.vectors is not None
-        for spelling in (form, form.lower(), self.normalise(form)):
+        lower = form.lower()
+        for spelling in (form, lower, self.normalise(form), _EDGES.sub("", lower)):
             if spelling in self.vectors:
                 return self.vectors.index(spelling)
-        return self.vectors.index(form)
+        return UNKNOWN

@@ -274,10 +274,10 @@ class CRF(nn.Module):
         Args:
             variables: of `forward_backward`, of the same emissions.
             emissions: [B, T, K] scores.
-            segments: N of (row, first token, tags), each with at least one tag and within its row.
+            segments: N of (row, first token, tags), each with at least one tag.
 
         Returns:
-            [N]; -inf where the tags are illegal.
+            [N]; -inf where the tags are illegal or reach past the row's end, and perhaps where p is under 1e-90.
 
         Raises:
             ValueError: a segment has no tags, or does not lie within the batch.
@@ -300,8 +300,10 @@ class CRF(nn.Module):
         number, row, step, tag, before = table  # [M] each
         opens = before < 0  # [M]
         closes = torch.cat((opens[1:], opens.new_ones(min(len(opens), 1))))  # [M]
+        alpha = variables.alpha[row, step, tag]  # [M]
         inner = emissions[row, step, tag].to(dtype) + self._moves(emissions)[1][before, tag]  # [M]
-        terms = torch.where(opens, variables.alpha[row, step, tag], inner)  # [M]
+        # A tag that cannot be reached, or stands past the row's end whatever the emissions hold there, rules it all out.
+        terms = torch.where(opens | alpha.isneginf(), alpha, inner)  # [M]
         terms = terms + torch.where(closes, variables.beta[row, step, tag], 0)
         sums = terms.new_zeros(len(segments)).index_add_(0, number, terms)  # [N]
         normalizer = variables.normalizer[row[opens]]  # [N]

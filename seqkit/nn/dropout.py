@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 
 __all__ = ["SequenceDropout"]
 
 
 class SequenceDropout(nn.Module):
-    r"""Dropout of features over a sequence: :math:`y_t = x_t \odot m / (1 - p)`, :math:`m_d \sim \mathrm{Bernoulli}(1 - p)`.
+    r"""Dropout of features over a sequence.
+
+    .. math:: y_t = x_t \odot m / (1 - p), \qquad m_d \sim \mathrm{Bernoulli}(1 - p)
 
     With ``variational=True`` one mask a sequence is drawn and shared by all its steps (Gal & Ghahramani 2016, "A
     theoretically grounded application of dropout in recurrent neural networks"); otherwise every step has its own.
@@ -17,10 +18,15 @@ class SequenceDropout(nn.Module):
     Args:
         p: the probability of zeroing a feature, 0 ≤ p < 1.
         variational: one mask a sequence (True) or one a step (False).
+
+    Raises:
+        ValueError: `p` is no such probability.
     """
 
     def __init__(self, p: float, *, variational: bool = True) -> None:
         super().__init__()
+        if not 0.0 <= p < 1.0:
+            raise ValueError(f"expected a dropout probability in 0 ≤ p < 1, found {p}")
         self.p = p
         self.variational = variational
 

@@ -7,8 +7,9 @@ no output depends on padding or on batch mates, and the fused kernels run at ful
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -58,8 +59,9 @@ def reverse_by_length(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 class _Skip(nn.Module):
-    r"""A way around a layer: residual :math:`f(x) + Px`, or highway :math:`g f(x) + (1 - g) Px`, :math:`g = \sigma(Wx + b)`.
+    r"""A way around a level :math:`f`.
 
+    Residual: :math:`f(x) + Px`. Highway: :math:`g \odot f(x) + (1 - g) \odot Px` with :math:`g = \sigma(Wx + b)`.
     P is the identity where the sizes agree and a learned projection elsewhere. Highway: Srivastava, Greff &
     Schmidhuber 2015; its bias starts at −1, favouring the way around.
     """
@@ -73,29 +75,42 @@ class _Skip(nn.Module):
             nn.init.constant_(self.gate.bias, -1.0)
 
     def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        around = self.project(x)  # [B, T, D]
+        around: Tensor = self.project(x)  # [B, T, D]
         if self.gate is None:
             return y + around  # [B, T, D]
-        return torch.lerp(around, y, torch.sigmoid(self.gate(x)))  # [B, T, D]
+        # Not torch.lerp: it refuses the mixture of dtypes that autocast gives here.
+        return around + torch.sigmoid(self.gate(x)) * (y - around)  # [B, T, D]
 
 
 class _Stack(nn.Module):
     """Recurrent layers on top of each other, each level read in the same direction or directions."""
 
     def __init__(
-        self, cell: str, input_size: int, hidden_size: int, layers: int, directions: tuple[str, ...], dropout: SequenceDropout, skip: str
+        self,
+        cell: str,
+        input_size: int,
+        hidden_size: int,
+        layers: int,
+        directions: tuple[str, ...],
+        dropout: SequenceDropout,
+        skip: str,
     ) -> None:
         super().__init__()
         self.directions = directions
         self.skip = skip
         self.dropout = dropout
         width = hidden_size * len(directions)
-        sizes = [input_size + level * width if skip == "dense" else input_size if level == 0 else width for level in range(layers)]
+        above = [input_size + level * width if skip == "dense" else width for level in range(1, layers)]
+        sizes = [input_size, *above]  # of each level's input
         self.levels = nn.ModuleList(
             nn.ModuleList(make_layer(cell, size, hidden_size) for _ in directions) for size in sizes
         )
         around = skip in ("residual", "highway")
         self.skips = nn.ModuleList(_Skip(skip, size, width) for size in sizes) if around else None
+
+    def layers(self) -> list[tuple[RecurrentLayer, ...]]:
+        """The layers of each level, one a direction."""
+        return [tuple(cast("Iterable[RecurrentLayer]", level)) for level in self.levels]
 
     def forward(
         self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None, carry: bool
@@ -103,7 +118,7 @@ class _Stack(nn.Module):
         """Run the stack; the features come back one tensor a direction, [B, T, H or L·H], with the layers' states."""
         states: list[State] = []
         history: list[list[Tensor]] = []
-        for level, layers in enumerate(self.levels):
+        for level, layers in enumerate(self.layers()):
             outputs: list[Tensor] = []
             for direction, layer in zip(self.directions, layers, strict=True):
                 given = None if state is None else state[len(states)]
@@ -168,7 +183,7 @@ class Encoder(nn.Module):
         forward_size: how many leading features read left to right; the others read right to left.
 
     Raises:
-        ValueError: an option has none of its values, or a size is not positive.
+        ValueError: an option has none of its values, a size is not positive, or `dropout` is no probability below 1.
     """
 
     def __init__(
@@ -185,7 +200,8 @@ class Encoder(nn.Module):
         skip: str = "none",
     ) -> None:
         super().__init__()
-        for name, value, allowed in (("direction", direction, DIRECTIONS), ("join", join, JOINS), ("skip", skip, SKIPS)):
+        choices = (("direction", direction, DIRECTIONS), ("join", join, JOINS), ("skip", skip, SKIPS))
+        for name, value, allowed in choices:
             if value not in allowed:
                 raise ValueError(f"expected a {name} among {', '.join(allowed)}, found {value!r}")
         for name, size in (("input_size", input_size), ("hidden_size", hidden_size), ("layers", layers)):
@@ -195,7 +211,9 @@ class Encoder(nn.Module):
         directions = ("forward", "backward") if direction == "both" else (direction,)
         groups = [directions] if join == "deep" else [(name,) for name in directions]
         drop = SequenceDropout(dropout, variational=variational)
-        self.stacks = nn.ModuleList(_Stack(cell, input_size, hidden_size, layers, group, drop, skip) for group in groups)
+        self.stacks = nn.ModuleList(
+            _Stack(cell, input_size, hidden_size, layers, group, drop, skip) for group in groups
+        )
         width = hidden_size * (layers if skip == "dense" else 1)
         self.output_size = width * len(directions)
         self.forward_size = width * directions.count("forward")
@@ -203,7 +221,8 @@ class Encoder(nn.Module):
     @property
     def layers(self) -> list[RecurrentLayer]:
         """Every recurrent layer, in the order of the states: stack by stack, level by level, direction by direction."""
-        return [layer for stack in self.stacks for level in stack.levels for layer in level]  # type: ignore[union-attr]
+        stacks = cast("Iterable[_Stack]", self.stacks)
+        return [layer for stack in stacks for level in stack.layers() for layer in level]
 
     def forward(
         self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None = None, *, return_state: bool = False
@@ -222,7 +241,7 @@ class Encoder(nn.Module):
             Outputs [B, T, D], final [B, D], and the state or None.
 
         Raises:
-            ValueError: the shapes do not fit together.
+            ValueError: the shapes do not fit together, or the lengths are not int64 on the CPU.
         """
         self._validate(x, lengths, state)
         batch, steps = x.shape[:2]

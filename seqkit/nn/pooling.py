@@ -7,7 +7,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-__all__ = ["POOLINGS", "AttentionPooling", "ConcatPooling", "LastPooling", "MaxPooling", "MeanPooling", "make_pooling"]
+__all__ = [
+    "POOLINGS",
+    "AttentionPooling",
+    "ConcatPooling",
+    "LastPooling",
+    "MaxPooling",
+    "MeanPooling",
+    "Pooling",
+    "make_pooling",
+]
 
 
 def _mask(outputs: Tensor, lengths: Tensor) -> Tensor:
@@ -16,7 +25,7 @@ def _mask(outputs: Tensor, lengths: Tensor) -> Tensor:
     return inside[:, :, None].to(outputs.device)
 
 
-class _Pooling(nn.Module):
+class Pooling(nn.Module):
     """What all poolings share: their sizes and the check of what they are given."""
 
     def __init__(self, input_size: int, output_size: int) -> None:
@@ -58,7 +67,7 @@ class _Pooling(nn.Module):
         raise NotImplementedError
 
 
-class MeanPooling(_Pooling):
+class MeanPooling(Pooling):
     """Mean over a sentence's tokens: Σₜ outputs[t] / length.
 
     Args:
@@ -73,7 +82,7 @@ class MeanPooling(_Pooling):
         return total / lengths.clamp(min=1)[:, None].to(outputs)
 
 
-class MaxPooling(_Pooling):
+class MaxPooling(Pooling):
     """Largest value of each feature over a sentence's tokens (Collobert et al. 2011).
 
     Args:
@@ -88,7 +97,7 @@ class MaxPooling(_Pooling):
         return torch.where((lengths > 0)[:, None].to(outputs.device), highest, 0)
 
 
-class LastPooling(_Pooling):
+class LastPooling(Pooling):
     """Each direction's own last step: its state after reading the whole sentence.
 
     Features that read left to right end at the last token, those that read right to left at the first.
@@ -110,7 +119,7 @@ class LastPooling(_Pooling):
         return torch.where((lengths > 0)[:, None].to(outputs.device), torch.cat((ahead, back), 1), 0)
 
 
-class AttentionPooling(_Pooling):
+class AttentionPooling(Pooling):
     """Mean weighted by attention of one learnt query (Yang et al. 2016, "Hierarchical attention networks").
 
     weights = softmaxₜ(query · tanh(W outputs[t] + b)),  result = Σₜ weights[t] outputs[t]
@@ -153,7 +162,7 @@ class AttentionPooling(_Pooling):
         return (weights * torch.where(_mask(outputs, lengths), outputs, 0)).sum(1)  # [B, D]
 
 
-class ConcatPooling(_Pooling):
+class ConcatPooling(Pooling):
     """Last, maximum and mean beside each other (Howard and Ruder 2018).
 
     Args:
@@ -171,7 +180,7 @@ class ConcatPooling(_Pooling):
         return torch.cat([part(outputs, lengths) for part in self.parts], 1)  # [B, 3 D]
 
 
-POOLINGS: dict[str, Callable[[int, int], _Pooling]] = {
+POOLINGS: dict[str, Callable[[int, int], Pooling]] = {
     "mean": lambda size, forward: MeanPooling(size),
     "max": lambda size, forward: MaxPooling(size),
     "last": LastPooling,
@@ -180,7 +189,7 @@ POOLINGS: dict[str, Callable[[int, int], _Pooling]] = {
 }
 
 
-def make_pooling(name: str, input_size: int, forward_size: int) -> _Pooling:
+def make_pooling(name: str, input_size: int, forward_size: int) -> Pooling:
     """Build a pooling by name.
 
     Args:

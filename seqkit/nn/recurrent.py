@@ -73,12 +73,13 @@ class FusedLayer(RecurrentLayer):
         Orthogonal: Saxe et al. 2014; its eigenvalues have modulus one, so that gradients neither vanish nor explode
         through the recurrence at the start. Xavier: Glorot & Bengio 2010.
         """
-        for gate in self.rnn.weight_hh_l0.chunk(self.gates):  # [H, H]
+        weights = dict(self.rnn.named_parameters())
+        for gate in weights["weight_hh_l0"].chunk(self.gates):  # [H, H]
             nn.init.orthogonal_(gate)
-        for gate in self.rnn.weight_ih_l0.chunk(self.gates):  # [H, I]
+        for gate in weights["weight_ih_l0"].chunk(self.gates):  # [H, I]
             nn.init.xavier_uniform_(gate)
-        nn.init.zeros_(self.rnn.bias_ih_l0)
-        nn.init.zeros_(self.rnn.bias_hh_l0)
+        nn.init.zeros_(weights["bias_ih_l0"])
+        nn.init.zeros_(weights["bias_hh_l0"])
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
@@ -148,9 +149,9 @@ class LSTM(FusedLayer):
     def reset_parameters(self) -> None:
         """As every fused layer, and a forget-gate bias of 1."""
         super().reset_parameters()
-        forget = slice(self.hidden_size, 2 * self.hidden_size)
+        bias = dict(self.rnn.named_parameters())["bias_ih_l0"]  # [4 H]; the other bias stays zero, so their sum is 1
         with torch.no_grad():
-            self.rnn.bias_ih_l0[forget].fill_(1.0)
+            bias[self.hidden_size : 2 * self.hidden_size].fill_(1.0)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`; the state is ``(h, c)``."""

@@ -28,7 +28,8 @@ def _best_prefixes(chain: Chain) -> Tensor:
     batch, _, tags = chain.emissions.shape
     # Rows stand last here: the maximum over the tag before is then over contiguous [K * B] vectors, two to five times
     # as fast as within [B, K, K].
-    scores = chain.emissions.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)  # [T, K, B], emissions at first
+    # A copy in any case: sizes of one make the permuted view contiguous, and the emissions are not ours to change.
+    scores = chain.emissions.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)  # [T, K, B]
     scores[0] += chain.start[:, None]
     moves = chain.transitions[:, :, None]  # [K, K, 1]
     ways, best = scores.new_empty(tags, tags, batch), scores.new_empty(tags, batch)

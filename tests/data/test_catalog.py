@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seqkit.data.catalog import card_names, list_cards, load_card, read_card
+from seqkit.data.check import check
+from seqkit.data.dataset import resolve
+from seqkit.data.fetch import REWRITES, is_intact
+from seqkit.data.formats import FORMATS
+from seqkit.data.labels import SCHEMES
+from seqkit.errors import DataError
+
+TAGGING = ("conll2000", "conll2002-es", "ud-english-ewt", "wnut17")
+REAL = (*TAGGING, "ptb", "sst2", "tang", "tinyshakespeare", "trec6")
+MINIMAL = {
+    "name": '"toy"',
+    "task": '"tag"',
+    "description": '"a toy"',
+    "language": '"en"',
+    "licence": '"none"',
+    "format": '"conll"',
+    "splits": '{ train = "a.conll" }',
+    "files": '[{ name = "a.conll" }]',
+}
+
+
+def write(folder: Path, **fields: str) -> Path:
+    path = folder / "toy.toml"
+    lines = {**MINIMAL, **fields}
+    path.write_text("".join(f"{key} = {value}\n" for key, value in lines.items() if value), encoding="utf-8")
+    return path
+
+
+def test_there_is_a_card_for_every_known_set_and_the_samples() -> None:
+    assert card_names() == sorted([*REAL, "conll2003", "sample-ner", "sample-pos"])
+    assert [card.name for card in list_cards()] == card_names()
+
+
+@pytest.mark.parametrize("card", list_cards(), ids=lambda card: card.name)
+def test_cards_say_all_that_a_user_needs(card) -> None:
+    assert card.format in FORMATS and card.scheme in (*SCHEMES, "auto")
+    assert card.licence and card.description and card.language
+    if card.generator is None:
+        assert card.homepage.startswith("https://") and card.citation
+        assert {file.name for file in card.files} == set(card.splits.values())
+        assert card.downloadable or card.instructions
+    if card.task == "tag":
+        assert card.target
+    for file in card.files:
+        assert file.rewrite in REWRITES
+        # What is downloaded is verified.
+        assert not file.url or (len(file.sha256) == 64 and file.size)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_checksums_are_those_of_the_real_files(name: str, real_file: Callable[[str], Path]) -> None:
+    for file in load_card(name).files:
+        path = real_file(f"{name}/{file.name}")
+        assert is_intact(path, file)
+        assert path.stat().st_size == file.size
+
+
+@pytest.mark.parametrize("name", TAGGING)
+def test_columns_and_scheme_of_a_card_fit_its_files(name: str, real_file: Callable[[str], Path]) -> None:
+    for file in load_card(name).files:
+        real_file(f"{name}/{file.name}")
+    faults = [problem for problem in check(resolve(name)) if "also stands in" not in problem.message]
+    # A label that only test has, and three that break a rule, stand in the published files.
+    assert len(faults) == {"conll2000": 1, "conll2002-es": 3}.get(name, 0)
+
+
+def test_a_card_is_read(tmp_path: Path) -> None:
+    card = read_card(write(tmp_path))
+    assert card.splits == {"train": "a.conll"}
+    assert card.scheme == "auto" and card.target == "" and not card.downloadable
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"task": '"sing"'}, r"task: input should be 'tag', 'classify', 'lm' or 'generate', found 'sing'"),
+        ({"licence": ""}, r"licence: expected a value, found none"),
+        ({"colour": '"red"'}, r"colour: unknown field"),
+        ({"licence": "", "colour": "1"}, r"licence: expected a value, found none; colour: unknown field"),
+        ({"files": '[{ name = "a.conll", sha256 = "12" }]'}, r"files\.0\.sha256: string should match.*, found '12'"),
+        ({"files": '[{ name = "../a.conll" }]'}, r"files\.0\.name: string should match.*, found '\.\./a\.conll'"),
+        ({"files": '[{ name = "a.conll", url = "ftp://x" }]'}, r"files\.0\.url: string should match.*, found 'ftp://x'"),
+        ({"files": '[{ name = "b" }]'}, r"splits\.train: expected one of files \(b\), found 'a\.conll'"),
+        ({"files": '[{ name = "a.conll" }, { name = "a.conll" }]'}, r"files: expected each name once, found a\.conll"),
+        ({"splits": "{}"}, r"splits: expected a train file, found none"),
+        ({"columns": '["word", "pos"]', "target": '"ner"'}, r"target: expected one of columns \(word, pos\), found 'ner'"),
+        ({"name": '"other"'}, r"name: expected the file's own name 'toy', found 'other'"),
+        ({"name": "'toy"}, r"expected TOML, found: "),
+        (
+            {"generator": '{ name = "sample-ner", train = 1, dev = 1, test = 1 }'},
+            r"generator: expected no splits and no files beside a generator",
+        ),
+    ],
+)
+def test_a_faulty_card_names_its_file_and_field(fields: dict[str, str], message: str, tmp_path: Path) -> None:
+    path = write(tmp_path, **fields)
+    with pytest.raises(DataError, match=f"^{re.escape(str(path))}: {message}"):
+        read_card(path)
+
+
+def test_a_missing_card(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected the name of a data set \(conll2000, .*wnut17\), found 'nonesuch'"):
+        load_card("nonesuch")
+    with pytest.raises(DataError, match=r"toy\.toml: cannot be read: No such file"):
+        read_card(tmp_path / "toy.toml")

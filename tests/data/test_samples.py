@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter, defaultdict
+from pathlib import Path
+
+import pytest
+
+from seqkit.data.catalog import load_card
+from seqkit.data.check import check
+from seqkit.data.dataset import resolve
+from seqkit.data.labels import detect_scheme, spans
+from seqkit.data.samples import GENERATORS, generate, read_grammar
+from seqkit.data.sentence import Sentence
+from seqkit.errors import DataError
+from seqkit.resources import resource_dir
+
+UPOS = set("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB".split())  # noqa: SIM905
+
+
+@pytest.fixture(scope="module", params=sorted(GENERATORS))
+def corpus(request: pytest.FixtureRequest) -> tuple[str, dict[str, list[Sentence]]]:
+    dataset = resolve(request.param)
+    return GENERATORS[request.param], {split: dataset.sentences(split) for split in ("train", "dev", "test")}
+
+
+def test_sizes_columns_and_offsets(corpus: tuple[str, dict[str, list[Sentence]]]) -> None:
+    column, splits = corpus
+    assert {split: len(sentences) for split, sentences in splits.items()} == {"train": 1500, "dev": 250, "test": 250}
+    for sentence in (sentence for sentences in splits.values() for sentence in sentences):
+        assert list(sentence.columns) == ["word", column] and sentence.columns["word"] == sentence.tokens
+        assert len(sentence.column(column)) == len(sentence.tokens) >= 3
+        assert all(sentence.text[start:end] == token for token, (start, end) in zip(sentence.tokens, sentence.offsets, strict=True))
+        assert all(token and not set(token) & set(" <>[]/") for token in sentence.tokens)
+
+
+def test_a_corpus_has_no_fault(corpus: tuple[str, dict[str, list[Sentence]]]) -> None:
+    for name in GENERATORS:
+        assert check(resolve(name)) == []
+
+
+def test_labels() -> None:
+    ner = generate("sample-ner", {"train": 600}, seed=3)["train"]
+    assert detect_scheme(sentence.column("ner") for sentence in ner) == "iob2"
+    kinds = Counter(span.label for sentence in ner for span in spans(sentence.column("ner"), "iob2"))
+    assert set(kinds) == {"PER", "LOC", "ORG", "DATE"} and min(kinds.values()) > 50
+    pos = generate("sample-pos", {"train": 1500}, seed=3)["train"]
+    assert {label for sentence in pos for label in sentence.column("upos")} == UPOS
+
+
+def test_the_same_seed_gives_the_same_corpus_everywhere() -> None:
+    def digest(seed: int) -> str:
+        rows = [f"{sentence.text}|{sentence.columns}" for sentence in generate("sample-ner", {"dev": 50}, seed=seed)["dev"]]
+        return hashlib.sha256("\n".join(rows).encode()).hexdigest()
+
+    assert digest(1) == digest(1) != digest(2)
+
+
+def test_it_is_quick() -> None:
+    began = time.perf_counter()
+    resolve("sample-ner")
+    assert time.perf_counter() - began < 1
+
+
+def test_dev_and_test_hold_words_that_train_lacks(corpus: tuple[str, dict[str, list[Sentence]]]) -> None:
+    _, splits = corpus
+    known = {token for sentence in splits["train"] for token in sentence.tokens}
+    for split in ("dev", "test"):
+        tokens = [token for sentence in splits[split] for token in sentence.tokens]
+        assert 0.05 < sum(token not in known for token in tokens) / len(tokens) < 0.25
+
+
+def test_words_alone_do_not_tell_the_label(corpus: tuple[str, dict[str, list[Sentence]]]) -> None:
+    """The baseline that gives every word its commonest label stays far behind a tagger that reads the context."""
+    column, splits = corpus
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for sentence in splits["train"]:
+        for token, label in zip(sentence.tokens, sentence.column(column), strict=True):
+            counts[token][label] += 1
+    ambiguous = [word for word, labels in counts.items() if len(labels) > 1]
+    assert {"Paris", "Chelsea", "Jordan", "that", "light"} & set(ambiguous)
+    right = total = 0
+    for sentence in splits["test"]:
+        for token, label in zip(sentence.tokens, sentence.column(column), strict=True):
+            guess = counts[token].most_common(1)[0][0] if token in counts else "PROPN" if column == "upos" else "O"
+            right += guess == label
+            total += 1
+    assert 0.7 < right / total < 0.93
+
+
+def test_names_are_shared_between_people_and_places() -> None:
+    kinds: defaultdict[str, set[str]] = defaultdict(set)
+    for sentence in resolve("sample-ner").sentences("train"):
+        for start, end, label in spans(sentence.column("ner"), "iob2"):
+            kinds[" ".join(sentence.tokens[start:end])].add(label)
+    assert sum({"PER", "LOC"} <= found for found in kinds.values()) >= 10
+    assert sum({"LOC", "ORG"} <= found for found in kinds.values()) >= 20
+
+
+def test_articles_fit_the_next_word() -> None:
+    for sentence in resolve("sample-pos").sentences("train"):
+        for token, label, following in zip(sentence.tokens, sentence.column("upos"), sentence.tokens[1:], strict=False):
+            if label == "DET" and token.lower() in ("a", "an"):
+                assert (token.lower() == "an") == (following[0].lower() in "aeiou")
+
+
+def test_the_card_says_what_is_made() -> None:
+    for name in GENERATORS:
+        card = load_card(name)
+        assert card.generator is not None and card.generator.name == name
+        assert card.columns == ("word", GENERATORS[name]) and card.target == GENERATORS[name]
+
+
+def test_there_is_no_other_sample() -> None:
+    with pytest.raises(DataError, match=r"^expected a sample \(sample-ner, sample-pos\), found 'sample-lm'$"):
+        generate("sample-lm", {"train": 1})
+
+
+def test_every_phrase_of_the_grammar_is_used() -> None:
+    grammar = read_grammar(resource_dir("datasets") / "sample" / "grammar.toml")
+    named = {item.value for phrases in grammar.phrases.values() for _, items in phrases for item in items}
+    assert set(grammar.phrases) | set(grammar.words) <= named | set(GENERATORS)
+    for phrases in grammar.phrases.values():
+        for _, items in phrases:
+            brackets = [item.kind for item in items if item.kind in ("open", "close")]
+            assert brackets == ["open", "close"] * (len(brackets) // 2)
+    tags = {item.tag for phrases in grammar.phrases.values() for _, items in phrases for item in items if item.tag}
+    assert tags | {tag for tag, _ in grammar.words.values()} == UPOS
+
+
+@pytest.mark.parametrize(
+    ("phrases", "message"),
+    [
+        ('a = ["the frog"]', r"expected a part of speech for 'frog', found none in \[tags\]"),
+        ('a = ["the <frog>"]', r"expected a word list or phrase, found <frog> in 'a'"),
+        ("a = [", "expected a grammar, found: "),
+    ],
+)
+def test_a_faulty_grammar(phrases: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "grammar.toml"
+    path.write_text(f'[tags]\nDET = "the"\n[words.NOUN]\ncat = "cat"\n[phrases]\n{phrases}\n')
+    with pytest.raises(DataError, match=rf"grammar\.toml: {message}"):
+        read_grammar(path)
