@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
 from seqkit import __version__
+from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.errors import SeqkitError
 
 __all__ = ["cli", "main"]
@@ -21,8 +24,10 @@ COMMANDS = {
 }
 """name → the module whose attribute ``command`` is the command, and its line in the listing"""
 
+FAULT, INTERRUPTED = 1, 130
 
-class _Root(click.Group):
+
+class _Root(Commands):
     """Subcommands that are imported only when they are run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -41,8 +46,17 @@ class _Root(click.Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; ends quietly where click would print or exit by itself."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            return INTERRUPTED
+        except BrokenPipeError:
+            return 0  # whoever read the results has had enough
 
-@click.command(cls=_Root, context_settings={"help_option_names": ["-h", "--help"]})
+
+@click.command(cls=_Root, context_settings=HELP_OPTIONS)
 @click.version_option(__version__, prog_name="seqkit")
 def cli() -> None:
     """Tag, classify, model and generate sequences with one recurrent encoder.
@@ -64,28 +78,70 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         The exit status: 0 done, 1 a fault in data, model or environment, 2 wrong usage, 130 interrupted.
     """
+    _prepare_streams()
+    status = _run(sys.argv[1:] if arguments is None else list(arguments))
     for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            errors = "strict" if stream is sys.stdout else "backslashreplace"
-            stream.reconfigure(encoding="utf-8", errors=errors)
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            _drop(stream)
+        except OSError as error:  # a full disk shows only now
+            _drop(stream)
+            _say(f"standard output cannot be written: {error.strerror or error}")
+            status = FAULT
+    return status
+
+
+def _run(arguments: list[str]) -> int:
     try:
-        status = cli.main(None if arguments is None else list(arguments), prog_name="seqkit", standalone_mode=False)
-        sys.stdout.flush()
+        # The arguments go along for commands that say how to repeat them.
+        status = cli.main(arguments, prog_name="seqkit", standalone_mode=False, obj=tuple(arguments))
         return status if isinstance(status, int) else 0
     except click.ClickException as error:
-        error.show()
+        _show_usage_fault(error)
         return error.exit_code
     except SeqkitError as error:
-        print(f"error: {one_line(str(error))}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:
-        # Whoever read the results has gone: nothing is left to say, and the interpreter must not say it at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        _say(str(error))
+    except OSError as error:
+        where = "" if error.filename is None else f"{error.filename}: "
+        _say(f"{where}{error.strerror or error}")
+    except MemoryError:
+        _say("expected enough memory, found too little")
+    except RuntimeError as error:  # torch raises nothing narrower for memory of the processor
+        if not any(words in str(error) for words in ("out of memory", "can't allocate memory")):
+            raise
+        _say("expected enough memory, found too little; try a smaller --batch-tokens, --batch-size or --hidden")
     except (KeyboardInterrupt, click.Abort):
-        return 130
+        return INTERRUPTED
+    return FAULT
 
 
-def one_line(message: str) -> str:
-    """A message on one line, whatever was in the data it quotes."""
-    return " ".join(part for part in message.splitlines() if part)
+def _prepare_streams() -> None:
+    r"""UTF-8 and ``\n`` everywhere, whatever the locale; something to read from and write to even where there is none."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open as long as the process
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def _drop(stream: Any) -> None:
+    """Let a stream that cannot be written lead nowhere, or the interpreter complains about it when it ends."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _say(message: str) -> None:
+    """Print a fault on one line, whatever was in the data that it quotes."""
+    line = " ".join(part for part in message.splitlines() if part)
+    with contextlib.suppress(OSError):
+        print(f"error: {line}", file=sys.stderr)
+
+
+def _show_usage_fault(error: click.ClickException) -> None:
+    """What is wrong with the arguments, on one line, after the usage."""
+    context = getattr(error, "ctx", None)
+    if context is not None:
+        click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.", err=True)
+    _say(error.format_message())

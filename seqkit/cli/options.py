@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
+import json
+import os
+import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TextIO, TypeVar, get_args, get_origin
 
 import click
 
-from seqkit.config import Recipe, Settings, load_recipe, override, parse_assignments
+from seqkit.config import Recipe, Settings, load_recipe, override, parse_assignments, recipe_names
+from seqkit.errors import DataError
 
-__all__ = ["device_options", "model_option", "prepare_torch", "settings_from_flags", "settings_options"]
+__all__ = [
+    "at_least_1",
+    "batch_options",
+    "device_options",
+    "json_option",
+    "model_option",
+    "opened",
+    "output_file",
+    "prepare_torch",
+    "quiet_option",
+    "settings_from_flags",
+    "settings_options",
+    "write_json",
+]
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SETTING_FLAGS = {
     "--cell": "encoder.cell",
-    "--hidden": "encoder.hidden",
     "--layers": "encoder.layers",
+    "--hidden": "encoder.hidden",
     "--direction": "encoder.direction",
     "--dropout": "encoder.dropout",
     "--vectors": "embedding.vectors",
@@ -35,6 +53,10 @@ SETTING_FLAGS = {
 }
 """flags of every ``train`` command that are settings; the settings give type, default and help"""
 
+_METAVARS = {"--vectors": "FILE", "--time-limit": "MINUTES", "--checkpoint-minutes": "MINUTES", "--target": "COLUMN"}
+
+# --- settings -----------------------------------------------------------------------------------------------------
+
 
 def _field(path: str) -> Any:
     section, name = path.split(".")
@@ -49,6 +71,24 @@ def _type(path: str) -> Any:
     return annotation if annotation in (int, float, str) else str
 
 
+def _metavar(flag: str, path: str) -> str:
+    annotation = _field(path).annotation
+    if get_origin(annotation) is Literal:
+        return "|".join(get_args(annotation))
+    return _METAVARS.get(flag) or {int: "N", float: "X"}.get(annotation, "TEXT")
+
+
+def _help(flag: str, path: str) -> str:
+    """What the settings say of a flag, and its default unless that is to have none."""
+    field = _field(path)
+    default = field.default
+    if "/" in flag:
+        default = flag.split("/")[0 if default else 1]
+    elif isinstance(default, float):
+        default = f"{default:g}"
+    return field.description if default == "" else f"{field.description}  [default: {default}]"
+
+
 def settings_options(extra: dict[str, str] | None = None) -> Callable[[Function], Function]:
     """A decorator that adds the flags of `SETTING_FLAGS`, a command's own, ``--recipe`` and ``--set``.
 
@@ -58,30 +98,29 @@ def settings_options(extra: dict[str, str] | None = None) -> Callable[[Function]
     Returns:
         The decorator; the command receives all of them as keyword arguments for `settings_from_flags`.
     """
-    flags = {**SETTING_FLAGS, **(extra or {})}
+    flags = {**(extra or {}), **SETTING_FLAGS}
 
     def decorate(function: Function) -> Function:
         for flag, path in reversed(flags.items()):
-            field = _field(path)
-            default = "none" if field.default in ("", None) else field.default
-            text = f"{field.description}  [{default}]"
-            kind: dict[str, Any] = {} if "/" in flag else {"type": _type(path), "metavar": _metavar(path)}
-            option = click.option(flag, path.replace(".", "__"), default=None, help=text, **kind)
-            function = option(function)
+            kind: dict[str, Any] = {} if "/" in flag else {"type": _type(path), "metavar": _metavar(flag, path)}
+            name = path.replace(".", "__")
+            function = click.option(flag, name, default=None, help=_help(flag, path), **kind)(function)
         function = click.option(
-            "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="any setting; repeatable"
+            "--set",
+            "assignments",
+            multiple=True,
+            metavar="SECTION.KEY=VALUE",
+            help="any setting of a recipe (--dry-run shows them all); repeatable",
         )(function)
-        recipe = click.option("-c", "--recipe", metavar="NAME|FILE.toml", help="settings to start from: the name of a recipe, or a file")
+        recipe = click.option(
+            "-c",
+            "--recipe",
+            metavar="NAME|FILE.toml",
+            help=f"settings to start from: a file, or one of {', '.join(recipe_names())}",
+        )
         return recipe(function)
 
     return decorate
-
-
-def _metavar(path: str) -> str | None:
-    annotation = _field(path).annotation
-    if get_origin(annotation) is Literal:
-        return "|".join(get_args(annotation))
-    return {int: "N", float: "X"}.get(annotation, "FILE" if path.endswith("vectors") else "TEXT")
 
 
 def settings_from_flags(recipe: str | None, assignments: tuple[str, ...], flags: dict[str, Any]) -> Recipe:
@@ -108,19 +147,115 @@ def settings_from_flags(recipe: str | None, assignments: tuple[str, ...], flags:
     return chosen.model_copy(update={"settings": override(settings, tree, "command line")})
 
 
+# --- options ------------------------------------------------------------------------------------------------------
+
+
+def at_least_1(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
+    """A click callback: see that a number, where it is given, is 1 or more.
+
+    Args:
+        context: the command's context.
+        parameter: the option.
+        value: its value.
+
+    Returns:
+        The value.
+
+    Raises:
+        BadParameter: it is smaller.
+    """
+    if value is not None and value < 1:
+        raise click.BadParameter(f"expected at least 1, found {value}", context, parameter)
+    return value
+
+
+def output_file(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    """A click callback: see early that a file can be written, and not after an hour's work.
+
+    Args:
+        context: the command's context.
+        parameter: the option.
+        value: the file, or ``-`` for standard output.
+
+    Returns:
+        The value.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    if value is None or value == "-" or context.resilient_parsing:
+        return value
+    path = Path(value)
+    if path.is_dir():
+        raise DataError(f"cannot be written as {parameter.opts[0]}: Is a directory", file=path)
+    if not path.parent.is_dir():
+        raise DataError(f"cannot be written as {parameter.opts[0]}: there is no folder {path.parent}", file=path)
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise DataError(f"cannot be written as {parameter.opts[0]}: Permission denied", file=path)
+    return value
+
+
 def device_options(function: Function) -> Function:
     """Add ``--device`` and ``--threads``."""
-    threads = click.option("--threads", type=click.IntRange(min=1), metavar="N", help="processor threads  [all cores]")
+    threads = click.option(
+        "--threads", type=int, callback=at_least_1, metavar="N", help="processor threads  [default: all cores]"
+    )
     device = click.option(
         "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="where to compute"
     )
     return device(threads(function))
 
 
+def batch_options(function: Function) -> Function:
+    """Add ``--batch-tokens`` and ``--precision``, which prediction has everywhere."""
+    tokens = click.option(
+        "--batch-tokens",
+        type=int,
+        default=8192,
+        show_default=True,
+        callback=at_least_1,
+        metavar="N",
+        help="tokens a batch; a longer sentence is one by itself",
+    )
+    names = ["auto", "fp32", "bf16"]
+    precision = click.option(
+        "--precision",
+        type=click.Choice(names),
+        default="fp32",
+        show_default=True,
+        metavar="|".join(names),
+        help="arithmetic of the encoder; auto is bf16 on a GPU that has it",
+    )
+    return tokens(precision(function))
+
+
 def model_option(function: Function) -> Function:
     """Add ``--model``."""
     kind = click.Path(path_type=Path)
-    return click.option("-m", "--model", "directory", type=kind, required=True, metavar="DIR", help="model directory")(function)
+    option = click.option(
+        "-m", "--model", "directory", type=kind, required=True, metavar="DIR", help="the model's directory"
+    )
+    return option(function)
+
+
+def json_option(help: str) -> Callable[[Function], Function]:
+    """A decorator that adds ``--json FILE|-``.
+
+    Args:
+        help: the help text.
+
+    Returns:
+        The decorator; the command receives ``json_file``.
+    """
+    return click.option("--json", "json_file", metavar="FILE|-", callback=output_file, help=help)
+
+
+def quiet_option(function: Function) -> Function:
+    """Add ``--quiet``."""
+    return click.option("--quiet", is_flag=True, help="nothing on standard error but faults")(function)
+
+
+# --- what commands share ------------------------------------------------------------------------------------------
 
 
 def prepare_torch(threads: int | None) -> None:
@@ -134,3 +269,37 @@ def prepare_torch(threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+
+
+def opened(file: str) -> AbstractContextManager[TextIO]:
+    """Open a file of results.
+
+    Args:
+        file: its name, or ``-`` for standard output.
+
+    Returns:
+        A context manager that gives the stream.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    if file == "-":
+        return nullcontext(sys.stdout)
+    try:
+        return open(file, "w", encoding="utf-8", errors="replace", newline="\n")
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", file=file) from None
+
+
+def write_json(value: object, file: str) -> None:
+    """Write results as JSON.
+
+    Args:
+        value: anything of JSON's types.
+        file: the file's name, or ``-`` for standard output.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    with opened(file) as stream:
+        stream.write(json.dumps(value, indent=2) + "\n")

@@ -1,11 +1,13 @@
-"""`seqkit tag`: train, evaluate and use taggers."""
+"""``seqkit tag``: train, evaluate, predict."""
 
 from __future__ import annotations
 
-import json
+import shlex
+import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +15,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from seqkit import __version__
-from seqkit.cli.options import device_options, model_option, prepare_torch, settings_from_flags, settings_options
-from seqkit.config import to_toml
+from seqkit.cli.group import HELP_OPTIONS, Commands
+from seqkit.cli.options import (
+    at_least_1,
+    batch_options,
+    device_options,
+    json_option,
+    model_option,
+    opened,
+    output_file,
+    prepare_torch,
+    quiet_option,
+    settings_from_flags,
+    settings_options,
+    write_json,
+)
+from seqkit.config import Recipe, to_toml
 from seqkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -25,39 +41,44 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 _TAG_FLAGS = {"--target": "data.target", "--scheme": "data.scheme", "--crf/--no-crf": "head.crf"}
+_INPUTS = ["text", "tokens", "conll", "conllu", "jsonl"]
+_OUTPUTS = ["conll", "jsonl", "inline"]
 
 
-class _PredictByDefault(click.Group):
+class _PredictByDefault(Commands):
     """A group whose options alone, without a verb, mean ``predict``."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put ``predict`` in front of options that are not the group's own."""
         if args and args[0].startswith("-") and args[0] not in ("-h", "--help"):
+            verb = next((word for word in args if word in self.commands), None)
+            if verb is not None and not Path(verb).exists():
+                raise click.UsageError(f"expected {verb!r} before the options: seqkit tag {verb} …", ctx)
             args = ["predict", *args]
         return super().parse_args(ctx, args)
 
 
-@click.group(cls=_PredictByDefault, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_PredictByDefault, context_settings=HELP_OPTIONS)
 def command() -> None:
     """Label every token: parts of speech, entities, chunks.
 
     \b
     seqkit tag train conll2000 -o chunker         learn from a data set, a folder or a file
-    seqkit tag evaluate conll2000 -m chunker      seqeval report on the test split
-    seqkit tag -m chunker < text.txt              tag one sentence a line
+    seqkit tag evaluate conll2000 -m chunker      report on the test split
+    seqkit tag -m chunker < text.txt              tag one sentence a line (short for predict)
     """
 
 
-@command.command()
+@command.command(short_help="Train a tagger and report on dev and test.")
 @click.argument("data", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="where the model goes")
 @settings_options(_TAG_FLAGS)
 @device_options
 @click.option("--resume", is_flag=True, help="go on from the checkpoint in --output, or start where there is none")
 @click.option("--force", is_flag=True, help="replace the model or run in --output")
-@click.option("--dry-run", is_flag=True, help="print the settings as TOML and the model's shape, and stop")
-@click.option("--quiet", is_flag=True, help="no progress")
-@click.option("--json", "json_file", metavar="FILE|-", help="also write the report as JSON")
+@click.option("--dry-run", is_flag=True, help="print the settings as a recipe and the model's shape, and stop")
+@quiet_option
+@json_option("write the model's report (scores, data, versions) as JSON; - for standard output, instead of the tables")
 def train(
     data: str | None,
     output: Path | None,
@@ -75,7 +96,9 @@ def train(
     """Train a tagger on DATA and report on dev and test.
 
     DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file; by default
-    the data set of the recipe.
+    the data set of the recipe. Without a dev split the last tenth of train is held out.
+
+    Settings, weakest first: defaults, the recipe, --set, a flag of its own.
     """
     chosen = settings_from_flags(recipe, assignments, flags)
     if data is None and not chosen.dataset:
@@ -83,151 +106,191 @@ def train(
     if output is None and not dry_run:
         raise click.UsageError("Missing option '-o' / '--output'.")
     prepare_torch(threads)
-    if dry_run:
-        _dry_run(chosen, data or chosen.dataset, device)
+    if output is None or dry_run:
+        _dry_run(chosen, data or chosen.dataset, device, quiet)
         return 0
     from seqkit.training.loop import Interrupted
     from seqkit.training.run import run
 
-    assert output is not None
     try:
         trained = run(chosen, output, data, device=device, resume=resume, force=force, quiet=quiet)
-    except Interrupted:
-        words = ["seqkit", "tag", "train", *sys.argv[sys.argv.index("train") + 1 :]] if "train" in sys.argv else []
-        again = " ".join(word for word in words if word not in ("--resume", "--force")) or "the same command"
-        print(f"interrupted; a checkpoint is saved, go on with: {again} --resume", file=sys.stderr)
+    except (Interrupted, KeyboardInterrupt):
+        click.echo(_how_to_go_on(output), err=True)
         return 130
     if json_file:
-        _write_json(trained.model.report, json_file)
+        write_json(trained.model.report, json_file)
     if json_file != "-":
-        for split, report in trained.reports.items():
-            click.echo(f"{split}\n\n{report.render(_width())}\n")
+        click.echo("\n\n".join(f"{split}\n\n{part.render(_width())}" for split, part in trained.reports.items()))
     return 0
 
 
-def _dry_run(chosen: Any, data: str, device: str) -> None:
+def _how_to_go_on(output: Path) -> str:
+    from seqkit.training.checkpoint import checkpoint_file
+
+    if not checkpoint_file(output).is_file():
+        return "interrupted before there was anything to save"
+    arguments = click.get_current_context().find_root().obj or ("tag", "train", "…")
+    again = shlex.join(word for word in arguments if word not in ("--resume", "--force"))
+    return f"interrupted; a checkpoint is saved, go on with: seqkit {again} --resume"
+
+
+def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
+    import tomli_w
+
     from seqkit.data.dataset import resolve
     from seqkit.model import choose_device
     from seqkit.training.progress import Progress
     from seqkit.training.run import complete_settings, prepare
 
-    dataset = resolve(data)
+    dataset = resolve(data, quiet=quiet)
     settings = complete_settings(chosen.settings, dataset)
-    task = prepare(settings, dataset, choose_device(device), Progress(quiet=True))
-    click.echo(to_toml(settings))
-    counts = task.model.parameter_counts()
-    for line in [*str(task.model.network).splitlines(), *(f"{name}: {count:,} parameters" for name, count in counts.items())]:
+    model = prepare(settings, dataset, choose_device(device), Progress(quiet=quiet)).model
+    click.echo(tomli_w.dumps({"dataset": data}) + to_toml(settings))
+    for line in str(model.network).splitlines():
         click.echo(f"# {line}")
-    click.echo(f"# total: {sum(counts.values()):,} parameters")
+    counts = model.parameter_counts()
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    click.echo(f"# {sum(counts.values()):,} parameters: {parts}")
 
 
-@command.command()
+@command.command(short_help="Score a tagger on labelled data.")
 @click.argument("data")
 @model_option
+@click.option("--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]")
+@click.option("--target", metavar="COLUMN", help="label column  [default: the model's]")
+@json_option("write the scores as JSON; - for standard output, instead of the table")
+@click.option(
+    "--errors",
+    metavar="FILE",
+    callback=output_file,
+    help="write the sentences with errors, a token a line: token, right label, predicted label",
+)
+@click.option("--confusion", metavar="FILE.png", callback=output_file, help="draw which labels are taken for which")
+@batch_options
 @device_options
-@click.option("--split", metavar="dev|test", help="which split  [test, or dev where there is no test]")
-@click.option("--target", help="label column  [the model's]")
-@click.option("--json", "json_file", metavar="FILE|-", help="write the scores as JSON")
-@click.option("--errors", type=click.Path(path_type=Path), metavar="FILE", help="write the sentences with errors: token, gold, predicted")
-@click.option("--confusion", type=click.Path(path_type=Path), metavar="FILE.png", help="draw which labels are taken for which")
-@click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="tokens a batch  [8192]")
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="fp32", show_default=True, help="arithmetic")
+@quiet_option
 def evaluate(
     data: str,
     directory: Path,
-    device: str,
-    threads: int | None,
     split: str | None,
     target: str | None,
     json_file: str | None,
-    errors: Path | None,
-    confusion: Path | None,
-    batch_tokens: int | None,
+    errors: str | None,
+    confusion: str | None,
+    batch_tokens: int,
     precision: str,
+    device: str,
+    threads: int | None,
+    quiet: bool,
 ) -> int:
-    """Score a model on DATA: accuracy, and precision, recall and F1 of spans as seqeval has them."""
+    """Score a model on DATA: accuracy, and precision, recall and F1 of spans as seqeval has them.
+
+    DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
+    """
+    if json_file == errors == "-":
+        raise click.UsageError("expected one of --json and --errors on standard output, found both.")
     prepare_torch(threads)
     from seqkit.data.dataset import resolve
-    from seqkit.model import BATCH_TOKENS, load
+    from seqkit.model import load
     from seqkit.training.evaluation import gold_labels, score
 
     model = load(directory, device)
     began = time.perf_counter()
-    dataset = resolve(data)
+    dataset = resolve(data, quiet=quiet)
     chosen = dataset.evaluation_split(split)
     sentences = dataset.sentences(chosen, model.splitter.split)
+    if not any(sentence.tokens for sentence in sentences):
+        raise DataError("expected at least one sentence, found none", file=dataset.file(chosen))
     gold = gold_labels(model, sentences, target)
-    batch = batch_tokens or BATCH_TOKENS
-    predicted = list(model.predict(sentences, spans=False, batch_tokens=batch, precision=precision))
+    predicted = list(model.predict(sentences, spans=False, batch_tokens=batch_tokens, precision=precision))
     report = score(model, gold, predicted)
     seconds = time.perf_counter() - began
-    for note in dataset.notes:
-        click.echo(note, err=True)
+    if not quiet:
+        for note in dataset.notes:
+            click.echo(note, err=True)
     if errors is not None:
         _write_errors(errors, gold, predicted)
     if confusion is not None:
         from seqkit.metrics.plots import confusion_matrix_png
 
         confusion_matrix_png(gold, [record.labels for record in predicted], confusion)
-    if json_file:
-        common = {
-            "task": "tag",
-            "data": dataset.name,
-            "split": chosen,
-            "seconds": seconds,
-            "tokens_per_second": report.tokens / max(seconds, 1e-9),
-            "model": str(directory),
-            "seqkit_version": __version__,
-        }
-        _write_json({**common, **report.to_json()}, json_file)
-    if json_file != "-":
+    if json_file is not None:
+        about = {"task": "tag", "data": dataset.name, "split": chosen, "model": str(directory)}
+        speed = {"seconds": seconds, "tokens_per_second": report.tokens / max(seconds, 1e-9)}
+        write_json({**about, **report.to_json(), **speed, "seqkit_version": __version__}, json_file)
+    if "-" not in (json_file, errors):
         click.echo(f"{dataset.name} {chosen}\n\n{report.render(_width())}")
     return 0
 
 
-@command.command()
+def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[TaggedSentence]) -> None:
+    from seqkit.data.writers import clean, rows
+
+    with opened(file) as stream:
+        for labels, record in zip(gold, predicted, strict=True):
+            if list(labels) != record.labels:
+                stream.write(clean(rows([record.sentence.tokens, labels, record.labels])))
+
+
+@command.command(short_help="Tag files or standard input.")
 @click.argument("files", nargs=-1, metavar="[FILE…|-]")
 @model_option
-@device_options
 @click.option(
-    "--input", "input_format", type=click.Choice(["text", "tokens", "conll", "conllu", "jsonl"]),
-    help="what comes in  [text; of a file what its name and content say]",
+    "--input",
+    "input_format",
+    type=click.Choice(_INPUTS),
+    metavar="|".join(_INPUTS),
+    help="what comes in  [default: text; of a file what its name and content say]",
 )
-@click.option("--output-format", type=click.Choice(["conll", "jsonl", "inline"]), default="conll", show_default=True, help="what goes out")
+@click.option(
+    "--output-format",
+    type=click.Choice(_OUTPUTS),
+    default="conll",
+    show_default=True,
+    metavar="|".join(_OUTPUTS),
+    help="what goes out: columns, JSON objects with character offsets, or [brackets]LABEL in the text",
+)
 @click.option("--probs", is_flag=True, help="also the probability of every label, and with jsonl of every span")
-@click.option("--nbest", type=click.IntRange(min=1), default=1, metavar="N", help="also the N best label sequences with their probabilities")
-@click.option("--batch-tokens", type=click.IntRange(min=1), metavar="N", help="tokens a batch  [8192]")
-@click.option("--precision", type=click.Choice(["auto", "fp32", "bf16"]), default="fp32", show_default=True, help="arithmetic")
-@click.option("--quiet", is_flag=True, help="no summary on standard error")
+@click.option(
+    "--nbest",
+    type=int,
+    default=1,
+    callback=at_least_1,
+    metavar="N",
+    help="the N best label sequences with the probability of each",
+)
+@batch_options
+@device_options
+@quiet_option
 def predict(
     files: tuple[str, ...],
     directory: Path,
-    device: str,
-    threads: int | None,
     input_format: str | None,
     output_format: str,
     probs: bool,
     nbest: int,
-    batch_tokens: int | None,
+    batch_tokens: int,
     precision: str,
+    device: str,
+    threads: int | None,
     quiet: bool,
 ) -> int:
     """Tag the sentences of files or of standard input, in order, none left out."""
     prepare_torch(threads)
     from seqkit.data.writers import write_records
-    from seqkit.model import BATCH_TOKENS, CHUNK_SENTENCES, load
+    from seqkit.model import CHUNK_SENTENCES, load
 
     model = load(directory, device)
     live = sys.stdin.isatty() and files in ((), ("-",))
     began = time.perf_counter()
+    readers = [_read(file, input_format, model, quiet) for file in files or ("-",)]
     counts = [0, 0]
-    sentences = _counted(chain.from_iterable(_read(file, input_format, model) for file in files or ("-",)), counts)
     records = model.predict(
-        sentences,
+        _counted(chain.from_iterable(readers), counts),
         probs=probs,
         spans=output_format != "conll",
         nbest=nbest,
-        batch_tokens=batch_tokens or BATCH_TOKENS,
+        batch_tokens=batch_tokens,
         chunk_sentences=1 if live else CHUNK_SENTENCES,
         precision=precision,
     )
@@ -235,18 +298,35 @@ def predict(
     sys.stdout.flush()
     seconds = time.perf_counter() - began
     if not quiet and not live:
-        speed = counts[1] / max(seconds, 1e-9)
-        click.echo(f"{counts[0]:,} sentences, {counts[1]:,} tokens in {seconds:.2f} s: {speed:,.0f} tokens/s", err=True)
+        total = f"{_plural(counts[0], 'sentence')}, {_plural(counts[1], 'token')}"
+        click.echo(f"{total} in {seconds:.2f} s: {counts[1] / max(seconds, 1e-9):,.0f} tokens/s", err=True)
     return 0
 
 
-def _read(file: str, input_format: str | None, model: Model) -> Iterator[Sentence]:
+def _read(file: str, input_format: str | None, model: Model, quiet: bool) -> Iterator[Sentence]:
+    """A reader of one input; that a file is there and can be read is seen before the first one is tagged."""
     from seqkit.data.formats import detect_format, read_sentences
 
-    found = input_format or ("text" if file == "-" else detect_format(file))
+    path = Path(file)
+    is_pipe = file == "-" or (path.exists() and not path.is_file() and not path.is_dir())
+    # What comes through a pipe can be read only once, so its content is not looked at.
+    found = input_format or ("text" if is_pipe else detect_format(file))
     if found in ("tsv", "csv"):
-        raise DataError(f"expected text, tokens, conll, conllu or jsonl, found {found}; say which with --input", file=file)
+        expected = ", ".join(_INPUTS)
+        raise DataError(f"expected one of the formats {expected}, found {found}; say which with --input", file=file)
+    if not is_pipe:
+        with _readable(path):
+            pass
+        if input_format is None and found != "text" and path.suffix in (".txt", "") and not quiet:
+            click.echo(f"{file}: read as {found}; --input says otherwise", err=True)
     return read_sentences(file, found, splitter=model.splitter.split, allow_unlabelled=True)
+
+
+def _readable(path: Path) -> Any:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
 
 
 def _counted(sentences: Iterator[Sentence], counts: list[int]) -> Iterator[Sentence]:
@@ -263,31 +343,9 @@ def _flushed(records: Iterator[TaggedSentence]) -> Iterator[TaggedSentence]:
         sys.stdout.flush()
 
 
-def _write_errors(path: Path, gold: Sequence[Sequence[str]], predicted: Sequence[TaggedSentence]) -> None:
-    with _opened(path) as stream:
-        for labels, record in zip(gold, predicted, strict=True):
-            if list(labels) != record.labels:
-                rows = zip(record.sentence.tokens, labels, record.labels, strict=True)
-                stream.write("".join(f"{token}\t{right}\t{guess}\n" for token, right, guess in rows) + "\n")
-
-
-def _write_json(value: Any, target: str) -> None:
-    text = json.dumps(value, indent=2)
-    if target == "-":
-        click.echo(text)
-        return
-    with _opened(Path(target)) as stream:
-        stream.write(text + "\n")
-
-
-def _opened(path: Path) -> Any:
-    try:
-        return open(path, "w", encoding="utf-8", errors="replace", newline="\n")
-    except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", file=path) from None
+def _plural(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _width() -> int:
-    import shutil
-
     return min(100, shutil.get_terminal_size().columns)

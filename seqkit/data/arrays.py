@@ -6,7 +6,6 @@ token, the number of its form, and a table that gives each form's entry in every
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,9 +17,6 @@ from seqkit.data.vocabulary import UNKNOWN, Normaliser, Vocabulary
 __all__ = ["CharacterGroup", "FormTable", "Indexer", "TokenArrays", "TokenBatch"]
 
 Integers = NDArray[np.int64]
-
-_EDGES = re.compile(r"^[\W_]+|[\W_]+$")
-"""what stands around the letters and digits of a word: ``#`` of a hashtag, ``.`` of an abbreviation"""
 
 _GROUP_CHARACTERS = 1 << 18
 """the largest padded area of a group of words, in characters: bounds the memory of character features"""
@@ -137,7 +133,7 @@ class TokenArrays:
         rank[np.searchsorted(distinct, ordered)] = np.arange(len(ordered))
         positions = np.zeros(index.shape, dtype=np.int64)  # [B, T]
         positions[inside] = rank[inverse]
-        return TokenBatch(ordered, positions, self.lengths[rows])
+        return TokenBatch(ordered, positions, self.offsets[rows + 1] - self.offsets[rows])
 
     def padded(self, values: NDArray[np.int32], rows: Integers) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Lay one value a token out as a matrix.
@@ -163,12 +159,14 @@ class Indexer:
     Args:
         words: the vocabulary of the trained word table.
         characters: the vocabulary of characters.
-        vectors: the vocabulary of the given vectors; None where there are none. A form is looked up as it is spelled, in
-            lower case, normalised, and without punctuation at its ends, in this order.
+        vectors: the vocabulary of the given vectors; None where there are none. A form is looked up as it is spelled,
+            in lower case, normalised, and in lower case without punctuation at its ends, in this order.
         normalise: applied to a word before `words` is asked.
     """
 
-    def __init__(self, words: Vocabulary, characters: Vocabulary, vectors: Vocabulary | None, normalise: Normaliser) -> None:
+    def __init__(
+        self, words: Vocabulary, characters: Vocabulary, vectors: Vocabulary | None, normalise: Normaliser
+    ) -> None:
         self.words = words
         self.characters = characters
         self.vectors = vectors
@@ -209,7 +207,20 @@ class Indexer:
         """The given vector of a form: under the first of its spellings that has one."""
         assert self.vectors is not None
         lower = form.lower()
-        for spelling in (form, lower, self.normalise(form), _EDGES.sub("", lower)):
+        for spelling in (form, lower, self.normalise(form), _bare(lower)):
             if spelling in self.vectors:
                 return self.vectors.index(spelling)
         return UNKNOWN
+
+
+def _bare(word: str) -> str:
+    """A word without what stands around its letters and digits: ``#`` of a hashtag, ``.`` of an abbreviation.
+
+    Two loops and no regular expression: on a long run of punctuation one that is bound to the end takes quadratic time.
+    """
+    begin, end = 0, len(word)
+    while begin < end and not word[begin].isalnum():
+        begin += 1
+    while end > begin and not word[end - 1].isalnum():
+        end -= 1
+    return word[begin:end]

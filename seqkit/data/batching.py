@@ -30,7 +30,12 @@ def training_batches(
 
     Returns:
         The sentences of each batch; every sentence that has a token stands in exactly one.
+
+    Raises:
+        ValueError: neither `batch_size` nor `batch_tokens` is positive.
     """
+    if batch_tokens < 0 or (batch_tokens == 0 and batch_size < 1):
+        raise ValueError(f"expected batch_size or batch_tokens of at least 1, found {batch_size} and {batch_tokens}")
     generator = np.random.default_rng(seed)
     rows = generator.permutation(len(lengths)).astype(np.int64)
     rows = rows[lengths[rows] > 0]
@@ -53,7 +58,12 @@ def length_batches(lengths: Integers, batch_tokens: int) -> list[Integers]:
 
     Returns:
         The sentences of each batch; every sentence that has a token stands in exactly one.
+
+    Raises:
+        ValueError: `batch_tokens` is not positive.
     """
+    if batch_tokens < 1:
+        raise ValueError(f"expected batch_tokens of at least 1, found {batch_tokens}")
     rows = np.argsort(lengths, kind="stable").astype(np.int64)
     return list(_cut(rows[lengths[rows] > 0], lengths, 0, batch_tokens))
 
@@ -66,7 +76,9 @@ def _cut(rows: Integers, lengths: Integers, batch_size: int, batch_tokens: int) 
         return
     begin = 0
     while begin < len(rows):
-        padded = lengths[rows[begin:]] * np.arange(1, len(rows) - begin + 1)  # tokens of a batch that ends there
+        most = max(1, batch_tokens // int(lengths[rows[begin]]))  # the others are no shorter than the first
+        part = lengths[rows[begin : begin + most]]
+        padded = part * np.arange(1, len(part) + 1)  # tokens, padding included, of a batch that ends there
         size = max(1, int(np.searchsorted(padded, batch_tokens, side="right")))
         yield rows[begin : begin + size]
         begin += size

@@ -25,7 +25,7 @@ _SPLIT_NAMES = ("train", "dev", "test")
 class CardFile(BaseModel):
     """One file of a data set, as seqkit reads it.
 
-    Attributes:
+    Args:
         name: the file's name in the data set's folder.
         url: its public source; empty where the user has to bring the file.
         sha256: checksum of the file as it lies in the folder, hexadecimal; empty where none is known.
@@ -47,7 +47,7 @@ class CardFile(BaseModel):
 class GeneratorCard(BaseModel):
     """The generator of an embedded sample corpus.
 
-    Attributes:
+    Args:
         name: a name of `seqkit.data.samples.GENERATORS`.
         seed: seed of the generator.
         train: sentences to make for train.
@@ -67,7 +67,7 @@ class GeneratorCard(BaseModel):
 class Card(BaseModel):
     """What a data set is, where it comes from and how it is read.
 
-    Attributes:
+    Args:
         name: the name a user gives; the card's file is ``NAME.toml``.
         task: the command it is for.
         description: one or two sentences.

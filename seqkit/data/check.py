@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -55,12 +56,14 @@ class _Content:
         sentences: the sentences that could be read.
         row_a_token: whether each token has a line of its own.
         torn: lines that a sentence begins at only because the line before it could not be read.
+        whole: whether every line could be read.
     """
 
     file: str
     sentences: list[Sentence] = field(default_factory=list)
     row_a_token: bool = False
     torn: set[int] = field(default_factory=set)
+    whole: bool = True
 
     def lines(self) -> Iterator[tuple[int, Sentence]]:
         """Each sentence that is not empty, with the line it begins at, or its number where it came from no file."""
@@ -133,14 +136,16 @@ def _read(dataset: Dataset, name: str, split: Split, problems: list[Problem]) ->
     if split.file is None:
         content = _Content(f"{dataset.name} {name}", split.content or [])
     else:
-        format = split.format or _detect_format(split.file)
+        before = len(problems)
+        lines = _read_lines(split.file, problems)
+        format = split.format or _detect_format(split.file, lines)
         content = _Content(str(split.file), row_a_token=format in ("conll", "conllu"))
         columns = dataset.card.columns if dataset.card is not None and dataset.card.columns else None
-        lines = _read_lines(split.file, problems)
         if format in ("text", "tokens"):
             content.sentences = list(_read_text(lines, content.file, format))
         else:
             _read_around_faults(lines, format, columns, content, problems)
+        content.whole = len(problems) == before
     if not any(sentence.tokens for sentence in content.sentences):
         problems.append(Problem(content.file, 0, "expected at least one sentence, found none"))
     return content
@@ -152,16 +157,6 @@ def _read_text(lines: Sequence[Line], name: str, format: str) -> Iterator[Senten
     for number, text in lines:
         offsets = split(text)
         yield Sentence([text[start:end] for start, end in offsets], text, offsets, file=name, line=number)
-
-
-def _detect_format(path: Path) -> str:
-    """A file's format, also where its first lines are not UTF-8."""
-    try:
-        return detect_format(path)
-    except DataError as error:
-        if error.line is None:
-            raise
-        return "conll"
 
 
 def _read_lines(path: Path, problems: list[Problem]) -> list[Line]:
@@ -179,6 +174,18 @@ def _read_lines(path: Path, problems: list[Problem]) -> list[Line]:
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
     return lines
+
+
+def _detect_format(path: Path, lines: Sequence[Line]) -> str:
+    """A file's format, also where its first lines are not UTF-8."""
+    try:
+        return detect_format(path)
+    except DataError:
+        # What cannot be decoded is told to the user; a mended copy tells the format.
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / path.name
+            copy.write_text("".join(f"{text}\n" for _, text in lines), encoding="utf-8")
+            return detect_format(copy)
 
 
 def _problem(error: DataError, file: str, line: int) -> Problem:
@@ -212,13 +219,15 @@ def _read_around_faults(
             start = error.line  # lines count from 1, so this is the place of the one after it
             while format == "conllu" and start < len(lines) and not is_blank(lines[start][1]):
                 start += 1  # with a number missing the rest of the sentence would be faulty too
-            content.torn.add(start + 1)
+            if content.row_a_token:
+                content.torn.add(start + 1)
 
 
 def _usual_width(lines: Sequence[Line]) -> int:
     """How many columns most rows have."""
     rows = (line for _, line in lines if not is_blank(line) and not line.startswith(("#", "-DOCSTART-")))
-    return Counter(len(split_row(row)) for row in rows).most_common(1)[0][0] if lines else 2
+    counts = Counter(len(split_row(row)) for row in rows)
+    return counts.most_common(1)[0][0] if counts else 2
 
 
 def _reader(format: str, name: str, columns: Sequence[str] | None) -> Callable[[Iterator[Line]], Iterator[Sentence]]:
@@ -239,7 +248,9 @@ def _label_problems(dataset: Dataset, contents: dict[str, _Content], target: str
     given = dataset.scheme if target in (None, dataset.target) else "auto"
     known = "train" if labels.get("train") else next(iter(labels), "")
     scheme = _scheme([column for _, _, column in labels.get(known, []) if column]) if given == "auto" else given
-    trained = {label for _, _, column in labels.get("train", []) for label in column or ()}
+    # A label may stand in lines of train that could not be read: then those are to be mended first.
+    sure = "train" in contents and contents["train"].whole
+    trained = {label for _, _, column in labels["train"] for label in column or ()} if sure else set()
     for split, rows in labels.items():
         content = contents[split]
         new: Counter[str] = Counter()

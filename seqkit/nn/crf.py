@@ -302,7 +302,7 @@ class CRF(nn.Module):
         closes = torch.cat((opens[1:], opens.new_ones(min(len(opens), 1))))  # [M]
         alpha = variables.alpha[row, step, tag]  # [M]
         inner = emissions[row, step, tag].to(dtype) + self._moves(emissions)[1][before, tag]  # [M]
-        # A tag that cannot be reached, or stands past the row's end whatever the emissions hold there, rules it all out.
+        # A tag that cannot be reached, or that stands past the row's end (where emissions may be NaN), rules it out.
         terms = torch.where(opens | alpha.isneginf(), alpha, inner)  # [M]
         terms = terms + torch.where(closes, variables.beta[row, step, tag], 0)
         sums = terms.new_zeros(len(segments)).index_add_(0, number, terms)  # [N]

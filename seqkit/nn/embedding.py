@@ -1,7 +1,8 @@
-"""Words → vectors: trained embeddings, given vectors and character features, computed once per unique word of a batch."""
+"""Words → vectors: trained embeddings, given vectors, character features; once per unique word of a batch."""
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import torch
@@ -57,7 +58,13 @@ class CharacterCNN(nn.Module):
     """
 
     def __init__(
-        self, num_characters: int, *, embedding_size: int = 30, output_size: int = 50, kernel_size: int = 3, dropout: float = 0.0
+        self,
+        num_characters: int,
+        *,
+        embedding_size: int = 30,
+        output_size: int = 50,
+        kernel_size: int = 3,
+        dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.kernel_size = kernel_size
@@ -83,10 +90,11 @@ class CharacterCNN(nn.Module):
         vectors = functional.embedding(padded, self.table, padding_idx=0)  # [U, L + 2(K − 1), E]
         vectors = functional.dropout(vectors, self.dropout, self.training)
         windows = vectors.unfold(1, self.kernel_size, 1).transpose(2, 3).flatten(2)  # [U, L + K − 1, K·E]
-        responses = self.filters(windows)  # [U, L + K − 1, F]
+        responses: Tensor = self.filters(windows)  # [U, L + K − 1, F]
         steps = responses.shape[1]
         if not bool((lengths == characters.shape[1]).all()):
-            past = torch.arange(steps).unsqueeze(0) >= (lengths + border).unsqueeze(1)  # [U, L + K − 1]
+            kept = (lengths + border).clamp(min=1)  # [U]; a word without characters has one window of zeros
+            past = torch.arange(steps).unsqueeze(0) >= kept.unsqueeze(1)  # [U, L + K − 1]
             responses = responses.masked_fill(past.unsqueeze(2).to(responses.device), float("-inf"))
         return responses.amax(1)  # [U, F]
 
@@ -97,11 +105,13 @@ class CharacterLSTM(nn.Module):
     Args:
         num_characters: the number of character types, padding included.
         embedding_size: the size of a character's vector.
-        output_size: F, the size of the result; each direction has half.
+        output_size: F, the size of the result; each direction has half, so that an odd F gives F − 1 features.
         dropout: the probability of dropping a feature of a character's vector.
     """
 
-    def __init__(self, num_characters: int, *, embedding_size: int = 30, output_size: int = 50, dropout: float = 0.0) -> None:
+    def __init__(
+        self, num_characters: int, *, embedding_size: int = 30, output_size: int = 50, dropout: float = 0.0
+    ) -> None:
         super().__init__()
         self.output_size = 2 * (output_size // 2)
         self.dropout = dropout
@@ -144,6 +154,9 @@ class WordEmbedding(nn.Module):
 
     Attributes:
         output_size: the size of a word's vector.
+
+    Raises:
+        ValueError: `join` has none of its values, the sizes to add differ, or a word would have no vector at all.
     """
 
     vectors: Tensor | None
@@ -159,6 +172,8 @@ class WordEmbedding(nn.Module):
         word_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if join not in ("concat", "sum"):
+            raise ValueError(f"expected a join among concat, sum, found {join!r}")
         if join == "sum" and vectors is not None and vectors.shape[1] != word_size:
             raise ValueError(f"expected vectors of size {word_size} to add to the word table, found {vectors.shape[1]}")
         self.join = join if vectors is not None else "concat"
@@ -194,13 +209,11 @@ class WordEmbedding(nn.Module):
             else:
                 parts.append(given)
         if self.characters is not None:
-            groups = [self.characters(*group) for group in zip(forms.characters, forms.lengths, strict=True)]  # [U_g, F]
-            parts.append(torch.cat(groups) if groups else self._no_characters(forms))  # [U, F]
+            pairs = zip(forms.characters, forms.lengths, strict=True)
+            none = self.characters.table.new_zeros(0, self.characters.output_size)  # [0, F]
+            groups = [self.characters(characters, lengths) for characters, lengths in pairs] or [none]  # each [U_g, F]
+            parts.append(torch.cat(groups))  # [U, F]
         return parts[0] if len(parts) == 1 else torch.cat(parts, 1)  # [U, output_size]
-
-    def _no_characters(self, forms: FormBatch) -> Tensor:
-        assert self.characters is not None
-        return self.characters.table.new_zeros(0, self.characters.output_size)
 
     def _drop(self, index: Tensor) -> Tensor:
         if not self.training or self.word_dropout == 0.0:
@@ -211,6 +224,7 @@ class WordEmbedding(nn.Module):
 
 def _uniform_table(rows: int, columns: int) -> Tensor:
     """Uniform in ±√(3 / columns), so that a vector's squared norm is 1 in expectation (row 0, padding, is zero)."""
-    table = torch.empty(rows, columns).uniform_(-1.0, 1.0) * (3.0 / max(columns, 1)) ** 0.5
+    bound = math.sqrt(3.0 / max(columns, 1))
+    table = torch.empty(rows, columns).uniform_(-1.0, 1.0) * bound
     table[:1] = 0.0
     return table

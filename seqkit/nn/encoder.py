@@ -249,18 +249,23 @@ class Encoder(nn.Module):
             outputs = x.new_zeros(batch, steps, self.output_size)  # [B, T, D]
             after = state if state is not None else tuple(layer.initial_state(batch, x) for layer in self.layers)
             return EncoderOutput(outputs, x.new_zeros(batch, self.output_size), after if return_state else None)
+        past: Tensor | None = None
+        if not bool((lengths == steps).all()):
+            past = (torch.arange(steps).unsqueeze(0) >= lengths.unsqueeze(1)).unsqueeze(2).to(x.device)  # [B, T, 1]
+            if torch.is_grad_enabled():
+                # No value depends on padding, but gradients of weights add up zeros times padding: NaN if it is inf.
+                x = x.masked_fill(past, 0.0)  # [B, T, I]
         by_direction: list[Tensor] = []
         states: list[State] = []
-        for stack in self.stacks:
-            size = len(stack.levels) * len(stack.directions)  # type: ignore[arg-type]
+        for stack in cast("Iterable[_Stack]", self.stacks):
+            size = len(stack.levels) * len(stack.directions)
             given = None if state is None else state[len(states) : len(states) + size]
             features, stack_states = stack(x, lengths, given, return_state)
             by_direction += features
             states += stack_states
         outputs = by_direction[0] if len(by_direction) == 1 else torch.cat(by_direction, 2)  # [B, T, D]
-        if not bool((lengths == steps).all()):
-            past = torch.arange(steps).unsqueeze(0) >= lengths.unsqueeze(1)  # [B, T]
-            outputs = outputs.masked_fill(past.unsqueeze(2).to(outputs.device), 0.0)  # [B, T, D]
+        if past is not None:
+            outputs = outputs.masked_fill(past, 0.0)  # [B, T, D]
         return EncoderOutput(outputs, self._final(outputs, lengths), tuple(states) if return_state else None)
 
     def _final(self, outputs: Tensor, lengths: Tensor) -> Tensor:
@@ -272,10 +277,19 @@ class Encoder(nn.Module):
     def _validate(self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None) -> None:
         if x.dim() != 3 or x.shape[2] != self.input_size:
             raise ValueError(f"expected x of shape [B, T, {self.input_size}], found {list(x.shape)}")
-        if lengths.shape != x.shape[:1] or lengths.is_cuda:
-            raise ValueError(f"expected lengths [{x.shape[0]}] on the CPU, found {list(lengths.shape)} on {lengths.device}")
+        if lengths.shape != x.shape[:1] or lengths.dtype != torch.int64 or lengths.device.type != "cpu":
+            found = f"{str(lengths.dtype).removeprefix('torch.')} {list(lengths.shape)} on {lengths.device}"
+            raise ValueError(f"expected lengths int64 [{x.shape[0]}] on cpu, found {found}")
         if len(lengths) and (int(lengths.min()) < 0 or int(lengths.max()) > x.shape[1]):
             found = f"{int(lengths.min())} … {int(lengths.max())}"
             raise ValueError(f"expected lengths in 0 … {x.shape[1]}, found {found}")
-        if state is not None and len(state) != len(self.layers):
-            raise ValueError(f"expected the states of {len(self.layers)} layers, found {len(state)}")
+        if state is None:
+            return
+        layers = self.layers
+        if len(state) != len(layers):
+            raise ValueError(f"expected the states of {len(layers)} layers, found {len(state)}")
+        for number, (layer, parts) in enumerate(zip(layers, state, strict=True)):
+            shapes = [list(part.shape) for part in parts]
+            if shapes != [[x.shape[0], layer.hidden_size]] * len(layer.state_parts):
+                expected = f"{', '.join(layer.state_parts)} of shape {[x.shape[0], layer.hidden_size]}"
+                raise ValueError(f"expected the state of layer {number} as {expected}, found {shapes}")

@@ -88,11 +88,17 @@ def test_a_card_is_read(tmp_path: Path) -> None:
         ({"licence": "", "colour": "1"}, r"licence: expected a value, found none; colour: unknown field"),
         ({"files": '[{ name = "a.conll", sha256 = "12" }]'}, r"files\.0\.sha256: string should match.*, found '12'"),
         ({"files": '[{ name = "../a.conll" }]'}, r"files\.0\.name: string should match.*, found '\.\./a\.conll'"),
-        ({"files": '[{ name = "a.conll", url = "ftp://x" }]'}, r"files\.0\.url: string should match.*, found 'ftp://x'"),
+        (
+            {"files": '[{ name = "a.conll", url = "ftp://x" }]'},
+            r"files\.0\.url: string should match.*, found 'ftp://x'",
+        ),
         ({"files": '[{ name = "b" }]'}, r"splits\.train: expected one of files \(b\), found 'a\.conll'"),
         ({"files": '[{ name = "a.conll" }, { name = "a.conll" }]'}, r"files: expected each name once, found a\.conll"),
         ({"splits": "{}"}, r"splits: expected a train file, found none"),
-        ({"columns": '["word", "pos"]', "target": '"ner"'}, r"target: expected one of columns \(word, pos\), found 'ner'"),
+        (
+            {"columns": '["word", "pos"]', "target": '"ner"'},
+            r"target: expected one of columns \(word, pos\), found 'ner'",
+        ),
         ({"name": '"other"'}, r"name: expected the file's own name 'toy', found 'other'"),
         ({"name": "'toy"}, r"expected TOML, found: "),
         (

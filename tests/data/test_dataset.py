@@ -79,7 +79,9 @@ def test_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "held"), [(2, 1), (9, 1), (10, 1), (29, 2), (100, 10)])
 @pytest.mark.parametrize("lone", [False, True])
-def test_the_last_tenth_of_train_is_held_out_and_that_is_said(count: int, held: int, lone: bool, tmp_path: Path) -> None:
+def test_the_last_tenth_of_train_is_held_out_and_that_is_said(
+    count: int, held: int, lone: bool, tmp_path: Path
+) -> None:
     folder(tmp_path, train__conll=conll(count))
     dataset = resolve(tmp_path / "train.conll" if lone else tmp_path)
     everything = [f"word{number}" for number in range(count)]
@@ -95,7 +97,9 @@ def test_the_last_tenth_of_train_is_held_out_and_that_is_said(count: int, held: 
 def test_one_sentence_cannot_be_halved(tmp_path: Path) -> None:
     dataset = resolve(folder(tmp_path, train__conll=conll(1)))
     assert words(dataset, "train") == ["word0"]
-    with pytest.raises(DataError, match=r"train\.conll: expected at least 2 sentences, of which one is held out as dev"):
+    with pytest.raises(
+        DataError, match=r"train\.conll: expected at least 2 sentences, of which one is held out as dev"
+    ):
         dataset.sentences("dev")
 
 
@@ -104,7 +108,7 @@ def test_a_lone_file_is_evaluated_as_a_whole(tmp_path: Path) -> None:
     assert dataset.evaluation_split() == dataset.evaluation_split("test") == "all"
     assert len(words(dataset, "all")) == 20
     assert dataset.evaluation_split("dev") == "dev" and words(dataset, "dev") == ["word18", "word19"]
-    with pytest.raises(DataError, match="expected a test split in .*, found all"):
+    with pytest.raises(DataError, match=r"expected a test split in .*, found all"):
         dataset.sentences("test")
 
 
@@ -115,7 +119,7 @@ def test_evaluation_of_a_split_that_is_not_there(tmp_path: Path) -> None:
         dataset.evaluation_split("test")
     alone = resolve(folder(tmp_path / "other", test__conll=conll(2)))
     assert alone.evaluation_split() == "test" and not alone.held_out
-    with pytest.raises(DataError, match="expected a train split in .*other, found test"):
+    with pytest.raises(DataError, match=r"expected a train split in .*other, found test"):
         alone.sentences("train")
 
 
@@ -141,16 +145,16 @@ def test_an_empty_training_file(content: str, tmp_path: Path) -> None:
 
 def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match="^nowhere/x: expected a folder or a file, found nothing there$"):
+    with pytest.raises(DataError, match=r"^nowhere/x: expected a folder or a file, found nothing there$"):
         resolve("nowhere/x")
-    with pytest.raises(DataError, match="^nowhere: expected a folder or a file, found nothing there$"):
+    with pytest.raises(DataError, match=r"^nowhere: expected a folder or a file, found nothing there$"):
         resolve(Path("nowhere"))
-    with pytest.raises(DataError, match="found nothing called 'wnut1'; did you mean 'wnut17'?"):
+    with pytest.raises(DataError, match=r"found nothing called 'wnut1'; did you mean 'wnut17'?"):
         resolve("wnut1")
     with pytest.raises(DataError, match="found nothing called 'nonesuch'; `seqkit data list` shows the names"):
         resolve("nonesuch")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match="^empty: expected files called train, dev and test, found none of them$"):
+    with pytest.raises(DataError, match=r"^empty: expected files called train, dev and test, found none of them$"):
         resolve("empty")
 
 
@@ -238,9 +242,9 @@ def test_faulty_pairs(pair: object, message: str) -> None:
 
 
 def test_no_pairs() -> None:
-    with pytest.raises(DataError, match="^pairs: expected at least one sentence, found none$"):
+    with pytest.raises(DataError, match=r"^pairs: expected at least one sentence, found none$"):
         from_pairs([]).sentences("train")
-    with pytest.raises(DataError, match="^pairs: expected at least one sentence, found none$"):
+    with pytest.raises(DataError, match=r"^pairs: expected at least one sentence, found none$"):
         from_pairs([([], [])]).sentences("dev")
 
 

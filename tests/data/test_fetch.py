@@ -148,12 +148,15 @@ def test_gzip_is_unpacked(unpacked_by_server: bool, site: Site) -> None:
 
 def test_a_broken_gzip_file(site: Site) -> None:
     site.files["/train"] = gzip.compress(TRAIN)[:-9]
-    with pytest.raises(DataError, match="expected a gzip file at .*/train, found: "):
+    with pytest.raises(DataError, match=r"expected a gzip file at .*/train, found: "):
         fetch(card(site, unpack="gzip"), quiet=True)
 
 
 def test_rewrites() -> None:
-    assert REWRITES["trec"](b"DESC:manner How did\xf0 it ? \nHUM:ind Who ?\r\n") == "DESC\tHow didð it ?\nHUM\tWho ?\n".encode()
+    assert (
+        REWRITES["trec"](b"DESC:manner How did\xf0 it ? \nHUM:ind Who ?\r\n")
+        == "DESC\tHow didð it ?\nHUM\tWho ?\n".encode()
+    )
     assert REWRITES["first-space-to-tab"](b"1 a b\n0 c\n") == b"1\ta b\n0\tc\n"
 
 
@@ -193,7 +196,7 @@ def test_a_named_set_is_downloaded_when_it_is_nowhere(
     monkeypatch.setenv("SEQKIT_DATA", str(tmp_path / "data"))
     monkeypatch.setattr("seqkit.data.dataset.card_names", lambda: ["toy"])
     monkeypatch.setattr("seqkit.data.dataset.load_card", lambda name: card(site))
-    with pytest.raises(DataError, match="expected the files of toy in .*data/toy, .*cache/toy, found none$"):
+    with pytest.raises(DataError, match=r"expected the files of toy in .*data/toy, .*cache/toy, found none$"):
         resolve("toy", download=False)
     dataset = resolve("toy", quiet=True)
     assert [sentence.tokens for sentence in dataset.sentences("test")] == [["Bob", "slept"]]

@@ -31,7 +31,10 @@ def test_sizes_columns_and_offsets(corpus: tuple[str, dict[str, list[Sentence]]]
     for sentence in (sentence for sentences in splits.values() for sentence in sentences):
         assert list(sentence.columns) == ["word", column] and sentence.columns["word"] == sentence.tokens
         assert len(sentence.column(column)) == len(sentence.tokens) >= 3
-        assert all(sentence.text[start:end] == token for token, (start, end) in zip(sentence.tokens, sentence.offsets, strict=True))
+        assert all(
+            sentence.text[start:end] == token
+            for token, (start, end) in zip(sentence.tokens, sentence.offsets, strict=True)
+        )
         assert all(token and not set(token) & set(" <>[]/") for token in sentence.tokens)
 
 
@@ -51,7 +54,9 @@ def test_labels() -> None:
 
 def test_the_same_seed_gives_the_same_corpus_everywhere() -> None:
     def digest(seed: int) -> str:
-        rows = [f"{sentence.text}|{sentence.columns}" for sentence in generate("sample-ner", {"dev": 50}, seed=seed)["dev"]]
+        rows = [
+            f"{sentence.text}|{sentence.columns}" for sentence in generate("sample-ner", {"dev": 50}, seed=seed)["dev"]
+        ]
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     assert digest(1) == digest(1) != digest(2)

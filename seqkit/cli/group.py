@@ -1,0 +1,50 @@
+"""The click group that every level of the command line is: commands in the order of their writing, typing slips named."""
+
+from __future__ import annotations
+
+import difflib
+
+import click
+
+__all__ = ["HELP_OPTIONS", "Commands"]
+
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+"""context settings of every command"""
+
+
+class Commands(click.Group):
+    """A group that lists its commands in the order they were added and suggests one where a name is misspelled."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order the commands were added: train comes before evaluate."""
+        return list(self.commands)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Without arguments show the help, and end as wrong usage does."""
+        if not args and not ctx.resilient_parsing:
+            click.echo(ctx.get_help(), err=True)
+            ctx.exit(2)
+        return super().parse_args(ctx, args)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command that the arguments begin with.
+
+        Args:
+            ctx: the context of the group.
+            args: the arguments after the group's own options.
+
+        Returns:
+            The command's name, the command, and the arguments after its name.
+
+        Raises:
+            UsageError: there is no such command; the message names the nearest one.
+        """
+        name = args[0]
+        if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
+            known = self.list_commands(ctx)
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"expected a command among {', '.join(known)}, found {name!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from seqkit.cli.main import main
+
+GOOD = "Ada B-PER\nsang O\n\nBob B-PER\nLee I-PER\nslept O\n\n"
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("SEQKIT_DATA", raising=False)
+
+
+def test_help_needs_none_of_the_heavy_packages() -> None:
+    code = (
+        "import sys; from seqkit.cli.main import main; main(['data', '-h']); main(['data', 'check', '-h'])\n"
+        "print({'torch', 'numpy', 'pydantic', 'pooch'} & set(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "set()"
+    for verb in ("list", "fetch", "check", "stats", "convert"):
+        assert f"  {verb} " in done.stdout
+
+
+def test_list(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = tmp_path / "wnut17"
+    here.mkdir()
+    for name in ("train", "dev", "test"):
+        (here / f"{name}.conll").write_text(GOOD)
+    monkeypatch.setenv("SEQKIT_DATA", str(tmp_path))
+    assert main(["data", "list"]) == 0
+    told = capsys.readouterr()
+    rows = {line.split()[0]: line for line in told.out.splitlines()}
+    assert told.err == "" and rows["name"].split() == ["name", "task", "language", "where", "licence"]
+    assert (
+        "embedded" in rows["sample-ner"] and "bring your own" in rows["conll2003"] and "download" in rows["conll2000"]
+    )
+    assert " here " in rows["wnut17"] and rows["wnut17"].endswith("CC BY 4.0")
+    assert main(["data", "list", "--json", "-"]) == 0
+    found = {row["name"]: row for row in json.loads(capsys.readouterr().out)}
+    assert found["wnut17"]["folder"] == str(here) and found["conll2000"]["folder"] is None
+    assert found["ud-english-ewt"]["task"] == "tag" and found["ud-english-ewt"]["target"] == "upos"
+
+
+def test_fetch(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["data", "fetch", "sample-pos"]) == 0
+    told = capsys.readouterr()
+    assert told.out == f"{tmp_path / 'cache' / 'sample-pos'}\n"
+    assert told.err == "sample-pos: MIT, as seqkit itself\n"
+    assert (tmp_path / "cache" / "sample-pos" / "train.conll").is_file()
+    assert main(["data", "fetch", "nonesuch"]) == 1
+    told = capsys.readouterr()
+    assert told.out == "" and told.err.startswith("error: expected the name of a data set (conll2000, ")
+    assert told.err.count("\n") == 1
+
+
+def test_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    path = tmp_path / "a.conll"
+    path.write_text(GOOD)
+    assert main(["data", "check", str(path)]) == 0
+    assert capsys.readouterr() == ("", f"{path}: no faults\n")
+    path.write_text(GOOD + "Eve\n\nKim O\nLee I-PER\n\n")
+    assert main(["data", "check", str(path)]) == 1
+    lines = [f"{path}:8: expected 2 columns, found 1", f"{path}:11: I-PER may not follow O in iob2"]
+    assert capsys.readouterr() == ("\n".join(lines) + "\n", f"{path}: 2 faults\n")
+    assert main(["data", "check", str(path), "--json", "-", "--quiet"]) == 1
+    told = capsys.readouterr()
+    assert told.err == ""
+    assert json.loads(told.out)[0] == {"file": str(path), "line": 8, "message": "expected 2 columns, found 1"}
+    assert main(["data", "check", str(tmp_path / "none.conll")]) == 1
+    assert (
+        capsys.readouterr().err == f"error: {tmp_path}/none.conll: expected a folder or a file, found nothing there\n"
+    )
+
+
+def test_stats(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "train.conll").write_text(GOOD * 10)
+    assert main(["data", "stats", str(tmp_path), "--json", str(tmp_path / "stats.json")]) == 0
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1].split() == ["sentences", "18", "2"]
+    assert told.err == f"{tmp_path} has no dev split: the last tenth of train (2 of 20 sentences) is held out\n"
+    assert json.loads((tmp_path / "stats.json").read_text())["train"]["labels"] == {"PER": 18}
+    assert main(["data", "stats", str(tmp_path), "--json", str(tmp_path / "none" / "stats.json")]) == 1
+    assert "none/stats.json: cannot be written: No such file or directory" in capsys.readouterr().err
+
+
+def test_convert(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    source, target = tmp_path / "a.conll", tmp_path / "b.jsonl"
+    source.write_text(GOOD)
+    assert main(["data", "convert", str(source), str(target), "--columns", "word,ner", "--scheme", "bioes"]) == 0
+    assert capsys.readouterr() == ("", "2 sentences\n")
+    assert json.loads(target.read_text().splitlines()[1])["ner"] == ["B-PER", "E-PER", "O"]
+    assert main(["data", "convert", str(target), "-", "--quiet", "--scheme", "iob2"]) == 0
+    assert capsys.readouterr() == (GOOD.replace(" ", "\t"), "")
+    assert main(["data", "convert", str(source), str(target), "--output-format", "xml"]) == 1
+    assert capsys.readouterr().err == "error: expected a format to write among conll, conllu, jsonl, found 'xml'\n"
+    assert main(["data", "convert", str(source)]) == 2
