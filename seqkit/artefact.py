@@ -10,17 +10,30 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from seqkit import __version__
 from seqkit.errors import ModelError
 
-__all__ = ["FORMAT_VERSION", "read_config", "read_json", "write_atomically", "write_config"]
+__all__ = ["CONFIG", "FILES", "FORMAT_VERSION", "aside", "read_config", "read_json", "write_atomically", "write_config"]
 
 FORMAT_VERSION = 1
 CONFIG = "config.json"
+FILES = (
+    *(CONFIG, "weights.safetensors", "words.json", "characters.json", "vectors.json", "labels.json", "splitter.json"),
+    *("report.json", "README.md"),
+)
+"""every name that a file of a model may have"""
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")  # of a file in the directory itself, on any system
+
+
+def aside(path: Path) -> Path:
+    """Where a file stands while it is being written."""
+    return path.with_name(path.name + ".part")
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -33,16 +46,17 @@ def write_atomically(path: Path, content: bytes) -> None:
     Raises:
         ModelError: it cannot be written.
     """
-    aside = path.with_name(path.name + ".part")
+    part = aside(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(aside, "wb") as stream:
+        with open(part, "wb") as stream:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
-        os.replace(aside, path)
+        os.replace(part, path)
     except OSError as error:
-        aside.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 
@@ -62,7 +76,7 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
     known = {name: _fingerprint(data) for name, data in files.items() if not name.endswith(".md")}
     config = {"format_version": FORMAT_VERSION, "seqkit_version": __version__, **content, "files": known}
     config["checksum"] = _checksum(config)
-    write_atomically(directory / CONFIG, json.dumps(config, indent=2).encode("ascii"))
+    write_atomically(directory / CONFIG, _render(config))
 
 
 def read_config(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -81,22 +95,28 @@ def read_config(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     if not path.is_file():
         found = "an unfinished training run" if (directory / "checkpoint").is_dir() else "none"
         raise ModelError(f"{directory}: expected a model directory with {CONFIG}, found {found}")
-    config = read_json(path, _read(path))
+    raw = _read(path)
+    config = read_json(path, raw)
     version = config.get("format_version") if isinstance(config, dict) else None
     if not isinstance(version, int):
         raise ModelError(f"{path}: expected a model's configuration, found no format_version")
     if version > FORMAT_VERSION:
         raise ModelError(f"{path}: expected format version {FORMAT_VERSION} or older, found {version}; upgrade seqkit")
-    if config.get("checksum") != _checksum({name: value for name, value in config.items() if name != "checksum"}):
+    content = {name: value for name, value in config.items() if name != "checksum"}
+    # Rendered again, because white space and other ways to write the same values do not show in the checksum.
+    if config.get("checksum") != _checksum(content) or raw != _render(config):
         raise ModelError(f"{path}: damaged: its content does not agree with its checksum")
+    known = config.get("files")
+    if not isinstance(known, dict):
+        raise ModelError(f"{path}: expected the model's files with their checksums, found {type(known).__name__}")
     files: dict[str, bytes] = {}
-    for name, expected in config["files"].items():
-        if Path(name).name != name or name in ("", ".", ".."):
+    for name, expected in known.items():
+        if _PLAIN_NAME.fullmatch(name) is None:
             raise ModelError(f"{path}: expected plain file names, found {name!r}")
-        content = _read(directory / name)
-        if _fingerprint(content) != expected:
+        data = _read(directory / name)
+        if _fingerprint(data) != expected:
             raise ModelError(f"{directory / name}: damaged: its content does not agree with the checksum in {CONFIG}")
-        files[name] = content
+        files[name] = data
     return config, files
 
 
@@ -115,7 +135,7 @@ def read_json(path: Path, content: bytes) -> Any:
     """
     try:
         return json.loads(content.decode("utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise ModelError(f"{path}: damaged: expected JSON, found: {error}") from None
 
 
@@ -128,6 +148,10 @@ def _read(path: Path) -> bytes:
 
 def _fingerprint(content: bytes) -> dict[str, Any]:
     return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _render(config: Mapping[str, Any]) -> bytes:
+    return json.dumps(config, indent=2).encode("ascii")
 
 
 def _checksum(config: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -36,6 +36,8 @@ __all__ = [
     "to_toml",
 ]
 
+_Kind = TypeVar("_Kind", bound=BaseModel)
+
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -52,8 +54,8 @@ class _Section(BaseModel):
 class DataSettings(_Section):
     """What is read, and how text becomes words and words become entries of a vocabulary."""
 
-    target: str = ""
-    """label column: a name (upos, xpos, ner, chunk, …) or a position from 0, negative from the end; the last by default"""
+    target: Annotated[str, Field(coerce_numbers_to_str=True)] = ""
+    """label column: a name (upos, ner, chunk, …) or a position from 0, negative from the end; the last by default"""
     scheme: Literal["auto", "iob1", "iob2", "bioes", "none"] = "auto"
     """how the labels mark spans; auto looks at them, none takes each label for itself"""
     splitter: Literal["words", "english", "spaces", "characters"] = "words"
@@ -78,7 +80,7 @@ class EmbeddingSettings(_Section):
     vectors_limit: Count = 0
     """read only so many vectors from the start of the file (most frequent first); 0 for all"""
     vectors_join: Literal["concat", "sum"] = "sum"
-    """add the trained word vector to the given one as a learned correction (word_size is then that of the given ones), or put it beside"""
+    """add the trained word vector to the given one (word_size is then that of the given ones), or put it beside"""
     chars: Literal["cnn", "lstm", "none"] = "cnn"
     """character features of a word"""
     char_size: Positive = 30
@@ -121,7 +123,7 @@ class HeadSettings(_Section):
 
     crf: bool = True
     """conditional random field over the label sequence; without it a softmax a token"""
-    auxiliary: tuple[str, ...] = ()
+    auxiliary: tuple[Annotated[str, Field(min_length=1, coerce_numbers_to_str=True)], ...] = ()
     """further label columns that are learned beside the target while training (multi-task), and dropped afterwards"""
     auxiliary_weight: Weight = 0.5
     """weight of each auxiliary loss"""
@@ -166,7 +168,7 @@ class TrainingSettings(_Section):
     """also write a checkpoint every so many minutes, not only after each epoch; 0 for epochs only"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """arithmetic of the encoder: auto is bf16 on a GPU that has it and fp32 elsewhere; CRF and loss stay in fp32"""
-    seed: int = 1
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """seed of everything random"""
 
     @model_validator(mode="after")
@@ -232,7 +234,8 @@ def load_recipe(recipe: str | Path) -> Recipe:
     """
     path = Path(recipe) if str(recipe).endswith(".toml") else resource_dir("tasks") / f"{recipe}.toml"
     if not path.is_file():
-        raise SettingsError(f"expected a recipe among {', '.join(recipe_names())} or a .toml file, found {str(recipe)!r}")
+        known = ", ".join(recipe_names())
+        raise SettingsError(f"expected a recipe among {known} or a .toml file, found {str(recipe)!r}")
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -284,7 +287,7 @@ def override(settings: Settings, tree: Mapping[str, Mapping[str, Any]], source: 
     merged: dict[str, Any] = settings.model_dump()
     for section, values in tree.items():
         known = merged.get(section)
-        merged[section] = {**known, **values} if isinstance(known, dict) else values
+        merged[section] = {**known, **values} if isinstance(known, dict) and isinstance(values, Mapping) else values
     return _validated(Settings, merged, source)
 
 
@@ -295,21 +298,28 @@ def to_toml(settings: Settings) -> str:
     return tomli_w.dumps(settings.model_dump(mode="json"))
 
 
-def _validated(kind: type[Any], tree: Mapping[str, Any], source: str) -> Any:
+def _validated(kind: type[_Kind], tree: Mapping[str, Any], source: str) -> _Kind:
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        raise SettingsError(f"{source}: " + "; ".join(_fault(fault) for fault in error.errors())) from None
+        raise SettingsError(f"{source}: " + "; ".join(_fault(fault, kind) for fault in error.errors())) from None
 
 
-def _fault(fault: Mapping[str, Any]) -> str:
+def _fault(fault: Mapping[str, Any], kind: type[BaseModel]) -> str:
     """One fault of a settings tree: where, what was expected, what was found."""
-    path = [str(part) for part in fault["loc"] if part != "settings"]
-    where = ".".join(path)
+    place = fault["loc"]
+    if kind is Recipe and place[0] == "settings":  # whose sections stand at the top of the file
+        place = place[1:]
+    where = ".".join(map(str, place))
     if fault["type"] == "extra_forbidden":
-        section = Settings.model_fields[path[0]].annotation if path[0] in Settings.model_fields and len(path) > 1 else Settings
-        known = ", ".join(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else "nothing"
-        return f"{where}: expected one of {known}"
+        field = Settings.model_fields.get(str(place[0])) if len(place) > 1 else None
+        section = Settings if field is None else field.annotation
+        assert isinstance(section, type) and issubclass(section, BaseModel)
+        return f"{where}: expected one of {', '.join(section.model_fields)}"
     message = str(fault["msg"]).removeprefix("Value error, ")
+    if fault["type"] == "model_type":
+        message = "expected a section"
+    for verb in ("Input", "String"):
+        message = message.replace(f"{verb} should be ", "expected ").replace(f"{verb} should have ", "expected ")
     prefix = f"{where}: " if where else ""
     return f"{prefix}{message}" if fault["type"] == "value_error" else f"{prefix}{message}, found {fault['input']!r}"

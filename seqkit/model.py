@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from itertools import islice
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from seqkit.artefact import read_config, read_json, write_config
 from seqkit.config import Settings, override
-from seqkit.data.arrays import FormTable, Indexer, TokenArrays
+from seqkit.data.arrays import FormTable, Indexer
 from seqkit.data.batching import length_batches
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
@@ -41,6 +41,7 @@ CHUNK_TOKENS = 200_000
 """a chunk ends where it has so many tokens"""
 BATCH_TOKENS = 8192
 """tokens a batch in prediction, padding included"""
+_AUXILIARY = "head.auxiliary."
 
 
 def choose_device(name: str) -> torch.device:
@@ -80,7 +81,12 @@ def precision_context(precision: str, device: torch.device) -> AbstractContextMa
 
     Returns:
         A context manager.
+
+    Raises:
+        SettingsError: the device cannot do it.
     """
+    if precision == "fp16" and device.type == "cpu":
+        raise SettingsError("expected precision fp32, bf16 or auto on the CPU, found fp16")
     if precision == "auto":
         half = device.type == "cuda" and torch.cuda.is_bf16_supported()
         precision = "bf16" if half else "fp32"
@@ -111,7 +117,7 @@ def form_batch(table: FormTable, forms: NDArray[np.int64]) -> FormBatch:
 class Model:
     """A model: what it is made of, and its use. Build one with `Model.build`, read one with `load`.
 
-    Attributes:
+    Args:
         settings: the settings it was built with.
         splitter: raw text → tokens.
         indexer: tokens → numbers.
@@ -121,7 +127,13 @@ class Model:
     """
 
     def __init__(
-        self, settings: Settings, splitter: Splitter, indexer: Indexer, codec: TagCodec, network: Network, report: dict[str, Any]
+        self,
+        settings: Settings,
+        splitter: Splitter,
+        indexer: Indexer,
+        codec: TagCodec,
+        network: Network,
+        report: dict[str, Any],
     ) -> None:
         self.settings = settings
         self.splitter = splitter
@@ -186,9 +198,12 @@ class Model:
         return self
 
     def parameter_counts(self) -> dict[str, int]:
-        """How many trainable numbers each part has."""
-        parts = {"embedding": self.network.embedding, "encoder": self.network.encoder, "head": self.network.head}
-        return {name: sum(p.numel() for p in part.parameters() if p.requires_grad) for name, part in parts.items()}
+        """How many trainable numbers each part has, auxiliary columns left out: they are no part of the saved model."""
+        counts = {"embedding": 0, "encoder": 0, "head": 0}
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad and not name.startswith(_AUXILIARY):
+                counts[name.partition(".")[0]] += parameter.numel()
+        return counts
 
     # --- use ---------------------------------------------------------------------------------------------------
 
@@ -247,7 +262,13 @@ class Model:
                 yield TaggedSentence(sentence, [], [] if probs else None) if result is None else result
 
     def _predict_chunk(
-        self, chunk: list[Sentence], results: list[TaggedSentence | None], probs: bool, spans: bool, nbest: int, batch_tokens: int
+        self,
+        chunk: list[Sentence],
+        results: list[TaggedSentence | None],
+        probs: bool,
+        spans: bool,
+        nbest: int,
+        batch_tokens: int,
     ) -> None:
         arrays = self.indexer([sentence.tokens for sentence in chunk])
         order = arrays.table.by_length(np.arange(len(arrays.table.words)))  # [U]
@@ -277,8 +298,10 @@ class Model:
             TaggedSentence(sentence, self.codec.decode(tags)) for sentence, tags in zip(batch, rows, strict=True)
         ]
         if decoded.marginals is not None:
-            for result, values, size in zip(results, self._token_probs(decoded.marginals, decoded.tags), sizes, strict=True):
-                result.probs = values[:size]
+            values = self._token_probs(decoded.marginals, decoded.tags)
+            for result, row, size in zip(results, values, sizes, strict=True):
+                result.probs = row[:size]
+            self._divide_touching(results, rows, outputs, lengths)
         if spans:
             self._add_spans(results, rows, outputs, lengths, probs)
         if decoded.alternatives is not None and decoded.alternative_scores is not None:
@@ -294,6 +317,32 @@ class Model:
         alike = classes[tags].unsqueeze(2) == classes  # [B, T, K]
         values: list[list[float]] = (marginals * alike).sum(2).clamp(max=1.0).tolist()
         return values
+
+    def _divide_touching(
+        self, results: list[TaggedSentence], rows: list[list[int]], outputs: Tensor, lengths: Tensor
+    ) -> None:
+        """IOB1 writes a beginning as ``B`` or ``I`` by the tag before it: the probability of the one written."""
+        if self.codec.scheme != "iob1":
+            return
+        known = {tag: self.codec.touching(tag) for tag in set(chain.from_iterable(rows))}
+        places: list[tuple[int, int]] = []
+        segments: list[TagSegment] = []
+        for number, tags in enumerate(rows):
+            for last in range(1, len(tags)):
+                places += [(number, last)] * len(known[tags[last]])
+                segments += [TagSegment(number, last - 1, pair) for pair in known[tags[last]]]
+        if not segments:
+            return
+        head = self.network.head
+        assert isinstance(head, TaggingHead)
+        touching: Counter[tuple[int, int]] = Counter()
+        for place, value in zip(places, head.segment_probabilities(outputs, lengths, segments).tolist(), strict=True):
+            touching[place] += value
+        for (number, last), value in touching.items():
+            result = results[number]
+            assert result.probs is not None
+            chosen = value if result.labels[last].startswith("B") else result.probs[last] - value
+            result.probs[last] = min(max(chosen, 0.0), 1.0)
 
     def _add_spans(
         self, results: list[TaggedSentence], rows: list[list[int]], outputs: Tensor, lengths: Tensor, probs: bool
@@ -327,7 +376,7 @@ class Model:
         kept = {
             name: tensor.detach().to("cpu").contiguous()
             for name, tensor in self.network.state_dict().items()
-            if not name.startswith("head.auxiliary.")
+            if not name.startswith(_AUXILIARY)
         }
         documents: dict[str, Any] = {
             "words.json": self.indexer.words.to_json(),
@@ -368,7 +417,7 @@ def load(directory: str | Path, device: str = "cpu") -> Model:
     try:
         settings = override(Settings(), config["settings"], str(directory / "config.json"))
         weights = safetensors.torch.load(files["weights.safetensors"])
-    except (SettingsError, safetensors.SafetensorError, KeyError, AttributeError) as error:
+    except (SettingsError, safetensors.SafetensorError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{directory}: damaged: {error}") from None
     indexer = Indexer(
         Vocabulary.from_json(parsed["words.json"]),
@@ -399,7 +448,8 @@ def model_card(model: Model) -> str:
     lines += ["", "```sh", "seqkit tag -m THIS_FOLDER < text.txt", "```", ""]
     encoder, embedding = model.settings.encoder, model.settings.embedding
     layers = f"{encoder.layers} × {encoder.hidden} {encoder.cell}, direction {encoder.direction}"
-    lines += [f"- Encoder: {layers}", f"- Characters: {embedding.chars}; given vectors: {Path(embedding.vectors).name or 'none'}"]
+    vectors = Path(embedding.vectors).name or "none"
+    lines += [f"- Encoder: {layers}", f"- Characters: {embedding.chars}; given vectors: {vectors}"]
     kinds = sorted({tag[2:] for tag in model.codec.tags.labels if "-" in tag})
     labels = kinds if model.codec.encoding != "none" else list(model.codec.tags.labels)
     lines += [f"- Labels: {', '.join(labels)}", ""]
@@ -413,11 +463,12 @@ def _chunks(sentences: Iterable[Sentence], limit: int) -> Iterator[list[Sentence
     iterator = iter(sentences)
     for first in iterator:
         chunk, tokens = [first], len(first.tokens)
-        for sentence in islice(iterator, max(0, limit - 1)):
-            chunk.append(sentence)
-            tokens += len(sentence.tokens)
-            if tokens >= CHUNK_TOKENS:
+        while tokens < CHUNK_TOKENS and len(chunk) < limit:
+            following = next(iterator, None)
+            if following is None:
                 break
+            chunk.append(following)
+            tokens += len(following.tokens)
         yield chunk
 
 
@@ -448,7 +499,7 @@ def _build_network(
             len(indexer.words),
             embedding.word_size,
             vectors=vectors,
-            join=embedding.vectors_join,
+            join=embedding.vectors_join if embedding.word_size else "concat",  # without a table nothing can be added
             characters=characters,
             word_dropout=embedding.word_dropout,
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.errors import DataError
 
 __all__ = ["command"]
@@ -17,7 +18,7 @@ _TARGET = click.option("--target", metavar="COLUMN", help="label column: a name,
 _QUIET = click.option("--quiet", is_flag=True, help="nothing on standard error but faults")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings=HELP_OPTIONS)
 def command() -> None:
     """List, fetch, check, describe and convert data sets.
 
@@ -60,7 +61,7 @@ def _where(card: Any) -> tuple[str, str | None]:
     return ("download" if card.downloadable else "bring your own"), None
 
 
-@command.command("fetch")
+@command.command("fetch", short_help="Download a data set, or write a sample.")
 @click.argument("name")
 @_QUIET
 def fetch_data(name: str, quiet: bool) -> None:
@@ -74,7 +75,7 @@ def fetch_data(name: str, quiet: bool) -> None:
     click.echo(str(fetch(load_card(name), quiet=quiet)))
 
 
-@command.command("check")
+@command.command("check", short_help="Name every fault of a data set.")
 @click.argument("data_set", metavar="DATA")
 @_TARGET
 @_JSON

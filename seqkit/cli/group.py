@@ -1,4 +1,4 @@
-"""The click group that every level of the command line is: commands in the order of their writing, typing slips named."""
+"""The click group of every level of the command line: commands in the order of their writing, slips of typing named."""
 
 from __future__ import annotations
 

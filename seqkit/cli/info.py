@@ -1,4 +1,4 @@
-"""`seqkit info`: what a model is and how well it does."""
+"""``seqkit info``: what a model is and how well it does."""
 
 from __future__ import annotations
 
@@ -9,33 +9,69 @@ from typing import Any
 import click
 
 from seqkit.artefact import read_config, read_json
+from seqkit.cli.group import HELP_OPTIONS
 from seqkit.config import Settings, override, to_toml
+from seqkit.errors import ModelError
 
 __all__ = ["command"]
 
 
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(context_settings=HELP_OPTIONS)
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="as JSON")
 def command(directory: Path, as_json: bool) -> None:
-    """Describe the model in DIR: settings, labels, scores, versions. Its files are verified."""
+    """Describe the model in DIR: data, labels, scores, settings, versions. Its files are verified."""
     config, files = read_config(directory)
-    report = read_json(directory / "report.json", files["report.json"])
-    labels = read_json(directory / "labels.json", files["labels.json"])
-    sizes = {name: len(data) for name, data in files.items()}
-    about = {name: config[name] for name in ("format_version", "seqkit_version")}
+    about: dict[str, Any] = {name: config.get(name) for name in ("format_version", "seqkit_version")}
+    settings = _settings(directory, config)
+    labels, report = (_document(directory, files, name) for name in ("labels.json", "report.json"))
     if as_json:
-        tree: dict[str, Any] = {**about, "settings": config["settings"], "labels": labels, "files": sizes, "report": report}
-        click.echo(json.dumps(tree, indent=2))
+        sizes = {name: len(content) for name, content in files.items()}
+        about |= {"settings": settings.model_dump(mode="json"), "labels": labels, "files": sizes, "report": report}
+        click.echo(json.dumps(about, indent=2))
         return
-    click.echo(f"task {config['settings']['task']}, format version {about['format_version']}, seqkit {about['seqkit_version']}")
-    click.echo(f"labels ({labels['scheme']}): {' '.join(labels['labels'])}")
-    for name, size in sizes.items():
-        click.echo(f"{name}: {size:,} bytes")
-    for name, count in report.get("parameters", {}).items():
-        click.echo(f"{name}: {count:,} parameters")
+    size = sum(map(len, files.values())) / 1e6
+    rows = [("model", f"{directory}: {settings.task}, {size:.1f} MB, format version {about['format_version']}")]
+    rows += _rows(labels, report)
+    for name, value in rows:
+        click.echo(f"{name:<10}  {value}")
+    click.echo(f"\n{to_toml(settings)}", nl=False)
+
+
+def _rows(labels: dict[str, Any], report: dict[str, Any]) -> list[tuple[str, str]]:
+    """What a person wants to know, each with its name; nothing of what a report does not hold."""
+    rows: list[tuple[str, str]] = []
+    data = report.get("data", {}).get("name")
+    if data:
+        target = labels.get("target")
+        rows.append(("data", f"{data}, column {target}" if target else data))
+    tags, scheme = labels.get("labels", []), labels.get("scheme")
+    kinds = tags if scheme == "none" else sorted({tag[2:] for tag in tags if tag[1:2] == "-"})
+    rows.append(("labels", " ".join(kinds) + ("" if scheme == "none" else f"  (spans, {str(scheme).upper()})")))
     for split, scores in report.get("scores", {}).items():
-        shown = ", ".join(f"{key} {value:.4f}" for key, value in scores.items() if isinstance(value, float))
-        click.echo(f"{split}: {shown}")
-    click.echo()
-    click.echo(to_toml(override(Settings(), config["settings"])))
+        names = [name for name in ("f1", "precision", "recall", "accuracy") if name in scores]
+        shown = "  ".join(f"{name} {scores[name]:.4f}" for name in names)
+        rows.append((split, f"{shown}  ({scores['sentences']:,} sentences)"))
+    parts = report.get("parameters", {})
+    if parts:
+        listed = ", ".join(f"{name} {count:,}" for name, count in parts.items())
+        rows.append(("parameters", f"{sum(parts.values()):,} ({listed})"))
+    versions = report.get("versions", {})
+    if versions:
+        rows.append(("versions", ", ".join(f"{name} {version}" for name, version in versions.items())))
+    return rows
+
+
+def _settings(directory: Path, config: dict[str, Any]) -> Settings:
+    if not isinstance(config.get("settings"), dict):
+        raise ModelError(f"{directory}: expected settings in config.json, found none")
+    return override(Settings(), config["settings"], str(directory / "config.json"))
+
+
+def _document(directory: Path, files: dict[str, bytes], name: str) -> dict[str, Any]:
+    if name not in files:
+        raise ModelError(f"{directory}: expected {name} among the model's files, found {', '.join(sorted(files))}")
+    found = read_json(directory / name, files[name])
+    if not isinstance(found, dict):
+        raise ModelError(f"{directory / name}: expected a JSON object, found something else")
+    return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
 import sys
@@ -25,6 +26,7 @@ COMMANDS = {
 """name → the module whose attribute ``command`` is the command, and its line in the listing"""
 
 FAULT, INTERRUPTED = 1, 130
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _Root(Commands):
@@ -66,7 +68,7 @@ def cli() -> None:
     echo "Ada Lovelace met Charles Babbage in London." | seqkit tag -m model
 
     Results go to standard output, everything else to standard error.
-    """
+    """  # noqa: D301 - click keeps the lines after a backspace as they are
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -83,12 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except BrokenPipeError:
+        except OSError as error:
             _drop(stream)
-        except OSError as error:  # a full disk shows only now
-            _drop(stream)
-            _say(f"standard output cannot be written: {error.strerror or error}")
-            status = FAULT
+            if status == 0 and not isinstance(error, BrokenPipeError):  # a full disk may show only now
+                _say(_describe(error))
+                status = FAULT
     return status
 
 
@@ -103,8 +104,7 @@ def _run(arguments: list[str]) -> int:
     except SeqkitError as error:
         _say(str(error))
     except OSError as error:
-        where = "" if error.filename is None else f"{error.filename}: "
-        _say(f"{where}{error.strerror or error}")
+        _say(_describe(error))
     except MemoryError:
         _say("expected enough memory, found too little")
     except RuntimeError as error:  # torch raises nothing narrower for memory of the processor
@@ -117,7 +117,7 @@ def _run(arguments: list[str]) -> int:
 
 
 def _prepare_streams() -> None:
-    r"""UTF-8 and ``\n`` everywhere, whatever the locale; something to read from and write to even where there is none."""
+    r"""UTF-8 and ``\n`` everywhere, whatever the locale; and a stream even where the process was given none."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115 - open as long as the process
@@ -137,6 +137,13 @@ def _say(message: str) -> None:
     line = " ".join(part for part in message.splitlines() if part)
     with contextlib.suppress(OSError):
         print(f"error: {line}", file=sys.stderr)
+
+
+def _describe(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    if error.filename is not None:
+        return f"{error.filename}: {reason}"
+    return f"standard output cannot be written: {reason}" if error.errno in _FULL else reason
 
 
 def _show_usage_fault(error: click.ClickException) -> None:

@@ -6,8 +6,7 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +33,7 @@ from seqkit.config import Recipe, to_toml
 from seqkit.errors import DataError
 
 if TYPE_CHECKING:
+    from seqkit.data.dataset import Split
     from seqkit.data.sentence import Sentence
     from seqkit.data.tagged import TaggedSentence
     from seqkit.model import Model
@@ -66,7 +66,7 @@ def command() -> None:
     seqkit tag train conll2000 -o chunker         learn from a data set, a folder or a file
     seqkit tag evaluate conll2000 -m chunker      report on the test split
     seqkit tag -m chunker < text.txt              tag one sentence a line (short for predict)
-    """
+    """  # noqa: D301 - click keeps the lines after a backspace as they are
 
 
 @command.command(short_help="Train a tagger and report on dev and test.")
@@ -101,13 +101,12 @@ def train(
     Settings, weakest first: defaults, the recipe, --set, a flag of its own.
     """
     chosen = settings_from_flags(recipe, assignments, flags)
-    if data is None and not chosen.dataset:
-        raise click.UsageError("Missing argument 'DATA', and no recipe names a data set.")
-    if output is None and not dry_run:
-        raise click.UsageError("Missing option '-o' / '--output'.")
+    data = data or chosen.dataset
+    _require(data, "Missing argument 'DATA', and no recipe names a data set.")
+    _require(output or dry_run, "Missing option '-o' / '--output'.")
     prepare_torch(threads)
     if output is None or dry_run:
-        _dry_run(chosen, data or chosen.dataset, device, quiet)
+        _dry_run(chosen, data, device, quiet)
         return 0
     from seqkit.training.loop import Interrupted
     from seqkit.training.run import run
@@ -122,6 +121,11 @@ def train(
     if json_file != "-":
         click.echo("\n\n".join(f"{split}\n\n{part.render(_width())}" for split, part in trained.reports.items()))
     return 0
+
+
+def _require(condition: object, message: str) -> None:
+    if not condition:
+        raise click.UsageError(message)
 
 
 def _how_to_go_on(output: Path) -> str:
@@ -144,8 +148,9 @@ def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
 
     dataset = resolve(data, quiet=quiet)
     settings = complete_settings(chosen.settings, dataset)
-    model = prepare(settings, dataset, choose_device(device), Progress(quiet=quiet)).model
-    click.echo(tomli_w.dumps({"dataset": data}) + to_toml(settings))
+    task = prepare(settings, dataset, choose_device(device), Progress(quiet=quiet))
+    model = task.model
+    click.echo(tomli_w.dumps({"dataset": data}) + to_toml(task.settings))
     for line in str(model.network).splitlines():
         click.echo(f"# {line}")
     counts = model.parameter_counts()
@@ -187,8 +192,7 @@ def evaluate(
 
     DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
     """
-    if json_file == errors == "-":
-        raise click.UsageError("expected one of --json and --errors on standard output, found both.")
+    _require(not json_file == errors == "-", "Expected one of --json and --errors on standard output, found both.")
     prepare_torch(threads)
     from seqkit.data.dataset import resolve
     from seqkit.model import load
@@ -199,8 +203,7 @@ def evaluate(
     dataset = resolve(data, quiet=quiet)
     chosen = dataset.evaluation_split(split)
     sentences = dataset.sentences(chosen, model.splitter.split)
-    if not any(sentence.tokens for sentence in sentences):
-        raise DataError("expected at least one sentence, found none", file=dataset.file(chosen))
+    _refuse_empty(sentences, dataset.splits, chosen)
     gold = gold_labels(model, sentences, target)
     predicted = list(model.predict(sentences, spans=False, batch_tokens=batch_tokens, precision=precision))
     report = score(model, gold, predicted)
@@ -221,6 +224,12 @@ def evaluate(
     if "-" not in (json_file, errors):
         click.echo(f"{dataset.name} {chosen}\n\n{report.render(_width())}")
     return 0
+
+
+def _refuse_empty(sentences: Sequence[Sentence], splits: Mapping[str, Split], split: str) -> None:
+    if not any(sentence.tokens for sentence in sentences):
+        file = splits[split].file if split in splits else None
+        raise DataError("expected at least one sentence, found none", file=file)
 
 
 def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[TaggedSentence]) -> None:
@@ -305,28 +314,19 @@ def predict(
 
 def _read(file: str, input_format: str | None, model: Model, quiet: bool) -> Iterator[Sentence]:
     """A reader of one input; that a file is there and can be read is seen before the first one is tagged."""
-    from seqkit.data.formats import detect_format, read_sentences
+    from seqkit.data.formats import detect_format, is_pipe, read_sentences
+    from seqkit.data.text import read_lines
 
-    path = Path(file)
-    is_pipe = file == "-" or (path.exists() and not path.is_file() and not path.is_dir())
-    # What comes through a pipe can be read only once, so its content is not looked at.
-    found = input_format or ("text" if is_pipe else detect_format(file))
+    read_once = file == "-" or is_pipe(file)  # so its content cannot be looked at
+    found = input_format or ("text" if read_once else detect_format(file))
     if found in ("tsv", "csv"):
         expected = ", ".join(_INPUTS)
         raise DataError(f"expected one of the formats {expected}, found {found}; say which with --input", file=file)
-    if not is_pipe:
-        with _readable(path):
-            pass
-        if input_format is None and found != "text" and path.suffix in (".txt", "") and not quiet:
+    if not read_once:
+        next(read_lines(file), None)
+        if input_format is None and found != "text" and Path(file).suffix in (".txt", "") and not quiet:
             click.echo(f"{file}: read as {found}; --input says otherwise", err=True)
     return read_sentences(file, found, splitter=model.splitter.split, allow_unlabelled=True)
-
-
-def _readable(path: Path) -> Any:
-    try:
-        return open(path, "rb")
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
 
 
 def _counted(sentences: Iterator[Sentence], counts: list[int]) -> Iterator[Sentence]:

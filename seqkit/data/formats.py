@@ -24,7 +24,7 @@ from seqkit.data.sentence import Sentence
 from seqkit.data.text import is_blank, read_lines
 from seqkit.errors import DataError
 
-__all__ = ["FORMATS", "SUFFIXES", "Splitter", "detect_format", "read_sentences"]
+__all__ = ["FORMATS", "SUFFIXES", "Splitter", "detect_format", "is_pipe", "read_sentences"]
 
 FORMATS = ("conll", "conllu", "tsv", "csv", "jsonl", "text", "tokens")
 
@@ -49,15 +49,30 @@ def detect_format(path: str | Path) -> str:
         One of `FORMATS`; never ``tokens``, which cannot be told from ``text``.
 
     Raises:
-        DataError: the file cannot be read or is not UTF-8, or `path` is ``-``.
+        DataError: the file cannot be read or is not UTF-8, or `path` is ``-`` or another pipe.
     """
     if str(path) == "-":
         raise DataError(f"expected the format of standard input to be named, one of {', '.join(FORMATS)}")
     suffix = Path(path).suffix.lower()
     if suffix in SUFFIXES:
         return SUFFIXES[suffix]
+    if is_pipe(path):  # what is looked at would be lost to its reader
+        raise DataError("expected a file, found a pipe or device, whose format cannot be looked up", file=path)
     lines = [line for _, line in islice(read_lines(path), _LINES_LOOKED_AT)]
     return _detect_content(lines, suffix)
+
+
+def is_pipe(path: str | Path) -> bool:
+    """Whether a path is something that can be read only once: a pipe, a socket or a device.
+
+    Args:
+        path: the path.
+
+    Returns:
+        False for files and folders, and where there is nothing.
+    """
+    place = Path(path)
+    return place.exists() and not place.is_file() and not place.is_dir()
 
 
 def _detect_content(lines: Sequence[str], suffix: str) -> str:

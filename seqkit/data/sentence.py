@@ -99,9 +99,9 @@ class Sentence:
         unnamed = bool(names) and all(name.isdigit() for name in names)
         if names and (target == "" or (unnamed and target in ("ner", "chunk", "pos"))):
             return self.columns[names[-1]]
-        found = ", ".join(names) or "none"
+        wanted = f"a label column {target!r}" if target else "a label column"
         raise DataError(
-            f"expected a label column {target!r}, found columns: {found}",
+            f"expected {wanted}, found columns: {', '.join(names) or 'none'}",
             file=self.file or None,
             line=self.line or None,
         )

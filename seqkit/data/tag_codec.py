@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,8 @@ class TagCodec:
 
     Attributes:
         encoding: ``bioes``, or ``none`` where labels mark no spans.
+        classes: a number for each tag, int64 [K]; tags of the same number are written as the same label, in IOB1 with
+            one exception, see `touching`.
     """
 
     def __init__(self, tags: LabelVocabulary, scheme: str, target: str) -> None:
@@ -37,8 +40,9 @@ class TagCodec:
         self.target = target
         self.encoding = "none" if scheme == "none" else "bioes"
         self._written = [_rename(tag, scheme) for tag in tags.labels]
-        classes = sorted(set(self._written))
-        self.classes: NDArray[np.int64] = np.array([classes.index(label) for label in self._written], dtype=np.int64)
+        alike = ["I" + label[1:] if scheme == "iob1" and label[0] == "B" else label for label in self._written]
+        numbers = {label: number for number, label in enumerate(sorted(set(alike)))}
+        self.classes: NDArray[np.int64] = np.array([numbers[label] for label in alike], dtype=np.int64)
 
     @classmethod
     def build(cls, sequences: Sequence[Sequence[str]], scheme: str, target: str) -> TagCodec:
@@ -57,12 +61,17 @@ class TagCodec:
         """
         found = detect_scheme(sequences) if scheme == "auto" else scheme
         occurring = {label for labels in sequences for label in labels}
+        column = f"column {target!r}" if target else "the last column"
         if len(occurring) < 2:
             only = f"only {occurring.pop()!r}" if occurring else "none"
-            column = f"column {target!r}" if target else "the last column"
             raise DataError(f"expected at least two labels in {column} of the training data, found {only}")
         encoding = "none" if found == "none" else "bioes"
         tags = {tag for labels in sequences for tag in convert(labels, found, encoding)}
+        if tags == {"O"}:
+            some = ", ".join(map(repr, sorted(occurring)[:3]))
+            raise DataError(
+                f"expected spans marked by {found} in {column} of the training data, found labels like {some}"
+            )
         return cls(LabelVocabulary.build(inventory(tags, encoding)), found, target)
 
     def encode(self, labels: Sequence[str]) -> list[int]:
@@ -81,6 +90,22 @@ class TagCodec:
             return []
         names = self.tags.labels
         return spans([names[tag] for tag in tags], "bioes")
+
+    def touching(self, tag: int) -> list[tuple[int, int]]:
+        """The pairs of tags of which IOB1 writes the second as ``B``, because a span of its kind ends just before it.
+
+        Args:
+            tag: a tag; all of its class have the same pairs.
+
+        Returns:
+            Tags that end a span of this kind, each with every tag that begins one; none in other schemes.
+        """
+        if self.scheme != "iob1":
+            return []
+        kind = [number for number, alike in enumerate(self.classes) if alike == self.classes[tag]]
+        ends = [number for number in kind if self.tags[number][0] in "ES"]
+        begins = [number for number in kind if self.tags[number][0] in "BS"]
+        return list(product(ends, begins))
 
     def legal_moves(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]] | None:
         """Tags that may begin a sentence [K], follow each other [K, K] and end it [K]; None where all may."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqkit.nn.chain import length_mask
 from seqkit.nn.crf import CRF
 
 __all__ = ["DecodedTags", "TagSegment", "TaggingHead"]
@@ -82,7 +82,8 @@ class TaggingHead(nn.Module):
         self.crf = CRF(num_tags, start=start, transition=transition, end=end, trainable=crf)
         self.learns_moves = crf
         self.independent = not crf and moves is None
-        self.auxiliary = nn.ModuleDict({name: nn.Linear(input_size, size) for name, size in (auxiliary or {}).items()})
+        self.auxiliary_names = tuple(auxiliary or {})  # beside the modules, whose own names may not hold a dot
+        self.auxiliary = nn.ModuleList(nn.Linear(input_size, size) for size in (auxiliary or {}).values())
         self.auxiliary_weight = auxiliary_weight
 
     def loss(self, outputs: Tensor, lengths: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
@@ -100,12 +101,15 @@ class TaggingHead(nn.Module):
         emissions = self.emission(outputs).float()  # [B, T, K]
         tags = targets[""]  # [B, T]
         if self.learns_moves:
-            total = -self.crf.log_likelihood(emissions, tags.clamp(min=0), lengths).sum()
+            likelihood = self.crf.log_likelihood(emissions, tags.clamp(min=0), lengths)  # [B]
+            # A sentence with an unknown tag has no likelihood, and another tag in its place would be wrong.
+            total = -likelihood.masked_fill(((tags == IGNORED) & _inside(lengths, tags)).any(1), 0.0).sum()
         else:
             total = _cross_entropy(emissions, tags)
-        for name, layer in self.auxiliary.items():
+        for name, layer in zip(self.auxiliary_names, self.auxiliary, strict=True):
             total = total + self.auxiliary_weight * _cross_entropy(layer(outputs).float(), targets[name])
-        return total / max(1, outputs.shape[0])
+        loss: Tensor = total / max(1, outputs.shape[0])
+        return loss
 
     def decode(self, outputs: Tensor, lengths: Tensor, *, probabilities: bool = False, nbest: int = 1) -> DecodedTags:
         """Choose the best tags.
@@ -120,12 +124,16 @@ class TaggingHead(nn.Module):
             The tags, and what else was asked for.
         """
         emissions = self.emission(outputs).float()  # [B, T, K]
-        best = emissions.argmax(2) if self.independent else self.crf.viterbi(emissions, lengths)[0]  # [B, T]
+        if self.independent:
+            best = emissions.argmax(2).masked_fill(~_inside(lengths, emissions), 0)  # [B, T]
+        else:
+            best = self.crf.viterbi(emissions, lengths)[0]  # [B, T]
         marginals = self.crf.marginals(emissions, lengths) if probabilities else None  # [B, T, K]
         if nbest <= 1:
             return DecodedTags(best, marginals)
-        alternatives, scores = self.crf.nbest(emissions, lengths, nbest)  # [B, n, T], [B, n]
-        likelihood = (scores - self.crf.normalizer(emissions, lengths).unsqueeze(1)).exp()  # [B, n]
+        exact = emissions.double() if emissions.device.type != "mps" else emissions  # large scores differ by little
+        alternatives, scores = self.crf.nbest(exact, lengths, nbest)  # [B, n, T], [B, n]
+        likelihood = (scores - self.crf.normalizer(exact, lengths).unsqueeze(1)).exp()  # [B, n]
         return DecodedTags(best, marginals, alternatives, likelihood)
 
     def segment_probabilities(self, outputs: Tensor, lengths: Tensor, segments: Sequence[TagSegment]) -> Tensor:
@@ -139,11 +147,17 @@ class TaggingHead(nn.Module):
         Returns:
             Probabilities, [N].
         """
-        emissions = self.emission(outputs).float()  # [B, T, K]
+        emissions: Tensor = self.emission(outputs).float()  # [B, T, K]
         if not segments:
             return emissions.new_zeros(0)
         passes = self.crf.forward_backward(emissions, lengths)
-        return self.crf.segment_log_probability(passes, emissions, segments).exp()  # [N]
+        log_probabilities: Tensor = self.crf.segment_log_probability(passes, emissions, segments)  # [N]
+        return log_probabilities.exp()
+
+
+def _inside(lengths: Tensor, like: Tensor) -> Tensor:
+    """Where a token stands, bool [B, T], on the device of `like` [B, T, …]."""
+    return length_mask(lengths, like.shape[1]).to(like.device)
 
 
 def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from seqkit.errors import TrainingError
 
 __all__ = ["checkpoint_file", "optimizer_tensors", "read_checkpoint", "restore_optimizer", "write_checkpoint"]
 
-_STATE = "state"
+_STATE, _CHECKSUM = "state", "checksum"
 
 
 def checkpoint_file(output: Path) -> Path:
@@ -36,7 +38,8 @@ def write_checkpoint(output: Path, tensors: dict[str, Tensor], state: dict[str, 
         ModelError: it cannot be written; the last one is then still whole.
     """
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    content = safetensors.torch.save(plain, metadata={_STATE: json.dumps(state)})
+    text = json.dumps(state)
+    content = safetensors.torch.save(plain, metadata={_STATE: text, _CHECKSUM: _checksum(plain, text)})
     write_atomically(checkpoint_file(output), content)
 
 
@@ -57,10 +60,24 @@ def read_checkpoint(output: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | 
         return None
     try:
         with safetensors.safe_open(path, framework="pt") as stream:
-            state = json.loads(stream.metadata()[_STATE])
-            return {name: stream.get_tensor(name) for name in stream.keys()}, state  # noqa: SIM118 - not a mapping
+            metadata = stream.metadata()
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
+        state = json.loads(metadata[_STATE])
+        fault = "" if metadata[_CHECKSUM] == _checksum(tensors, metadata[_STATE]) else "its checksum is another"
     except (OSError, safetensors.SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise TrainingError(f"{path}: damaged checkpoint ({error}); start again with --force") from None
+        fault = str(error) or type(error).__name__
+    if fault:
+        raise TrainingError(f"{path}: damaged checkpoint ({fault}); start again with --force")
+    return tensors, state
+
+
+def _checksum(tensors: Mapping[str, Tensor], state: str) -> str:
+    digest = zlib.crc32(state.encode("utf-8"))
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), digest)
+        digest = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, digest)
+    return str(digest)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from seqkit.data.labels import convert, detect_scheme
 from seqkit.data.sentence import Sentence
@@ -10,7 +10,23 @@ from seqkit.data.tagged import TaggedSentence
 from seqkit.metrics.tagging import TaggingReport, tagging_report
 from seqkit.model import BATCH_TOKENS, Model
 
-__all__ = ["evaluate", "gold_labels", "score"]
+__all__ = ["evaluate", "gold_labels", "label_column", "score"]
+
+
+def label_column(sentences: Iterable[Sentence], target: str) -> list[list[str]]:
+    """One label column of some sentences.
+
+    Args:
+        sentences: the sentences; one without tokens needs no columns.
+        target: the column, see `Sentence.column`.
+
+    Returns:
+        One label a token for each sentence.
+
+    Raises:
+        DataError: a sentence lacks the column.
+    """
+    return [sentence.column(target) if sentence.tokens else [] for sentence in sentences]
 
 
 def gold_labels(model: Model, sentences: Sequence[Sentence], target: str | None = None) -> list[list[str]]:
@@ -30,7 +46,7 @@ def gold_labels(model: Model, sentences: Sequence[Sentence], target: str | None 
         DataError: a sentence lacks the column.
     """
     column = model.codec.target if target is None else target
-    labels = [sentence.column(column) if sentence.tokens else [] for sentence in sentences]
+    labels = label_column(sentences, column)
     if model.codec.scheme == "none":
         return labels
     found = detect_scheme(labels)

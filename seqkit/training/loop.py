@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import Any, NoReturn, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,7 @@ from seqkit.training.progress import Progress
 
 __all__ = ["Interrupted", "Task", "Trainer"]
 
+HISTORY = "train.jsonl"
 NOTE_EVERY = 20
 """steps between looks at the loss: reading it from a GPU waits for the GPU"""
 
@@ -32,8 +33,11 @@ NOTE_EVERY = 20
 class Task(Protocol):
     """What the loop needs to know of a task."""
 
-    network: nn.Module
     metric: str
+
+    @property
+    def network(self) -> nn.Module:
+        """What is trained."""
 
     def batches(self, epoch: int) -> Sequence[Any]:
         """The batches of an epoch in their order, reproducibly."""
@@ -135,11 +139,11 @@ class Trainer:
             group["lr"] = rate
         loss, units, tokens = self.task.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+        self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip or math.inf)
         if self.settings.precision != "fp16" and not norm.is_cuda and not math.isfinite(norm):
-            self._not_finite(float(loss.detach()))
+            self._not_finite(float(loss.detach()), float(norm))
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:
@@ -152,14 +156,14 @@ class Trainer:
         for loss, norm, units in pending:
             value = float(loss)
             if not math.isfinite(value):
-                self._not_finite(value)
+                self._not_finite(value, float(norm))
             self.sums["loss"] += value * units
             self.sums["units"] += units
             self.sums["norm"] += float(norm)
 
-    def _not_finite(self, loss: float) -> None:
-        advice = "try a smaller --lr or --clip"
-        raise TrainingError(f"expected a finite loss and gradient, found loss {loss:g} at step {self.step + 1}; {advice}")
+    def _not_finite(self, loss: float, norm: float) -> NoReturn:
+        found = f"found loss {loss:g} and gradient norm {norm:g} at step {self.step + 1}"
+        raise TrainingError(f"expected a finite loss and gradient, {found}; try a smaller --lr or --clip")
 
     def _end_epoch(self) -> None:
         network_average = self.average.applied() if self.average is not None else nullcontext()
@@ -196,10 +200,11 @@ class Trainer:
         }
         self.history.append(line)
         lines = "".join(json.dumps(entry) + "\n" for entry in self.history)
-        write_atomically(self.output / "train.jsonl", lines.encode("ascii"))
+        write_atomically(self.output / HISTORY, lines.encode("ascii"))
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        mark = "*" if better else " "
         self.progress.say(
-            f"epoch {self.epoch + 1:>3}/{self.settings.epochs}  loss {line['loss']:.4f}  dev {shown}{' *' if better else '  '}"
+            f"epoch {self.epoch + 1:>3}/{self.settings.epochs}  loss {line['loss']:.4f}  dev {shown} {mark}"
             f"  lr {line['lr']:.2g}  {line['tokens_per_second']:,.0f} tokens/s"
         )
 
@@ -225,7 +230,7 @@ class Trainer:
         Raises:
             Interrupted: a signal asked for it.
         """
-        tensors = {f"weights.{name}": parameter for name, parameter in self.parameters.items()}
+        tensors: dict[str, Tensor] = {f"weights.{name}": weight for name, weight in self.parameters.items()}
         tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
         tensors |= optimizer_tensors(self.optimizer, "optimizer.")
         tensors["random.cpu"] = torch.get_rng_state()
@@ -259,11 +264,11 @@ class Trainer:
         if found is None:
             return False
         tensors, state = found
-        expected = json.loads(json.dumps(self.task.fingerprint()))
-        for name, value in expected.items():
+        for name, value in json.loads(json.dumps(self.task.fingerprint())).items():
             other = state["fingerprint"].get(name)
             if other != value:
-                raise TrainingError(f"{self.output}: expected a checkpoint with {name} = {value}, found {other}")
+                expected = f"expected a checkpoint with {name} = {value}"
+                raise TrainingError(f"{self.output}: {expected}, found {other}; start again with --force")
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[f"weights.{name}"])

@@ -34,7 +34,7 @@ def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter
     kind, options = kinds[settings.optimizer]
     options = {**options, "lr": settings.lr, "weight_decay": settings.weight_decay}
     try:
-        return kind(wanted, **options, fused=True)
+        return kind(wanted, **{**options, "fused": True})
     except (RuntimeError, TypeError):  # older torch has no fused form on the CPU
         return kind(wanted, **options)
 

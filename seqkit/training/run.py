@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import platform
-import shutil
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,22 +13,22 @@ import numpy as np
 import torch
 
 from seqkit import __version__
-from seqkit.artefact import CONFIG
+from seqkit.artefact import CONFIG, FILES, aside
 from seqkit.config import Recipe, Settings, load_recipe, override
 from seqkit.data.dataset import Dataset, from_pairs, resolve
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
 from seqkit.data.vectors import Vectors, read_vectors
-from seqkit.errors import SettingsError, TrainingError
+from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.metrics.tagging import TaggingReport
-from seqkit.model import Model, choose_device
+from seqkit.model import Model, choose_device, precision_context
 from seqkit.training.checkpoint import checkpoint_file
 from seqkit.training.evaluation import evaluate
-from seqkit.training.loop import Trainer
+from seqkit.training.loop import HISTORY, Trainer
 from seqkit.training.progress import Progress
 from seqkit.training.tagging import TaggingTask
 
-__all__ = ["Trained", "claim_output", "complete_settings", "prepare", "run", "train"]
+__all__ = ["Trained", "check_output", "claim_output", "complete_settings", "prepare", "run", "train"]
 
 Pairs = Iterable[tuple[Sequence[str], Sequence[str]]]
 
@@ -59,13 +59,16 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
     Raises:
         SeqkitError: the data, the vectors or the settings cannot be used.
     """
+    precision_context(settings.training.precision, device)  # a precision that the device lacks is an error now
     splitter = Splitter(settings.data.splitter).split
-    train_set = dataset.sentences("train", splitter)
-    dev_set = dataset.sentences("dev", splitter)
+    # The test split is not used before the end, where a fault in it would come too late.
+    parts = {name: dataset.sentences(name, splitter) for name in ("train", "dev", "test") if dataset.has(name)}
+    for name, part in parts.items():
+        _check_labelled(dataset, name, part, settings.data.target)
+    train_set, dev_set = parts["train"], parts["dev"]
     for note in dataset.notes:
         progress.say(note)
-    sizes = {"train": train_set, "dev": dev_set}
-    told = ", ".join(f"{name} {len(part):,} sentences, {sum(map(len, part)):,} tokens" for name, part in sizes.items())
+    told = ", ".join(f"{name} {len(part):,} sentences, {sum(map(len, part)):,} tokens" for name, part in parts.items())
     progress.say(f"{dataset.name}: {told}")
     vectors = None
     if settings.embedding.vectors:
@@ -77,6 +80,16 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
     if vectors is not None:
         progress.say(_coverage(task.model, train_set, vectors))
     return task
+
+
+def _check_labelled(dataset: Dataset, split: str, sentences: Sequence[Sentence], target: str) -> None:
+    """See that there is something to learn from or to score, and a label for all of it."""
+    labelled = [sentence for sentence in sentences if sentence.tokens]
+    if not labelled:
+        file = dataset.splits[split].file if split in dataset.splits else None
+        raise DataError("expected at least one sentence, found none", file=file or f"{dataset.name} {split}")
+    for sentence in labelled:
+        sentence.column(target)
 
 
 class Trained(NamedTuple):
@@ -91,8 +104,20 @@ class Trained(NamedTuple):
     reports: dict[str, TaggingReport]
 
 
-def train(recipe: str | Path | Recipe | Settings, output: str | Path, data: str | Path | Dataset | Pairs | None = None, **options: Any) -> Model:
-    """Train a model and write it to a directory; see `run` for the arguments.
+def train(
+    recipe: str | Path | Recipe | Settings,
+    output: str | Path,
+    data: str | Path | Dataset | Pairs | None = None,
+    **options: Any,
+) -> Model:
+    """Train a model and write it to a directory.
+
+    Args:
+        recipe: the name of a recipe, a TOML file, or settings.
+        output: the directory; refused if it is not empty, unless ``resume=True`` or ``force=True`` is given.
+        data: the name of a data set, a file, a folder, a `Dataset`, or any iterable of ``(tokens, labels)``; by
+            default the recipe's data set.
+        **options: the other arguments of `run`.
 
     Returns:
         The model with the best score on dev; its ``report`` holds the scores on dev and, where there is one, test.
@@ -123,7 +148,7 @@ def run(
         test: pairs to report on at the end, where `data` is pairs.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         resume: go on from the checkpoint in `output`, if there is one.
-        force: throw away what is in `output`.
+        force: throw away what an earlier run wrote to `output`.
         quiet: print no progress on standard error.
 
     Returns:
@@ -139,10 +164,11 @@ def run(
     dataset = _dataset(data if data is not None else named, dev, test)
     settings = complete_settings(settings, dataset)
     output = Path(output)
-    claim_output(output, resume=resume, force=force)
+    check_output(output, resume=resume, force=force)
     progress = Progress(quiet=quiet)
     place = choose_device(device)
     task = prepare(settings, dataset, place, progress)
+    claim_output(output, resume=resume, force=force)  # only now that nothing can be wrong with the input
     trainer = Trainer(task, settings.training, output, progress)
     if resume and trainer.resume():
         progress.say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
@@ -152,33 +178,84 @@ def run(
     return Trained(task.model, _finish(task, trainer, dataset, output))
 
 
-def claim_output(output: Path, *, resume: bool, force: bool) -> None:
-    """Make sure that a run may write to a directory.
+def check_output(output: Path, *, resume: bool, force: bool) -> None:
+    """See that a run may write to a directory, and leave it as it is.
 
     Args:
         output: the directory.
         resume: what is there may stay.
-        force: what a run wrote there is removed.
+        force: what a run wrote there may be removed.
 
     Raises:
         TrainingError: it is not empty, or no directory.
     """
+    if not output.exists():
+        return
     try:
-        output.mkdir(parents=True, exist_ok=True)
         present = any(output.iterdir())
+        # With --resume other files may stand there, a log say, but none that would be written over.
+        foreign = present and (not resume or bool(_written_files(output))) and not _is_run(output)
     except OSError as error:
-        raise TrainingError(f"{output}: cannot be used as output directory: {error.strerror or error}") from None
+        raise TrainingError(_unusable(output, error)) from None
     if present and not (resume or force):
         raise TrainingError(f"{output}: expected an empty output directory, found files; use --resume or --force")
-    if present and force and not resume:
-        ours = (output / CONFIG).is_file() or (output / "train.jsonl").is_file() or checkpoint_file(output).is_file()
-        if not ours:
-            raise TrainingError(f"{output}: expected a model or a training run to replace, found other files")
-        shutil.rmtree(output)
-        output.mkdir()
+    if foreign:
+        raise TrainingError(f"{output}: expected a model or a training run to replace, found other files")
+
+
+def claim_output(output: Path, *, resume: bool, force: bool) -> None:
+    """Make a directory ready for a run.
+
+    Args:
+        output: the directory; created if need be.
+        resume: what is there stays.
+        force: what a run wrote there is removed, and nothing else.
+
+    Raises:
+        TrainingError: it is not empty, or no directory.
+    """
+    check_output(output, resume=resume, force=force)
+    try:
+        if force and not resume:
+            for path in _written_files(output):
+                path.unlink()
+            with suppress(OSError):  # not there, or not empty
+                checkpoint_file(output).parent.rmdir()
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(_unusable(output, error)) from None
+
+
+def _written_files(output: Path) -> list[Path]:
+    """The files in a directory that bear a name which a run writes to."""
+    paths = [*(output / name for name in (*FILES, HISTORY)), checkpoint_file(output)]
+    return [path for path in (*paths, *map(aside, paths)) if path.is_file()]
+
+
+def _is_run(output: Path) -> bool:
+    """Whether a run wrote to a directory; a ``config.json`` or ``train.jsonl`` may well be someone else's."""
+    if checkpoint_file(output).is_file():
+        return True
+    marks = {CONFIG: b'"seqkit_version"', HISTORY: b'{"epoch": 1, "step": '}
+    for name, mark in marks.items():
+        path = output / name
+        if path.is_file():
+            with open(path, "rb") as stream:
+                if mark in stream.read(200):
+                    return True
+    return False
+
+
+def _unusable(output: Path, error: OSError) -> str:
+    return f"{output}: cannot be used as output directory: {error.strerror or error}"
 
 
 def _dataset(data: str | Path | Dataset | Pairs, dev: Pairs | None, test: Pairs | None) -> Dataset:
+    given = isinstance(data, Dataset | str | Path)
+    if given and (dev is not None or test is not None):
+        raise SettingsError(
+            "expected dev and test only beside pairs of tokens and labels, found them beside a data set"
+        )
     if isinstance(data, Dataset):
         return data
     if isinstance(data, str | Path):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from seqkit.data.vocabulary import LabelVocabulary
 from seqkit.errors import DataError
 from seqkit.heads.tagging import IGNORED, TaggingHead
 from seqkit.model import Model, form_batch, precision_context
-from seqkit.training.evaluation import evaluate
+from seqkit.training.evaluation import evaluate, label_column
 
 __all__ = ["TaggingTask"]
 
@@ -45,12 +45,19 @@ class TaggingTask:
     """
 
     def __init__(
-        self, settings: Settings, train: Sequence[Sentence], dev: Sequence[Sentence], vectors: Vectors | None, device: torch.device
+        self,
+        settings: Settings,
+        train: Sequence[Sentence],
+        dev: Sequence[Sentence],
+        vectors: Vectors | None,
+        device: torch.device,
     ) -> None:
         data = settings.data
-        labels = [sentence.column(data.target) for sentence in train]
-        columns = {name: [sentence.column(name) for sentence in train] for name in settings.head.auxiliary}
-        vocabularies = {name: LabelVocabulary.build(label for row in rows for label in row) for name, rows in columns.items()}
+        labels = label_column(train, data.target)
+        columns = {name: label_column(train, name) for name in settings.head.auxiliary}
+        vocabularies = {
+            name: LabelVocabulary.build(label for row in rows for label in row) for name, rows in columns.items()
+        }
         sizes = {name: len(vocabulary.labels) for name, vocabulary in vocabularies.items()}
         self.model = Model.build(settings, train, labels, vectors, sizes).to(device)
         self.network = self.model.network
@@ -62,8 +69,12 @@ class TaggingTask:
         self._targets |= {
             name: _flat(vocabularies[name].indices(row) for row in rows) for name, rows in columns.items()
         }
-        if not len(self._arrays.forms):
-            raise DataError("expected training sentences with tokens, found none")
+        self._digest = _digest([*_strings(train, labels), *_strings(dev, label_column(dev, data.target))], vectors)
+        for rows in columns.values():
+            self._digest = _digest(rows, start=self._digest)
+        for name, sentences in (("training", train), ("dev", dev)):
+            if not any(sentence.tokens for sentence in sentences):
+                raise DataError(f"expected {name} sentences with tokens, found none")
 
     def batches(self, epoch: int) -> Sequence[Integers]:
         """See `seqkit.training.loop.Task`: the numbers of each batch's sentences."""
@@ -105,11 +116,29 @@ class TaggingTask:
             # A cosine schedule depends on the number of epochs; otherwise one may well train on for longer.
             if name != "epochs" or self.settings.training.schedule != "cosine":
                 del tree["training"][name]
-        flat = {f"{section}.{key}": value for section, values in tree.items() if isinstance(values, dict) for key, value in values.items()}
-        digest = zlib.crc32(self._arrays.forms.tobytes())
-        for values in self._targets.values():
-            digest = zlib.crc32(values.tobytes(), digest)
-        return {**flat, "training sentences": len(self._arrays.lengths), "digest of the training data": digest}
+        flat = {
+            f"{section}.{key}": value
+            for section, values in tree.items()
+            if isinstance(values, dict)
+            for key, value in values.items()
+        }
+        return {**flat, "training sentences": len(self._arrays.lengths), "checksum of the data": self._digest}
+
+
+def _strings(sentences: Sequence[Sentence], labels: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+    for sentence, row in zip(sentences, labels, strict=True):
+        yield sentence.tokens
+        yield row
+
+
+def _digest(rows: Iterable[Sequence[str]], vectors: Vectors | None = None, start: int = 0) -> int:
+    """A checksum of the words, the labels and the given vectors that a run depends on."""
+    digest = start
+    for row in rows:
+        digest = zlib.crc32("\t".join(row).encode("utf-8", "surrogatepass") + b"\n", digest)
+    if vectors is not None:
+        digest = zlib.crc32(np.ascontiguousarray(vectors.matrix).tobytes(), _digest([vectors.words], start=digest))
+    return digest
 
 
 def _flat(rows: Any) -> NDArray[np.int32]:

@@ -15,25 +15,25 @@ from seqkit.nn.recurrent import CELLS, RecurrentLayer, State, make_layer
 
 GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
 
-Step = Callable[[list[Tensor], list[Tensor], Tensor, list[Tensor]], State]
+Step = Callable[[list[Tensor], list[Tensor], list[Tensor]], State]
 
 
-def rnn_tanh_step(a: list[Tensor], u: list[Tensor], c: Tensor, state: list[Tensor]) -> State:
+def rnn_tanh_step(a: list[Tensor], u: list[Tensor], state: list[Tensor]) -> State:
     return (torch.tanh(a[0] + u[0]),)
 
 
-def rnn_relu_step(a: list[Tensor], u: list[Tensor], c: Tensor, state: list[Tensor]) -> State:
+def rnn_relu_step(a: list[Tensor], u: list[Tensor], state: list[Tensor]) -> State:
     return (torch.where(a[0] + u[0] > 0, a[0] + u[0], 0.0),)
 
 
-def gru_step(a: list[Tensor], u: list[Tensor], c: Tensor, state: list[Tensor]) -> State:
+def gru_step(a: list[Tensor], u: list[Tensor], state: list[Tensor]) -> State:
     r = torch.sigmoid(a[0] + u[0])
     z = torch.sigmoid(a[1] + u[1])
     n = torch.tanh(a[2] + r * u[2])
     return ((1 - z) * n + z * state[0],)
 
 
-def lstm_step(a: list[Tensor], u: list[Tensor], c: Tensor, state: list[Tensor]) -> State:
+def lstm_step(a: list[Tensor], u: list[Tensor], state: list[Tensor]) -> State:
     i = torch.sigmoid(a[0] + u[0])
     f = torch.sigmoid(a[1] + u[1])
     g = torch.tanh(a[2] + u[2])
@@ -62,7 +62,7 @@ def unroll(cell: str, layer: RecurrentLayer, x: Tensor, state: State) -> tuple[T
         for step in x[row]:
             inputs = [matrix @ step + bias for matrix, bias in zip(w, b, strict=True)]
             recurrent = [matrix @ memory[0] + bias for matrix, bias in zip(u, b2, strict=True)]
-            memory = list(STEPS[cell](inputs, recurrent, memory[-1], memory))
+            memory = list(STEPS[cell](inputs, recurrent, memory))
             outputs.append(memory[0])
         rows.append(torch.stack(outputs))
         finals.append(memory)
@@ -117,12 +117,10 @@ def test_two_windows_with_the_state_equal_one_pass(cell: str) -> None:
     torch.manual_seed(1)
     layer = random_layer(cell, 3, 4)
     x = torch.randn(2, 9, 3, dtype=torch.float64)
-    first, between = layer(x[:, :4], random_state(layer, 2))
+    state = random_state(layer, 2)
+    first, between = layer(x[:, :4], state)
     second, end = layer(x[:, 4:], between)
-    torch.manual_seed(1)
-    layer = random_layer(cell, 3, 4)
-    x = torch.randn(2, 9, 3, dtype=torch.float64)
-    whole, last = layer(x, random_state(layer, 2))
+    whole, last = layer(x, state)
     torch.testing.assert_close((torch.cat([first, second], 1), end), (whole, last), rtol=1e-12, atol=1e-12)
 
 

@@ -1,0 +1,79 @@
+"""``seqkit info``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import seqkit
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+Run = Callable[..., Any]  # the fixture `run`
+
+
+def rows_of(result: Any) -> dict[str, str]:
+    """The rows above the settings, by name."""
+    assert (result.status, result.err) == (0, "")
+    return dict(line.split(maxsplit=1) for line in result.out.partition("\n\n")[0].split("\n"))
+
+
+def test_a_span_tagger(ner_model: Path, corpus: Path, run: Run) -> None:
+    rows = rows_of(run("info", ner_model))
+    assert list(rows) == ["model", "data", "labels", "dev", "test", "parameters", "versions"]
+    assert rows["model"].startswith(f"{ner_model}: tag, 0.")
+    assert rows["data"] == str(corpus)
+    kinds, scheme = rows["labels"].split("  ")
+    assert {"PER", "LOC"} <= set(kinds.split()) and scheme == "(spans, IOB2)"
+    report = json.loads((ner_model / "report.json").read_text())
+    scores = report["scores"]["test"]
+    assert rows["test"].startswith(f"f1 {scores['f1']:.4f}  precision ")
+    assert rows["test"].endswith(f"accuracy {scores['accuracy']:.4f}  (12 sentences)")
+    assert rows["parameters"].startswith(f"{sum(report['parameters'].values()):,} (embedding ")
+    assert rows["versions"].startswith(f"seqkit {seqkit.__version__}, torch ")
+
+
+def test_a_tagger_without_spans(pos_model: Path, corpus: Path, run: Run) -> None:
+    rows = rows_of(run("info", pos_model))
+    assert rows["data"] == f"{corpus}, column 1"
+    assert "(spans" not in rows["labels"] and "." in rows["labels"].split()
+    assert rows["dev"].startswith("accuracy ")
+
+
+def test_settings_are_a_recipe(ner_model: Path, run: Run) -> None:
+    settings = tomllib.loads(run("info", ner_model).out.partition("\n\n")[2])
+    assert settings == json.loads((ner_model / "config.json").read_text())["settings"]
+
+
+@pytest.mark.parametrize("order", [["--json", "DIR"], ["DIR", "--json"]], ids=" ".join)
+def test_json(order: list[str], ner_model: Path, run: Run) -> None:
+    result = run("info", *(str(ner_model) if word == "DIR" else word for word in order))
+    assert (result.status, result.err) == (0, "")
+    found = json.loads(result.out)
+    assert set(found) == {"format_version", "seqkit_version", "settings", "labels", "files", "report"}
+    assert found["report"] == json.loads((ner_model / "report.json").read_text())
+    assert found["files"]["weights.safetensors"] == (ner_model / "weights.safetensors").stat().st_size
+    assert found["labels"]["scheme"] == "iob2"
+
+
+def test_a_model_from_python_without_scores(tmp_path: Path, run: Run) -> None:
+    from seqkit.data.sentence import Sentence
+    from seqkit.model import Model
+
+    model = Model.build(seqkit.Settings(), [Sentence.from_tokens(["a", "b"])], [["X", "Y"]])
+    model.save(tmp_path / "model")
+    rows = rows_of(run("info", tmp_path / "model"))
+    assert (list(rows), rows["labels"]) == (["model", "labels"], "X Y")
+
+
+def test_it_needs_no_torch(ner_model: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it would fail
+    assert run("info", ner_model).status == 0

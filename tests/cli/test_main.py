@@ -1,0 +1,270 @@
+"""The command line as a whole: help, versions, exit statuses, streams."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+import seqkit
+from seqkit.cli.main import cli
+from seqkit.data.catalog import list_cards
+
+Run = Callable[..., Any]  # the fixture `run`
+
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "LC_ALL": "C", "PYTHONWARNINGS": "error"}
+
+
+def levels() -> list[list[str]]:
+    """The arguments that lead to each command."""
+    found: list[list[str]] = [[]]
+    for place in found:
+        command: click.Command = cli
+        for name in place:
+            assert isinstance(command, click.Group)
+            command = command.get_command(click.Context(command), name) or command
+        if isinstance(command, click.Group):
+            found += [[*place, name] for name in command.list_commands(click.Context(command))]
+    return found
+
+
+LEVELS = levels()
+
+
+def process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")} | options
+    words = [sys.executable, "-m", "seqkit", *map(str, arguments)]
+    return subprocess.Popen(words, env=ENVIRONMENT, **pipes)
+
+
+# --- help and version ---------------------------------------------------------------------------------------------
+
+
+def test_all_commands_are_there() -> None:
+    verbs = {"tag": ["train", "evaluate", "predict"], "data": ["list", "fetch", "check", "stats", "convert"]}
+    expected = [[], ["tag"], ["data"], ["info"], *([group, verb] for group, names in verbs.items() for verb in names)]
+    assert sorted(LEVELS) == sorted(expected)
+
+
+@pytest.mark.parametrize("place", LEVELS, ids=" ".join)
+def test_help_on_every_level(place: list[str], run: Run) -> None:
+    long, short = run(*place, "--help"), run(*place, "-h")
+    assert (long.status, long.err) == (0, "")
+    assert long == short
+    assert long.out.startswith(f"Usage: {' '.join(['seqkit', *place])} ")
+    assert "..." not in long.out.partition("\n")[2]  # no sentence is cut short
+    assert max(map(len, long.out.splitlines())) <= 100
+
+
+def test_help_of_the_whole_shows_every_command_and_how_to_begin(run: Run) -> None:
+    out = run("--help").out
+    assert re.findall(r"^  (\w+) +\w", out.partition("Commands:")[2], re.MULTILINE) == ["tag", "data", "info"]
+    assert "seqkit tag train sample-ner -c sample-ner -o model" in out
+
+
+@pytest.mark.parametrize(
+    "place", [["--help"], ["tag", "--help"], ["tag", "train", "-h"], ["data", "--help"]], ids=" ".join
+)
+def test_help_loads_nothing_heavy(place: list[str]) -> None:
+    code = f"""
+import sys
+from seqkit.cli.main import main
+status = main({place!r})
+heavy = {{"torch", "numpy", "sklearn", "seqeval", "tokenizers", "safetensors", "rich", "pooch", "matplotlib"}}
+print(*sorted(heavy & set(sys.modules)), file=sys.stderr, end="")
+sys.exit(status)
+"""
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=ENVIRONMENT, timeout=60)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout.startswith("Usage: seqkit ")
+
+
+def test_version(run: Run) -> None:
+    result = run("--version")
+    assert (result.status, result.out, result.err) == (0, f"seqkit, version {seqkit.__version__}\n", "")
+
+
+def test_tab_completion_knows_the_commands(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    for name, value in {"_SEQKIT_COMPLETE": "bash_complete", "COMP_WORDS": "seqkit tag ", "COMP_CWORD": "2"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SystemExit) as ended:
+        run()
+    assert ended.value.code == 0
+
+
+# --- usage --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", [[], ["tag"], ["data"]], ids=" ".join)
+def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: Run) -> None:
+    result = run(*place)
+    assert (result.status, result.out) == (2, "")
+    assert result.err == run(*place, "--help").out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "place", "message"),
+    [
+        (["tga"], "", "expected a command among tag, data, info, found 'tga'; did you mean 'tag'?"),
+        (["xyz"], "", "expected a command among tag, data, info, found 'xyz'"),
+        (
+            ["tag", "trian"],
+            " tag",
+            "expected a command among train, evaluate, predict, found 'trian'; did you mean 'train'?",
+        ),
+        (["tag", "-m", "none", "evaluate"], " tag", "expected 'evaluate' before the options: seqkit tag evaluate …"),
+        (["tag", "predict"], " tag predict", "Missing option '-m' / '--model'."),
+        (["tag", "evaluate", "-m", "model"], " tag evaluate", "Missing argument 'DATA'."),
+        (["tag", "evaluate", "sample-ner"], " tag evaluate", "Missing option '-m' / '--model'."),
+        (["tag", "train", "sample-ner"], " tag train", "Missing option '-o' / '--output'."),
+        (["tag", "train", "-o", "x"], " tag train", "Missing argument 'DATA', and no recipe names a data set."),
+        (
+            ["tag", "train", "sample-ner", "--threads", "0"],
+            " tag train",
+            "Invalid value for '--threads': expected at least 1, found 0",
+        ),
+        (
+            ["tag", "-m", "x", "--nbest", "-1"],
+            " tag predict",
+            "Invalid value for '--nbest': expected at least 1, found -1",
+        ),
+        (
+            ["tag", "-m", "x", "--batch-tokens", "0"],
+            " tag predict",
+            "Invalid value for '--batch-tokens': expected at least 1, found 0",
+        ),
+        (
+            ["tag", "train", "x", "--epochs", "many"],
+            " tag train",
+            "Invalid value for '--epochs': 'many' is not a valid integer.",
+        ),
+        (
+            ["tag", "train", "x", "--cell", "lsmt"],
+            " tag train",
+            "Invalid value for '--cell': 'lsmt' is not one of 'lstm', 'gru', 'rnn_tanh', 'rnn_relu'.",
+        ),
+        (
+            ["tag", "evaluate", "x", "-m", "x", "--json", "-", "--errors", "-"],
+            " tag evaluate",
+            "Expected one of --json and --errors on standard output, found both.",
+        ),
+        (["info"], " info", "Missing argument 'DIR'."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_wrong_usage(arguments: list[str], place: str, message: str, run: Run) -> None:
+    result = run(*arguments)
+    assert (result.status, result.out) == (2, "")
+    usage, hint, fault = result.lines
+    assert usage.startswith(f"Usage: seqkit{place} [OPTIONS]")
+    assert hint == f"Try 'seqkit{place} --help' for help."
+    assert fault == f"error: {message}"
+
+
+def test_a_misspelled_option_is_named(run: Run) -> None:
+    result = run("tag", "train", "sample-ner", "--epcohs", "3")
+    assert (result.status, result.out) == (2, "")
+    assert re.match(r"error: No such option '?--epcohs", result.lines[-1])
+    assert "--epochs" in result.lines[-1]
+
+
+# --- faults that are nobody's data --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (MemoryError(), "expected enough memory, found too little"),
+        (
+            RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+            "expected enough memory, found too little; try a smaller --batch-tokens, --batch-size or --hidden",
+        ),
+        (OSError(28, "No space left on device"), "standard output cannot be written: No space left on device"),
+        (PermissionError(13, "Permission denied", "a.json"), "a.json: Permission denied"),
+        (seqkit.SeqkitError("one\r\ntwo\u2028three\x1c\x85four"), "one two three four"),
+        (seqkit.SeqkitError("bad \udcff name"), "bad \\udcff name"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
+)
+def test_a_fault_of_the_environment_is_one_line(
+    raised: Exception, message: str, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr("seqkit.model.load", fail)
+    result = run("tag", "-m", "model")
+    assert (result.status, result.out, result.err) == (1, "", f"error: {message}\n")
+
+
+def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+
+    monkeypatch.setattr("seqkit.model.load", fail)
+    with pytest.raises(RuntimeError, match=r"^mat1 and mat2 shapes cannot be multiplied$"):
+        run("tag", "-m", "model")
+
+
+# --- streams and signals ------------------------------------------------------------------------------------------
+
+
+def test_a_closed_pipe_ends_quietly(pos_model: Path, tmp_path: Path) -> None:
+    file = tmp_path / "much.txt"
+    file.write_text("né\n" * 50_000, encoding="utf-8")  # far more than a pipe holds
+    with process("tag", "predict", file, "-m", pos_model, "--threads", 1) as running:
+        assert running.stdout is not None and running.stderr is not None
+        first = running.stdout.readline().decode("utf-8")  # UTF-8 in the C locale too
+        running.stdout.close()
+        assert (running.stderr.read(), running.wait(timeout=60)) == (b"", 0)
+    assert first.split("\t")[0] == "né"
+
+
+def test_interrupted_prediction_ends_quietly(pos_model: Path) -> None:
+    with process("tag", "-m", pos_model, "--input", "tokens", "--threads", 1) as running:
+        assert running.stdin is not None and running.stdout is not None and running.stderr is not None
+        running.stdin.write(b"Ada\n" * 5000)
+        running.stdin.flush()
+        assert running.stdout.readline().startswith(b"Ada\t")  # it has begun, and waits for more
+        running.send_signal(signal.SIGINT)
+        assert running.stdout.read().startswith(b"\nAda\t")
+        assert (running.stderr.read(), running.wait(timeout=60)) == (b"", 130)
+
+
+def test_interrupted_before_it_begins(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seqkit.model.load", interrupt)
+    result = run("tag", "-m", "model")
+    assert (result.status, result.out, result.err) == (130, "", "")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_full_disk_is_one_line(pos_model: Path) -> None:
+    with open("/dev/full", "wb") as full:
+        running = process("info", pos_model, stdout=full)
+        _, err = running.communicate(timeout=60)
+    assert (running.returncode, err) == (1, b"error: standard output cannot be written: No space left on device\n")
+
+
+def test_a_process_without_streams(pos_model: Path) -> None:
+    words = [sys.executable, "-m", "seqkit", "info", str(pos_model)]
+    script = 'exec "$@" <&- >&- 2>&-'
+    found = subprocess.run(["sh", "-c", script, "sh", *words], env=ENVIRONMENT, timeout=60, check=False)
+    assert found.returncode == 0
+
+
+def test_json_on_standard_output_is_nothing_but_json(run: Run) -> None:
+    result = run("data", "list", "--json", "-")
+    assert (result.status, result.err) == (0, "")
+    assert {row["name"] for row in json.loads(result.out)} == {card.name for card in list_cards()}

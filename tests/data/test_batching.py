@@ -1,0 +1,105 @@
+"""Batches: every sentence with a token in exactly one, budgets kept, lengths near, the order reproducible."""
+
+from __future__ import annotations
+
+import time
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from seqkit.data.batching import Integers, length_batches, training_batches
+
+length_lists = st.lists(st.one_of(st.integers(0, 5), st.integers(0, 200)), max_size=120)
+random_lengths = settings(max_examples=100, deadline=None, derandomize=True)
+
+
+def as_lists(batches: list[Integers]) -> list[list[int]]:
+    return [batch.tolist() for batch in batches]
+
+
+def check_partition(batches: list[Integers], lengths: list[int]) -> None:
+    rows = [row for batch in as_lists(batches) for row in batch]
+    assert sorted(rows) == [row for row, length in enumerate(lengths) if length > 0]
+    assert all(len(batch) for batch in batches)
+    assert all(batch.dtype == np.int64 for batch in batches)
+
+
+def check_budget(batches: list[Integers], lengths: list[int], budget: int) -> None:
+    for batch in as_lists(batches):
+        assert len(batch) == 1 or len(batch) * max(lengths[row] for row in batch) <= budget
+
+
+@given(length_lists, st.integers(1, 300))
+@example([], 1)
+@example([0, 0], 1)
+@example([7, 0, 7], 6)  # both longer than the budget
+@random_lengths
+def test_prediction_batches(lengths: list[int], budget: int) -> None:
+    batches = length_batches(np.array(lengths, dtype=np.int64), budget)
+    check_partition(batches, lengths)
+    check_budget(batches, lengths, budget)
+    order = [lengths[row] for batch in as_lists(batches) for row in batch]
+    assert order == sorted(order)
+    for before, after in pairwise(batches):  # one more sentence would not have fitted
+        assert (len(before) + 1) * lengths[after[0]] > budget
+
+
+@given(length_lists, st.integers(1, 40), st.integers(0, 300), st.integers(0, 99))
+@random_lengths
+def test_training_batches(lengths: list[int], size: int, budget: int, seed: int) -> None:
+    options: dict[str, Any] = {"batch_size": size, "batch_tokens": budget, "seed": (seed, 1)}
+    batches = training_batches(np.array(lengths, dtype=np.int64), **options)
+    check_partition(batches, lengths)
+    if budget:
+        check_budget(batches, lengths, budget)
+    else:
+        assert all(len(batch) <= size for batch in batches)
+        assert sum(len(batch) < size for batch in batches) <= 1 + len(lengths) // (50 * size)
+    again = training_batches(np.array(lengths, dtype=np.int64), **options)
+    assert as_lists(again) == as_lists(batches)
+
+
+@pytest.mark.parametrize("budget", [0, 600])
+def test_batches_are_near_equal_in_length_and_in_random_order(budget: int) -> None:
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(1, 60, 4000)
+    batches = training_batches(lengths, batch_size=20, batch_tokens=budget)
+    tokens = int(lengths.sum())
+    area = sum(len(batch) * int(lengths[batch].max()) for batch in batches)
+    assert area < 1.06 * tokens  # cut at random it would be 1.9
+    longest = np.array([lengths[batch].max() for batch in batches])
+    assert abs(np.corrcoef(longest[:-1], longest[1:])[0, 1]) < 0.2
+
+
+def test_another_epoch_has_other_batches() -> None:
+    lengths = np.full(300, 5)
+    epochs = [as_lists(training_batches(lengths, batch_size=10, seed=(1, epoch))) for epoch in (0, 1)]
+    assert epochs[0] != epochs[1]
+    assert {frozenset(batch) for batch in epochs[0]} != {frozenset(batch) for batch in epochs[1]}
+
+
+def test_the_number_of_sentences_costs_no_more_than_in_proportion() -> None:
+    lengths = np.random.default_rng(0).integers(1, 60, 500_000)
+    began = time.perf_counter()
+    batches = length_batches(lengths, 500)
+    assert time.perf_counter() - began < 5.0
+    assert sum(len(batch) for batch in batches) == len(lengths)
+
+
+@pytest.mark.parametrize(("size", "budget"), [(0, 0), (-1, 0), (8, -1)])
+def test_training_batches_need_a_size(size: int, budget: int) -> None:
+    with pytest.raises(ValueError) as caught:
+        training_batches(np.array([1, 2]), batch_size=size, batch_tokens=budget)
+    message = f"expected batch_size or batch_tokens of at least 1, found {size} and {budget}"
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("budget", [0, -5])
+def test_prediction_batches_need_a_budget(budget: int) -> None:
+    with pytest.raises(ValueError) as caught:
+        length_batches(np.array([1, 2]), budget)
+    assert str(caught.value) == f"expected batch_tokens of at least 1, found {budget}"

@@ -1,0 +1,197 @@
+"""The encoder's options: skip connections against literal loops, every combination, precision, dropout, errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from seqkit.nn.encoder import DIRECTIONS, JOINS, SKIPS, Encoder
+from seqkit.nn.recurrent import CELLS
+
+
+def literal(encoder: Encoder, skip: str, directions: tuple[str, ...], x: Tensor) -> tuple[Tensor, Tensor]:
+    """One sequence [T, I] through one stack, from the definition; forward and backward features apart."""
+    weights = dict(encoder.stacks[0].named_parameters())
+    kept: list[list[Tensor]] = [[], []]
+    layers = iter(encoder.layers)
+    for level in range(len(encoder.layers) // len(directions)):
+        halves = []
+        for direction in directions:
+            y = next(layers)((x if direction == "forward" else x.flip(0)).unsqueeze(0))[0][0]
+            halves.append(y if direction == "forward" else y.flip(0))
+        y = torch.cat(halves, 1)
+        if skip in ("residual", "highway"):
+            project = weights.get(f"skips.{level}.project.weight")
+            assert (project is None) == (x.shape[1] == y.shape[1])
+            around = x if project is None else x @ project.T
+            if skip == "residual":
+                y = y + around
+            else:
+                gate = torch.sigmoid(x @ weights[f"skips.{level}.gate.weight"].T + weights[f"skips.{level}.gate.bias"])
+                y = gate * y + (1 - gate) * around
+        for number, part in enumerate(y.chunk(len(directions), 1)):
+            kept[number].append(part)
+        x = torch.cat([x, y], 1) if skip == "dense" else y
+    ahead, back = (torch.cat(parts if skip == "dense" else parts[-1:], 1) if parts else x[:, :0] for parts in kept)
+    return ahead, back
+
+
+@pytest.mark.parametrize("input_size", [3, 4, 8])  # 4 is the width of one direction, 8 of both
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("skip", SKIPS)
+def test_skip_connections_equal_a_literal_loop(skip: str, direction: str, input_size: int) -> None:
+    torch.manual_seed(5)
+    encoder = Encoder(input_size, hidden_size=4, layers=3, direction=direction, skip=skip).double()
+    with torch.no_grad():
+        for weight in encoder.parameters():  # biases, too, which start at zero
+            weight.normal_(0, 0.5)
+    directions = ("forward", "backward") if direction == "both" else (direction,)
+    x = torch.randn(4, 5, input_size, dtype=torch.float64, requires_grad=True)
+    lengths = torch.tensor([5, 1, 3, 0])
+    result = encoder(x, lengths)
+    pull = torch.randn_like(result.outputs)
+    expected = torch.zeros_like(result.outputs)
+    for row, length in enumerate(lengths.tolist()):
+        if length:
+            single = torch.cat(literal(encoder, skip, directions, x[row, :length]), 1)
+            single = torch.cat([single, single.new_zeros(x.shape[1] - length, single.shape[1])])
+            expected = expected.index_copy(0, torch.tensor([row]), single.unsqueeze(0))
+    torch.testing.assert_close(result.outputs, expected, rtol=1e-9, atol=1e-10)
+    inputs = [x, *encoder.parameters()]
+    ours, theirs = (torch.autograd.grad((values * pull).sum(), inputs) for values in (result.outputs, expected))
+    torch.testing.assert_close(ours, theirs, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("skip", SKIPS)
+@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_combination_of_options_runs_and_trains(
+    cell: str, direction: str, join: str, skip: str, layers: int
+) -> None:
+    torch.manual_seed(6)
+    encoder = Encoder(
+        3, cell=cell, hidden_size=9, layers=layers, direction=direction, join=join, skip=skip, dropout=0.3
+    )
+    directions = ("forward", "backward") if direction == "both" else (direction,)
+    width = 9 * (layers if skip == "dense" else 1)
+    assert encoder.output_size == width * len(directions)
+    assert encoder.forward_size == (0 if direction == "backward" else width)
+    assert len(encoder.layers) == layers * len(directions)
+    x, lengths = torch.randn(4, 6, 3, requires_grad=True), torch.tensor([6, 1, 0, 4])
+    result = encoder(x, lengths, return_state=True)
+    assert result.outputs.shape == (4, 6, encoder.output_size)
+    assert result.final.shape == (4, encoder.output_size)
+    ahead, back = encoder.forward_size, encoder.output_size - encoder.forward_size
+    for row, length in enumerate(lengths.tolist()):
+        last = max(length - 1, 0)
+        assert torch.equal(result.final[row, :ahead], result.outputs[row, last, :ahead])
+        assert torch.equal(result.final[row, ahead:], result.outputs[row, 0, encoder.output_size - back :])
+    encoder(x, lengths, result.state).outputs.square().sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert parameter.grad is not None and parameter.grad.any(), name
+        assert parameter.grad.isfinite().all(), name
+    assert x.grad.any(2).any(1).tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize("skip", SKIPS)
+@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_mixed_precision_runs_and_is_near(cell: str, join: str, skip: str) -> None:
+    torch.manual_seed(7)
+    encoder = Encoder(8, cell=cell, hidden_size=4, layers=2, join=join, skip=skip)
+    x = torch.randn(4, 6, 8)
+    for lengths in (torch.tensor([6, 1, 0, 4]), torch.tensor([6, 6, 6, 6])):
+        exact = encoder(x, lengths, return_state=True)
+        with torch.autocast("cpu", torch.bfloat16):
+            rounded = encoder(x, lengths, return_state=True)
+            again = encoder(x, lengths, rounded.state)
+        torch.testing.assert_close(rounded.outputs.float(), exact.outputs, rtol=0.05, atol=0.05)
+        again.outputs.float().sum().backward()
+    assert all(parameter.grad.isfinite().all() for parameter in encoder.parameters())
+
+
+@pytest.mark.parametrize("variational", [True, False])
+def test_dropout_falls_on_every_level_and_only_while_training(variational: bool) -> None:
+    torch.manual_seed(8)
+    encoder = Encoder(3, hidden_size=50, layers=2, skip="dense", dropout=0.5, variational=variational)
+    x, lengths = torch.randn(2, 6, 3), torch.tensor([6, 6])
+    dropped = encoder(x, lengths).outputs == 0  # [B, T, D], of both levels
+    assert 0.4 < dropped.float().mean() < 0.6
+    for level in dropped.chunk(4, 2):
+        assert torch.equal(level, level[:, :1].expand_as(level)) == variational
+        assert 0.3 < level.float().mean() < 0.7
+    encoder.eval()
+    assert torch.equal(encoder(x, lengths).outputs, encoder(x, lengths).outputs)
+    assert not (encoder(x, lengths).outputs == 0).any()
+
+
+def test_highway_starts_by_favouring_the_way_around() -> None:
+    gates = [stack.skips[0].gate for stack in Encoder(3, hidden_size=4, join="top", skip="highway").stacks]
+    assert [gate.bias.tolist() for gate in gates] == [[-1.0] * 4] * 2
+
+
+# --- errors -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"cell": "xlstm"}, "expected a cell among lstm, gru, rnn_tanh, rnn_relu, found 'xlstm'"),
+        ({"direction": "left"}, "expected a direction among forward, backward, both, found 'left'"),
+        ({"join": "sum"}, "expected a join among deep, top, found 'sum'"),
+        ({"skip": "add"}, "expected a skip among none, residual, highway, dense, found 'add'"),
+        ({"input_size": 0}, "expected input_size of at least 1, found 0"),
+        ({"hidden_size": 0}, "expected hidden_size of at least 1, found 0"),
+        ({"layers": -1}, "expected layers of at least 1, found -1"),
+        ({"dropout": 1.0}, "expected a dropout probability in 0 ≤ p < 1, found 1.0"),
+    ],
+)
+def test_wrong_options(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Encoder(**{"input_size": 3, **options})
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("shape", "lengths", "message"),
+    [
+        ((2, 5, 4), [5, 5], "expected x of shape [B, T, 3], found [2, 5, 4]"),
+        ((2, 3), [2, 2], "expected x of shape [B, T, 3], found [2, 3]"),
+        ((2, 5, 3), [5], "expected lengths int64 [2] on cpu, found int64 [1] on cpu"),
+        ((2, 5, 3), [5.0, 5.0], "expected lengths int64 [2] on cpu, found float32 [2] on cpu"),
+        ((2, 5, 3), [6, 1], "expected lengths in 0 … 5, found 1 … 6"),
+        ((2, 5, 3), [5, -1], "expected lengths in 0 … 5, found -1 … 5"),
+    ],
+)
+def test_wrong_input(shape: tuple[int, ...], lengths: list[int], message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        Encoder(3)(torch.zeros(shape), torch.tensor(lengths))
+    assert str(caught.value) == message
+
+
+def test_lengths_on_another_device() -> None:
+    with pytest.raises(ValueError) as caught:
+        Encoder(3)(torch.zeros(2, 5, 3), torch.zeros(2, dtype=torch.int64, device="meta"))
+    assert str(caught.value) == "expected lengths int64 [2] on cpu, found int64 [2] on meta"
+
+
+def test_wrong_state() -> None:
+    encoder = Encoder(3, hidden_size=4, direction="forward", layers=2)
+    x, lengths = torch.zeros(2, 5, 3), torch.tensor([5, 5])
+    part = torch.zeros(2, 4)
+    for state, message in [
+        (((part, part),), "expected the states of 2 layers, found 1"),
+        (((part, part), (part,)), "expected the state of layer 1 as h, c of shape [2, 4], found [[2, 4]]"),
+        (
+            ((part, part[:1]), (part, part)),
+            "expected the state of layer 0 as h, c of shape [2, 4], found [[2, 4], [1, 4]]",
+        ),
+    ]:
+        with pytest.raises(ValueError) as caught:
+            encoder(x, lengths, state)
+        assert str(caught.value) == message

@@ -1,0 +1,169 @@
+"""Imports run one way, `nn` needs only torch, help needs neither torch nor numpy, and names stand in one place."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from seqkit.config import EmbeddingSettings, EncoderSettings
+from seqkit.nn.embedding import CHARACTER_FEATURES
+from seqkit.nn.encoder import DIRECTIONS, JOINS, SKIPS
+from seqkit.nn.recurrent import CELLS
+
+ROOT = Path(__file__).resolve().parent.parent
+MODULES = sorted((ROOT / "seqkit").rglob("*.py"))
+FRONT, LAUNCHER = ROOT / "seqkit" / "__init__.py", ROOT / "seqkit" / "__main__.py"
+
+
+def relative_name(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+COMMON = {"", "errors"}  # "" is the package itself, of which only the version is taken
+ALLOWED = {
+    "errors": set(),
+    "resources": {"errors"},
+    "config": {"errors", "resources"},
+    "artefact": COMMON,
+    "nn": set(),
+    "data": {"errors", "resources"},
+    "metrics": {"errors"},
+    "heads": {"nn"},
+    "model": {*COMMON, "config", "artefact", "data", "heads", "nn"},
+    "training": {*COMMON, "config", "artefact", "data", "heads", "metrics", "model"},
+    "cli": {*COMMON, "config", "artefact", "data", "metrics", "model", "training"},
+    "__main__": {"cli"},
+}
+"""part of seqkit → the other parts that it may import
+
+cli → training → model → heads → nn, model → data, training → metrics; a part may also skip some of the way down.
+"""
+
+
+def part_of(module: str) -> str:
+    """``seqkit.nn.crf`` → ``nn``."""
+    return [*module.split("."), ""][1]
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    """Line and full name of every module that a file imports, at its top or in a function, outside TYPE_CHECKING."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    hints = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    found: list[tuple[int, str]] = []
+    for node in ast.walk(tree):
+        if id(node) in hints:
+            continue
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: expected an absolute import"
+            module = str(node.module)
+            # `from seqkit import x` may take a module: then it is that module that is imported.
+            parts = [
+                alias.name for alias in node.names if (ROOT / module.replace(".", "/") / f"{alias.name}.py").is_file()
+            ]
+            found += [(node.lineno, f"{module}.{part}") for part in parts] or [(node.lineno, module)]
+    return found
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path != FRONT], ids=relative_name)
+def test_imports_run_one_way(path: Path) -> None:
+    relative = path.relative_to(ROOT / "seqkit")
+    part = relative.parts[0].removesuffix(".py")
+    assert part in ALLOWED, f"say in this file what {part} may import"
+    for line, module in imports(path):
+        if module.split(".")[0] == "seqkit":
+            assert part_of(module) in {part, *ALLOWED[part]}, f"{relative}:{line}: {part} must not import {module}"
+        elif part == "nn":
+            top = module.split(".")[0]
+            assert top == "torch" or top in sys.stdlib_module_names, f"{relative}:{line}: nn must not import {module}"
+
+
+def test_what_is_allowed_runs_one_way() -> None:
+    done: set[str] = {""}
+    while len(done) <= len(ALLOWED):
+        ready = {part for part, needed in ALLOWED.items() if part not in done and needed <= done}
+        assert ready, f"circle among {sorted(set(ALLOWED) - done)}"
+        done |= ready
+
+
+def test_importing_seqkit_imports_none_of_its_parts() -> None:
+    assert {part_of(module) for _, module in imports(FRONT) if "seqkit" in module} == set()
+
+
+def loaded_after(statement: str) -> set[str]:
+    """The top-level modules in a fresh interpreter after a statement."""
+    code = f"import sys\n{statement}\nprint('', *sorted({{name.split('.')[0] for name in sys.modules}}), sep='\\n')"
+    command = [sys.executable, "-c", code]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert result.returncode == 0, result.stderr
+    return set(result.stdout.split("\n"))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        None,
+        ["--help"],
+        ["--version"],
+        ["tag", "--help"],
+        ["tag", "train", "--help"],
+        ["tag", "evaluate", "--help"],
+        ["tag", "predict", "--help"],
+        ["data", "--help"],
+        ["data", "check", "--help"],
+        ["info", "--help"],
+    ],
+    ids=lambda arguments: "import" if arguments is None else " ".join(arguments),
+)
+def test_help_and_import_load_neither_torch_nor_numpy(arguments: list[str] | None) -> None:
+    statement = "import seqkit"
+    if arguments is not None:
+        statement = f"from seqkit.cli.main import main\nassert main({arguments!r}) == 0"
+    loaded = loaded_after(statement)
+    assert "seqkit" in loaded
+    assert not loaded & {"torch", "numpy", "sklearn", "seqeval", "tokenizers", "matplotlib", "pooch", "safetensors"}
+
+
+def test_every_public_name_is_importable() -> None:
+    seqkit = importlib.import_module("seqkit")
+    assert sorted(seqkit.__all__) == list(seqkit.__all__)
+    assert set(seqkit.__all__) <= set(dir(seqkit))
+    for name in seqkit.__all__:
+        assert getattr(seqkit, name).__doc__, name
+    with pytest.raises(AttributeError) as caught:
+        _ = seqkit.no_such_name
+    assert str(caught.value) == "module 'seqkit' has no attribute 'no_such_name'"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if path != LAUNCHER], ids=relative_name)
+def test_every_name_in_all_exists(path: Path) -> None:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
+    missing = [name for name in getattr(module, "__all__", []) if not hasattr(module, name)]
+    assert not missing
+
+
+@pytest.mark.parametrize(
+    ("section", "field", "names"),
+    [
+        (EncoderSettings, "cell", tuple(CELLS)),
+        (EncoderSettings, "direction", DIRECTIONS),
+        (EncoderSettings, "join", JOINS),
+        (EncoderSettings, "skip", SKIPS),
+        (EmbeddingSettings, "chars", (*CHARACTER_FEATURES, "none")),
+    ],
+)
+def test_settings_offer_what_nn_has(section: type, field: str, names: tuple[str, ...]) -> None:
+    assert get_args(section.model_fields[field].annotation) == names
