@@ -32,7 +32,10 @@ def command(directory: Path, as_json: bool) -> None:
         return
     size = sum(map(len, files.values())) / 1e6
     rows = [("model", f"{directory}: {settings.task}, {size:.1f} MB, format version {about['format_version']}")]
-    rows += _rows(labels, report)
+    try:
+        rows += _rows(labels, report)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:  # written by something else than seqkit
+        raise ModelError(f"{directory}: damaged: labels or report of another form than expected ({error})") from None
     for name, value in rows:
         click.echo(f"{name:<10}  {value}")
     click.echo(f"\n{to_toml(settings)}", nl=False)

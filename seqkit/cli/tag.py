@@ -51,10 +51,12 @@ class _PredictByDefault(Commands):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Put ``predict`` in front of options that are not the group's own."""
         if args and args[0].startswith("-") and args[0] not in ("-h", "--help"):
-            verb = next((word for word in args if word in self.commands), None)
-            if verb is not None and not Path(verb).exists():
+            verb = next((word for word in args if word in self.commands and not Path(word).exists()), None)
+            if verb is not None:
                 raise click.UsageError(f"expected {verb!r} before the options: seqkit tag {verb} …", ctx)
             args = ["predict", *args]
+        elif args and args[0] not in self.commands and Path(args[0]).is_file():
+            raise click.UsageError(f"expected a verb before the file: seqkit tag predict {args[0]} …", ctx)
         return super().parse_args(ctx, args)
 
 
@@ -104,6 +106,7 @@ def train(
     data = data or chosen.dataset
     _require(data, "Missing argument 'DATA', and no recipe names a data set.")
     _require(output or dry_run, "Missing option '-o' / '--output'.")
+    _require(not (resume and force), "Expected one of --resume and --force, found both.")
     prepare_torch(threads)
     if output is None or dry_run:
         _dry_run(chosen, data, device, quiet)
@@ -199,9 +202,9 @@ def evaluate(
     from seqkit.training.evaluation import gold_labels, score
 
     model = load(directory, device)
-    began = time.perf_counter()
-    dataset = resolve(data, quiet=quiet)
+    dataset = resolve(data, quiet=quiet)  # may download, which is not timed
     chosen = dataset.evaluation_split(split)
+    began = time.perf_counter()
     sentences = dataset.sentences(chosen, model.splitter.split)
     _refuse_empty(sentences, dataset.splits, chosen)
     gold = gold_labels(model, sentences, target)
@@ -291,6 +294,8 @@ def predict(
 
     model = load(directory, device)
     live = sys.stdin.isatty() and files in ((), ("-",))
+    if live and not quiet:
+        click.echo(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it", err=True)
     began = time.perf_counter()
     readers = [_read(file, input_format, model, quiet) for file in files or ("-",)]
     counts = [0, 0]

@@ -134,7 +134,10 @@ class TagCodec:
         scheme, target = tree.get("scheme"), tree.get("target")
         if scheme not in SCHEMES or not isinstance(target, str):
             raise ModelError(f"labels: expected a scheme and a target, found {scheme!r} and {target!r}")
-        return cls(LabelVocabulary.from_json({"labels": tree.get("labels")}), scheme, target)
+        tags = LabelVocabulary.from_json({"labels": tree.get("labels")})
+        if "" in tags.labels:
+            raise ModelError("labels: expected labels that are not empty, found an empty one")
+        return cls(tags, scheme, target)
 
 
 def _rename(tag: str, scheme: str) -> str:

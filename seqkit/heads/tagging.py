@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -111,6 +112,7 @@ class TaggingHead(nn.Module):
         loss: Tensor = total / max(1, outputs.shape[0])
         return loss
 
+    @torch.no_grad()
     def decode(self, outputs: Tensor, lengths: Tensor, *, probabilities: bool = False, nbest: int = 1) -> DecodedTags:
         """Choose the best tags.
 
@@ -136,6 +138,7 @@ class TaggingHead(nn.Module):
         likelihood = (scores - self.crf.normalizer(exact, lengths).unsqueeze(1)).exp()  # [B, n]
         return DecodedTags(best, marginals, alternatives, likelihood)
 
+    @torch.no_grad()
     def segment_probabilities(self, outputs: Tensor, lengths: Tensor, segments: Sequence[TagSegment]) -> Tensor:
         """The exact probability that runs of tokens carry exactly the given tags, whatever stands around them.
 

@@ -59,14 +59,6 @@ def tiny() -> list[str]:
     return ["--hidden=4", "--epochs=1", "--set=embedding.word_size=6", "--set=embedding.char_hidden=4"]
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    """The models are so small that a second thread would only cost time."""
-    import torch
-
-    torch.set_num_threads(1)
-
-
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of splits in columns: token, part of speech (its last letter stands for one), entity (IOB2)."""

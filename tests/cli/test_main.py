@@ -122,6 +122,12 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
             "expected a command among train, evaluate, predict, found 'trian'; did you mean 'train'?",
         ),
         (["tag", "-m", "none", "evaluate"], " tag", "expected 'evaluate' before the options: seqkit tag evaluate …"),
+        (["tag", __file__], " tag", f"expected a verb before the file: seqkit tag predict {__file__} …"),
+        (
+            ["tag", "train", "x", "-o", "x", "--resume", "--force"],
+            " tag train",
+            "Expected one of --resume and --force, found both.",
+        ),
         (["tag", "predict"], " tag predict", "Missing option '-m' / '--model'."),
         (["tag", "evaluate", "-m", "model"], " tag evaluate", "Missing argument 'DATA'."),
         (["tag", "evaluate", "sample-ner"], " tag evaluate", "Missing option '-m' / '--model'."),
@@ -173,7 +179,7 @@ def test_wrong_usage(arguments: list[str], place: str, message: str, run: Run) -
 def test_a_misspelled_option_is_named(run: Run) -> None:
     result = run("tag", "train", "sample-ner", "--epcohs", "3")
     assert (result.status, result.out) == (2, "")
-    assert re.match(r"error: No such option '?--epcohs", result.lines[-1])
+    assert re.match(r"error: No such option:? '?--epcohs", result.lines[-1])
     assert "--epochs" in result.lines[-1]
 
 
@@ -236,7 +242,7 @@ def test_interrupted_prediction_ends_quietly(pos_model: Path) -> None:
         running.stdin.flush()
         assert running.stdout.readline().startswith(b"Ada\t")  # it has begun, and waits for more
         running.send_signal(signal.SIGINT)
-        assert running.stdout.read().startswith(b"\nAda\t")
+        assert running.stdout.read().startswith(b"\n")
         assert (running.stderr.read(), running.wait(timeout=60)) == (b"", 130)
 
 

@@ -1,0 +1,414 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import pairwise, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from seqkit.config import Settings
+from seqkit.data.labels import from_spans, invalid_moves, inventory, legal_moves, spans
+from seqkit.data.sentence import Sentence
+from seqkit.heads.tagging import DecodedTags, TaggingHead, TagSegment
+from seqkit.model import Model, form_batch, load
+from seqkit.training.evaluation import evaluate
+from seqkit.training.tagging import TaggingTask
+
+TAGS = inventory(["S-A", "S-B"], "bioes")
+K = len(TAGS)
+CPU = torch.device("cpu")
+
+
+def moves() -> tuple[Tensor, Tensor, Tensor]:
+    start, transition, end = (torch.from_numpy(part) for part in legal_moves(TAGS, "bioes"))
+    return start, transition, end
+
+
+def make_head(crf: bool, constrained: bool = True, seed: int = 0, num_tags: int = K) -> TaggingHead:
+    """A head whose outputs are its emissions, so that tests choose the scores."""
+    torch.manual_seed(seed)
+    head = TaggingHead(num_tags, num_tags, crf=crf, moves=moves() if constrained else None)
+    with torch.no_grad():
+        head.emission.weight.copy_(torch.eye(num_tags))
+        for parameter in head.crf.parameters():
+            parameter.normal_()
+    return head
+
+
+def is_legal(tags: Sequence[int]) -> bool:
+    return not invalid_moves([TAGS[tag] for tag in tags], "bioes")
+
+
+@torch.no_grad()
+def enumerate_paths(head: TaggingHead, emissions: Tensor, constrained: bool) -> tuple[list[tuple[int, ...]], Tensor]:
+    """Every sequence of tags that may be, and the logarithm of the probability of each: the obvious way."""
+    crf, size = head.crf, head.emission.out_features
+    paths = [p for p in product(range(size), repeat=len(emissions)) if not constrained or is_legal(p)]
+    scores = torch.stack(
+        [
+            crf.start_transitions[path[0]]
+            + sum((emissions[t, tag] for t, tag in enumerate(path)), torch.zeros(()))
+            + sum((crf.transitions[a, b] for a, b in pairwise(path)), torch.zeros(()))
+            + crf.end_transitions[path[-1]]
+            for path in paths
+        ]
+    )
+    return paths, scores.log_softmax(0)
+
+
+# --- loss --------------------------------------------------------------------------------------------------------
+
+
+def test_crf_loss_is_the_mean_negative_log_likelihood_by_enumeration() -> None:
+    head = make_head(crf=True)
+    outputs = torch.randn(3, 3, K)
+    lengths = torch.tensor([3, 1, 2])
+    gold = [["B-A", "E-A", "S-A"], ["O"], ["S-B", "S-B"]]
+    targets = torch.full((3, 3), -1)
+    expected = 0.0
+    for row, tags in enumerate(gold):
+        numbers = tuple(TAGS.index(tag) for tag in tags)
+        targets[row, : len(tags)] = torch.tensor(numbers)
+        paths, logs = enumerate_paths(head, outputs[row, : len(tags)], constrained=True)
+        expected -= logs[paths.index(numbers)].item() / 3
+    assert head.loss(outputs, lengths, {"": targets}).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_softmax_loss_is_cross_entropy_by_hand() -> None:
+    """-log σ of the right label of every token, padding left out, over the number of sentences."""
+    head = make_head(crf=False, constrained=False, num_tags=2)
+    outputs = torch.tensor([[[0.0, 1.0], [2.0, 0.0]], [[0.0, 0.0], [9.0, -9.0]]])
+    targets = torch.tensor([[1, 0], [0, -1]])
+    expected = (np.log(1 + np.exp(-1)) + np.log(1 + np.exp(-2)) + np.log(2)) / 2
+    assert head.loss(outputs, torch.tensor([2, 1]), {"": targets}).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_auxiliary_losses_are_weighted_and_added() -> None:
+    torch.manual_seed(0)
+    head = TaggingHead(4, 3, crf=False, auxiliary={"pos": 2, "a.b": 5}, auxiliary_weight=0.25)
+    outputs, lengths = torch.randn(2, 3, 4), torch.tensor([3, 2])
+    targets = {"": torch.tensor([[0, 1, 2], [2, 1, -1]]), "pos": torch.tensor([[1, 0, 1], [0, 0, -1]])}
+    targets["a.b"] = torch.tensor([[4, 3, 2], [1, -1, -1]])
+
+    def entropy(layer: torch.nn.Module, wanted: Tensor) -> Tensor:
+        logs = layer(outputs).log_softmax(2)
+        return -sum(logs[b, t, wanted[b, t]] for b in range(2) for t in range(3) if wanted[b, t] >= 0)
+
+    parts = [entropy(head.emission, targets[""])]
+    parts += [entropy(layer, targets[name]) for name, layer in zip(("pos", "a.b"), head.auxiliary, strict=True)]
+    expected = (parts[0] + 0.25 * (parts[1] + parts[2])) / 2
+    assert torch.isclose(head.loss(outputs, lengths, targets), expected)
+
+
+@pytest.mark.parametrize("crf", [True, False])
+def test_a_tag_never_seen_has_no_part_in_the_loss(crf: bool) -> None:
+    """Of a CRF's sentence nothing is left, of a softmax's that token is missing; gradients stay finite."""
+    head = make_head(crf)
+    outputs = torch.randn(2, 3, K, requires_grad=True)
+    lengths = torch.tensor([3, 2])
+    targets = torch.tensor([[TAGS.index("O"), -1, TAGS.index("O")], [TAGS.index("S-A"), TAGS.index("O"), -1]])
+    loss = head.loss(outputs, lengths, {"": targets})
+    second = head.loss(outputs[1:], lengths[1:], {"": targets[1:]})
+    if crf:
+        assert torch.isclose(loss * 2, second)
+    else:
+        logs = outputs[0].log_softmax(1)
+        assert torch.isclose(loss * 2, second - logs[0, TAGS.index("O")] - logs[2, TAGS.index("O")])
+    loss.backward()
+    assert outputs.grad is not None
+    assert torch.isfinite(outputs.grad).all()
+    assert not outputs.grad[0, 1].any()
+
+
+@pytest.mark.parametrize("crf", [True, False])
+def test_empty_sentences_and_batches_cost_nothing(crf: bool) -> None:
+    head = make_head(crf)
+    for batch, steps in ((0, 0), (2, 0), (2, 3)):
+        outputs = torch.randn(batch, steps, K)
+        lengths = torch.zeros(batch, dtype=torch.int64)
+        assert head.loss(outputs, lengths, {"": torch.full((batch, steps), -1)}).item() == 0.0
+        decoded = head.decode(outputs, lengths, probabilities=True, nbest=2)
+        assert decoded.tags.shape == (batch, steps)
+        assert decoded.marginals is not None
+        assert not decoded.marginals.any()
+        assert not decoded.tags.any()
+
+
+def test_loss_is_in_float32_under_mixed_precision() -> None:
+    head = make_head(crf=True)
+    outputs, lengths = torch.randn(2, 3, K), torch.tensor([3, 2])
+    targets = torch.full((2, 3), TAGS.index("O"))
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = head.loss(outputs, lengths, {"": targets})
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(head.loss(outputs, lengths, {"": targets}).item(), rel=0.02)
+
+
+# --- decoding ----------------------------------------------------------------------------------------------------
+
+
+@given(
+    seed=st.integers(0, 2**31),
+    lengths=st.lists(st.integers(0, 9), min_size=1, max_size=5),
+    scale=st.sampled_from([0.1, 1.0, 10.0, 1e4]),
+    crf=st.booleans(),
+)
+def test_no_illegal_sequence_is_ever_emitted(seed: int, lengths: list[int], scale: float, crf: bool) -> None:
+    head = make_head(crf, seed=seed)
+    outputs = torch.randn(len(lengths), max(lengths), K) * scale
+    decoded = head.decode(outputs, torch.tensor(lengths), nbest=3)
+    assert decoded.alternatives is not None
+    assert decoded.alternative_scores is not None
+    for row, length in enumerate(lengths):
+        assert is_legal(decoded.tags[row, :length].tolist())
+        assert not decoded.tags[row, length:].any()
+        for path, probability in zip(decoded.alternatives[row], decoded.alternative_scores[row], strict=True):
+            assert probability == 0.0 or is_legal(path[:length].tolist())
+
+
+@pytest.mark.parametrize("constrained", [True, False])
+@pytest.mark.parametrize("crf", [True, False])
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_best_marginals_and_nbest_equal_enumeration(crf: bool, constrained: bool, length: int) -> None:
+    head = make_head(crf, constrained, seed=length)
+    outputs = torch.randn(2, 4, K)
+    lengths = torch.tensor([length, 4])
+    decoded = head.decode(outputs, lengths, probabilities=True, nbest=3)
+    paths, logs = enumerate_paths(head, outputs[0, :length], constrained)
+    order = logs.argsort(descending=True)[:3]
+    assert decoded.tags[0].tolist() == [*paths[order[0]], *[0] * (4 - length)]
+    assert decoded.alternatives is not None
+    assert decoded.alternative_scores is not None
+    assert decoded.marginals is not None
+    assert [tuple(path[:length]) for path in decoded.alternatives[0].tolist()] == [paths[number] for number in order]
+    assert torch.allclose(decoded.alternative_scores[0], logs[order].exp().double(), atol=1e-6)
+    marginals = torch.zeros(length, K)
+    for path, probability in zip(paths, logs.exp(), strict=True):
+        marginals[torch.arange(length), list(path)] += probability
+    assert torch.allclose(decoded.marginals[0, :length], marginals, atol=1e-5)
+    assert not decoded.marginals[0, length:].any()
+
+
+def test_fewer_legal_sequences_than_asked_for_have_probability_zero() -> None:
+    decoded = make_head(crf=False).decode(torch.randn(1, 1, K), torch.tensor([1]), nbest=5)
+    assert decoded.alternative_scores is not None
+    assert (decoded.alternative_scores[0] > 0).tolist() == [True, True, True, False, False]  # O, S-A, S-B
+    assert float(decoded.alternative_scores.sum()) == pytest.approx(1.0)
+
+
+def test_nothing_more_than_asked_for_is_computed() -> None:
+    head = make_head(crf=True)
+    assert (
+        head.decode(torch.randn(1, 2, K), torch.tensor([2]))[1:]
+        == DecodedTags(torch.zeros(0))[1:]
+        == (None, None, None)
+    )
+
+
+@pytest.mark.parametrize("crf", [True, False])
+def test_probabilities_of_a_long_sentence_keep_their_digits(crf: bool) -> None:
+    """Scores of 3,000 tokens are large, and the probability of the best sequence is the difference of two of them."""
+    head = make_head(crf)
+    outputs = torch.full((1, 3000, K), -30.0)
+    outputs[0, :, TAGS.index("O")] = 30.0
+    outputs[0, 1500, TAGS.index("S-A")] = 30.0
+    gap = 0.0
+    if crf:
+        o, s = TAGS.index("O"), TAGS.index("S-A")
+        transitions = head.crf.transitions.detach()
+        gap = float(2 * transitions[o, o] - transitions[o, s] - transitions[s, o])
+    expected = sorted([1 / (1 + np.exp(gap)), 1 / (1 + np.exp(-gap))], reverse=True)
+    decoded = head.decode(outputs, torch.tensor([3000]), nbest=2)
+    assert decoded.alternative_scores is not None
+    assert decoded.alternative_scores[0].tolist() == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("crf", [True, False])
+def test_segment_probabilities_equal_enumeration(crf: bool) -> None:
+    head = make_head(crf)
+    outputs, lengths = torch.randn(2, 4, K), torch.tensor([4, 2])
+    wanted = [(0, 1, ["B-A", "E-A"]), (1, 0, ["S-B"]), (0, 0, ["O", "O", "S-A", "S-A"]), (0, 3, ["O"]), (0, 0, ["I-A"])]
+    segments = [TagSegment(row, first, [TAGS.index(tag) for tag in tags]) for row, first, tags in wanted]
+    found = head.segment_probabilities(outputs, lengths, segments)
+    for (row, first, tags), value in zip(segments, found.tolist(), strict=True):
+        paths, logs = enumerate_paths(head, outputs[row, : lengths[row]], constrained=True)
+        same = [
+            float(log.exp()) for p, log in zip(paths, logs, strict=True) if list(p[first:][: len(tags)]) == list(tags)
+        ]
+        assert value == pytest.approx(sum(same), abs=1e-6)
+    assert head.segment_probabilities(outputs, lengths, []).shape == (0,)
+
+
+# --- probabilities as a user gets them ---------------------------------------------------------------------------
+
+
+def random_model(scheme: str, crf: bool, seed: int, settings: Settings) -> Model:
+    """An untrained model that likes single-token spans, so that spans of one kind stand side by side."""
+    sample = [(0, 1, "A"), (1, 2, "A"), (2, 4, "B"), (5, 8, "A")]
+    labels = ["N", "V", "X"] * 3 if scheme == "none" else from_spans(sample, 9, scheme)
+    tokens = [f"w{number}" for number in range(9)]
+    torch.manual_seed(seed)
+    model = Model.build(settings, [Sentence.from_tokens(tokens)], [labels])
+    with torch.no_grad():
+        for parameter in model.network.head.parameters():
+            parameter.normal_()
+        if scheme != "none":
+            bias = model.network.head.emission.bias
+            bias[model.codec.tags.index("S-A")] += 2.0
+            bias[model.codec.tags.index("O")] -= 1.0
+    return model
+
+
+def oracle(model: Model, sentence: Sentence) -> list[tuple[list[str], float]]:
+    """Every label sequence that the model could write, with its probability, by enumeration of tag sequences."""
+    model.network.eval()
+    arrays = model.indexer([sentence.tokens])
+    batch = arrays.batch(np.array([0]))
+    with torch.no_grad():
+        forms = form_batch(arrays.table, batch.forms)
+        encoded = model.network(forms, torch.from_numpy(batch.index), torch.from_numpy(batch.lengths)).outputs
+        emissions = model.network.head.emission(encoded)[0].double()
+        crf = model.network.head.crf
+        found = []
+        for tags in product(range(len(model.codec.tags)), repeat=len(sentence.tokens)):
+            names = [model.codec.tags[tag] for tag in tags]
+            if model.codec.encoding == "bioes" and invalid_moves(names, "bioes"):
+                continue
+            score = crf.start_transitions[tags[0]] + crf.end_transitions[tags[-1]]
+            score = score + sum(emissions[t, tag] for t, tag in enumerate(tags))
+            score = score + sum(crf.transitions[a, b] for a, b in pairwise(tags))
+            if model.codec.encoding == "none":
+                written = names
+            else:
+                written = from_spans(spans(names, "bioes"), len(names), model.codec.scheme)
+            found.append((written, float(score)))
+    total = np.logaddexp.reduce([score for _, score in found])
+    return [(written, float(np.exp(score - total))) for written, score in found]
+
+
+@pytest.mark.parametrize("crf", [True, False])
+@pytest.mark.parametrize("scheme", ["iob1", "iob2", "bioes", "none"])
+def test_probabilities_of_tokens_spans_and_sequences_equal_enumeration(
+    scheme: str, crf: bool, tiny_settings: Callable[..., Settings]
+) -> None:
+    touching = 0
+    for seed in range(6):
+        model = random_model(scheme, crf, seed, tiny_settings(f"head.crf={str(crf).lower()}", f"data.scheme={scheme}"))
+        sentence = Sentence.from_tokens(["w1", "w7", "w3", "new"][: 3 + seed % 2])
+        expected = oracle(model, sentence)
+        (record,) = model.predict([sentence], probs=True, nbest=3)
+        best = sorted(expected, key=lambda pair: -pair[1])[:3]
+        assert record.labels == best[0][0]
+        assert record.probs is not None
+        assert record.alternatives is not None
+        for position, (label, probability) in enumerate(zip(record.labels, record.probs, strict=True)):
+            assert probability == pytest.approx(sum(p for row, p in expected if row[position] == label), abs=1e-5)
+        for span in record.spans:
+            exact = (span.first_token, span.last_token, span.label)
+            assert span.prob == pytest.approx(sum(p for row, p in expected if exact in spans(row, scheme)), abs=1e-5)
+        assert [labels for labels, _ in record.alternatives] == [labels for labels, _ in best]
+        assert [p for _, p in record.alternatives] == pytest.approx([p for _, p in best], abs=1e-5)
+        assert [(s.first_token, s.last_token, s.label) for s in record.spans] == spans(record.labels, scheme)
+        ends = {(span.last_token, span.label) for span in record.spans}
+        touching += sum((span.first_token, span.label) in ends for span in record.spans)
+    assert touching or scheme == "none"
+
+
+@pytest.mark.parametrize("scheme", ["iob1", "iob2", "bioes", "none"])
+def test_probabilities_of_all_labels_of_a_token_sum_to_one(
+    scheme: str, tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every label that can be written is, in turn: each sequence of tags is passed off as the best one."""
+    model = random_model(scheme, True, 3, tiny_settings(f"data.scheme={scheme}"))
+    head = model.network.head
+    assert isinstance(head, TaggingHead)
+    sentence = Sentence.from_tokens(["w1", "w7", "w3"])
+    found: list[dict[str, float]] = [{}, {}, {}]
+    decode = head.decode
+    for path in product(range(len(model.codec.tags)), repeat=3):
+        if scheme != "none" and invalid_moves([model.codec.tags[tag] for tag in path], "bioes"):
+            continue
+
+        def chosen(*arguments: Any, tags: tuple[int, ...] = path, **options: Any) -> DecodedTags:
+            return decode(*arguments, **options)._replace(tags=torch.tensor([tags]))
+
+        monkeypatch.setattr(head, "decode", chosen)
+        (record,) = model.predict([sentence], probs=True)
+        assert record.probs is not None
+        for position, (label, probability) in enumerate(zip(record.labels, record.probs, strict=True)):
+            assert probability == pytest.approx(found[position].setdefault(label, probability))
+    for position, by_label in enumerate(found):
+        expected: dict[str, float] = {}
+        for row, probability in oracle(model, sentence):
+            expected[row[position]] = expected.get(row[position], 0.0) + probability
+        assert by_label == pytest.approx(expected, abs=1e-5)
+        assert sum(by_label.values()) == pytest.approx(1.0, abs=1e-5)
+
+
+# --- auxiliary columns, unseen labels ----------------------------------------------------------------------------
+
+
+def test_auxiliary_columns_are_learned_and_left_out_of_the_saved_model(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    settings = tiny_settings('head.auxiliary=["pos"]', "data.target=label")
+    task = TaggingTask(settings, make_sentences(12), make_sentences(4, 1), None, CPU)
+    head = task.model.network.head
+    assert isinstance(head, TaggingHead)
+    assert head.auxiliary_names == ("pos",)
+    loss, _, _ = task.loss(task.batches(0)[0])
+    loss.backward()
+    gradients = {name: parameter.grad for name, parameter in task.network.named_parameters()}
+    assert all(gradient is not None for gradient in gradients.values())
+    auxiliary = [gradient for name, gradient in gradients.items() if "auxiliary" in name]
+    assert auxiliary
+    assert all(gradient is not None and gradient.any() for gradient in auxiliary)
+    task.model.save(tmp_path)
+    kept = safetensors.torch.load_file(tmp_path / "weights.safetensors")
+    assert not any("auxiliary" in name for name in kept)
+    assert set(kept) == {name for name in task.network.state_dict() if "auxiliary" not in name}
+    again = load(tmp_path)
+    assert again.parameter_counts() == task.model.parameter_counts()
+    record, other = again.tag(["Ada", "saw", "Rome"], probs=True), task.model.tag(["Ada", "saw", "Rome"], probs=True)
+    assert (record.labels, record.probs) == (other.labels, other.probs)
+
+
+def test_the_auxiliary_loss_reaches_the_encoder(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    losses = []
+    for weight in (0.0, 1.0):
+        settings = tiny_settings('head.auxiliary=["pos"]', f"head.auxiliary_weight={weight}", "data.target=label")
+        torch.manual_seed(0)
+        task = TaggingTask(settings, make_sentences(12), make_sentences(4, 1), None, CPU)
+        task.network.eval()
+        losses.append(float(task.loss(task.batches(0)[0])[0].detach()))
+    assert losses[1] > losses[0] > 0
+
+
+@pytest.mark.parametrize("crf", ["true", "false"])
+@pytest.mark.parametrize("scheme", ["iob2", "none"])
+def test_labels_unseen_in_training_count_as_errors(
+    scheme: str, crf: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    train = make_sentences(12, 0, scheme)
+    settings = tiny_settings("data.target=label", f"head.crf={crf}")
+    task = TaggingTask(settings, train, train, None, CPU)
+    predicted = [record.labels for record in task.model.predict(train)]
+    right = [Sentence.from_tokens(s.tokens, {"label": labels}) for s, labels in zip(train, predicted, strict=True)]
+    report = evaluate(task.model, right)
+    assert report.accuracy == 1.0
+    new = "B-NEW" if scheme == "iob2" else "NEW"
+    right[0].columns["label"][0] = new
+    report = evaluate(task.model, right)
+    tokens = sum(map(len, train))
+    assert report.accuracy == pytest.approx((tokens - 1) / tokens)
+    missed = report.per_label["NEW"]
+    assert (missed.support, missed.recall, missed.precision) == (1, 0.0, 0.0)

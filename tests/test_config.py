@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from seqkit.config import (
+    DataSettings,
+    EncoderSettings,
+    Recipe,
+    Settings,
+    TrainingSettings,
+    load_recipe,
+    override,
+    parse_assignments,
+    recipe_names,
+    to_toml,
+)
+from seqkit.errors import SettingsError
+
+SECTIONS = {name: field.annotation for name, field in Settings.model_fields.items() if name != "task"}
+FIELDS = [
+    (f"{section}.{name}", field) for section, kind in SECTIONS.items() for name, field in kind.model_fields.items()
+]
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Any:
+    def write(text: str) -> Path:
+        path = tmp_path / "my.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+def fault_of(function: Any, *arguments: Any) -> str:
+    with pytest.raises(SettingsError) as caught:
+        function(*arguments)
+    return str(caught.value)
+
+
+# --- recipes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_recipe_loads_and_says_what_it_is_for(name: str) -> None:
+    recipe = load_recipe(name)
+    assert recipe.description
+    assert "\n" not in recipe.description
+    assert recipe.dataset
+
+
+def test_a_recipe_file_reads_its_sections_and_what_it_says_of_itself(recipe_file: Any) -> None:
+    path = recipe_file('description = "d"\ndataset = "x"\n[encoder]\nhidden = 7\n[scores]\ntest = { f1 = 0.5 }\n')
+    recipe = load_recipe(path)
+    assert (recipe.description, recipe.dataset, recipe.scores) == ("d", "x", {"test": {"f1": 0.5}})
+    assert recipe.settings == override(Settings(), {"encoder": {"hidden": 7}})
+    assert load_recipe(str(path)) == recipe
+
+
+def test_an_empty_recipe_is_the_defaults(recipe_file: Any) -> None:
+    assert load_recipe(recipe_file("")) == Recipe()
+
+
+def test_there_must_be_such_a_recipe(tmp_path: Path) -> None:
+    known = ", ".join(recipe_names())
+    assert fault_of(load_recipe, "nonsense") == f"expected a recipe among {known} or a .toml file, found 'nonsense'"
+    missing = str(tmp_path / "missing.toml")
+    assert fault_of(load_recipe, missing) == f"expected a recipe among {known} or a .toml file, found {missing!r}"
+    folder = tmp_path / "folder.toml"
+    folder.mkdir()
+    assert fault_of(load_recipe, folder).endswith(f"found {str(folder)!r}")
+
+
+def test_a_recipe_must_be_toml_in_utf8(recipe_file: Any) -> None:
+    path = recipe_file("[encoder\n")
+    assert fault_of(load_recipe, path).startswith(f"{path}: expected a TOML file, found: Expected ']'")
+    path.write_bytes(b'description = "\xff"')
+    assert fault_of(load_recipe, path).startswith(f"{path}: expected a TOML file, found: 'utf-8' codec can't decode")
+
+
+def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
+    path = recipe_file(
+        "description = 1\n[encoder]\ncell = 'elman'\nhidden = 0\nlayers = 1.5\nsize = 3\n"
+        "[training]\nlr = nan\n[enc]\nx = 1\n"
+    )
+    faults = fault_of(load_recipe, path).removeprefix(f"{path}: ").split("; ")
+    assert faults == [
+        "description: expected a valid string, found 1",
+        "encoder.cell: expected 'lstm', 'gru', 'rnn_tanh' or 'rnn_relu', found 'elman'",
+        "encoder.hidden: expected greater than or equal to 1, found 0",
+        "encoder.layers: expected a valid integer, got a number with a fractional part, found 1.5",
+        "encoder.size: expected one of cell, hidden, layers, direction, join, dropout, variational, skip",
+        "training.lr: expected a finite number, found nan",
+        "enc: expected one of task, data, embedding, encoder, head, training",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("encoder = 5", "encoder: expected a section, found 5"),
+        ("[settings]\nx = 1", "settings: expected one of task, data, embedding, encoder, head, training"),
+        ("task = 'cook'", "task: expected 'tag', found 'cook'"),
+        ("scores = 3", "scores: expected a valid dictionary, found 3"),
+        ("[head]\nauxiliary = 'upos'", "head.auxiliary: expected a valid tuple, found 'upos'"),
+        ("[head]\nauxiliary = ['']", "head.auxiliary.0: expected at least 1 character, found ''"),
+        ("[head]\ncrf = 'perhaps'", "head.crf: expected a valid boolean, unable to interpret input, found 'perhaps'"),
+        ("[encoder]\ndropout = 1.0", "encoder.dropout: expected less than 1, found 1.0"),
+        ("[training]\nlr = 0", "training.lr: expected greater than 0, found 0"),
+        ("[training]\nlr = inf", "training.lr: expected a finite number, found inf"),
+        ("[training]\nseed = -1", "training.seed: expected greater than or equal to 0, found -1"),
+        (f"[training]\nseed = {2**63}", f"training.seed: expected less than {2**63}, found {2**63}"),
+        ("[embedding]\nchar_hidden = 1", "embedding.char_hidden: expected greater than or equal to 2, found 1"),
+        (
+            "[embedding]\nword_size = 0\nchars = 'none'",
+            "embedding: expected word_size > 0, vectors or chars, found none of them",
+        ),
+        (
+            "[training]\nschedule = 'cosine'\nepochs = 3\nwarmup = 3",
+            "training: expected fewer epochs of warm-up than epochs (3), found 3",
+        ),
+    ],
+)
+def test_a_fault_says_what_was_expected_and_found(recipe_file: Any, text: str, fault: str) -> None:
+    path = recipe_file(text)
+    assert fault_of(load_recipe, path) == f"{path}: {fault}"
+
+
+# --- assignments and precedence ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("3", 3),
+        ("-1", -1),
+        ("2e-3", 2e-3),
+        ("true", True),
+        ('"a b"', "a b"),
+        ('["upos", "xpos"]', ["upos", "xpos"]),
+        ("upos", "upos"),
+        (" a/b c.txt ", "a/b c.txt"),
+        ("a=b", "a=b"),
+        ("", ""),
+    ],
+)
+def test_assignments_are_toml_or_bare_words(text: str, value: Any) -> None:
+    assert parse_assignments([f"data.target={text}"]) == {"data": {"target": value}}
+
+
+def test_assignments_collect_by_section_and_the_last_wins() -> None:
+    tree = parse_assignments(["encoder.hidden=1", "training.lr=0.1", "encoder.layers=2", "encoder.hidden = 3"])
+    assert tree == {"encoder": {"hidden": 3, "layers": 2}, "training": {"lr": 0.1}}
+    assert parse_assignments([]) == {}
+
+
+@pytest.mark.parametrize("text", ["", "encoder", "encoder.hidden", "hidden=3", ".hidden=3", "encoder.=3", "=3"])
+def test_an_assignment_needs_section_key_and_value(text: str) -> None:
+    assert fault_of(parse_assignments, [text]) == f"expected section.key=value, found {text!r}"
+
+
+def test_a_column_may_be_named_by_its_position() -> None:
+    settings = override(Settings(), parse_assignments(["data.target=-1", "head.auxiliary=[1, 'upos']"]))
+    assert (settings.data.target, settings.head.auxiliary) == ("-1", ("1", "upos"))
+
+
+def test_override_replaces_what_is_named_and_nothing_else() -> None:
+    settings = override(Settings(), {"encoder": {"hidden": 7}, "training": {}})
+    assert settings.encoder == EncoderSettings(hidden=7)
+    assert settings.model_copy(update={"encoder": EncoderSettings()}) == Settings()
+    assert Settings().encoder.hidden != 7
+
+
+def test_override_checks_the_whole_again() -> None:
+    settings = override(Settings(), {"training": {"schedule": "cosine", "warmup": 5, "epochs": 10}})
+    message = fault_of(override, settings, {"training": {"epochs": 4}}, "--set")
+    assert message == "--set: training: expected fewer epochs of warm-up than epochs (4), found 5"
+    message = fault_of(override, Settings(), {"data": 5, "nonsense": {"a": 1}, "encoder": {"sise": 1}})
+    assert message.startswith("settings: data: expected a section, found 5; ")
+    assert "encoder.sise: expected one of cell, hidden" in message
+    assert "nonsense: expected one of task, data, embedding, encoder, head, training" in message
+
+
+def test_precedence_of_defaults_recipe_set_and_flags(recipe_file: Any) -> None:
+    from seqkit.cli.options import settings_from_flags
+
+    path = str(recipe_file("[encoder]\nhidden = 11\nlayers = 2\n[training]\nlr = 0.5\n"))
+    assignments = ("encoder.layers=3", "training.lr=0.25")
+    flags = {"training__lr": 0.125, "training__epochs": 4, "encoder__hidden": None}
+    settings = settings_from_flags(path, assignments, flags).settings
+    assert settings.embedding == Settings().embedding  # defaults
+    assert settings.encoder.hidden == 11  # the recipe
+    assert settings.encoder.layers == 3  # --set over the recipe
+    assert settings.training.lr == 0.125  # a flag over both
+    assert settings.training.epochs == 4  # a flag over the default
+
+
+def test_faults_name_where_the_value_came_from() -> None:
+    from seqkit.cli.options import settings_from_flags
+
+    assert fault_of(settings_from_flags, None, ("encoder.hidden=0",), {}) == (
+        "--set: encoder.hidden: expected greater than or equal to 1, found 0"
+    )
+    assert fault_of(settings_from_flags, None, (), {"encoder__hidden": 0}) == (
+        "command line: encoder.hidden: expected greater than or equal to 1, found 0"
+    )
+
+
+# --- TOML --------------------------------------------------------------------------------------------------------
+
+
+TEXT = "ab \"'\\\n\r\t#=.]}é日😀\x01\x7f\u2028"
+
+
+def values_of(field: Any) -> st.SearchStrategy[Any]:
+    if get_origin(field.annotation) is tuple:
+        return st.lists(st.text(TEXT, min_size=1, max_size=3), max_size=2).map(tuple)
+    if get_args(field.annotation):
+        return st.sampled_from(get_args(field.annotation))
+    if field.annotation is str:
+        return st.text(TEXT, max_size=5)
+    if field.annotation is bool:
+        return st.booleans()
+    limits = {
+        name: getattr(each, name) for each in field.metadata for name in ("ge", "gt", "lt") if hasattr(each, name)
+    }
+    low, high = limits.get("ge", limits.get("gt", 0)), limits.get("lt")
+    if field.annotation is int:
+        return st.integers(low, 2**63 - 1 if high else 10**6)
+    return st.floats(low, high or 1e6, exclude_min="gt" in limits, exclude_max="lt" in limits)
+
+
+@given(data=st.data())
+def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    tree: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for path, field in FIELDS:
+        section, name = path.split(".")
+        if data.draw(st.booleans()):
+            tree[section][name] = data.draw(values_of(field), label=path)
+    try:
+        settings = override(Settings(), tree)
+    except SettingsError as error:  # the checks across settings
+        assert "none of them" in str(error) or "warm-up" in str(error)
+        return
+    path = tmp_path_factory.mktemp("recipe") / "r.toml"
+    path.write_text(to_toml(settings), encoding="utf-8")
+    assert load_recipe(path) == Recipe(settings=settings)
+
+
+def test_settings_come_back_from_json() -> None:
+    settings = override(Settings(), {"head": {"auxiliary": ("pos",)}, "training": {"lr": 1e-17}})
+    assert override(Settings(), settings.model_dump(mode="json")) == settings
+
+
+# --- the settings themselves -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("path", "field"), FIELDS, ids=[path for path, _ in FIELDS])
+def test_every_setting_has_a_help_text_of_one_line_and_a_default_that_passes(path: str, field: Any) -> None:
+    assert field.description
+    assert "\n" not in field.description
+    section, name = path.split(".")
+    assert getattr(override(Settings(), {section: {name: field.default}}), section) == SECTIONS[section]()
+
+
+@pytest.mark.parametrize("kind", [Settings, Recipe, *SECTIONS.values()], ids=lambda kind: kind.__name__)
+def test_every_section_has_a_help_text(kind: type[BaseModel]) -> None:
+    assert kind.__doc__
+    assert all(field.description for field in kind.model_fields.values())
+
+
+def test_settings_do_not_change_after_construction() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        DataSettings().target = "x"  # type: ignore[misc]
+
+
+def test_warm_up_may_be_as_long_as_training_but_for_cosine() -> None:
+    assert TrainingSettings(schedule="constant", epochs=3, warmup=5.0).warmup == 5.0
+    with pytest.raises(ValueError, match="warm-up"):
+        TrainingSettings(schedule="cosine", epochs=3, warmup=3.0)

@@ -1,0 +1,426 @@
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqkit.config import Settings
+from seqkit.data.sentence import Sentence
+from seqkit.data.splitting import SPLITTERS
+from seqkit.data.tagged import TaggedSentence
+from seqkit.data.vectors import Vectors
+from seqkit.errors import SettingsError
+from seqkit.model import Model, choose_device, form_batch, load, model_card, precision_context
+
+ODD_TEXTS = {
+    "empty": "",
+    "white space": " \t\u00a0\u2003 ",
+    "one character": "x",
+    "lone surrogates": "Ada \ud83d met\udc00 \udfff",
+    "NUL": "a\x00b \x00 \x00\x00",
+    "controls": "\x07 bell \x1b[0m \x7f \ufeff",
+    "emoji": "👩\u200d🚀 met 🇫🇷👍🏽 ❤️!",
+    "right to left": "שלום עליכם \u202bمرحبا بالعالم\u202c",
+    "combining marks": "Zoe\u0308 e\u0301te\u0301 \u0301\u0302 x\u0327",
+    "astral": "𝔸𝕕𝕒 𐐷 \U0010ffff",
+    "no spaces": "東京に行った。กรุงเทพ",
+    "separators": "a\u2028b\u2029c\u0085d\x1ce\vf\fg",
+    "a sentence of 5,000 tokens": "Ada met Bo in Oslo " * 1000,
+    "words of 5,000 characters": "x" * 5000 + " " + "é" * 5000 + " Ada " + "9" * 5001,
+}
+
+
+def build(
+    settings: Settings,
+    sentences: Sequence[Sentence],
+    column: str = "label",
+    vectors: Vectors | None = None,
+    seed: int = 0,
+) -> Model:
+    """An untrained model whose predictions are far from uniform."""
+    torch.manual_seed(seed)
+    model = Model.build(settings, sentences, [sentence.columns[column] for sentence in sentences], vectors)
+    with torch.no_grad():
+        for parameter in model.network.head.parameters():
+            parameter.normal_()
+    return model
+
+
+def contents(records: Iterator[TaggedSentence] | Sequence[TaggedSentence]) -> list[tuple[object, ...]]:
+    """What records say, to be compared exactly."""
+    return [(r.sentence.tokens, r.labels, r.probs, r.spans, r.alternatives) for r in records]
+
+
+@pytest.fixture(scope="session")
+def model(trained: Path) -> Model:
+    return load(trained)
+
+
+# --- saved and read again ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        (),
+        ("head.crf=false",),
+        ("data.scheme=none",),
+        ("data.scheme=none", "head.crf=false"),
+        ("data.scheme=bioes", "embedding.chars=lstm", "encoder.cell=gru", "encoder.layers=2"),
+        ("data.scheme=iob1", "embedding.chars=none", "encoder.cell=rnn_tanh", "encoder.direction=backward"),
+        ("embedding.word_size=0", "encoder.cell=rnn_relu", "encoder.skip=dense", "encoder.layers=2"),
+        ("encoder.join=top", "encoder.layers=2", "encoder.skip=highway", "encoder.direction=both"),
+        ("data.lowercase=false", "data.digits=false", "data.min_count=2", "data.max_words=5", "data.splitter=english"),
+        ("embedding.vectors=x.txt", "embedding.vectors_join=sum"),
+        ("embedding.vectors=x.txt", "embedding.vectors_join=concat"),
+        ("embedding.vectors=x.txt", "embedding.word_size=0", "embedding.chars=none"),
+    ],
+    ids=" ".join,
+)
+def test_predictions_are_bit_equal_after_a_reload(
+    assignments: tuple[str, ...],
+    make_sentences: Callable[..., list[Sentence]],
+    tiny_settings: Callable[..., Settings],
+    tmp_path: Path,
+) -> None:
+    settings = tiny_settings(*assignments)
+    scheme = "iob2" if settings.data.scheme in ("auto", "none") else settings.data.scheme
+    draw = np.random.default_rng(0)
+    vectors = Vectors(["ada", "new", "rome"], draw.normal(size=(3, 8)).astype(np.float32))
+    before = build(settings, make_sentences(16, 0, scheme), vectors=vectors if settings.embedding.vectors else None)
+    before.save(tmp_path)
+    after = load(tmp_path)
+    assert after.settings == before.settings
+    assert after.splitter == before.splitter
+    sentences = [*make_sentences(8, 3), Sentence.from_tokens([]), Sentence.from_tokens(["New", "unseen", "Ω", "7"])]
+    kept = contents(before.predict(sentences, probs=True, nbest=3))
+    assert contents(after.predict(sentences, probs=True, nbest=3)) == kept
+    assert kept[0][2] is not None
+    after.save(tmp_path / "again")
+    for path in tmp_path.glob("*.*"):
+        assert (tmp_path / "again" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_a_trained_model_predicts_as_the_one_in_memory_did(
+    tmp_path: Path, make_pairs: Callable[..., list], tiny_settings: Callable[..., Settings]
+) -> None:
+    from seqkit.training.run import train
+
+    settings = tiny_settings("training.average=0.9", "training.epochs=3")
+    model = train(settings, tmp_path / "m", make_pairs(24), dev=make_pairs(8, 1), device="cpu")
+    sentences = [Sentence.from_tokens(tokens) for tokens, _ in make_pairs(8, 2)]
+    kept = contents(model.predict(sentences, probs=True, nbest=2))
+    again = load(tmp_path / "m")
+    assert contents(again.predict(sentences, probs=True, nbest=2)) == kept
+    assert again.report == model.report
+    assert again.parameter_counts() == model.parameter_counts()
+
+
+def test_a_save_replaces_an_older_model(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings], tmp_path: Path
+) -> None:
+    vectors = Vectors(["ada"], np.ones((1, 8), dtype=np.float32))
+    build(tiny_settings("embedding.vectors=x"), make_sentences(4), vectors=vectors).save(tmp_path)
+    plain = build(tiny_settings(), make_sentences(6, 1))
+    plain.save(tmp_path)
+    again = load(tmp_path)
+    assert again.indexer.vectors is None
+    assert contents(again.predict(make_sentences(2))) == contents(plain.predict(make_sentences(2)))
+
+
+def test_loading_leaves_the_random_generator_alone(trained: Path) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    load(trained)
+    assert torch.equal(torch.rand(3), expected)
+
+
+# --- prediction --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("crf", ["true", "false"])
+def test_labels_depend_on_no_batch_mate_chunk_or_order(
+    crf: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    model = build(tiny_settings(f"head.crf={crf}", "embedding.chars=lstm"), make_sentences(20))
+    sentences = [*make_sentences(25, 1), Sentence.from_tokens([]), Sentence.from_tokens(["Ada"])]
+    random.Random(0).shuffle(sentences)
+    alone = [next(model.predict([sentence], probs=True)) for sentence in sentences]
+    for batch_tokens, chunk_sentences in ((1, 1), (1, 100), (7, 4), (40, 13), (10**6, 10**6), (10**6, 2)):
+        found = list(model.predict(sentences, probs=True, batch_tokens=batch_tokens, chunk_sentences=chunk_sentences))
+        assert [record.sentence for record in found] == sentences
+        for record, expected in zip(found, alone, strict=True):
+            assert record.labels == expected.labels
+            assert record.probs == pytest.approx(expected.probs, abs=1e-5)
+            assert [(s.start, s.end, s.label) for s in record.spans] == [
+                (s.start, s.end, s.label) for s in expected.spans
+            ]
+
+
+def test_records_are_those_given_in_their_order(model: Model) -> None:
+    draw = random.Random(1)
+    sentences = [Sentence.from_tokens([f"t{number}"] * draw.randint(0, 9)) for number in range(60)]
+    found = list(model.predict(iter(sentences), batch_tokens=16, chunk_sentences=7))
+    assert all(record.sentence is sentence for record, sentence in zip(found, sentences, strict=True))
+    assert all(len(record.labels) == len(record.sentence) for record in found)
+
+
+def test_no_more_is_read_ahead_than_a_chunk(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = 0
+
+    def source(size: int) -> Iterator[Sentence]:
+        nonlocal read
+        for _ in range(100):
+            read += 1
+            yield Sentence.from_tokens(["a"] * size)
+
+    next(model.predict(source(1), chunk_sentences=5))
+    assert read == 5
+    read = 0
+    next(model.predict(source(1), chunk_sentences=1))
+    assert read == 1
+    monkeypatch.setattr("seqkit.model.CHUNK_TOKENS", 10)
+    read = 0
+    next(model.predict(source(4)))
+    assert read == 3
+    read = 0
+    next(model.predict(source(11)))
+    assert read == 1
+
+
+def test_empty_sentences_come_back_empty(model: Model) -> None:
+    empty = Sentence.from_tokens([])
+    assert list(model.predict([])) == []
+    assert list(model.predict([empty, empty])) == [TaggedSentence(empty, []), TaggedSentence(empty, [])]
+    assert list(model.predict([empty], probs=True)) == [TaggedSentence(empty, [], [])]
+    found = list(model.predict([empty, Sentence.from_tokens(["Ada"]), empty], probs=True, nbest=2))
+    assert [len(record.labels) for record in found] == [0, 1, 0]
+
+
+def test_only_what_is_asked_for_is_given(model: Model) -> None:
+    sentence = model.sentence("Ada saw Bo in Rome")
+    (plain,) = model.predict([sentence], spans=False)
+    assert (plain.probs, plain.spans, plain.alternatives) == (None, [], None)
+    (record,) = model.predict([sentence], nbest=3)
+    assert record.probs is None
+    assert record.spans
+    assert all(span.prob is None for span in record.spans)
+    assert record.alternatives is not None
+    assert len(record.alternatives) == 3
+    assert record.alternatives[0][0] == record.labels == plain.labels
+
+
+def test_prediction_does_not_depend_on_the_mode_the_network_was_left_in(model: Model) -> None:
+    expected = model.tag("Ada saw Bo in Rome", probs=True)
+    model.network.train()
+    assert model.tag("Ada saw Bo in Rome", probs=True) == expected
+
+
+def test_probabilities_are_probabilities(model: Model, make_sentences: Callable[..., list[Sentence]]) -> None:
+    for record in model.predict(make_sentences(20, 4), probs=True, nbest=4):
+        assert record.probs is not None
+        assert record.alternatives is not None
+        spans = [span.prob for span in record.spans]
+        sequences = [probability for _, probability in record.alternatives]
+        assert all(p is not None and 0.0 <= p <= 1.0 for p in [*record.probs, *spans, *sequences])
+        assert sum(sequences) <= 1.0 + 1e-6
+        assert sequences == sorted(sequences, reverse=True)
+        for span in record.spans:  # a span is no likelier than the least likely label in it
+            assert span.prob is not None
+            assert span.prob <= min(record.probs[span.first_token : span.last_token]) + 1e-6
+
+
+@pytest.mark.parametrize("precision", ["bf16", "auto"])
+def test_half_precision_changes_little(model: Model, precision: str, make_sentences: Callable[..., list]) -> None:
+    sentences = make_sentences(10, 5)
+    full = [record.labels for record in model.predict(sentences)]
+    half = [record.labels for record in model.predict(sentences, precision=precision)]
+    pairs = [(a, b) for x, y in zip(full, half, strict=True) for a, b in zip(x, y, strict=True)]
+    assert sum(a == b for a, b in pairs) > 0.9 * len(pairs)
+
+
+# --- raw text ----------------------------------------------------------------------------------------------------
+
+
+def check_offsets(record: TaggedSentence, text: str) -> None:
+    sentence = record.sentence
+    assert sentence.text == text
+    assert len(sentence.tokens) == len(sentence.offsets) == len(record.labels)
+    assert [text[start:end] for start, end in sentence.offsets] == sentence.tokens
+    assert "" not in sentence.tokens
+    ends = [0, *(end for _, end in sentence.offsets)]
+    assert all(start >= before for (start, _), before in zip(sentence.offsets, ends, strict=False))
+    for span in record.spans:
+        assert text[span.start : span.end] == span.text
+        assert (span.start, span.end) == (
+            sentence.offsets[span.first_token][0],
+            sentence.offsets[span.last_token - 1][1],
+        )
+
+
+@pytest.mark.parametrize("name", ODD_TEXTS)
+def test_any_text_can_be_tagged_and_offsets_index_it(name: str, model: Model) -> None:
+    text = ODD_TEXTS[name]
+    record = model.tag(text, probs=True, nbest=2)
+    check_offsets(record, text)
+    assert "".join(record.sentence.tokens) == "".join(c for c in text if not c.isspace() or c in "\x1c\x1d\x1e\x1f")
+    if name.startswith("a sentence"):
+        assert len(record.labels) == 5000
+    if name.startswith("words"):
+        assert [len(token) for token in record.sentence.tokens] == [5000, 5000, 3, 5001]
+
+
+@pytest.mark.parametrize("chars", ["cnn", "lstm", "none"])
+@pytest.mark.parametrize("splitter", SPLITTERS)
+def test_every_splitter_and_character_feature_takes_odd_text(
+    chars: str, splitter: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    model = build(tiny_settings(f"embedding.chars={chars}", f"data.splitter={splitter}"), make_sentences(8))
+    texts = [text[:1000] for text in ODD_TEXTS.values()]
+    for record, text in zip(model.predict(map(model.sentence, texts), probs=True), texts, strict=True):
+        check_offsets(record, text)
+
+
+@given(text=st.text(st.characters(exclude_categories=[]), max_size=40))
+def test_offsets_index_any_text(model: Model, text: str) -> None:
+    check_offsets(model.tag(text), text)
+
+
+def test_tokens_are_taken_as_they_are(model: Model) -> None:
+    tokens = ["Ada Lovelace", "met", "", "a\tb", "\ud800", "in", "Rome"]
+    for given_tokens in (tokens, tuple(tokens)):
+        record = model.tag(given_tokens)
+        assert record.sentence.tokens == tokens
+        assert len(record.labels) == len(tokens)
+        assert [record.sentence.text[start:end] for start, end in record.sentence.offsets] == tokens
+    assert model.tag([]).labels == []
+
+
+def test_raw_text_is_tagged_like_its_tokens(model: Model) -> None:
+    record = model.tag("Ada saw Bo in Rome", probs=True)
+    assert record.sentence.tokens == ["Ada", "saw", "Bo", "in", "Rome"]
+    tokens = model.tag(["Ada", "saw", "Bo", "in", "Rome"], probs=True)
+    assert contents([record]) == contents([tokens])
+    assert record.spans
+
+
+# --- given vectors -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("join", ["sum", "concat"])
+def test_words_with_a_given_vector_are_not_unknown_though_unseen_in_training(
+    join: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    draw = np.random.default_rng(0)
+    vectors = Vectors(["<unk>", "known", "Other", "ada", "0000"], draw.normal(size=(5, 8)).astype(np.float32))
+    settings = tiny_settings(f"embedding.vectors_join={join}", "embedding.vectors=x", "embedding.chars=none")
+    model = build(settings, make_sentences(8), vectors=vectors)
+
+    def vector(word: str) -> torch.Tensor:
+        table = model.indexer.table([word])
+        return model.network.embedding.eval()(form_batch(table, np.array([0])))[0].detach()
+
+    def probs(word: str) -> list[float]:
+        found = model.tag([word, "saw", "Rome"], probs=True).probs
+        assert found is not None
+        return found
+
+    if join == "concat":
+        assert torch.equal(vector("known")[-8:], torch.from_numpy(vectors.matrix[1]).half().float())
+    assert torch.equal(vector("KNOWN"), vector("known"))  # found in lower case
+    assert torch.equal(vector("1984"), vector("0000"))  # found with its digits folded
+    assert torch.equal(vector("unseen"), vector("<unk>"))
+    assert torch.equal(vector("other"), vector("unseen"))  # the file has it with a capital only
+    assert not torch.equal(vector("Other"), vector("unseen"))
+    assert probs("unseen") == probs("neither")
+    assert probs("known") != probs("unseen")
+    assert probs("known") != probs("Other")
+
+
+def test_the_sum_starts_from_the_given_vectors(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    vectors = Vectors(["ada"], np.full((1, 8), 0.5, dtype=np.float32))
+    settings = tiny_settings("embedding.vectors_join=sum", "embedding.vectors=x", "embedding.chars=none")
+    model = build(settings, make_sentences(8), vectors=vectors)
+    table = model.indexer.table(["Ada", "saw"])
+    found = model.network.embedding.eval()(form_batch(table, np.array([0, 1])))
+    assert torch.equal(found.detach(), torch.tensor([[0.5] * 8, [0.0] * 8]))
+
+
+def test_sizes_must_fit_to_be_added(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    vectors = Vectors(["ada"], np.ones((1, 3), dtype=np.float32))
+    with pytest.raises(SettingsError) as caught:
+        build(tiny_settings("embedding.vectors_join=sum", "embedding.vectors=x"), make_sentences(2), vectors=vectors)
+    assert str(caught.value) == "embedding: expected vectors of size 8 to add to the word table, found 3"
+
+
+def test_vectors_alone_need_no_word_table(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    vectors = Vectors(["ada"], np.ones((1, 3), dtype=np.float32))
+    settings = tiny_settings("embedding.word_size=0", "embedding.chars=none", "embedding.vectors=x")
+    assert build(settings, make_sentences(2), vectors=vectors).network.embedding.output_size == 3
+
+
+# --- devices, precision, the card --------------------------------------------------------------------------------
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for name in ("gpu", "", "cuda:x", "meta", "xla"):
+        with pytest.raises(SettingsError) as caught:
+            choose_device(name)
+        assert str(caught.value) == f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}"
+    count = torch.cuda.device_count()
+    with pytest.raises(SettingsError) as caught:
+        choose_device(f"cuda:{count}")
+    assert str(caught.value) == f"expected a CUDA device for 'cuda:{count}', found {count}"
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="has Apple's GPU")
+def test_apples_gpu_must_be_there() -> None:
+    with pytest.raises(SettingsError) as caught:
+        choose_device("mps")
+    assert str(caught.value) == "expected Apple's GPU for 'mps', found none"
+
+
+def test_the_cpu_has_no_fp16() -> None:
+    with pytest.raises(SettingsError) as caught:
+        precision_context("fp16", torch.device("cpu"))
+    assert str(caught.value) == "expected precision fp32, bf16 or auto on the CPU, found fp16"
+
+
+def test_loading_on_a_device_that_is_not_there_is_a_fault(trained: Path) -> None:
+    with pytest.raises(SettingsError, match="expected a device"):
+        load(trained, "gpu")
+
+
+def test_the_card_says_what_the_model_is(model: Model, trained: Path) -> None:
+    card = (trained / "README.md").read_text(encoding="utf-8")
+    assert card == model_card(model)
+    assert "Trained with seqkit on `pairs`" in card
+    assert "- Encoder: 1 × 8 lstm, direction both" in card
+    assert "- Labels: LOC, PER" in card
+    for split in ("dev", "test"):
+        assert f"- {split}: accuracy {model.report['scores'][split]['accuracy']:.4f}" in card
+
+
+def test_a_card_can_be_written_of_a_model_without_a_report(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    model = build(tiny_settings("data.scheme=none", "data.target=pos"), make_sentences(4), "pos")
+    card = model_card(model)
+    assert "unknown data" in card
+    assert "column `pos`" in card
+    assert "PROPN" in card
