@@ -1,8 +1,8 @@
 """One recurrent encoder under four heads: tag, classify, model and generate sequences.
 
-    >>> import seqkit
-    >>> model = seqkit.train("sample-ner", "model")                 # doctest: +SKIP
-    >>> seqkit.load("model").tag("Ada Lovelace was in Paris.").spans  # doctest: +SKIP
+>>> import seqkit
+>>> model = seqkit.train("sample-ner", "model")                 # doctest: +SKIP
+>>> seqkit.load("model").tag("Ada Lovelace was in Paris.").spans  # doctest: +SKIP
 """
 
 from __future__ import annotations

@@ -11,6 +11,8 @@ from seqkit.errors import DataError
 __all__ = ["decode_lines", "is_blank", "read_lines"]
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "a gzip file (unpack it first)"}
+"""first bytes → what begins with them and is often taken for text; none of them is UTF-8"""
 
 
 def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
@@ -34,6 +36,8 @@ def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[int, str]
             raw = raw[len(_BYTE_ORDER_MARK) :]
             if not raw:  # a file of nothing but the mark has no line
                 continue
+        elif number == 0 and raw[:2] in _FOREIGN:
+            raise DataError(f"expected UTF-8 text, found {_FOREIGN[raw[:2]]}", file=name, line=1)
         raw = raw[:-2] if raw.endswith(b"\r\n") else raw[:-1] if raw.endswith((b"\n", b"\r")) else raw
         for part in raw.split(b"\r") if b"\r" in raw else (raw,):
             number += 1

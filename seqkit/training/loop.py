@@ -101,7 +101,7 @@ class Trainer:
         self._clock = time.monotonic()
         self._checkpointed = time.monotonic()
         with self.progress, self._signals():
-            while self.epoch < self.settings.epochs and not self._out_of_patience() and not self._out_of_time():
+            while self.epoch < self.settings.epochs and not self._is_over():
                 self._train_epoch()
                 self._end_epoch()
         with torch.no_grad():
@@ -208,8 +208,9 @@ class Trainer:
             f"  lr {line['lr']:.2g}  {line['tokens_per_second']:,.0f} tokens/s"
         )
 
-    def _out_of_patience(self) -> bool:
-        return 0 < self.settings.patience <= self.stale
+    def _is_over(self) -> bool:
+        # However short the time, there is one score on dev, and weights that got it.
+        return 0 < self.settings.patience <= self.stale or (bool(self.best_weights) and self._out_of_time())
 
     def _out_of_time(self) -> bool:
         return 0 < self.settings.time_limit * 60 <= self._spent()
