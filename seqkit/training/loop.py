@@ -80,6 +80,7 @@ class Trainer:
         self.epoch = 0
         self.position = 0
         self.step = 0
+        self.rate = 0.0
         self.stale = 0
         self.best_score = -math.inf
         self.best_epoch = 0
@@ -116,8 +117,8 @@ class Trainer:
         pending: list[tuple[Tensor, Tensor, int]] = []
         began = time.monotonic()
         while self.position < len(batches):
-            rate = self.schedule.rate(self.epoch + self.position / len(batches))
-            pending.append(self._step(batches[self.position], rate))
+            self.rate = self.schedule.rate(self.epoch + self.position / len(batches))
+            pending.append(self._step(batches[self.position]))
             self.position += 1
             due = len(pending) == NOTE_EVERY or self.position == len(batches)
             if due or self._signal or self._checkpoint_due():
@@ -134,9 +135,9 @@ class Trainer:
             advance(f"loss {mean:.4f}")
         self.sums["seconds"] += time.monotonic() - began
 
-    def _step(self, batch: Any, rate: float) -> tuple[Tensor, Tensor, int]:
+    def _step(self, batch: Any) -> tuple[Tensor, Tensor, int]:
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = self.rate
         loss, units, tokens = self.task.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
@@ -192,7 +193,7 @@ class Trainer:
             "loss": self.sums["loss"] / max(1, self.sums["units"]),
             "dev": scores,
             "best_epoch": self.best_epoch,
-            "lr": self.optimizer.param_groups[0]["lr"],
+            "lr": self.rate,
             "gradient_norm": self.sums["norm"] / batches,
             "tokens_per_second": self.sums["tokens"] / max(1e-9, self.sums["seconds"]),
             "seconds": self.sums["seconds"],
@@ -310,4 +311,4 @@ class Trainer:
                 signal.signal(number, handler)
 
 
-_COUNTERS = ("epoch", "position", "step", "stale", "best_score", "best_epoch", "history", "sums")
+_COUNTERS = ("epoch", "position", "step", "rate", "stale", "best_score", "best_epoch", "history", "sums")
