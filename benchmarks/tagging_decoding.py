@@ -95,7 +95,12 @@ def main() -> None:
         spread = f"{min(found):,.0f} … {max(found):,.0f}"
         print(f"{precision}: {median:,.0f} tokens/s ({spread}), {median * sentences / tokens:,.0f} sentences/s")
     print(f"matrix product: {statistics.median(rates) / 1e9:.0f} GFLOP/s, {options.threads} threads")
-    about = {"machine": platform.machine(), "cores": os.cpu_count(), "threads": options.threads, "rounds": options.rounds}
+    about = {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": options.threads,
+        "rounds": options.rounds,
+    }
     versions = {"seqkit": __version__, "torch": torch.__version__}
     RESULTS.parent.mkdir(exist_ok=True)
     tree = {**about, **versions, "gemm_flops": statistics.median(rates), "decoding": results}

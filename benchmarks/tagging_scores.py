@@ -68,7 +68,10 @@ def table(entries: list[dict[str, Any]]) -> str:
     Returns:
         The table.
     """
-    lines = ["| recipe | vectors | seeds | dev | test | each test score | minutes a run |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| recipe | vectors | seeds | dev | test | each test score | minutes a run |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for recipe, vectors in RUNS:
         found = [entry for entry in entries if (entry["recipe"], entry["vectors"]) == (recipe, vectors)]
         if found:
@@ -96,7 +99,11 @@ def main() -> None:
             if (options.only and recipe not in options.only) or (with_vectors and not options.vectors):
                 continue
             entries = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
-            same = [entry for entry in entries if (entry["recipe"], entry["vectors"], entry["seed"]) == (recipe, with_vectors, seed)]
+            same = [
+                entry
+                for entry in entries
+                if (entry["recipe"], entry["vectors"], entry["seed"]) == (recipe, with_vectors, seed)
+            ]
             if same and not options.again:
                 continue
             entry = run(recipe, options.vectors if with_vectors else None, seed, options.threads)

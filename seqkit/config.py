@@ -123,10 +123,10 @@ class HeadSettings(_Section):
 
     crf: bool = True
     """conditional random field over the label sequence; without it a softmax a token"""
-    auxiliary: tuple[Annotated[str, Field(min_length=1, coerce_numbers_to_str=True)], ...] = ()
-    """further label columns that are learned beside the target while training (multi-task), and dropped afterwards"""
-    auxiliary_weight: Weight = 0.5
-    """weight of each auxiliary loss"""
+    neighbours: Weight = 0.0
+    """weight of a language-modelling objective while training: each direction predicts the next word; 0: none"""
+    neighbour_words: Annotated[int, Field(ge=2)] = 2000
+    """so many of the most frequent words are told apart as neighbours"""
 
 
 class TrainingSettings(_Section):
@@ -199,6 +199,16 @@ class Settings(_Section):
         embedding = self.embedding
         if embedding.word_size == 0 and not embedding.vectors and embedding.chars == "none":
             raise ValueError("embedding: expected word_size > 0, vectors or chars, found none of them")
+        return self
+
+    @model_validator(mode="after")
+    def _neighbours_unseen(self) -> Settings:
+        encoder = self.encoder
+        if self.head.neighbours and encoder.direction == "both" and encoder.layers > 1 and encoder.join == "deep":
+            reason = "where directions meet after every level, both halves have seen the words that they are to predict"
+            raise ValueError(
+                f"head.neighbours: expected encoder.join top, one layer or one direction, found deep: {reason}"
+            )
         return self
 
 

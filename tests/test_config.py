@@ -108,8 +108,7 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
         ("[settings]\nx = 1", "settings: expected one of task, data, embedding, encoder, head, training"),
         ("task = 'cook'", "task: expected 'tag', found 'cook'"),
         ("scores = 3", "scores: expected a valid dictionary, found 3"),
-        ("[head]\nauxiliary = 'upos'", "head.auxiliary: expected a valid tuple, found 'upos'"),
-        ("[head]\nauxiliary = ['']", "head.auxiliary.0: expected at least 1 character, found ''"),
+        ("[head]\nneighbour_words = 1", "head.neighbour_words: expected greater than or equal to 2, found 1"),
         ("[head]\ncrf = 'perhaps'", "head.crf: expected a valid boolean, unable to interpret input, found 'perhaps'"),
         ("[encoder]\ndropout = 1.0", "encoder.dropout: expected less than 1, found 1.0"),
         ("[training]\nlr = 0", "training.lr: expected greater than 0, found 0"),
@@ -166,8 +165,8 @@ def test_an_assignment_needs_section_key_and_value(text: str) -> None:
 
 
 def test_a_column_may_be_named_by_its_position() -> None:
-    settings = override(Settings(), parse_assignments(["data.target=-1", "head.auxiliary=[1, 'upos']"]))
-    assert (settings.data.target, settings.head.auxiliary) == ("-1", ("1", "upos"))
+    settings = override(Settings(), parse_assignments(["data.target=-1"]))
+    assert settings.data.target == "-1"
 
 
 def test_override_replaces_what_is_named_and_nothing_else() -> None:
@@ -246,7 +245,7 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
     try:
         settings = override(Settings(), tree)
     except SettingsError as error:  # the checks across settings
-        assert "none of them" in str(error) or "warm-up" in str(error)
+        assert any(part in str(error) for part in ("none of them", "warm-up", "head.neighbours"))
         return
     path = tmp_path_factory.mktemp("recipe") / "r.toml"
     path.write_text(to_toml(settings), encoding="utf-8")
@@ -254,7 +253,7 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
 
 
 def test_settings_come_back_from_json() -> None:
-    settings = override(Settings(), {"head": {"auxiliary": ("pos",)}, "training": {"lr": 1e-17}})
+    settings = override(Settings(), {"head": {"neighbours": 0.5}, "training": {"lr": 1e-17}})
     assert override(Settings(), settings.model_dump(mode="json")) == settings
 
 
@@ -284,3 +283,14 @@ def test_warm_up_may_be_as_long_as_training_but_for_cosine() -> None:
     assert TrainingSettings(schedule="constant", epochs=3, warmup=5.0).warmup == 5.0
     with pytest.raises(ValueError, match="warm-up"):
         TrainingSettings(schedule="cosine", epochs=3, warmup=3.0)
+
+
+def test_neighbours_need_halves_that_have_not_seen_them() -> None:
+    tree = {"encoder": {"layers": 2}, "head": {"neighbours": 0.1}}
+    assert fault_of(override, Settings(), tree) == (
+        "settings: head.neighbours: expected encoder.join top, one layer or one direction, found deep: where "
+        "directions meet after every level, both halves have seen the words that they are to predict"
+    )
+    override(Settings(), {**tree, "encoder": {"layers": 2, "join": "top"}})
+    override(Settings(), {**tree, "encoder": {"layers": 1}})
+    override(Settings(), {**tree, "encoder": {"layers": 2, "direction": "forward"}})

@@ -35,9 +35,12 @@ ALLOWED = {
     "data": {"errors", "resources"},
     "metrics": {"errors"},
     "heads": {"nn"},
-    "model": {*COMMON, "config", "artefact", "data", "heads", "nn"},
-    "training": {*COMMON, "config", "artefact", "data", "heads", "metrics", "model"},
-    "cli": {*COMMON, "config", "artefact", "data", "metrics", "model", "training"},
+    "devices": {"errors"},
+    "build": {"errors", "config", "data", "heads", "nn"},
+    "decoding": {"data", "heads"},
+    "model": {*COMMON, "config", "artefact", "build", "data", "decoding", "devices", "heads", "nn"},
+    "training": {*COMMON, "config", "artefact", "build", "data", "devices", "heads", "metrics", "model"},
+    "cli": {*COMMON, "config", "artefact", "data", "devices", "metrics", "model", "training"},
     "__main__": {"cli"},
 }
 """part of seqkit → the other parts that it may import

@@ -10,13 +10,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqkit.build import form_batch
 from seqkit.config import Settings
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import SPLITTERS
 from seqkit.data.tagged import TaggedSentence
 from seqkit.data.vectors import Vectors
+from seqkit.devices import choose_device, precision_context
 from seqkit.errors import SettingsError
-from seqkit.model import Model, choose_device, form_batch, load, model_card, precision_context
+from seqkit.model import Model, load, model_card
 
 ODD_TEXTS = {
     "empty": "",

@@ -145,7 +145,7 @@ def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
     import tomli_w
 
     from seqkit.data.dataset import resolve
-    from seqkit.model import choose_device
+    from seqkit.devices import choose_device
     from seqkit.training.progress import Progress
     from seqkit.training.run import complete_settings, prepare
 

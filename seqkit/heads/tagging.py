@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from seqkit.nn.chain import length_mask
 from seqkit.nn.crf import CRF
+from seqkit.nn.neighbours import NeighbourPrediction
 
 __all__ = ["DecodedTags", "TagSegment", "TaggingHead"]
 
@@ -61,8 +62,8 @@ class TaggingHead(nn.Module):
         crf: learn scores of moves between tags.
         moves: which tags may begin a sentence, bool [K], follow one another, bool [K, K], and end it, bool [K]; None
             where all may.
-        auxiliary: name → number of labels of further columns that are learned beside the target while training.
-        auxiliary_weight: weight of each auxiliary loss.
+        neighbours: a language-modelling objective that is learned beside the tags while training.
+        neighbour_weight: its weight.
     """
 
     def __init__(
@@ -72,8 +73,8 @@ class TaggingHead(nn.Module):
         *,
         crf: bool = True,
         moves: tuple[Tensor, Tensor, Tensor] | None = None,
-        auxiliary: Mapping[str, int] | None = None,
-        auxiliary_weight: float = 0.5,
+        neighbours: NeighbourPrediction | None = None,
+        neighbour_weight: float = 0.0,
     ) -> None:
         super().__init__()
         self.emission = nn.Linear(input_size, num_tags)
@@ -83,32 +84,30 @@ class TaggingHead(nn.Module):
         self.crf = CRF(num_tags, start=start, transition=transition, end=end, trainable=crf)
         self.learns_moves = crf
         self.independent = not crf and moves is None
-        self.auxiliary_names = tuple(auxiliary or {})  # beside the modules, whose own names may not hold a dot
-        self.auxiliary = nn.ModuleList(nn.Linear(input_size, size) for size in (auxiliary or {}).values())
-        self.auxiliary_weight = auxiliary_weight
+        self.neighbours = neighbours
+        self.neighbour_weight = neighbour_weight
 
-    def loss(self, outputs: Tensor, lengths: Tensor, targets: Mapping[str, Tensor]) -> Tensor:
+    def loss(self, outputs: Tensor, lengths: Tensor, tags: Tensor, words: Tensor | None = None) -> Tensor:
         """The training loss: negative log-likelihood in nats, summed over tokens, the mean over sentences.
 
         Args:
             outputs: the encoder's outputs, [B, T, D].
             lengths: tokens in each sentence, int64 [B], on the CPU.
-            targets: under ``""`` the tags, int64 [B, T], `IGNORED` past a sentence's end; under the name of each
-                auxiliary column its labels in the same form.
+            tags: the right tags, int64 [B, T], `IGNORED` past a sentence's end.
+            words: index of each token's word, int64 [B, T], which the language-modelling objective needs.
 
         Returns:
             A scalar.
         """
         emissions = self.emission(outputs).float()  # [B, T, K]
-        tags = targets[""]  # [B, T]
         if self.learns_moves:
             likelihood = self.crf.log_likelihood(emissions, tags.clamp(min=0), lengths)  # [B]
             # A sentence with an unknown tag has no likelihood, and another tag in its place would be wrong.
             total = -likelihood.masked_fill(((tags == IGNORED) & _inside(lengths, tags)).any(1), 0.0).sum()
         else:
             total = _cross_entropy(emissions, tags)
-        for name, layer in zip(self.auxiliary_names, self.auxiliary, strict=True):
-            total = total + self.auxiliary_weight * _cross_entropy(layer(outputs).float(), targets[name])
+        if self.neighbours is not None and words is not None:
+            total = total + self.neighbour_weight * self.neighbours(outputs, lengths, words)
         loss: Tensor = total / max(1, outputs.shape[0])
         return loss
 

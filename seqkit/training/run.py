@@ -19,9 +19,10 @@ from seqkit.data.dataset import Dataset, from_pairs, resolve
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
 from seqkit.data.vectors import Vectors, read_vectors
+from seqkit.devices import choose_device, precision_context
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.metrics.tagging import TaggingReport
-from seqkit.model import Model, choose_device, precision_context
+from seqkit.model import Model
 from seqkit.training.checkpoint import checkpoint_file
 from seqkit.training.evaluation import evaluate
 from seqkit.training.loop import HISTORY, Trainer

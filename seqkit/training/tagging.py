@@ -11,14 +11,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from seqkit.build import form_batch
 from seqkit.config import Settings
 from seqkit.data.batching import training_batches
 from seqkit.data.sentence import Sentence
 from seqkit.data.vectors import Vectors
-from seqkit.data.vocabulary import LabelVocabulary
+from seqkit.devices import precision_context
 from seqkit.errors import DataError
 from seqkit.heads.tagging import IGNORED, TaggingHead
-from seqkit.model import Model, form_batch, precision_context
+from seqkit.model import Model
 from seqkit.training.evaluation import evaluate, label_column
 
 __all__ = ["TaggingTask"]
@@ -54,24 +55,14 @@ class TaggingTask:
     ) -> None:
         data = settings.data
         labels = label_column(train, data.target)
-        columns = {name: label_column(train, name) for name in settings.head.auxiliary}
-        vocabularies = {
-            name: LabelVocabulary.build(label for row in rows for label in row) for name, rows in columns.items()
-        }
-        sizes = {name: len(vocabulary.labels) for name, vocabulary in vocabularies.items()}
-        self.model = Model.build(settings, train, labels, vectors, sizes).to(device)
+        self.model = Model.build(settings, train, labels, vectors).to(device)
         self.network = self.model.network
         self.settings = settings
         self.dev = dev
         self.metric = "accuracy" if self.model.codec.encoding == "none" else "f1"
         self._arrays = self.model.indexer([sentence.tokens for sentence in train])
-        self._targets = {"": _flat(self.model.codec.encode(row) for row in labels)}
-        self._targets |= {
-            name: _flat(vocabularies[name].indices(row) for row in rows) for name, rows in columns.items()
-        }
+        self._tags = _flat(self.model.codec.encode(row) for row in labels)
         self._digest = _digest([*_strings(train, labels), *_strings(dev, label_column(dev, data.target))], vectors)
-        for rows in columns.values():
-            self._digest = _digest(rows, start=self._digest)
         for name, sentences in (("training", train), ("dev", dev)):
             if not any(sentence.tokens for sentence in sentences):
                 raise DataError(f"expected {name} sentences with tokens, found none")
@@ -91,16 +82,15 @@ class TaggingTask:
         head, device = self.network.head, self.model.device
         assert isinstance(head, TaggingHead)
         tokens = self._arrays.batch(batch)
-        targets: dict[str, Tensor] = {}
-        for name, values in self._targets.items():
-            matrix, inside = self._arrays.padded(values, batch)  # [B, T]
-            matrix[~inside] = IGNORED
-            targets[name] = torch.from_numpy(matrix).long().to(device)
+        matrix, inside = self._arrays.padded(self._tags, batch)  # [B, T]
+        matrix[~inside] = IGNORED
+        tags = torch.from_numpy(matrix).long().to(device)  # [B, T]
         lengths = torch.from_numpy(tokens.lengths)  # [B]
         with precision_context(self.settings.training.precision, device):
             forms = form_batch(self._arrays.table, tokens.forms).to(device)
-            outputs = self.network(forms, torch.from_numpy(tokens.index).to(device), lengths).outputs  # [B, T, D]
-            loss = head.loss(outputs, lengths, targets)
+            index = torch.from_numpy(tokens.index).to(device)  # [B, T]
+            outputs = self.network(forms, index, lengths).outputs  # [B, T, D]
+            loss = head.loss(outputs, lengths, tags, forms.words[index])
         return loss, len(batch), int(tokens.lengths.sum())
 
     def evaluate(self) -> dict[str, float]:
@@ -110,12 +100,12 @@ class TaggingTask:
         return scores if report.default is None else {"f1": report.default.f1, **scores}
 
     def fingerprint(self) -> dict[str, Any]:
-        """See `seqkit.training.loop.Task`: everything but how long to train, and a digest of the training data."""
+        """See `seqkit.training.loop.Task`: everything but how long to train, and a checksum of the data."""
         tree = self.settings.model_dump(mode="json")
-        for name in ("epochs", "time_limit", "patience", "checkpoint_minutes"):
-            # A cosine schedule depends on the number of epochs; otherwise one may well train on for longer.
-            if name != "epochs" or self.settings.training.schedule != "cosine":
-                del tree["training"][name]
+        training = tree["training"]
+        length = {name: training.pop(name) for name in ("epochs", "time_limit", "patience", "checkpoint_minutes")}
+        if training["schedule"] == "cosine":  # which depends on it; otherwise one may well train on for longer
+            training["epochs"] = length["epochs"]
         flat = {
             f"{section}.{key}": value
             for section, values in tree.items()

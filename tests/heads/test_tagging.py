@@ -13,11 +13,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from seqkit.build import form_batch
 from seqkit.config import Settings
 from seqkit.data.labels import from_spans, invalid_moves, inventory, legal_moves, spans
 from seqkit.data.sentence import Sentence
 from seqkit.heads.tagging import DecodedTags, TaggingHead, TagSegment
-from seqkit.model import Model, form_batch, load
+from seqkit.model import Model, load
+from seqkit.nn.neighbours import NeighbourPrediction
 from seqkit.training.evaluation import evaluate
 from seqkit.training.tagging import TaggingTask
 
@@ -78,7 +80,7 @@ def test_crf_loss_is_the_mean_negative_log_likelihood_by_enumeration() -> None:
         targets[row, : len(tags)] = torch.tensor(numbers)
         paths, logs = enumerate_paths(head, outputs[row, : len(tags)], constrained=True)
         expected -= logs[paths.index(numbers)].item() / 3
-    assert head.loss(outputs, lengths, {"": targets}).item() == pytest.approx(expected, rel=1e-5)
+    assert head.loss(outputs, lengths, targets).item() == pytest.approx(expected, rel=1e-5)
 
 
 def test_softmax_loss_is_cross_entropy_by_hand() -> None:
@@ -87,24 +89,17 @@ def test_softmax_loss_is_cross_entropy_by_hand() -> None:
     outputs = torch.tensor([[[0.0, 1.0], [2.0, 0.0]], [[0.0, 0.0], [9.0, -9.0]]])
     targets = torch.tensor([[1, 0], [0, -1]])
     expected = (np.log(1 + np.exp(-1)) + np.log(1 + np.exp(-2)) + np.log(2)) / 2
-    assert head.loss(outputs, torch.tensor([2, 1]), {"": targets}).item() == pytest.approx(expected, rel=1e-6)
+    assert head.loss(outputs, torch.tensor([2, 1]), targets).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_auxiliary_losses_are_weighted_and_added() -> None:
+def test_the_language_modelling_loss_is_weighted_and_added() -> None:
     torch.manual_seed(0)
-    head = TaggingHead(4, 3, crf=False, auxiliary={"pos": 2, "a.b": 5}, auxiliary_weight=0.25)
-    outputs, lengths = torch.randn(2, 3, 4), torch.tensor([3, 2])
-    targets = {"": torch.tensor([[0, 1, 2], [2, 1, -1]]), "pos": torch.tensor([[1, 0, 1], [0, 0, -1]])}
-    targets["a.b"] = torch.tensor([[4, 3, 2], [1, -1, -1]])
-
-    def entropy(layer: torch.nn.Module, wanted: Tensor) -> Tensor:
-        logs = layer(outputs).log_softmax(2)
-        return -sum(logs[b, t, wanted[b, t]] for b in range(2) for t in range(3) if wanted[b, t] >= 0)
-
-    parts = [entropy(head.emission, targets[""])]
-    parts += [entropy(layer, targets[name]) for name, layer in zip(("pos", "a.b"), head.auxiliary, strict=True)]
-    expected = (parts[0] + 0.25 * (parts[1] + parts[2])) / 2
-    assert torch.isclose(head.loss(outputs, lengths, targets), expected)
+    neighbours = NeighbourPrediction(6, 4, 5)
+    head = TaggingHead(6, 3, crf=False, neighbours=neighbours, neighbour_weight=0.25)
+    outputs, lengths = torch.randn(2, 3, 6), torch.tensor([3, 2])
+    tags, words = torch.tensor([[0, 1, 2], [2, 1, -1]]), torch.tensor([[2, 3, 4], [4, 2, 0]])
+    expected = head.loss(outputs, lengths, tags) + 0.25 * neighbours(outputs, lengths, words) / 2
+    assert torch.isclose(head.loss(outputs, lengths, tags, words), expected)
 
 
 @pytest.mark.parametrize("crf", [True, False])
@@ -114,8 +109,8 @@ def test_a_tag_never_seen_has_no_part_in_the_loss(crf: bool) -> None:
     outputs = torch.randn(2, 3, K, requires_grad=True)
     lengths = torch.tensor([3, 2])
     targets = torch.tensor([[TAGS.index("O"), -1, TAGS.index("O")], [TAGS.index("S-A"), TAGS.index("O"), -1]])
-    loss = head.loss(outputs, lengths, {"": targets})
-    second = head.loss(outputs[1:], lengths[1:], {"": targets[1:]})
+    loss = head.loss(outputs, lengths, targets)
+    second = head.loss(outputs[1:], lengths[1:], targets[1:])
     if crf:
         assert torch.isclose(loss * 2, second)
     else:
@@ -133,7 +128,7 @@ def test_empty_sentences_and_batches_cost_nothing(crf: bool) -> None:
     for batch, steps in ((0, 0), (2, 0), (2, 3)):
         outputs = torch.randn(batch, steps, K)
         lengths = torch.zeros(batch, dtype=torch.int64)
-        assert head.loss(outputs, lengths, {"": torch.full((batch, steps), -1)}).item() == 0.0
+        assert head.loss(outputs, lengths, torch.full((batch, steps), -1)).item() == 0.0
         decoded = head.decode(outputs, lengths, probabilities=True, nbest=2)
         assert decoded.tags.shape == (batch, steps)
         assert decoded.marginals is not None
@@ -146,9 +141,9 @@ def test_loss_is_in_float32_under_mixed_precision() -> None:
     outputs, lengths = torch.randn(2, 3, K), torch.tensor([3, 2])
     targets = torch.full((2, 3), TAGS.index("O"))
     with torch.autocast("cpu", torch.bfloat16):
-        loss = head.loss(outputs, lengths, {"": targets})
+        loss = head.loss(outputs, lengths, targets)
     assert loss.dtype == torch.float32
-    assert loss.item() == pytest.approx(head.loss(outputs, lengths, {"": targets}).item(), rel=0.02)
+    assert loss.item() == pytest.approx(head.loss(outputs, lengths, targets).item(), rel=0.02)
 
 
 # --- decoding ----------------------------------------------------------------------------------------------------
@@ -352,45 +347,28 @@ def test_probabilities_of_all_labels_of_a_token_sum_to_one(
         assert sum(by_label.values()) == pytest.approx(1.0, abs=1e-5)
 
 
-# --- auxiliary columns, unseen labels ----------------------------------------------------------------------------
+# --- language modelling beside tags, unseen labels ---------------------------------------------------------------
 
 
-def test_auxiliary_columns_are_learned_and_left_out_of_the_saved_model(
+def test_neighbours_are_learned_and_left_out_of_the_saved_model(
     make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings], tmp_path: Path
 ) -> None:
-    settings = tiny_settings('head.auxiliary=["pos"]', "data.target=label")
+    settings = tiny_settings("head.neighbours=0.1", "data.target=label")
     task = TaggingTask(settings, make_sentences(12), make_sentences(4, 1), None, CPU)
-    head = task.model.network.head
-    assert isinstance(head, TaggingHead)
-    assert head.auxiliary_names == ("pos",)
     loss, _, _ = task.loss(task.batches(0)[0])
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in task.network.named_parameters()}
     assert all(gradient is not None for gradient in gradients.values())
-    auxiliary = [gradient for name, gradient in gradients.items() if "auxiliary" in name]
-    assert auxiliary
-    assert all(gradient is not None and gradient.any() for gradient in auxiliary)
+    extra = [gradient for name, gradient in gradients.items() if "neighbours" in name]
+    assert extra
+    assert all(gradient is not None and gradient.any() for gradient in extra)
     task.model.save(tmp_path)
     kept = safetensors.torch.load_file(tmp_path / "weights.safetensors")
-    assert not any("auxiliary" in name for name in kept)
-    assert set(kept) == {name for name in task.network.state_dict() if "auxiliary" not in name}
+    assert set(kept) == {name for name in task.network.state_dict() if "neighbours" not in name}
     again = load(tmp_path)
     assert again.parameter_counts() == task.model.parameter_counts()
     record, other = again.tag(["Ada", "saw", "Rome"], probs=True), task.model.tag(["Ada", "saw", "Rome"], probs=True)
     assert (record.labels, record.probs) == (other.labels, other.probs)
-
-
-def test_the_auxiliary_loss_reaches_the_encoder(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
-) -> None:
-    losses = []
-    for weight in (0.0, 1.0):
-        settings = tiny_settings('head.auxiliary=["pos"]', f"head.auxiliary_weight={weight}", "data.target=label")
-        torch.manual_seed(0)
-        task = TaggingTask(settings, make_sentences(12), make_sentences(4, 1), None, CPU)
-        task.network.eval()
-        losses.append(float(task.loss(task.batches(0)[0])[0].detach()))
-    assert losses[1] > losses[0] > 0
 
 
 @pytest.mark.parametrize("crf", ["true", "false"])

@@ -1,0 +1,63 @@
+"""Where the network runs and in which arithmetic."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import torch
+
+from seqkit.errors import SettingsError
+
+__all__ = ["choose_device", "precision_context"]
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that a name stands for.
+
+    Args:
+        name: ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+
+    Returns:
+        The device.
+
+    Raises:
+        SettingsError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise SettingsError(f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}") from None
+    count = torch.cuda.device_count()
+    if device.type == "cuda" and (device.index or 0) >= count:
+        raise SettingsError(f"expected a CUDA device for {name!r}, found {count}")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise SettingsError(f"expected Apple's GPU for {name!r}, found none")
+    if device.type not in ("cpu", "cuda", "mps"):
+        raise SettingsError(f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}")
+    return device
+
+
+def precision_context(precision: str, device: torch.device) -> AbstractContextManager[Any]:
+    """The arithmetic that the network runs in; CRF and losses leave it for float32 by themselves.
+
+    Args:
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        device: where the network runs.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        SettingsError: the device cannot do it.
+    """
+    if precision == "fp16" and device.type == "cpu":
+        raise SettingsError("expected precision fp32, bf16 or auto on the CPU, found fp16")
+    if precision == "auto":
+        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        precision = "bf16" if half else "fp32"
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
