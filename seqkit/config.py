@@ -125,7 +125,7 @@ class HeadSettings(_Section):
     """conditional random field over the label sequence; without it a softmax a token"""
     neighbours: Weight = 0.0
     """weight of a language-modelling objective while training: each direction predicts the next word; 0: none"""
-    neighbour_words: Annotated[int, Field(ge=2)] = 2000
+    neighbour_words: Annotated[int, Field(ge=2)] = 1000
     """so many of the most frequent words are told apart as neighbours"""
 
 
@@ -250,7 +250,7 @@ def load_recipe(recipe: str | Path) -> Recipe:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError(f"{recipe}: expected a TOML file, found: {error}") from None
-    about = {name: tree.pop(name) for name in ("description", "dataset", "scores") if name in tree}
+    about: dict[str, Any] = {name: tree.pop(name) for name in ("description", "dataset", "scores") if name in tree}
     return _validated(Recipe, {**about, "settings": tree}, str(recipe))
 
 

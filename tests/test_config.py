@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given
@@ -218,8 +218,6 @@ TEXT = "ab \"'\\\n\r\t#=.]}é日😀\x01\x7f\u2028"
 
 
 def values_of(field: Any) -> st.SearchStrategy[Any]:
-    if get_origin(field.annotation) is tuple:
-        return st.lists(st.text(TEXT, min_size=1, max_size=3), max_size=2).map(tuple)
     if get_args(field.annotation):
         return st.sampled_from(get_args(field.annotation))
     if field.annotation is str:

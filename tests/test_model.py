@@ -10,13 +10,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.build import form_batch
 from seqkit.config import Settings
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import SPLITTERS
 from seqkit.data.tagged import TaggedSentence
 from seqkit.data.vectors import Vectors
-from seqkit.devices import choose_device, precision_context
 from seqkit.errors import SettingsError
 from seqkit.model import Model, load, model_card
 
@@ -313,94 +311,7 @@ def test_raw_text_is_tagged_like_its_tokens(model: Model) -> None:
     assert record.spans
 
 
-# --- given vectors -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("join", ["sum", "concat"])
-def test_words_with_a_given_vector_are_not_unknown_though_unseen_in_training(
-    join: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
-) -> None:
-    draw = np.random.default_rng(0)
-    vectors = Vectors(["<unk>", "known", "Other", "ada", "0000"], draw.normal(size=(5, 8)).astype(np.float32))
-    settings = tiny_settings(f"embedding.vectors_join={join}", "embedding.vectors=x", "embedding.chars=none")
-    model = build(settings, make_sentences(8), vectors=vectors)
-
-    def vector(word: str) -> torch.Tensor:
-        table = model.indexer.table([word])
-        return model.network.embedding.eval()(form_batch(table, np.array([0])))[0].detach()
-
-    def probs(word: str) -> list[float]:
-        found = model.tag([word, "saw", "Rome"], probs=True).probs
-        assert found is not None
-        return found
-
-    if join == "concat":
-        assert torch.equal(vector("known")[-8:], torch.from_numpy(vectors.matrix[1]).half().float())
-    assert torch.equal(vector("KNOWN"), vector("known"))  # found in lower case
-    assert torch.equal(vector("1984"), vector("0000"))  # found with its digits folded
-    assert torch.equal(vector("unseen"), vector("<unk>"))
-    assert torch.equal(vector("other"), vector("unseen"))  # the file has it with a capital only
-    assert not torch.equal(vector("Other"), vector("unseen"))
-    assert probs("unseen") == probs("neither")
-    assert probs("known") != probs("unseen")
-    assert probs("known") != probs("Other")
-
-
-def test_the_sum_starts_from_the_given_vectors(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
-) -> None:
-    vectors = Vectors(["ada"], np.full((1, 8), 0.5, dtype=np.float32))
-    settings = tiny_settings("embedding.vectors_join=sum", "embedding.vectors=x", "embedding.chars=none")
-    model = build(settings, make_sentences(8), vectors=vectors)
-    table = model.indexer.table(["Ada", "saw"])
-    found = model.network.embedding.eval()(form_batch(table, np.array([0, 1])))
-    assert torch.equal(found.detach(), torch.tensor([[0.5] * 8, [0.0] * 8]))
-
-
-def test_sizes_must_fit_to_be_added(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
-) -> None:
-    vectors = Vectors(["ada"], np.ones((1, 3), dtype=np.float32))
-    with pytest.raises(SettingsError) as caught:
-        build(tiny_settings("embedding.vectors_join=sum", "embedding.vectors=x"), make_sentences(2), vectors=vectors)
-    assert str(caught.value) == "embedding: expected vectors of size 8 to add to the word table, found 3"
-
-
-def test_vectors_alone_need_no_word_table(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
-) -> None:
-    vectors = Vectors(["ada"], np.ones((1, 3), dtype=np.float32))
-    settings = tiny_settings("embedding.word_size=0", "embedding.chars=none", "embedding.vectors=x")
-    assert build(settings, make_sentences(2), vectors=vectors).network.embedding.output_size == 3
-
-
-# --- devices, precision, the card --------------------------------------------------------------------------------
-
-
-def test_devices() -> None:
-    assert choose_device("cpu") == torch.device("cpu")
-    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    for name in ("gpu", "", "cuda:x", "meta", "xla"):
-        with pytest.raises(SettingsError) as caught:
-            choose_device(name)
-        assert str(caught.value) == f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}"
-    count = torch.cuda.device_count()
-    with pytest.raises(SettingsError) as caught:
-        choose_device(f"cuda:{count}")
-    assert str(caught.value) == f"expected a CUDA device for 'cuda:{count}', found {count}"
-
-
-@pytest.mark.skipif(torch.backends.mps.is_available(), reason="has Apple's GPU")
-def test_apples_gpu_must_be_there() -> None:
-    with pytest.raises(SettingsError) as caught:
-        choose_device("mps")
-    assert str(caught.value) == "expected Apple's GPU for 'mps', found none"
-
-
-def test_the_cpu_has_no_fp16() -> None:
-    with pytest.raises(SettingsError) as caught:
-        precision_context("fp16", torch.device("cpu"))
-    assert str(caught.value) == "expected precision fp32, bf16 or auto on the CPU, found fp16"
+# --- the card ------------------------------------------------------------------------------------------------------
 
 
 def test_loading_on_a_device_that_is_not_there_is_a_fault(trained: Path) -> None:

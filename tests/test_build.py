@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from seqkit.build import form_batch
+from seqkit.config import Settings
+from seqkit.data.sentence import Sentence
+from seqkit.data.vectors import Vectors
+from seqkit.errors import SettingsError
+from seqkit.model import Model
+
+
+def build(settings: Settings, sentences: Sequence[Sentence], vectors: Vectors) -> Model:
+    """An untrained model whose predictions are far from uniform."""
+    torch.manual_seed(0)
+    model = Model.build(settings, sentences, [sentence.columns["label"] for sentence in sentences], vectors)
+    with torch.no_grad():
+        for parameter in model.network.head.parameters():
+            parameter.normal_()
+    return model
+
+
+@pytest.mark.parametrize("join", ["sum", "concat"])
+def test_words_with_a_given_vector_are_not_unknown_though_unseen_in_training(
+    join: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    draw = np.random.default_rng(0)
+    vectors = Vectors(["<unk>", "known", "Other", "ada", "0000"], draw.normal(size=(5, 8)).astype(np.float32))
+    settings = tiny_settings(f"embedding.vectors_join={join}", "embedding.vectors=x", "embedding.chars=none")
+    model = build(settings, make_sentences(8), vectors)
+
+    def vector(word: str) -> torch.Tensor:
+        table = model.indexer.table([word])
+        return model.network.embedding.eval()(form_batch(table, np.array([0])))[0].detach()
+
+    def probs(word: str) -> list[float]:
+        found = model.tag([word, "saw", "Rome"], probs=True).probs
+        assert found is not None
+        return found
+
+    if join == "concat":
+        assert torch.equal(vector("known")[-8:], torch.from_numpy(vectors.matrix[1]).half().float())
+    assert torch.equal(vector("KNOWN"), vector("known"))  # found in lower case
+    assert torch.equal(vector("1984"), vector("0000"))  # found with its digits folded
+    assert torch.equal(vector("unseen"), vector("<unk>"))
+    assert torch.equal(vector("other"), vector("unseen"))  # the file has it with a capital only
+    assert not torch.equal(vector("Other"), vector("unseen"))
+    assert probs("unseen") == probs("neither")
+    assert probs("known") != probs("unseen")
+    assert probs("known") != probs("Other")
+
+
+def test_the_sum_starts_from_the_given_vectors(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    vectors = Vectors(["ada"], np.full((1, 8), 0.5, dtype=np.float32))
+    settings = tiny_settings("embedding.vectors_join=sum", "embedding.vectors=x", "embedding.chars=none")
+    model = build(settings, make_sentences(8), vectors)
+    table = model.indexer.table(["Ada", "saw"])
+    found = model.network.embedding.eval()(form_batch(table, np.array([0, 1])))
+    assert torch.equal(found.detach(), torch.tensor([[0.5] * 8, [0.0] * 8]))
+
+
+def test_sizes_must_fit_to_be_added(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    vectors = Vectors(["ada"], np.ones((1, 3), dtype=np.float32))
+    with pytest.raises(SettingsError) as caught:
+        build(tiny_settings("embedding.vectors_join=sum", "embedding.vectors=x"), make_sentences(2), vectors)
+    assert str(caught.value) == "embedding: expected vectors of size 8 to add to the word table, found 3"
+
+
+def test_vectors_alone_need_no_word_table(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    vectors = Vectors(["ada"], np.ones((1, 3), dtype=np.float32))
+    settings = tiny_settings("embedding.word_size=0", "embedding.chars=none", "embedding.vectors=x")
+    assert build(settings, make_sentences(2), vectors).network.embedding.output_size == 3

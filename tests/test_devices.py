@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from seqkit.devices import choose_device, precision_context
+from seqkit.errors import SettingsError
+
+
+def test_devices() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for name in ("gpu", "", "cuda:x", "meta", "xla"):
+        with pytest.raises(SettingsError) as caught:
+            choose_device(name)
+        assert str(caught.value) == f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}"
+    count = torch.cuda.device_count()
+    with pytest.raises(SettingsError) as caught:
+        choose_device(f"cuda:{count}")
+    assert str(caught.value) == f"expected a CUDA device for 'cuda:{count}', found {count}"
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="has Apple's GPU")
+def test_apples_gpu_must_be_there() -> None:
+    with pytest.raises(SettingsError) as caught:
+        choose_device("mps")
+    assert str(caught.value) == "expected Apple's GPU for 'mps', found none"
+
+
+def test_the_cpu_has_no_fp16() -> None:
+    with pytest.raises(SettingsError) as caught:
+        precision_context("fp16", torch.device("cpu"))
+    assert str(caught.value) == "expected precision fp32, bf16 or auto on the CPU, found fp16"

@@ -1,0 +1,340 @@
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+
+from seqkit.config import Recipe
+from seqkit.data.dataset import Dataset, Split, from_pairs, resolve
+from seqkit.data.sentence import Sentence
+from seqkit.errors import DataError, SettingsError, TrainingError
+from seqkit.model import load
+from seqkit.training.run import check_output, claim_output, complete_settings, run, train
+
+Make = Callable[..., Any]
+
+
+def weights(output: Path) -> bytes:
+    return (output / "weights.safetensors").read_bytes()
+
+
+def fault_of(kind: type[Exception], function: Callable[..., Any], *arguments: Any, **options: Any) -> str:
+    with pytest.raises(kind) as caught:
+        function(*arguments, **options)
+    return str(caught.value)
+
+
+# --- what comes out ----------------------------------------------------------------------------------------------
+
+
+def test_a_run_writes_a_model_its_report_and_its_history(trained: Path, make_pairs: Make) -> None:
+    model = load(trained)
+    report = model.report
+    assert report["data"] == {"name": "pairs", "splits": {"dev": 12, "test": 12}}
+    assert report["parameters"] == model.parameter_counts()
+    assert set(report["versions"]) == {"seqkit", "torch", "python"}
+    assert report["training"]["epochs"] == 8
+    history = [json.loads(line) for line in (trained / "train.jsonl").read_text().splitlines()]
+    assert len(history) == 8
+    best = history[report["training"]["best_epoch"] - 1]
+    assert report["scores"]["dev"]["f1"] == pytest.approx(best["dev"]["f1"])  # the saved weights are the best ones
+    assert best["dev"]["f1"] == max(line["dev"]["f1"] for line in history)
+    assert report["scores"]["test"]["sentences"] == 12
+    assert report["scores"]["test"]["tokens"] == sum(len(tokens) for tokens, _ in make_pairs(12, 2))
+
+
+def test_learning_helps(trained: Path) -> None:
+    assert load(trained).report["scores"]["test"]["f1"] > 0.3
+
+
+@pytest.mark.parametrize("scheme", ["iob1", "iob2", "bioes", "none"])
+def test_pairs_of_every_scheme_can_be_learned_and_are_written_as_they_came(
+    scheme: str, make_pairs: Make, tiny_settings: Make, tmp_path: Path
+) -> None:
+    pairs = make_pairs(24, 0, scheme)
+    trained = run(tiny_settings(), tmp_path, pairs, dev=make_pairs(6, 1, scheme), device="cpu")
+    assert trained.model.codec.scheme == scheme
+    known = {label for _, labels in pairs for label in labels}
+    assert {
+        label for r in trained.model.predict([Sentence.from_tokens(t) for t, _ in pairs]) for label in r.labels
+    } <= known
+    assert set(trained.reports) == {"dev"}
+    assert trained.reports["dev"].scheme == scheme
+
+
+def test_any_iterable_of_pairs_will_do(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
+    def stream() -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+        for tokens, labels in make_pairs(24):
+            yield tuple(tokens), tuple(labels)
+
+    settings = tiny_settings("training.epochs=1")
+    one = train(settings, tmp_path / "a", stream(), dev=iter(make_pairs(6, 1)), device="cpu")
+    two = train(settings, tmp_path / "b", from_pairs(make_pairs(24), make_pairs(6, 1)), device="cpu")
+    assert weights(tmp_path / "a") == weights(tmp_path / "b")
+    assert one.codec.target == two.codec.target == ""
+
+
+def test_without_dev_a_tenth_is_held_out_and_that_is_said(
+    make_pairs: Make, tiny_settings: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = run(tiny_settings("training.epochs=1"), tmp_path, make_pairs(30), device="cpu", quiet=False)
+    assert trained.reports["dev"].sentences == 3
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "the last tenth of train (3 of 30 sentences) is held out" in err
+
+
+def test_the_same_seed_gives_the_same_model_and_another_seed_another(
+    make_pairs: Make, tiny_settings: Make, tmp_path: Path
+) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2)):
+        torch.rand(3)  # the state of the generator beforehand does not matter
+        settings = tiny_settings(f"training.seed={seed}", "training.epochs=1")
+        train(settings, tmp_path / name, make_pairs(16), dev=make_pairs(4, 1), device="cpu")
+    assert weights(tmp_path / "a") == weights(tmp_path / "b") != weights(tmp_path / "c")
+
+
+def test_a_recipe_names_its_data_and_a_data_set_its_column(tiny_settings: Make, tmp_path: Path) -> None:
+    recipe = Recipe(dataset="sample-pos", settings=tiny_settings("training.epochs=1", "training.time_limit=1e-9"))
+    model = train(recipe, tmp_path, device="cpu")
+    assert model.settings.data.target == "upos"
+    assert model.codec.scheme == "none"
+    assert model.report["data"]["name"] == "sample-pos"
+
+
+def test_a_card_fills_in_what_the_settings_leave_open(tiny_settings: Make) -> None:
+    dataset = resolve("sample-ner")
+    assert complete_settings(tiny_settings(), dataset).data.target == dataset.target == "ner"
+    assert complete_settings(tiny_settings(), dataset).data.scheme == dataset.scheme == "iob2"
+    assert complete_settings(tiny_settings("data.scheme=none"), dataset).data.scheme == "none"
+    other = complete_settings(tiny_settings("data.target=0"), dataset).data
+    assert (other.target, other.scheme) == ("0", "auto")
+
+
+def test_sentences_without_tokens_do_no_harm(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
+    empty: tuple[list[str], list[str]] = ([], [])
+    pairs = [empty, *make_pairs(12), empty]
+    settings = tiny_settings("training.epochs=1")
+    trained = run(
+        settings, tmp_path, pairs, dev=[*make_pairs(4, 1), empty], test=[empty, *make_pairs(4, 2)], device="cpu"
+    )
+    assert trained.reports["dev"].sentences == trained.reports["test"].sentences == 5
+
+
+@pytest.mark.parametrize("join", ["sum", "concat"])
+def test_given_vectors_are_read_and_their_coverage_is_reported(
+    join: str, make_pairs: Make, tiny_settings: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [" ".join([word, *(str(number / 8) for number in range(5))]) for word in ("ada", "rome", "met", "zyx")]
+    (tmp_path / "vectors.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    path = str(tmp_path / "vectors.txt")
+    settings = tiny_settings(f"embedding.vectors={path}", f"embedding.vectors_join={join}", "training.epochs=1")
+    model = train(settings, tmp_path / "m", make_pairs(24), dev=make_pairs(4, 1), device="cpu", quiet=False)
+    assert model.settings.embedding.word_size == (5 if join == "sum" else 8)
+    words = {token for tokens, _ in make_pairs(24) for token in tokens}
+    found = sum(word.lower() in ("ada", "rome", "met") for word in words) / len(words)
+    assert model.report["vectors"] == {"words": 4, "size": 5, "found": pytest.approx(found)}
+    err = capsys.readouterr().err
+    assert f"vectors: 4 words of size 5, found for {found:.1%} of the training words, " in err
+    again = load(tmp_path / "m")
+    assert again.tag(["Zyx", "met", "Bo"], probs=True).probs == model.tag(["Zyx", "met", "Bo"], probs=True).probs
+    assert again.tag(["zyx", "met"], probs=True).probs != again.tag(["xyz", "met"], probs=True).probs
+
+
+def test_a_language_modelling_objective_is_left_out_of_the_saved_model(
+    make_pairs: Make, tiny_settings: Make, tmp_path: Path
+) -> None:
+    settings = tiny_settings("head.neighbours=0.1", "training.epochs=1")
+    model = train(settings, tmp_path, make_pairs(12), dev=make_pairs(4, 1), device="cpu")
+    assert not any("neighbours" in name for name in safetensors.torch.load_file(tmp_path / "weights.safetensors"))
+    assert load(tmp_path).parameter_counts() == model.parameter_counts() == model.report["parameters"]
+
+
+def test_the_column_must_be_in_every_split(make_sentences: Make, tiny_settings: Make, tmp_path: Path) -> None:
+    """Told before training, not when the test split is scored at its end."""
+    names = ("train", "dev", "test")
+    for split in names:
+        parts = {name: Split(content=make_sentences(4)) for name in names}
+        parts[split] = Split(content=[Sentence.from_tokens(["a", "b"], {"other": ["O", "B-X"]})])
+        settings = tiny_settings("data.target=label")
+        message = fault_of(DataError, train, settings, tmp_path / "m", Dataset("x", parts), device="cpu")
+        assert message == "expected a label column 'label', found columns: other"
+        assert not (tmp_path / "m").exists()
+
+
+# --- the output directory ----------------------------------------------------------------------------------------
+
+
+def test_an_output_directory_in_use_is_refused(trained: Path, make_pairs: Make, tiny_settings: Make) -> None:
+    expected = f"{trained}: expected an empty output directory, found files; use --resume or --force"
+    assert fault_of(TrainingError, run, tiny_settings(), trained, make_pairs(8)) == expected
+
+
+def test_force_replaces_what_a_run_wrote_and_nothing_else(
+    make_pairs: Make, tiny_settings: Make, tmp_path: Path
+) -> None:
+    settings = tiny_settings("training.epochs=1")
+    options = {"dev": make_pairs(4, 1), "device": "cpu"}
+    run(settings, tmp_path, make_pairs(12), **options)
+    before = {path.name for path in tmp_path.iterdir()}
+    (tmp_path / "notes.txt").write_text("mine")
+    (tmp_path / "checkpoint" / "mine").write_text("mine")
+    (tmp_path / "vectors.json").write_text("{}")  # of a model with vectors that stood here before
+    (tmp_path / "weights.safetensors.part").write_text("a write that was cut off")
+    run(settings, tmp_path, make_pairs(12), force=True, **options)
+    assert {path.name for path in tmp_path.iterdir()} == {*before, "notes.txt"}
+    assert (tmp_path / "checkpoint" / "mine").read_text() == "mine"
+    load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("notes.txt", "x"),
+        ("config.json", '{"model_type": "bert"}'),
+        ("train.jsonl", '{"tokens": ["a"], "labels": ["O"]}\n'),
+        ("README.md", "# My project"),
+        ("checkpoint/step-100.pt", "x"),
+        ("sub/config.json", '{"format_version": 1, "seqkit_version": "0"}'),
+    ],
+)
+def test_force_leaves_a_folder_that_is_not_ours(name: str, content: str, tmp_path: Path) -> None:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(content)
+    for check in (check_output, claim_output):
+        message = fault_of(TrainingError, check, tmp_path, resume=False, force=True)
+        assert message == f"{tmp_path}: expected a model or a training run to replace, found other files"
+    assert path.read_text() == content
+
+
+def test_resume_writes_over_no_file_of_someone_else(tmp_path: Path) -> None:
+    (tmp_path / "run.log").write_text("x")
+    claim_output(tmp_path, resume=True, force=False)  # a log is no obstacle
+    (tmp_path / "train.jsonl").write_text('{"tokens": ["a"], "labels": ["O"]}\n')  # but data of that name is
+    message = fault_of(TrainingError, claim_output, tmp_path, resume=True, force=False)
+    assert message == f"{tmp_path}: expected a model or a training run to replace, found other files"
+
+
+@pytest.mark.parametrize("left", ["train.jsonl", "checkpoint", "config.json"])
+def test_what_is_left_of_a_run_is_known_for_one(left: str, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "m")
+    for path in (tmp_path / "m").iterdir():
+        if path.name != left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+    claim_output(tmp_path / "m", resume=False, force=True)
+    assert list((tmp_path / "m").iterdir()) == []
+
+
+def test_an_output_must_be_a_directory(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("x")
+    for options in (
+        {"resume": False, "force": False},
+        {"resume": False, "force": True},
+        {"resume": True, "force": False},
+    ):
+        message = fault_of(TrainingError, claim_output, path, **options)
+        assert message == f"{path}: cannot be used as output directory: Not a directory"
+        below = fault_of(TrainingError, claim_output, path / "x", **options)
+        assert below == f"{path / 'x'}: cannot be used as output directory: Not a directory"
+
+
+def test_a_fault_in_the_input_costs_no_model(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
+    """`--force` throws the old model away only when a new one can be trained."""
+    settings = tiny_settings("training.epochs=1")
+    run(settings, tmp_path, make_pairs(12), dev=make_pairs(4, 1), device="cpu")
+    kept = weights(tmp_path)
+    for options, data, kind in (
+        ({"device": "gpu"}, make_pairs(4), SettingsError),
+        ({"device": "cpu"}, [(["a"], ["O"])] * 4, DataError),
+        ({"device": "cpu"}, tmp_path / "nothing", DataError),
+        ({"device": "cpu", "test": [([], [])]}, make_pairs(12), DataError),
+    ):
+        fault_of(kind, run, settings, tmp_path, data, force=True, **options)
+        assert weights(tmp_path) == kept
+
+
+# --- faults ------------------------------------------------------------------------------------------------------
+
+
+def test_there_must_be_data(tiny_settings: Make, tmp_path: Path) -> None:
+    expected = "expected data to train on, found none, and the recipe names no data set"
+    assert fault_of(SettingsError, run, tiny_settings(), tmp_path / "m") == expected
+    assert fault_of(SettingsError, run, Recipe(), tmp_path / "m") == expected
+    assert not (tmp_path / "m").exists()
+
+
+def test_dev_and_test_belong_to_pairs(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
+    expected = "expected dev and test only beside pairs of tokens and labels, found them beside a data set"
+    for options in ({"dev": make_pairs(2)}, {"test": make_pairs(2)}):
+        for data in ("sample-ner", from_pairs(make_pairs(8))):
+            assert fault_of(SettingsError, run, tiny_settings(), tmp_path / "m", data, **options) == expected
+
+
+@pytest.mark.parametrize(
+    ("train_pairs", "dev", "message"),
+    [
+        ([], None, "pairs: expected at least one sentence, found none"),
+        ([([], []), ([], [])], None, "pairs: expected at least one sentence, found none"),
+        (
+            [(["a", "b"], ["O", "B-X"])],
+            None,
+            "pairs: expected at least 2 sentences, of which one is held out as dev, found 1",
+        ),
+        ([(["a", "b"], ["O", "B-X"])], [], "pairs dev: expected at least one sentence, found none"),
+        ([(["a", "b"], ["O", "B-X"])], [([], [])], "pairs dev: expected at least one sentence, found none"),
+        (
+            [(["a"], ["O"])] * 2,
+            [(["a"], ["O"])],
+            "expected at least two labels in the last column of the training data, found only 'O'",
+        ),
+        (
+            [(["a", "b"], ["O"])],
+            None,
+            "pairs train:1: expected as many labels as tokens, found 1 labels for 2 tokens",
+        ),
+    ],
+)
+def test_data_that_cannot_be_learned_from(
+    train_pairs: Any, dev: Any, message: str, tiny_settings: Make, tmp_path: Path
+) -> None:
+    found = fault_of(DataError, run, tiny_settings(), tmp_path / "m", train_pairs, dev=dev, device="cpu")
+    assert found == message
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_precision_that_the_device_lacks_is_told_before_anything_is_written(
+    make_pairs: Make, tiny_settings: Make, tmp_path: Path
+) -> None:
+    settings = tiny_settings("training.precision=fp16")
+    message = fault_of(SettingsError, run, settings, tmp_path / "m", make_pairs(8), device="cpu")
+    assert message == "expected precision fp32, bf16 or auto on the CPU, found fp16"
+    assert not (tmp_path / "m").exists()
+
+
+def test_half_precision_trains_on_the_cpu(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
+    settings = tiny_settings("training.precision=bf16", "training.epochs=6", "training.lr=0.03")
+    trained = run(settings, tmp_path, make_pairs(48), dev=make_pairs(8, 1), device="cpu")
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0] / 2
+    assert all(p.dtype == torch.float32 for p in trained.model.network.parameters())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16", "auto"])
+def test_training_on_a_gpu(precision: str, make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
+    settings = tiny_settings(f"training.precision={precision}", "training.epochs=6", "training.lr=0.03")
+    model = train(settings, tmp_path, make_pairs(48), dev=make_pairs(8, 1), device="cuda")
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "train.jsonl").read_text().splitlines()]
+    assert losses[-1] < losses[0] / 2
+    sentences = [Sentence.from_tokens(tokens) for tokens, _ in make_pairs(8, 2)]
+    here = [record.labels for record in load(tmp_path).predict(sentences)]
+    assert [record.labels for record in model.predict(sentences)] == here
