@@ -55,7 +55,7 @@ class DataSettings(_Section):
     """What is read, and how text becomes words and words become entries of a vocabulary."""
 
     target: Annotated[str, Field(coerce_numbers_to_str=True)] = ""
-    """label column: a name (upos, ner, chunk, …) or a position from 0, negative from the end; the last by default"""
+    """label column: a name (upos, ner, …) or a position, negative from the end; default: CoNLL-U's upos or the last"""
     scheme: Literal["auto", "iob1", "iob2", "bioes", "none"] = "auto"
     """how the labels mark spans; auto looks at them, none takes each label for itself"""
     splitter: Literal["words", "english", "spaces", "characters"] = "words"
@@ -147,7 +147,7 @@ class TrainingSettings(_Section):
     weight_decay: Weight = 0.0
     """weight decay (decoupled with adamw, an L2 penalty otherwise)"""
     schedule: Literal["constant", "inverse", "cosine", "plateau"] = "constant"
-    """learning rate over time: constant; inverse-time, lr / (1 + decay · epoch); cosine to zero; halved on a plateau"""
+    """learning rate over time; inverse: lr / (1 + decay · epoch); cosine: to zero; plateau: times a factor at each"""
     warmup: Weight = 0.0
     """epochs of linear warm-up from zero"""
     decay: Weight = 0.05

@@ -11,6 +11,8 @@ from seqkit.errors import SettingsError
 
 __all__ = ["choose_device", "precision_context"]
 
+_PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
 
 def choose_device(name: str) -> torch.device:
     """The device that a name stands for.
@@ -51,8 +53,10 @@ def precision_context(precision: str, device: torch.device) -> AbstractContextMa
         A context manager.
 
     Raises:
-        SettingsError: the device cannot do it.
+        SettingsError: there is no such precision, or the device cannot do it.
     """
+    if precision not in _PRECISIONS:
+        raise SettingsError(f"expected a precision among {', '.join(_PRECISIONS)}, found {precision!r}")
     if precision == "fp16" and device.type == "cpu":
         raise SettingsError("expected precision fp32, bf16 or auto on the CPU, found fp16")
     if precision == "auto":

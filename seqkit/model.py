@@ -184,7 +184,7 @@ class Model:
             with torch.inference_mode(), precision_context(precision, self.device):
                 self._predict_chunk(chunk, results, probs, spans, nbest, batch_tokens)
             for sentence, result in zip(chunk, results, strict=True):
-                yield TaggedSentence(sentence, [], [] if probs else None) if result is None else result
+                yield _untagged(sentence, probs, nbest) if result is None else result
 
     def _predict_chunk(
         self,
@@ -310,6 +310,11 @@ def model_card(model: Model) -> str:
         shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float))
         lines += [f"- {split}: {shown}"]
     return "\n".join(lines) + "\n"
+
+
+def _untagged(sentence: Sentence, probs: bool, nbest: int) -> TaggedSentence:
+    """The record of a sentence without tokens, with the same fields as the others have."""
+    return TaggedSentence(sentence, [], [] if probs else None, alternatives=[] if nbest > 1 else None)
 
 
 def _chunks(sentences: Iterable[Sentence], limit: int) -> Iterator[list[Sentence]]:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import click
 
 from seqkit.cli.group import HELP_OPTIONS, Commands
-from seqkit.errors import DataError
+from seqkit.cli.options import json_option, quiet_option, write_json
 
 __all__ = ["command"]
 
-_JSON = click.option("--json", "json_file", metavar="FILE|-", help="write the result as JSON")
+_JSON = json_option("write the result as JSON; - for standard output, instead of the table")
 _TARGET = click.option("--target", metavar="COLUMN", help="label column: a name, or a position counted from 0")
-_QUIET = click.option("--quiet", is_flag=True, help="nothing on standard error but faults")
 
 
 @click.group(cls=Commands, context_settings=HELP_OPTIONS)
@@ -40,7 +37,7 @@ def list_data(json_file: str | None) -> None:
         shown = card.model_dump(include={"name", "task", "language", "licence", "description", "homepage", "target"})
         rows.append({**shown, "where": place, "folder": folder})
     if json_file is not None:
-        _write_json(rows, json_file)
+        write_json(rows, json_file)
     if json_file != "-":
         table = [("name", "task", "language", "where", "licence")]
         table += [(row["name"], row["task"], row["language"], row["where"], row["licence"]) for row in rows]
@@ -63,7 +60,7 @@ def _where(card: Any) -> tuple[str, str | None]:
 
 @command.command("fetch", short_help="Download a data set, or write a sample.")
 @click.argument("name")
-@_QUIET
+@quiet_option
 def fetch_data(name: str, quiet: bool) -> None:
     """Download data set NAME into the cache and print its folder; a sample is written there.
 
@@ -79,7 +76,7 @@ def fetch_data(name: str, quiet: bool) -> None:
 @click.argument("data_set", metavar="DATA")
 @_TARGET
 @_JSON
-@_QUIET
+@quiet_option
 def check_data(data_set: str, target: str | None, json_file: str | None, quiet: bool) -> int:
     """Name every fault of DATA, one a line, with file and line; exit with 1 where there is one.
 
@@ -95,7 +92,7 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
     found = resolve(data_set, quiet=quiet)
     problems = check(found, target)
     if json_file is not None:
-        _write_json([asdict(problem) for problem in problems], json_file)
+        write_json([asdict(problem) for problem in problems], json_file)
     if json_file != "-":
         for problem in problems:
             click.echo(str(problem))
@@ -109,7 +106,7 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @click.argument("data_set", metavar="DATA")
 @_TARGET
 @_JSON
-@_QUIET
+@quiet_option
 def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: bool) -> None:
     """Count the sentences, tokens, labels and unseen words of DATA."""
     from seqkit.data.dataset import resolve
@@ -118,7 +115,7 @@ def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: 
     found = resolve(data_set, quiet=quiet)
     numbers = statistics(found, target)
     if json_file is not None:
-        _write_json({split: part.to_json() for split, part in numbers.items()}, json_file)
+        write_json({split: part.to_json() for split, part in numbers.items()}, json_file)
     if json_file != "-":
         click.echo(render_statistics(numbers), nl=False)
     if not quiet:
@@ -138,7 +135,7 @@ def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: 
     help="rewrite span labels in this scheme, illegal ones mended",
 )
 @click.option("--columns", metavar="NAME,…", help="names of a column file's columns, in order")
-@_QUIET
+@quiet_option
 def convert_data(
     source: str,
     destination: str,
@@ -168,14 +165,3 @@ def convert_data(
 def _say(notes: list[str]) -> None:
     for note in notes:
         click.echo(note, err=True)
-
-
-def _write_json(result: object, file: str) -> None:
-    text = json.dumps(result, ensure_ascii=False, indent=2) + "\n"
-    if file == "-":
-        click.echo(text, nl=False)
-        return
-    try:
-        Path(file).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", file=file) from None

@@ -196,6 +196,10 @@ def evaluate(
     DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
     """
     _require(not json_file == errors == "-", "Expected one of --json and --errors on standard output, found both.")
+    if confusion is not None:
+        from seqkit.metrics.plots import require_matplotlib
+
+        require_matplotlib()
     prepare_torch(threads)
     from seqkit.data.dataset import resolve
     from seqkit.model import load

@@ -123,7 +123,7 @@ def label_column(dataset: Dataset, sentence: Sentence, target: str | None = None
     wanted = target or dataset.target
     if not wanted and not sentence.columns:
         return None
-    return sentence.column(wanted or ("upos" if "upos" in sentence.columns else ""))
+    return sentence.column(wanted)
 
 
 def _checksum_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:

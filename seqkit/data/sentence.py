@@ -81,7 +81,8 @@ class Sentence:
 
         Args:
             target: a column's name, or its position counted from 0 (negative from the end); in a file whose columns
-                have no names ``ner``, ``chunk``, ``pos`` and the empty string mean the last one.
+                have no names ``ner``, ``chunk`` and ``pos`` mean the last one. The empty string is ``upos`` where
+                there is one, as in CoNLL-U, and the last one elsewhere.
 
         Returns:
             One label a token.
@@ -91,6 +92,8 @@ class Sentence:
         """
         if target in self.columns:
             return self.columns[target]
+        if target == "" and "upos" in self.columns:  # the last one of CoNLL-U, misc, is nothing to learn
+            return self.columns["upos"]
         names = list(self.columns)
         try:
             return self.columns[names[int(target)]]

@@ -16,7 +16,7 @@ from seqkit.errors import DataError, SettingsError
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["confusion_matrix", "confusion_matrix_png"]
+__all__ = ["confusion_matrix", "confusion_matrix_png", "require_matplotlib"]
 
 _MOST_LABELS = 50
 """Labels drawn; rarer ones share one row and one column, since more could not be read."""
@@ -59,6 +59,21 @@ def confusion_matrix(
     return labels, counts
 
 
+def require_matplotlib() -> None:
+    """See early that pictures can be drawn, and not after an hour's work.
+
+    Raises:
+        SettingsError: matplotlib is not installed.
+    """
+    try:
+        import matplotlib.backends.backend_agg
+        import matplotlib.figure  # noqa: F401 - only whether they are there
+    except ImportError:
+        raise SettingsError(
+            "a confusion matrix needs matplotlib, which is not installed: pip install 'seqkit-nlp[plots]'"
+        ) from None
+
+
 def confusion_matrix_png(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], path: str | Path) -> None:
     """Draw which label was taken for which, as shares of each gold label.
 
@@ -72,13 +87,10 @@ def confusion_matrix_png(gold: Sequence[Sequence[str]], predicted: Sequence[Sequ
         SettingsError: matplotlib is not installed.
         ValueError: the numbers of sentences or of labels differ.
     """
-    try:
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise SettingsError(
-            "a confusion matrix needs matplotlib, which is not installed: pip install 'seqkit-nlp[plots]'"
-        ) from None
+    require_matplotlib()
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     labels, counts = confusion_matrix(gold, predicted, _MOST_LABELS)
     if not labels:
         raise DataError("a confusion matrix needs at least one token, found none")

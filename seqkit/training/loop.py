@@ -75,8 +75,8 @@ class Trainer:
         self.optimizer = make_optimizer(settings, self.parameters.values())
         self.schedule = Schedule(settings)
         self.average = MovingAverage(self.parameters, settings.average) if settings.average else None
-        device = next(iter(self.parameters.values())).device
-        self.scaler = torch.amp.GradScaler(device.type, enabled=settings.precision == "fp16")
+        self.device = next(iter(self.parameters.values())).device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
         self.epoch = 0
         self.position = 0
         self.step = 0
@@ -143,8 +143,8 @@ class Trainer:
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
         norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip or math.inf)
-        if self.settings.precision != "fp16" and not norm.is_cuda and not math.isfinite(norm):
-            self._not_finite(float(loss.detach()), float(norm))
+        if norm.device.type == "cpu" and self._is_fatal(float(norm)):  # from elsewhere it is read in `_note`
+            self._not_finite(float(loss.detach()), float(norm), self.step + 1)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:
@@ -154,16 +154,23 @@ class Trainer:
         return loss.detach(), norm, units
 
     def _note(self, pending: list[tuple[Tensor, Tensor, int]]) -> None:
-        for loss, norm, units in pending:
-            value = float(loss)
-            if not math.isfinite(value):
-                self._not_finite(value, float(norm))
+        for step, (loss, gradient_norm, units) in enumerate(pending, self.step - len(pending) + 1):
+            value, norm = float(loss), float(gradient_norm)
+            if not math.isfinite(value) or self._is_fatal(norm):
+                self._not_finite(value, norm, step)
             self.sums["loss"] += value * units
             self.sums["units"] += units
-            self.sums["norm"] += float(norm)
+            if math.isfinite(norm):
+                self.sums["norm"] += norm
+            else:
+                self.sums["overflows"] = self.sums.get("overflows", 0) + 1
 
-    def _not_finite(self, loss: float, norm: float) -> NoReturn:
-        found = f"found loss {loss:g} and gradient norm {norm:g} at step {self.step + 1}"
+    def _is_fatal(self, norm: float) -> bool:
+        """Whether a gradient spoils the weights: in fp16 one that is not finite only makes the scaler skip the step."""
+        return self.settings.precision != "fp16" and not math.isfinite(norm)
+
+    def _not_finite(self, loss: float, norm: float, step: int) -> NoReturn:
+        found = f"found loss {loss:g} and gradient norm {norm:g} at step {step}"
         raise TrainingError(f"expected a finite loss and gradient, {found}; try a smaller --lr or --clip")
 
     def _end_epoch(self) -> None:
@@ -186,7 +193,7 @@ class Trainer:
         self.checkpoint()
 
     def _record(self, scores: dict[str, float], dev_seconds: float, better: bool) -> None:
-        batches = max(1, self.position)
+        taken = max(1, self.position - self.sums.get("overflows", 0))  # steps that had a gradient
         line = {
             "epoch": self.epoch + 1,
             "step": self.step,
@@ -194,7 +201,7 @@ class Trainer:
             "dev": scores,
             "best_epoch": self.best_epoch,
             "lr": self.rate,
-            "gradient_norm": self.sums["norm"] / batches,
+            "gradient_norm": self.sums["norm"] / taken,
             "tokens_per_second": self.sums["tokens"] / max(1e-9, self.sums["seconds"]),
             "seconds": self.sums["seconds"],
             "dev_seconds": dev_seconds,
@@ -236,8 +243,8 @@ class Trainer:
         tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
         tensors |= optimizer_tensors(self.optimizer, "optimizer.")
         tensors["random.cpu"] = torch.get_rng_state()
-        if torch.cuda.is_available():
-            tensors["random.cuda"] = torch.cuda.get_rng_state()
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
         state = {
             "fingerprint": self.task.fingerprint(),
             "counters": {name: getattr(self, name) for name in _COUNTERS},
@@ -274,8 +281,7 @@ class Trainer:
         with torch.no_grad():
             for name, parameter in self.parameters.items():
                 parameter.copy_(tensors[f"weights.{name}"])
-        device = next(iter(self.parameters.values())).device
-        best = {name: tensors[f"best.{name}"].to(device) for name in self.parameters if f"best.{name}" in tensors}
+        best = {name: tensors[f"best.{name}"].to(self.device) for name in self.parameters if f"best.{name}" in tensors}
         self.best_weights = best
         restore_optimizer(self.optimizer, tensors, "optimizer.")
         for name in _COUNTERS:
@@ -284,11 +290,11 @@ class Trainer:
         self.schedule.restore(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
         if self.average is not None:
-            self.average.average = {name: tensors[f"average.{name}"].to(device) for name in self.parameters}
+            self.average.average = {name: tensors[f"average.{name}"].to(self.device) for name in self.parameters}
             self.average.updates = state["updates"]
         torch.set_rng_state(tensors["random.cpu"])
-        if "random.cuda" in tensors and torch.cuda.is_available():
-            torch.cuda.set_rng_state(tensors["random.cuda"])
+        if "random.cuda" in tensors and self.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
         return True
 
     @contextmanager

@@ -127,7 +127,7 @@ def _digest(rows: Iterable[Sequence[str]], vectors: Vectors | None = None, start
     for row in rows:
         digest = zlib.crc32("\t".join(row).encode("utf-8", "surrogatepass") + b"\n", digest)
     if vectors is not None:
-        digest = zlib.crc32(np.ascontiguousarray(vectors.matrix).tobytes(), _digest([vectors.words], start=digest))
+        digest = zlib.crc32(np.ascontiguousarray(vectors.matrix).data, _digest([vectors.words], start=digest))
     return digest
 
 

@@ -88,7 +88,7 @@ def test_stats(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert told.err == f"{tmp_path} has no dev split: the last tenth of train (2 of 20 sentences) is held out\n"
     assert json.loads((tmp_path / "stats.json").read_text())["train"]["labels"] == {"PER": 18}
     assert main(["data", "stats", str(tmp_path), "--json", str(tmp_path / "none" / "stats.json")]) == 1
-    assert "none/stats.json: cannot be written: No such file or directory" in capsys.readouterr().err
+    assert "none/stats.json: cannot be written as --json: there is no folder" in capsys.readouterr().err
 
 
 def test_convert(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
