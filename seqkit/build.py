@@ -13,7 +13,7 @@ from seqkit.config import Settings
 from seqkit.data.arrays import FormTable, Indexer
 from seqkit.data.tag_codec import TagCodec
 from seqkit.data.vectors import Vectors
-from seqkit.errors import SettingsError
+from seqkit.errors import DataError, SettingsError
 from seqkit.heads.tagging import TaggingHead
 from seqkit.nn.embedding import CHARACTER_FEATURES, FormBatch, WordEmbedding
 from seqkit.nn.encoder import Encoder
@@ -50,7 +50,13 @@ def vector_table(vectors: Vectors) -> Tensor:
 
     Returns:
         The table, [N + 2, E]; a vector of the word ``<unk>`` is left out, since row 1 is that word.
+
+    Raises:
+        DataError: a value is too large for half precision, in which the table is kept.
     """
+    largest, most = float(np.abs(vectors.matrix).max(initial=0.0)), float(np.finfo(np.float16).max)
+    if largest > most:
+        raise DataError(f"expected vectors with values up to {most:g}, found {largest:g}")
     kept = [row for row, word in enumerate(vectors.words) if word != "<unk>"]
     matrix = vectors.matrix if len(kept) == len(vectors.words) else vectors.matrix[kept]
     return torch.from_numpy(np.concatenate([np.zeros((2, vectors.size), dtype=np.float32), matrix]))

@@ -138,6 +138,8 @@ class TrainingSettings(_Section):
     """sentences a batch"""
     batch_tokens: Count = 0
     """tokens a batch instead of sentences; 0 for batch-size"""
+    equal_lengths: bool = False
+    """batches of exactly equal sentence lengths: no padding, but some batches are small"""
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     """optimiser"""
     lr: Rate = 2e-3

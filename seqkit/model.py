@@ -26,7 +26,7 @@ from seqkit.data.vectors import Vectors
 from seqkit.data.vocabulary import Normaliser, Vocabulary
 from seqkit.decoding import TagDecoder
 from seqkit.devices import choose_device, precision_context
-from seqkit.errors import ModelError, SettingsError
+from seqkit.errors import ModelError, SeqkitError, SettingsError
 from seqkit.heads.tagging import TaggingHead
 from seqkit.nn.network import Network
 
@@ -243,7 +243,10 @@ class Model:
         files = {name: json.dumps(value, indent=1).encode("ascii") for name, value in documents.items()}
         files["weights.safetensors"] = safetensors.torch.save(kept)
         files["README.md"] = model_card(self).encode("utf-8", "replace")
-        write_config(Path(directory), {"settings": self.settings.model_dump(mode="json")}, files)
+        settings = self.settings.model_dump(mode="json")
+        # Where the vectors lay on the machine of training concerns nobody: the model has them.
+        settings["embedding"]["vectors"] = Path(settings["embedding"]["vectors"]).name
+        write_config(Path(directory), {"settings": settings}, files)
 
 
 def load(directory: str | Path, device: str = "cpu") -> Model:
@@ -318,13 +321,25 @@ def _untagged(sentence: Sentence, probs: bool, nbest: int) -> TaggedSentence:
 
 
 def _chunks(sentences: Iterable[Sentence], limit: int) -> Iterator[list[Sentence]]:
+    """Cut a stream; where it ends in a fault, what came before the fault is still given first."""
+    chunk: list[Sentence] = []
+    tokens = 0
+    fault: SeqkitError | None = None
     iterator = iter(sentences)
-    for first in iterator:
-        chunk, tokens = [first], len(first.tokens)
-        while tokens < CHUNK_TOKENS and len(chunk) < limit:
-            following = next(iterator, None)
-            if following is None:
-                break
-            chunk.append(following)
-            tokens += len(following.tokens)
+    while True:
+        try:
+            following = next(iterator)
+        except StopIteration:
+            break
+        except SeqkitError as error:
+            fault = error
+            break
+        chunk.append(following)
+        tokens += len(following.tokens)
+        if tokens >= CHUNK_TOKENS or len(chunk) >= limit:
+            yield chunk
+            chunk, tokens = [], 0
+    if chunk:
         yield chunk
+    if fault is not None:
+        raise fault

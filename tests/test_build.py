@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from seqkit.build import form_batch
+from seqkit.build import form_batch, vector_table
 from seqkit.config import Settings
 from seqkit.data.sentence import Sentence
 from seqkit.data.vectors import Vectors
-from seqkit.errors import SettingsError
+from seqkit.errors import DataError, SettingsError
 from seqkit.model import Model
 
 
@@ -80,3 +80,9 @@ def test_vectors_alone_need_no_word_table(
     vectors = Vectors(["ada"], np.ones((1, 3), dtype=np.float32))
     settings = tiny_settings("embedding.word_size=0", "embedding.chars=none", "embedding.vectors=x")
     assert build(settings, make_sentences(2), vectors).network.embedding.output_size == 3
+
+
+def test_vectors_too_large_for_half_precision_are_refused() -> None:
+    with pytest.raises(DataError) as caught:
+        vector_table(Vectors(["a"], np.array([[1e5, 0.0]], dtype=np.float32)))
+    assert str(caught.value) == "expected vectors with values up to 65504, found 100000"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, get_args
 
+import click
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -203,12 +204,13 @@ def test_precedence_of_defaults_recipe_set_and_flags(recipe_file: Any) -> None:
 def test_faults_name_where_the_value_came_from() -> None:
     from seqkit.cli.options import settings_from_flags
 
-    assert fault_of(settings_from_flags, None, ("encoder.hidden=0",), {}) == (
-        "--set: encoder.hidden: expected greater than or equal to 1, found 0"
-    )
-    assert fault_of(settings_from_flags, None, (), {"encoder__hidden": 0}) == (
-        "command line: encoder.hidden: expected greater than or equal to 1, found 0"
-    )
+    fault = "encoder.hidden: expected greater than or equal to 1, found 0"
+    with pytest.raises(click.UsageError) as caught:
+        settings_from_flags(None, ("encoder.hidden=0",), {})
+    assert caught.value.message == f"--set: {fault}"
+    with pytest.raises(click.UsageError) as caught:
+        settings_from_flags(None, (), {"encoder__hidden": 0})
+    assert caught.value.message == f"command line: {fault}"
 
 
 # --- TOML --------------------------------------------------------------------------------------------------------

@@ -10,12 +10,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.config import Settings
+from seqkit.config import Settings, override
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import SPLITTERS
 from seqkit.data.tagged import TaggedSentence
 from seqkit.data.vectors import Vectors
-from seqkit.errors import SettingsError
+from seqkit.errors import DataError, SettingsError
 from seqkit.model import Model, load, model_card
 
 ODD_TEXTS = {
@@ -337,3 +337,22 @@ def test_a_card_can_be_written_of_a_model_without_a_report(
     assert "unknown data" in card
     assert "column `pos`" in card
     assert "PROPN" in card
+
+
+def test_sentences_before_a_fault_in_the_input_are_tagged_first(trained: Path) -> None:
+    def stream() -> Iterator[Sentence]:
+        yield Sentence.from_tokens(["Ada", "slept"])
+        raise DataError("expected 2 columns, found 1", file="x.conll", line=4)
+
+    records = load(trained).predict(stream())
+    assert len(next(records).labels) == 2
+    with pytest.raises(DataError) as caught:
+        next(records)
+    assert str(caught.value) == "x.conll:4: expected 2 columns, found 1"
+
+
+def test_where_the_vectors_lay_is_not_in_the_model(trained: Path, tmp_path: Path) -> None:
+    model = load(trained)
+    model.settings = override(model.settings, {"embedding": {"vectors": str(tmp_path / "private" / "v.txt")}})
+    model.save(tmp_path / "model")
+    assert load(tmp_path / "model").settings.embedding.vectors == "v.txt"

@@ -13,7 +13,7 @@ from typing import Any, Literal, TextIO, TypeVar, get_args, get_origin
 import click
 
 from seqkit.config import Recipe, Settings, load_recipe, override, parse_assignments, recipe_names
-from seqkit.errors import DataError
+from seqkit.errors import DataError, SettingsError
 
 __all__ = [
     "at_least_1",
@@ -135,16 +135,20 @@ def settings_from_flags(recipe: str | None, assignments: tuple[str, ...], flags:
         The recipe with its settings replaced.
 
     Raises:
-        SettingsError: a setting cannot be used.
+        SettingsError: the recipe cannot be used.
+        UsageError: a flag or ``--set`` cannot be used.
     """
     chosen = load_recipe(recipe) if recipe else Recipe()
-    settings = override(chosen.settings, parse_assignments(assignments), "--set")
     tree: dict[str, dict[str, Any]] = {}
     for path, value in flags.items():
         if value is not None:
             section, name = path.split("__")
             tree.setdefault(section, {})[name] = value
-    return chosen.model_copy(update={"settings": override(settings, tree, "command line")})
+    try:
+        settings = override(chosen.settings, parse_assignments(assignments), "--set")
+        return chosen.model_copy(update={"settings": override(settings, tree, "command line")})
+    except SettingsError as error:
+        raise click.UsageError(str(error)) from None
 
 
 # --- options ------------------------------------------------------------------------------------------------------

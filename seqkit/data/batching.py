@@ -1,4 +1,4 @@
-"""Which sentences go into a batch together: near-equal lengths, so that little is padding, in a reproducible order."""
+"""Which sentences go into a batch together: near-equal or equal lengths, in a reproducible order."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _POOL_BATCHES = 50
 
 
 def training_batches(
-    lengths: Integers, *, batch_size: int, batch_tokens: int = 0, seed: tuple[int, ...] = (0,)
+    lengths: Integers, *, batch_size: int, batch_tokens: int = 0, equal: bool = False, seed: tuple[int, ...] = (0,)
 ) -> list[Integers]:
     """Cut a corpus into batches of near-equal lengths, in random order.
 
@@ -26,6 +26,7 @@ def training_batches(
         lengths: tokens in each sentence, [S].
         batch_size: sentences a batch, where `batch_tokens` is 0.
         batch_tokens: at most so many tokens a batch, padding included (a longer sentence is a batch of its own).
+        equal: sentences of exactly equal length only, so that nothing is padding and some batches are small.
         seed: the same seed gives the same batches; an epoch's number belongs in it.
 
     Returns:
@@ -45,7 +46,9 @@ def training_batches(
     for begin in range(0, len(rows), pool):
         part = rows[begin : begin + pool]
         part = part[np.argsort(lengths[part], kind="stable")]
-        batches.extend(_cut(part, lengths, batch_size, batch_tokens))
+        pieces = np.split(part, np.flatnonzero(np.diff(lengths[part])) + 1) if equal else [part]
+        for piece in pieces:
+            batches.extend(_cut(piece, lengths, batch_size, batch_tokens))
     return [batches[number] for number in generator.permutation(len(batches))]
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "from_spans",
     "invalid_moves",
     "inventory",
+    "is_label",
     "legal_moves",
     "spans",
 ]
@@ -216,6 +217,11 @@ def _in_scheme(label: str, scheme: str) -> tuple[str, str]:
     """Like `_parts`, with ``("", "")`` also for a prefix that the scheme does not have."""
     prefix, kind = _parts(label)
     return (prefix, kind) if prefix == "O" or (prefix and prefix in _PREFIXES[scheme]) else ("", "")
+
+
+def is_label(label: str, scheme: str) -> bool:
+    """Whether a label has the form that a scheme's labels have: ``O``, or one of its prefixes and a kind."""
+    return scheme == "none" or bool(_in_scheme(label, scheme)[0])
 
 
 def invalid_moves(labels: Sequence[str], scheme: str) -> list[tuple[int, str]]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqkit.data.labels import SCHEMES, Span, convert, detect_scheme, inventory, legal_moves, spans
+from seqkit.data.labels import SCHEMES, Span, convert, detect_scheme, inventory, is_label, legal_moves, spans
 from seqkit.data.vocabulary import LabelVocabulary
 from seqkit.errors import DataError, ModelError
 
@@ -57,7 +57,7 @@ class TagCodec:
             The codec.
 
         Raises:
-            DataError: there is only one label, so that there is nothing to learn.
+            DataError: a label is none of the scheme's, or there is only one, so that there is nothing to learn.
         """
         found = detect_scheme(sequences) if scheme == "auto" else scheme
         occurring = {label for labels in sequences for label in labels}
@@ -65,13 +65,11 @@ class TagCodec:
         if len(occurring) < 2:
             only = f"only {occurring.pop()!r}" if occurring else "none"
             raise DataError(f"expected at least two labels in {column} of the training data, found {only}")
+        odd = sorted(label for label in occurring if not is_label(label, found))
+        if odd:
+            raise DataError(f"expected labels in {found} in {column} of the training data, found {odd[0]!r}")
         encoding = "none" if found == "none" else "bioes"
         tags = {tag for labels in sequences for tag in convert(labels, found, encoding)}
-        if tags == {"O"}:
-            some = ", ".join(map(repr, sorted(occurring)[:3]))
-            raise DataError(
-                f"expected spans marked by {found} in {column} of the training data, found labels like {some}"
-            )
         return cls(LabelVocabulary.build(inventory(tags, encoding)), found, target)
 
     def encode(self, labels: Sequence[str]) -> list[int]:

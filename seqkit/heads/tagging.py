@@ -87,6 +87,12 @@ class TaggingHead(nn.Module):
         self.neighbours = neighbours
         self.neighbour_weight = neighbour_weight
 
+    def _emissions(self, outputs: Tensor) -> Tensor:
+        """Scores of tags in float32, also under mixed precision."""
+        with torch.autocast(outputs.device.type, enabled=False):
+            emissions: Tensor = self.emission(outputs.float())  # [B, T, K]
+        return emissions
+
     def loss(self, outputs: Tensor, lengths: Tensor, tags: Tensor, words: Tensor | None = None) -> Tensor:
         """The training loss: negative log-likelihood in nats, summed over tokens, the mean over sentences.
 
@@ -99,7 +105,7 @@ class TaggingHead(nn.Module):
         Returns:
             A scalar.
         """
-        emissions = self.emission(outputs).float()  # [B, T, K]
+        emissions = self._emissions(outputs)  # [B, T, K]
         if self.learns_moves:
             likelihood = self.crf.log_likelihood(emissions, tags.clamp(min=0), lengths)  # [B]
             # A sentence with an unknown tag has no likelihood, and another tag in its place would be wrong.
@@ -124,7 +130,7 @@ class TaggingHead(nn.Module):
         Returns:
             The tags, and what else was asked for.
         """
-        emissions = self.emission(outputs).float()  # [B, T, K]
+        emissions = self._emissions(outputs)  # [B, T, K]
         if self.independent:
             best = emissions.argmax(2).masked_fill(~_inside(lengths, emissions), 0)  # [B, T]
         else:
@@ -149,7 +155,7 @@ class TaggingHead(nn.Module):
         Returns:
             Probabilities, [N].
         """
-        emissions: Tensor = self.emission(outputs).float()  # [B, T, K]
+        emissions = self._emissions(outputs)  # [B, T, K]
         if not segments:
             return emissions.new_zeros(0)
         passes = self.crf.forward_backward(emissions, lengths)

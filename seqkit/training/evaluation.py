@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from seqkit.data.labels import convert, detect_scheme
+from seqkit.data.labels import convert, detect_scheme, is_label
 from seqkit.data.sentence import Sentence
 from seqkit.data.tagged import TaggedSentence
 from seqkit.metrics.tagging import TaggingReport, tagging_report
@@ -49,8 +49,16 @@ def gold_labels(model: Model, sentences: Sequence[Sentence], target: str | None 
     labels = label_column(sentences, column)
     if model.codec.scheme == "none":
         return labels
-    found = detect_scheme(labels)
-    return labels if found == model.codec.scheme else [convert(row, found, model.codec.scheme) for row in labels]
+    # A label of no scheme at all is an error of any tagger's, and must not hide which scheme the others are in.
+    marked = [[label if is_label(label, "bioes") else "O" for label in row] for row in labels]
+    found = detect_scheme(marked)
+    if found in ("none", model.codec.scheme):
+        return labels
+    converted = [convert(row, found, model.codec.scheme) for row in marked]
+    return [
+        [new if label == mark else label for label, mark, new in zip(*rows, strict=True)]
+        for rows in zip(labels, marked, converted, strict=True)
+    ]
 
 
 def score(model: Model, gold: Sequence[Sequence[str]], predicted: Sequence[TaggedSentence]) -> TaggingReport:

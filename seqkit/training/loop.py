@@ -52,7 +52,7 @@ class Task(Protocol):
         """What must agree for a checkpoint to be taken up: settings and data."""
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """Training was interrupted by a signal; a checkpoint has been written."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import time
 from collections.abc import Iterable, Sequence
@@ -159,6 +160,8 @@ def run(
         SeqkitError: settings, data or directory cannot be used.
         Interrupted: Ctrl-C or SIGTERM came; ``resume=True`` goes on from there.
     """
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise SettingsError("expected one process, found several: training does not share its work yet")
     chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
     settings = chosen.settings if isinstance(chosen, Recipe) else chosen
     named = chosen.dataset if isinstance(chosen, Recipe) else ""
@@ -200,6 +203,8 @@ def check_output(output: Path, *, resume: bool, force: bool) -> None:
         raise TrainingError(_unusable(output, error)) from None
     if present and not (resume or force):
         raise TrainingError(f"{output}: expected an empty output directory, found files; use --resume or --force")
+    if resume and (output / CONFIG).is_file() and not checkpoint_file(output).is_file():
+        raise TrainingError(f"{output}: expected a checkpoint to go on from, found a model alone; use --force")
     if foreign:
         raise TrainingError(f"{output}: expected a model or a training run to replace, found other files")
 
@@ -288,7 +293,10 @@ def _finish(task: TaggingTask, trainer: Trainer, dataset: Dataset, output: Path)
         reports["test"] = evaluate(model, dataset.sentences("test", splitter))
     spent = sum(line["seconds"] + line["dev_seconds"] for line in trainer.history)
     model.report |= {
-        "data": {"name": dataset.name, "splits": {name: report.sentences for name, report in reports.items()}},
+        "data": {
+            "name": dataset.name,
+            "sentences": {"train": task.size, **{split: report.sentences for split, report in reports.items()}},
+        },
         "scores": {name: report.to_json() for name, report in reports.items()},
         "training": {"best_epoch": trainer.best_epoch, "epochs": trainer.epoch, "seconds": spent},
         "parameters": model.parameter_counts(),

@@ -62,10 +62,16 @@ class TaggingTask:
         self.metric = "accuracy" if self.model.codec.encoding == "none" else "f1"
         self._arrays = self.model.indexer([sentence.tokens for sentence in train])
         self._tags = _flat(self.model.codec.encode(row) for row in labels)
+        # The vectors' file may be moved meanwhile: what is in it counts.
         self._digest = _digest([*_strings(train, labels), *_strings(dev, label_column(dev, data.target))], vectors)
         for name, sentences in (("training", train), ("dev", dev)):
             if not any(sentence.tokens for sentence in sentences):
                 raise DataError(f"expected {name} sentences with tokens, found none")
+
+    @property
+    def size(self) -> int:
+        """The number of training sentences."""
+        return len(self._arrays.lengths)
 
     def batches(self, epoch: int) -> Sequence[Integers]:
         """See `seqkit.training.loop.Task`: the numbers of each batch's sentences."""
@@ -74,6 +80,7 @@ class TaggingTask:
             self._arrays.lengths,
             batch_size=training.batch_size,
             batch_tokens=training.batch_tokens,
+            equal=training.equal_lengths,
             seed=(training.seed & 0xFFFFFFFF, epoch),
         )
 
@@ -102,6 +109,7 @@ class TaggingTask:
     def fingerprint(self) -> dict[str, Any]:
         """See `seqkit.training.loop.Task`: everything but how long to train, and a checksum of the data."""
         tree = self.settings.model_dump(mode="json")
+        del tree["embedding"]["vectors"]
         training = tree["training"]
         length = {name: training.pop(name) for name in ("epochs", "time_limit", "patience", "checkpoint_minutes")}
         if training["schedule"] == "cosine":  # which depends on it; otherwise one may well train on for longer

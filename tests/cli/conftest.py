@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from seqkit.cli.main import main
 from seqkit.config import Settings, override
@@ -37,6 +38,13 @@ class Result:
 
 
 Run = Callable[..., Result]
+
+
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """Commands flush denormals to zero, a setting of the whole process, which other tests need as it was."""
+    yield
+    torch.set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -178,8 +178,8 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
         r"a\.csv: expected one of the formats text, tokens, conll, conllu, jsonl, found csv; say which with --input",
     ),
     "faulty JSON": (
-        lambda p: p.predict(p.file("a.jsonl", b'{"text": "Ada"}\n{"text": "Ada"\n')),
-        r"a\.jsonl:2: expected a JSON object, found faulty JSON at character \d+",
+        lambda p: p.predict(p.file("a.jsonl", b'{"text": "Ada"\n')),
+        r"a\.jsonl:1: expected a JSON object, found faulty JSON at character \d+",
     ),
     "JSON without text": (
         lambda p: p.predict(p.file("a.jsonl", b'{"sentence": "Ada"}\n')),
@@ -305,6 +305,10 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
 }
 
 
+USAGE = {"a flag out of range", "a model without inputs", *(name for name in FAULTS if name.startswith("--set"))}
+"""faults of the command line itself: usage goes before the line, and the status is 2"""
+
+
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_one_line(
     name: str, ner_model: Path, corpus: Path, tiny: list[str], tmp_path: Path, run: Run
@@ -312,8 +316,9 @@ def test_a_fault_is_one_line(
     arguments, pattern = FAULTS[name]
     given = arguments(Place(tmp_path, ner_model, corpus, tiny))
     result = run(*given, *(["--quiet"] if given[0] == "tag" else []))
-    assert (result.status, result.out) == (1, "")
-    assert re.fullmatch(rf"error: (\S*/)?({pattern}|\S+: {pattern})\n", result.err), result.err
+    assert (result.status, result.out) == (2 if name in USAGE else 1, "")
+    fault = result.err.rpartition("--help' for help.\n")[2] if name in USAGE else result.err
+    assert re.fullmatch(rf"error: (\S*/)?({pattern}|\S+: {pattern})\n", fault), result.err
     assert not (tmp_path / "out").exists()  # nothing half made is left
 
 

@@ -103,3 +103,11 @@ def test_prediction_batches_need_a_budget(budget: int) -> None:
     with pytest.raises(ValueError) as caught:
         length_batches(np.array([1, 2]), budget)
     assert str(caught.value) == f"expected batch_tokens of at least 1, found {budget}"
+
+
+@given(lengths=st.lists(st.integers(0, 6), max_size=60), size=st.integers(1, 5))
+def test_batches_of_equal_lengths(lengths: list[int], size: int) -> None:
+    sizes = np.array(lengths, dtype=np.int64)
+    batches = training_batches(sizes, batch_size=size, equal=True, seed=(3,))
+    assert all(len(set(sizes[batch])) == 1 and len(batch) <= size for batch in batches)
+    assert sorted(row for batch in batches for row in batch) == [row for row, length in enumerate(lengths) if length]

@@ -136,9 +136,7 @@ def test_one_label_only_is_nothing_to_learn() -> None:
 def test_a_scheme_whose_spans_do_not_occur_is_nothing_to_learn() -> None:
     with pytest.raises(DataError) as caught:
         TagCodec.build([["NOUN", "VERB"], ["ADJ", "X"]], "iob2", "upos")
-    assert str(caught.value) == (
-        "expected spans marked by iob2 in column 'upos' of the training data, found labels like 'ADJ', 'NOUN', 'VERB'"
-    )
+    assert str(caught.value) == "expected labels in iob2 in column 'upos' of the training data, found 'ADJ'"
 
 
 @pytest.mark.parametrize("scheme", [*SCHEMES, "none"])
@@ -187,3 +185,9 @@ def test_json_faults(value: Any, message: str) -> None:
 def test_a_codec_can_be_made_of_its_parts() -> None:
     codec = TagCodec(LabelVocabulary(["O", "S-A", "B-A", "E-A", "I-A"]), "iob2", "")
     assert codec.decode([1, 2, 4, 3, 0]) == ["B-A", "B-A", "I-A", "I-A", "O"]
+
+
+def test_a_label_outside_the_given_scheme_is_refused() -> None:
+    with pytest.raises(DataError) as caught:
+        TagCodec.build([["B-PER", "NOUN", "O"]], "iob2", "ner")
+    assert str(caught.value) == "expected labels in iob2 in column 'ner' of the training data, found 'NOUN'"

@@ -15,6 +15,7 @@ from seqkit.data.dataset import Dataset, Split, from_pairs, resolve
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.model import load
+from seqkit.training.evaluation import gold_labels
 from seqkit.training.run import check_output, claim_output, complete_settings, run, train
 
 Make = Callable[..., Any]
@@ -36,7 +37,7 @@ def fault_of(kind: type[Exception], function: Callable[..., Any], *arguments: An
 def test_a_run_writes_a_model_its_report_and_its_history(trained: Path, make_pairs: Make) -> None:
     model = load(trained)
     report = model.report
-    assert report["data"] == {"name": "pairs", "splits": {"dev": 12, "test": 12}}
+    assert report["data"] == {"name": "pairs", "sentences": {"train": 48, "dev": 12, "test": 12}}
     assert report["parameters"] == model.parameter_counts()
     assert set(report["versions"]) == {"seqkit", "torch", "python"}
     assert report["training"]["epochs"] == 8
@@ -338,3 +339,25 @@ def test_training_on_a_gpu(precision: str, make_pairs: Make, tiny_settings: Make
     sentences = [Sentence.from_tokens(tokens) for tokens, _ in make_pairs(8, 2)]
     here = [record.labels for record in load(tmp_path).predict(sentences)]
     assert [record.labels for record in model.predict(sentences)] == here
+
+
+def test_resume_does_not_write_over_a_finished_model(trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path / "m", ignore=shutil.ignore_patterns("checkpoint"))
+    message = fault_of(TrainingError, check_output, tmp_path / "m", resume=True, force=False)
+    assert message == f"{tmp_path / 'm'}: expected a checkpoint to go on from, found a model alone; use --force"
+
+
+def test_several_processes_are_refused(
+    make_pairs: Make, tiny_settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    message = fault_of(SettingsError, train, tiny_settings(), tmp_path / "m", make_pairs(4))
+    assert message == "expected one process, found several: training does not share its work yet"
+    assert not (tmp_path / "m").exists()
+
+
+def test_gold_labels_of_another_scheme_are_converted_whatever_stray_labels_stand_among_them(trained: Path) -> None:
+    model = load(trained)
+    assert model.codec.scheme == "iob2"
+    sentence = Sentence.from_tokens(["a", "b", "c"], {"0": ["a", "b", "c"], "label": ["S-PER", "X", "S-LOC"]})
+    assert gold_labels(model, [sentence], "label") == [["B-PER", "X", "B-LOC"]]
