@@ -22,6 +22,7 @@ else:
     import tomli as tomllib
 
 __all__ = [
+    "BATCH_TOKENS",
     "DataSettings",
     "EmbeddingSettings",
     "EncoderSettings",
@@ -35,6 +36,9 @@ __all__ = [
     "recipe_names",
     "to_toml",
 ]
+
+BATCH_TOKENS = 8192
+"""tokens a batch in prediction, padding included, where nothing else is said"""
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
 

@@ -48,8 +48,10 @@ class TagDecoder:
         decoded = self.head.decode(outputs, lengths, probabilities=probs, nbest=nbest)
         sizes = lengths.tolist()
         rows = [tags[:size] for tags, size in zip(decoded.tags.tolist(), sizes, strict=True)]
+        marks_spans = self.codec.encoding != "none"
         results = [
-            TaggedSentence(sentence, self.codec.decode(tags)) for sentence, tags in zip(batch, rows, strict=True)
+            TaggedSentence(sentence, self.codec.decode(tags), marks_spans=marks_spans)
+            for sentence, tags in zip(batch, rows, strict=True)
         ]
         if decoded.marginals is not None:
             values = self._token_probs(decoded.marginals, decoded.tags)

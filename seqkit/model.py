@@ -15,7 +15,7 @@ import torch
 
 from seqkit.artefact import read_config, read_json, write_config
 from seqkit.build import build_network, form_batch, vector_table
-from seqkit.config import Settings, override
+from seqkit.config import BATCH_TOKENS, Settings, override
 from seqkit.data.arrays import Indexer
 from seqkit.data.batching import length_batches
 from seqkit.data.sentence import Sentence
@@ -36,8 +36,6 @@ CHUNK_SENTENCES = 4096
 """sentences that are indexed together in prediction"""
 CHUNK_TOKENS = 200_000
 """a chunk ends where it has so many tokens"""
-BATCH_TOKENS = 8192
-"""tokens a batch in prediction, padding included"""
 _TRAINING_ONLY = "head.neighbours."
 
 
@@ -184,7 +182,7 @@ class Model:
             with torch.inference_mode(), precision_context(precision, self.device):
                 self._predict_chunk(chunk, results, probs, spans, nbest, batch_tokens)
             for sentence, result in zip(chunk, results, strict=True):
-                yield _untagged(sentence, probs, nbest) if result is None else result
+                yield self._untagged(sentence, probs, nbest) if result is None else result
 
     def _predict_chunk(
         self,
@@ -214,6 +212,11 @@ class Model:
             records = decoder.records(batch, outputs, lengths, probs=probs, spans=spans, nbest=nbest)
             for row, result in zip(rows, records, strict=True):
                 results[row] = result
+
+    def _untagged(self, sentence: Sentence, probs: bool, nbest: int) -> TaggedSentence:
+        """The record of a sentence without tokens, with the same fields as the others have."""
+        alternatives: list[tuple[list[str], float]] | None = [] if nbest > 1 else None
+        return TaggedSentence(sentence, [], [] if probs else None, [], alternatives, self.codec.encoding != "none")
 
     # --- files -------------------------------------------------------------------------------------------------
 
@@ -306,18 +309,15 @@ def model_card(model: Model) -> str:
     layers = f"{encoder.layers} × {encoder.hidden} {encoder.cell}, direction {encoder.direction}"
     vectors = Path(embedding.vectors).name or "none"
     lines += [f"- Encoder: {layers}", f"- Characters: {embedding.chars}; given vectors: {vectors}"]
-    kinds = sorted({tag[2:] for tag in model.codec.tags.labels if "-" in tag})
-    labels = kinds if model.codec.encoding != "none" else list(model.codec.tags.labels)
+    labels = list(model.codec.tags.labels)
+    if model.codec.encoding != "none":
+        kinds = sorted({tag[2:] for tag in labels if tag != "O"})
+        labels = [kind or "spans without a kind" for kind in kinds]  # bare prefixes, as in word segmentation
     lines += [f"- Labels: {', '.join(labels)}", ""]
     for split, scores in report.get("scores", {}).items():
         shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float))
         lines += [f"- {split}: {shown}"]
     return "\n".join(lines) + "\n"
-
-
-def _untagged(sentence: Sentence, probs: bool, nbest: int) -> TaggedSentence:
-    """The record of a sentence without tokens, with the same fields as the others have."""
-    return TaggedSentence(sentence, [], [] if probs else None, alternatives=[] if nbest > 1 else None)
 
 
 def _chunks(sentences: Iterable[Sentence], limit: int) -> Iterator[list[Sentence]]:

@@ -27,6 +27,13 @@ def test_apples_gpu_must_be_there() -> None:
     assert str(caught.value) == "expected Apple's GPU for 'mps', found none"
 
 
+def test_unknown_precisions() -> None:
+    for name in ("fp8", "", "FP32"):
+        with pytest.raises(SettingsError) as caught:
+            precision_context(name, torch.device("cpu"))
+        assert str(caught.value) == f"expected a precision among auto, fp32, bf16, fp16, found {name!r}"
+
+
 def test_the_cpu_has_no_fp16() -> None:
     with pytest.raises(SettingsError) as caught:
         precision_context("fp16", torch.device("cpu"))

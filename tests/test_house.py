@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import importlib.metadata
 import re
 import subprocess
@@ -88,6 +89,22 @@ def test_every_direct_dependency_is_pinned_and_nothing_names_a_place(project: di
         wanted += extra
     missing = {normalised(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in wanted} - pinned
     assert not missing
+
+
+def test_every_package_that_is_imported_is_a_declared_dependency(project: dict) -> None:
+    wanted = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["plots"]
+    declared = {normalised(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in wanted}
+    homes = importlib.metadata.packages_distributions()  # sklearn → scikit-learn
+    imported: set[str] = set()
+    for path in (ROOT / "seqkit").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
+            imported |= {name.split(".")[0] for name in names}
+    foreign = imported - sys.stdlib_module_names - {"seqkit", "tomllib"}
+    assert {"torch", "requests"} <= foreign
+    undeclared = {name for name in foreign if not declared & {normalised(home) for home in homes.get(name, [name])}}
+    assert not undeclared
 
 
 def test_wheel_holds_package_recipes_and_cards(tmp_path: Path) -> None:

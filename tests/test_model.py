@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,7 @@ from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import SPLITTERS
 from seqkit.data.tagged import TaggedSentence
 from seqkit.data.vectors import Vectors
+from seqkit.data.writers import format_inline, format_jsonl
 from seqkit.errors import DataError, SettingsError
 from seqkit.model import Model, load, model_card
 
@@ -198,10 +201,31 @@ def test_no_more_is_read_ahead_than_a_chunk(model: Model, monkeypatch: pytest.Mo
 def test_empty_sentences_come_back_empty(model: Model) -> None:
     empty = Sentence.from_tokens([])
     assert list(model.predict([])) == []
-    assert list(model.predict([empty, empty])) == [TaggedSentence(empty, []), TaggedSentence(empty, [])]
-    assert list(model.predict([empty], probs=True)) == [TaggedSentence(empty, [], [])]
+    assert list(model.predict([empty, empty])) == [TaggedSentence(empty, [], marks_spans=True)] * 2
+    assert list(model.predict([empty], probs=True)) == [TaggedSentence(empty, [], [], marks_spans=True)]
     found = list(model.predict([empty, Sentence.from_tokens(["Ada"]), empty], probs=True, nbest=2))
     assert [len(record.labels) for record in found] == [0, 1, 0]
+
+
+def test_an_empty_sentence_has_an_empty_list_of_n_best(model: Model) -> None:
+    (record,) = model.predict([Sentence.from_tokens([])], nbest=2)
+    assert record.alternatives == []
+    assert json.loads(format_jsonl(record)) == {"text": "", "tokens": [], "spans": [], "nbest": []}
+
+
+def test_a_model_writes_all_sentences_in_one_form(
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+) -> None:
+    """Also one where all is `O`, whether or not the labels look like those of spans or spans are asked for."""
+    sentences = make_sentences(8)
+    for scheme, spans in product(("none", "iob2"), (True, False)):
+        model = build(tiny_settings(f"data.scheme={scheme}"), sentences)
+        with torch.no_grad():
+            model.network.head.emission.bias[model.codec.tags.index("O")] = 1e4
+        record, empty = model.predict([Sentence.from_tokens(["Ada", "saw"]), Sentence([], " ", [])], spans=spans)
+        assert record.labels == ["O", "O"]
+        expected = ("Ada_O saw_O\n", "\n") if scheme == "none" else ("Ada saw\n", " \n")
+        assert (format_inline(record), format_inline(empty)) == expected
 
 
 def test_only_what_is_asked_for_is_given(model: Model) -> None:
@@ -337,6 +361,13 @@ def test_a_card_can_be_written_of_a_model_without_a_report(
     assert "unknown data" in card
     assert "column `pos`" in card
     assert "PROPN" in card
+
+
+def test_the_card_of_labels_without_a_kind(tiny_settings: Callable[..., Settings]) -> None:
+    words = [Sentence.from_tokens(["a", "b", "c"], {"label": ["B", "I", "B"]})]
+    assert "\n- Labels: spans without a kind\n" in model_card(build(tiny_settings(), words))
+    both = [Sentence.from_tokens(["a", "b", "c"], {"label": ["B", "I", "B-X"]})]
+    assert "\n- Labels: spans without a kind, X\n" in model_card(build(tiny_settings(), both))
 
 
 def test_sentences_before_a_fault_in_the_input_are_tagged_first(trained: Path) -> None:

@@ -8,12 +8,14 @@ import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, Literal, TextIO, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar, get_args, get_origin
 
 import click
 
-from seqkit.config import Recipe, Settings, load_recipe, override, parse_assignments, recipe_names
 from seqkit.errors import DataError, SettingsError
+
+if TYPE_CHECKING:
+    from seqkit.config import Recipe
 
 __all__ = [
     "at_least_1",
@@ -59,6 +61,8 @@ _METAVARS = {"--vectors": "FILE", "--time-limit": "MINUTES", "--checkpoint-minut
 
 
 def _field(path: str) -> Any:
+    from seqkit.config import Settings  # here and below only where it is needed: pydantic takes a while to load
+
     section, name = path.split(".")
     return type(getattr(Settings(), section)).model_fields[name]
 
@@ -98,6 +102,8 @@ def settings_options(extra: dict[str, str] | None = None) -> Callable[[Function]
     Returns:
         The decorator; the command receives all of them as keyword arguments for `settings_from_flags`.
     """
+    from seqkit.config import recipe_names
+
     flags = {**(extra or {}), **SETTING_FLAGS}
 
     def decorate(function: Function) -> Function:
@@ -138,6 +144,8 @@ def settings_from_flags(recipe: str | None, assignments: tuple[str, ...], flags:
         SettingsError: the recipe cannot be used.
         UsageError: a flag or ``--set`` cannot be used.
     """
+    from seqkit.config import Recipe, load_recipe, override, parse_assignments
+
     chosen = load_recipe(recipe) if recipe else Recipe()
     tree: dict[str, dict[str, Any]] = {}
     for path, value in flags.items():
@@ -212,10 +220,12 @@ def device_options(function: Function) -> Function:
 
 def batch_options(function: Function) -> Function:
     """Add ``--batch-tokens`` and ``--precision``, which prediction has everywhere."""
+    from seqkit.config import BATCH_TOKENS
+
     tokens = click.option(
         "--batch-tokens",
         type=int,
-        default=8192,
+        default=BATCH_TOKENS,
         show_default=True,
         callback=at_least_1,
         metavar="N",

@@ -165,12 +165,13 @@ def _read_lines(path: Path, problems: list[Problem]) -> list[Line]:
     try:
         with open(path, "rb") as stream:
             for raw in stream:
+                first = len(lines) + 1
                 try:
-                    decoded = list(decode_lines([raw], str(path)))
+                    decoded = list(decode_lines([raw], str(path), first))
                 except DataError as error:
-                    problems.append(_problem(error, str(path), len(lines) + (error.line or 1)))
-                    decoded = list(decode_lines([raw.decode("utf-8", "replace").encode()], str(path)))
-                lines.extend([(len(lines) + number, text) for number, text in decoded])
+                    problems.append(_problem(error, str(path), error.line or first))
+                    decoded = list(decode_lines([raw.decode("utf-8", "replace").encode()], str(path), first))
+                lines += decoded
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
     return lines

@@ -16,6 +16,8 @@ CONLLU_COLUMNS = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "d
 
 _TOKEN_COLUMNS = frozenset({"word", "form", "token"})
 _DOCUMENT_START = "-DOCSTART-"
+_LONGEST_HEAD = 10_000
+"""Lines that begin with ``#`` kept until a row tells whether they are comments or tokens."""
 
 
 def split_row(line: str) -> list[str]:
@@ -89,22 +91,31 @@ def read_conll(
 def _with_width(lines: Iterable[tuple[int, str]]) -> tuple[Iterator[tuple[int, str]], tuple[int, bool]]:
     """How many columns the first row has, and whether between tabs; and all lines, from the first on.
 
-    Lines that begin with ``#`` may be comments: they count only where the file has no others.
+    Lines that begin with ``#`` may be comments: they count only where the file has no others, or none for long.
     """
     iterator = iter(lines)
-    head: list[tuple[int, str]] = []
-    hashes: list[str] = []
+    head: list[tuple[int, str]] = []  # what a pipe gives cannot be read twice; it may be without end
     found = ""
     for number, line in iterator:
+        if is_blank(line) or line.startswith(_DOCUMENT_START):
+            if head and head[-1][1]:
+                head.append((number, ""))  # one parts sentences as well as many do
+            continue
         head.append((number, line))
-        if line.startswith("#"):
-            hashes.append(line)
-        elif not is_blank(line) and not line.startswith(_DOCUMENT_START):
+        if not line.startswith("#"):
             found = line
             break
-    if not found:
-        found = next((line for line in hashes if "\t" in line), "")
+        if len(head) >= _LONGEST_HEAD:
+            found = _first_with_tab(head)
+            if found:
+                break
+            head.clear()  # so many in a row are comments
+    found = found or _first_with_tab(head)
     return chain(head, iterator), (len(split_row(found)), "\t" in found)
+
+
+def _first_with_tab(lines: list[tuple[int, str]]) -> str:
+    return next((line for _, line in lines if "\t" in line), "")
 
 
 def _is_comment(line: str, width: tuple[int, bool]) -> bool:
@@ -161,7 +172,7 @@ def read_conllu(lines: Iterable[tuple[int, str]], name: str) -> Iterator[Sentenc
         if is_blank(line):
             if rows:
                 yield _conllu_sentence(rows, others, comments, name, first)
-                rows, others, comments = [], [], []
+            rows, others, comments = [], [], []  # also of a block without words, which is no sentence
             continue
         if line.startswith("#"):
             comments.append(line[1:])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from seqkit.data.labels import spans as read_spans
 from seqkit.data.sentence import Sentence
 
 __all__ = ["TaggedSentence", "TaggedSpan"]
@@ -44,6 +42,7 @@ class TaggedSentence:
         probs: the probability of each token's label, where it was asked for.
         spans: the spans that the labels mark; none for labels that mark no spans.
         alternatives: the n best label sequences, the best first, each with its probability, where they were asked for.
+        marks_spans: whether labels such as these mark spans: a sentence of ``O`` alone does not show it.
     """
 
     sentence: Sentence
@@ -51,38 +50,4 @@ class TaggedSentence:
     probs: list[float] | None = None
     spans: list[TaggedSpan] = field(default_factory=list)
     alternatives: list[tuple[list[str], float]] | None = None
-
-    @classmethod
-    def from_labels(
-        cls,
-        sentence: Sentence,
-        labels: Sequence[str],
-        scheme: str,
-        *,
-        probs: Sequence[float] | None = None,
-        alternatives: list[tuple[list[str], float]] | None = None,
-    ) -> TaggedSentence:
-        """Make the record, reading the spans off the labels.
-
-        Args:
-            sentence: the input.
-            labels: one label a token.
-            scheme: the labels' scheme; with ``none`` there are no spans.
-            probs: the probability of each token's label.
-            alternatives: the n best label sequences with their probabilities.
-
-        Returns:
-            The record; its spans have no probabilities yet.
-
-        Raises:
-            ValueError: there are more or fewer labels or probabilities than tokens.
-        """
-        for name, given in (("labels", labels), ("probabilities", probs)):
-            if given is not None and len(given) != len(sentence.tokens):
-                raise ValueError(f"expected {len(sentence.tokens)} {name}, one a token, found {len(given)}")
-        text, offsets = sentence.text, sentence.offsets
-        found: list[TaggedSpan] = []
-        for first, last, label in read_spans(labels, scheme):
-            start, end = offsets[first][0], offsets[last - 1][1]
-            found.append(TaggedSpan(start, end, label, text[start:end], first, last))
-        return cls(sentence, list(labels), None if probs is None else list(probs), found, alternatives)
+    marks_spans: bool = False

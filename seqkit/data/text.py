@@ -15,7 +15,7 @@ _FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "a gzip f
 """first bytes → what begins with them and is often taken for text; none of them is UTF-8"""
 
 
-def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[int, str]]:
+def decode_lines(stream: Iterable[bytes], name: str, first: int = 1) -> Iterator[tuple[int, str]]:
     r"""Decode a binary stream line by line.
 
     Only ``\n``, ``\r\n`` and ``\r`` end a line: other Unicode line separators are ordinary characters of a token.
@@ -23,14 +23,15 @@ def decode_lines(stream: Iterable[bytes], name: str) -> Iterator[tuple[int, str]
     Args:
         stream: binary lines, as iterating over a binary file gives them.
         name: what error messages call the stream.
+        first: the number of the stream's first line; only line 1 of a file may begin with a byte-order mark.
 
     Yields:
-        The line's number, counted from 1, and its text without the line ending.
+        The line's number and its text without the line ending.
 
     Raises:
         DataError: a line is not UTF-8.
     """
-    number = 0
+    number = first - 1
     for raw in stream:
         if number == 0 and raw.startswith(_BYTE_ORDER_MARK):
             raw = raw[len(_BYTE_ORDER_MARK) :]

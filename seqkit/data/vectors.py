@@ -12,8 +12,8 @@ import gzip
 import io
 import warnings
 import zlib
-from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -49,37 +49,18 @@ class Vectors:
 
     words: list[str]
     matrix: npt.NDArray[np.float32]
-    index: dict[str, int] = field(init=False, repr=False, compare=False)
-    """word → its row in `matrix`."""
-
-    def __post_init__(self) -> None:
-        """Index the words."""
-        object.__setattr__(self, "index", {word: row for row, word in enumerate(self.words)})
 
     @property
     def size(self) -> int:
         """D, the number of values of a vector."""
         return int(self.matrix.shape[1])
 
-    def rows(self, words: Iterable[str]) -> npt.NDArray[np.int64]:
-        """Find several words, each as it is spelled or else in lower case (the public GloVe vectors have nothing else).
-
-        Args:
-            words: V words.
-
-        Returns:
-            [V] int64, the row of each word in `matrix`, -1 where there is none.
-        """
-        find = self.index.get
-        rows = [find(word, -1) if word in self.index else find(word.lower(), -1) for word in words]
-        return np.array(rows, dtype=np.int64)
-
     def __len__(self) -> int:
         """N, the number of words."""
         return len(self.words)
 
 
-def read_vectors(path: str | Path, *, words: Container[str] | None = None, limit: int | None = None) -> Vectors:
+def read_vectors(path: str | Path, *, limit: int | None = None) -> Vectors:
     """Read a file of word vectors; which format it has is seen from its first bytes.
 
     In text formats a word may hold spaces, as some of GloVe's 840B do: the values are counted from the right. Text has
@@ -88,7 +69,6 @@ def read_vectors(path: str | Path, *, words: Container[str] | None = None, limit
 
     Args:
         path: the file.
-        words: keep these words only, which saves most of the time and the memory; by default all are kept.
         limit: read the first so many vectors of the file only (files list frequent words first).
 
     Returns:
@@ -100,7 +80,7 @@ def read_vectors(path: str | Path, *, words: Container[str] | None = None, limit
     """
     try:
         with _open(path) as stream:
-            return _read(stream, _Reader(path, words, limit))
+            return _read(stream, _Reader(path, limit))
     except EOFError:
         raise DataError("expected a whole gzip file, found one cut short", file=path) from None
     except zlib.error as error:
@@ -123,17 +103,12 @@ def _open(path: str | Path) -> IO[bytes]:
 class _Reader:
     """What a file is asked for, and what has been kept so far."""
 
-    def __init__(self, path: str | Path, words: Container[str] | None, limit: int | None) -> None:
+    def __init__(self, path: str | Path, limit: int | None) -> None:
         self.path = path
-        self.wanted = words
         self.limit = limit
         self.kept: dict[str, None] = {}  # ordered, and quick to ask for a word that stands twice
         self.values = bytearray()  # grows in place: joining arrays at the end would hold every value twice
         self.read = 0
-
-    def wants(self, word: str) -> bool:
-        """Whether to keep this word's vector; asked once a vector, in the order of the file."""
-        return (self.wanted is None or word in self.wanted) and word not in self.kept
 
     @property
     def done(self) -> bool:
@@ -200,7 +175,7 @@ def _read_text(lines: Iterator[bytes], reader: _Reader, size: int, *, first_line
         except UnicodeDecodeError as error:
             reader.fault(f"expected UTF-8 text, found byte 0x{spelled[error.start]:02x} in a word", number)
         reader.read += 1
-        if reader.wants(word):
+        if word not in reader.kept:
             reader.kept[word] = None
             block.append(values)
             numbers.append(number)
@@ -303,7 +278,7 @@ def _read_binary(stream: IO[bytes], buffer: bytes, reader: _Reader, count: int, 
         end = space + 1 + 4 * size
         word = buffer[position:space].lstrip(b"\n").decode("utf-8", "replace")
         reader.read += 1
-        if reader.wants(word):
+        if word not in reader.kept:
             values = np.frombuffer(buffer, dtype="<f4", count=size, offset=space + 1)
             if not np.isfinite(values).all():
                 reader.fault(f"expected finite numbers, found others in the vector of {word!r}")

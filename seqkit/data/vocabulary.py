@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from seqkit.errors import ModelError
 
@@ -50,29 +49,6 @@ class Normaliser:
         if self.digits and not word.isalpha():  # isalpha is cheaper than a search, and true of most words
             word = _DIGIT.sub("0", word)
         return word
-
-    def to_json(self) -> dict[str, bool]:
-        """The settings as a JSON object; see `from_json`."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, value: object) -> Normaliser:
-        """Read what `to_json` gave.
-
-        Args:
-            value: a parsed JSON value.
-
-        Returns:
-            The normaliser.
-
-        Raises:
-            ModelError: `value` is something else.
-        """
-        settings = _object(value, "normaliser", ("lowercase", "digits"))
-        for name, setting in settings.items():
-            if not isinstance(setting, bool):
-                raise ModelError(f"normaliser: expected {name!r} to be true or false, found {setting!r}")
-        return cls(**settings)
 
 
 class Vocabulary:
@@ -289,20 +265,14 @@ def _first_repeated(words: Iterable[str]) -> str | None:
     return None
 
 
-def _object(value: object, what: str, names: tuple[str, ...]) -> dict[str, Any]:
-    """A JSON object with exactly these names, or a `ModelError`."""
-    expected = ", ".join(map(repr, names))
-    if not isinstance(value, dict):
-        raise ModelError(f"{what}: expected a JSON object with {expected}, found {type(value).__name__}")
-    if set(value) != set(names):
-        found = ", ".join(map(repr, value)) or "nothing"
-        raise ModelError(f"{what}: expected a JSON object with {expected}, found {found}")
-    return value
-
-
 def _strings(value: object, what: str, name: str) -> list[str]:
-    """The list of strings under one name of a JSON object, or a `ModelError`."""
-    strings = _object(value, what, (name,))[name]
+    """The list of strings under the only name of a JSON object, or a `ModelError`."""
+    if not isinstance(value, dict):
+        raise ModelError(f"{what}: expected a JSON object with {name!r}, found {type(value).__name__}")
+    if set(value) != {name}:
+        found = ", ".join(map(repr, value)) or "nothing"
+        raise ModelError(f"{what}: expected a JSON object with {name!r}, found {found}")
+    strings = value[name]
     if not isinstance(strings, list):
         raise ModelError(f"{what}: expected {name!r} to be a list of strings, found {type(strings).__name__}")
     for index, string in enumerate(strings):

@@ -172,20 +172,18 @@ def format_inline(record: TaggedSentence) -> str:
         DataError: the text holds a line break.
     """
     sentence = record.sentence
-    # Labels of a span scheme that mark no span are all O; no set of other labels tags a whole sentence so.
-    bracketed = bool(record.spans) or all(label == "O" for label in record.labels)
     if record.alternatives:
         pairs = record.alternatives
-        block = "".join(f"{prob:.4f}\t{_inline(sentence, labels, bracketed)}\n" for labels, prob in pairs)
+        block = "".join(f"{prob:.4f}\t{_inline(sentence, labels, record.marks_spans)}\n" for labels, prob in pairs)
         lines = len(pairs)
     else:
-        block, lines = _inline(sentence, record.labels, bracketed) + "\n", 1
+        block, lines = _inline(sentence, record.labels, record.marks_spans) + "\n", 1
     refuse_breaks(block, None, lines, sentence)
     return clean(block)
 
 
-def _inline(sentence: Sentence, labels: Sequence[str], bracketed: bool) -> str:
-    if not bracketed:
+def _inline(sentence: Sentence, labels: Sequence[str], marks_spans: bool) -> str:
+    if not marks_spans:
         return " ".join(map("_".join, zip(sentence.tokens, labels, strict=True)))
     pieces: list[str] = []
     text, position = sentence.text, 0

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqkit.nn.chain import length_mask
 from seqkit.nn.crf import CRF
+from seqkit.nn.masks import length_mask
 from seqkit.nn.neighbours import NeighbourPrediction
 
 __all__ = ["DecodedTags", "TagSegment", "TaggingHead"]

@@ -217,14 +217,16 @@ def _spans(sequences: Sequence[Sequence[str]], scheme: str) -> tuple[_Spans, _Sp
 
 
 class _Cleaner(dict[str, str]):
-    """label → itself, or ``O`` where it starts with none of the prefixes; each distinct label is looked at once."""
+    """label → itself, or ``O`` where it is none of the scheme's; each distinct label is looked at once."""
 
     def __init__(self, prefixes: str) -> None:
         super().__init__()
         self.prefixes = prefixes
 
     def __missing__(self, label: str) -> str:
-        well_formed = label != "" and label[0] in self.prefixes and label[1:2] in ("-", "")
+        # A bare prefix has the empty kind; a hyphen has to have a kind after it.
+        begins = label != "" and label[0] in self.prefixes and label[1:2] in ("-", "")
+        well_formed = begins and label[1:] != "-"
         self[label] = label if well_formed else "O"
         return self[label]
 

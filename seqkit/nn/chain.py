@@ -14,7 +14,9 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["Chain", "length_mask", "log_normalizer", "log_variables", "marginals"]
+from seqkit.nn.masks import length_mask
+
+__all__ = ["Chain", "log_normalizer", "log_variables", "marginals"]
 
 # Scaled probabilities are renormalised every few steps only: float64 holds 1e±308, and a step shrinks by far less.
 _RENORMALISE_EVERY = 4
@@ -63,11 +65,6 @@ class Chain(NamedTuple):
         allowed = _CPU_WORKSPACE if self.emissions.device.type == "cpu" else _GPU_WORKSPACE
         size = max(1, allowed // (tags * tags * self.emissions.element_size()))
         return list(torch.arange(batch, device=self.emissions.device).split(size))
-
-
-def length_mask(lengths: Tensor, steps: int) -> Tensor:
-    """[B, T], true within a row's length, on the device of `lengths`."""
-    return torch.arange(steps, device=lengths.device) < lengths[:, None]
 
 
 class _Scaled(NamedTuple):

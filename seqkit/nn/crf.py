@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from seqkit.nn.chain import Chain, length_mask, log_normalizer, log_variables, marginals
+from seqkit.nn.chain import Chain, log_normalizer, log_variables, marginals
+from seqkit.nn.masks import length_mask
 from seqkit.nn.viterbi import best_paths, n_best_paths
 
 __all__ = ["CRF", "ForwardBackward"]

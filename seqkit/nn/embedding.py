@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqkit.nn.encoder import Encoder
+from seqkit.nn.masks import length_mask
 
 __all__ = ["CHARACTER_FEATURES", "CharacterCNN", "CharacterLSTM", "FormBatch", "WordEmbedding"]
 
@@ -94,7 +95,7 @@ class CharacterCNN(nn.Module):
         steps = responses.shape[1]
         if not bool((lengths == characters.shape[1]).all()):
             kept = (lengths + border).clamp(min=1)  # [U]; a word without characters has one window of zeros
-            past = torch.arange(steps).unsqueeze(0) >= kept.unsqueeze(1)  # [U, L + K − 1]
+            past = ~length_mask(kept, steps)  # [U, L + K − 1]
             responses = responses.masked_fill(past.unsqueeze(2).to(responses.device), float("-inf"))
         return responses.amax(1)  # [U, F]
 

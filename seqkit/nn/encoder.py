@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.nn.dropout import SequenceDropout
+from seqkit.nn.masks import length_mask
 from seqkit.nn.recurrent import RecurrentLayer, State, make_layer
 
 __all__ = ["DIRECTIONS", "JOINS", "SKIPS", "Encoder", "EncoderOutput", "reverse_by_length"]
@@ -251,7 +252,7 @@ class Encoder(nn.Module):
             return EncoderOutput(outputs, x.new_zeros(batch, self.output_size), after if return_state else None)
         past: Tensor | None = None
         if not bool((lengths == steps).all()):
-            past = (torch.arange(steps).unsqueeze(0) >= lengths.unsqueeze(1)).unsqueeze(2).to(x.device)  # [B, T, 1]
+            past = ~length_mask(lengths, steps).unsqueeze(2).to(x.device)  # [B, T, 1]
             if torch.is_grad_enabled():
                 # No value depends on padding, but gradients of weights add up zeros times padding: NaN if it is inf.
                 x = x.masked_fill(past, 0.0)  # [B, T, I]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from seqkit.nn.masks import length_mask
 
 __all__ = ["NeighbourPrediction"]
 
@@ -49,7 +50,7 @@ class NeighbourPrediction(nn.Module):
         Returns:
             A scalar.
         """
-        inside = (torch.arange(words.shape[1]) < lengths[:, None]).to(words.device)  # [B, T]
+        inside = length_mask(lengths, words.shape[1]).to(words.device)  # [B, T]
         known = words.masked_fill(words >= self.num_words, UNKNOWN).masked_fill(~inside, 0)  # [B, T]
         after = functional.pad(known[:, 1:], (0, 1)).masked_fill(~inside, _IGNORED)  # [B, T]
         before = functional.pad(known[:, :-1], (1, 0)).masked_fill(~inside, _IGNORED)  # [B, T]

@@ -7,6 +7,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from seqkit.nn.masks import length_mask
+
 __all__ = [
     "POOLINGS",
     "AttentionPooling",
@@ -21,8 +23,7 @@ __all__ = [
 
 def _mask(outputs: Tensor, lengths: Tensor) -> Tensor:
     """[B, T, 1], true within a sentence."""
-    inside = torch.arange(outputs.shape[1]) < lengths[:, None]  # [B, T], on the CPU as the lengths are
-    return inside[:, :, None].to(outputs.device)
+    return length_mask(lengths, outputs.shape[1])[:, :, None].to(outputs.device)
 
 
 class Pooling(nn.Module):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from seqkit.config import BATCH_TOKENS
 from seqkit.data.labels import convert, detect_scheme, is_label
 from seqkit.data.sentence import Sentence
 from seqkit.data.tagged import TaggedSentence
 from seqkit.metrics.tagging import TaggingReport, tagging_report
-from seqkit.model import BATCH_TOKENS, Model
+from seqkit.model import Model
 
 __all__ = ["evaluate", "gold_labels", "label_column", "score"]
 

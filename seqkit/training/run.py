@@ -123,6 +123,10 @@ def train(
 
     Returns:
         The model with the best score on dev; its ``report`` holds the scores on dev and, where there is one, test.
+
+    Raises:
+        SeqkitError: settings, data or directory cannot be used.
+        Interrupted: Ctrl-C or SIGTERM came (a `KeyboardInterrupt`); ``resume=True`` goes on from there.
     """
     return run(recipe, output, data, **options).model
 
@@ -158,6 +162,7 @@ def run(
 
     Raises:
         SeqkitError: settings, data or directory cannot be used.
+        SettingsError: several processes were started (``torchrun``).
         Interrupted: Ctrl-C or SIGTERM came; ``resume=True`` goes on from there.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

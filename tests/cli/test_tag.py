@@ -15,7 +15,7 @@ import pytest
 
 import seqkit
 from seqkit.cli.options import SETTING_FLAGS
-from seqkit.model import BATCH_TOKENS
+from seqkit.config import BATCH_TOKENS
 from seqkit.training.tagging import TaggingTask
 
 if sys.version_info >= (3, 11):

@@ -77,6 +77,20 @@ def test_line_endings_and_a_byte_order_mark(tmp_path: Path) -> None:
     ]
 
 
+def test_only_the_first_line_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    put(tmp_path, train__conll=GOOD + "\ufeffEve B-PER\n\n", dev__conll="Eve B-PER\n\n")
+    assert faults(tmp_path) == []  # the mark is a part of the token: these are two sentences
+
+
+def test_only_the_first_line_tells_a_foreign_file(tmp_path: Path) -> None:
+    assert faults(put(tmp_path, train__conll=GOOD.encode() + b"\x1f\x8b B-PER\n\n")) == [
+        "train.conll:8: expected UTF-8 text, found byte 0x8b at position 1"
+    ]
+    assert faults(put(tmp_path, train__conll=b"\x1f\x8b O\n" + GOOD.encode())) == [
+        "train.conll:1: expected UTF-8 text, found a gzip file (unpack it first)"
+    ]
+
+
 def test_sentences_that_stand_in_two_splits(tmp_path: Path) -> None:
     put(
         tmp_path,

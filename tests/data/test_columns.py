@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from collections.abc import Sequence
+from itertools import chain
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from seqkit.data import columns as module
 from seqkit.data.columns import CONLLU_COLUMNS, read_conll, read_conllu, split_row
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
@@ -141,6 +144,29 @@ def test_sentences_come_one_at_a_time() -> None:
     assert seen == [1, 2]
 
 
+@pytest.mark.parametrize("form", ["# comment {}", "", "-DOCSTART- O {}"])
+def test_a_long_run_of_lines_before_the_first_row_is_not_kept(form: str) -> None:
+    lines = chain(((number, form.format(number)) for number in range(1, 60_001)), [(60_001, "a O"), (60_002, "")])
+    tracemalloc.start()
+    try:
+        (sentence,) = read_conll(lines, "f")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (sentence.tokens, sentence.line) == (["a"], 60_001)
+    assert peak < 3_000_000  # bytes; all of the lines would take more than 5,000,000
+
+
+def test_what_a_long_run_of_hashes_is_taken_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_LONGEST_HEAD", 3)
+    assert tokens(conll("# id a\n# id b\n# id c\n# id d\nx O\n")) == [["x"]]
+    assert tokens(conll("#\tO\n#\tO\n\n#\tO\n#\tO\nx\tO\n")) == [["#", "#"], ["#", "#", "x"]]
+
+
+def test_blank_lines_part_hash_tokens_before_the_first_other_row() -> None:
+    assert tokens(conll("\n#\tO\n\n \n#\tO\n-DOCSTART-\n\nc\tO\n")) == [["#"], ["#"], ["c"]]
+
+
 # CoNLL-U
 
 
@@ -184,6 +210,13 @@ def test_conllu_ranges_carry_the_spacing_of_their_words() -> None:
 def test_conllu_needs_no_last_blank_line_and_skips_extra_ones() -> None:
     assert tokens(conllu(f"\n\n{row('1', 'a')}\n\n\n{row('1', 'b')}")) == [["a"], ["b"]]
     assert conllu("# comment\n\n") == []
+
+
+def test_conllu_blocks_without_words_leave_nothing_to_the_next_sentence() -> None:
+    (sentence,) = conllu(f"# lost\n{row('0.1', 'e')}\n\n{row('1', 'a')}\n")
+    assert (sentence.tokens, sentence.comments, sentence.other_rows) == (["a"], [], [])
+    (sentence,) = conllu(f"# text = b\n\n{row('1', 'a')}\n")
+    assert (sentence.text, sentence.comments) == ("a", [])
 
 
 def test_conllu_comments_belong_to_their_sentence() -> None:

@@ -75,3 +75,9 @@ def test_blank_means_ascii_spaces_and_tabs() -> None:
     assert is_blank(" \t ")
     assert not is_blank("\u00a0")
     assert not is_blank("\ufeff")
+
+
+def test_a_stream_that_begins_within_a_file() -> None:
+    assert list(decode_lines([b"\xef\xbb\xbfa\r\n"], "f", 5)) == [(5, "\ufeffa")]
+    with pytest.raises(DataError, match=r"^f:6: expected UTF-8 text, found byte 0xff at position 0$"):
+        list(decode_lines([b"a\r\xff\xfe\n"], "f", 5))

@@ -121,15 +121,6 @@ def test_only_spaces_and_tabs_part_the_first_word_from_its_values(tmp_path: Path
 
 
 @pytest.mark.parametrize("content", [text(ROWS), text(ROWS, header=True), binary(ROWS)])
-def test_only_the_words_asked_for(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "vectors"
-    path.write_bytes(content)
-    check(read_vectors(path, words={"É", "unheard"}), {"É": ROWS["É"]})
-    nothing = read_vectors(path, words=set())
-    assert (nothing.words, nothing.matrix.shape) == ([], (0, 3))
-
-
-@pytest.mark.parametrize("content", [text(ROWS), text(ROWS, header=True), binary(ROWS)])
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 9])
 def test_only_the_first_vectors(tmp_path: Path, content: bytes, limit: int) -> None:
     path = tmp_path / "vectors"
@@ -269,11 +260,3 @@ def test_older_numpy_only_warns_of_text_that_is_no_number(tmp_path: Path, monkey
 
     monkeypatch.setattr(np, "fromstring", only_warns)
     fault(tmp_path, b"a 1 2\nb 3 x\n", "expected finite numbers, found 'x'", 2)
-
-
-def test_rows_of_words_are_found_as_spelled_or_in_lower_case() -> None:
-    vectors = Vectors(["the", "us", "US"], np.eye(3, dtype=np.float32))
-    rows = vectors.rows(["The", "US", "Us", "dog", "the"])
-    assert rows.dtype == np.int64
-    assert rows.tolist() == [0, 2, 1, -1, 0]
-    assert vectors.rows([]).shape == (0,)

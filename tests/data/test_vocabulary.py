@@ -36,25 +36,6 @@ class TestNormaliser:
     def test_default_changes_nothing(self) -> None:
         assert Normaliser()("ÀB1") == "ÀB1"
 
-    @pytest.mark.parametrize("lowercase", [True, False])
-    @pytest.mark.parametrize("digits", [True, False])
-    def test_json_round_trip(self, lowercase: bool, digits: bool) -> None:
-        normaliser = Normaliser(lowercase, digits)
-        assert Normaliser.from_json(json.loads(json.dumps(normaliser.to_json()))) == normaliser
-
-    @pytest.mark.parametrize(
-        ("value", "message"),
-        [
-            ([], "normaliser: expected a JSON object with 'lowercase', 'digits', found list"),
-            ({}, "normaliser: expected a JSON object with 'lowercase', 'digits', found nothing"),
-            ({"digits": True}, "normaliser: expected a JSON object with 'lowercase', 'digits', found 'digits'"),
-            ({"lowercase": 1, "digits": True}, "normaliser: expected 'lowercase' to be true or false, found 1"),
-        ],
-    )
-    def test_other_json_is_refused(self, value: object, message: str) -> None:
-        with pytest.raises(ModelError, match=exactly(message)):
-            Normaliser.from_json(value)
-
 
 class TestVocabulary:
     def test_two_indices_are_reserved(self) -> None:
@@ -129,6 +110,7 @@ class TestVocabulary:
         ("value", "message"),
         [
             (["<pad>"], "expected a JSON object with 'words', found list"),
+            ({}, "expected a JSON object with 'words', found nothing"),
             ({"word": []}, "expected a JSON object with 'words', found 'word'"),
             ({"words": "ab"}, "expected 'words' to be a list of strings, found str"),
             ({"words": ["<pad>", 3]}, "expected 'words' to be a list of strings, found 3 at 1"),

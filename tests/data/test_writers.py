@@ -14,24 +14,35 @@ from hypothesis import strategies as st
 from seqkit.data.columns import read_conll
 from seqkit.data.formats import read_sentences
 from seqkit.data.jsonl import read_jsonl
+from seqkit.data.labels import spans as read_spans
 from seqkit.data.sentence import Sentence
-from seqkit.data.tagged import TaggedSentence
+from seqkit.data.tagged import TaggedSentence, TaggedSpan
 from seqkit.data.writers import WRITERS, clean, format_conll, format_inline, format_jsonl, to_json, write_records
 from seqkit.errors import DataError
+
+
+def record_of(sentence: Sentence, labels: list[str], scheme: str) -> TaggedSentence:
+    record = TaggedSentence(sentence, labels, marks_spans=scheme != "none")
+    for first, last, label in read_spans(labels, scheme):
+        start, end = sentence.offsets[first][0], sentence.offsets[last - 1][1]
+        record.spans.append(TaggedSpan(start, end, label, sentence.text[start:end], first, last))
+    return record
 
 
 def ada(probs: list[float] | None = None, alternatives: list[tuple[list[str], float]] | None = None) -> TaggedSentence:
     text = " Ada  Lovelace met Bob."
     sentence = Sentence(["Ada", "Lovelace", "met", "Bob", "."], text, [(1, 4), (6, 14), (15, 18), (19, 22), (22, 23)])
     labels = ["B-PER", "I-PER", "O", "B-PER", "O"]
-    return TaggedSentence.from_labels(sentence, labels, "iob2", probs=probs, alternatives=alternatives)
+    record = record_of(sentence, labels, "iob2")
+    record.probs, record.alternatives = probs, alternatives
+    return record
 
 
 def tagged(tokens: list[str], labels: list[str], scheme: str = "none") -> TaggedSentence:
-    return TaggedSentence.from_labels(Sentence.from_tokens(tokens, file="in", line=3), labels, scheme)
+    return record_of(Sentence.from_tokens(tokens, file="in", line=3), labels, scheme)
 
 
-NO_TOKENS = TaggedSentence(Sentence([], "  ", []), [])
+NO_TOKENS = TaggedSentence(Sentence([], "  ", []), [], marks_spans=True)
 PROBS = [0.5, 1.0, 1 / 3, 0.99999, 0.0]
 ALL_O = (["O"] * 5, 0.25)
 
@@ -99,6 +110,15 @@ def test_inline_adjacent_spans() -> None:
 
 def test_inline_without_spans() -> None:
     assert format_inline(tagged(["Ada", "met"], ["PROPN", "VERB"])) == "Ada_PROPN met_VERB\n"
+
+
+def test_inline_has_one_form_for_a_whole_output() -> None:
+    """Whether labels mark spans is known of the model; labels of a single sentence may not tell."""
+    assert format_inline(tagged(["Ada", "met"], ["B-PER", "O"], "none")) == "Ada_B-PER met_O\n"
+    assert format_inline(tagged(["No", "names"], ["O", "O"], "none")) == "No_O names_O\n"
+    record = ada()
+    record.spans = []  # as where spans were not asked for
+    assert format_inline(record) == " [Ada  Lovelace]PER met [Bob]PER.\n"
 
 
 @pytest.mark.parametrize("token", ["a\tb", "a\nb", "a\rb"])
@@ -177,7 +197,7 @@ def test_unknown_output_format() -> None:
 def test_writing_is_fast(real_file: Callable[[str], Path]) -> None:
     """An idle core writes 2,500,000 tokens a second; the bound leaves room for a busy machine."""
     sentences = list(read_sentences(real_file("conll2000/test.txt"), "conll"))
-    records = [TaggedSentence.from_labels(sentence, sentence.column(""), "iob2") for sentence in sentences]
+    records = [record_of(sentence, sentence.column(""), "iob2") for sentence in sentences]
     seconds = []
     for _ in range(3):
         start = time.process_time()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import re
@@ -7,13 +8,15 @@ import subprocess
 import sys
 import time
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from seqkit.metrics.tagging import Score, TaggingReport, tagging_report
+from seqkit.data.labels import invalid_moves, is_label, spans
+from seqkit.metrics.tagging import _PREFIXES, Score, TaggingReport, _Cleaner, _Moves, tagging_report
 
 PREFIXES = {"iob1": "BI", "iob2": "BI", "bioes": "BIES"}
 Sequences = list[list[str]]
@@ -111,12 +114,33 @@ def test_spans_end_with_their_sentence(scheme: str) -> None:
     assert report.default == report.strict == Score(1.0, 0.5, pytest.approx(2 / 3), 2)
 
 
-@pytest.mark.parametrize("label", ["", "_", "OTHER", "X", "BX", "-", "E-X", "S-X", "U-X", "B", "I-"])
+@pytest.mark.parametrize("label", ["", "_", "OTHER", "X", "BX", "-", "E-X", "S-X", "U-X", "B", "B-", "I-"])
 def test_labels_outside_the_scheme_count_as_errors_and_never_crash(label: str) -> None:
     report = tagging_report([["B-X", "O"], [label, "O"]], [["B-X", "O"], ["O", label]], "iob2")
     assert report.accuracy == 0.5
     assert report.default is not None
     assert report.per_label["X"].recall > 0.0
+
+
+ODD_LABELS = ["O", "", "-", "X", "BX", "O-X", "U-X"]
+ODD_LABELS += [prefix + rest for prefix in "BIES" for rest in ("", "-", "--", "-X", "-Y-Z", "X")]
+
+
+@pytest.mark.parametrize("scheme", list(PREFIXES))
+def test_the_same_labels_and_moves_are_legal_as_in_the_data(scheme: str) -> None:
+    clean, legal = _Cleaner(_PREFIXES[scheme]), _Moves(scheme)
+    for label in ODD_LABELS:
+        assert clean([label]) == [label if is_label(label, scheme) else "O"], label
+    for labels in itertools.product(ODD_LABELS, repeat=2):
+        cleaned = clean(labels)
+        assert (cleaned == list(labels) and legal(cleaned)) == (not invalid_moves(labels, scheme)), labels
+
+
+@given(st.lists(st.sampled_from(ODD_LABELS), max_size=6), st.sampled_from(list(PREFIXES)))
+def test_the_same_spans_are_read_as_in_the_data(labels: list[str], scheme: str) -> None:
+    kinds = [span.label or "_" for span in spans(labels, scheme)]  # seqeval calls the empty kind so
+    report = tagging_report([labels], [labels], scheme)
+    assert {kind: score.support for kind, score in report.per_label.items()} == Counter(kinds)
 
 
 def test_without_spans_the_score_is_zero() -> None:
