@@ -32,7 +32,7 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/seqkit tag train sample-ner --recipe sample-ner --output $(DEMO) --force
 	$(BIN)/seqkit tag evaluate sample-ner --model $(DEMO) --split test
-	echo "Ada Lovelace met Charles Babbage in Paris." | $(BIN)/seqkit tag --model $(DEMO) --output-format inline
+	echo "Jordan flew from Jordan to Paris with Paris Hilton on Monday." | $(BIN)/seqkit tag --model $(DEMO) --output-format inline
 
 # Doctests are part of the suite: pytest collects them from the modules themselves.
 test: $(READY)

@@ -152,7 +152,7 @@ class Model:
 
     def predict(
         self,
-        sentences: Iterable[Sentence],
+        sentences: Iterable[Sentence | str | Sequence[str]],
         *,
         probs: bool = False,
         spans: bool = True,
@@ -164,7 +164,7 @@ class Model:
         """Tag sentences, as many as come and in their order, reading ahead no more than a chunk.
 
         Args:
-            sentences: the sentences; one without tokens comes back without labels.
+            sentences: raw texts, lists of tokens, or records; one without tokens comes back without labels.
             probs: also give probabilities: of a token's label its marginal, of a span that of exactly its tokens
                 carrying exactly its label.
             spans: also collect the spans.
@@ -176,7 +176,8 @@ class Model:
         Yields:
             One record a sentence.
         """
-        for chunk in _chunks(sentences, chunk_sentences):
+        records = (given if isinstance(given, Sentence) else self.sentence(given) for given in sentences)
+        for chunk in _chunks(records, chunk_sentences):
             results: list[TaggedSentence | None] = [None] * len(chunk)
             self.network.eval()
             with torch.inference_mode(), precision_context(precision, self.device):

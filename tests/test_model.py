@@ -387,3 +387,10 @@ def test_where_the_vectors_lay_is_not_in_the_model(trained: Path, tmp_path: Path
     model.settings = override(model.settings, {"embedding": {"vectors": str(tmp_path / "private" / "v.txt")}})
     model.save(tmp_path / "model")
     assert load(tmp_path / "model").settings.embedding.vectors == "v.txt"
+
+
+def test_predict_takes_texts_token_lists_and_records(trained: Path) -> None:
+    model = load(trained)
+    found = [record.labels for record in model.predict(["Ada slept", ["Ada", "slept"], model.sentence("Ada slept")])]
+    assert len(found) == 3
+    assert found[0] == found[1] == found[2]

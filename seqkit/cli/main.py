@@ -61,11 +61,11 @@ class _Root(Commands):
 @click.command(cls=_Root, context_settings=HELP_OPTIONS)
 @click.version_option(__version__, prog_name="seqkit")
 def cli() -> None:
-    """Tag, classify, model and generate sequences with one recurrent encoder.
+    """Tag sequences with a recurrent encoder: train, measure, use.
 
     \b
     seqkit tag train sample-ner -c sample-ner -o model
-    echo "Ada Lovelace met Charles Babbage in London." | seqkit tag -m model
+    echo "Jordan flew from Jordan to Paris on Monday." | seqkit tag -m model
 
     Results go to standard output, everything else to standard error.
     """  # noqa: D301 - click keeps the lines after a backspace as they are

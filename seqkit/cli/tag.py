@@ -216,7 +216,7 @@ def evaluate(
     report = score(model, gold, predicted)
     seconds = time.perf_counter() - began
     if not quiet:
-        for note in dataset.notes:
+        for note in [*dataset.notes, *_unknown_labels(model, gold)]:
             click.echo(note, err=True)
     if errors is not None:
         _write_errors(errors, gold, predicted)
@@ -231,6 +231,15 @@ def evaluate(
     if "-" not in (json_file, errors):
         click.echo(f"{dataset.name} {chosen}\n\n{report.render(_width())}")
     return 0
+
+
+def _unknown_labels(model: Model, gold: Sequence[Sequence[str]]) -> Iterator[str]:
+    known = {label for tag in range(len(model.codec.tags.labels)) for label in model.codec.decode([tag])} | {"O"}
+    known |= {label.replace("B-", "I-", 1) for label in known} | {label.replace("I-", "B-", 1) for label in known}
+    unknown = sorted({label for labels in gold for label in labels} - known)
+    if unknown:
+        shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        yield f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"
 
 
 def _refuse_empty(sentences: Sequence[Sentence], splits: Mapping[str, Split], split: str) -> None:
@@ -266,7 +275,7 @@ def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[
     metavar="|".join(_OUTPUTS),
     help="what goes out: columns, JSON objects with character offsets, or [brackets]LABEL in the text",
 )
-@click.option("--probs", is_flag=True, help="also the probability of every label, and with jsonl of every span")
+@click.option("--probs", is_flag=True, help="also the probability of every label (conll), and of every span (jsonl)")
 @click.option(
     "--nbest",
     type=int,

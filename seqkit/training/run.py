@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -17,8 +17,10 @@ from seqkit import __version__
 from seqkit.artefact import CONFIG, FILES, aside
 from seqkit.config import Recipe, Settings, load_recipe, override
 from seqkit.data.dataset import Dataset, from_pairs, resolve
+from seqkit.data.labels import is_label
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
+from seqkit.data.tag_codec import TagCodec
 from seqkit.data.vectors import Vectors, read_vectors
 from seqkit.devices import choose_device, precision_context
 from seqkit.errors import DataError, SettingsError, TrainingError
@@ -79,9 +81,29 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
             settings = override(settings, {"embedding": {"word_size": vectors.size}})
     torch.manual_seed(settings.training.seed)
     task = TaggingTask(settings, train_set, dev_set, vectors, device)
+    for line in _label_notes(task.model.codec, train_set[0], settings.data.target):
+        progress.say(line)
     if vectors is not None:
         progress.say(_coverage(task.model, train_set, vectors))
     return task
+
+
+def _label_notes(codec: TagCodec, sentence: Sentence, target: str) -> Iterator[str]:
+    """What is learned: which column, in which scheme; and a warning where span labels will be taken as plain ones."""
+    labels = codec.tags.labels
+    column = f"column {target!r}" if target in sentence.columns or not sentence.columns else "the last column"
+    if codec.encoding != "none":
+        kinds = sorted({label[2:] for label in labels if label != "O"})
+        yield f"learning spans from {column}, marked by {codec.scheme}: {', '.join(kinds)}"
+        return
+    shown = ", ".join(labels[:8]) + (f", … ({len(labels)} in all)" if len(labels) > 8 else "")
+    yield f"learning a label a token from {column}: {shown}"
+    odd = [label for label in labels if not is_label(label, "bioes")]
+    if 0 < len(odd) < len(labels) / 2 and any(label[:2] in ("B-", "S-") for label in labels):
+        yield (
+            f"warning: {odd[0]!r} is a label of no span scheme, so that every label is taken for itself; "
+            "`seqkit data check` says where it stands"
+        )
 
 
 def _check_labelled(dataset: Dataset, split: str, sentences: Sequence[Sentence], target: str) -> None:

@@ -361,3 +361,17 @@ def test_gold_labels_of_another_scheme_are_converted_whatever_stray_labels_stand
     assert model.codec.scheme == "iob2"
     sentence = Sentence.from_tokens(["a", "b", "c"], {"0": ["a", "b", "c"], "label": ["S-PER", "X", "S-LOC"]})
     assert gold_labels(model, [sentence], "label") == [["B-PER", "X", "B-LOC"]]
+
+
+def test_what_is_learned_is_said_and_a_stray_label_warned_of(
+    make_pairs: Make, tiny_settings: Make, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = tiny_settings("training.epochs=1")
+    run(settings, tmp_path / "a", make_pairs(12), quiet=False)
+    assert "learning spans from the last column, marked by iob2: " in capsys.readouterr().err
+    pairs = [(list(tokens), list(labels)) for tokens, labels in make_pairs(12)]
+    pairs[0][1][0] = "X-PER"
+    run(settings, tmp_path / "b", pairs, quiet=False)
+    told = capsys.readouterr().err
+    assert "learning a label a token from the last column: " in told
+    assert "warning: 'X-PER' is a label of no span scheme, so that every label is taken for itself; " in told
