@@ -12,6 +12,7 @@ import pytest
 
 import seqkit
 from seqkit import resources
+from seqkit.config import load_recipe, recipe_names
 from seqkit.errors import SeqkitError
 
 if sys.version_info >= (3, 11):
@@ -121,3 +122,13 @@ def test_wheel_holds_package_recipes_and_cards(tmp_path: Path) -> None:
     modules = {path.relative_to(ROOT).as_posix() for path in (ROOT / "seqkit").rglob("*.py")}
     assert modules <= set(names)
     assert str(ROOT) not in "".join(texts)
+
+
+def test_every_recipe_says_the_score_it_reached() -> None:
+    for name in recipe_names():
+        assert load_recipe(name).scores, name
+
+
+def test_documents_are_finished() -> None:
+    for document in [*ROOT.glob("*.md"), *(ROOT / "benchmarks").glob("*.md")]:
+        assert "@@" not in document.read_text(encoding="utf-8"), document
