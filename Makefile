@@ -1,6 +1,6 @@
 # Everything runs in a virtual environment of its own, made on first use and brought up to date when a pin changes.
 #
-#   make demo       train on the embedded sample, report, tag a sentence
+#   make demo       each task in turn: train on an embedded sample, report, use the model
 #   make test       the whole test suite
 #   make check      format, lint, types, docstrings, doctests and tests: what a change has to pass
 #
@@ -16,7 +16,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test check format-check lint types docstrings format wheel clean
+.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate test check format-check lint types docstrings format wheel clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -29,10 +29,32 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev,plots]'
 	@touch $@
 
-demo: $(READY)
-	$(BIN)/seqkit tag train sample-ner --recipe sample-ner --output $(DEMO) --force
-	$(BIN)/seqkit tag evaluate sample-ner --model $(DEMO) --split test
-	echo "Jordan flew from Jordan to Paris with Paris Hilton on Monday." | $(BIN)/seqkit tag --model $(DEMO) --output-format inline
+# Each part trains on an embedded sample, measures the model on the test split, and uses it; each takes less than a minute.
+demo: demo-tag demo-classify demo-lm demo-generate
+
+demo-tag: $(READY)
+	$(BIN)/seqkit tag train --recipe sample-ner --output $(DEMO)/tag --force
+	$(BIN)/seqkit tag evaluate sample-ner --model $(DEMO)/tag --split test
+	echo "Jordan flew from Jordan to Paris with Paris Hilton on Monday." | $(BIN)/seqkit tag --model $(DEMO)/tag --output-format inline
+
+demo-classify: $(READY)
+	$(BIN)/seqkit classify train --recipe sample-reviews --output $(DEMO)/classify --force
+	$(BIN)/seqkit classify evaluate sample-reviews --model $(DEMO)/classify --split test
+	echo "The plot was dull, but the ending was wonderful." | $(BIN)/seqkit classify --model $(DEMO)/classify
+	echo "The ending was wonderful, but the plot was dull." | $(BIN)/seqkit classify --model $(DEMO)/classify
+
+demo-lm: $(READY)
+	$(BIN)/seqkit lm train --recipe sample-sentences --output $(DEMO)/lm --force
+	$(BIN)/seqkit lm evaluate sample-sentences --model $(DEMO)/lm --split test
+	echo "Rosa made bread with flour and milk." | $(BIN)/seqkit lm score --model $(DEMO)/lm
+	echo "Rosa made bread with flower and milk." | $(BIN)/seqkit lm score --model $(DEMO)/lm
+	$(BIN)/seqkit lm sample --model $(DEMO)/lm --count 3 --seed 1
+
+demo-generate: $(READY)
+	$(BIN)/seqkit generate train --recipe sample-names --output $(DEMO)/generate --force
+	$(BIN)/seqkit generate evaluate sample-names --model $(DEMO)/generate --split test
+	$(BIN)/seqkit generate sample --model $(DEMO)/generate --condition category=dragon --count 3 --seed 1
+	$(BIN)/seqkit generate sample --model $(DEMO)/generate --condition category=river --count 3 --seed 1
 
 # Doctests are part of the suite: pytest collects them from the modules themselves.
 test: $(READY)

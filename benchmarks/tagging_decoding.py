@@ -22,11 +22,12 @@ from pathlib import Path
 import torch
 
 from seqkit import __version__
-from seqkit.config import Settings, override
+from seqkit.config import TagSettings, override
 from seqkit.data.dataset import resolve
 from seqkit.data.formats import read_sentences
 from seqkit.data.writers import write_records
-from seqkit.model import Model, load
+from seqkit.model import load
+from seqkit.model.tagger import Tagger
 from seqkit.training.run import train
 
 RESULTS = Path(__file__).parent / "results" / "tagging_decoding.json"
@@ -44,7 +45,7 @@ def gemm_rate() -> float:
     return 2 * 1024**3 / statistics.median(rounds)
 
 
-def decode(model: Model, file: Path, precision: str) -> tuple[float, int, int]:
+def decode(model: Tagger, file: Path, precision: str) -> tuple[float, int, int]:
     """Read, tag and write one file.
 
     Args:
@@ -78,7 +79,7 @@ def main() -> None:
     assert file is not None
     with tempfile.TemporaryDirectory() as folder:
         if options.model is None:
-            train(override(Settings(), REFERENCE), Path(folder) / "model", data)
+            train(override(TagSettings(), REFERENCE), Path(folder) / "model", data)
         model = load(options.model or Path(folder) / "model")
     results: dict[str, dict[str, float]] = {}
     speeds: dict[str, list[float]] = {"fp32": [], "bf16": []}

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from seqkit.config import Recipe, Settings, load_recipe
+    from seqkit.config import (
+        ClassifySettings,
+        GenerateSettings,
+        LmSettings,
+        Recipe,
+        Settings,
+        TagSettings,
+        load_recipe,
+    )
     from seqkit.data.sentence import Sentence
     from seqkit.data.tagged import TaggedSentence, TaggedSpan
     from seqkit.errors import DataError, ModelError, SeqkitError, SettingsError, TrainingError
@@ -21,7 +29,10 @@ if TYPE_CHECKING:
     from seqkit.training.run import train
 
 __all__ = [
+    "ClassifySettings",
     "DataError",
+    "GenerateSettings",
+    "LmSettings",
     "Model",
     "ModelError",
     "Recipe",
@@ -29,6 +40,7 @@ __all__ = [
     "SeqkitError",
     "Settings",
     "SettingsError",
+    "TagSettings",
     "TaggedSentence",
     "TaggedSpan",
     "TrainingError",
@@ -38,7 +50,10 @@ __all__ = [
 ]
 
 _HOMES = {
-    "seqkit.config": ("Recipe", "Settings", "load_recipe"),
+    "seqkit.config": (
+        *("ClassifySettings", "GenerateSettings", "LmSettings", "Recipe", "Settings", "TagSettings"),
+        "load_recipe",
+    ),
     "seqkit.data.sentence": ("Sentence",),
     "seqkit.data.tagged": ("TaggedSentence", "TaggedSpan"),
     "seqkit.errors": ("DataError", "ModelError", "SeqkitError", "SettingsError", "TrainingError"),

@@ -25,7 +25,7 @@ FORMAT_VERSION = 1
 CONFIG = "config.json"
 FILES = (
     *(CONFIG, "weights.safetensors", "words.json", "characters.json", "vectors.json", "labels.json", "splitter.json"),
-    *("report.json", "README.md"),
+    *("units.json", "conditions.json", "context.json", "report.json", "README.md"),
 )
 """every name that a file of a model may have"""
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")  # of a file in the directory itself, on any system

@@ -14,7 +14,7 @@ os.environ["OMP_NUM_THREADS"] = "1"
 import hypothesis
 import pytest
 
-from seqkit.config import Settings, override
+from seqkit.config import TagSettings, override
 from seqkit.data.labels import from_spans
 from seqkit.data.sentence import Sentence
 
@@ -66,7 +66,7 @@ def make_sentences(make_pairs: Callable[..., Pairs]) -> Callable[..., list[Sente
 
 
 @pytest.fixture(scope="session")
-def tiny_settings() -> Callable[..., Settings]:
+def tiny_settings() -> Callable[..., TagSettings]:
     """`tiny_settings("training.epochs=3", …)`: settings of a model that trains in a second, with changes to them."""
     from seqkit.config import parse_assignments
 
@@ -76,15 +76,17 @@ def tiny_settings() -> Callable[..., Settings]:
         "training": {"epochs": 2, "batch_size": 8, "lr": 0.01},
     }
 
-    def make(*assignments: str) -> Settings:
-        return override(override(Settings(), tiny), parse_assignments(assignments))
+    def make(*assignments: str) -> TagSettings:
+        return override(override(TagSettings(), tiny), parse_assignments(assignments))
 
     return make
 
 
 @pytest.fixture(scope="session")
 def trained(
-    make_pairs: Callable[..., Pairs], tiny_settings: Callable[..., Settings], tmp_path_factory: pytest.TempPathFactory
+    make_pairs: Callable[..., Pairs],
+    tiny_settings: Callable[..., TagSettings],
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Path:
     """The directory of a model that was trained with a test split, a little longer than usual. Not to be changed."""
     from seqkit.training.run import train

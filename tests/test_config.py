@@ -10,20 +10,22 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from seqkit.config import (
+    SETTINGS,
     DataSettings,
     EncoderSettings,
     Recipe,
-    Settings,
+    TagSettings,
     TrainingSettings,
     load_recipe,
     override,
     parse_assignments,
+    parse_settings,
     recipe_names,
     to_toml,
 )
 from seqkit.errors import SettingsError
 
-SECTIONS = {name: field.annotation for name, field in Settings.model_fields.items() if name != "task"}
+SECTIONS = {name: field.annotation for name, field in TagSettings.model_fields.items() if name != "task"}
 FIELDS = [
     (f"{section}.{name}", field) for section, kind in SECTIONS.items() for name, field in kind.model_fields.items()
 ]
@@ -60,7 +62,7 @@ def test_a_recipe_file_reads_its_sections_and_what_it_says_of_itself(recipe_file
     path = recipe_file('description = "d"\ndataset = "x"\n[encoder]\nhidden = 7\n[scores]\ntest = { f1 = 0.5 }\n')
     recipe = load_recipe(path)
     assert (recipe.description, recipe.dataset, recipe.scores) == ("d", "x", {"test": {"f1": 0.5}})
-    assert recipe.settings == override(Settings(), {"encoder": {"hidden": 7}})
+    assert recipe.settings == override(TagSettings(), {"encoder": {"hidden": 7}})
     assert load_recipe(str(path)) == recipe
 
 
@@ -92,13 +94,14 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
     )
     faults = fault_of(load_recipe, path).removeprefix(f"{path}: ").split("; ")
     assert faults == [
-        "description: expected a valid string, found 1",
         "encoder.cell: expected 'lstm', 'gru', 'rnn_tanh' or 'rnn_relu', found 'elman'",
         "encoder.hidden: expected greater than or equal to 1, found 0",
         "encoder.layers: expected a valid integer, got a number with a fractional part, found 1.5",
-        "encoder.size: expected one of cell, hidden, layers, direction, join, dropout, variational, skip",
+        "encoder.size: expected one of cell, hidden, layers, direction, join, dropout, last_dropout, "
+        "weight_dropout, variational, skip",
         "training.lr: expected a finite number, found nan",
         "enc: expected one of task, data, embedding, encoder, head, training",
+        "description: expected a valid string, found 1",
     ]
 
 
@@ -107,7 +110,7 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
     [
         ("encoder = 5", "encoder: expected a section, found 5"),
         ("[settings]\nx = 1", "settings: expected one of task, data, embedding, encoder, head, training"),
-        ("task = 'cook'", "task: expected 'tag', found 'cook'"),
+        ("task = 'cook'", "task: expected one of tag, classify, lm, generate, found 'cook'"),
         ("scores = 3", "scores: expected a valid dictionary, found 3"),
         ("[head]\nneighbour_words = 1", "head.neighbour_words: expected greater than or equal to 2, found 1"),
         ("[head]\ncrf = 'perhaps'", "head.crf: expected a valid boolean, unable to interpret input, found 'perhaps'"),
@@ -166,22 +169,22 @@ def test_an_assignment_needs_section_key_and_value(text: str) -> None:
 
 
 def test_a_column_may_be_named_by_its_position() -> None:
-    settings = override(Settings(), parse_assignments(["data.target=-1"]))
+    settings = override(TagSettings(), parse_assignments(["data.target=-1"]))
     assert settings.data.target == "-1"
 
 
 def test_override_replaces_what_is_named_and_nothing_else() -> None:
-    settings = override(Settings(), {"encoder": {"hidden": 7}, "training": {}})
+    settings = override(TagSettings(), {"encoder": {"hidden": 7}, "training": {}})
     assert settings.encoder == EncoderSettings(hidden=7)
-    assert settings.model_copy(update={"encoder": EncoderSettings()}) == Settings()
-    assert Settings().encoder.hidden != 7
+    assert settings.model_copy(update={"encoder": EncoderSettings()}) == TagSettings()
+    assert TagSettings().encoder.hidden != 7
 
 
 def test_override_checks_the_whole_again() -> None:
-    settings = override(Settings(), {"training": {"schedule": "cosine", "warmup": 5, "epochs": 10}})
+    settings = override(TagSettings(), {"training": {"schedule": "cosine", "warmup": 5, "epochs": 10}})
     message = fault_of(override, settings, {"training": {"epochs": 4}}, "--set")
     assert message == "--set: training: expected fewer epochs of warm-up than epochs (4), found 5"
-    message = fault_of(override, Settings(), {"data": 5, "nonsense": {"a": 1}, "encoder": {"sise": 1}})
+    message = fault_of(override, TagSettings(), {"data": 5, "nonsense": {"a": 1}, "encoder": {"sise": 1}})
     assert message.startswith("settings: data: expected a section, found 5; ")
     assert "encoder.sise: expected one of cell, hidden" in message
     assert "nonsense: expected one of task, data, embedding, encoder, head, training" in message
@@ -193,8 +196,8 @@ def test_precedence_of_defaults_recipe_set_and_flags(recipe_file: Any) -> None:
     path = str(recipe_file("[encoder]\nhidden = 11\nlayers = 2\n[training]\nlr = 0.5\n"))
     assignments = ("encoder.layers=3", "training.lr=0.25")
     flags = {"training__lr": 0.125, "training__epochs": 4, "encoder__hidden": None}
-    settings = settings_from_flags(path, assignments, flags).settings
-    assert settings.embedding == Settings().embedding  # defaults
+    settings = settings_from_flags("tag", path, assignments, flags).settings
+    assert settings.embedding == TagSettings().embedding  # defaults
     assert settings.encoder.hidden == 11  # the recipe
     assert settings.encoder.layers == 3  # --set over the recipe
     assert settings.training.lr == 0.125  # a flag over both
@@ -206,10 +209,10 @@ def test_faults_name_where_the_value_came_from() -> None:
 
     fault = "encoder.hidden: expected greater than or equal to 1, found 0"
     with pytest.raises(click.UsageError) as caught:
-        settings_from_flags(None, ("encoder.hidden=0",), {})
+        settings_from_flags("tag", None, ("encoder.hidden=0",), {})
     assert caught.value.message == f"--set: {fault}"
     with pytest.raises(click.UsageError) as caught:
-        settings_from_flags(None, (), {"encoder__hidden": 0})
+        settings_from_flags("tag", None, (), {"encoder__hidden": 0})
     assert caught.value.message == f"command line: {fault}"
 
 
@@ -227,9 +230,9 @@ def values_of(field: Any) -> st.SearchStrategy[Any]:
     if field.annotation is bool:
         return st.booleans()
     limits = {
-        name: getattr(each, name) for each in field.metadata for name in ("ge", "gt", "lt") if hasattr(each, name)
+        name: getattr(each, name) for each in field.metadata for name in ("ge", "gt", "lt", "le") if hasattr(each, name)
     }
-    low, high = limits.get("ge", limits.get("gt", 0)), limits.get("lt")
+    low, high = limits.get("ge", limits.get("gt", 0)), limits.get("lt", limits.get("le"))
     if field.annotation is int:
         return st.integers(low, 2**63 - 1 if high else 10**6)
     return st.floats(low, high or 1e6, exclude_min="gt" in limits, exclude_max="lt" in limits)
@@ -243,9 +246,9 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
         if data.draw(st.booleans()):
             tree[section][name] = data.draw(values_of(field), label=path)
     try:
-        settings = override(Settings(), tree)
+        settings = override(TagSettings(), tree)
     except SettingsError as error:  # the checks across settings
-        assert any(part in str(error) for part in ("none of them", "warm-up", "head.neighbours"))
+        assert any(part in str(error) for part in ("none of them", "warm-up", "head.neighbours", "average", "freeze"))
         return
     path = tmp_path_factory.mktemp("recipe") / "r.toml"
     path.write_text(to_toml(settings), encoding="utf-8")
@@ -253,22 +256,28 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
 
 
 def test_settings_come_back_from_json() -> None:
-    settings = override(Settings(), {"head": {"neighbours": 0.5}, "training": {"lr": 1e-17}})
-    assert override(Settings(), settings.model_dump(mode="json")) == settings
+    settings = override(TagSettings(), {"head": {"neighbours": 0.5}, "training": {"lr": 1e-17}})
+    assert override(TagSettings(), settings.model_dump(mode="json")) == settings
 
 
 # --- the settings themselves -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("path", "field"), FIELDS, ids=[path for path, _ in FIELDS])
-def test_every_setting_has_a_help_text_of_one_line_and_a_default_that_passes(path: str, field: Any) -> None:
-    assert field.description
-    assert "\n" not in field.description
-    section, name = path.split(".")
-    assert getattr(override(Settings(), {section: {name: field.default}}), section) == SECTIONS[section]()
+@pytest.mark.parametrize("task", SETTINGS)
+def test_every_setting_has_a_help_text_of_one_line_and_a_default_that_passes(task: str, recipe_file: Any) -> None:
+    settings = parse_settings({"task": task}, task)
+    assert settings.task == task
+    for section in SECTIONS:
+        part = getattr(settings, section)
+        for name, field in type(part).model_fields.items():
+            assert field.description, (section, name)
+            assert "\n" not in field.description, (section, name)
+            assert override(settings, {section: {name: getattr(part, name)}}) == settings
+    assert load_recipe(recipe_file(to_toml(settings))).settings == settings
+    assert load_recipe(recipe_file(f"task = {task!r}")).settings == settings
 
 
-@pytest.mark.parametrize("kind", [Settings, Recipe, *SECTIONS.values()], ids=lambda kind: kind.__name__)
+@pytest.mark.parametrize("kind", [TagSettings, Recipe, *SECTIONS.values()], ids=lambda kind: kind.__name__)
 def test_every_section_has_a_help_text(kind: type[BaseModel]) -> None:
     assert kind.__doc__
     assert all(field.description for field in kind.model_fields.values())
@@ -287,10 +296,10 @@ def test_warm_up_may_be_as_long_as_training_but_for_cosine() -> None:
 
 def test_neighbours_need_halves_that_have_not_seen_them() -> None:
     tree = {"encoder": {"layers": 2}, "head": {"neighbours": 0.1}}
-    assert fault_of(override, Settings(), tree) == (
+    assert fault_of(override, TagSettings(), tree) == (
         "settings: head.neighbours: expected encoder.join top, one layer or one direction, found deep: where "
         "directions meet after every level, both halves have seen the words that they are to predict"
     )
-    override(Settings(), {**tree, "encoder": {"layers": 2, "join": "top"}})
-    override(Settings(), {**tree, "encoder": {"layers": 1}})
-    override(Settings(), {**tree, "encoder": {"layers": 2, "direction": "forward"}})
+    override(TagSettings(), {**tree, "encoder": {"layers": 2, "join": "top"}})
+    override(TagSettings(), {**tree, "encoder": {"layers": 1}})
+    override(TagSettings(), {**tree, "encoder": {"layers": 2, "direction": "forward"}})

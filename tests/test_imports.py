@@ -11,10 +11,13 @@ from typing import get_args
 
 import pytest
 
-from seqkit.config import EmbeddingSettings, EncoderSettings
+from seqkit.cli.main import COMMANDS
+from seqkit.config import SETTINGS, EmbeddingSettings, EncoderSettings
+from seqkit.model.loading import MODELS, model_class
 from seqkit.nn.embedding import CHARACTER_FEATURES
 from seqkit.nn.encoder import DIRECTIONS, JOINS, SKIPS
 from seqkit.nn.recurrent import CELLS
+from seqkit.training.run import TASKS, task_class
 
 ROOT = Path(__file__).resolve().parent.parent
 MODULES = sorted((ROOT / "seqkit").rglob("*.py"))
@@ -36,10 +39,8 @@ ALLOWED = {
     "metrics": {"errors"},
     "heads": {"nn"},
     "devices": {"errors"},
-    "build": {"errors", "config", "data", "heads", "nn"},
-    "decoding": {"data", "heads"},
-    "model": {*COMMON, "config", "artefact", "build", "data", "decoding", "devices", "heads", "nn"},
-    "training": {*COMMON, "config", "artefact", "build", "data", "devices", "heads", "metrics", "model"},
+    "model": {*COMMON, "config", "artefact", "data", "devices", "heads", "nn"},
+    "training": {*COMMON, "config", "artefact", "data", "devices", "heads", "metrics", "model", "nn"},
     "cli": {*COMMON, "config", "artefact", "data", "devices", "metrics", "model", "training"},
     "__main__": {"cli"},
 }
@@ -170,3 +171,11 @@ def test_every_name_in_all_exists(path: Path) -> None:
 )
 def test_settings_offer_what_nn_has(section: type, field: str, names: tuple[str, ...]) -> None:
     assert get_args(section.model_fields[field].annotation) == names
+
+
+@pytest.mark.parametrize("task", SETTINGS)
+def test_every_task_stands_in_every_table(task: str) -> None:
+    assert set(SETTINGS) == set(MODELS) == set(TASKS)
+    assert task in COMMANDS
+    assert model_class(task).task == SETTINGS[task]().task == task
+    assert task_class(task).__doc__

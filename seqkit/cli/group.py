@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+from pathlib import Path
 
 import click
 
-__all__ = ["HELP_OPTIONS", "Commands"]
+__all__ = ["HELP_OPTIONS", "Commands", "PredictByDefault"]
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 """context settings of every command"""
@@ -48,3 +49,18 @@ class Commands(click.Group):
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"expected a command among {', '.join(known)}, found {name!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
+
+
+class PredictByDefault(Commands):
+    """A group whose options alone, without a verb, mean ``predict``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put ``predict`` in front of options that are not the group's own."""
+        if args and args[0].startswith("-") and args[0] not in ("-h", "--help"):
+            verb = next((word for word in args if word in self.commands and not Path(word).exists()), None)
+            if verb is not None:
+                raise click.UsageError(f"expected {verb!r} before the options: {ctx.command_path} {verb} …", ctx)
+            args = ["predict", *args]
+        elif args and args[0] not in self.commands and Path(args[0]).is_file():
+            raise click.UsageError(f"expected a verb before the file: {ctx.command_path} predict {args[0]} …", ctx)
+        return super().parse_args(ctx, args)

@@ -10,7 +10,7 @@ import click
 
 from seqkit.artefact import read_config, read_json
 from seqkit.cli.group import HELP_OPTIONS
-from seqkit.config import Settings, override, to_toml
+from seqkit.config import Settings, parse_settings, to_toml
 from seqkit.errors import ModelError
 
 __all__ = ["command"]
@@ -41,6 +41,10 @@ def command(directory: Path, as_json: bool) -> None:
     click.echo(f"\n{to_toml(settings)}", nl=False)
 
 
+_SCORES = ("f1", "precision", "recall", "accuracy", "micro_f1", "macro_f1")
+"""scores to show, in this order"""
+
+
 def _rows(labels: dict[str, Any], report: dict[str, Any]) -> list[tuple[str, str]]:
     """What a person wants to know, each with its name; nothing of what a report does not hold."""
     rows: list[tuple[str, str]] = []
@@ -48,13 +52,15 @@ def _rows(labels: dict[str, Any], report: dict[str, Any]) -> list[tuple[str, str
     if data:
         target = labels.get("target")
         rows.append(("data", f"{data}, column {target}" if target else data))
-    tags, scheme = labels.get("labels", []), labels.get("scheme")
+    tags, scheme = labels.get("labels", []), labels.get("scheme", "none")
     kinds = tags if scheme == "none" else sorted({tag[2:] for tag in tags if tag[1:2] == "-"})
     rows.append(("labels", " ".join(kinds) + ("" if scheme == "none" else f"  (spans, {str(scheme).upper()})")))
     for split, scores in report.get("scores", {}).items():
-        names = [name for name in ("f1", "precision", "recall", "accuracy") if name in scores]
+        names = [name for name in _SCORES if name in scores]
         shown = "  ".join(f"{name} {scores[name]:.4f}" for name in names)
         rows.append((split, f"{shown}  ({scores['sentences']:,} sentences)"))
+        if "baseline" in scores:
+            rows.append(("", f"accuracy {scores['baseline']['accuracy']:.4f}  of {scores['baseline']['name']}"))
     parts = report.get("parameters", {})
     if parts:
         listed = ", ".join(f"{name} {count:,}" for name, count in parts.items())
@@ -68,7 +74,7 @@ def _rows(labels: dict[str, Any], report: dict[str, Any]) -> list[tuple[str, str
 def _settings(directory: Path, config: dict[str, Any]) -> Settings:
     if not isinstance(config.get("settings"), dict):
         raise ModelError(f"{directory}: expected settings in config.json, found none")
-    return override(Settings(), config["settings"], str(directory / "config.json"))
+    return parse_settings(config["settings"], str(directory / "config.json"))
 
 
 def _document(directory: Path, files: dict[str, bytes], name: str) -> dict[str, Any]:

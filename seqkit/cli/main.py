@@ -20,6 +20,9 @@ __all__ = ["cli", "main"]
 
 COMMANDS = {
     "tag": ("seqkit.cli.tag", "Label every token: parts of speech, entities, chunks."),
+    "classify": ("seqkit.cli.classify", "Label every text: sentiment, topic, one label or several."),
+    "lm": ("seqkit.cli.lm", "Language models: train, measure, score and sample text."),
+    "generate": ("seqkit.cli.generate", "Write text from a label, a title, a vector."),
     "data": ("seqkit.cli.data", "List, fetch, check, describe and convert data sets."),
     "info": ("seqkit.cli.info", "Describe a model."),
 }
@@ -61,7 +64,7 @@ class _Root(Commands):
 @click.command(cls=_Root, context_settings=HELP_OPTIONS)
 @click.version_option(__version__, prog_name="seqkit")
 def cli() -> None:
-    """Tag sequences with a recurrent encoder: train, measure, use.
+    """Tag, classify, model and generate sequences with one recurrent encoder: train, measure, use.
 
     \b
     seqkit tag train sample-ner -c sample-ner -o model

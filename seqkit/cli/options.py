@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -29,6 +30,8 @@ __all__ = [
     "quiet_option",
     "settings_from_flags",
     "settings_options",
+    "table_width",
+    "usage_unless",
     "write_json",
 ]
 
@@ -51,41 +54,62 @@ SETTING_FLAGS = {
     "--time-limit": "training.time_limit",
     "--checkpoint-minutes": "training.checkpoint_minutes",
     "--precision": "training.precision",
+    "--init-from": "training.init_from",
+    "--freeze": "training.freeze",
     "--seed": "training.seed",
 }
 """flags of every ``train`` command that are settings; the settings give type, default and help"""
 
-_METAVARS = {"--vectors": "FILE", "--time-limit": "MINUTES", "--checkpoint-minutes": "MINUTES", "--target": "COLUMN"}
+SWITCHES = ("--multi-label",)
+"""flags that only turn something on"""
+
+_METAVARS = {
+    "--init-from": "MODEL",
+    "--context": "MODEL",
+    "--condition": "FIELD,…",
+    "--freeze": "N",
+    "--vectors": "FILE",
+    "--time-limit": "MINUTES",
+    "--checkpoint-minutes": "MINUTES",
+    "--target": "COLUMN",
+}
 
 # --- settings -----------------------------------------------------------------------------------------------------
 
 
-def _field(path: str) -> Any:
-    from seqkit.config import Settings  # here and below only where it is needed: pydantic takes a while to load
+def _field(task: str, path: str) -> Any:
+    """A setting of a task, with the default that it has there."""
+    from seqkit.config import SETTINGS  # here and below only where it is needed: pydantic takes a while to load
 
     section, name = path.split(".")
-    return type(getattr(Settings(), section)).model_fields[name]
+    return type(SETTINGS[task].model_fields[section].default).model_fields[name]
 
 
-def _type(path: str) -> Any:
+def _default(task: str, path: str) -> Any:
+    from seqkit.config import SETTINGS
+
+    section, name = path.split(".")
+    return getattr(SETTINGS[task].model_fields[section].default, name)
+
+
+def _type(task: str, path: str) -> Any:
     """The click type of a setting; ranges are left to the settings, which know all faults at once."""
-    annotation = _field(path).annotation
+    annotation = _field(task, path).annotation
     if get_origin(annotation) is Literal:
         return click.Choice(get_args(annotation))
     return annotation if annotation in (int, float, str) else str
 
 
-def _metavar(flag: str, path: str) -> str:
-    annotation = _field(path).annotation
+def _metavar(task: str, flag: str, path: str) -> str:
+    annotation = _field(task, path).annotation
     if get_origin(annotation) is Literal:
         return "|".join(get_args(annotation))
     return _METAVARS.get(flag) or {int: "N", float: "X"}.get(annotation, "TEXT")
 
 
-def _help(flag: str, path: str) -> str:
+def _help(task: str, flag: str, path: str) -> str:
     """What the settings say of a flag, and its default unless that is to have none."""
-    field = _field(path)
-    default = field.default
+    field, default = _field(task, path), _default(task, path)
     if "/" in flag:
         default = flag.split("/")[0 if default else 1]
     elif isinstance(default, float):
@@ -93,10 +117,11 @@ def _help(flag: str, path: str) -> str:
     return field.description if default == "" else f"{field.description}  [default: {default}]"
 
 
-def settings_options(extra: dict[str, str] | None = None) -> Callable[[Function], Function]:
+def settings_options(task: str, extra: dict[str, str] | None = None) -> Callable[[Function], Function]:
     """A decorator that adds the flags of `SETTING_FLAGS`, a command's own, ``--recipe`` and ``--set``.
 
     Args:
+        task: whose settings the flags are.
         extra: flag → setting, for flags that only this command has; ``--x/--no-x`` for a switch.
 
     Returns:
@@ -108,9 +133,13 @@ def settings_options(extra: dict[str, str] | None = None) -> Callable[[Function]
 
     def decorate(function: Function) -> Function:
         for flag, path in reversed(flags.items()):
-            kind: dict[str, Any] = {} if "/" in flag else {"type": _type(path), "metavar": _metavar(flag, path)}
+            kind: dict[str, Any] = (
+                {} if "/" in flag else {"type": _type(task, path), "metavar": _metavar(task, flag, path)}
+            )
+            if flag in SWITCHES:
+                kind = {"is_flag": True, "flag_value": True}
             name = path.replace(".", "__")
-            function = click.option(flag, name, default=None, help=_help(flag, path), **kind)(function)
+            function = click.option(flag, name, default=None, help=_help(task, flag, path), **kind)(function)
         function = click.option(
             "--set",
             "assignments",
@@ -122,17 +151,18 @@ def settings_options(extra: dict[str, str] | None = None) -> Callable[[Function]
             "-c",
             "--recipe",
             metavar="NAME|FILE.toml",
-            help=f"settings to start from: a file, or one of {', '.join(recipe_names())}",
+            help=f"settings to start from: a file, or one of {', '.join(recipe_names(task))}",
         )
         return recipe(function)
 
     return decorate
 
 
-def settings_from_flags(recipe: str | None, assignments: tuple[str, ...], flags: dict[str, Any]) -> Recipe:
+def settings_from_flags(task: str, recipe: str | None, assignments: tuple[str, ...], flags: dict[str, Any]) -> Recipe:
     """Settings, weakest first: defaults, the recipe, ``--set``, a flag of its own.
 
     Args:
+        task: whose settings are wanted.
         recipe: the value of ``--recipe``.
         assignments: the values of ``--set``.
         flags: ``section__key`` → value of every other flag; None where it was not given.
@@ -144,9 +174,12 @@ def settings_from_flags(recipe: str | None, assignments: tuple[str, ...], flags:
         SettingsError: the recipe cannot be used.
         UsageError: a flag or ``--set`` cannot be used.
     """
-    from seqkit.config import Recipe, load_recipe, override, parse_assignments
+    from seqkit.config import Recipe, load_recipe, override, parse_assignments, parse_settings
 
-    chosen = load_recipe(recipe) if recipe else Recipe()
+    chosen = load_recipe(recipe) if recipe else Recipe(settings=parse_settings({"task": task}, task))
+    found = chosen.settings.task
+    if found != task:
+        raise SettingsError(f"{recipe}: expected a recipe of `seqkit {task}`, found one of `seqkit {found}`")
     tree: dict[str, dict[str, Any]] = {}
     for path, value in flags.items():
         if value is not None:
@@ -283,6 +316,25 @@ def prepare_torch(threads: int | None) -> None:
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
+
+
+def usage_unless(condition: object, message: str) -> None:
+    """See that arguments fit together.
+
+    Args:
+        condition: what has to be true.
+        message: what is wrong otherwise.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not condition:
+        raise click.UsageError(message)
+
+
+def table_width() -> int:
+    """Columns of a table on standard output: those of the terminal, 100 at most."""
+    return min(100, shutil.get_terminal_size().columns)
 
 
 def opened(file: str) -> AbstractContextManager[TextIO]:

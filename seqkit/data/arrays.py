@@ -36,6 +36,21 @@ class CharacterGroup:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """The numbers of one batch of sentences.
+
+    Attributes:
+        forms: the distinct forms of the batch, ordered by length, [U].
+        index: the position in `forms` of every token, [B, T]; 0 past a sentence's end.
+        lengths: tokens in each sentence, [B].
+    """
+
+    forms: Integers
+    index: Integers
+    lengths: Integers
+
+
+@dataclass(frozen=True, slots=True)
 class FormTable:
     """What is known of every distinct form.
 
@@ -82,20 +97,24 @@ class FormTable:
             yield CharacterGroup(characters, part)
             begin = end
 
+    def batch(self, matrix: NDArray[np.int32], lengths: Integers) -> TokenBatch:
+        """Number the forms of a matrix of tokens anew, each distinct form once.
 
-@dataclass(frozen=True, slots=True)
-class TokenBatch:
-    """The numbers of one batch of sentences.
+        Args:
+            matrix: the form of every token, [B, T]; anything past a row's end.
+            lengths: tokens in each row, [B].
 
-    Attributes:
-        forms: the distinct forms of the batch, ordered by length, [U].
-        index: the position in `forms` of every token, [B, T]; 0 past a sentence's end.
-        lengths: tokens in each sentence, [B].
-    """
-
-    forms: Integers
-    index: Integers
-    lengths: Integers
+        Returns:
+            The tokens as positions among the batch's own distinct forms.
+        """
+        inside = np.arange(matrix.shape[1]) < lengths[:, None]  # [B, T]
+        distinct, inverse = np.unique(matrix[inside], return_inverse=True)  # [U], [tokens]
+        ordered = self.by_length(distinct.astype(np.int64))  # [U]
+        rank = np.empty(len(ordered), dtype=np.int64)  # [U]
+        rank[np.searchsorted(distinct, ordered)] = np.arange(len(ordered))
+        positions = np.zeros(matrix.shape, dtype=np.int64)  # [B, T]
+        positions[inside] = rank[inverse]
+        return TokenBatch(ordered, positions, lengths)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +145,8 @@ class TokenArrays:
         Returns:
             Their tokens as positions among the batch's own distinct forms.
         """
-        index, inside = self.padded(self.forms, rows)
-        distinct, inverse = np.unique(index[inside], return_inverse=True)  # [U], [tokens]
-        ordered = self.table.by_length(distinct.astype(np.int64))  # [U]
-        rank = np.empty(len(ordered), dtype=np.int64)  # [U]
-        rank[np.searchsorted(distinct, ordered)] = np.arange(len(ordered))
-        positions = np.zeros(index.shape, dtype=np.int64)  # [B, T]
-        positions[inside] = rank[inverse]
-        return TokenBatch(ordered, positions, self.offsets[rows + 1] - self.offsets[rows])
+        matrix, _ = self.padded(self.forms, rows)  # [B, T]
+        return self.table.batch(matrix, self.offsets[rows + 1] - self.offsets[rows])
 
     def padded(self, values: NDArray[np.int32], rows: Integers) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Lay one value a token out as a matrix.

@@ -45,19 +45,19 @@ class CardFile(BaseModel):
 
 
 class GeneratorCard(BaseModel):
-    """The generator of an embedded sample corpus.
+    """The generator of a data set that comes with seqkit.
 
     Args:
         name: a name of `seqkit.data.samples.GENERATORS`.
         seed: seed of the generator.
-        train: sentences to make for train.
+        train: sentences, or other records, to make for train.
         dev: sentences to make for dev.
         test: sentences to make for test.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Literal["sample-ner", "sample-pos"]
+    name: Literal["sample-ner", "sample-pos", "sample-reviews", "sample-sentences", "sample-names", "digits"]
     seed: int = Field(default=0, ge=0)
     train: int = Field(gt=0)
     dev: int = Field(gt=0)
@@ -82,7 +82,7 @@ class Card(BaseModel):
         instructions: how to get the data set where it cannot be downloaded, and how the files relate to their source.
         splits: train, dev and test → file name.
         files: the files, with their sources and checksums.
-        generator: for an embedded sample: what writes it.
+        generator: for a data set that comes with seqkit: what writes it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -6,16 +6,19 @@ import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
+from seqkit.data.class_codec import labels_of_text
 from seqkit.data.columns import read_conll, read_conllu, split_row
 from seqkit.data.dataset import Dataset, Split
 from seqkit.data.fetch import is_intact
-from seqkit.data.formats import detect_format, read_sentences
-from seqkit.data.jsonl import read_jsonl
+from seqkit.data.formats import detect_format, read_sentences, table_texts
+from seqkit.data.jsonl import read_jsonl, read_jsonl_texts
 from seqkit.data.labels import detect_scheme, invalid_moves
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
+from seqkit.data.tables import read_rows, table_columns
 from seqkit.data.text import decode_lines, is_blank
 from seqkit.errors import DataError
 
@@ -87,7 +90,8 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
 
     Args:
         dataset: the data set.
-        target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere.
+        target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. Of
+            labelled texts the field of the label, by default the card's or ``label``.
 
     Returns:
         The faults, split by split and line by line.
@@ -97,11 +101,16 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
     """
     problems: list[Problem] = []
     contents: dict[str, _Content] = {}
+    first = next(iter(dataset.splits.values()))
+    known = _detect_format(first.file, _read_lines(first.file, [])) if first.file is not None else None
+    label = dataset.label_field(target, first.format or known)
     for name, split in dataset.splits.items():
-        contents[name] = _read(dataset, name, split, problems)
+        contents[name] = _read(dataset, name, split, label, problems)
         problems.extend(_checksum_problems(dataset, split))
     problems.extend(_label_problems(dataset, contents, target))
-    problems.extend(_shared_sentences(contents))
+    # Where something is written from a condition, the same words for another condition are another item.
+    conditional = dataset.card is not None and dataset.card.task == "generate"
+    problems.extend(_shared_sentences(contents, conditional))
     order = {content.file: place for place, content in enumerate(contents.values())}
     return sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.message))
 
@@ -112,14 +121,18 @@ def label_column(dataset: Dataset, sentence: Sentence, target: str | None = None
     Args:
         dataset: the data set.
         sentence: one of its sentences.
-        target: the column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere.
+        target: the column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. Of
+            labelled texts the field of the label, by default the card's or ``label``.
 
     Returns:
-        One label a token; None where there are no labels and no column was asked for.
+        One label a token, or the labels of the whole text; None where there are no labels and no column was asked for.
 
     Raises:
         DataError: the sentence has no such column.
     """
+    label = dataset.label_field(target)
+    if label is not None:
+        return _labels_of(sentence, label)
     wanted = target or dataset.target
     if not wanted and not sentence.columns:
         return None
@@ -132,19 +145,21 @@ def _checksum_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:
             yield Problem(str(split.file), 0, f"expected the card's SHA-256 {file.sha256}, found another file")
 
 
-def _read(dataset: Dataset, name: str, split: Split, problems: list[Problem]) -> _Content:
+def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems: list[Problem]) -> _Content:
+    """Read one split; `label` is the field of the label in a data set of labelled texts."""
     if split.file is None:
-        content = _Content(f"{dataset.name} {name}", split.content or [])
+        whole = (split.content or []) if label is None else dataset.texts(name, Splitter("words").split, label=label)
+        content = _Content(f"{dataset.name} {name}", whole)
     else:
         before = len(problems)
         lines = _read_lines(split.file, problems)
         format = split.format or _detect_format(split.file, lines)
         content = _Content(str(split.file), row_a_token=format in ("conll", "conllu"))
         columns = dataset.card.columns if dataset.card is not None and dataset.card.columns else None
-        if format in ("text", "tokens"):
+        if format in ("text", "tokens") and label is None:
             content.sentences = list(_read_text(lines, content.file, format))
         else:
-            _read_around_faults(lines, format, columns, content, problems)
+            _read_around_faults(lines, format, columns, label, content, problems)
         content.whole = len(problems) == before
     if not any(sentence.tokens for sentence in content.sentences):
         problems.append(Problem(content.file, 0, "expected at least one sentence, found none"))
@@ -194,7 +209,12 @@ def _problem(error: DataError, file: str, line: int) -> Problem:
 
 
 def _read_around_faults(
-    lines: list[Line], format: str, columns: Sequence[str] | None, content: _Content, problems: list[Problem]
+    lines: list[Line],
+    format: str,
+    columns: Sequence[str] | None,
+    label: str | None,
+    content: _Content,
+    problems: list[Problem],
 ) -> None:
     """Read with the ordinary readers, and start again behind each line that they refuse."""
     made_up_names = "\0"  # occurs in no message
@@ -205,7 +225,14 @@ def _read_around_faults(
             message = "expected at least 2 columns (token and label), found 1"
             problems.append(Problem(content.file, lines[0][0], message))
             return
-    read = _reader(format, content.file, columns)
+    if label is None:
+        read = _reader(format, content.file, columns)
+    else:
+        try:
+            read = _text_reader(lines, format, content.file, label)
+        except DataError as error:  # without names for the columns every row would be faulty
+            problems.append(_problem(error, content.file, error.line or 1))
+            return
     start = 0
     while start < len(lines):
         try:
@@ -241,12 +268,43 @@ def _reader(format: str, name: str, columns: Sequence[str] | None) -> Callable[[
     return lambda lines: read_sentences(name, format)  # which says why it holds no sentences
 
 
+def _text_reader(
+    lines: Sequence[Line], format: str, name: str, label: str
+) -> Callable[[Iterator[Line]], Iterator[Sentence]]:
+    """A reader of labelled texts that may begin at any row, and that refuses labels which are no label."""
+    splitter = Splitter("words").split
+    columns: list[str] = []
+    head = 0  # the line of the names
+    if format != "jsonl":
+        for line, cells in islice(read_rows(iter(lines), name, format), 1):
+            columns, named = table_columns(cells, name, line, label=label)
+            head = line if named else 0
+
+    def read(rows: Iterator[Line]) -> Iterator[Sentence]:
+        rows = (row for row in rows if row[0] != head)
+        if format == "jsonl":
+            texts = read_jsonl_texts(rows, name, splitter, label=label)
+        else:
+            texts = table_texts(rows, name, format, splitter, label=label, columns=columns)
+        for sentence in texts:
+            _labels_of(sentence, label)
+            yield sentence
+
+    return read
+
+
+def _labels_of(sentence: Sentence, field: str) -> list[str]:
+    return labels_of_text(sentence, field, isinstance(sentence.fields.get(field), list))
+
+
 def _label_problems(dataset: Dataset, contents: dict[str, _Content], target: str | None) -> Iterator[Problem]:
     labels = {
         split: [(line, sentence, label_column(dataset, sentence, target)) for line, sentence in content.lines()]
         for split, content in contents.items()
     }
     given = dataset.scheme if target in (None, dataset.target) else "auto"
+    if dataset.label_field(target) is not None:
+        given = "none"
     known = "train" if labels.get("train") else next(iter(labels), "")
     scheme = _scheme([column for _, _, column in labels.get(known, []) if column]) if given == "auto" else given
     # A label may stand in lines of train that could not be read: then those are to be mended first.
@@ -281,11 +339,21 @@ def _scheme(sequences: Sequence[Sequence[str]]) -> str:
     return detect_scheme([["O" if label in stray else label for label in sequence] for sequence in sequences])
 
 
-def _shared_sentences(contents: dict[str, _Content]) -> Iterator[Problem]:
+def _shared_sentences(contents: dict[str, _Content], conditional: bool) -> Iterator[Problem]:
     first: dict[tuple[str, ...], tuple[str, str]] = {}
     for split, content in contents.items():
         for line, sentence in content.lines():
             where = (split, f"{content.file}:{line}")
-            earlier = first.setdefault(tuple(sentence.tokens), where)
+            earlier = first.setdefault((*sentence.tokens, _condition(sentence, conditional)), where)
             if earlier[0] != split:
                 yield Problem(content.file, line, f"the sentence also stands in {earlier[0]}, at {earlier[1]}")
+
+
+def _condition(sentence: Sentence, conditional: bool) -> str:
+    """What tells apart two records of the same words: a vector, and where texts are written from fields all of them."""
+    vectors = {
+        name: value
+        for name, value in sentence.fields.items()
+        if isinstance(value, list) and value and isinstance(value[0], (int, float))
+    }
+    return repr(sorted((sentence.fields if conditional else vectors).items()))

@@ -5,18 +5,20 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 
+from seqkit.data.array_files import attach_arrays
 from seqkit.data.catalog import Card, card_names, load_card
-from seqkit.data.formats import Splitter, read_sentences
+from seqkit.data.formats import Splitter, detect_format, is_pipe, read_sentences, read_texts
+from seqkit.data.jsonl import first_object_has
 from seqkit.data.sentence import Sentence
+from seqkit.data.text import read_lines
 from seqkit.errors import DataError
 
-__all__ = ["EXTENSIONS", "Dataset", "Split", "find_folder", "from_pairs", "resolve", "split_files"]
-
-Pair = tuple[Sequence[str], Sequence[str]]
+__all__ = ["EXTENSIONS", "Dataset", "Split", "find_folder", "resolve", "split_files"]
 
 #: Extensions of a data file inside a folder of splits; a read-me or a log beside them is left alone.
 EXTENSIONS = frozenset(
@@ -69,7 +71,9 @@ class Dataset:
     splits: dict[str, Split]
     card: Card | None = None
     notes: list[str] = field(default_factory=list)
-    _read: dict[str, tuple[Splitter | None, list[Sentence]]] = field(default_factory=dict, repr=False)
+    _read: dict[str, tuple[object, list[Sentence]]] = field(default_factory=dict, repr=False)
+    _labelled: dict[str, bool] = field(default_factory=dict, repr=False)
+    _totals: dict[str, int] = field(default_factory=dict, repr=False)
 
     @property
     def target(self) -> str:
@@ -96,6 +100,46 @@ class Dataset:
             True where there are sentences for it, held out of train or not.
         """
         return split in self.splits or (split == "train" and "all" in self.splits) or (split == "dev" and self.held_out)
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether the text comes as words already, so that the spaces in its lines stand between words."""
+        if self.card is not None:
+            return self.card.format in ("tokens", "conll")
+        split = next(iter(self.splits.values()))
+        return split.file is not None and (split.format or detect_format(split.file)) in ("tokens", "conll")
+
+    def label_field(self, target: str | None = None, format: str | None = None) -> str | None:
+        """Whether this is a data set of labelled texts, and where their labels are.
+
+        Args:
+            target: the field of the label; by default the card's, or ``label``.
+            format: the format of the first file; by default what is found out.
+
+        Returns:
+            The field; None for sentences whose tokens have labels, or that have none.
+
+        Raises:
+            DataError: a file cannot be read.
+        """
+        label = target or self.target or "label"
+        if label not in self._labelled:
+            self._labelled[label] = self._has_labels(label, format)
+        return label if self._labelled[label] else None
+
+    def _has_labels(self, label: str, format: str | None) -> bool:
+        if self.card is not None:
+            return self.card.task == "classify"
+        split = next(iter(self.splits.values()))
+        if split.content is not None:
+            return any(label in sentence.fields for sentence in split.content[:1])
+        assert split.file is not None
+        if is_pipe(split.file):  # what is looked at would be lost to its reader
+            return False
+        format = format or split.format or detect_format(split.file)
+        if format == "jsonl":
+            return first_object_has(read_lines(split.file), label)
+        return format in ("tsv", "csv")
 
     def evaluation_split(self, asked: str | None = None) -> str:
         """Which split to evaluate on.
@@ -132,27 +176,93 @@ class Dataset:
             DataError: there is no such split, it cannot be read, train is empty, or train has too few sentences for
                 a dev split to be held out.
         """
+        return self._split(split, splitter, lambda name: self._load(name, splitter))
+
+    def texts(
+        self, split: str, splitter: Splitter | None = None, *, text: str = "text", label: str | None = "label"
+    ) -> list[Sentence]:
+        """Read one split of texts that have labels or other fields.
+
+        Args:
+            split: ``train``, ``dev``, ``test``, or ``all`` for a lone file.
+            splitter: text → token offsets.
+            text: the field of the text.
+            label: the field of the label; None where a text needs none.
+
+        Returns:
+            One sentence a text, in the file's order, with its `fields`; see `seqkit.data.formats.read_texts`. Where dev
+            is held out, train is all but its last tenth.
+
+        Raises:
+            DataError: there is no such split, it cannot be read, a field is missing, train is empty, or train has too
+                few texts for a dev split to be held out.
+        """
+        return self._split(split, (splitter, text, label), lambda name: self._load_texts(name, splitter, text, label))
+
+    def _split(self, split: str, key: object, load: Callable[[str], list[Sentence]]) -> list[Sentence]:
+        """Load one split, held out or not; the same key stands for the same way of loading."""
         if not self.has(split):
             raise DataError(f"expected a {split} split in {self.name}, found {', '.join(self.splits)}")
         source = "all" if "all" in self.splits else "train"
         if split in self.splits and not (split == "train" and self.held_out):
-            return self._load(split, splitter)
+            return load(split)
         # Train and its held-out part are asked for one after the other, so what was read is kept for the second.
         kept = self._read.get(source)
-        if kept is None or kept[0] != splitter:
-            kept = self._read[source] = (splitter, self._load(source, splitter))
+        if kept is None or kept[0] != key:
+            kept = self._read[source] = (key, load(source))
         whole = kept[1]
-        cut = len(whole) - max(1, len(whole) // 10) if len(whole) > 1 else len(whole)
+        return whole[slice(*self._part(split, source, len(whole), "sentences"))]
+
+    def lines(self, split: str) -> Iterator[str]:
+        """Read one split as raw text, one line at a time.
+
+        Args:
+            split: ``train``, ``dev``, ``test``, or ``all`` for a lone file.
+
+        Yields:
+            Of files of plain text every line as it stands, also an empty one; of other formats the text of every
+            sentence. Where dev is held out, train is all but its last tenth.
+
+        Raises:
+            DataError: there is no such split, it cannot be read, or train has too few lines for a dev split to be held
+                out.
+        """
+        if not self.has(split):
+            raise DataError(f"expected a {split} split in {self.name}, found {', '.join(self.splits)}")
+        if split in self.splits and not (split == "train" and self.held_out):
+            yield from self._lines(split)
+            return
+        source = "all" if "all" in self.splits else "train"
+        total = self._totals.get(source)
+        if total is None:  # read once more than needed, but never held in memory
+            total = self._totals[source] = sum(1 for _ in self._lines(source))
+        yield from islice(self._lines(source), *self._part(split, source, total, "lines"))
+
+    def _part(self, split: str, source: str, total: int, items: str) -> tuple[int, int]:
+        """Where train, or dev that is held out of it, begins and ends among so many items."""
+        cut = total - max(1, total // 10) if total > 1 else total
         if split == "train":
-            return whole[:cut]
-        if cut == len(whole):
+            return 0, cut
+        if cut == total:
             file = self.splits[source].file or self.name
-            raise DataError("expected at least 2 sentences, of which one is held out as dev, found 1", file=file)
-        share = f"{len(whole) - cut:,} of {len(whole):,} sentences"
+            found = f"found {total}"
+            raise DataError(f"expected at least 2 {items}, of which one is held out as dev, {found}", file=file)
+        share = f"{total - cut:,} of {total:,} {items}"
         note = f"{self.name} has no dev split: the last tenth of train ({share}) is held out"
         if note not in self.notes:
             self.notes.append(note)
-        return whole[cut:]
+        return cut, total
+
+    def _lines(self, name: str) -> Iterator[str]:
+        split = self.splits[name]
+        if split.content is not None:
+            return (sentence.text for sentence in split.content)
+        assert split.file is not None
+        format = detect_format(split.file) if split.format is None else split.format
+        if format in ("text", "tokens"):
+            return (text for _, text in read_lines(split.file))
+        reader = read_sentences(split.file, format) if "conll" in format else read_texts(split.file, format, label=None)
+        return (sentence.text for sentence in reader)
 
     def _load(self, name: str, splitter: Splitter | None) -> list[Sentence]:
         split = self.splits[name]
@@ -162,58 +272,37 @@ class Dataset:
             assert split.file is not None
             columns = self.card.columns if self.card is not None and self.card.columns else None
             found = list(read_sentences(split.file, split.format, columns=columns, splitter=splitter))
-        # Lines without a token are kept everywhere but teach nothing, so they alone make no training data.
-        if name in ("train", "all") and not any(sentence.tokens for sentence in found):
-            raise DataError("expected at least one sentence, found none", file=split.file or self.name)
+        self._refuse_empty(name, found)
         return found
 
+    def _load_texts(self, name: str, splitter: Splitter | None, text: str, label: str | None) -> list[Sentence]:
+        split = self.splits[name]
+        if split.content is not None:
+            found = [_given_text(sentence, splitter, label) for sentence in split.content]
+        else:
+            assert split.file is not None
+            found = list(read_texts(split.file, split.format, text=text, label=label, splitter=splitter))
+            if label is None:
+                attach_arrays(found, split.file)
+        self._refuse_empty(name, found)
+        return found
 
-def from_pairs(
-    train: Iterable[Pair], dev: Iterable[Pair] | None = None, test: Iterable[Pair] | None = None, *, name: str = "pairs"
-) -> Dataset:
-    """A data set from Python: any iterables of ``(tokens, labels)``.
-
-    Args:
-        train: the training sentences.
-        dev: the development sentences; without them the last tenth of train is held out.
-        test: the test sentences.
-        name: what messages and reports call the data set.
-
-    Returns:
-        The data set; its label column is called ``label``.
-
-    Raises:
-        DataError: an item is not a pair of equally long sequences of strings.
-    """
-    splits = {
-        split: Split(content=_sentences_of_pairs(pairs, f"{name} {split}"))
-        for split, pairs in (("train", train), ("dev", dev), ("test", test))
-        if pairs is not None
-    }
-    return Dataset(name, splits)
+    def _refuse_empty(self, name: str, found: Sequence[Sentence]) -> None:
+        # Lines without a token are kept everywhere but teach nothing, so they alone make no training data.
+        if name in ("train", "all") and not any(sentence.tokens for sentence in found):
+            raise DataError("expected at least one sentence, found none", file=self.splits[name].file or self.name)
 
 
-def _sentences_of_pairs(pairs: Iterable[Pair], name: str) -> list[Sentence]:
-    sentences = []
-    for number, pair in enumerate(pairs, start=1):
-        try:
-            tokens, labels = pair
-        except (TypeError, ValueError):
-            raise DataError(f"expected a pair (tokens, labels), found {pair!r:.80}", file=name, line=number) from None
-        if isinstance(tokens, str) or isinstance(labels, str):
-            raise DataError("expected sequences of strings, found one string", file=name, line=number)
-        tokens, labels = list(tokens), list(labels)
-        if len(tokens) != len(labels):
-            message = f"expected as many labels as tokens, found {len(labels)} labels for {len(tokens)} tokens"
-            raise DataError(message, file=name, line=number)
-        odd = next((item for item in (*tokens, *labels) if not isinstance(item, str)), None)
-        if odd is not None or "" in tokens:
-            what = "an empty token" if odd is None else repr(odd)
-            raise DataError(
-                f"expected tokens and labels to be strings that are not empty, found {what}", file=name, line=number
-            )
-        sentences.append(Sentence.from_tokens(tokens, {"label": labels}, file=name, line=number))
-    return sentences
+def _given_text(sentence: Sentence, splitter: Splitter | None, label: str | None) -> Sentence:
+    """A text that came from no file, cut into tokens unless it was given as tokens."""
+    if label is not None and label not in sentence.fields:
+        found = ", ".join(map(repr, sentence.fields)) or "none"
+        raise DataError(f"expected a field {label!r}, found {found}", file=sentence.file, line=sentence.line or None)
+    given = sentence.tokens and "text" not in sentence.fields
+    if given or not sentence.text or splitter is None:
+        return sentence
+    offsets = splitter(sentence.text)
+    return replace(sentence, tokens=[sentence.text[start:end] for start, end in offsets], offsets=offsets)
 
 
 def split_files(folder: Path) -> dict[str, Path]:

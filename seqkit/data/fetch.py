@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -14,7 +15,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from seqkit.data.catalog import Card, CardFile, GeneratorCard
+from seqkit.data.catalog import Card, CardFile
+from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
 
 __all__ = ["REWRITES", "cache_dir", "checksum", "fetch", "is_intact"]
@@ -114,7 +116,7 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
         raise DataError(f"cannot be written: {error.strerror or error}", file=cache_dir()) from None
     try:
         if card.generator is not None:
-            _write_sample(card.name, card.generator, staging)
+            _write_sample(card, staging)
         for file in card.files:
             if is_intact(folder / file.name, file):
                 shutil.copyfile(folder / file.name, staging / file.name)
@@ -132,16 +134,29 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
     return folder
 
 
-def _write_sample(name: str, generator: GeneratorCard, folder: Path) -> None:
-    from seqkit.data.samples import GENERATORS, generate
+def _write_sample(card: Card, folder: Path) -> None:
+    from seqkit.data.samples import generate
 
-    sizes = {"train": generator.train, "dev": generator.dev, "test": generator.test}
-    for split, sentences in generate(generator.name, sizes, seed=generator.seed).items():
-        with open(folder / f"{split}.conll", "w", encoding="utf-8", newline="\n") as stream:
+    assert card.generator is not None
+    made = card.generator
+    sizes = {"train": made.train, "dev": made.dev, "test": made.test}
+    for split, sentences in generate(made.name, sizes, seed=made.seed).items():
+        suffix = "txt" if card.format == "text" else card.format
+        with open(folder / f"{split}.{suffix}", "w", encoding="utf-8", newline="\n") as stream:
             for sentence in sentences:
-                labels = sentence.columns[GENERATORS[generator.name]]
-                rows = zip(sentence.tokens, labels, strict=True)
-                stream.write("".join(f"{token}\t{label}\n" for token, label in rows) + "\n")
+                stream.write(_written(sentence, card))
+
+
+def _written(sentence: Sentence, card: Card) -> str:
+    """A sample's record in the format of its card."""
+    if card.format == "conll":
+        rows = zip(*(sentence.columns[name] for name in card.columns), strict=True)
+        return "".join("\t".join(row) + "\n" for row in rows) + "\n"
+    if card.format == "tsv":
+        return f"{sentence.fields['label']}\t{sentence.text}\n"
+    if card.format == "jsonl":
+        return json.dumps(sentence.fields, ensure_ascii=False) + "\n"
+    return f"{sentence.text}\n"
 
 
 def _download(file: CardFile, path: Path, *, quiet: bool) -> None:

@@ -6,7 +6,7 @@
 ``jsonl``     one JSON object a sentence; see `seqkit.data.jsonl.read_jsonl`
 ``text``      one sentence a line, cut into tokens by a splitter
 ``tokens``    one sentence a line, tokens between spaces
-``tsv, csv``  a label and a text a line: recognised, but not files of sentences for a tagger
+``tsv, csv``  a label and a text a row, which `read_texts` reads; no files of sentences for a tagger
 ============  ========================================================================================
 """
 
@@ -18,13 +18,14 @@ from itertools import islice
 from pathlib import Path
 
 from seqkit.data.columns import read_conll, read_conllu, split_row
-from seqkit.data.jsonl import read_jsonl
+from seqkit.data.jsonl import read_jsonl, read_jsonl_texts
 from seqkit.data.labels import detect_scheme
 from seqkit.data.sentence import Sentence
+from seqkit.data.tables import read_table
 from seqkit.data.text import is_blank, read_lines
 from seqkit.errors import DataError
 
-__all__ = ["FORMATS", "SUFFIXES", "Splitter", "detect_format", "is_pipe", "read_sentences"]
+__all__ = ["FORMATS", "SUFFIXES", "Splitter", "detect_format", "is_pipe", "read_sentences", "read_texts", "table_texts"]
 
 FORMATS = ("conll", "conllu", "tsv", "csv", "jsonl", "text", "tokens")
 
@@ -145,6 +146,81 @@ def read_sentences(
     if format == "tokens":
         return _read_text(read_lines(path), name, _split_at_spaces)
     raise DataError(f"expected a format among {', '.join(FORMATS)}, found {format!r}")
+
+
+def read_texts(
+    path: str | Path,
+    format: str | None = None,
+    *,
+    text: str = "text",
+    label: str | None = "label",
+    splitter: Splitter | None = None,
+) -> Iterator[Sentence]:
+    """Read a file of texts that have labels or other fields, one record at a time.
+
+    Args:
+        path: the file, or ``-`` for standard input, whose format has to be said.
+        format: ``tsv``, ``csv`` or ``jsonl``; by default what `detect_format` finds, ``tsv`` where the name ends so.
+        text: the column or key of the text.
+        label: the column or key of the label; None where a record needs none. A ``tsv`` or ``csv`` file whose first row
+            does not name its columns has the label and the text, in this order.
+        splitter: cuts the text into tokens; by default cuts at spaces.
+
+    Returns:
+        An iterator over the texts, in the file's order. The `fields` of each are its cells or its JSON object; the
+        label among them is a string, or a list of strings where JSON has a list.
+
+    Raises:
+        DataError: the file is in another format; while iterating, whatever is wrong with the file.
+    """
+    if format is None:
+        format = "tsv" if Path(path).suffix.lower() == ".tsv" else detect_format(path)
+    name = "<stdin>" if str(path) == "-" else str(path)
+    splitter = splitter or _split_at_spaces
+    if format == "jsonl":
+        return read_jsonl_texts(read_lines(path), name, splitter, text=text, label=label)
+    if format in ("tsv", "csv"):
+        return table_texts(read_lines(path), name, format, splitter, text=text, label=label)
+    if format not in FORMATS:
+        raise DataError(f"expected a format among tsv, csv, jsonl, found {format!r}")
+    found = "columns of tokens and labels" if format in ("conll", "conllu") else "lines without labels"
+    raise DataError(f"expected labelled texts (a .tsv, .csv or .jsonl file), found {found}", file=name)
+
+
+def table_texts(
+    lines: Iterable[tuple[int, str]],
+    name: str,
+    format: str,
+    splitter: Splitter,
+    *,
+    text: str = "text",
+    label: str | None = "label",
+    columns: Sequence[str] | None = None,
+) -> Iterator[Sentence]:
+    """Read rows of texts with their labels; see `read_texts` and `seqkit.data.tables.read_table`.
+
+    Args:
+        lines: numbered lines.
+        name: the file's name, for messages.
+        format: ``tsv`` or ``csv``.
+        splitter: cuts the text into tokens.
+        text: the column of the text.
+        label: the column of the label, or None where there need not be one.
+        columns: the names of all columns, where they are known already.
+
+    Yields:
+        One sentence a row.
+
+    Raises:
+        DataError: whatever is wrong with the rows.
+    """
+    named = "label" if label is None else label
+    rows = read_table(lines, name, format, text=text, label=named, labelled=label is not None, columns=columns)
+    for line, cells in rows:
+        whole = cells[text]
+        offsets = splitter(whole)
+        tokens = [whole[start:end] for start, end in offsets]
+        yield Sentence(tokens, whole, offsets, file=name, line=line, fields=dict(cells))
 
 
 def _split_at_spaces(text: str) -> list[tuple[int, int]]:

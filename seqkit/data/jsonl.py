@@ -11,42 +11,90 @@ from seqkit.data.sentence import Sentence, align
 from seqkit.data.text import is_blank
 from seqkit.errors import DataError
 
-__all__ = ["read_jsonl"]
+__all__ = ["first_object_has", "read_jsonl", "read_jsonl_texts"]
 
 _NOT_COLUMNS = frozenset({"tokens", "text", "spans", "nbest"})
+
+Splitter = Callable[[str], list[tuple[int, int]]]
 
 
 class _Fault(Exception):
     """What is wrong with one object, before the file and line are known."""
 
 
-def read_jsonl(
-    lines: Iterable[tuple[int, str]], name: str, splitter: Callable[[str], list[tuple[int, int]]]
-) -> Iterator[Sentence]:
+def read_jsonl(lines: Iterable[tuple[int, str]], name: str, splitter: Splitter) -> Iterator[Sentence]:
     """Read one JSON object a line.
 
     Tokens come from ``"tokens"``, a list of strings or of objects ``{"text", "start", "end", …}``, or else from
     ``"text"`` by the splitter. Label columns are every list of strings (or whole numbers) beside them that is as long,
     and every key with such a value in all token objects. ``"spans"``, a list of ``{"start", "end", "label"}`` in
-    characters of the text, becomes an IOB2 column ``"ner"``.
+    characters of the text, becomes an IOB2 column ``"ner"``. What is none of these stands in the sentence's `fields`.
 
     Args:
         lines: numbered lines; blank ones are skipped.
         name: the file's name, for messages.
         splitter: text → token offsets.
 
-    Yields:
-        One sentence an object.
+    Returns:
+        An iterator over the sentences, one an object.
 
     Raises:
-        DataError: a line is no JSON object or not of this form, tokens do not stand in the text one after another, or a
-            span does not begin and end with a token.
+        DataError: while iterating: a line is no JSON object or not of this form, tokens do not stand in the text one
+            after another, or a span does not begin and end with a token.
     """
+    return _read(lines, name, lambda record: _sentence(record, splitter))
+
+
+def read_jsonl_texts(
+    lines: Iterable[tuple[int, str]], name: str, splitter: Splitter, *, text: str = "text", label: str | None = "label"
+) -> Iterator[Sentence]:
+    """Read one text with its label a line, from JSON objects.
+
+    Args:
+        lines: numbered lines; blank ones are skipped.
+        name: the file's name, for messages.
+        splitter: text → token offsets, where an object has no ``"tokens"``.
+        text: the key of the text.
+        label: the key of the label, a string, a number, true or false, or a list of such; None where none is needed.
+
+    Returns:
+        An iterator over the texts, one sentence an object; its `fields` are the whole object, the label as a string or
+        a list of strings.
+
+    Raises:
+        DataError: while iterating: a line is no JSON object or not of this form, or a key is missing.
+    """
+    return _read(lines, name, lambda record: _text(record, splitter, text, label))
+
+
+def first_object_has(lines: Iterable[tuple[int, str]], label: str) -> bool:
+    """Whether the first object has a label for the whole of its text, and so, as it seems, all have.
+
+    Args:
+        lines: numbered lines.
+        label: the key of the label.
+
+    Returns:
+        False also where the first line is no JSON object.
+    """
+    line = next((line for _, line in lines if not is_blank(line)), "")
+    try:
+        record = _object(line)
+    except _Fault:
+        return False
+    value, tokens = record.get(label), record.get("tokens")
+    a_token_each = isinstance(value, list) and isinstance(tokens, list) and len(value) == len(tokens)
+    return value is not None and not a_token_each
+
+
+def _read(
+    lines: Iterable[tuple[int, str]], name: str, make: Callable[[dict[str, Any]], Sentence]
+) -> Iterator[Sentence]:
     for number, line in lines:
         if is_blank(line):
             continue
         try:
-            sentence = _sentence(_object(line), splitter)
+            sentence = make(_object(line))
         except _Fault as fault:
             raise DataError(str(fault), file=name, line=number) from None
         sentence.file, sentence.line = name, number
@@ -64,25 +112,53 @@ def _object(line: str) -> dict[str, Any]:
     return found
 
 
-def _sentence(record: dict[str, Any], splitter: Callable[[str], list[tuple[int, int]]]) -> Sentence:
-    text, given = record.get("text"), record.get("tokens")
-    if text is not None and not isinstance(text, str):
-        raise _Fault(f'expected a string as "text", found {_kind(text)}')
-    if given is None:
-        if text is None:
-            raise _Fault('expected "tokens" or "text", found ' + (", ".join(map(repr, record)) or "no keys"))
-        offsets = splitter(text)
-        sentence = Sentence([text[start:end] for start, end in offsets], text, offsets)
-    elif not isinstance(given, list):
-        raise _Fault(f'expected a list as "tokens", found {_kind(given)}')
-    elif given and all(isinstance(token, dict) for token in given):
-        sentence = _from_objects(given, text)
-    else:
-        sentence = _from_strings(given, text)
+def _sentence(record: dict[str, Any], splitter: Splitter) -> Sentence:
+    sentence = _tokens(record, splitter, "text")
     _add_columns(sentence, record)
     if record.get("spans") is not None:
         sentence.columns["ner"] = _span_labels(sentence, record["spans"])
+    known = _NOT_COLUMNS | set(sentence.columns)
+    sentence.fields = {key: value for key, value in record.items() if key not in known}
     return sentence
+
+
+def _text(record: dict[str, Any], splitter: Splitter, text: str, label: str | None) -> Sentence:
+    sentence = _tokens(record, splitter, text)
+    sentence.fields = record
+    if label is not None:
+        if record.get(label) is None:
+            found = "null there" if label in record else ", ".join(map(repr, record))
+            raise _Fault(f"expected a field {label!r}, found {found}")
+        record[label] = _label(record[label], label)
+    return sentence
+
+
+def _label(value: Any, name: str) -> str | list[str]:
+    """A label, or several, as strings."""
+    values = value if isinstance(value, list) else [value]
+    for each in values:
+        if not isinstance(each, str | int):
+            kind = "a list with something else in it" if isinstance(value, list) else _kind(value)
+            raise _Fault(f'expected a string or a list of strings as "{name}", found {kind}')
+    labels = [json.dumps(each) if isinstance(each, bool) else str(each) for each in values]
+    return labels if isinstance(value, list) else labels[0]
+
+
+def _tokens(record: dict[str, Any], splitter: Splitter, name: str) -> Sentence:
+    """The text under a key and its tokens, nothing else."""
+    text, given = record.get(name), record.get("tokens")
+    if text is not None and not isinstance(text, str):
+        raise _Fault(f'expected a string as "{name}", found {_kind(text)}')
+    if given is None:
+        if text is None:
+            raise _Fault(f'expected "tokens" or "{name}", found ' + (", ".join(map(repr, record)) or "no keys"))
+        offsets = splitter(text)
+        return Sentence([text[start:end] for start, end in offsets], text, offsets)
+    if not isinstance(given, list):
+        raise _Fault(f'expected a list as "tokens", found {_kind(given)}')
+    if given and all(isinstance(token, dict) for token in given):
+        return _from_objects(given, text)
+    return _from_strings(given, text)
 
 
 def _from_strings(given: list[Any], text: str | None) -> Sentence:

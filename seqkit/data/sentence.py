@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from seqkit.errors import DataError
 
@@ -24,6 +25,7 @@ class Sentence:
         line: the line of its first token, counted from 1; 0 when it came from no file.
         other_rows: CoNLL-U rows that are no tokens (multiword ranges, empty nodes), each with the index of the token it
             stands before; kept for writing back.
+        fields: what else a row or an object of the file says, by name: a label, a title, a vector.
     """
 
     tokens: list[str]
@@ -34,6 +36,7 @@ class Sentence:
     file: str = ""
     line: int = 0
     other_rows: list[tuple[int, str]] = field(default_factory=list)
+    fields: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_tokens(

@@ -55,7 +55,8 @@ def statistics(dataset: Dataset, target: str | None = None) -> dict[str, SplitSt
 
     Args:
         dataset: the data set; a held-out dev split is counted as one.
-        target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere.
+        target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. Of
+            labelled texts the field of the label, by default the card's or ``label``.
 
     Returns:
         Split → numbers.
@@ -65,13 +66,18 @@ def statistics(dataset: Dataset, target: str | None = None) -> dict[str, SplitSt
     """
     names = ["all"] if "all" in dataset.splits else [name for name in ("train", "dev", "test") if dataset.has(name)]
     splitter = Splitter("words").split
-    contents = {name: dataset.sentences(name, splitter) for name in names}
+    field = dataset.label_field(target)
+    contents = {
+        name: dataset.sentences(name, splitter) if field is None else dataset.texts(name, splitter, label=field)
+        for name in names
+    }
     train = Counter(token for sentence in contents.get("train", ()) for token in sentence.tokens)
     labels = {
         name: [column for sentence in found if (column := label_column(dataset, sentence, target)) is not None]
         for name, found in contents.items()
     }
     own = dataset.scheme if target in (None, dataset.target) else "auto"
+    own = own if field is None else "none"
     scheme = detect_scheme(labels[names[0]]) if own == "auto" and names else own
     return {
         name: _count(found, labels[name], scheme, train if name in ("dev", "test") and train else None)

@@ -74,16 +74,19 @@ def require_matplotlib() -> None:
         ) from None
 
 
-def confusion_matrix_png(gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], path: str | Path) -> None:
+def confusion_matrix_png(
+    gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], path: str | Path, *, unit: str = "token"
+) -> None:
     """Draw which label was taken for which, as shares of each gold label.
 
     Args:
         gold: the right labels, one list a sentence.
         predicted: a tagger's labels, as many a sentence.
         path: the PNG file to write.
+        unit: what has a label each.
 
     Raises:
-        DataError: there is no token to draw, or the file cannot be written.
+        DataError: there is none to draw, or the file cannot be written.
         SettingsError: matplotlib is not installed.
         ValueError: the numbers of sentences or of labels differ.
     """
@@ -93,11 +96,11 @@ def confusion_matrix_png(gold: Sequence[Sequence[str]], predicted: Sequence[Sequ
 
     labels, counts = confusion_matrix(gold, predicted, _MOST_LABELS)
     if not labels:
-        raise DataError("a confusion matrix needs at least one token, found none")
+        raise DataError(f"a confusion matrix needs at least one {unit}, found none")
     side = max(4.0, 1.8 + 0.32 * len(labels))  # inches: room for a two-digit number a cell
     figure = Figure(figsize=(side + 0.8, side), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
-    _draw(figure.add_subplot(), labels, counts)
+    _draw(figure.add_subplot(), labels, counts, unit)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # a label in a script that the font lacks is drawn as boxes
@@ -106,7 +109,7 @@ def confusion_matrix_png(gold: Sequence[Sequence[str]], predicted: Sequence[Sequ
         raise DataError(f"cannot be written: {error.strerror or error}", file=path) from None
 
 
-def _draw(axes: Axes, labels: list[str], counts: npt.NDArray[np.int64]) -> None:
+def _draw(axes: Axes, labels: list[str], counts: npt.NDArray[np.int64], unit: str) -> None:
     from matplotlib.colors import PowerNorm
 
     totals = counts.sum(axis=1, keepdims=True)  # [K, 1]
@@ -118,11 +121,11 @@ def _draw(axes: Axes, labels: list[str], counts: npt.NDArray[np.int64]) -> None:
     rows = [f"{label} ({total:,})" for label, total in zip(labels, totals[:, 0], strict=True)]
     axes.set_yticks(range(len(labels)), rows, fontsize=_FONT, parse_math=False)
     axes.set_xlabel("predicted label", fontsize=_FONT)
-    axes.set_ylabel("gold label (tokens)", fontsize=_FONT)
+    axes.set_ylabel(f"gold label ({unit}s)", fontsize=_FONT)
     for row, column in zip(*np.nonzero(counts), strict=True):
         share = float(shares[row, column])
         text = "<1" if share < 0.01 else f"{100 * share:.0f}"
         axes.text(column, row, text, ha="center", va="center", fontsize=6, color="white" if share > 0.3 else "black")
     bar = axes.figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-    bar.set_label("% of the gold label's tokens", fontsize=_FONT)
+    bar.set_label(f"% of the gold label's {unit}s", fontsize=_FONT)
     bar.ax.tick_params(labelsize=_FONT)

@@ -12,34 +12,12 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from seqkit.metrics.scores import SCORE_COLUMNS, Score, macro_average, plural, score_head, score_row
+
 __all__ = ["Score", "TaggingReport", "tagging_report"]
 
 _PREFIXES = {"iob1": "BI", "iob2": "BI", "bioes": "BIES"}
 _Spans = set[tuple[int, str, int, int]]  # sentence, label, first token, last token
-
-
-@dataclass(frozen=True)
-class Score:
-    """Precision, recall and F1, each between 0 and 1, of one label or of all.
-
-    Args:
-        precision: the share of the predicted ones that are right; 0 where nothing is predicted.
-        recall: the share of the gold ones that are found; 0 where there are none.
-        f1: the harmonic mean of the two, 2 · precision · recall / (precision + recall); 0 where both are.
-        support: how many gold ones there are.
-    """
-
-    precision: float
-    recall: float
-    f1: float
-    support: int
-
-    @classmethod
-    def of_counts(cls, correct: int, predicted: int, gold: int) -> Score:
-        """The score of so many correct ones among so many predicted and gold ones."""
-        precision = correct / predicted if predicted else 0.0
-        recall = correct / gold if gold else 0.0
-        return cls(precision, recall, 2 * correct / (predicted + gold) if correct else 0.0, gold)
 
 
 @dataclass(frozen=True)
@@ -72,12 +50,7 @@ class TaggingReport:
     @property
     def macro(self) -> Score:
         """The plain mean over labels, seldom ones counting as much as frequent ones."""
-        scores = list(self.per_label.values())
-        count = max(len(scores), 1)
-        precision, recall, f1 = (
-            sum(getattr(score, name) for score in scores) / count for name in ("precision", "recall", "f1")
-        )
-        return Score(precision, recall, f1, sum(score.support for score in scores))
+        return macro_average(list(self.per_label.values()))
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object.
@@ -113,14 +86,14 @@ class TaggingReport:
         if self.strict is not None and self.strict != self.default:
             averages.append(("strict", self.strict))
         names = [*self.per_label, *(name for name, _ in averages)]
-        first = max(len("micro avg"), min(max(map(len, names)), width - 41))  # the numbers take 41 columns
+        first = max(len("micro avg"), min(max(map(len, names)), width - SCORE_COLUMNS))
 
-        lines = [f"{'':{first}}  precision    recall        f1   support", ""]
-        lines += [_row(label, score, first) for label, score in self.per_label.items()]
-        lines += ["", *(_row(name, score, first) for name, score in averages), ""]
+        lines = [score_head(first), ""]
+        lines += [score_row(label, score, first) for label, score in self.per_label.items()]
+        lines += ["", *(score_row(name, score, first) for name, score in averages), ""]
         rules = "" if self.default is None else f", spans by the CoNLL rules, labels in {self.scheme.upper()}"
-        closing = f"accuracy {self.accuracy:.4f} of {_plural(self.tokens, 'token')}"
-        closing += f" in {_plural(self.sentences, 'sentence')}{rules}"
+        closing = f"accuracy {self.accuracy:.4f} of {plural(self.tokens, 'token')}"
+        closing += f" in {plural(self.sentences, 'sentence')}{rules}"
         return "\n".join(lines + textwrap.wrap(closing, max(width, 20)))
 
 
@@ -271,12 +244,3 @@ def _micro(gold: _Spans, predicted: _Spans) -> Score:
 
 def _without_support(score: Score) -> dict[str, float]:
     return {"precision": score.precision, "recall": score.recall, "f1": score.f1}
-
-
-def _row(name: str, score: Score, first: int) -> str:
-    shown = name if len(name) <= first else name[: first - 1] + "…"
-    return f"{shown:{first}}  {score.precision:9.4f} {score.recall:9.4f} {score.f1:9.4f} {score.support:9d}"
-
-
-def _plural(count: int, noun: str) -> str:
-    return f"{count:,} {noun}" + ("" if count == 1 else "s")

@@ -152,12 +152,15 @@ class WordEmbedding(nn.Module):
         characters: the module for character features, or None.
         word_dropout: the probability that a word is taken for unknown while training, drawn independently for the
             trained table and for the given vectors.
+        type_dropout: the probability that all of a word's vector is zero throughout a batch while training; those of
+            other words are scaled up by 1 / (1 − p) (Gal & Ghahramani 2016; Merity, Keskar & Socher 2018).
 
     Attributes:
         output_size: the size of a word's vector.
 
     Raises:
-        ValueError: `join` has none of its values, the sizes to add differ, or a word would have no vector at all.
+        ValueError: `join` has none of its values, the sizes to add differ, a word would have no vector at all, or
+            `type_dropout` is no probability below 1.
     """
 
     vectors: Tensor | None
@@ -171,14 +174,18 @@ class WordEmbedding(nn.Module):
         join: str = "concat",
         characters: CharacterCNN | CharacterLSTM | None = None,
         word_dropout: float = 0.0,
+        type_dropout: float = 0.0,
     ) -> None:
         super().__init__()
         if join not in ("concat", "sum"):
             raise ValueError(f"expected a join among concat, sum, found {join!r}")
         if join == "sum" and vectors is not None and vectors.shape[1] != word_size:
             raise ValueError(f"expected vectors of size {word_size} to add to the word table, found {vectors.shape[1]}")
+        if not 0.0 <= type_dropout < 1.0:
+            raise ValueError(f"expected a type_dropout in 0 ≤ p < 1, found {type_dropout}")
         self.join = join if vectors is not None else "concat"
         self.word_dropout = word_dropout
+        self.type_dropout = type_dropout
         summed = self.join == "sum"
         use_table = num_words > 0 and word_size > 0
         start = torch.zeros(num_words, word_size) if summed else _uniform_table(num_words, word_size)
@@ -214,7 +221,11 @@ class WordEmbedding(nn.Module):
             none = self.characters.table.new_zeros(0, self.characters.output_size)  # [0, F]
             groups = [self.characters(characters, lengths) for characters, lengths in pairs] or [none]  # each [U_g, F]
             parts.append(torch.cat(groups))  # [U, F]
-        return parts[0] if len(parts) == 1 else torch.cat(parts, 1)  # [U, output_size]
+        result = parts[0] if len(parts) == 1 else torch.cat(parts, 1)  # [U, output_size]
+        if not self.training or self.type_dropout == 0.0:
+            return result
+        keep = result.new_empty(len(result), 1).bernoulli_(1.0 - self.type_dropout)  # [U, 1]
+        return result * keep.div_(1.0 - self.type_dropout)  # [U, output_size]
 
     def _drop(self, index: Tensor) -> Tensor:
         if not self.training or self.word_dropout == 0.0:

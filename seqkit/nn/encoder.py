@@ -93,18 +93,20 @@ class _Stack(nn.Module):
         hidden_size: int,
         layers: int,
         directions: tuple[str, ...],
-        dropout: SequenceDropout,
+        dropouts: tuple[SequenceDropout, SequenceDropout],
         skip: str,
+        weight_dropout: float,
     ) -> None:
         super().__init__()
         self.directions = directions
         self.skip = skip
-        self.dropout = dropout
+        self.dropout, self.last_dropout = dropouts
         width = hidden_size * len(directions)
         above = [input_size + level * width if skip == "dense" else width for level in range(1, layers)]
         sizes = [input_size, *above]  # of each level's input
         self.levels = nn.ModuleList(
-            nn.ModuleList(make_layer(cell, size, hidden_size) for _ in directions) for size in sizes
+            nn.ModuleList(make_layer(cell, size, hidden_size, weight_dropout=weight_dropout) for _ in directions)
+            for size in sizes
         )
         around = skip in ("residual", "highway")
         self.skips = nn.ModuleList(_Skip(skip, size, width) for size in sizes) if around else None
@@ -129,7 +131,7 @@ class _Stack(nn.Module):
             y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)  # [B, T, W]
             if self.skips is not None:
                 y = self.skips[level](x, y)  # [B, T, W]
-            y = self.dropout(y)  # [B, T, W]
+            y = (self.last_dropout if level == len(self.levels) - 1 else self.dropout)(y)  # [B, T, W]
             history.append(list(y.chunk(len(self.directions), 2)))
             x = torch.cat([x, y], 2) if self.skip == "dense" else y  # [B, T, next I]
         kept = history if self.skip == "dense" else history[-1:]
@@ -175,6 +177,9 @@ class Encoder(nn.Module):
         direction: ``forward``, ``backward`` or ``both``.
         join: ``deep`` or ``top``; without effect in one direction.
         dropout: the probability of dropping a feature of a level's output.
+        last_dropout: the same of the highest level's output, which a head that drops features itself may want whole;
+            None for that of every level.
+        weight_dropout: the probability of dropping a recurrent connection; see `RecurrentLayer`.
         variational: one dropout mask a sequence instead of one a step.
         skip: ``none``; ``residual`` or ``highway`` around every level; ``dense``: a level reads the input and the
             outputs of all levels below, and the encoder gives those of all levels.
@@ -184,7 +189,7 @@ class Encoder(nn.Module):
         forward_size: how many leading features read left to right; the others read right to left.
 
     Raises:
-        ValueError: an option has none of its values, a size is not positive, or `dropout` is no probability below 1.
+        ValueError: an option has none of its values, a size is not positive, or a dropout is no probability below 1.
     """
 
     def __init__(
@@ -197,6 +202,8 @@ class Encoder(nn.Module):
         direction: str = "both",
         join: str = "deep",
         dropout: float = 0.0,
+        last_dropout: float | None = None,
+        weight_dropout: float = 0.0,
         variational: bool = True,
         skip: str = "none",
     ) -> None:
@@ -211,9 +218,10 @@ class Encoder(nn.Module):
         self.input_size = input_size
         directions = ("forward", "backward") if direction == "both" else (direction,)
         groups = [directions] if join == "deep" else [(name,) for name in directions]
-        drop = SequenceDropout(dropout, variational=variational)
+        last = dropout if last_dropout is None else last_dropout
+        drops = (SequenceDropout(dropout, variational=variational), SequenceDropout(last, variational=variational))
         self.stacks = nn.ModuleList(
-            _Stack(cell, input_size, hidden_size, layers, group, drop, skip) for group in groups
+            _Stack(cell, input_size, hidden_size, layers, group, drops, skip, weight_dropout) for group in groups
         )
         width = hidden_size * (layers if skip == "dense" else 1)
         self.output_size = width * len(directions)

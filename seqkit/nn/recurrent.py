@@ -7,9 +7,11 @@ Every layer is called as ``(x [B, T, I], state) → (outputs [B, T, H], state)``
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 __all__ = ["CELLS", "RecurrentLayer", "State", "make_layer"]
 
@@ -22,14 +24,23 @@ class RecurrentLayer(nn.Module):
     Args:
         input_size: I, the features of a step.
         hidden_size: H, the features of the state.
+        weight_dropout: the probability of dropping a connection between the states of two steps (DropConnect: Wan et
+            al. 2013; on recurrent weights: Merity, Keskar & Socher 2018). While training each call of `forward` draws
+            one mask of the recurrent matrices for all its steps and sequences.
+
+    Raises:
+        ValueError: `weight_dropout` is no probability below 1.
     """
 
     state_parts: tuple[str, ...] = ("h",)
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
+    def __init__(self, input_size: int, hidden_size: int, *, weight_dropout: float = 0.0) -> None:
         super().__init__()
+        if not 0.0 <= weight_dropout < 1.0:
+            raise ValueError(f"expected a weight_dropout in 0 ≤ p < 1, found {weight_dropout}")
         self.input_size = input_size
         self.hidden_size = hidden_size
+        self.weight_dropout = weight_dropout
 
     def initial_state(self, batch_size: int, like: Tensor) -> State:
         """The state before the first step: zeros.
@@ -62,8 +73,8 @@ class FusedLayer(RecurrentLayer):
     gates = 1
     kernel: Callable[..., nn.RNNBase]
 
-    def __init__(self, input_size: int, hidden_size: int) -> None:
-        super().__init__(input_size, hidden_size)
+    def __init__(self, input_size: int, hidden_size: int, *, weight_dropout: float = 0.0) -> None:
+        super().__init__(input_size, hidden_size, weight_dropout=weight_dropout)
         self.rnn = type(self).kernel(input_size, hidden_size, batch_first=True)
         self.reset_parameters()
 
@@ -83,9 +94,33 @@ class FusedLayer(RecurrentLayer):
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
-        initial = None if state is None else state[0].unsqueeze(0).contiguous()  # [1, B, H]
-        outputs, final = self.rnn(x, initial)  # [B, T, H], [1, B, H]
-        return outputs, (final.squeeze(0),)
+        initial = None if state is None else tuple(part.unsqueeze(0).contiguous() for part in state)  # each [1, B, H]
+        outputs, *final = self._kernel(x, initial)  # [B, T, H], each [1, B, H]
+        return outputs, tuple(part.squeeze(0) for part in final)
+
+    def _kernel(self, x: Tensor, initial: State | None) -> tuple[Tensor, ...]:
+        """Outputs and the parts of the last state."""
+        if self.training and self.weight_dropout:
+            if initial is None:
+                initial = tuple(part.unsqueeze(0) for part in self.initial_state(x.shape[0], x))
+            return self._dropped_kernel(x, initial)
+        outputs, final = self.rnn(x, initial if initial is None or len(self.state_parts) > 1 else initial[0])
+        return (outputs, *final) if len(self.state_parts) > 1 else (outputs, final)
+
+    def _dropped_kernel(self, x: Tensor, initial: State) -> tuple[Tensor, ...]:
+        """What `self.rnn` computes, with another recurrent matrix than its own."""
+        own: dict[str, Tensor] = dict(self.rnn.named_parameters())
+        own["weight_hh_l0"] = functional.dropout(own["weight_hh_l0"], self.weight_dropout)  # [gates · H, H]
+        weights = list(own.values())
+        if x.is_cuda:  # cuDNN wants its weights one after another in memory, and warns where it has to move them
+            together = torch.cat([weight.flatten() for weight in weights])
+            parts = together.split([weight.numel() for weight in weights])
+            weights = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
+        function: Any = getattr(torch._VF, self.rnn.mode.lower())
+        first = initial if len(self.state_parts) > 1 else initial[0]
+        # with biases, one layer, no dropout between layers, training, one direction, batch first
+        result: tuple[Tensor, ...] = function(x, first, weights, True, 1, 0.0, True, False, True)
+        return result
 
 
 class TanhRNN(FusedLayer):
@@ -153,12 +188,6 @@ class LSTM(FusedLayer):
         with torch.no_grad():
             bias[self.hidden_size : 2 * self.hidden_size].fill_(1.0)
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """See `RecurrentLayer.forward`; the state is ``(h, c)``."""
-        initial = None if state is None else tuple(part.unsqueeze(0).contiguous() for part in state)  # 2 × [1, B, H]
-        outputs, (hidden, cell) = self.rnn(x, initial)  # [B, T, H], [1, B, H], [1, B, H]
-        return outputs, (hidden.squeeze(0), cell.squeeze(0))
-
 
 CELLS: dict[str, type[RecurrentLayer]] = {
     "lstm": LSTM,
@@ -168,20 +197,21 @@ CELLS: dict[str, type[RecurrentLayer]] = {
 }
 
 
-def make_layer(cell: str, input_size: int, hidden_size: int) -> RecurrentLayer:
+def make_layer(cell: str, input_size: int, hidden_size: int, *, weight_dropout: float = 0.0) -> RecurrentLayer:
     """Build the layer that `CELLS` has under a name.
 
     Args:
         cell: a key of `CELLS`.
         input_size: I.
         hidden_size: H.
+        weight_dropout: see `RecurrentLayer`.
 
     Returns:
         The layer, initialised.
 
     Raises:
-        ValueError: no such cell.
+        ValueError: no such cell, or `weight_dropout` is no probability below 1.
     """
     if cell not in CELLS:
         raise ValueError(f"expected a cell among {', '.join(CELLS)}, found {cell!r}")
-    return CELLS[cell](input_size, hidden_size)
+    return CELLS[cell](input_size, hidden_size, weight_dropout=weight_dropout)

@@ -9,7 +9,7 @@ from seqkit.data.labels import convert, detect_scheme, is_label
 from seqkit.data.sentence import Sentence
 from seqkit.data.tagged import TaggedSentence
 from seqkit.metrics.tagging import TaggingReport, tagging_report
-from seqkit.model import Model
+from seqkit.model.tagger import Tagger
 
 __all__ = ["evaluate", "gold_labels", "label_column", "score"]
 
@@ -30,7 +30,7 @@ def label_column(sentences: Iterable[Sentence], target: str) -> list[list[str]]:
     return [sentence.column(target) if sentence.tokens else [] for sentence in sentences]
 
 
-def gold_labels(model: Model, sentences: Sequence[Sentence], target: str | None = None) -> list[list[str]]:
+def gold_labels(model: Tagger, sentences: Sequence[Sentence], target: str | None = None) -> list[list[str]]:
     """The gold labels of sentences in the scheme that the model writes.
 
     Labels that the model never saw are kept as they are: they count as errors.
@@ -62,12 +62,12 @@ def gold_labels(model: Model, sentences: Sequence[Sentence], target: str | None 
     ]
 
 
-def score(model: Model, gold: Sequence[Sequence[str]], predicted: Sequence[TaggedSentence]) -> TaggingReport:
+def score(model: Tagger, gold: Sequence[Sequence[str]], predicted: Sequence[TaggedSentence]) -> TaggingReport:
     """Compare predictions with gold labels; see `seqkit.metrics.tagging_report`."""
     return tagging_report(gold, [record.labels for record in predicted], model.codec.scheme)
 
 
-def evaluate(model: Model, sentences: Sequence[Sentence], *, batch_tokens: int = BATCH_TOKENS) -> TaggingReport:
+def evaluate(model: Tagger, sentences: Sequence[Sentence], *, batch_tokens: int = BATCH_TOKENS) -> TaggingReport:
     """Predict sentences that have labels, and score the predictions.
 
     Args:

@@ -20,7 +20,7 @@ from seqkit.artefact import write_atomically
 from seqkit.config import TrainingSettings
 from seqkit.errors import TrainingError
 from seqkit.training.checkpoint import optimizer_tensors, read_checkpoint, restore_optimizer, write_checkpoint
-from seqkit.training.optimisation import MovingAverage, Schedule, make_optimizer
+from seqkit.training.optimisation import MovingAverage, RunningAverage, Schedule, make_optimizer
 from seqkit.training.progress import Progress
 
 __all__ = ["Interrupted", "Task", "Trainer"]
@@ -31,7 +31,7 @@ NOTE_EVERY = 20
 
 
 class Task(Protocol):
-    """What the loop needs to know of a task."""
+    """What the loop needs to know of a task; `seqkit.training.task.TrainingTask` says what each means."""
 
     metric: str
 
@@ -47,6 +47,15 @@ class Task(Protocol):
 
     def evaluate(self) -> dict[str, float]:
         """Scores on dev; under `metric` the one to maximise."""
+
+    def frozen(self, epoch: int) -> frozenset[str]:
+        """The names of the parameters that are not trained in an epoch."""
+
+    def state(self) -> dict[str, Tensor]:
+        """What the task carries from batch to batch."""
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up what `state` gave."""
 
     def fingerprint(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be taken up: settings and data."""
@@ -74,7 +83,9 @@ class Trainer:
         self.parameters = {name: p for name, p in task.network.named_parameters() if p.requires_grad}
         self.optimizer = make_optimizer(settings, self.parameters.values())
         self.schedule = Schedule(settings)
-        self.average = MovingAverage(self.parameters, settings.average) if settings.average else None
+        self.average: MovingAverage | RunningAverage | None = None
+        if settings.average:
+            self.average = MovingAverage(self.parameters, settings.average)
         self.device = next(iter(self.parameters.values())).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
         self.epoch = 0
@@ -112,6 +123,9 @@ class Trainer:
 
     def _train_epoch(self) -> None:
         batches = self.task.batches(self.epoch)
+        frozen = self.task.frozen(self.epoch)
+        for name, parameter in self.parameters.items():
+            parameter.requires_grad_(name not in frozen)
         advance = self.progress.epoch(f"epoch {self.epoch + 1}", len(batches), self.position)
         self.task.network.train()
         pending: list[tuple[Tensor, Tensor, int]] = []
@@ -186,6 +200,9 @@ class Trainer:
             else:
                 self.stale += 1
         self.schedule.observe(score)
+        if self.average is None and 0 < self.settings.average_trigger <= self.stale:
+            self.average = RunningAverage(self.parameters)
+            self.progress.say(f"no better score on dev for {self.stale} epochs: weights are averaged from here on")
         self._record(scores, time.monotonic() - began, better)
         self.epoch += 1
         self.position = 0
@@ -252,6 +269,7 @@ class Trainer:
             "schedule": self.schedule.state(),
             "scaler": self.scaler.state_dict(),
         }
+        tensors |= {f"task.{name}": tensor for name, tensor in self.task.state().items()}
         if self.average is not None:
             tensors |= {f"average.{name}": weight for name, weight in self.average.average.items()}
             state["updates"] = self.average.updates
@@ -289,6 +307,11 @@ class Trainer:
         self.elapsed = state["elapsed"]
         self.schedule.restore(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
+        self.task.restore(
+            {name.removeprefix("task."): value for name, value in tensors.items() if name.startswith("task.")}
+        )
+        if self.settings.average_trigger and "updates" in state:
+            self.average = RunningAverage(self.parameters)
         if self.average is not None:
             self.average.average = {name: tensors[f"average.{name}"].to(self.device) for name in self.parameters}
             self.average.updates = state["updates"]

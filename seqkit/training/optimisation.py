@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seqkit.config import TrainingSettings
 
-__all__ = ["MovingAverage", "Schedule", "make_optimizer"]
+__all__ = ["MovingAverage", "RunningAverage", "Schedule", "make_optimizer"]
 
 
 def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -46,11 +46,13 @@ class Schedule:
     - ``inverse``: :math:`\eta_0 / (1 + d \lfloor e \rfloor)` (inverse-time decay, by whole epochs)
     - ``cosine``: :math:`\eta_0 \tfrac12 (1 + \cos(\pi (e - w) / (E - w)))` (Loshchilov & Hutter 2017)
     - ``plateau``: :math:`\eta_0 f^k`, k the number of plateaus met
+    - ``step``: :math:`\eta_0 f^{\max(0, \lfloor e \rfloor + 1 - s)}`, s epochs at the full rate (Zaremba et al. 2014)
 
     During the first w epochs (warm-up) the rate grows linearly from zero.
 
     Args:
-        settings: lr, schedule, warmup, decay, epochs, plateau_factor and plateau_patience are read.
+        settings: lr, schedule, warmup, decay, epochs, plateau_factor, plateau_patience, step_after and step_factor are
+            read.
     """
 
     def __init__(self, settings: TrainingSettings) -> None:
@@ -71,6 +73,8 @@ class Schedule:
             return settings.lr * 0.5 * (1.0 + math.cos(math.pi * share))
         if settings.schedule == "plateau":
             return settings.lr * settings.plateau_factor**self.plateaus
+        if settings.schedule == "step":
+            return settings.lr * settings.step_factor ** max(0, math.floor(epoch) + 1 - settings.step_after)
         return settings.lr
 
     def observe(self, score: float) -> None:
@@ -91,7 +95,41 @@ class Schedule:
         self.best, self.stale, self.plateaus = state["best"], state["stale"], state["plateaus"]
 
 
-class MovingAverage:
+class _Average:
+    """An average of the weights over the steps of a run, and its use in their place.
+
+    Args:
+        parameters: the weights to follow, by name.
+    """
+
+    def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
+        self.parameters = parameters
+        self.updates = 0
+        self.average: dict[str, Tensor] = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+
+    def share(self) -> float:
+        """How much the newest weights count, between 0 and 1, after `updates` updates."""
+        raise NotImplementedError  # pragma: no cover - both kinds override it
+
+    @torch.no_grad()
+    def update(self) -> None:
+        """Take in the weights as they are after a step."""
+        self.updates += 1
+        current = [parameter.detach() for parameter in self.parameters.values()]
+        torch._foreach_lerp_(list(self.average.values()), current, self.share())
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Put the average in place of the weights for a while."""
+        kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        _copy(self.average, self.parameters)
+        try:
+            yield
+        finally:
+            _copy(kept, self.parameters)
+
+
+class MovingAverage(_Average):
     r"""Exponential moving average of the weights, :math:`\bar\theta \leftarrow d\,\bar\theta + (1 - d)\,\theta`.
 
     The decay starts low, :math:`\min(d, (1 + n)/(10 + n))` after n updates, so that the first weights are soon
@@ -103,28 +141,27 @@ class MovingAverage:
     """
 
     def __init__(self, parameters: dict[str, nn.Parameter], decay: float) -> None:
-        self.parameters = parameters
+        super().__init__(parameters)
         self.decay = decay
-        self.updates = 0
-        self.average: dict[str, Tensor] = {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
-    @torch.no_grad()
-    def update(self) -> None:
-        """Take in the weights as they are after a step."""
-        self.updates += 1
-        decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        current = [parameter.detach() for parameter in self.parameters.values()]
-        torch._foreach_lerp_(list(self.average.values()), current, 1.0 - decay)
+    def share(self) -> float:
+        """See the class."""
+        return 1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates))
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
-        """Put the average in place of the weights for a while."""
-        kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
-        _copy(self.average, self.parameters)
-        try:
-            yield
-        finally:
-            _copy(kept, self.parameters)
+
+class RunningAverage(_Average):
+    r"""The mean of the weights after every step since it began, :math:`\bar\theta = \frac1n \sum_{i=1}^n \theta_i`.
+
+    Begun when the score on dev no longer improves, it is non-monotonically triggered averaging (Merity, Keskar &
+    Socher 2018, "Regularizing and optimizing LSTM language models").
+
+    Args:
+        parameters: the weights to follow, by name.
+    """
+
+    def share(self) -> float:
+        """See the class."""
+        return 1.0 / self.updates
 
 
 @torch.no_grad()

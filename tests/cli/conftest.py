@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from seqkit.cli.main import main
-from seqkit.config import Settings, override
+from seqkit.config import TagSettings, override
 from seqkit.data.samples import generate
 
 SIZES = {"train": 60, "dev": 12, "test": 12}
@@ -85,7 +85,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _train(folder: Path, output: Path, tree: dict) -> Path:
     import seqkit
 
-    seqkit.train(override(Settings(), {**TINY, **tree}), output, folder, device="cpu")
+    seqkit.train(override(TagSettings(), {**TINY, **tree}), output, folder, device="cpu")
     return output
 
 

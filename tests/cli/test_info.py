@@ -66,9 +66,9 @@ def test_json(order: list[str], ner_model: Path, run: Run) -> None:
 
 def test_a_model_from_python_without_scores(tmp_path: Path, run: Run) -> None:
     from seqkit.data.sentence import Sentence
-    from seqkit.model import Model
+    from seqkit.model.tagger import Tagger
 
-    model = Model.build(seqkit.Settings(), [Sentence.from_tokens(["a", "b"])], [["X", "Y"]])
+    model = Tagger.build(seqkit.TagSettings(), [Sentence.from_tokens(["a", "b"])], [["X", "Y"]])
     model.save(tmp_path / "model")
     rows = rows_of(run("info", tmp_path / "model"))
     assert (list(rows), rows["labels"]) == (["model", "labels"], "X Y")

@@ -50,8 +50,19 @@ def process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
 
 
 def test_all_commands_are_there() -> None:
-    verbs = {"tag": ["train", "evaluate", "predict"], "data": ["list", "fetch", "check", "stats", "convert"]}
-    expected = [[], ["tag"], ["data"], ["info"], *([group, verb] for group, names in verbs.items() for verb in names)]
+    verbs = {
+        "tag": ["train", "evaluate", "predict"],
+        "classify": ["train", "evaluate", "predict"],
+        "lm": ["train", "evaluate", "score", "sample"],
+        "generate": ["train", "sample", "evaluate"],
+        "data": ["list", "fetch", "check", "stats", "convert"],
+    }
+    expected = [
+        [],
+        *([name] for name in verbs),
+        ["info"],
+        *([group, verb] for group, names in verbs.items() for verb in names),
+    ]
     assert sorted(LEVELS) == sorted(expected)
 
 
@@ -67,7 +78,9 @@ def test_help_on_every_level(place: list[str], run: Run) -> None:
 
 def test_help_of_the_whole_shows_every_command_and_how_to_begin(run: Run) -> None:
     out = run("--help").out
-    assert re.findall(r"^  (\w+) +\w", out.partition("Commands:")[2], re.MULTILINE) == ["tag", "data", "info"]
+    assert re.findall(r"^  (\w+) +\w", out.partition("Commands:")[2], re.MULTILINE) == [
+        *("tag", "classify", "lm", "generate", "data", "info")
+    ]
     assert "seqkit tag train sample-ner -c sample-ner -o model" in out
 
 
@@ -114,8 +127,12 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
 @pytest.mark.parametrize(
     ("arguments", "place", "message"),
     [
-        (["tga"], "", "expected a command among tag, data, info, found 'tga'; did you mean 'tag'?"),
-        (["xyz"], "", "expected a command among tag, data, info, found 'xyz'"),
+        (
+            ["tga"],
+            "",
+            "expected a command among tag, classify, lm, generate, data, info, found 'tga'; did you mean 'tag'?",
+        ),
+        (["xyz"], "", "expected a command among tag, classify, lm, generate, data, info, found 'xyz'"),
         (
             ["tag", "trian"],
             " tag",
@@ -207,7 +224,7 @@ def test_a_fault_of_the_environment_is_one_line(
     def fail(*_: object) -> None:
         raise raised
 
-    monkeypatch.setattr("seqkit.model.load", fail)
+    monkeypatch.setattr("seqkit.model.loading.load_as", fail)
     result = run("tag", "-m", "model")
     assert (result.status, result.out, result.err) == (1, "", f"error: {message}\n")
 
@@ -216,7 +233,7 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch, r
     def fail(*_: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr("seqkit.model.load", fail)
+    monkeypatch.setattr("seqkit.model.loading.load_as", fail)
     with pytest.raises(RuntimeError, match=r"^mat1 and mat2 shapes cannot be multiplied$"):
         run("tag", "-m", "model")
 
@@ -250,7 +267,7 @@ def test_interrupted_before_it_begins(monkeypatch: pytest.MonkeyPatch, run: Run)
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("seqkit.model.load", interrupt)
+    monkeypatch.setattr("seqkit.model.loading.load_as", interrupt)
     result = run("tag", "-m", "model")
     assert (result.status, result.out, result.err) == (130, "", "")
 

@@ -12,6 +12,7 @@ from seqkit.data.dataset import resolve
 from seqkit.data.fetch import REWRITES, is_intact
 from seqkit.data.formats import FORMATS
 from seqkit.data.labels import SCHEMES
+from seqkit.data.samples import GENERATORS
 from seqkit.errors import DataError
 
 TAGGING = ("conll2000", "conll2002-es", "ud-english-ewt", "wnut17")
@@ -36,7 +37,7 @@ def write(folder: Path, **fields: str) -> Path:
 
 
 def test_there_is_a_card_for_every_known_set_and_the_samples() -> None:
-    assert card_names() == sorted([*REAL, "conll2003", "sample-ner", "sample-pos"])
+    assert card_names() == sorted([*REAL, "conll2003", *GENERATORS])
     assert [card.name for card in list_cards()] == card_names()
 
 

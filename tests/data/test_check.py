@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from seqkit.data.check import Problem, check
-from seqkit.data.dataset import from_pairs, resolve
+from seqkit.data.dataset import resolve
+from seqkit.data.given import from_pairs
 from seqkit.data.statistics import render_statistics, statistics
 from seqkit.errors import DataError
 
@@ -190,12 +191,6 @@ def test_files_that_are_not_the_cards(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(found) == 3
     assert found[0].startswith(f"{tmp_path}/wnut17/train.conll: expected the card's SHA-256 731820e1")
     assert found[0].endswith("found another file")
-
-
-def test_labelled_texts_are_no_sentences(tmp_path: Path) -> None:
-    put(tmp_path, train__tsv="pos\tso very good\nneg\tso very bad\n")
-    with pytest.raises(DataError, match=r"train\.tsv: expected columns of tokens and labels, found labelled texts"):
-        check(resolve(tmp_path))
 
 
 def test_thousands_of_faults_are_found_in_one_pass(tmp_path: Path) -> None:

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.data.dataset import Dataset, from_pairs, resolve, split_files
+from seqkit.data.dataset import Dataset, resolve, split_files
 from seqkit.data.formats import read_sentences
+from seqkit.data.given import from_pairs
 from seqkit.errors import DataError
 
 
@@ -259,3 +260,41 @@ def test_train_and_held_out_dev_are_all_of_it(count: int) -> None:
 def test_sentences_are_those_of_the_reader(tmp_path: Path) -> None:
     folder(tmp_path, train__conll=conll(4), dev__conll=conll(2))
     assert resolve(tmp_path).sentences("dev") == list(read_sentences(tmp_path / "dev.conll"))
+
+
+def test_lines_are_the_raw_text_of_any_format(tmp_path: Path) -> None:
+    folder(
+        tmp_path,
+        train__txt=" To  be,\n\nor not\n",
+        dev__conllu="1\tGo\tgo\tVERB\t_\t_\t0\troot\t_\tSpaceAfter=No\n2\t!\t!\tPUNCT\t_\t_\t1\tpunct\t_\t_\n",
+        test__jsonl='{"text": "a b", "tokens": ["a", "b"]}\n{"tokens": ["c", "d"]}\n',
+    )
+    dataset = resolve(tmp_path)
+    assert list(dataset.lines("train")) == [" To  be,", "", "or not"]
+    assert list(dataset.lines("dev")) == ["Go!"]
+    assert list(dataset.lines("test")) == ["a b", "c d"]
+    assert list(from_pairs([(["a", "b"], ["X", "Y"]), (["c"], ["X"])]).lines("train")) == ["a b"]
+
+
+@pytest.mark.parametrize(("count", "held"), [(2, 1), (9, 1), (10, 1), (25, 2)])
+def test_lines_hold_out_the_same_last_tenth_as_sentences(tmp_path: Path, count: int, held: int) -> None:
+    file = tmp_path / "text.txt"
+    file.write_text("".join(f"line {number}\n" for number in range(count)), encoding="utf-8")
+    dataset = resolve(file)
+    train, dev = list(dataset.lines("train")), list(dataset.lines("dev"))
+    assert (len(train), len(dev)) == (count - held, held)
+    assert train + dev == list(dataset.lines("all"))
+    assert [sentence.text for sentence in dataset.sentences("dev")] == dev
+    share = f"({held} of {count} lines)"
+    assert dataset.notes[0] == f"{file} has no dev split: the last tenth of train {share} is held out"
+
+
+def test_lines_that_are_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "text.txt"
+    file.write_text("alone\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        list(resolve(file).lines("dev"))
+    assert str(caught.value) == f"{file}: expected at least 2 lines, of which one is held out as dev, found 1"
+    with pytest.raises(DataError) as caught:
+        list(resolve(file).lines("test"))
+    assert str(caught.value) == f"expected a test split in {file}, found all"

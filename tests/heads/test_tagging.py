@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqkit.config import Settings
+from seqkit.config import TagSettings
 from seqkit.data.labels import invalid_moves, inventory, legal_moves
 from seqkit.data.sentence import Sentence
 from seqkit.heads.tagging import DecodedTags, TaggingHead, TagSegment
@@ -243,7 +243,7 @@ def test_segment_probabilities_equal_enumeration(crf: bool) -> None:
 
 
 def test_neighbours_are_learned_and_left_out_of_the_saved_model(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings], tmp_path: Path
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings], tmp_path: Path
 ) -> None:
     settings = tiny_settings("head.neighbours=0.1", "data.target=label")
     task = TaggingTask(settings, make_sentences(12), make_sentences(4, 1), None, CPU)
@@ -266,7 +266,7 @@ def test_neighbours_are_learned_and_left_out_of_the_saved_model(
 @pytest.mark.parametrize("crf", ["true", "false"])
 @pytest.mark.parametrize("scheme", ["iob2", "none"])
 def test_labels_unseen_in_training_count_as_errors(
-    scheme: str, crf: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+    scheme: str, crf: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings]
 ) -> None:
     train = make_sentences(12, 0, scheme)
     settings = tiny_settings("data.target=label", f"head.crf={crf}")

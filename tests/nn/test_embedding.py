@@ -254,6 +254,20 @@ def test_word_dropout_takes_words_for_unknown_in_each_table_by_itself() -> None:
     assert len(embedding(forms).unique(dim=0)) == 1
 
 
+def test_type_dropout_drops_whole_words_and_keeps_the_expectation() -> None:
+    torch.manual_seed(4)
+    embedding = WordEmbedding(3, 4, vectors=given_vectors(4), type_dropout=0.25)
+    forms = FormBatch(torch.full((4000,), 2), torch.full((4000,), 5), (), ())
+    whole = torch.cat([embedding.table[2], embedding.vectors[5].float()])
+    found = embedding(forms)
+    kept = found.any(1)
+    assert kept.float().mean().item() == pytest.approx(0.75, abs=0.03)
+    torch.testing.assert_close(found[kept], (whole / 0.75).expand(int(kept.sum()), -1))
+    found.sum().backward()
+    torch.testing.assert_close(embedding.table.grad[2], (kept.sum() / 0.75).expand(4), rtol=1e-4, atol=0)
+    assert torch.equal(embedding.eval()(forms), whole.expand(4000, -1))
+
+
 def test_forms_move_but_their_lengths_stay() -> None:
     moved = form_batch([2, 3], [[1], [2, 3]], [1]).to(torch.device("meta"))
     assert {part.device.type for part in (moved.words, moved.vectors, *moved.characters)} == {"meta"}
@@ -268,6 +282,7 @@ def test_forms_move_but_their_lengths_stay() -> None:
             {"vectors": given_vectors(4), "join": "sum"},
             "expected vectors of size 5 to add to the word table, found 4",
         ),
+        ((9, 5), {"type_dropout": 1.0}, "expected a type_dropout in 0 ≤ p < 1, found 1.0"),
         ((9, 5), {"join": "add"}, "expected a join among concat, sum, found 'add'"),
         ((9, 0), {}, "expected word embeddings, vectors or character features, found none of them"),
     ],

@@ -130,6 +130,24 @@ def test_dropout_falls_on_every_level_and_only_while_training(variational: bool)
     assert not (encoder(x, lengths).outputs == 0).any()
 
 
+@pytest.mark.parametrize(("options", "lower", "top"), [({"last_dropout": 0.0}, True, False), ({}, True, True)])
+def test_the_top_level_may_have_dropout_of_its_own(options: dict[str, float], lower: bool, top: bool) -> None:
+    torch.manual_seed(9)
+    encoder = Encoder(3, hidden_size=50, layers=2, direction="forward", skip="dense", dropout=0.5, **options)
+    outputs = encoder(torch.randn(2, 6, 3), torch.tensor([6, 6])).outputs  # of both levels
+    assert [bool((level == 0).any()) for level in outputs.chunk(2, 2)] == [lower, top]
+
+
+def test_weight_dropout_reaches_every_layer() -> None:
+    torch.manual_seed(10)
+    encoder = Encoder(3, hidden_size=4, layers=2, weight_dropout=0.3)
+    assert {layer.weight_dropout for layer in encoder.layers} == {0.3}
+    x, lengths = torch.randn(2, 6, 3), torch.tensor([6, 2])
+    assert not torch.equal(encoder(x, lengths).outputs, encoder(x, lengths).outputs)
+    encoder.eval()
+    assert torch.equal(encoder(x, lengths).outputs, encoder(x, lengths).outputs)
+
+
 def test_highway_starts_by_favouring_the_way_around() -> None:
     gates = [stack.skips[0].gate for stack in Encoder(3, hidden_size=4, join="top", skip="highway").stacks]
     assert [gate.bias.tolist() for gate in gates] == [[-1.0] * 4] * 2
@@ -149,6 +167,8 @@ def test_highway_starts_by_favouring_the_way_around() -> None:
         ({"hidden_size": 0}, "expected hidden_size of at least 1, found 0"),
         ({"layers": -1}, "expected layers of at least 1, found -1"),
         ({"dropout": 1.0}, "expected a dropout probability in 0 ≤ p < 1, found 1.0"),
+        ({"last_dropout": -1.0}, "expected a dropout probability in 0 ≤ p < 1, found -1.0"),
+        ({"weight_dropout": 1.0}, "expected a weight_dropout in 0 ≤ p < 1, found 1.0"),
     ],
 )
 def test_wrong_options(options: dict[str, Any], message: str) -> None:

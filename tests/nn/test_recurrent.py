@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn import functional
 
 from seqkit.nn.recurrent import CELLS, RecurrentLayer, State, make_layer
 
@@ -187,3 +188,69 @@ def test_unknown_cell() -> None:
     with pytest.raises(ValueError) as caught:
         make_layer("LSTM", 3, 4)
     assert str(caught.value) == "expected a cell among lstm, gru, rnn_tanh, rnn_relu, found 'LSTM'"
+
+
+# --- dropped recurrent connections ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("with_state", [True, False])
+@pytest.mark.parametrize("cell", CELLS)
+def test_weight_dropout_is_the_same_layer_with_a_dropped_recurrent_matrix(cell: str, with_state: bool) -> None:
+    torch.manual_seed(5)
+    layer, twin = make_layer(cell, 3, 6, weight_dropout=0.4), make_layer(cell, 3, 6)
+    x = torch.randn(2, 5, 3)
+    state = tuple(torch.randn(2, 6) for _ in layer.state_parts) if with_state else None
+    own = layer.get_parameter("rnn.weight_hh_l0")
+    torch.manual_seed(6)
+    outputs, after = layer(x, state)
+    torch.manual_seed(6)
+    dropped = functional.dropout(own.detach(), 0.4)
+    twin.load_state_dict({**layer.state_dict(), "rnn.weight_hh_l0": dropped})
+    expected, last = twin(x, state)
+    torch.testing.assert_close((outputs, after), (expected, last))
+    outputs.sum().backward()
+    expected.sum().backward()
+    kept = dropped != 0
+    assert 0 < kept.sum() < kept.numel()
+    torch.testing.assert_close(own.grad, torch.where(kept, twin.get_parameter("rnn.weight_hh_l0").grad / 0.6, 0.0))
+    for name in ("rnn.weight_ih_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0"):
+        torch.testing.assert_close(layer.get_parameter(name).grad, twin.get_parameter(name).grad)
+
+
+def test_weight_dropout_keeps_the_expectation() -> None:
+    torch.manual_seed(7)
+    layer = make_layer("rnn_relu", 1, 8, weight_dropout=0.5)
+    with torch.no_grad():
+        for weight in layer.parameters():  # nothing negative: the cell is linear
+            weight.abs_()
+        x, state = torch.rand(1, 1, 1), (torch.rand(1, 8),)
+        mean = torch.stack([layer(x, state)[0] for _ in range(2000)]).mean(0)
+    torch.testing.assert_close(mean, layer.eval()(x, state)[0], rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_weight_dropout_leaves_names_and_predictions_as_they_are(cell: str) -> None:
+    torch.manual_seed(8)
+    layer, twin = make_layer(cell, 3, 6, weight_dropout=0.4), make_layer(cell, 3, 6)
+    twin.load_state_dict(layer.state_dict())
+    x = torch.randn(2, 5, 3)
+    assert not torch.equal(layer(x)[0], layer(x)[0])
+    assert torch.equal(layer.eval()(x)[0], twin(x)[0])
+
+
+@pytest.mark.parametrize("p", [-0.1, 1.0])
+def test_weight_dropout_is_no_probability(p: float) -> None:
+    with pytest.raises(ValueError) as caught:
+        make_layer("lstm", 3, 4, weight_dropout=p)
+    assert str(caught.value) == f"expected a weight_dropout in 0 ≤ p < 1, found {p}"
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("cell", CELLS)
+def test_weight_dropout_on_a_gpu(cell: str) -> None:
+    """Without cuDNN's warning that its weights had to be moved."""
+    torch.manual_seed(9)
+    layer = make_layer(cell, 3, 6, weight_dropout=0.4).cuda()
+    layer(torch.randn(2, 5, 3, device="cuda"))[0].sum().backward()
+    assert all(weight.grad.any() for weight in layer.parameters())

@@ -36,6 +36,8 @@ class Regression:
         self.name = name
         self.seen: list[list[int]] = []
         self.evaluated: list[dict[str, Tensor]] = []
+        self.thawed_later: dict[int, tuple[str, ...]] = {}
+        self.restored: dict[str, Tensor] = {}
 
     def batches(self, epoch: int) -> Sequence[int]:
         self.seen.append([])
@@ -50,6 +52,15 @@ class Regression:
         self.evaluated.append({name: weight.clone() for name, weight in self.network.state_dict().items()})
         error = float((self.network(self.x) - self.y).square().mean().detach())
         return {"score": self.scores[len(self.evaluated) - 1] if self.scores else -error, "error": error}
+
+    def frozen(self, epoch: int) -> frozenset[str]:
+        return frozenset(self.thawed_later.get(epoch, ()))
+
+    def state(self) -> dict[str, Tensor]:
+        return {"batches": torch.tensor([len(self.seen[-1])])}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.restored = state
 
     def fingerprint(self) -> dict[str, Any]:
         return {"name": self.name, "rows": 20}
@@ -167,7 +178,7 @@ def test_loss_and_gradient_norm_are_means_over_the_epoch(tmp_path: Path) -> None
     assert line["gradient_norm"] == pytest.approx(sum(norm for _, norm in expected) / len(expected), rel=1e-5)
 
 
-@pytest.mark.parametrize("schedule", ["constant", "inverse", "cosine", "plateau"])
+@pytest.mark.parametrize("schedule", ["constant", "inverse", "cosine", "plateau", "step"])
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 def test_every_optimiser_runs_with_every_schedule(optimizer: str, schedule: str, tmp_path: Path) -> None:
     trainer = make(tmp_path, optimizer=optimizer, schedule=schedule, epochs=8, warmup=0.5, lr=0.02, plateau_patience=0)

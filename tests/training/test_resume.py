@@ -16,7 +16,7 @@ import torch
 
 import seqkit
 from seqkit.cli.options import settings_from_flags
-from seqkit.config import Settings
+from seqkit.config import TagSettings
 from seqkit.errors import TrainingError
 from seqkit.model import load
 from seqkit.training.checkpoint import read_checkpoint
@@ -92,7 +92,7 @@ def test_a_checkpoint_is_taken_up_only_with_its_own_settings_and_data(
     run(tiny_settings("training.epochs=1"), tmp_path, pairs, dev=dev, **options)
     kept = weights(tmp_path)
 
-    def refused(settings: Settings, data: Any, dev: Any) -> str:
+    def refused(settings: TagSettings, data: Any, dev: Any) -> str:
         message = fault_of(TrainingError, run, settings, tmp_path, data, dev=dev, **options)
         assert weights(tmp_path) == kept
         prefix, suffix = f"{tmp_path}: expected a checkpoint with ", "; start again with --force"
@@ -182,6 +182,7 @@ def test_ctrl_c_in_a_real_process(make_pairs: Make, tmp_path: Path) -> None:
     assert f"resuming at epoch {epochs}, step " in done.stderr
     assert "dev\n\n" in done.stdout
     settings = settings_from_flags(
+        "tag",
         None,
         ("training.batch_size=4", "encoder.hidden=8", "embedding.word_size=8", "embedding.char_hidden=4"),
         {"training__epochs": epochs},

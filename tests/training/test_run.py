@@ -11,7 +11,8 @@ import safetensors.torch
 import torch
 
 from seqkit.config import Recipe
-from seqkit.data.dataset import Dataset, Split, from_pairs, resolve
+from seqkit.data.dataset import Dataset, Split, resolve
+from seqkit.data.given import from_pairs
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.model import load

@@ -10,21 +10,21 @@ import numpy as np
 import pytest
 import torch
 
-from seqkit.build import form_batch
-from seqkit.config import Settings
+from seqkit.config import TagSettings
 from seqkit.data.labels import from_spans, invalid_moves, spans
 from seqkit.data.sentence import Sentence
 from seqkit.heads.tagging import DecodedTags, TaggingHead
-from seqkit.model import Model
+from seqkit.model.build import form_batch
+from seqkit.model.tagger import Tagger
 
 
-def random_model(scheme: str, crf: bool, seed: int, settings: Settings) -> Model:
+def random_model(scheme: str, crf: bool, seed: int, settings: TagSettings) -> Tagger:
     """An untrained model that likes single-token spans, so that spans of one kind stand side by side."""
     sample = [(0, 1, "A"), (1, 2, "A"), (2, 4, "B"), (5, 8, "A")]
     labels = ["N", "V", "X"] * 3 if scheme == "none" else from_spans(sample, 9, scheme)
     tokens = [f"w{number}" for number in range(9)]
     torch.manual_seed(seed)
-    model = Model.build(settings, [Sentence.from_tokens(tokens)], [labels])
+    model = Tagger.build(settings, [Sentence.from_tokens(tokens)], [labels])
     with torch.no_grad():
         for parameter in model.network.head.parameters():
             parameter.normal_()
@@ -35,7 +35,7 @@ def random_model(scheme: str, crf: bool, seed: int, settings: Settings) -> Model
     return model
 
 
-def oracle(model: Model, sentence: Sentence) -> list[tuple[list[str], float]]:
+def oracle(model: Tagger, sentence: Sentence) -> list[tuple[list[str], float]]:
     """Every label sequence that the model could write, with its probability, by enumeration of tag sequences."""
     model.network.eval()
     arrays = model.indexer([sentence.tokens])
@@ -65,7 +65,7 @@ def oracle(model: Model, sentence: Sentence) -> list[tuple[list[str], float]]:
 @pytest.mark.parametrize("crf", [True, False])
 @pytest.mark.parametrize("scheme", ["iob1", "iob2", "bioes", "none"])
 def test_probabilities_of_tokens_spans_and_sequences_equal_enumeration(
-    scheme: str, crf: bool, tiny_settings: Callable[..., Settings]
+    scheme: str, crf: bool, tiny_settings: Callable[..., TagSettings]
 ) -> None:
     touching = 0
     for seed in range(6):
@@ -92,7 +92,7 @@ def test_probabilities_of_tokens_spans_and_sequences_equal_enumeration(
 
 @pytest.mark.parametrize("scheme", ["iob1", "iob2", "bioes", "none"])
 def test_probabilities_of_all_labels_of_a_token_sum_to_one(
-    scheme: str, tiny_settings: Callable[..., Settings], monkeypatch: pytest.MonkeyPatch
+    scheme: str, tiny_settings: Callable[..., TagSettings], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every label that can be written is, in turn: each sequence of tags is passed off as the best one."""
     model = random_model(scheme, True, 3, tiny_settings(f"data.scheme={scheme}"))

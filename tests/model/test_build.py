@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from seqkit.build import form_batch, vector_table
-from seqkit.config import Settings
+from seqkit.config import TagSettings
 from seqkit.data.sentence import Sentence
 from seqkit.data.vectors import Vectors
 from seqkit.errors import DataError, SettingsError
-from seqkit.model import Model
+from seqkit.model.build import form_batch, vector_table
+from seqkit.model.tagger import Tagger
 
 
-def build(settings: Settings, sentences: Sequence[Sentence], vectors: Vectors) -> Model:
+def build(settings: TagSettings, sentences: Sequence[Sentence], vectors: Vectors) -> Tagger:
     """An untrained model whose predictions are far from uniform."""
     torch.manual_seed(0)
-    model = Model.build(settings, sentences, [sentence.columns["label"] for sentence in sentences], vectors)
+    model = Tagger.build(settings, sentences, [sentence.columns["label"] for sentence in sentences], vectors)
     with torch.no_grad():
         for parameter in model.network.head.parameters():
             parameter.normal_()
@@ -26,7 +26,7 @@ def build(settings: Settings, sentences: Sequence[Sentence], vectors: Vectors) -
 
 @pytest.mark.parametrize("join", ["sum", "concat"])
 def test_words_with_a_given_vector_are_not_unknown_though_unseen_in_training(
-    join: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+    join: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings]
 ) -> None:
     draw = np.random.default_rng(0)
     vectors = Vectors(["<unk>", "known", "Other", "ada", "0000"], draw.normal(size=(5, 8)).astype(np.float32))
@@ -55,7 +55,7 @@ def test_words_with_a_given_vector_are_not_unknown_though_unseen_in_training(
 
 
 def test_the_sum_starts_from_the_given_vectors(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings]
 ) -> None:
     vectors = Vectors(["ada"], np.full((1, 8), 0.5, dtype=np.float32))
     settings = tiny_settings("embedding.vectors_join=sum", "embedding.vectors=x", "embedding.chars=none")
@@ -66,7 +66,7 @@ def test_the_sum_starts_from_the_given_vectors(
 
 
 def test_sizes_must_fit_to_be_added(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings]
 ) -> None:
     vectors = Vectors(["ada"], np.ones((1, 3), dtype=np.float32))
     with pytest.raises(SettingsError) as caught:
@@ -75,7 +75,7 @@ def test_sizes_must_fit_to_be_added(
 
 
 def test_vectors_alone_need_no_word_table(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings]
 ) -> None:
     vectors = Vectors(["ada"], np.ones((1, 3), dtype=np.float32))
     settings = tiny_settings("embedding.word_size=0", "embedding.chars=none", "embedding.vectors=x")

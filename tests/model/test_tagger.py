@@ -12,14 +12,16 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.config import Settings, override
+from seqkit.config import TagSettings, override
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import SPLITTERS
 from seqkit.data.tagged import TaggedSentence
 from seqkit.data.vectors import Vectors
 from seqkit.data.writers import format_inline, format_jsonl
 from seqkit.errors import DataError, SettingsError
-from seqkit.model import Model, load, model_card
+from seqkit.model import load
+from seqkit.model.streaming import as_sentence
+from seqkit.model.tagger import Tagger
 
 ODD_TEXTS = {
     "empty": "",
@@ -40,15 +42,15 @@ ODD_TEXTS = {
 
 
 def build(
-    settings: Settings,
+    settings: TagSettings,
     sentences: Sequence[Sentence],
     column: str = "label",
     vectors: Vectors | None = None,
     seed: int = 0,
-) -> Model:
+) -> Tagger:
     """An untrained model whose predictions are far from uniform."""
     torch.manual_seed(seed)
-    model = Model.build(settings, sentences, [sentence.columns[column] for sentence in sentences], vectors)
+    model = Tagger.build(settings, sentences, [sentence.columns[column] for sentence in sentences], vectors)
     with torch.no_grad():
         for parameter in model.network.head.parameters():
             parameter.normal_()
@@ -61,7 +63,7 @@ def contents(records: Iterator[TaggedSentence] | Sequence[TaggedSentence]) -> li
 
 
 @pytest.fixture(scope="session")
-def model(trained: Path) -> Model:
+def model(trained: Path) -> Tagger:
     return load(trained)
 
 
@@ -89,7 +91,7 @@ def model(trained: Path) -> Model:
 def test_predictions_are_bit_equal_after_a_reload(
     assignments: tuple[str, ...],
     make_sentences: Callable[..., list[Sentence]],
-    tiny_settings: Callable[..., Settings],
+    tiny_settings: Callable[..., TagSettings],
     tmp_path: Path,
 ) -> None:
     settings = tiny_settings(*assignments)
@@ -111,7 +113,7 @@ def test_predictions_are_bit_equal_after_a_reload(
 
 
 def test_a_trained_model_predicts_as_the_one_in_memory_did(
-    tmp_path: Path, make_pairs: Callable[..., list], tiny_settings: Callable[..., Settings]
+    tmp_path: Path, make_pairs: Callable[..., list], tiny_settings: Callable[..., TagSettings]
 ) -> None:
     from seqkit.training.run import train
 
@@ -126,7 +128,7 @@ def test_a_trained_model_predicts_as_the_one_in_memory_did(
 
 
 def test_a_save_replaces_an_older_model(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings], tmp_path: Path
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings], tmp_path: Path
 ) -> None:
     vectors = Vectors(["ada"], np.ones((1, 8), dtype=np.float32))
     build(tiny_settings("embedding.vectors=x"), make_sentences(4), vectors=vectors).save(tmp_path)
@@ -150,7 +152,7 @@ def test_loading_leaves_the_random_generator_alone(trained: Path) -> None:
 
 @pytest.mark.parametrize("crf", ["true", "false"])
 def test_labels_depend_on_no_batch_mate_chunk_or_order(
-    crf: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+    crf: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings]
 ) -> None:
     model = build(tiny_settings(f"head.crf={crf}", "embedding.chars=lstm"), make_sentences(20))
     sentences = [*make_sentences(25, 1), Sentence.from_tokens([]), Sentence.from_tokens(["Ada"])]
@@ -167,7 +169,7 @@ def test_labels_depend_on_no_batch_mate_chunk_or_order(
             ]
 
 
-def test_records_are_those_given_in_their_order(model: Model) -> None:
+def test_records_are_those_given_in_their_order(model: Tagger) -> None:
     draw = random.Random(1)
     sentences = [Sentence.from_tokens([f"t{number}"] * draw.randint(0, 9)) for number in range(60)]
     found = list(model.predict(iter(sentences), batch_tokens=16, chunk_sentences=7))
@@ -175,7 +177,7 @@ def test_records_are_those_given_in_their_order(model: Model) -> None:
     assert all(len(record.labels) == len(record.sentence) for record in found)
 
 
-def test_no_more_is_read_ahead_than_a_chunk(model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_more_is_read_ahead_than_a_chunk(model: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
     read = 0
 
     def source(size: int) -> Iterator[Sentence]:
@@ -189,7 +191,7 @@ def test_no_more_is_read_ahead_than_a_chunk(model: Model, monkeypatch: pytest.Mo
     read = 0
     next(model.predict(source(1), chunk_sentences=1))
     assert read == 1
-    monkeypatch.setattr("seqkit.model.CHUNK_TOKENS", 10)
+    monkeypatch.setattr("seqkit.model.streaming.CHUNK_TOKENS", 10)
     read = 0
     next(model.predict(source(4)))
     assert read == 3
@@ -198,7 +200,7 @@ def test_no_more_is_read_ahead_than_a_chunk(model: Model, monkeypatch: pytest.Mo
     assert read == 1
 
 
-def test_empty_sentences_come_back_empty(model: Model) -> None:
+def test_empty_sentences_come_back_empty(model: Tagger) -> None:
     empty = Sentence.from_tokens([])
     assert list(model.predict([])) == []
     assert list(model.predict([empty, empty])) == [TaggedSentence(empty, [], marks_spans=True)] * 2
@@ -207,14 +209,14 @@ def test_empty_sentences_come_back_empty(model: Model) -> None:
     assert [len(record.labels) for record in found] == [0, 1, 0]
 
 
-def test_an_empty_sentence_has_an_empty_list_of_n_best(model: Model) -> None:
+def test_an_empty_sentence_has_an_empty_list_of_n_best(model: Tagger) -> None:
     (record,) = model.predict([Sentence.from_tokens([])], nbest=2)
     assert record.alternatives == []
     assert json.loads(format_jsonl(record)) == {"text": "", "tokens": [], "spans": [], "nbest": []}
 
 
 def test_a_model_writes_all_sentences_in_one_form(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings]
 ) -> None:
     """Also one where all is `O`, whether or not the labels look like those of spans or spans are asked for."""
     sentences = make_sentences(8)
@@ -228,8 +230,8 @@ def test_a_model_writes_all_sentences_in_one_form(
         assert (format_inline(record), format_inline(empty)) == expected
 
 
-def test_only_what_is_asked_for_is_given(model: Model) -> None:
-    sentence = model.sentence("Ada saw Bo in Rome")
+def test_only_what_is_asked_for_is_given(model: Tagger) -> None:
+    sentence = as_sentence("Ada saw Bo in Rome", model.splitter)
     (plain,) = model.predict([sentence], spans=False)
     assert (plain.probs, plain.spans, plain.alternatives) == (None, [], None)
     (record,) = model.predict([sentence], nbest=3)
@@ -241,13 +243,13 @@ def test_only_what_is_asked_for_is_given(model: Model) -> None:
     assert record.alternatives[0][0] == record.labels == plain.labels
 
 
-def test_prediction_does_not_depend_on_the_mode_the_network_was_left_in(model: Model) -> None:
+def test_prediction_does_not_depend_on_the_mode_the_network_was_left_in(model: Tagger) -> None:
     expected = model.tag("Ada saw Bo in Rome", probs=True)
     model.network.train()
     assert model.tag("Ada saw Bo in Rome", probs=True) == expected
 
 
-def test_probabilities_are_probabilities(model: Model, make_sentences: Callable[..., list[Sentence]]) -> None:
+def test_probabilities_are_probabilities(model: Tagger, make_sentences: Callable[..., list[Sentence]]) -> None:
     for record in model.predict(make_sentences(20, 4), probs=True, nbest=4):
         assert record.probs is not None
         assert record.alternatives is not None
@@ -262,7 +264,7 @@ def test_probabilities_are_probabilities(model: Model, make_sentences: Callable[
 
 
 @pytest.mark.parametrize("precision", ["bf16", "auto"])
-def test_half_precision_changes_little(model: Model, precision: str, make_sentences: Callable[..., list]) -> None:
+def test_half_precision_changes_little(model: Tagger, precision: str, make_sentences: Callable[..., list]) -> None:
     sentences = make_sentences(10, 5)
     full = [record.labels for record in model.predict(sentences)]
     half = [record.labels for record in model.predict(sentences, precision=precision)]
@@ -290,7 +292,7 @@ def check_offsets(record: TaggedSentence, text: str) -> None:
 
 
 @pytest.mark.parametrize("name", ODD_TEXTS)
-def test_any_text_can_be_tagged_and_offsets_index_it(name: str, model: Model) -> None:
+def test_any_text_can_be_tagged_and_offsets_index_it(name: str, model: Tagger) -> None:
     text = ODD_TEXTS[name]
     record = model.tag(text, probs=True, nbest=2)
     check_offsets(record, text)
@@ -304,20 +306,20 @@ def test_any_text_can_be_tagged_and_offsets_index_it(name: str, model: Model) ->
 @pytest.mark.parametrize("chars", ["cnn", "lstm", "none"])
 @pytest.mark.parametrize("splitter", SPLITTERS)
 def test_every_splitter_and_character_feature_takes_odd_text(
-    chars: str, splitter: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+    chars: str, splitter: str, make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings]
 ) -> None:
     model = build(tiny_settings(f"embedding.chars={chars}", f"data.splitter={splitter}"), make_sentences(8))
     texts = [text[:1000] for text in ODD_TEXTS.values()]
-    for record, text in zip(model.predict(map(model.sentence, texts), probs=True), texts, strict=True):
+    for record, text in zip(model.predict(texts, probs=True), texts, strict=True):
         check_offsets(record, text)
 
 
 @given(text=st.text(st.characters(exclude_categories=[]), max_size=40))
-def test_offsets_index_any_text(model: Model, text: str) -> None:
+def test_offsets_index_any_text(model: Tagger, text: str) -> None:
     check_offsets(model.tag(text), text)
 
 
-def test_tokens_are_taken_as_they_are(model: Model) -> None:
+def test_tokens_are_taken_as_they_are(model: Tagger) -> None:
     tokens = ["Ada Lovelace", "met", "", "a\tb", "\ud800", "in", "Rome"]
     for given_tokens in (tokens, tuple(tokens)):
         record = model.tag(given_tokens)
@@ -327,7 +329,7 @@ def test_tokens_are_taken_as_they_are(model: Model) -> None:
     assert model.tag([]).labels == []
 
 
-def test_raw_text_is_tagged_like_its_tokens(model: Model) -> None:
+def test_raw_text_is_tagged_like_its_tokens(model: Tagger) -> None:
     record = model.tag("Ada saw Bo in Rome", probs=True)
     assert record.sentence.tokens == ["Ada", "saw", "Bo", "in", "Rome"]
     tokens = model.tag(["Ada", "saw", "Bo", "in", "Rome"], probs=True)
@@ -343,9 +345,9 @@ def test_loading_on_a_device_that_is_not_there_is_a_fault(trained: Path) -> None
         load(trained, "gpu")
 
 
-def test_the_card_says_what_the_model_is(model: Model, trained: Path) -> None:
+def test_the_card_says_what_the_model_is(model: Tagger, trained: Path) -> None:
     card = (trained / "README.md").read_text(encoding="utf-8")
-    assert card == model_card(model)
+    assert card == model.card()
     assert "Trained with seqkit on `pairs`" in card
     assert "- Encoder: 1 × 8 lstm, direction both" in card
     assert "- Labels: LOC, PER" in card
@@ -354,20 +356,20 @@ def test_the_card_says_what_the_model_is(model: Model, trained: Path) -> None:
 
 
 def test_a_card_can_be_written_of_a_model_without_a_report(
-    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., Settings]
+    make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings]
 ) -> None:
     model = build(tiny_settings("data.scheme=none", "data.target=pos"), make_sentences(4), "pos")
-    card = model_card(model)
+    card = model.card()
     assert "unknown data" in card
-    assert "column `pos`" in card
+    assert "Label column: `pos`" in card
     assert "PROPN" in card
 
 
-def test_the_card_of_labels_without_a_kind(tiny_settings: Callable[..., Settings]) -> None:
+def test_the_card_of_labels_without_a_kind(tiny_settings: Callable[..., TagSettings]) -> None:
     words = [Sentence.from_tokens(["a", "b", "c"], {"label": ["B", "I", "B"]})]
-    assert "\n- Labels: spans without a kind\n" in model_card(build(tiny_settings(), words))
+    assert "\n- Labels: spans without a kind\n" in build(tiny_settings(), words).card()
     both = [Sentence.from_tokens(["a", "b", "c"], {"label": ["B", "I", "B-X"]})]
-    assert "\n- Labels: spans without a kind, X\n" in model_card(build(tiny_settings(), both))
+    assert "\n- Labels: spans without a kind, X\n" in build(tiny_settings(), both).card()
 
 
 def test_sentences_before_a_fault_in_the_input_are_tagged_first(trained: Path) -> None:
@@ -391,6 +393,9 @@ def test_where_the_vectors_lay_is_not_in_the_model(trained: Path, tmp_path: Path
 
 def test_predict_takes_texts_token_lists_and_records(trained: Path) -> None:
     model = load(trained)
-    found = [record.labels for record in model.predict(["Ada slept", ["Ada", "slept"], model.sentence("Ada slept")])]
+    found = [
+        record.labels
+        for record in model.predict(["Ada slept", ["Ada", "slept"], as_sentence("Ada slept", model.splitter)])
+    ]
     assert len(found) == 3
     assert found[0] == found[1] == found[2]

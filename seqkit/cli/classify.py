@@ -1,0 +1,242 @@
+"""``seqkit classify``: train, evaluate, predict."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from seqkit import __version__
+from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
+from seqkit.cli.options import (
+    at_least_1,
+    batch_options,
+    device_options,
+    json_option,
+    model_option,
+    opened,
+    output_file,
+    prepare_torch,
+    quiet_option,
+    table_width,
+    usage_unless,
+    write_json,
+)
+from seqkit.cli.predicting import counted, flushed, input_format_of, is_live, say_speed
+from seqkit.cli.training import train_command
+from seqkit.errors import DataError
+
+if TYPE_CHECKING:
+    from seqkit.data.classified import ClassifiedText
+    from seqkit.data.sentence import Sentence
+    from seqkit.model.classifier import Classifier
+
+__all__ = ["command"]
+
+_INPUTS = ["text", "tokens", "tsv", "csv", "jsonl"]
+_OUTPUTS = ["tsv", "jsonl"]
+
+
+@click.group(cls=PredictByDefault, context_settings=HELP_OPTIONS)
+def command() -> None:
+    """Label every text: sentiment, topic, one label or several.
+
+    \b
+    seqkit classify train sst2 -o opinions           learn from a data set, a folder or a file
+    seqkit classify evaluate sst2 -m opinions        report on the test split
+    seqkit classify -m opinions < texts.txt          label one text a line (short for predict)
+    """  # noqa: D301 - click keeps the lines after a backspace as they are
+
+
+command.add_command(
+    train_command(
+        "classify",
+        {"--pool": "head.pool", "--multi-label": "head.multi_label"},
+        short_help="Train a classifier and report on dev and test.",
+        about="Train a classifier on DATA, and a simple baseline beside it, and report on dev and test.",
+    )
+)
+
+
+@command.command(short_help="Score a classifier on labelled data.")
+@click.argument("data")
+@model_option
+@click.option("--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]")
+@click.option("--label", metavar="FIELD", help="field that holds the label  [default: the model's]")
+@json_option("write the scores as JSON; - for standard output, instead of the table")
+@click.option(
+    "--errors",
+    metavar="FILE",
+    callback=output_file,
+    help="write the texts with errors, one a line: right label, predicted label, text",
+)
+@click.option("--confusion", metavar="FILE.png", callback=output_file, help="draw which labels are taken for which")
+@batch_options
+@device_options
+@quiet_option
+def evaluate(
+    data: str,
+    directory: Path,
+    split: str | None,
+    label: str | None,
+    json_file: str | None,
+    errors: str | None,
+    confusion: str | None,
+    batch_tokens: int,
+    precision: str,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+) -> int:
+    """Score a model on DATA: accuracy, and precision, recall and F1 of each label, beside the baseline's accuracy.
+
+    DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
+    """
+    usage_unless(not json_file == errors == "-", "Expected one of --json and --errors on standard output, found both.")
+    if confusion is not None:
+        from seqkit.metrics.plots import require_matplotlib
+
+        require_matplotlib()
+    prepare_torch(threads)
+    from seqkit.data.dataset import resolve
+    from seqkit.model.classifier import Classifier
+    from seqkit.model.loading import load_as
+    from seqkit.training.classification import baseline_of, gold_classes, score_texts
+
+    model = load_as(Classifier, directory, device)
+    usage_unless(
+        confusion is None or not model.codec.multi,
+        "Expected a model of one label a text for --confusion, found several.",
+    )
+    dataset = resolve(data, quiet=quiet)  # may download, which is not timed
+    chosen = dataset.evaluation_split(split)
+    field = label or model.codec.label
+    began = time.perf_counter()
+    texts = dataset.texts(chosen, model.splitter.split, text=model.codec.text, label=field)
+    if not texts:
+        file = dataset.splits[chosen].file if chosen in dataset.splits else None
+        raise DataError("expected at least one text, found none", file=file)
+    gold = gold_classes(model, texts, field)
+    predicted = list(model.predict(texts, batch_tokens=batch_tokens, precision=precision))
+    report = score_texts(model, gold, predicted, baseline_of(model, dataset.name, chosen, len(texts)))
+    seconds = time.perf_counter() - began
+    if not quiet:
+        for note in [*dataset.notes, *_unknown_labels(model, gold)]:
+            click.echo(note, err=True)
+    if errors is not None:
+        _write_errors(errors, gold, predicted)
+    if confusion is not None:
+        from seqkit.metrics.plots import confusion_matrix_png
+
+        confusion_matrix_png(gold, [record.labels for record in predicted], confusion, unit="text")
+    if json_file is not None:
+        about = {"task": "classify", "data": dataset.name, "split": chosen, "model": str(directory)}
+        speed = {"seconds": seconds, "tokens_per_second": report.tokens / max(seconds, 1e-9)}
+        write_json({**about, **report.to_json(), **speed, "seqkit_version": __version__}, json_file)
+    if "-" not in (json_file, errors):
+        click.echo(f"{dataset.name} {chosen}\n\n{report.render(table_width())}")
+    return 0
+
+
+def _unknown_labels(model: Classifier, gold: Sequence[Sequence[str]]) -> Iterator[str]:
+    unknown = sorted({label for labels in gold for label in labels} - set(model.codec.labels))
+    if unknown:
+        shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        yield f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"
+
+
+def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[ClassifiedText]) -> None:
+    from seqkit.data.class_codec import SEPARATOR
+    from seqkit.data.writers import clean
+
+    with opened(file) as stream:
+        for labels, record in zip(gold, predicted, strict=True):
+            if set(labels) != set(record.labels):
+                # one line each, whatever the text holds
+                text = " ".join(record.sentence.text.splitlines())
+                stream.write(clean(f"{SEPARATOR.join(labels)}\t{record.label}\t{text}\n"))
+
+
+@command.command(short_help="Label the texts of files or of standard input.")
+@click.argument("files", nargs=-1, metavar="[FILE…|-]")
+@model_option
+@click.option(
+    "--input",
+    "input_format",
+    type=click.Choice(_INPUTS),
+    metavar="|".join(_INPUTS),
+    help="what comes in  [default: text; of a file what its name and content say]",
+)
+@click.option(
+    "--output-format",
+    type=click.Choice(_OUTPUTS),
+    default="tsv",
+    show_default=True,
+    metavar="|".join(_OUTPUTS),
+    help="what goes out: label, probability and text between tabs, or JSON objects",
+)
+@click.option(
+    "--top",
+    type=int,
+    callback=at_least_1,
+    metavar="K",
+    help="the K most probable labels  [default: the predicted one (tsv), all with their probabilities (jsonl)]",
+)
+@batch_options
+@device_options
+@quiet_option
+def predict(
+    files: tuple[str, ...],
+    directory: Path,
+    input_format: str | None,
+    output_format: str,
+    top: int | None,
+    batch_tokens: int,
+    precision: str,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+) -> int:
+    """Label the texts of files or of standard input, in order, none left out.
+
+    A text is a line, or what stands in the text column of a table or under the text's key of a JSON object; a label
+    beside it is left alone. Several labels stand in one column with | between them, and so do their probabilities.
+    """
+    prepare_torch(threads)
+    from seqkit.data.classified import write_classified
+    from seqkit.model.classifier import Classifier
+    from seqkit.model.loading import load_as
+    from seqkit.model.streaming import CHUNK_SENTENCES
+
+    model = load_as(Classifier, directory, device)
+    live = is_live(files, input_format, quiet)
+    began = time.perf_counter()
+    readers = [_read(file, input_format, model, quiet) for file in files or ("-",)]
+    counts = [0, 0]
+    records = model.predict(
+        counted(chain.from_iterable(readers), counts),
+        batch_tokens=batch_tokens,
+        chunk_sentences=1 if live else CHUNK_SENTENCES,
+        precision=precision,
+    )
+    write_classified(flushed(records) if live else records, sys.stdout, output_format, top)
+    sys.stdout.flush()
+    if not quiet and not live:
+        say_speed(counts, "text", time.perf_counter() - began)
+    return 0
+
+
+def _read(file: str, input_format: str | None, model: Classifier, quiet: bool) -> Iterator[Sentence]:
+    """A reader of one input; that a file is there and can be read is seen before the first text is labelled."""
+    from seqkit.data.formats import read_sentences, read_texts
+
+    splitter = model.splitter.split
+    found = input_format_of(file, input_format, _INPUTS, quiet)
+    if found in ("text", "tokens"):
+        return read_sentences(file, found, splitter=splitter)
+    return read_texts(file, found, text=model.codec.text, label=None, splitter=splitter)

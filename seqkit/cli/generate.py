@@ -1,0 +1,205 @@
+"""``seqkit generate``: train, sample, evaluate."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seqkit import __version__
+from seqkit.cli.group import HELP_OPTIONS, Commands
+from seqkit.cli.lm import sampling_options
+from seqkit.cli.options import (
+    batch_options,
+    device_options,
+    json_option,
+    model_option,
+    prepare_torch,
+    quiet_option,
+    table_width,
+    usage_unless,
+    write_json,
+)
+from seqkit.cli.training import train_command
+from seqkit.errors import DataError
+
+if TYPE_CHECKING:
+    from seqkit.data.conditions import ConditionCodec
+
+__all__ = ["command"]
+
+
+@click.group(cls=Commands, context_settings=HELP_OPTIONS)
+def command() -> None:
+    """Write text from a label, a title, a vector of numbers, or any mix of them.
+
+    \b
+    seqkit generate train tang -c generate-tang -o poet       learn from a data set, a folder or a file
+    seqkit generate sample -m poet --condition form=… --condition title=…
+    seqkit generate evaluate tang -m poet                     perplexity and exact match on the test split
+    """  # noqa: D301 - click keeps the lines after a backspace as they are
+
+
+command.add_command(
+    train_command(
+        "generate",
+        {
+            "--condition": "data.condition",
+            "--target": "data.target",
+            "--unit": "data.unit",
+            "--tied/--no-tied": "head.tied",
+        },
+        short_help="Train a generator and report on dev and test.",
+        about="Train a generator on the texts of DATA and what they are written from, and report on dev and test.",
+    )
+)
+
+
+@command.command(short_help="Write text.")
+@model_option
+@click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="what to write from, one for each field; a vector is a JSON array or the name of an .npy file",
+)
+@click.option("--prompt", default="", metavar="TEXT", help="how every text begins")
+@click.option("--acrostic", default="", metavar="CHARACTERS", help="what the lines begin with, a character each")
+@sampling_options
+@device_options
+@quiet_option
+def sample(
+    directory: Path,
+    conditions: tuple[str, ...],
+    prompt: str,
+    acrostic: str,
+    count: int,
+    length: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    beam: int,
+    seed: int | None,
+    output_format: str,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+) -> int:
+    """Write text, unit by unit, until it ends; a unit that the model does not know is never written."""
+    drawing = (temperature, top_k, top_p) != (1.0, 0, 1.0)
+    usage_unless(not (beam and drawing), "Expected one of --beam and --temperature, --top-k, --top-p, found both.")
+    usage_unless(not (prompt and acrostic), "Expected one of --prompt and --acrostic, found both.")
+    prepare_torch(threads)
+    from seqkit.data.writers import clean, to_json
+    from seqkit.model.generator import Generator
+    from seqkit.model.loading import load_as
+
+    model = load_as(Generator, directory, device)
+    given = parse_conditions(conditions, model.codec)
+    texts = model.generate(
+        given,
+        count=count,
+        prompt=prompt,
+        acrostic=acrostic,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        beam=beam,
+        seed=seed,
+    )
+    for text in texts:
+        click.echo(to_json(text.to_json()) if output_format == "jsonl" else clean(text.text))
+    return 0
+
+
+def parse_conditions(given: Sequence[str], codec: ConditionCodec) -> dict[str, Any]:
+    """Read ``field=value`` as often as it was said.
+
+    Args:
+        given: the values of ``--condition``.
+        codec: the fields that the model knows.
+
+    Returns:
+        Field → value; of a vector, its numbers.
+
+    Raises:
+        DataError: a field is not one of the model's, stands twice, or a vector cannot be read.
+        UsageError: a value is not of this form.
+    """
+    kinds = {field.name: field.kind for field in codec.fields}
+    found: dict[str, Any] = {}
+    for text in given:
+        name, sign, value = text.partition("=")
+        usage_unless(sign and name, f"Invalid value for '--condition': expected FIELD=VALUE, found {text!r}")
+        if name not in kinds:
+            known = ", ".join(map(repr, kinds)) or "none"
+            raise DataError(f"expected a condition among {known}, found {name!r}")
+        usage_unless(name not in found, f"Invalid value for '--condition': expected {name!r} once, found it twice")
+        found[name] = _vector(value, name) if kinds[name] == "vector" else value
+    return found
+
+
+def _vector(value: str, name: str) -> Any:
+    if value.endswith(".npy"):
+        from seqkit.data.array_files import load_array
+
+        return load_array(Path(value))
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise DataError(f"expected a JSON array or an .npy file as {name!r}, found {value!r:.40}") from None
+
+
+@command.command(short_help="Measure how well a generator writes.")
+@click.argument("data")
+@model_option
+@click.option("--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]")
+@json_option("write the scores as JSON; - for standard output, instead of the table")
+@batch_options
+@device_options
+@quiet_option
+def evaluate(
+    data: str,
+    directory: Path,
+    split: str | None,
+    json_file: str | None,
+    batch_tokens: int,
+    precision: str,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+) -> int:
+    """Measure on DATA how well a model foretells texts, and how many it writes exactly as they should be.
+
+    What it writes is the likeliest unit after another. DATA is the name of a data set (seqkit data list), a folder with
+    train, dev and test files, or one file.
+    """
+    prepare_torch(threads)
+    from seqkit.data.dataset import resolve
+    from seqkit.model.generator import Generator
+    from seqkit.model.loading import load_as
+    from seqkit.training.generation import evaluate_generator, read_records
+
+    model = load_as(Generator, directory, device)
+    dataset = resolve(data, quiet=quiet)  # may download, which is not timed
+    chosen = dataset.evaluation_split(split)
+    began = time.perf_counter()
+    records = read_records(dataset, chosen, model.settings.data.target)
+    report = evaluate_generator(model, records, batch_tokens=batch_tokens, precision=precision)
+    seconds = time.perf_counter() - began
+    if not quiet:
+        for note in dataset.notes:
+            click.echo(note, err=True)
+    if json_file is not None:
+        about = {"task": "generate", "data": dataset.name, "split": chosen, "model": str(directory)}
+        speed = {"seconds": seconds, "tokens_per_second": report.tokens / max(seconds, 1e-9)}
+        write_json({**about, **report.to_json(), **speed, "seqkit_version": __version__}, json_file)
+    if json_file != "-":
+        click.echo(f"{dataset.name} {chosen}\n\n{report.render(table_width())}")
+    return 0

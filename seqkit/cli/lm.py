@@ -1,0 +1,319 @@
+"""``seqkit lm``: train, evaluate, score, sample."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seqkit import __version__
+from seqkit.cli.group import HELP_OPTIONS, Commands
+from seqkit.cli.options import (
+    at_least_1,
+    batch_options,
+    device_options,
+    json_option,
+    model_option,
+    prepare_torch,
+    quiet_option,
+    table_width,
+    usage_unless,
+    write_json,
+)
+from seqkit.cli.training import train_command
+
+if TYPE_CHECKING:
+    from seqkit.data.scored import ScoredText
+
+__all__ = ["command", "sampling_options"]
+
+_FORMATS = ["tsv", "jsonl"]
+
+
+@click.group(cls=Commands, context_settings=HELP_OPTIONS)
+def command() -> None:
+    """Language models: how likely text is, and text that they write.
+
+    \b
+    seqkit lm train ptb -c lm-ptb-small -o lm            learn from a data set, a folder or a file
+    seqkit lm evaluate ptb -m lm                         perplexity of the test split
+    seqkit lm score -m lm < text.txt                     log-probability and perplexity of each line
+    seqkit lm sample -m lm --prompt "the company" --count 3
+    """  # noqa: D301 - click keeps the lines after a backspace as they are
+
+
+command.add_command(
+    train_command(
+        "lm",
+        {
+            "--unit": "data.unit",
+            "--window": "training.window",
+            "--tied/--no-tied": "head.tied",
+        },
+        short_help="Train a language model and report on dev and test.",
+        about="Train a language model on the text of DATA, one stream of lines, and report on dev and test.",
+    )
+)
+
+
+@command.command(short_help="Measure the perplexity of a text.")
+@click.argument("data")
+@model_option
+@click.option("--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]")
+@json_option("write the scores as JSON; - for standard output, instead of the table")
+@click.option(
+    "--dynamic",
+    type=float,
+    default=0.0,
+    metavar="RATE",
+    help="dynamic evaluation: after each window a step of so large a rate towards what was read  [default: none]",
+)
+@click.option(
+    "--window",
+    type=int,
+    callback=at_least_1,
+    metavar="N",
+    help="units computed together; changes the result of dynamic evaluation only  [default: 256, dynamic: 20]",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["auto", "fp32", "bf16"]),
+    default="fp32",
+    show_default=True,
+    metavar="auto|fp32|bf16",
+    help="arithmetic of the encoder; auto is bf16 on a GPU that has it",
+)
+@device_options
+@quiet_option
+def evaluate(
+    data: str,
+    directory: Path,
+    split: str | None,
+    json_file: str | None,
+    dynamic: float,
+    window: int | None,
+    precision: str,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+) -> int:
+    """Measure the perplexity of DATA, read as one stream: every unit is predicted from all before it.
+
+    DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
+    """
+    usage_unless(dynamic >= 0, f"Invalid value for '--dynamic': expected 0 or more, found {dynamic:g}")
+    prepare_torch(threads)
+    from seqkit.data.dataset import resolve
+    from seqkit.model.language_model import LanguageModel
+    from seqkit.model.loading import load_as
+    from seqkit.model.stream import STATIC_WINDOW
+    from seqkit.training.language_model import evaluate_stream, read_corpus
+
+    model = load_as(LanguageModel, directory, device)
+    dataset = resolve(data, quiet=quiet)  # may download, which is not timed
+    chosen = dataset.evaluation_split(split)
+    steps = window or (20 if dynamic else STATIC_WINDOW)
+    began = time.perf_counter()
+    corpus = read_corpus(dataset, chosen, model.units)
+    report = evaluate_stream(model, corpus, window=steps, dynamic=dynamic, precision=precision)
+    seconds = time.perf_counter() - began
+    if not quiet:
+        for note in dataset.notes:
+            click.echo(note, err=True)
+    if json_file is not None:
+        about: dict[str, Any] = {"task": "lm", "data": dataset.name, "split": chosen, "model": str(directory)}
+        if dynamic:
+            about |= {"dynamic": dynamic, "window": steps}
+        speed = {"seconds": seconds, "tokens_per_second": report.units / max(seconds, 1e-9)}
+        write_json({**about, **report.to_json(), **speed, "seqkit_version": __version__}, json_file)
+    if json_file != "-":
+        how = f", dynamic evaluation at rate {dynamic:g} every {steps} units" if dynamic else ""
+        click.echo(f"{dataset.name} {chosen}{how}\n\n{report.render(table_width())}")
+    return 0
+
+
+@command.command(short_help="Say how likely each line is.")
+@click.argument("files", nargs=-1, metavar="[FILE…|-]")
+@model_option
+@click.option(
+    "--output-format",
+    type=click.Choice(_FORMATS),
+    default="tsv",
+    show_default=True,
+    metavar="|".join(_FORMATS),
+    help="log-probability, units, perplexity and text between tabs; or JSON objects",
+)
+@batch_options
+@device_options
+@quiet_option
+def score(
+    files: tuple[str, ...],
+    directory: Path,
+    output_format: str,
+    batch_tokens: int,
+    precision: str,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+) -> int:
+    """Say how likely each line of files or of standard input is, each by itself, in order, none left out.
+
+    The log-probability is in nats, the end of the line included.
+    """
+    prepare_torch(threads)
+    from seqkit.data.text import read_lines
+    from seqkit.model.language_model import LanguageModel
+    from seqkit.model.loading import load_as
+    from seqkit.model.streaming import CHUNK_SENTENCES
+
+    model = load_as(LanguageModel, directory, device)
+    live = sys.stdin.isatty() and files in ((), ("-",))
+    if live and not quiet:
+        click.echo("reading text from the terminal; Ctrl-D ends it", err=True)
+    began = time.perf_counter()
+    names = files or ("-",)
+    for file in names:
+        if file != "-":
+            next(read_lines(file), None)  # that it can be read is seen before the first line is scored
+    lines = chain.from_iterable((line for _, line in read_lines(file)) for file in names)
+    chunk = 1 if live else CHUNK_SENTENCES
+    records = model.score(lines, batch_tokens=batch_tokens, chunk_lines=chunk, precision=precision)
+    counts = [0, 0]
+    for text in _formatted(records, output_format, counts):
+        sys.stdout.write(text)
+        if live:
+            sys.stdout.flush()
+    sys.stdout.flush()
+    seconds = time.perf_counter() - began
+    if not quiet and not live:
+        total = f"{counts[0]:,} line{'' if counts[0] == 1 else 's'}, {counts[1]:,} units"
+        click.echo(f"{total} in {seconds:.2f} s: {counts[1] / max(seconds, 1e-9):,.0f} units/s", err=True)
+    return 0
+
+
+def _formatted(records: Iterable[ScoredText], output_format: str, counts: list[int]) -> Iterator[str]:
+    from seqkit.data.writers import clean, to_json
+
+    for record in records:
+        counts[0] += 1
+        counts[1] += record.units
+        if output_format == "jsonl":
+            yield to_json(record.to_json()) + "\n"
+        else:
+            # The text comes last, so that tabs in it do no harm.
+            yield clean(f"{record.log_prob:.4f}\t{record.units}\t{record.perplexity:.4f}\t{record.text}\n")
+
+
+def sampling_options(function: Any) -> Any:
+    """Add the flags of choosing what is written, which all commands that write text have."""
+    options = [
+        click.option("--count", type=int, default=1, callback=at_least_1, metavar="N", help="how many  [default: 1]"),
+        click.option(
+            "--length", type=int, default=200, show_default=True, callback=at_least_1, metavar="N", help="units at most"
+        ),
+        click.option(
+            "--temperature",
+            type=click.FloatRange(min=0.0),
+            default=1.0,
+            show_default=True,
+            metavar="X",
+            help="below 1: likely units become likelier; above 1: less so; 0: always the likeliest",
+        ),
+        click.option(
+            "--top-k",
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="N",
+            help="draw from the N likeliest units only  [default: all]",
+        ),
+        click.option(
+            "--top-p",
+            type=click.FloatRange(min=0.0, max=1.0, min_open=True),
+            default=1.0,
+            metavar="X",
+            help="draw from the likeliest units that together have this probability  [default: all]",
+        ),
+        click.option(
+            "--beam",
+            type=click.IntRange(min=0),
+            default=0,
+            metavar="N",
+            help="search for the likeliest with a beam of this width instead of drawing",
+        ),
+        click.option("--seed", type=int, metavar="N", help="the same seed gives the same texts"),
+        click.option(
+            "--output-format",
+            type=click.Choice(["text", "jsonl"]),
+            default="text",
+            show_default=True,
+            metavar="text|jsonl",
+            help="the texts alone, or JSON objects with their log-probabilities",
+        ),
+    ]
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
+@command.command(short_help="Write text.")
+@model_option
+@click.option("--prompt", default="", metavar="TEXT", help="how every text begins")
+@sampling_options
+@click.option(
+    "--lines",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="stop at the end of so many lines; 0: only --length stops",
+)
+@device_options
+@quiet_option
+def sample(
+    directory: Path,
+    prompt: str,
+    count: int,
+    length: int,
+    temperature: float,
+    top_k: int,
+    top_p: float,
+    beam: int,
+    seed: int | None,
+    output_format: str,
+    lines: int,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+) -> int:
+    """Write text, unit by unit; a unit that the model does not know is never written."""
+    drawing = (temperature, top_k, top_p) != (1.0, 0, 1.0)
+    usage_unless(not (beam and drawing), "Expected one of --beam and --temperature, --top-k, --top-p, found both.")
+    prepare_torch(threads)
+    from seqkit.data.writers import clean, to_json
+    from seqkit.model.language_model import LanguageModel
+    from seqkit.model.loading import load_as
+
+    model = load_as(LanguageModel, directory, device)
+    texts = model.sample(
+        prompt,
+        count=count,
+        length=length,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        beam=beam,
+        lines=lines,
+        seed=seed,
+    )
+    for number, text in enumerate(texts):
+        if output_format == "jsonl":
+            click.echo(to_json(text.to_json()))
+        else:
+            between = "\n" if number and lines != 1 else ""  # texts of several lines stand apart
+            click.echo(between + clean(text.text))
+    return 0

@@ -1,0 +1,131 @@
+"""The verb ``train``, which all tasks have: data and settings → a model directory and a report."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seqkit.cli.group import HELP_OPTIONS
+from seqkit.cli.options import (
+    device_options,
+    json_option,
+    prepare_torch,
+    quiet_option,
+    settings_from_flags,
+    settings_options,
+    table_width,
+    usage_unless,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from seqkit.config import Recipe
+
+__all__ = ["train_command"]
+
+_ABOUT_DATA = """
+DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file; by default
+the data set of the recipe. Without a dev split the last tenth of train is held out.
+
+Settings, weakest first: defaults, the recipe, --set, a flag of its own.
+"""
+
+
+def train_command(task: str, flags: dict[str, str], *, about: str, short_help: str) -> click.Command:
+    """Make the verb ``train`` of a task.
+
+    Args:
+        task: the task.
+        flags: flag → setting, for flags that only this task has.
+        about: what its help begins with.
+        short_help: its line in the listing.
+
+    Returns:
+        The command.
+    """
+
+    @click.command("train", short_help=short_help, help=f"{about}\n{_ABOUT_DATA}", context_settings=HELP_OPTIONS)
+    @click.argument("data", required=False)
+    @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="where the model goes")
+    @settings_options(task, flags)
+    @device_options
+    @click.option("--resume", is_flag=True, help="go on from the checkpoint in --output, or start where there is none")
+    @click.option("--force", is_flag=True, help="replace the model or run in --output")
+    @click.option("--dry-run", is_flag=True, help="print the settings as a recipe and the model's shape, and stop")
+    @quiet_option
+    @json_option(
+        "write the model's report (scores, data, versions) as JSON; - for standard output, instead of the tables"
+    )
+    def train(
+        data: str | None,
+        output: Path | None,
+        recipe: str | None,
+        assignments: tuple[str, ...],
+        device: str,
+        threads: int | None,
+        resume: bool,
+        force: bool,
+        dry_run: bool,
+        quiet: bool,
+        json_file: str | None,
+        **given: Any,
+    ) -> int:
+        chosen = settings_from_flags(task, recipe, assignments, given)
+        data = data or chosen.dataset
+        usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
+        usage_unless(output or dry_run, "Missing option '-o' / '--output'.")
+        usage_unless(not (resume and force), "Expected one of --resume and --force, found both.")
+        prepare_torch(threads)
+        if output is None or dry_run:
+            _dry_run(chosen, data, device, quiet)
+            return 0
+        from seqkit.training.loop import Interrupted
+        from seqkit.training.run import run
+
+        try:
+            trained = run(chosen, output, data, device=device, resume=resume, force=force, quiet=quiet)
+        except (Interrupted, KeyboardInterrupt):
+            click.echo(_how_to_go_on(output), err=True)
+            return 130
+        if json_file:
+            write_json(trained.model.report, json_file)
+        if json_file != "-":
+            tables = [f"{split}\n\n{part.render(table_width())}" for split, part in trained.reports.items()]
+            click.echo("\n\n".join(tables))
+        return 0
+
+    return train
+
+
+def _how_to_go_on(output: Path) -> str:
+    from seqkit.training.checkpoint import checkpoint_file
+
+    if not checkpoint_file(output).is_file():
+        return "interrupted before there was anything to save"
+    arguments = click.get_current_context().find_root().obj or ("…",)
+    again = shlex.join(word for word in arguments if word not in ("--resume", "--force"))
+    return f"interrupted; a checkpoint is saved, go on with: seqkit {again} --resume"
+
+
+def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
+    import tomli_w
+
+    from seqkit.config import to_toml
+    from seqkit.data.dataset import resolve
+    from seqkit.devices import choose_device
+    from seqkit.training.progress import Progress
+    from seqkit.training.run import complete_settings, prepare
+
+    dataset = resolve(data, quiet=quiet)
+    settings = complete_settings(chosen.settings, dataset)
+    task = prepare(settings, dataset, choose_device(device), Progress(quiet=quiet))
+    model = task.model
+    click.echo(tomli_w.dumps({"dataset": data}) + to_toml(task.settings))
+    for line in str(model.network).splitlines():
+        click.echo(f"# {line}")
+    counts = model.parameter_counts()
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    click.echo(f"# {sum(counts.values()):,} parameters: {parts}")

@@ -1,0 +1,65 @@
+"""Arrays of numbers (``.npy``) that lie beside a file of records: a row a record."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqkit.data.sentence import Sentence
+from seqkit.errors import DataError
+
+__all__ = ["attach_arrays", "load_array"]
+
+
+def attach_arrays(sentences: Sequence[Sentence], path: Path) -> list[Sentence]:
+    """Give each record of a file its row of the arrays that lie beside the file.
+
+    Beside ``train.jsonl`` an array file ``train.image.npy`` has the field ``image`` of every record, in order.
+
+    Args:
+        sentences: the records.
+        path: the file that they came from.
+
+    Returns:
+        The same records, changed in place.
+
+    Raises:
+        DataError: an array cannot be read, is not of numbers, or has not one row a record.
+    """
+    stem = path.name.partition(".")[0]
+    for file in sorted(path.parent.glob("*.npy")):
+        parts = file.name.split(".")
+        if len(parts) != 3 or parts[0] != stem:
+            continue
+        array = load_array(file)
+        if array.ndim < 1 or len(array) != len(sentences):
+            found = f"{len(array)}" if array.ndim else "a single number"
+            raise DataError(f"expected {len(sentences)} rows, one a record of {path.name}, found {found}", file=file)
+        for sentence, row in zip(sentences, array, strict=True):
+            sentence.fields[parts[1]] = row
+    return list(sentences)
+
+
+def load_array(file: Path) -> NDArray[Any]:
+    """Read an array of numbers; nothing in the file can execute.
+
+    Args:
+        file: an ``.npy`` file.
+
+    Returns:
+        The array.
+
+    Raises:
+        DataError: it cannot be read or is not of numbers.
+    """
+    try:
+        array = np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"expected an array of numbers (.npy), found {error}", file=file) from None
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+        raise DataError(f"expected an array of numbers (.npy), found {getattr(array, 'dtype', 'none')}", file=file)
+    return array

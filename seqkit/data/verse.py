@@ -1,0 +1,28 @@
+"""The lines of a text: where one ends, and how long each is."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["LINE_ENDS", "line_lengths"]
+
+LINE_ENDS = "\uff0c\u3002\uff01\uff1f\n"
+"""what ends a line of verse: full-width comma, full stop, exclamation and question mark, and a line break"""
+
+_LINE = re.compile(f"[^{LINE_ENDS}]*[{LINE_ENDS}]|[^{LINE_ENDS}]+")
+
+
+def line_lengths(text: str) -> list[int]:
+    r"""How many characters each line of a text has.
+
+    Args:
+        text: the text; a line ends with one of `LINE_ENDS`.
+
+    Returns:
+        One number a line, without what ends it.
+
+    Examples:
+        >>> line_lengths("To be\nor not to be")
+        [5, 12]
+    """
+    return [len(line.rstrip(LINE_ENDS)) for line in _LINE.findall(text)]

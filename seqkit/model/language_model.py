@@ -1,0 +1,316 @@
+"""The language model as one artefact: how likely a text is, and texts that it writes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, ClassVar, overload
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqkit.config import BATCH_TOKENS, LmSettings, Settings
+from seqkit.data.arrays import Indexer
+from seqkit.data.corpus import END, Corpus
+from seqkit.data.scored import ScoredText, WrittenText
+from seqkit.data.sentence import Sentence
+from seqkit.data.units import Units
+from seqkit.data.vectors import Vectors
+from seqkit.devices import precision_context
+from seqkit.errors import DataError, SettingsError
+from seqkit.heads.language_model import LanguageModelHead
+from seqkit.model.base import Documents, Model
+from seqkit.model.build import (
+    build_embedding,
+    build_encoder,
+    build_indexer,
+    indexer_documents,
+    restore_indexer,
+    vector_table,
+)
+from seqkit.model.stream import STATIC_WINDOW, stream_log_prob
+from seqkit.model.streaming import CHUNK_SENTENCES, chunks, encoded_batches
+from seqkit.model.writing import Writer, known_numbers
+from seqkit.nn.network import Network
+from seqkit.nn.search import Continuation, beam_search, sample
+from seqkit.nn.softmax import IGNORED
+
+__all__ = ["LanguageModel"]
+
+
+class LanguageModel(Model):
+    """A language model: the probability of each unit after all before it. Build one with `LanguageModel.build`, read
+    one with `seqkit.load`.
+
+    Args:
+        settings: the settings it was built with.
+        units: text ↔ units.
+        indexer: units → numbers.
+        network: the trainable whole.
+        report: scores, data and versions, as in ``report.json``.
+
+    Attributes:
+        end: the number of the unit that ends a line, which is also what stands before the first unit.
+    """  # noqa: D205 - one sentence and what follows it
+
+    task: ClassVar[str] = "lm"
+    settings: LmSettings
+
+    def __init__(
+        self, settings: LmSettings, units: Units, indexer: Indexer, network: Network, report: dict[str, Any]
+    ) -> None:
+        super().__init__(settings, network, report)
+        self.units = units
+        self.indexer = indexer
+        self.end = indexer.words.index(END)
+
+    @classmethod
+    def build(
+        cls, settings: LmSettings, units: Units, counts: Mapping[str, int], vectors: Vectors | None = None
+    ) -> LanguageModel:
+        """Make an untrained model for some training data.
+
+        Args:
+            settings: what to build.
+            units: text ↔ units.
+            counts: how often every distinct unit occurs in the training data.
+            vectors: given word vectors.
+
+        Returns:
+            The model, initialised from torch's random generator.
+
+        Raises:
+            SettingsError: settings do not fit each other.
+        """
+        least = settings.data.min_count
+        kept = {unit: max(least, counts.get(unit, 0)) for unit in units.inventory()}
+        # No limit on the vocabulary may leave the end of a line out.
+        indexer = build_indexer(settings.data, {**counts, **kept, END: sum(counts.values()) + least}, vectors)
+        network = _network(settings, indexer, None if vectors is None else vector_table(vectors))
+        return cls(settings, units, indexer, network, {})
+
+    @property
+    def head(self) -> LanguageModelHead:
+        """The network's head."""
+        head = self.network.head
+        assert isinstance(head, LanguageModelHead)
+        return head
+
+    # --- how likely a text is -------------------------------------------------------------------------------------
+
+    @overload
+    def score(self, text: str, **options: Any) -> ScoredText: ...
+
+    @overload
+    def score(self, text: Iterable[str], **options: Any) -> Iterator[ScoredText]: ...
+
+    def score(self, text: str | Iterable[str], **options: Any) -> ScoredText | Iterator[ScoredText]:
+        """Say how likely lines are, each by itself.
+
+        Args:
+            text: one line, or any iterable of lines, of which no more than a chunk is read ahead.
+            **options: ``batch_tokens``, units a batch (a longer line is a batch of its own); ``chunk_lines``, lines
+                read ahead at most; ``precision``, arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
+
+        Returns:
+            One record a line, in order; one record alone for one line.
+        """
+        return next(self._scores([text], **options)) if isinstance(text, str) else self._scores(text, **options)
+
+    def _scores(
+        self,
+        lines: Iterable[str],
+        *,
+        batch_tokens: int = BATCH_TOKENS,
+        chunk_lines: int = CHUNK_SENTENCES,
+        precision: str = "fp32",
+    ) -> Iterator[ScoredText]:
+        # What goes in begins with the end of a line; what is to be predicted ends with one.
+        records = (Sentence([END, *self.units.split(line)], line, []) for line in lines)
+        table = self.network.embedding.table
+        for chunk in chunks(records, chunk_lines):
+            results = [0.0] * len(chunk)
+            self.network.eval()
+            with torch.inference_mode(), precision_context(precision, self.device):
+                for rows, _, output in encoded_batches(self.network, self.indexer, chunk, batch_tokens):
+                    targets = self._targets([chunk[row] for row in rows])  # [B, T]
+                    found = self.head.target_log_probabilities(output.outputs, targets.to(self.device), table)  # [B, T]
+                    for row, total in zip(rows, found.double().sum(1).tolist(), strict=True):
+                        results[row] = total
+            for sentence, log_prob in zip(chunk, results, strict=True):
+                yield ScoredText(sentence.text, log_prob, len(sentence.tokens))
+
+    def _targets(self, batch: list[Sentence]) -> Tensor:
+        """The unit after each one, int64 [B, T], `IGNORED` past a line's end."""
+        targets = np.full((len(batch), max(map(len, batch))), IGNORED, dtype=np.int64)  # [B, T]
+        for row, sentence in enumerate(batch):
+            targets[row, : len(sentence)] = [*self._numbers(sentence.tokens[1:]), self.end]
+        return torch.from_numpy(targets)
+
+    def _numbers(self, units: Iterable[str]) -> list[int]:
+        return self.indexer.words.indices(map(self.indexer.normalise, units))
+
+    def log_prob(
+        self, corpus: Corpus, *, window: int = STATIC_WINDOW, dynamic: float = 0.0, precision: str = "fp32"
+    ) -> float:
+        """Say how likely a text is as one stream: every unit is predicted from all before it, also of earlier lines.
+
+        Args:
+            corpus: the text.
+            window: units that are computed together. It has no influence on the result but in dynamic evaluation.
+            dynamic: the learning rate of dynamic evaluation (see `seqkit.model.stream.stream_log_prob`); 0 for none.
+            precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
+
+        Returns:
+            ln p of the text, ends of lines included, in nats.
+        """
+        table = self.indexer.table(corpus.forms)
+        clip = self.settings.training.clip
+        with precision_context(precision, self.device):
+            return stream_log_prob(self.network, table, corpus.streams(1), window, rate=dynamic, clip=clip)
+
+    def perplexity(self, text: str | Iterable[str], *, dynamic: float = 0.0, window: int = STATIC_WINDOW) -> float:
+        """The perplexity of a text as one stream; see `log_prob`.
+
+        Args:
+            text: the text, or its lines.
+            dynamic: the learning rate of dynamic evaluation; 0 for none.
+            window: units that are computed together.
+
+        Returns:
+            exp(−ln p / units).
+
+        Raises:
+            DataError: there is no unit in it.
+        """
+        lines = text.removesuffix("\n").split("\n") if isinstance(text, str) else text
+        corpus = Corpus.read(lines, self.units)
+        if not len(corpus):
+            raise DataError("expected a text with at least one unit, found none")
+        try:
+            return math.exp(-self.log_prob(corpus, dynamic=dynamic, window=window) / len(corpus))
+        except OverflowError:
+            return math.inf
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def sample(
+        self,
+        prompt: str = "",
+        *,
+        count: int = 1,
+        length: int = 200,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        beam: int = 0,
+        lines: int = 1,
+        seed: int | None = None,
+    ) -> list[WrittenText]:
+        """Write texts. An unknown unit is never written.
+
+        Args:
+            prompt: how every text begins.
+            count: how many texts.
+            length: how many units are added at most, ends of lines included.
+            temperature: below 1 likely units become likelier, above 1 less so; 0 always takes the likeliest.
+            top_k: only the `top_k` likeliest units are drawn from; 0 for all.
+            top_p: only the likeliest units that together have this probability are drawn from.
+            beam: search for the likeliest texts with a beam of this width, instead of drawing; 0 for drawing.
+            lines: a text ends with the end of its so many-th line (the prompt's last one counts); 0: only by `length`.
+            seed: the same seed gives the same texts; None for other ones each time.
+
+        Returns:
+            The texts; with a beam they differ, the likeliest comes first, and there may be fewer than asked for.
+
+        Raises:
+            DataError: the prompt has a unit that the model does not know.
+            SettingsError: a number is outside its range.
+        """
+        if count < 1 or beam < 0:
+            raise SettingsError(f"expected a count of at least 1 and a beam of at least 0, found {count} and {beam}")
+        self.network.eval()
+        table = self.network.embedding.table
+        writer = Writer(self.network, self.indexer, lambda outputs: self.head.log_probabilities(outputs, table))
+        zeros = tuple(
+            layer.initial_state(1 if beam else count, writer.vectors) for layer in self.network.encoder.layers
+        )
+        state, last = writer.begin([self.end, *self._prompt(prompt)], zeros)
+        options: dict[str, Any] = {"end": self.end, "length": length, "ends": lines, "allowed": writer.allowed}
+        try:
+            if beam:
+                found = beam_search(writer.step, state, last, beam=max(beam, count), **options)[:count]
+            else:
+                generator = torch.Generator()
+                generator.manual_seed(seed) if seed is not None else generator.seed()
+                options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
+                found = sample(writer.step, state, last, **options)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        return [self._written(prompt, continuation) for continuation in found]
+
+    def _prompt(self, prompt: str) -> list[int]:
+        """The numbers of a prompt's units."""
+        units: list[str] = []
+        for number, line in enumerate(prompt.split("\n")):
+            units += [END] * (number > 0) + self.units.split(line)
+        return known_numbers(self.indexer, units, self.units.kind)
+
+    def _written(self, prompt: str, continuation: Continuation) -> WrittenText:
+        lines: list[list[str]] = [[]]
+        for token in continuation.tokens:
+            if token == self.end:
+                lines.append([])
+            else:
+                lines[-1].append(self.indexer.words[token])
+        added = "\n".join(map(self.units.join, lines))
+        apart = prompt and not prompt[-1].isspace() and lines[0]
+        text = prompt + (self.units.separator if apart else "") + added
+        units = len(continuation.tokens) + continuation.ended
+        return WrittenText(text, continuation.log_prob, units, continuation.ended)
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    def documents(self) -> dict[str, Any]:
+        """See `Model.documents`."""
+        return {**indexer_documents(self.indexer), "units.json": self.units.to_json()}
+
+    def description(self) -> list[str]:
+        """See `Model.description`."""
+        commands = ["seqkit lm score -m THIS_FOLDER < text.txt", "seqkit lm sample -m THIS_FOLDER --count 5"]
+        return ["```sh", *commands, "```", "", f"- Units: {self.units.kind}, {len(self.indexer.words) - 2:,} known"]
+
+    @classmethod
+    def restore(cls, settings: Settings, documents: Documents, weights: Mapping[str, Tensor]) -> LanguageModel:
+        """See `Model.restore`."""
+        assert isinstance(settings, LmSettings)
+        indexer = restore_indexer(settings.data, documents)
+        units = Units.from_json(documents["units.json"])
+        with torch.random.fork_rng(devices=[]):  # the initial values are thrown away
+            network = _network(settings, indexer, weights.get("embedding.vectors"))
+        return cls(settings, units, indexer, network, documents["report.json"])
+
+
+def _network(settings: LmSettings, indexer: Indexer, vectors: Tensor | None) -> Network:
+    embedding = build_embedding(settings.embedding, indexer, vectors)
+    # The head drops out the top level's outputs by itself, because it has use for them as they are, too.
+    encoder = build_encoder(settings.encoder.model_copy(update={"last_dropout": 0.0}), embedding.output_size)
+    last = settings.encoder.last_dropout
+    try:
+        head = LanguageModelHead(
+            encoder.output_size,
+            encoder.forward_size,
+            len(indexer.words),
+            tied_size=settings.embedding.word_size if settings.head.tied else None,
+            cutoffs=settings.head.cutoffs or None,
+            dropout=last if last >= 0 else settings.encoder.dropout,
+            variational=settings.encoder.variational,
+            activation=settings.head.activation,
+            temporal=settings.head.temporal,
+        )
+    except ValueError as error:
+        raise SettingsError(f"head: {error}") from None
+    variational = settings.encoder.variational
+    return Network(embedding, encoder, head, dropout=settings.embedding.dropout, variational=variational)

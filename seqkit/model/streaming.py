@@ -1,0 +1,184 @@
+"""A stream of sentences → chunks that are indexed together → batches that are encoded together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqkit.data.arrays import Indexer
+from seqkit.data.batching import length_batches
+from seqkit.data.sentence import Sentence
+from seqkit.data.splitting import Splitter
+from seqkit.devices import precision_context
+from seqkit.errors import SeqkitError
+from seqkit.model.build import form_batch
+from seqkit.nn.encoder import EncoderOutput
+from seqkit.nn.network import Network
+
+__all__ = ["CHUNK_SENTENCES", "EncodedBatch", "as_sentence", "chunks", "encoded_batches", "gather_context", "predicted"]
+
+_Record = TypeVar("_Record")
+
+CHUNK_SENTENCES = 4096
+"""sentences that are indexed together in prediction"""
+CHUNK_TOKENS = 200_000
+"""a chunk ends where it has so many tokens"""
+
+
+def as_sentence(given: Sentence | str | Sequence[str], splitter: Splitter) -> Sentence:
+    """What a user of a model gives, as a record.
+
+    Args:
+        given: raw text, a list of tokens, or a record.
+        splitter: raw text → tokens.
+
+    Returns:
+        The record.
+    """
+    if isinstance(given, Sentence):
+        return given
+    if not isinstance(given, str):
+        return Sentence.from_tokens(given)
+    offsets = splitter.split(given)
+    return Sentence([given[start:end] for start, end in offsets], given, offsets)
+
+
+class EncodedBatch(NamedTuple):
+    """A batch of sentences of near-equal length with what the encoder makes of them.
+
+    Attributes:
+        rows: the sentences' positions in the chunk, [B].
+        lengths: tokens in each sentence, int64 [B], on the CPU.
+        output: see `EncoderOutput`.
+    """
+
+    rows: NDArray[np.int64]
+    lengths: Tensor
+    output: EncoderOutput
+
+
+def encoded_batches(
+    network: Network, indexer: Indexer, chunk: Sequence[Sentence], batch_tokens: int, context: Tensor | None = None
+) -> Iterator[EncodedBatch]:
+    """Encode the sentences of a chunk; a word's vector is computed once for all of them.
+
+    Args:
+        network: an embedding and an encoder.
+        indexer: words → numbers.
+        chunk: the sentences.
+        batch_tokens: tokens a batch; a longer sentence is a batch of its own.
+        context: further features of every token, one sentence after the other, [N, C].
+
+    Yields:
+        Batches; every sentence that has a token stands in exactly one.
+    """
+    arrays = indexer([sentence.tokens for sentence in chunk])
+    order = arrays.table.by_length(np.arange(len(arrays.table.words)))  # [U]
+    if len(order) == 0:
+        return
+    rank = np.empty(len(order), dtype=np.int64)  # [U]
+    rank[order] = np.arange(len(order))
+    device = next(network.parameters()).device
+    vectors = network.embedding(form_batch(arrays.table, order).to(device))  # [U, I]
+    for rows in length_batches(arrays.lengths, batch_tokens):
+        index, _ = arrays.padded(arrays.forms, rows)  # [B, T]
+        lengths = torch.from_numpy(arrays.lengths[rows])  # [B]
+        positions = torch.from_numpy(rank[index]).to(device)  # [B, T]
+        features = None if context is None else gather_context(context, arrays.offsets, rows)  # [B, T, C]
+        yield EncodedBatch(rows, lengths, network.encode(vectors, positions, lengths, features=features))
+
+
+def gather_context(context: Tensor, offsets: NDArray[np.int64], rows: NDArray[np.int64]) -> Tensor:
+    """Lay the features of some sentences' tokens out as a batch.
+
+    Args:
+        context: features of every token, one sentence after the other, [N, C].
+        offsets: where each sentence begins, [S + 1].
+        rows: numbers of sentences, [B].
+
+    Returns:
+        The features, [B, T, C]; what stands past a sentence's end has no meaning.
+    """
+    lengths = offsets[rows + 1] - offsets[rows]  # [B]
+    positions = offsets[rows, None] + np.arange(int(lengths.max(initial=0)))  # [B, T]
+    index = torch.from_numpy(np.minimum(positions, max(0, len(context) - 1)))  # [B, T]
+    return context[index.to(context.device)].float()  # [B, T, C]
+
+
+def chunks(sentences: Iterable[Sentence], limit: int) -> Iterator[list[Sentence]]:
+    """Cut a stream; where it ends in a fault, what came before the fault is still given first.
+
+    Args:
+        sentences: the stream.
+        limit: sentences a chunk at most.
+
+    Yields:
+        The chunks, in order.
+
+    Raises:
+        SeqkitError: the fault that the stream ended in.
+    """
+    chunk: list[Sentence] = []
+    tokens = 0
+    fault: SeqkitError | None = None
+    iterator = iter(sentences)
+    while True:
+        try:
+            following = next(iterator)
+        except StopIteration:
+            break
+        except SeqkitError as error:
+            fault = error
+            break
+        chunk.append(following)
+        tokens += len(following.tokens)
+        if tokens >= CHUNK_TOKENS or len(chunk) >= limit:
+            yield chunk
+            chunk, tokens = [], 0
+    if chunk:
+        yield chunk
+    if fault is not None:
+        raise fault
+
+
+def predicted(
+    network: Network,
+    indexer: Indexer,
+    sentences: Iterable[Sentence],
+    decode: Callable[[list[Sentence], EncodedBatch], Iterable[_Record]],
+    *,
+    batch_tokens: int,
+    chunk_sentences: int,
+    precision: str,
+    context: Callable[[Sequence[Sentence]], Tensor] | None = None,
+) -> Iterator[tuple[Sentence, _Record | None]]:
+    """Predict a stream of sentences, in its order, reading ahead no more than a chunk.
+
+    Args:
+        network: an embedding and an encoder.
+        indexer: words → numbers.
+        sentences: the stream.
+        decode: the sentences of a batch and what the encoder makes of them → one record each.
+        batch_tokens: tokens a batch; a longer sentence is a batch of its own.
+        chunk_sentences: sentences read ahead at most.
+        precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
+        context: a chunk → further features of every token, [N, C]; none by default.
+
+    Yields:
+        Every sentence with its record; None for one without tokens.
+    """
+    for chunk in chunks(sentences, chunk_sentences):
+        results: list[_Record | None] = [None] * len(chunk)
+        network.eval()
+        with torch.inference_mode(), precision_context(precision, next(network.parameters()).device):
+            features = None if context is None else context(chunk)  # [N, C]
+            for batch in encoded_batches(network, indexer, chunk, batch_tokens, features):
+                found = decode([chunk[row] for row in batch.rows], batch)
+                for row, record in zip(batch.rows, found, strict=True):
+                    results[row] = record
+        yield from zip(chunk, results, strict=True)

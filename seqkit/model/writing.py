@@ -1,0 +1,108 @@
+"""A network as `seqkit.nn.search` wants it: one unit at a time, in numbers of the vocabulary."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqkit.data.arrays import Indexer
+from seqkit.data.vocabulary import UNKNOWN
+from seqkit.errors import DataError
+from seqkit.model.build import form_batch
+from seqkit.nn.network import Network
+from seqkit.nn.recurrent import State
+from seqkit.nn.search import SearchState
+
+__all__ = ["Writer", "known_numbers"]
+
+
+def known_numbers(indexer: Indexer, units: Sequence[str], kind: str) -> list[int]:
+    """The numbers of a prompt's units.
+
+    Args:
+        indexer: the vocabularies.
+        units: the units.
+        kind: what they are, a kind of `seqkit.data.units.Units`, for the message.
+
+    Returns:
+        Their numbers in the vocabulary.
+
+    Raises:
+        DataError: one of them is unknown to the model.
+    """
+    numbers = indexer.words.indices(map(indexer.normalise, units))
+    unknown = list(dict.fromkeys(unit for unit, index in zip(units, numbers, strict=True) if index == UNKNOWN))
+    if unknown:
+        expected = {"char": "characters", "bpe": "byte pairs"}.get(kind, "words")
+        shown = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
+        raise DataError(f"expected a prompt of {expected} that the model knows, found {shown}")
+    return numbers
+
+
+class Writer:
+    """Writes units with a network; the state that it hands around is the encoder's, and what joins every step's input.
+
+    Args:
+        network: an embedding of units and an encoder.
+        indexer: its vocabularies.
+        score: the encoder's outputs of one step, [N, D] → log p of every unit that may be next, [N, V].
+
+    Attributes:
+        writable: which units may be written, all but padding and the unknown one, bool [V].
+    """
+
+    def __init__(self, network: Network, indexer: Indexer, score: Callable[[Tensor], Tensor]) -> None:
+        self.network = network
+        self.score = score
+        words = indexer.words
+        table = indexer.table(words.words)
+        order = table.by_length(np.arange(len(words)))  # [V]
+        self.device = next(network.parameters()).device
+        vectors = network.embedding(form_batch(table, order).to(self.device))  # [V, I], by length
+        self.vectors = torch.empty_like(vectors).index_copy_(0, torch.from_numpy(order).to(self.device), vectors)
+        self.writable = torch.arange(len(words)) > UNKNOWN  # [V]
+
+    def begin(
+        self, units: Sequence[int], state: tuple[State, ...], features: Tensor | None = None
+    ) -> tuple[SearchState, Tensor]:
+        """Read how N texts begin.
+
+        Args:
+            units: the first units, alike for all texts; at least one, the end that stands before every text.
+            state: the encoder's state before the first of them.
+            features: what joins the input of every step of each text, [N, C].
+
+        Returns:
+            The state after all of them but the last, and the last one, int64 [N].
+        """
+        carried: SearchState = state if features is None else (*state, (features,))
+        size = len(state[0][0])
+        *before, last = (torch.full((size,), unit, dtype=torch.int64, device=self.device) for unit in units)
+        for given in before:
+            carried = self._encode(given, carried, features is not None)[1]
+        return carried, last
+
+    def step(self, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+        """See `seqkit.nn.search.Step`."""
+        outputs, after = self._encode(last, state, len(state) > len(self.network.encoder.layers))
+        return self.score(outputs), after
+
+    def allowed(self, count: int, histories: Sequence[Sequence[int]]) -> Tensor:
+        """See `seqkit.nn.search.Allowed`."""
+        return self.writable
+
+    def _encode(self, last: Tensor, state: SearchState, joined: bool) -> tuple[Tensor, SearchState]:
+        layers, extra = (state[:-1], state[-1:]) if joined else (state, ())
+        output = self.network.encode(
+            self.vectors,
+            last.unsqueeze(1),
+            torch.ones(len(last), dtype=torch.int64),
+            features=extra[0][0].unsqueeze(1) if extra else None,
+            state=layers,
+            return_state=True,
+        )
+        assert output.state is not None
+        return output.outputs[:, 0], (*output.state, *extra)

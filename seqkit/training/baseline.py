@@ -1,0 +1,107 @@
+"""A classifier without a network, to see whether the network earns its keep: TF-IDF and logistic regression."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from seqkit.data.class_codec import ClassCodec
+from seqkit.metrics.classification import Baseline, classification_report
+
+__all__ = ["NAME", "TfidfBaseline"]
+
+NAME = "tf-idf + logistic regression"
+
+_STRENGTHS = (0.3, 1.0, 3.0, 10.0, 30.0)
+"""inverse regularisation strengths to choose from on dev, as the network's best epoch is"""
+
+Tokens = Sequence[str]
+Labels = Sequence[Sequence[str]]
+
+
+class TfidfBaseline:
+    """Logistic regression on TF-IDF weights of words and pairs of neighbouring words, in lower case.
+
+    Term frequencies are damped by 1 + log; the regularisation is the one that is best on dev. It sees the same tokens
+    as the network, and no given vectors.
+
+    Args:
+        codec: the labels.
+        train: the tokens of each training text.
+        labels: the labels of each.
+        dev: the tokens of each development text.
+        dev_labels: the labels of each.
+
+    Attributes:
+        strength: the inverse regularisation strength that was chosen.
+    """
+
+    def __init__(
+        self, codec: ClassCodec, train: Sequence[Tokens], labels: Labels, dev: Sequence[Tokens], dev_labels: Labels
+    ) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self.codec = codec
+        self._vectorizer = TfidfVectorizer(analyzer=_terms, sublinear_tf=True)
+        features, held_out = self._vectorizer.fit_transform(train), self._vectorizer.transform(dev)
+        targets = codec.encode(labels)  # [N] or [N, K]
+        self.strength, self._classifier, best = 0.0, None, -1.0
+        for strength in _STRENGTHS:
+            classifier = _fit(features, targets, strength, codec.multi)
+            report = classification_report(dev_labels, self._labels(classifier, held_out), multi=codec.multi)
+            if report.score > best:
+                self.strength, self._classifier, best = strength, classifier, report.score
+
+    def predict(self, texts: Sequence[Tokens]) -> list[list[str]]:
+        """Label texts.
+
+        Args:
+            texts: the tokens of each.
+
+        Returns:
+            The labels of each.
+        """
+        return self._labels(self._classifier, self._vectorizer.transform(texts)) if texts else []
+
+    def score(self, texts: Sequence[Tokens], labels: Labels) -> Baseline:
+        """Score it.
+
+        Args:
+            texts: the tokens of each text.
+            labels: the right labels of each.
+
+        Returns:
+            Its accuracy and macro F1.
+        """
+        report = classification_report(labels, self.predict(texts), multi=self.codec.multi)
+        return Baseline(NAME, report.accuracy, report.macro.f1)
+
+    def _labels(self, classifier: Any, features: Any) -> list[list[str]]:
+        chosen = classifier.predict(features)  # [N], or [N, K] of zeros and ones
+        names = self.codec.labels
+        if self.codec.multi:
+            return [[names[int(index)] for index in np.flatnonzero(row)] for row in chosen.reshape(-1, len(names))]
+        return [[names[int(index)]] for index in chosen]
+
+
+def _terms(tokens: Tokens) -> Iterator[str]:
+    words = [token.lower() for token in tokens]
+    yield from words
+    yield from map("\t".join, pairwise(words))  # no token of a text holds a tab
+
+
+def _fit(features: Any, targets: Any, strength: float, multi: bool) -> Any:
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.multiclass import OneVsRestClassifier
+
+    classifier: Any = LogisticRegression(C=strength, max_iter=300)
+    if multi:
+        classifier = OneVsRestClassifier(classifier)
+    with warnings.catch_warnings():
+        # A label that every text has or none, and a last digit that is not there yet, are no faults here.
+        warnings.simplefilter("ignore")
+        return classifier.fit(features, targets)

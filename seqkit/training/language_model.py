@@ -1,0 +1,223 @@
+"""The language-modelling task for the training loop: streams of text → windows, losses and dev scores."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from seqkit.config import LmSettings, Settings, override
+from seqkit.data.corpus import Corpus, window_bounds
+from seqkit.data.dataset import Dataset, Split
+from seqkit.data.sentence import Sentence
+from seqkit.data.units import Units
+from seqkit.data.vectors import Vectors
+from seqkit.data.vocabulary import UNKNOWN
+from seqkit.devices import precision_context
+from seqkit.errors import DataError
+from seqkit.metrics.perplexity import PerplexityReport
+from seqkit.model.language_model import LanguageModel
+from seqkit.model.stream import STATIC_WINDOW, carried, encode_window
+from seqkit.nn.recurrent import State
+from seqkit.nn.softmax import IGNORED
+from seqkit.training.progress import Progress
+from seqkit.training.task import TrainingTask, digest
+from seqkit.training.words import given_vectors
+
+__all__ = ["LanguageModelTask", "evaluate_stream", "read_corpus"]
+
+_UNIT_NAMES = {"word": "words", "char": "characters", "bpe": "byte pairs"}
+
+
+class LanguageModelTask(TrainingTask):
+    """Trains a language model by truncated back-propagation through time.
+
+    The text is cut into as many streams as a batch has rows, which are read side by side, window by window. The state
+    is carried from window to window, no gradient with it, and begins at zero in every epoch.
+
+    Args:
+        settings: what to build and how to train it.
+        units: text ↔ units.
+        corpora: train, dev and, where there is one, test.
+        vectors: given word vectors.
+        device: where to train.
+    """
+
+    settings: LmSettings
+    model: LanguageModel
+    metric = "score"
+
+    def __init__(
+        self,
+        settings: LmSettings,
+        units: Units,
+        corpora: Mapping[str, Corpus],
+        vectors: Vectors | None,
+        device: torch.device,
+    ) -> None:
+        train = corpora["train"]
+        super().__init__(settings, LanguageModel.build(settings, units, train.counts(), vectors).to(device))
+        self.corpora = corpora
+        self.size = train.lines
+        self.checksum = _checksum([train, corpora["dev"]], vectors)
+        self._table = self.model.indexer.table(train.forms)
+        self._streams = train.streams(settings.training.batch_size)
+        self._state: tuple[State, ...] | None = None
+
+    @classmethod
+    def complete(cls, settings: Settings, dataset: Dataset) -> Settings:
+        """See `TrainingTask.complete`: a text that comes as words is cut at its spaces and nowhere else."""
+        return override(settings, {"data": {"splitter": "spaces"}}) if dataset.has_tokens else settings
+
+    @classmethod
+    def from_items(cls, train: Iterable[Any], dev: Iterable[Any] | None, test: Iterable[Any] | None) -> Dataset:
+        """See `TrainingTask.from_items`: lines of text."""
+        given = {name: lines for name, lines in (("train", train), ("dev", dev), ("test", test)) if lines is not None}
+        return Dataset("lines", {name: Split(content=_records(name, lines)) for name, lines in given.items()})
+
+    @classmethod
+    def prepare(
+        cls, settings: Settings, dataset: Dataset, device: torch.device, progress: Progress
+    ) -> LanguageModelTask:
+        """See `TrainingTask.prepare`."""
+        assert isinstance(settings, LmSettings)
+        data = settings.data
+        if data.unit == "bpe":
+            progress.say(f"learning at most {data.bpe_size:,} byte pairs")
+            units = Units.train_bpe(dataset.lines("train"), data.bpe_size)
+        else:
+            units = Units.char() if data.unit == "char" else Units.word(data.splitter)
+        # The test split is not used before the end, where a fault in it would come too late.
+        splits = [name for name in ("train", "dev", "test") if dataset.has(name)]
+        corpora = {name: read_corpus(dataset, name, units) for name in splits}
+        for note in dataset.notes:
+            progress.say(note)
+        told = (
+            f"{name} {part.lines:,} lines, {len(part):,} {_UNIT_NAMES[units.kind]}" for name, part in corpora.items()
+        )
+        progress.say(f"{dataset.name}: {', '.join(told)}")
+        vectors, complete = given_vectors(settings)
+        task = cls(complete, units, corpora, vectors, device)
+        progress.say(f"vocabulary: {len(task.model.indexer.words) - 2:,} units")
+        return task
+
+    def batches(self, epoch: int) -> Sequence[tuple[int, int]]:
+        """See `TrainingTask.batches`: where each window begins and ends."""
+        training = self.settings.training
+        return window_bounds(
+            self._streams.length,
+            training.window,
+            variable=training.variable_window,
+            seed=(training.seed & 0xFFFFFFFF, epoch),
+        )
+
+    def loss(self, batch: tuple[int, int]) -> tuple[Tensor, int, int]:
+        """See `TrainingTask.loss`; the units are those that are predicted."""
+        begin, end = batch
+        if begin == 0:
+            self._state = None
+        network, model = self.network, self.model
+        inputs, targets = self._streams.window(begin, end)  # [B, T], [B, T]
+        with precision_context(self.settings.training.precision, model.device):
+            output = encode_window(network, self._table, inputs, self._state)
+            following, here = (
+                torch.from_numpy(self._table.words[part]).to(model.device) for part in (targets, inputs)
+            )  # [B, T]
+            before = functional.pad(here[:, :-1], (1, 0), value=IGNORED)  # [B, T]
+            lengths = torch.full((len(targets),), end - begin)  # [B]
+            found = model.head.loss(output.outputs, lengths, following, before, network.embedding.table)
+        self._state = carried(network.encoder, output.state)
+        objective = found.objective
+        if self.settings.training.variable_window:  # a unit counts as much in a short window as in a long one
+            objective = objective * ((end - begin) / self.settings.training.window)
+        # Told is what perplexity is made of; what the gradient descends has the regularisers in it.
+        loss = objective + (found.nats / found.units - objective).detach()
+        return loss, found.units, found.units
+
+    def evaluate(self) -> dict[str, float]:
+        """See `TrainingTask.evaluate`: dev as one stream."""
+        report = evaluate_stream(self.model, self.corpora["dev"])
+        return {"score": report.score, "perplexity": report.perplexity}
+
+    def reports(self, dataset: Dataset) -> dict[str, PerplexityReport]:
+        """See `TrainingTask.reports`."""
+        return {name: evaluate_stream(self.model, part) for name, part in self.corpora.items() if name != "train"}
+
+    def state(self) -> dict[str, Tensor]:
+        """See `TrainingTask.state`: what the recurrent layers remember between two windows."""
+        layers = self._state or ()
+        return {f"{layer}.{part}": tensor for layer, parts in enumerate(layers) for part, tensor in enumerate(parts)}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """See `TrainingTask.restore`."""
+        layers: dict[int, list[Tensor]] = {}
+        for name in sorted(state, key=lambda name: [int(number) for number in name.split(".")]):
+            layers.setdefault(int(name.split(".")[0]), []).append(state[name].to(self.model.device))
+        self._state = tuple(map(tuple, layers.values())) or None
+
+
+def read_corpus(dataset: Dataset, split: str, units: Units) -> Corpus:
+    """Read one split as a stream of units.
+
+    Args:
+        dataset: the data.
+        split: ``train``, ``dev``, ``test``, or ``all`` for a lone file.
+        units: what cuts a line.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        DataError: it cannot be read, or there is no text in it.
+    """
+    corpus = Corpus.read(dataset.lines(split), units)
+    if len(corpus.forms) == 1:  # of ends of lines alone nothing can be learned
+        source = dataset.splits.get(split) or dataset.splits.get("all")
+        file = source.file if source is not None else None
+        raise DataError("expected at least one line of text, found none", file=file or f"{dataset.name} {split}")
+    return corpus
+
+
+def evaluate_stream(
+    model: LanguageModel, corpus: Corpus, *, window: int = STATIC_WINDOW, dynamic: float = 0.0, precision: str = "fp32"
+) -> PerplexityReport:
+    """Score a model on a text, read as one stream from the zero state on.
+
+    Args:
+        model: a language model.
+        corpus: the text.
+        window: units that are computed together; no influence on the result but in dynamic evaluation.
+        dynamic: the learning rate of dynamic evaluation; 0 for none.
+        precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
+
+    Returns:
+        The report.
+    """
+    log_prob = model.log_prob(corpus, window=window, dynamic=dynamic, precision=precision)
+    counts = corpus.counts()
+    indices = model.indexer.table(list(counts)).words  # [U]
+    unknown = sum(count for index, count in zip(indices, counts.values(), strict=True) if index == UNKNOWN)
+    return PerplexityReport(log_prob, len(corpus), corpus.lines, unknown, model.units.kind)
+
+
+def _records(name: str, lines: Iterable[Any]) -> list[Sentence]:
+    records = []
+    for number, line in enumerate(lines, start=1):
+        if not isinstance(line, str):
+            raise DataError(f"expected a line of text, found {line!r:.80}", file=f"lines {name}", line=number)
+        records.append(Sentence([], line, []))
+    return records
+
+
+def _checksum(corpora: Iterable[Corpus], vectors: Vectors | None) -> int:
+    found = digest([], vectors)
+    for corpus in corpora:
+        found = digest([corpus.forms], start=found)
+        for begin in range(0, len(corpus), 1 << 24):
+            found = zlib.crc32(np.ascontiguousarray(corpus.numbers[begin : begin + (1 << 24)]).data, found)
+    return found

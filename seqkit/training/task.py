@@ -1,0 +1,192 @@
+"""What is common to the tasks that the training loop trains."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from seqkit.config import Settings
+from seqkit.data.dataset import Dataset
+from seqkit.data.vectors import Vectors
+from seqkit.model.base import Model
+from seqkit.nn.network import Network
+from seqkit.training.progress import Progress
+from seqkit.training.transfer import describe, thawing_groups, transfer
+
+__all__ = ["Report", "TrainingTask", "digest"]
+
+
+class Report(Protocol):
+    """How well a model does on a split."""
+
+    @property
+    def sentences(self) -> int:
+        """How many sentences, texts or lines were scored."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The figures, under the keys that ``--json`` has."""
+
+    def render(self, width: int) -> str:
+        """The figures as a table of so many columns at most."""
+
+
+class TrainingTask:
+    """A model in training: what `seqkit.training.loop.Trainer` and `seqkit.training.run.run` ask of a task.
+
+    Args:
+        settings: what was built and how it is trained.
+        model: the model; its network is what the loop trains.
+
+    Attributes:
+        metric: the score on dev that is maximised, a key of what `evaluate` gives.
+        size: the number of training sentences.
+        checksum: of all data that training depends on.
+    """
+
+    metric: str
+    size: int
+    checksum: int
+
+    def __init__(self, settings: Settings, model: Model) -> None:
+        self.settings = settings
+        self.model = model
+        self._thawing: list[frozenset[str]] = []
+
+    @property
+    def network(self) -> Network:
+        """What is trained."""
+        return self.model.network
+
+    @classmethod
+    def complete(cls, settings: Settings, dataset: Dataset) -> Settings:
+        """Fill in what a data set's card says and the settings leave open; nothing by default."""
+        return settings
+
+    @classmethod
+    def from_items(cls, train: Iterable[Any], dev: Iterable[Any] | None, test: Iterable[Any] | None) -> Dataset:
+        """A data set from Python objects; each task says what its items are.
+
+        Args:
+            train: the training items.
+            dev: items to choose the best epoch by; without them the last tenth of train is held out.
+            test: items to report on.
+
+        Returns:
+            The data set.
+
+        Raises:
+            DataError: an item is of another form.
+        """
+        raise NotImplementedError  # pragma: no cover - every task overrides it
+
+    @classmethod
+    def prepare(cls, settings: Settings, dataset: Dataset, device: torch.device, progress: Progress) -> TrainingTask:
+        """Read the data and build the task; torch's random generator has been seeded.
+
+        Args:
+            settings: complete settings.
+            dataset: the data.
+            device: where to train.
+            progress: where messages go.
+
+        Returns:
+            The task, its model initialised.
+
+        Raises:
+            SeqkitError: the data, the vectors or the settings cannot be used.
+        """
+        raise NotImplementedError  # pragma: no cover - every task overrides it
+
+    def batches(self, epoch: int) -> Sequence[Any]:
+        """The batches of an epoch in their order, reproducibly."""
+        raise NotImplementedError  # pragma: no cover - every task overrides it
+
+    def loss(self, batch: Any) -> tuple[Tensor, int, int]:
+        """The loss of a batch, a scalar with gradient; how many units it is the mean of; how many tokens it has."""
+        raise NotImplementedError  # pragma: no cover - every task overrides it
+
+    def evaluate(self) -> dict[str, float]:
+        """Scores on dev; under `metric` the one to maximise."""
+        raise NotImplementedError  # pragma: no cover - every task overrides it
+
+    def reports(self, dataset: Dataset) -> dict[str, Any]:
+        """Score the finished model: split → its `Report`, dev and, where there is one, test."""
+        raise NotImplementedError  # pragma: no cover - every task overrides it
+
+    def start_from(self, start: Model | None, progress: Progress) -> None:
+        """Take embedding and encoder of another model.
+
+        Args:
+            start: the model, with whose vocabularies this task's model was built; None for nothing.
+            progress: where it is said what was taken.
+        """
+        if start is None:
+            return
+        taken = transfer(start, self.model)
+        self._thawing = thawing_groups(taken)
+        progress.say(describe(start, self.model, taken))
+
+    def frozen(self, epoch: int) -> frozenset[str]:
+        """The names of the network's parameters that are not trained in an epoch.
+
+        Args:
+            epoch: counted from 0.
+
+        Returns:
+            Of what was taken from another model: all at first, then less and less, from the top down, until after
+            ``training.freeze`` epochs nothing is left.
+        """
+        epochs = self.settings.training.freeze
+        if epoch >= epochs:
+            return frozenset()
+        thawed = epoch * len(self._thawing) // epochs
+        return frozenset[str]().union(*self._thawing[thawed:])
+
+    def state(self) -> dict[str, Tensor]:
+        """What the task carries from batch to batch, for a checkpoint; nothing by default."""
+        return {}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take up what `state` gave."""
+
+    def fingerprint(self) -> dict[str, Any]:
+        """What must agree for a checkpoint to be taken up: everything but how long to train, and the data."""
+        tree = self.settings.model_dump(mode="json")
+        # The files may be moved meanwhile: what is in them counts.
+        for section, name in (("embedding", "vectors"), ("embedding", "context"), ("training", "init_from")):
+            tree[section].pop(name, None)
+        training = tree["training"]
+        length = {name: training.pop(name) for name in ("epochs", "time_limit", "patience", "checkpoint_minutes")}
+        if training["schedule"] == "cosine":  # which depends on it; otherwise one may well train on for longer
+            training["epochs"] = length["epochs"]
+        flat = {
+            f"{section}.{key}": value
+            for section, values in tree.items()
+            if isinstance(values, dict)
+            for key, value in values.items()
+        }
+        return {**flat, "training sentences": self.size, "checksum of the data": self.checksum}
+
+
+def digest(rows: Iterable[Sequence[str]], vectors: Vectors | None = None, start: int = 0) -> int:
+    """A checksum of the strings and the given vectors that a run depends on.
+
+    Args:
+        rows: tokens, labels and whatever else.
+        vectors: given word vectors.
+        start: a checksum of what came before.
+
+    Returns:
+        The checksum.
+    """
+    found = start
+    for row in rows:
+        found = zlib.crc32("\t".join(row).encode("utf-8", "surrogatepass") + b"\n", found)
+    if vectors is not None:
+        found = zlib.crc32(np.ascontiguousarray(vectors.matrix).data, digest([vectors.words], start=found))
+    return found

@@ -1,0 +1,106 @@
+"""What the tasks that read words share: given word vectors, batches of sentences, their tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from seqkit.config import Settings, TrainingSettings, override
+from seqkit.data.arrays import Indexer, TokenArrays
+from seqkit.data.batching import training_batches
+from seqkit.data.sentence import Sentence
+from seqkit.data.vectors import Vectors, read_vectors
+from seqkit.model import Model
+from seqkit.model.build import form_batch
+from seqkit.nn.embedding import FormBatch
+
+__all__ = ["batch_tensors", "epoch_batches", "given_vectors", "vector_coverage"]
+
+Integers = NDArray[np.int64]
+
+_AnySettings = TypeVar("_AnySettings", bound=Settings)
+
+
+def given_vectors(settings: _AnySettings) -> tuple[Vectors | None, _AnySettings]:
+    """Read the vectors that settings name.
+
+    Args:
+        settings: where they are, and how many of them are wanted.
+
+    Returns:
+        The vectors, or None where none are named; and the settings, with the size that the vectors ask for.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    embedding = settings.embedding
+    if not embedding.vectors:
+        return None, settings
+    vectors = read_vectors(embedding.vectors, limit=embedding.vectors_limit or None)
+    if embedding.vectors_join == "sum" and embedding.word_size:
+        settings = override(settings, {"embedding": {"word_size": vectors.size}})
+    return vectors, settings
+
+
+def vector_coverage(model: Model, indexer: Indexer, sentences: Sequence[Sentence], vectors: Vectors) -> str:
+    """How many of the training words have a given vector; also noted in the model's report.
+
+    Args:
+        model: the model to be trained.
+        indexer: its vocabularies.
+        sentences: the training sentences.
+        vectors: the given vectors.
+
+    Returns:
+        A line to be shown.
+    """
+    forms: dict[str, int] = {}
+    for sentence in sentences:
+        for token in sentence.tokens:
+            forms[token] = forms.get(token, 0) + 1
+    found = indexer.table(list(forms)).vectors > 1  # [U]
+    tokens = np.array(list(forms.values()))  # [U]
+    shares = f"{found.mean():.1%} of the training words, {tokens[found].sum() / max(1, tokens.sum()):.1%} of the tokens"
+    model.report["vectors"] = {"words": len(vectors), "size": vectors.size, "found": float(found.mean())}
+    return f"vectors: {len(vectors):,} words of size {vectors.size}, found for {shares}"
+
+
+def epoch_batches(lengths: Integers, training: TrainingSettings, epoch: int) -> list[Integers]:
+    """The batches of an epoch, reproducibly.
+
+    Args:
+        lengths: tokens in each sentence, [S].
+        training: how large a batch is, and the seed.
+        epoch: the epoch's number.
+
+    Returns:
+        The numbers of each batch's sentences.
+    """
+    return training_batches(
+        lengths,
+        batch_size=training.batch_size,
+        batch_tokens=training.batch_tokens,
+        equal=training.equal_lengths,
+        seed=(training.seed & 0xFFFFFFFF, epoch),
+    )
+
+
+def batch_tensors(arrays: TokenArrays, rows: Integers, device: torch.device) -> tuple[FormBatch, Tensor, Tensor]:
+    """What a network reads of some sentences.
+
+    Args:
+        arrays: all sentences.
+        rows: numbers of sentences, [B].
+        device: where the network is.
+
+    Returns:
+        The unique words, each token's position among them, int64 [B, T], and the lengths, int64 [B] on the CPU.
+    """
+    tokens = arrays.batch(rows)
+    forms = form_batch(arrays.table, tokens.forms).to(device)
+    return forms, torch.from_numpy(tokens.index).to(device), torch.from_numpy(tokens.lengths)

@@ -1,0 +1,153 @@
+"""``seqkit lm``: what each verb prints, and the faults that users meet."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]
+LINES = ["to be or not to be", "that is the question", "do be do be do"] * 8
+TINY = ["--hidden=12", "--epochs=8", "--lr=0.05", "--optimizer=adam", "--batch-size=2", "--set=embedding.word_size=8"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    found = tmp_path_factory.mktemp("text")
+    for split, lines in (("train", LINES), ("dev", LINES[:3]), ("test", LINES[:4])):
+        (found / f"{split}.txt").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return found
+
+
+@pytest.fixture(scope="module")
+def models(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    from seqkit.cli.main import main
+
+    made = {}
+    for unit in ("word", "char"):
+        made[unit] = tmp_path_factory.mktemp("models") / unit
+        arguments = ["lm", "train", folder, "-o", made[unit], "--unit", unit, "--device=cpu", "--quiet", *TINY]
+        assert main([str(argument) for argument in arguments]) == 0
+    return made
+
+
+def test_train_reports_on_dev_and_test(run: Run, folder: Path, tmp_path: Path) -> None:
+    result = run("lm", "train", folder, "-o", tmp_path / "lm", "--device=cpu", "--json", "-", "--quiet", *TINY)
+    assert (result.status, result.err) == (0, "")
+    scores = json.loads(result.out)["scores"]
+    assert {name: part["units"] for name, part in scores.items()} == {"dev": 18, "test": 25}
+    assert math.exp(scores["test"]["loss"]) == pytest.approx(scores["test"]["perplexity"])
+
+
+def test_evaluate_gives_the_figures_that_programs_rely_on(run: Run, folder: Path, models: dict[str, Path]) -> None:
+    result = run("lm", "evaluate", folder, "-m", models["word"], "--json", "-", "--quiet")
+    assert (result.status, result.err) == (0, "")
+    found = json.loads(result.out)
+    common = {"task", "data", "split", "sentences", "tokens", "seconds", "tokens_per_second", "model", "seqkit_version"}
+    assert set(found) == common | {"loss", "perplexity", "bits_per_unit", "units", "unit", "unknown"}
+    assert (found["task"], found["split"], found["units"], found["sentences"]) == ("lm", "test", 25, 4)
+    assert found["bits_per_unit"] == pytest.approx(found["loss"] / math.log(2))
+    table = run("lm", "evaluate", folder, "-m", models["word"], "--split", "dev", "--window", "3")
+    assert table.status == 0
+    assert table.out.startswith(f"{folder} dev\n\nperplexity ")
+    assert table.out.endswith("18 words, 3 ends of lines among them\n")
+
+
+def test_dynamic_evaluation_is_an_option(run: Run, folder: Path, models: dict[str, Path]) -> None:
+    options = ["--json", "-", "--split", "dev", "--dynamic", "0.1", "--window", "5"]
+    found = json.loads(run("lm", "evaluate", folder, "-m", models["word"], *options).out)
+    assert (found["dynamic"], found["window"]) == (0.1, 5)
+    shown = run("lm", "evaluate", folder, "-m", models["word"], "--dynamic", "0.1").out
+    assert shown.startswith(f"{folder} test, dynamic evaluation at rate 0.1 every 20 units\n")
+    refused = run("lm", "evaluate", folder, "-m", models["word"], "--dynamic", "-1")
+    assert refused.status == 2
+    assert "Invalid value for '--dynamic': expected 0 or more, found -1" in refused.err
+
+
+def test_score_gives_a_line_for_each_line(run: Run, models: dict[str, Path], tmp_path: Path) -> None:
+    text = "to be or not to be\n\nto do\tor be\n"
+    result = run("lm", "score", "-m", models["char"], "--output-format", "jsonl", stdin=text)
+    assert result.status == 0
+    records = [json.loads(line) for line in result.out.splitlines()]
+    assert [record["text"] for record in records] == text.splitlines()
+    assert [record["units"] for record in records] == [19, 1, 12]
+    for record in records:
+        assert list(record) == ["text", "log_prob", "units", "perplexity"]
+        assert record["perplexity"] == pytest.approx(math.exp(-record["log_prob"] / record["units"]))
+    assert result.lines[-1].startswith("3 lines, 32 units in ")
+    file = tmp_path / "text.txt"
+    file.write_text(text, encoding="utf-8")
+    table = run("lm", "score", file, "-", "-m", models["char"], "--quiet", stdin="to be")
+    rows = [line.split("\t", 3) for line in table.out.splitlines()]
+    assert [row[3] for row in rows] == [*text.splitlines(), "to be"]
+    assert [float(row[0]) for row in rows[:3]] == pytest.approx([record["log_prob"] for record in records], abs=1e-3)
+
+
+def test_what_was_learned_is_likelier(run: Run, models: dict[str, Path]) -> None:
+    for model in models.values():
+        out = run("lm", "score", "-m", model, "--output-format=jsonl", stdin="to be or not to be\nto do or not to do\n")
+        first, second = (json.loads(line)["log_prob"] for line in out.out.splitlines())
+        assert first > second
+
+
+def test_sample_writes_texts(run: Run, models: dict[str, Path]) -> None:
+    result = run("lm", "sample", "-m", models["word"], "--count=3", "--seed=1", "--prompt", "to be")
+    assert (result.status, result.err) == (0, "")
+    assert len(result.out.splitlines()) == 3
+    assert all(line.startswith("to be") for line in result.out.splitlines())
+    assert run("lm", "sample", "-m", models["word"], "--count=3", "--seed=1", "--prompt", "to be").out == result.out
+    several = run("lm", "sample", "-m", models["char"], "--count=2", "--lines=2", "--seed=1", "--output-format=jsonl")
+    for line in several.out.splitlines():
+        record = json.loads(line)
+        assert set(record) == {"text", "log_prob", "units", "ended"}
+        assert record["text"].count("\n") == 1
+    beam = run("lm", "sample", "-m", models["word"], "--beam=3", "--count=2", "--length=5")
+    assert len(set(beam.out.splitlines())) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "fault"),
+    [
+        (["--prompt", "æ"], 1, "error: expected a prompt of characters that the model knows, found 'æ'"),
+        (["--beam=2", "--top-k=3"], 2, "Expected one of --beam and --temperature, --top-k, --top-p, found both."),
+        (["--count=0"], 2, "Invalid value for '--count': expected at least 1, found 0"),
+        (["--temperature=-1"], 2, "Invalid value for '--temperature': -1.0 is not in the range x>=0.0."),
+        (["--top-p=0"], 2, "Invalid value for '--top-p': 0.0 is not in the range 0.0<x<=1.0."),
+    ],
+)
+def test_faults_of_sampling(run: Run, models: dict[str, Path], arguments: list[str], status: int, fault: str) -> None:
+    result = run("lm", "sample", "-m", models["char"], *arguments)
+    assert (result.status, result.out) == (status, "")
+    assert result.lines[-1].removeprefix("Error: ").removeprefix("usage: ").endswith(fault)
+
+
+def test_faults_of_data_and_model(run: Run, models: dict[str, Path], ner_model: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n \n", encoding="utf-8")
+    nothing = "expected at least one line of text, found none"
+    for verb in (["train", empty, "-o", tmp_path / "lm"], ["evaluate", empty, "-m", models["word"]]):
+        result = run("lm", *verb, "--device=cpu", "--quiet")
+        assert (result.status, result.out, result.lines) == (1, "", [f"error: {empty}: {nothing}"])
+    assert not (tmp_path / "lm").exists()
+    result = run("lm", "sample", "-m", ner_model)
+    expected = f"error: {ner_model}: expected a model of `seqkit lm`, found one of `seqkit tag`"
+    assert (result.status, result.lines) == (1, [expected])
+    missing = tmp_path / "missing.txt"
+    result = run("lm", "score", "-", missing, "-m", models["word"], stdin="to be\n")
+    assert (result.status, result.out) == (1, "")
+    assert result.lines[-1] == f"error: {missing}: cannot be read: No such file or directory"
+
+
+@pytest.mark.parametrize("direction", ["backward", "both"])
+def test_a_direction_that_sees_the_future_is_refused_with_the_reason(
+    run: Run, folder: Path, tmp_path: Path, direction: str
+) -> None:
+    flags = ["--direction", direction, "--set=encoder.join=deep"]
+    result = run("lm", "train", folder, "-o", tmp_path / "lm", *flags)
+    assert result.status == 2
+    assert "the words that a language model is to predict" in result.err
+    assert not (tmp_path / "lm").exists()

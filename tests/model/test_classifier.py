@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import seqkit
+from seqkit.config import ClassifySettings, override, parse_assignments
+from seqkit.data.given import from_texts
+from seqkit.data.sentence import Sentence
+from seqkit.errors import DataError, ModelError
+from seqkit.model.classifier import Classifier
+from seqkit.model.loading import load, load_as
+from seqkit.training.classification import ClassificationTask, baseline_of, evaluate_texts
+
+TINY: dict[str, Any] = {
+    "embedding": {"word_size": 8, "dropout": 0.0, "word_dropout": 0.0},
+    "encoder": {"hidden": 6, "dropout": 0.0},
+    "training": {"epochs": 12, "patience": 0, "batch_size": 8, "lr": 0.03},
+}
+CPU = torch.device("cpu")
+Texts = list[tuple[str, Any]]
+
+
+def settings(*assignments: str) -> ClassifySettings:
+    return override(override(ClassifySettings(), TINY), parse_assignments(assignments))
+
+
+def make_texts(count: int, seed: int = 0, several: bool = False) -> Texts:
+    """Reviews whose label is in one word; of several labels one is in each of two words."""
+    draw = random.Random(seed)
+    texts: Texts = []
+    for _ in range(count):
+        mood, thing = draw.choice(["good", "fine", "bad", "dull"]), draw.choice(["film", "book", "song"])
+        label: Any = "pos" if mood in ("good", "fine") else "neg"
+        if several:
+            label = [name for name, holds in (("pos", label == "pos"), ("film", thing == "film")) if holds]
+        texts.append(
+            (f"{draw.choice(['a', 'the', 'this'])} {thing} was {draw.choice(['so', 'very', ''])} {mood}", label)
+        )
+    return texts
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("classifier") / "model"
+    seqkit.train(settings(), output, make_texts(64), dev=make_texts(12, 1), test=make_texts(12, 2), device="cpu")
+    return output
+
+
+@pytest.fixture(scope="module")
+def several(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("several") / "model"
+    texts = make_texts(64, several=True)
+    changes = ("head.multi_label=true", "head.class_weights=balanced")
+    seqkit.train(settings(*changes), output, texts, device="cpu")
+    return output
+
+
+def test_a_text_and_its_tokens_have_a_label_with_probabilities(directory: Path) -> None:
+    model = load_as(Classifier, directory)
+    for text, label in make_texts(12, 1):  # those that the best epoch was chosen by
+        found = model.classify(text)
+        assert (found.label, found.labels, found.sentence.text) == (label, [label], text)
+        assert sum(found.probs.values()) == pytest.approx(1.0)
+        assert next(iter(found.probs)) == label
+        assert model.classify(text.split()).probs == found.probs
+
+
+def test_several_labels(several: Path) -> None:
+    model = load_as(Classifier, several)
+    assert sorted(model.classify("this film was very good").labels) == ["film", "pos"]
+    assert model.classify("the song was so dull").labels == [] and model.classify("the song was so dull").label == ""
+    assert set(model.classify("").probs) == {"film", "pos"}
+    assert {"micro_f1", "accuracy", "macro_f1"} <= set(model.report["scores"]["dev"])
+
+
+def test_outputs_equal_inputs_in_order_whatever_the_batch(directory: Path) -> None:
+    model = load_as(Classifier, directory)
+    texts: list[Any] = [
+        "",
+        *(text for text, _ in make_texts(20, 3)),
+        "  ",
+        ["one"],
+        Sentence.from_tokens(["two", "good"]),
+    ]
+    together = list(model.predict(texts))
+    assert [each.sentence.text for each in together] == [*texts[:-2], "one", "two good"]
+    for options in ({"batch_tokens": 1}, {"chunk_sentences": 3}, {"batch_tokens": 7, "chunk_sentences": 5}):
+        for one, other in zip(together, model.predict(texts, **options), strict=True):
+            assert one.labels == other.labels
+            assert one.probs == pytest.approx(other.probs, abs=1e-6)
+    assert together[0].probs == together[-3].probs  # no tokens, no evidence: both have what an empty text has
+
+
+def test_a_fault_in_the_stream_comes_after_what_was_before_it(directory: Path) -> None:
+    def stream() -> Any:
+        yield "a good film"
+        raise DataError("broken")
+
+    results = load_as(Classifier, directory).predict(stream())
+    assert next(results).sentence.text == "a good film"
+    with pytest.raises(DataError, match=r"^broken$"):
+        next(results)
+
+
+def test_a_reload_predicts_bit_for_bit_the_same(directory: Path, tmp_path: Path) -> None:
+    model = load_as(Classifier, directory)
+    model.save(tmp_path / "again")
+    again = load_as(Classifier, tmp_path / "again")
+    texts = [text for text, _ in make_texts(20, 4)]
+    assert [each.probs for each in model.predict(texts)] == [each.probs for each in again.predict(texts)]
+    assert again.codec.to_json() == {"labels": ["neg", "pos"], "multi_label": False, "text": "text", "label": "label"}
+
+
+def test_the_report_and_the_card_have_the_baseline(directory: Path) -> None:
+    model = load_as(Classifier, directory)
+    for split in ("dev", "test"):
+        baseline = model.report["scores"][split]["baseline"]
+        assert baseline["name"] == "tf-idf + logistic regression" and baseline["accuracy"] == 1.0
+    found = baseline_of(model, "texts", "dev", 12)
+    assert found is not None and found.accuracy == 1.0
+    assert baseline_of(model, "texts", "dev", 13) is baseline_of(model, "others", "dev", 12) is None
+    card = (directory / "README.md").read_text()
+    assert "- Labels (one label a text): neg, pos" in card and "tf-idf + logistic regression has on test" in card
+
+
+def test_no_baseline_where_none_is_asked_for(tmp_path: Path) -> None:
+    changed = settings("head.baseline=false", "training.epochs=1")
+    model = seqkit.train(changed, tmp_path, make_texts(12), device="cpu")
+    assert "baseline" not in model.report["scores"]["dev"]
+
+
+def test_labels_never_seen_count_as_errors(directory: Path) -> None:
+    model = load_as(Classifier, directory)
+    pairs = [("a good film", "pos"), ("a good film", "news")]
+    texts = from_texts(pairs, dev=pairs).texts("train", model.splitter.split)
+    assert evaluate_texts(model, texts).accuracy == 0.5
+
+
+def test_only_its_own_verbs(directory: Path, trained: Path) -> None:
+    for verb in ("tag", "score", "sample"):
+        with pytest.raises(ModelError, match=f"^expected a model that can {verb}, found one of `seqkit classify`$"):
+            getattr(load(directory), verb)("x")
+    with pytest.raises(ModelError, match="expected a model of `seqkit classify`, found one of `seqkit tag`"):
+        load_as(Classifier, trained)
+
+
+# --- training ------------------------------------------------------------------------------------------------------
+
+
+def task_of(changed: ClassifySettings, texts: Texts) -> ClassificationTask:
+    torch.manual_seed(0)
+    dataset = from_texts(texts, dev=texts[:2])
+    splits = [dataset.texts(split, str_split) for split in ("train", "dev")]
+    return ClassificationTask(changed, *splits, None, CPU)
+
+
+def str_split(text: str) -> list[tuple[int, int]]:
+    ends = [index for index, character in enumerate(text + " ") if character == " "]
+    return [(begin, end) for begin, end in zip([0, *(end + 1 for end in ends)], ends, strict=False) if end > begin]
+
+
+@pytest.mark.parametrize("pool", ["mean", "max", "last", "attention", "concat"])
+@pytest.mark.parametrize("multi", [False, True])
+def test_every_parameter_gets_a_gradient(pool: str, multi: bool) -> None:
+    changed = settings(f"head.pool={pool}", f"head.multi_label={str(multi).lower()}", "embedding.chars=cnn")
+    task = task_of(changed, make_texts(16, several=multi))
+    (batch, *_) = task.batches(0)
+    loss, units, tokens = task.loss(batch)
+    loss.backward()
+    assert units == 8 and tokens > 20
+    missing = [name for name, parameter in task.network.named_parameters() if parameter.grad is None]
+    assert not missing
+
+
+def test_batches_are_a_matter_of_the_seed_and_texts_without_tokens_teach_nothing() -> None:
+    task = task_of(settings(), [*make_texts(16), ("", "pos")])
+    assert task.size == 17
+    first, again, other = ([batch.tolist() for batch in task.batches(epoch)] for epoch in (0, 0, 1))
+    assert first == again != other
+    assert sorted(row for batch in first for row in batch) == list(range(16))
+
+
+def test_balanced_weights_change_the_loss_of_rare_labels() -> None:
+    texts = [("a good film", "pos")] * 9 + [("a bad film", "neg")]
+    plain, balanced = (task_of(settings(f"head.class_weights={kind}"), texts) for kind in ("none", "balanced"))
+    assert balanced.network.head.weights.tolist() == pytest.approx([5.0, 10 / 18])  # type: ignore[union-attr]
+    assert plain.network.head.weights is None
+
+
+def test_the_checksum_is_of_texts_and_labels() -> None:
+    sums = {task_of(settings(), texts).checksum for texts in (make_texts(16), make_texts(16, 1))}
+    relabelled = [(text, "neg" if label == "pos" else "pos") for text, label in make_texts(16)]
+    assert len(sums | {task_of(settings(), relabelled).checksum}) == 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        (
+            [("a", "x"), ("b", "x")],
+            "expected at least two labels in field 'label' of the training data, found only 'x'",
+        ),
+        (
+            [("a", "x"), ("b", ["x", "y"])],
+            "texts train:2: expected one label in field 'label', found 2 (x, y); --multi-label learns several",
+        ),
+        ([("a", "x"), ("b", "")], "texts train:2: expected a label in field 'label', found an empty one"),
+        ([("", "x"), (" ", "y")], "texts: expected at least one sentence, found none"),
+    ],
+)
+def test_what_cannot_be_learned(texts: Texts, message: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        seqkit.train(settings(), tmp_path / "model", texts, dev=[("a", "x")], device="cpu")
+    assert str(caught.value) == message
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_card_s_target_is_the_label_field() -> None:
+    class Card:
+        target = "topic"
+
+    dataset = from_texts(make_texts(4))
+    assert ClassificationTask.complete(settings(), dataset).data.label == "label"
+    dataset.card = Card()  # type: ignore[assignment]
+    assert ClassificationTask.complete(settings(), dataset).data.label == "topic"
+    assert ClassificationTask.complete(settings("data.label=mine"), dataset).data.label == "mine"
+
+
+def test_it_starts_from_another_model(trained: Path, tmp_path: Path) -> None:
+    tagger = load(trained)
+    changed = settings(f"training.init_from={trained}", "training.epochs=1", "training.freeze=1")
+    model = seqkit.train(changed, tmp_path / "model", make_texts(12), device="cpu")
+    assert isinstance(model, Classifier)
+    assert model.indexer.words.words[: len(tagger.indexer.words)] == tagger.indexer.words.words  # type: ignore[attr-defined]
+    ours, theirs = model.network.state_dict(), tagger.network.state_dict()
+    taken = [name for name in theirs if name.startswith("encoder.")]
+    assert taken and all(torch.equal(ours[name], theirs[name]) for name in taken)  # frozen in this one epoch

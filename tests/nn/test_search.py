@@ -1,0 +1,260 @@
+"""Sampling and beam search against the enumeration of all sequences of a small model with a state."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from itertools import product
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from seqkit.nn.search import Continuation, SearchState, Step, beam_search, filter_probabilities, sample, select_rows
+
+SYMBOLS, END = 4, 0
+
+
+def chain(seed: int = 0) -> Tensor:
+    """log p(next | last, whether the sum so far is odd), [2, V, V]."""
+    return torch.randn(2, SYMBOLS, SYMBOLS, generator=torch.Generator().manual_seed(seed)).log_softmax(2)
+
+
+def markov(table: Tensor) -> Step:
+    """A model that goes by the last symbol and by its state, the sum of all symbols: rows must stay together."""
+
+    def step(last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+        ((sums,),) = state
+        sums = sums + last
+        return table[sums % 2, last], ((sums,),)
+
+    return step
+
+
+def initial(count: int = 1) -> SearchState:
+    return ((start(count),),)
+
+
+def start(count: int = 1) -> Tensor:
+    return torch.zeros(count, dtype=torch.int64)
+
+
+def enumerate_all(table: Tensor, length: int, ends: int = 1) -> dict[tuple[tuple[int, ...], bool], float]:
+    """Every continuation and its log-probability, by trying all strings: the oracle of this file."""
+    found = {}
+    for string in product(range(SYMBOLS), repeat=length):
+        stops = [position for position, symbol in enumerate(string) if symbol == END]
+        cut = stops[ends - 1] + 1 if ends and len(stops) >= ends else length
+        path = string[:cut]
+        before = (END, *path)
+        score = sum(float(table[sum(before[: i + 1]) % 2, before[i], path[i]]) for i in range(cut))
+        ended = cut < length or (ends > 0 and len(stops) >= ends)
+        found[(path[:-1] if ended else path, ended)] = score
+    return found
+
+
+@pytest.mark.parametrize("ends", [0, 1, 2])
+@pytest.mark.parametrize("length", [1, 3])
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_wide_beam_finds_all_sequences_in_their_order(seed: int, length: int, ends: int) -> None:
+    table = chain(seed)
+    expected = enumerate_all(table, length, ends)
+    found = beam_search(markov(table), initial(), start(), end=END, length=length, beam=200, ends=ends)
+    assert {(tuple(one.tokens), one.ended): one.log_prob for one in found} == pytest.approx(expected, abs=1e-5)
+    assert len(found) == len(expected)
+    assert [one.log_prob for one in found] == sorted((one.log_prob for one in found), reverse=True)
+    assert sum(math.exp(one.log_prob) for one in found) == pytest.approx(1.0, abs=1e-5)
+
+
+@given(seed=st.integers(0, 1000), beam=st.integers(1, 4))
+@settings(max_examples=40, deadline=None)
+def test_a_narrow_beam_gives_true_scores_of_different_sequences_and_never_beats_the_best(seed: int, beam: int) -> None:
+    table = chain(seed)
+    expected = enumerate_all(table, 4)
+    found = beam_search(markov(table), initial(), start(), end=END, length=4, beam=beam)
+    assert 1 <= len(found) <= beam
+    assert len({(tuple(one.tokens), one.ended) for one in found}) == len(found)
+    for one in found:
+        assert one.log_prob == pytest.approx(expected[tuple(one.tokens), one.ended], abs=1e-5)
+    assert found[0].log_prob <= max(expected.values()) + 1e-5
+
+
+def test_a_beam_sees_past_the_greedy_choice() -> None:
+    odds = [[0.0, 0.6, 0.4, 0.0], [0.5, 0.0, 0.0, 0.5], [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
+    table = torch.tensor([odds, odds]).log()
+    greedy = sample(markov(table), initial(), start(), end=END, length=5, temperature=0)
+    assert greedy[0].tokens == [1]
+    best = beam_search(markov(table), initial(), start(), end=END, length=5, beam=2)[0]
+    assert best.tokens == [2]
+    assert best.log_prob == pytest.approx(math.log(0.4))
+    assert best.ended
+
+
+def test_a_beam_stops_once_nothing_can_improve() -> None:
+    table = torch.tensor([[[0.9, 0.1, 0.0, 0.0]] * SYMBOLS] * 2).log()
+    calls = []
+    model = markov(table)
+
+    def counted(last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+        calls.append(len(last))
+        return model(last, state)
+
+    found = beam_search(counted, initial(), start(), end=END, length=1000, beam=2)
+    assert [one.tokens for one in found] == [[], [1]]
+    assert len(calls) == 2
+
+
+def test_samples_have_the_frequencies_of_the_model() -> None:
+    table = chain(3)
+    count = 20_000
+    generator = torch.Generator().manual_seed(1)
+    drawn = sample(markov(table), initial(count), start(count), end=END, length=3, generator=generator)
+    expected = enumerate_all(table, 3)
+    seen = Counter((tuple(one.tokens), one.ended) for one in drawn)
+    for key, log_prob in expected.items():
+        assert seen[key] / count == pytest.approx(math.exp(log_prob), abs=0.015)
+    for one in drawn[:50]:
+        assert one.log_prob == pytest.approx(expected[tuple(one.tokens), one.ended], abs=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"temperature": 0}, {"top_k": 1}, {"temperature": 1e-6}, {"top_p": 1e-9}])
+def test_greedy_follows_the_likeliest_symbol_and_scores_without_temperature(options: dict) -> None:
+    table = chain(5)
+    path, last, score = [], END, 0.0
+    for _ in range(4):
+        odds = table[sum(path) % 2, last]
+        symbol = int(odds.argmax())
+        score += float(odds[symbol])
+        if symbol == END:
+            break
+        path.append(symbol)
+        last = symbol
+    (found,) = sample(markov(table), initial(), start(), end=END, length=4, **options)
+    assert found.tokens == path
+    assert found.log_prob == pytest.approx(score, abs=1e-5)
+
+
+def test_a_seed_repeats_itself() -> None:
+    options = {"end": END, "length": 10, "temperature": 0.9}
+    draw = [
+        sample(markov(chain()), initial(5), start(5), generator=torch.Generator().manual_seed(s), **options)
+        for s in (1, 1, 2)
+    ]
+    assert draw[0] == draw[1] != draw[2]
+
+
+def test_inner_ends_stay_and_the_last_one_goes() -> None:
+    rows = [[-5.0, 0, -5, -5], [0.0, -5, -5, -5], [0.0] * 4, [0.0] * 4]  # 0 → 1 → 0 → 1 …
+    table = torch.tensor([rows, rows]).log_softmax(2)
+    options = {"end": END, "temperature": 0.0}
+    assert sample(markov(table), initial(), start(), length=9, ends=2, **options)[0][::2] == ([1, END, 1], True)
+    assert sample(markov(table), initial(), start(), length=5, ends=0, **options)[0][::2] == ([1, 0, 1, 0, 1], False)
+    assert sample(markov(table), initial(), start(), length=1, ends=1, **options)[0][::2] == ([1], False)
+    assert sample(markov(table), initial(), start(), length=0, **options) == [Continuation([], 0.0, False)]
+
+
+def never_twice(count: int, histories: list[list[int]]) -> Tensor:
+    """Allows no symbol twice in a sequence; the end always."""
+    assert all(len(history) == count for history in histories)
+    mask = torch.ones(len(histories), SYMBOLS, dtype=torch.bool)
+    for row, history in enumerate(histories):
+        mask[row, history] = False
+    mask[:, END] = True
+    return mask
+
+
+def test_what_is_not_allowed_is_never_chosen_and_scores_stay_those_of_the_model() -> None:
+    table = chain(7)
+    expected = enumerate_all(table, 5)
+    generator = torch.Generator().manual_seed(0)
+    drawn = sample(markov(table), initial(300), start(300), end=END, length=5, allowed=never_twice, generator=generator)
+    found = beam_search(markov(table), initial(), start(), end=END, length=5, beam=100, allowed=never_twice)
+    for one in (*drawn, *found):
+        assert len(set(one.tokens)) == len(one.tokens)
+        assert one.log_prob == pytest.approx(expected[tuple(one.tokens), one.ended], abs=1e-5)
+    possible = {key for key in expected if len(set(key[0])) == len(key[0])}
+    assert {(tuple(one.tokens), one.ended) for one in found} == possible
+
+
+def test_one_mask_for_all_sequences_and_none() -> None:
+    only = torch.tensor([False, False, True, False])
+    (found,) = sample(markov(chain()), initial(), start(), end=END, length=3, allowed=lambda count, histories: only)
+    assert found.tokens == [2, 2, 2]
+    free = sample(markov(chain()), initial(), start(), end=END, length=3, temperature=0, allowed=lambda c, h: None)
+    assert free == sample(markov(chain()), initial(), start(), end=END, length=3, temperature=0)
+
+
+def test_where_nothing_may_be_next() -> None:
+    def nothing(count: int, histories: list[list[int]]) -> Tensor:
+        return torch.full((SYMBOLS,), count < 1)
+
+    with pytest.raises(ValueError, match=r"^expected a symbol that may be next, found none at symbol 2$"):
+        sample(markov(chain()), initial(), start(), end=END, length=3, ends=0, allowed=nothing)
+    (found,) = beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=1, allowed=nothing)[:1]
+    assert (found.tokens, found.ended) == ([], True)
+
+
+@given(
+    seed=st.integers(0, 1000),
+    temperature=st.sampled_from([0.0, 0.3, 1.0, 4.0]),
+    top_k=st.integers(0, 6),
+    top_p=st.sampled_from([0.2, 0.7, 1.0]),
+)
+@settings(max_examples=80, deadline=None)
+def test_filtered_probabilities(seed: int, temperature: float, top_k: int, top_p: float) -> None:
+    scores = torch.randn(3, 5, generator=torch.Generator().manual_seed(seed))
+    scores[0, 2] = -torch.inf
+    found = filter_probabilities(scores, temperature, top_k, top_p)
+    assert found.sum(1).tolist() == pytest.approx([1.0] * 3, abs=1e-5)
+    assert found[0, 2] == 0
+    for row, kept in zip(scores, found, strict=True):
+        full = torch.eye(5)[row.argmax()] if temperature == 0 else (row / temperature).softmax(0)
+        ranked = full.sort(descending=True).indices.tolist()[: top_k or 5]
+        mass, nucleus = 0.0, []
+        for index in ranked:
+            if mass >= top_p * float(full[ranked].sum()) - 1e-6 and nucleus:
+                break
+            nucleus.append(index)
+            mass += float(full[index])
+        expected = torch.zeros(5)
+        expected[nucleus] = full[nucleus] / full[nucleus].sum()
+        assert kept.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+def test_equally_likely_symbols_go_by_their_numbers() -> None:
+    assert filter_probabilities(torch.zeros(1, 4), top_k=2).tolist() == [[0.5, 0.5, 0.0, 0.0]]
+    assert filter_probabilities(torch.zeros(1, 4), top_p=0.5).tolist() == [[0.5, 0.5, 0.0, 0.0]]
+
+
+def test_rows_of_a_state() -> None:
+    state = ((torch.arange(3), torch.arange(3) * 10), (torch.eye(3),))
+    chosen = select_rows(state, torch.tensor([2, 2, 0, 1]))
+    assert chosen[0][1].tolist() == [20, 20, 0, 10]
+    assert chosen[1][0].shape == (4, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1.0}, "expected a temperature of at least 0, found -1.0"),
+        ({"temperature": math.nan}, "expected a temperature of at least 0, found nan"),
+        ({"top_k": -1}, "expected top_k of at least 0, found -1"),
+        ({"top_p": 0.0}, "expected top_p in 0 < p ≤ 1, found 0.0"),
+        ({"top_p": 1.5}, "expected top_p in 0 < p ≤ 1, found 1.5"),
+        ({"length": -1}, "expected length and ends of at least 0, found -1 and 1"),
+        ({"ends": -1}, "expected length and ends of at least 0, found 3 and -1"),
+    ],
+)
+def test_arguments_outside_their_range(options: dict, message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        sample(markov(chain()), initial(), start(), **({"end": END, "length": 3} | options))
+    assert str(caught.value) == message
+
+
+def test_beams_that_cannot_be() -> None:
+    with pytest.raises(ValueError, match=r"^expected a beam of at least 1, found 0$"):
+        beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=0)
+    with pytest.raises(ValueError, match=r"^expected one sequence to begin with, found shape \[2\]$"):
+        beam_search(markov(chain()), initial(2), start(2), end=END, length=3, beam=2)
