@@ -5,8 +5,8 @@
 The recipe ``lm-ptb-small`` (2 × 200 LSTM, 10,000 words, 20 streams × 20 steps, gradient descent with a clipped norm).
 Both start from the same weights and read the same windows, so that their losses must agree, which is checked. A round
 is some windows through seqkit's own training loop, then the same ones through the plain loop. Prints medians with
-their spread and the median of the rounds' ratios, in fp32 and with both in mixed precision (bf16), and writes
-``benchmarks/results/lm_training.json``.
+their spread and the median of the rounds' ratios: seqkit as it is by default (``auto``) and in fp32, beside plain torch
+in fp32, and both in mixed precision (bf16). Writes ``benchmarks/results/lm_training.json``.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def measure(precision: str, rounds: int, windows: int) -> dict[str, Any]:
     """Train in turns.
 
     Args:
-        precision: ``fp32`` or ``bf16``.
+        precision: of seqkit ``auto``, the default, or ``fp32``, beside plain torch in fp32; or ``bf16`` of both.
         rounds: how many turns each has.
         windows: how many windows a turn has.
 
@@ -174,7 +174,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--windows", type=int, default=40, help="windows of a round")
-    parser.add_argument("--precision", nargs="+", default=["fp32", "bf16"], choices=["fp32", "bf16"])
+    parser.add_argument("--precision", nargs="+", default=["auto", "fp32", "bf16"], choices=["auto", "fp32", "bf16"])
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rates = [gemm_rate()]

@@ -9,7 +9,7 @@ import torch
 
 from seqkit.errors import SettingsError
 
-__all__ = ["choose_device", "precision_context"]
+__all__ = ["choose_device", "precision_context", "softmax_products"]
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -65,3 +65,17 @@ def precision_context(precision: str, device: torch.device) -> AbstractContextMa
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+def softmax_products(precision: str, device: torch.device) -> torch.dtype | None:
+    """What the gradient of a language model's softmax may be rounded to, most of the work of training a small one.
+
+    Args:
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        device: where the network runs.
+
+    Returns:
+        bfloat16 for ``auto`` on a processor that multiplies such matrices in hardware (AMX); None for no rounding.
+    """
+    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return torch.bfloat16 if precision == "auto" and device.type == "cpu" and has_tiles() else None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seqkit.devices import choose_device, precision_context
+from seqkit.devices import choose_device, precision_context, softmax_products
 from seqkit.errors import SettingsError
 
 
@@ -38,3 +38,17 @@ def test_the_cpu_has_no_fp16() -> None:
     with pytest.raises(SettingsError) as caught:
         precision_context("fp16", torch.device("cpu"))
     assert str(caught.value) == "expected precision fp32, bf16 or auto on the CPU, found fp16"
+
+
+def test_only_auto_rounds_the_gradient_of_a_softmax_and_only_where_that_is_fast(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    place = torch.device("cpu")
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert softmax_products("auto", place) is torch.bfloat16
+    assert [softmax_products(name, place) for name in ("fp32", "bf16")] == [None, None]
+    assert softmax_products("auto", torch.device("cuda")) is None
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert softmax_products("auto", place) is None
+    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")  # as in older torch
+    assert softmax_products("auto", place) is None

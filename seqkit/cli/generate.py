@@ -38,9 +38,9 @@ def command() -> None:
     """Write text from a label, a title, a vector of numbers, or any mix of them.
 
     \b
-    seqkit generate train tang -c generate-tang -o poet       learn from a data set, a folder or a file
+    seqkit generate train tang -c generate-tang -o poet   learn from a data set, a folder or a file
     seqkit generate sample -m poet --condition form=… --condition title=…
-    seqkit generate evaluate tang -m poet                     perplexity and exact match on the test split
+    seqkit generate evaluate tang -m poet                 perplexity and exact match on the test split
     """  # noqa: D301 - click keeps the lines after a backspace as they are
 
 

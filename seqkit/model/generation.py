@@ -130,7 +130,8 @@ def build_generation_network(
             )
         else:
             parts.append(VectorPart(torch.tensor(field.mean), torch.tensor(field.scale), head.vector_size))
-    condition = Condition(parts, dropout=embedding.dropout) if parts else None
+    # Its dropout is that of the steps' inputs, which it joins; the first state always says the whole condition.
+    condition = Condition(parts) if parts else None
     body = build_encoder(settings.encoder, words.output_size + (condition.output_size if condition else 0))
     decoder = GenerationHead(
         body.output_size,

@@ -148,6 +148,10 @@ class Softmax(nn.Module):
         tied_size: E, the columns of the table that each call is given; None for a W of its own.
         cutoffs: the first word of each cluster, ascending; None for a full softmax.
 
+    Attributes:
+        products: what the factors of the gradients' matrix products are rounded to, to be set by whoever trains; the
+            loss is exact all the same.
+
     Raises:
         ValueError: there are no words; the cutoffs are not ascending within the words, too many for so few features,
             or come with a tied table.
@@ -172,6 +176,7 @@ class Softmax(nn.Module):
         self.bias: nn.Parameter | None = None
         self.project: nn.Linear | None = None
         self.adaptive: nn.AdaptiveLogSoftmaxWithLoss | None = None
+        self.products: torch.dtype | None = None
         if cutoffs is not None:
             bounds = [PADDING + 1, *cutoffs, num_words]
             if not cutoffs or any(begin >= end for begin, end in pairwise(bounds)):
@@ -208,7 +213,7 @@ class Softmax(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             if self.adaptive is not None:
                 return -self._adaptive_log_probabilities(features, targets).sum()
-            products = torch.bfloat16 if features.dtype == torch.bfloat16 else None
+            products = torch.bfloat16 if features.dtype == torch.bfloat16 else self.products
             return linear_cross_entropy(*self._layer(features, table), targets, products=products)
 
     @torch.no_grad()

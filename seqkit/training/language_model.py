@@ -18,13 +18,13 @@ from seqkit.data.sentence import Sentence
 from seqkit.data.units import Units
 from seqkit.data.vectors import Vectors
 from seqkit.data.vocabulary import UNKNOWN
-from seqkit.devices import precision_context
+from seqkit.devices import precision_context, softmax_products
 from seqkit.errors import DataError
 from seqkit.metrics.perplexity import PerplexityReport
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.stream import STATIC_WINDOW, carried, encode_window
 from seqkit.nn.recurrent import State
-from seqkit.nn.softmax import IGNORED
+from seqkit.nn.softmax import IGNORED, Softmax
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest
 from seqkit.training.words import given_vectors
@@ -62,6 +62,9 @@ class LanguageModelTask(TrainingTask):
     ) -> None:
         train = corpora["train"]
         super().__init__(settings, LanguageModel.build(settings, units, train.counts(), vectors).to(device))
+        for module in self.network.modules():
+            if isinstance(module, Softmax):
+                module.products = softmax_products(settings.training.precision, device)
         self.corpora = corpora
         self.size = train.lines
         self.checksum = _checksum([train, corpora["dev"]], vectors)

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from seqkit.cli.main import main
+from seqkit.data.catalog import load_card
 
 GOOD = "Ada B-PER\nsang O\n\nBob B-PER\nLee I-PER\nslept O\n\n"
 
@@ -59,6 +60,22 @@ def test_fetch(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     told = capsys.readouterr()
     assert told.out == "" and told.err.startswith("error: expected the name of a data set (conll2000, ")
     assert told.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix"), [("sample-reviews", "tsv"), ("sample-sentences", "txt"), ("digits", "jsonl")]
+)
+def test_samples_of_other_tasks(name: str, suffix: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["data", "fetch", name, "--quiet"]) == 0
+    folder = tmp_path / "cache" / name
+    assert capsys.readouterr().out == f"{folder}\n" and (folder / f"train.{suffix}").is_file()
+    for data in (name, str(folder)):
+        assert main(["data", "check", data]) == 0
+        assert capsys.readouterr() == ("", f"{data}: no faults\n")
+        assert main(["data", "stats", data, "--json", "-", "--quiet"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        made = load_card(name).generator
+        assert made is not None and [found[part]["sentences"] for part in found] == [made.train, made.dev, made.test]
 
 
 def test_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

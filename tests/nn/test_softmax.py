@@ -211,3 +211,17 @@ def test_wrong_table() -> None:
         with pytest.raises(ValueError) as caught:
             layer.log_probabilities(torch.zeros(1, 3), table)
         assert str(caught.value) == f"expected an embedding table of shape [9, 4], found {found}"
+
+
+def test_products_round_the_gradient_and_not_the_loss() -> None:
+    torch.manual_seed(0)
+    exact = Softmax(16, 50)
+    features, targets = torch.randn(30, 16, requires_grad=True), torch.randint(1, 50, (30,))
+    loss = exact.loss(features, targets)
+    (expected,) = torch.autograd.grad(loss, features)
+    exact.products = torch.bfloat16
+    rounded = exact.loss(features, targets)
+    (found,) = torch.autograd.grad(rounded, features)
+    assert torch.equal(rounded, loss)
+    assert not torch.equal(found, expected)
+    assert torch.allclose(found, expected, rtol=0.05, atol=0.02)

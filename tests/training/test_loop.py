@@ -236,6 +236,64 @@ def test_the_moving_average_is_what_is_scored_and_kept(tmp_path: Path) -> None:
     assert equal(weights(trainer), averages[1])
 
 
+def test_averaging_begins_where_the_score_no_longer_improves(tmp_path: Path) -> None:
+    task = Regression(scores=[1.0, 0.5, 0.4, 2.0, 0.1])
+    trainer = make(tmp_path, task, epochs=5, average_trigger=2)
+    steps: list[dict[str, Tensor]] = []
+    update = trainer.optimizer.step
+
+    def note(*arguments: Any) -> Any:
+        result = update(*arguments)
+        steps.append({name: p.detach().clone() for name, p in task.network.named_parameters()})
+        return result
+
+    trainer.optimizer.step = note  # type: ignore[method-assign, assignment]
+    trainer.run()
+    # Two epochs without a better score have passed after the third one; the fourth is scored by the mean of its steps.
+    for name, value in task.evaluated[2].items():
+        assert torch.equal(value, steps[3 * BATCHES - 1][name])
+    for name, value in task.evaluated[3].items():
+        expected = torch.stack([step[name] for step in steps[3 * BATCHES : 4 * BATCHES]]).mean(0)
+        assert torch.allclose(value, expected, atol=1e-6)
+    assert trainer.best_epoch == 4
+    for name, value in weights(trainer).items():
+        assert torch.equal(value, task.evaluated[3][name])
+
+
+def test_averaging_that_was_triggered_goes_on_after_a_resumption(tmp_path: Path) -> None:
+    scores = [1.0, 0.5, 0.4, 0.3, 0.2, 0.1]
+    settings = {"average_trigger": 1, "lr": 0.05}
+    whole = make(tmp_path / "whole", Regression(scores=scores), epochs=6, **settings)
+    whole.run()
+    make(tmp_path / "parts", Regression(scores=scores[:4]), epochs=4, **settings).run()
+    second = make(tmp_path / "parts", Regression(scores=scores[4:]), epochs=6, **settings)
+    assert second.resume()
+    second.run()
+    assert whole.average is not None and second.average is not None
+    assert second.average.updates == whole.average.updates == 4 * BATCHES
+    for name, value in whole.average.average.items():
+        assert torch.equal(second.average.average[name], value)
+
+
+def test_frozen_parameters_stay_as_they_are_for_an_epoch(tmp_path: Path) -> None:
+    task = Regression()
+    task.thawed_later = {0: ("0.weight", "0.bias"), 1: ("0.bias",)}
+    trainer = make(tmp_path, task, epochs=3)
+    start = weights(trainer)
+    trainer.run()
+    first, second, third = task.evaluated
+    changed = [{name for name in start if not torch.equal(a[name], b[name])} for a, b in
+               ((start, first), (first, second), (second, third))]  # fmt: skip
+    assert changed == [{"3.weight", "3.bias"}, {"0.weight", "3.weight", "3.bias"}, set(start)]
+
+
+def test_what_a_task_carries_comes_back_from_a_checkpoint(tmp_path: Path) -> None:
+    make(tmp_path, Regression(), epochs=1).run()
+    task = Regression()
+    assert make(tmp_path, task, epochs=2).resume()
+    assert task.restored == {"batches": torch.tensor([BATCHES])}
+
+
 @pytest.mark.parametrize(("patience", "epochs"), [(0, 6), (1, 3), (2, 6), (3, 6)])
 def test_early_stopping_counts_epochs_without_a_better_score(patience: int, epochs: int, tmp_path: Path) -> None:
     trainer = make(tmp_path, Regression(scores=[0.1, 0.5, 0.5, 0.6, 0.2, 0.3]), epochs=6, patience=patience)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from seqkit.config import TrainingSettings
-from seqkit.training.optimisation import MovingAverage, Schedule, make_optimizer
+from seqkit.training.optimisation import MovingAverage, RunningAverage, Schedule, make_optimizer
 
 LR = 0.4
 
@@ -57,7 +57,7 @@ def test_cosine_at_its_ends_and_middle() -> None:
     assert cosine.rate(10) == pytest.approx(0.0, abs=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["constant", "inverse", "cosine", "plateau"])
+@pytest.mark.parametrize("kind", ["constant", "inverse", "cosine", "plateau", "step"])
 def test_every_schedule_warms_up_linearly_from_zero(kind: str) -> None:
     warming = schedule(schedule=kind, warmup=3.0)
     assert [warming.rate(epoch) for epoch in (0, 0.75, 1.5, 2.25)] == pytest.approx([0, LR / 4, LR / 2, LR * 3 / 4])
@@ -71,6 +71,12 @@ def test_plateau_by_hand() -> None:
         plateau.observe(score)
         rates.append(plateau.rate(1.0) / LR)
     assert rates == pytest.approx([1, 1, 1, 1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.01])
+
+
+def test_step_by_hand() -> None:
+    """Zaremba's small network: four epochs at the full rate, then half of it, a quarter, …"""
+    step = schedule(schedule="step", step_after=4, step_factor=0.5)
+    assert [step.rate(epoch) / LR for epoch in (0.0, 3.99, 4.0, 4.5, 5.0, 12.9)] == [1, 1, 0.5, 0.5, 0.25, 0.5**9]
 
 
 def test_a_schedule_goes_on_from_its_state() -> None:
@@ -105,6 +111,19 @@ def test_moving_average_equals_a_literal_loop(decay: float) -> None:
     for name, value in expected.items():
         assert torch.allclose(average.average[name].double(), value, atol=1e-6)
     assert average.updates == 39
+
+
+def test_running_average_is_the_mean_of_what_it_was_shown() -> None:
+    torch.manual_seed(0)
+    parameter = nn.Parameter(torch.randn(4))
+    average = RunningAverage({"p": parameter})
+    seen = []
+    for _ in range(7):
+        with torch.no_grad():
+            parameter.normal_()
+        average.update()
+        seen.append(parameter.detach().clone())
+    assert torch.allclose(average.average["p"], torch.stack(seen).mean(0), atol=1e-6)  # not what it began with
 
 
 def test_the_average_stands_in_for_a_while() -> None:
