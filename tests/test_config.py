@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -255,6 +256,21 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
     assert load_recipe(path) == Recipe(settings=settings)
 
 
+@pytest.mark.parametrize(
+    ("task", "assignment", "fault"),
+    [
+        ("lm", "data.unit=bpe", "data: expected lowercase only beside unit word or char, found it beside bpe"),
+        ("generate", "data.unit=bpe", "data: expected lowercase only beside unit word or char, found it beside bpe"),
+        ("lm", "training.batch_tokens=9", "training: expected batch_size streams and a window of each as a batch, "),
+        ("lm", "training.equal_lengths=true", "training: expected batch_size streams and a window of each as a batch,"),
+    ],
+)
+def test_settings_that_a_model_of_units_cannot_follow(task: str, assignment: str, fault: str) -> None:
+    lower = override(SETTINGS[task](), {"data": {"lowercase": True}})
+    with pytest.raises(SettingsError, match=re.escape(fault)):
+        override(lower, parse_assignments([assignment]))
+
+
 def test_settings_come_back_from_json() -> None:
     settings = override(TagSettings(), {"head": {"neighbours": 0.5}, "training": {"lr": 1e-17}})
     assert override(TagSettings(), settings.model_dump(mode="json")) == settings
@@ -303,3 +319,16 @@ def test_neighbours_need_halves_that_have_not_seen_them() -> None:
     override(TagSettings(), {**tree, "encoder": {"layers": 2, "join": "top"}})
     override(TagSettings(), {**tree, "encoder": {"layers": 1}})
     override(TagSettings(), {**tree, "encoder": {"layers": 2, "direction": "forward"}})
+
+
+@pytest.mark.parametrize("task", ["lm", "generate"])
+def test_a_tied_table_must_be_the_whole_embedding(task: str) -> None:
+    settings = parse_settings({"task": task, "head": {"tied": True}}, task)
+    assert fault_of(override, settings, {"embedding": {"word_size": 0, "chars": "cnn"}}) == (
+        "settings: head.tied: expected embedding.word_size > 0 to share, found 0"
+    )
+    assert fault_of(override, settings, {"embedding": {"vectors": "x"}}) == (
+        "settings: head.tied: expected embedding.vectors_join concat, found sum: the table is then a correction of the "
+        "given vectors, and no output layer"
+    )
+    override(settings, {"embedding": {"vectors": "x", "vectors_join": "concat"}})

@@ -25,6 +25,7 @@ from seqkit.cli.options import (
     usage_unless,
     write_json,
 )
+from seqkit.cli.predicting import is_live
 from seqkit.cli.training import train_command
 
 if TYPE_CHECKING:
@@ -166,19 +167,18 @@ def score(
     The log-probability is in nats, the end of the line included.
     """
     prepare_torch(threads)
+    from seqkit.data.formats import is_pipe
     from seqkit.data.text import read_lines
     from seqkit.model.language_model import LanguageModel
     from seqkit.model.loading import load_as
     from seqkit.model.streaming import CHUNK_SENTENCES
 
     model = load_as(LanguageModel, directory, device)
-    live = sys.stdin.isatty() and files in ((), ("-",))
-    if live and not quiet:
-        click.echo("reading text from the terminal; Ctrl-D ends it", err=True)
+    live = is_live(files, None, quiet)
     began = time.perf_counter()
     names = files or ("-",)
     for file in names:
-        if file != "-":
+        if file != "-" and not is_pipe(file):  # which can be read only once
             next(read_lines(file), None)  # that it can be read is seen before the first line is scored
     lines = chain.from_iterable((line for _, line in read_lines(file)) for file in names)
     chunk = 1 if live else CHUNK_SENTENCES
@@ -243,9 +243,14 @@ def sampling_options(function: Any) -> Any:
             type=click.IntRange(min=0),
             default=0,
             metavar="N",
-            help="search for the likeliest with a beam of this width instead of drawing",
+            help="search for the likeliest with a beam of this width, or of --count where that is more, instead of drawing",
         ),
-        click.option("--seed", type=int, metavar="N", help="the same seed gives the same texts"),
+        click.option(
+            "--seed",
+            type=click.IntRange(min=0, max=2**63 - 1),
+            metavar="N",
+            help="the same seed gives the same texts",
+        ),
         click.option(
             "--output-format",
             type=click.Choice(["text", "jsonl"]),

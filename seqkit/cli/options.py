@@ -361,11 +361,13 @@ def write_json(value: object, file: str) -> None:
     """Write results as JSON.
 
     Args:
-        value: anything of JSON's types.
+        value: anything of JSON's types; a number that is not finite is written as null.
         file: the file's name, or ``-`` for standard output.
 
     Raises:
         DataError: the file cannot be written.
     """
+    from seqkit.data.writers import finite
+
     with opened(file) as stream:
-        stream.write(json.dumps(value, indent=2) + "\n")
+        stream.write(json.dumps(finite(value), indent=2, allow_nan=False) + "\n")

@@ -185,6 +185,13 @@ class UnitDataSettings(DataSettings):
     digits: bool = False
     """write every digit as 0"""
 
+    @model_validator(mode="after")
+    def _bytes_have_no_case(self) -> UnitDataSettings:
+        # A byte pair is spelled in letters that stand for bytes: in lower case they would stand for others.
+        if self.unit == "bpe" and self.lowercase:
+            raise ValueError("expected lowercase only beside unit word or char, found it beside bpe")
+        return self
+
 
 class UnitEmbeddingSettings(EmbeddingSettings):
     """How a unit of text becomes a vector."""
@@ -243,6 +250,13 @@ class LmTrainingSettings(TrainingSettings):
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """arithmetic: auto is bf16 on a GPU that has it, fp32 on a CPU but for the softmax's gradient if bf16 is faster"""
 
+    @model_validator(mode="after")
+    def _reads_streams(self) -> LmTrainingSettings:
+        if self.batch_tokens or self.equal_lengths:
+            found = "batch_tokens" if self.batch_tokens else "equal_lengths"
+            raise ValueError(f"expected batch_size streams and a window of each as a batch, found {found}")
+        return self
+
 
 class LmSettings(Settings):
     """All settings of a language model."""
@@ -275,10 +289,9 @@ class LmSettings(Settings):
 
     @model_validator(mode="after")
     def _output_fits(self) -> LmSettings:
+        _tied_to_a_table(self.head.tied, self.embedding)
         if self.head.tied and self.head.cutoffs:
             raise ValueError("head.tied: expected no cutoffs beside it, found an adaptive softmax")
-        if self.head.tied and not self.embedding.word_size:
-            raise ValueError("head.tied: expected embedding.word_size > 0 to share, found 0")
         if list(self.head.cutoffs) != sorted(set(self.head.cutoffs)):
             raise ValueError(f"head.cutoffs: expected numbers that grow, found {list(self.head.cutoffs)}")
         return self
@@ -348,8 +361,7 @@ class GenerateSettings(Settings):
 
     @model_validator(mode="after")
     def _output_fits(self) -> GenerateSettings:
-        if self.head.tied and not self.embedding.word_size:
-            raise ValueError("head.tied: expected embedding.word_size > 0 to share, found 0")
+        _tied_to_a_table(self.head.tied, self.embedding)
         return self
 
 
@@ -365,3 +377,14 @@ SETTINGS: dict[str, type[Settings]] = {
 def _meets_below_the_top(encoder: EncoderSettings) -> bool:
     """Whether a level above the first reads both directions."""
     return encoder.direction == "both" and encoder.layers > 1 and encoder.join == "deep"
+
+
+def _tied_to_a_table(tied: bool, embedding: EmbeddingSettings) -> None:
+    """See that the table which embedding and output layer are to share is all there is of a word's vector."""
+    if tied and not embedding.word_size:
+        raise ValueError("head.tied: expected embedding.word_size > 0 to share, found 0")
+    if tied and embedding.vectors and embedding.vectors_join == "sum":
+        raise ValueError(
+            "head.tied: expected embedding.vectors_join concat, found sum: the table is then a correction of the given "
+            "vectors, and no output layer"
+        )

@@ -30,17 +30,17 @@ def attach_arrays(sentences: Sequence[Sentence], path: Path) -> list[Sentence]:
     Raises:
         DataError: an array cannot be read, is not of numbers, or has not one row a record.
     """
-    stem = path.name.partition(".")[0]
     for file in sorted(path.parent.glob("*.npy")):
-        parts = file.name.split(".")
-        if len(parts) != 3 or parts[0] != stem:
+        stem, _, field = file.stem.rpartition(".")
+        if stem != path.stem or not field:
             continue
         array = load_array(file)
         if array.ndim < 1 or len(array) != len(sentences):
             found = f"{len(array)}" if array.ndim else "a single number"
             raise DataError(f"expected {len(sentences)} rows, one a record of {path.name}, found {found}", file=file)
-        for sentence, row in zip(sentences, array, strict=True):
-            sentence.fields[parts[1]] = row
+        rows = array[:, None] if array.ndim == 1 else array  # a number a record is a vector of one
+        for sentence, row in zip(sentences, rows, strict=True):
+            sentence.fields[field] = row
     return list(sentences)
 
 
@@ -57,9 +57,11 @@ def load_array(file: Path) -> NDArray[Any]:
         DataError: it cannot be read or is not of numbers.
     """
     try:
-        array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"expected an array of numbers (.npy), found {error}", file=file) from None
+        with open(file, "rb") as stream:
+            array = np.load(stream, allow_pickle=False)
+    except Exception as error:  # numpy lets through whatever reading a header, or making room for it, ends in
+        found = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"expected an array of numbers (.npy), found {found}", file=file) from None
     if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
         raise DataError(f"expected an array of numbers (.npy), found {getattr(array, 'dtype', 'none')}", file=file)
     return array

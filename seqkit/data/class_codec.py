@@ -147,7 +147,8 @@ def labels_of_text(sentence: Sentence, field: str, multi: bool = False) -> list[
         The labels, each once; exactly one unless there may be several.
 
     Raises:
-        DataError: there is no such field, a label is empty, or there are several where one is expected.
+        DataError: there is no such field, it holds no strings, a label is empty, or there are several where one is
+            expected.
     """
     file, line = sentence.file or None, sentence.line or None
     if field not in sentence.fields:
@@ -158,8 +159,12 @@ def labels_of_text(sentence: Sentence, field: str, multi: bool = False) -> list[
         labels = [part.strip() for part in value.split(SEPARATOR)] if multi else [value]
         if multi and not value.strip():
             labels = []
-    else:
+    elif isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
         labels = list(value)
+    else:
+        found = " ".join(repr(value).split())[:40]
+        expected = f"expected a string or a list of strings in field {field!r}"
+        raise DataError(f"{expected}, found {found}", file=file, line=line)
     if "" in labels:
         raise DataError(f"expected a label in field {field!r}, found an empty one", file=file, line=line)
     if not multi and len(labels) != 1:

@@ -22,6 +22,10 @@ Value = int | NDArray[np.float32] | list[int]
 """what a field says as numbers: a label's number, a vector [F], or the numbers of a text's units"""
 
 _MOST_LABELS = 100
+_GREATEST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
+"""what a mean and a scale may be for float32 to hold them"""
+_DEEPEST = 64
+"""lists in lists that numpy takes"""
 
 
 class ConditionBatch(NamedTuple):
@@ -234,15 +238,16 @@ def _is_vector(value: Any) -> bool:
 def _vector(value: Any, name: str, place: dict[str, Any]) -> NDArray[np.float32]:
     """Numbers, whatever their nesting, as one vector."""
     expected = f"expected a list of numbers as {name!r}"
-    if not _is_vector(value):
-        raise DataError(f"{expected}, found {value!r:.40}", **place)
+    if not _is_vector(value) or not _may_be_numbers(value):
+        raise DataError(f"{expected}, found {_shown(value)}", **place)
     try:
         array = np.asarray(value)
     except ValueError:
         raise DataError(f"{expected}, found lists of different lengths", **place) from None
     if array.dtype.kind not in "iuf":
-        raise DataError(f"{expected}, found {value!r:.40}" if array.size else f"{expected}, found none", **place)
-    vector = array.astype(np.float32).ravel()
+        raise DataError(f"{expected}, found {_shown(value)}" if array.size else f"{expected}, found none", **place)
+    with np.errstate(over="ignore"):  # what float32 cannot hold is not finite, and told below
+        vector = array.astype(np.float32).ravel()
     if not np.isfinite(vector).all():
         raise DataError(f"{expected}, found one that is not finite", **place)
     if not len(vector):
@@ -250,12 +255,27 @@ def _vector(value: Any, name: str, place: dict[str, Any]) -> NDArray[np.float32]
     return vector
 
 
+def _may_be_numbers(value: Any, depth: int = 0) -> bool:
+    """Whether lists hold no strings, all of which numpy would make as wide as the longest one."""
+    if isinstance(value, np.ndarray) or depth == _DEEPEST:
+        return True
+    kinds = set(map(type, value))
+    if str in kinds:
+        return False
+    return not kinds <= {list, tuple} or all(_may_be_numbers(each, depth + 1) for each in value)
+
+
+def _shown(value: Any) -> str:
+    """The beginning of a value, on one line."""
+    return " ".join(repr(value).split())[:40]
+
+
 def _string(value: Any, name: str, place: dict[str, Any]) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise DataError(f"expected a string as {name!r}, found {value!r:.40}", **place)
+    raise DataError(f"expected a string as {name!r}, found {_shown(value)}", **place)
 
 
 def _learn(sentences: Sequence[Sentence], name: str, kind: str, split: Split) -> ConditionField:
@@ -285,7 +305,7 @@ def _learn_vector(rows: Sequence[tuple[Any, dict[str, Any]]], name: str) -> Cond
     matrix = np.stack(vectors).astype(np.float64)  # [N, F]
     scale = matrix.std(0)  # [F]
     # A number that never changes tells nothing, and must not be magnified where it does change once.
-    scale[scale < 1e-6 * np.abs(matrix).max()] = max(float(scale.max()), 1e-6)
+    scale[scale <= max(1e-6 * np.abs(matrix).max(), _LEAST)] = max(float(scale.max()), 1e-6)
     return ConditionField(name, "vector", mean=tuple(matrix.mean(0).tolist()), scale=tuple(scale.tolist()))
 
 
@@ -301,9 +321,9 @@ def _field_from_json(tree: object) -> ConditionField:
     mean, scale = tree.get("mean"), tree.get("scale")
     numbers = [*mean, *scale] if isinstance(mean, list) and isinstance(scale, list) else [None]
     sizes_fit = isinstance(mean, list) and isinstance(scale, list) and len(mean) == len(scale) > 0
-    if not sizes_fit or not all(isinstance(number, float | int) and np.isfinite(number) for number in numbers):
+    if not sizes_fit or not all(isinstance(number, float | int) and abs(number) <= _GREATEST for number in numbers):
         raise ModelError(f"conditions: expected mean and scale of {name!r} as lists of numbers of one length")
     assert isinstance(mean, list) and isinstance(scale, list)
-    if min(scale) <= 0:
+    if min(scale) < _LEAST:
         raise ModelError(f"conditions: expected positive scales of {name!r}, found {min(scale)}")
     return ConditionField(name, kind, mean=tuple(map(float, mean)), scale=tuple(map(float, scale)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,8 @@ EXTENSIONS = frozenset(
     | {".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".txt", ".text", ".tokens", ".tok", ".data"}
     | {".train", ".dev", ".valid", ".val", ".test", ".testa", ".testb"}
 )
+
+_LINE_BREAK = re.compile(r"\r\n?|\n")
 
 _SPLIT_OF_WORD = {
     "train": "train",
@@ -84,6 +86,11 @@ class Dataset:
     def scheme(self) -> str:
         """The card's label scheme, or ``auto``."""
         return self.card.scheme if self.card is not None else "auto"
+
+    @property
+    def _columns(self) -> Sequence[str] | None:
+        """The names of the card's columns, if it has any."""
+        return self.card.columns if self.card is not None and self.card.columns else None
 
     @property
     def held_out(self) -> bool:
@@ -221,7 +228,7 @@ class Dataset:
 
         Yields:
             Of files of plain text every line as it stands, also an empty one; of other formats the text of every
-            sentence. Where dev is held out, train is all but its last tenth.
+            sentence, one that has line breaks as several lines. Where dev is held out, train is all but its last tenth.
 
         Raises:
             DataError: there is no such split, it cannot be read, or train has too few lines for a dev split to be held
@@ -256,13 +263,14 @@ class Dataset:
     def _lines(self, name: str) -> Iterator[str]:
         split = self.splits[name]
         if split.content is not None:
-            return (sentence.text for sentence in split.content)
+            return _lines_of(split.content)
         assert split.file is not None
         format = detect_format(split.file) if split.format is None else split.format
         if format in ("text", "tokens"):
             return (text for _, text in read_lines(split.file))
-        reader = read_sentences(split.file, format) if "conll" in format else read_texts(split.file, format, label=None)
-        return (sentence.text for sentence in reader)
+        if "conll" in format:
+            return _lines_of(read_sentences(split.file, format, columns=self._columns))
+        return _lines_of(read_texts(split.file, format, label=None))
 
     def _load(self, name: str, splitter: Splitter | None) -> list[Sentence]:
         split = self.splits[name]
@@ -270,8 +278,7 @@ class Dataset:
             found = split.content
         else:
             assert split.file is not None
-            columns = self.card.columns if self.card is not None and self.card.columns else None
-            found = list(read_sentences(split.file, split.format, columns=columns, splitter=splitter))
+            found = list(read_sentences(split.file, split.format, columns=self._columns, splitter=splitter))
         self._refuse_empty(name, found)
         return found
 
@@ -291,6 +298,13 @@ class Dataset:
         # Lines without a token are kept everywhere but teach nothing, so they alone make no training data.
         if name in ("train", "all") and not any(sentence.tokens for sentence in found):
             raise DataError("expected at least one sentence, found none", file=self.splits[name].file or self.name)
+
+
+def _lines_of(sentences: Iterable[Sentence]) -> Iterator[str]:
+    """The lines of each sentence's text: JSON and quoted cells can hold several, also with a break after the last."""
+    for sentence in sentences:
+        lines = _LINE_BREAK.split(sentence.text)
+        yield from lines[:-1] if len(lines) > 1 and not lines[-1] else lines
 
 
 def _given_text(sentence: Sentence, splitter: Splitter | None, label: str | None) -> Sentence:

@@ -55,7 +55,8 @@ def read_jsonl_texts(
         name: the file's name, for messages.
         splitter: text → token offsets, where an object has no ``"tokens"``.
         text: the key of the text.
-        label: the key of the label, a string, a number, true or false, or a list of such; None where none is needed.
+        label: the key of the label, a string, a whole number, true or false, or a list of such; None where none is
+            needed.
 
     Returns:
         An iterator over the texts, one sentence an object; its `fields` are the whole object, the label as a string or

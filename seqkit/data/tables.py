@@ -75,7 +75,7 @@ def read_rows(lines: Iterable[Line], name: str, format: str) -> Iterator[tuple[i
     """Cut lines into cells.
 
     Args:
-        lines: numbered lines; blank ones are skipped.
+        lines: numbered lines; blank ones are skipped, but a row of empty cells is one like the others.
         name: the file's name, for messages.
         format: ``tsv`` or ``csv``.
 
@@ -87,7 +87,7 @@ def read_rows(lines: Iterable[Line], name: str, format: str) -> Iterator[tuple[i
     """
     if format == "csv":
         return _csv_rows(lines, name)
-    return ((number, line.split("\t")) for number, line in lines if not is_blank(line))
+    return ((number, line.split("\t")) for number, line in lines if "\t" in line or not is_blank(line))
 
 
 def _csv_rows(lines: Iterable[Line], name: str) -> Iterator[tuple[int, list[str]]]:
@@ -111,7 +111,8 @@ def _csv_rows(lines: Iterable[Line], name: str) -> Iterator[tuple[int, list[str]
         except csv.Error as error:
             found = "an open quote at its end" if str(error) == "unexpected end of data" else str(error)
             raise DataError(f"expected comma-separated cells, found {found}", file=name, line=first or last) from None
-        if len(cells) > 1 or (cells and not is_blank(cells[0])):
+        blank = not cells or (len(cells) == 1 and cells[0] != "" and is_blank(cells[0]))
+        if not blank:  # one empty cell was written in quotes: a text without a word
             yield first, cells
 
 

@@ -7,6 +7,7 @@ escaped in JSON and become U+FFFD elsewhere.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
@@ -19,6 +20,7 @@ from seqkit.errors import DataError
 __all__ = [
     "WRITERS",
     "clean",
+    "finite",
     "format_conll",
     "format_inline",
     "format_jsonl",
@@ -43,6 +45,22 @@ def clean(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
+def finite(value: Any) -> Any:
+    """A value as JSON can have it: JSON has no number for what is not finite, so that null stands there.
+
+    Args:
+        value: anything of JSON's types.
+
+    Returns:
+        The same, None for every number that is infinite or not a number.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: finite(each) for name, each in value.items()}
+    return [finite(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
 def to_json(value: object) -> str:
     """Write one line of JSON, readable in any script.
 
@@ -55,7 +73,10 @@ def to_json(value: object) -> str:
     Returns:
         The line, without its ending.
     """
-    text = json.dumps(value, ensure_ascii=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(finite(value), ensure_ascii=False)
     return text if text.isascii() else _SURROGATE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 

@@ -189,8 +189,8 @@ class Model:
         settings = self.settings.model_dump(mode="json")
         # Where vectors and other models lay on the machine of training concerns nobody: the model has what it took.
         for section, name in (("embedding", "vectors"), ("embedding", "context"), ("training", "init_from")):
-            if name in settings[section]:
-                settings[section][name] = Path(settings[section][name]).name
+            if settings[section].get(name):
+                settings[section][name] = Path(settings[section][name]).resolve().name or "unnamed"  # the root has none
         write_config(Path(directory), {"settings": settings}, files)
 
     def card(self) -> str:

@@ -166,6 +166,9 @@ def build_embedding(embedding: EmbeddingSettings, indexer: Indexer, vectors: Ten
     Raises:
         SettingsError: settings do not fit each other.
     """
+    rows = 0 if indexer.vectors is None else len(indexer.vectors)
+    if vectors is not None and (vectors.dim() != 2 or len(vectors) != rows):
+        raise SettingsError(f"embedding: expected a table of {rows} given vectors, found one of {list(vectors.shape)}")
     characters = None
     if embedding.chars != "none":
         options: dict[str, Any] = {"kernel_size": embedding.char_kernel} if embedding.chars == "cnn" else {}

@@ -12,7 +12,7 @@ from seqkit.config import BATCH_TOKENS, LmSettings, parse_settings
 from seqkit.data.arrays import Indexer
 from seqkit.data.corpus import END
 from seqkit.data.sentence import Sentence
-from seqkit.errors import ModelError
+from seqkit.errors import ModelError, SettingsError
 from seqkit.model.base import Documents
 from seqkit.model.build import build_embedding, build_encoder, indexer_documents, restore_indexer
 from seqkit.model.language_model import LanguageModel
@@ -103,12 +103,13 @@ class ContextFeatures:
         return {"settings": settings, "vocabularies": indexer_documents(self.indexer)}
 
     @classmethod
-    def restore(cls, document: object, place: str) -> ContextFeatures:
+    def restore(cls, document: object, place: str, vectors: Tensor | None = None) -> ContextFeatures:
         """Read what `document` gave.
 
         Args:
             document: a parsed JSON value.
             place: what error messages call it.
+            vectors: the table of given vectors, [N, E], where the language model has one.
 
         Returns:
             The features, their weights still to be put in.
@@ -117,11 +118,14 @@ class ContextFeatures:
             ModelError: it is of another form.
         """
         tree = document if isinstance(document, dict) else {}
-        settings = parse_settings(tree.get("settings") or {}, place)
-        vocabularies = tree.get("vocabularies")
+        given, vocabularies = tree.get("settings"), tree.get("vocabularies")
+        try:
+            settings = parse_settings(given if isinstance(given, dict) else {}, place)
+        except SettingsError as error:
+            raise ModelError(str(error)) from None
         if not isinstance(settings, LmSettings) or not isinstance(vocabularies, dict):
             raise ModelError(f"{place}: expected the settings and vocabularies of a language model, found others")
         indexer = restore_indexer(settings.data, Documents(vocabularies, place))
-        embedding = build_embedding(settings.embedding, indexer, None)
+        embedding = build_embedding(settings.embedding, indexer, vectors)
         encoder = build_encoder(settings.encoder, embedding.output_size)
         return cls(settings, indexer, Network(embedding, encoder, nn.Identity()))

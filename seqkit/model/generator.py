@@ -20,7 +20,7 @@ from seqkit.data.sentence import Sentence
 from seqkit.data.units import Units
 from seqkit.data.vectors import Vectors
 from seqkit.devices import precision_context
-from seqkit.errors import DataError, SettingsError
+from seqkit.errors import DataError
 from seqkit.heads.generation import IGNORED, GenerationHead
 from seqkit.model.acrostic import Acrostic
 from seqkit.model.base import Documents, Model
@@ -37,14 +37,12 @@ from seqkit.model.writing import Writer, known_numbers
 from seqkit.nn.condition import ConditionInput, TextUnits
 from seqkit.nn.embedding import FormBatch
 from seqkit.nn.network import Network
-from seqkit.nn.search import Continuation, SearchState, beam_search, sample
+from seqkit.nn.search import Continuation, SearchState
 
 __all__ = ["LENGTH", "GenerationBatch", "Generator"]
 
 LENGTH = 500
 """units of a generated text at most, unless said otherwise"""
-_TOGETHER = 256
-"""texts that are generated side by side"""
 
 Conditions = Mapping[str, Any]
 Encoded = tuple[Value, ...]
@@ -276,7 +274,8 @@ class Generator(Model):
             temperature: below 1 likely units become likelier, above 1 less so; 0 always takes the likeliest.
             top_k: only the `top_k` likeliest units are drawn from; 0 for all.
             top_p: only the likeliest units that together have this probability are drawn from.
-            beam: search for the likeliest texts with a beam of this width, instead of drawing; 0 for drawing.
+            beam: search for the likeliest texts with a beam of this width, or of `count` where that is more, instead of
+                drawing; 0 for drawing.
             acrostic: characters that the lines begin with, one each (see `seqkit.model.acrostic.LINE_ENDS`).
             seed: the same seed gives the same texts; None for other ones each time.
 
@@ -288,32 +287,24 @@ class Generator(Model):
             DataError: a condition, the prompt or the acrostic cannot be used.
             SettingsError: a number is outside its range.
         """
-        if count < 1 or beam < 0:
-            raise SettingsError(f"expected a count of at least 1 and a beam of at least 0, found {count} and {beam}")
         given = [conditions or {}] if conditions is None or isinstance(conditions, Mapping) else conditions
         encoded = [self.codec.encode(one) for one in given]
         self.network.eval()
         writer = Writer(self.network, self.indexer, lambda outputs: self.head.log_probabilities(outputs, self.table))
         start = [self.end, *self._prompt(prompt)]
-        options: dict[str, Any] = {"end": self.end, "length": length, "allowed": writer.allowed}
-        if acrostic:
-            options["allowed"] = self._acrostic(acrostic, prompt, length, writer)
-        found: list[Continuation] = []
-        try:
-            if beam:
-                for one in encoded:
-                    state, last = self._begin(writer, [one], start)
-                    found += beam_search(writer.step, state, last, beam=max(beam, count), **options)[:count]
-            else:
-                generator = torch.Generator()
-                generator.manual_seed(seed) if seed is not None else generator.seed()
-                options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
-                repeated = [one for one in encoded for _ in range(count)]
-                for begin in range(0, len(repeated), _TOGETHER):
-                    state, last = self._begin(writer, repeated[begin : begin + _TOGETHER], start)
-                    found += sample(writer.step, state, last, **options)
-        except ValueError as error:
-            raise SettingsError(str(error)) from None
+        found = writer.write(
+            lambda rows: self._begin(writer, [encoded[row] for row in rows], start),
+            len(encoded),
+            count=count,
+            beam=beam,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            end=self.end,
+            length=length,
+            allowed=self._acrostic(acrostic, prompt, length, writer) if acrostic else writer.allowed,
+        )
         return [self._written(prompt, continuation) for continuation in found]
 
     def _begin(self, writer: Writer, encoded: Sequence[Encoded], start: Sequence[int]) -> tuple[SearchState, Tensor]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, overload
 
 import numpy as np
@@ -18,22 +18,22 @@ from seqkit.data.sentence import Sentence
 from seqkit.data.units import Units
 from seqkit.data.vectors import Vectors
 from seqkit.devices import precision_context
-from seqkit.errors import DataError, SettingsError
+from seqkit.errors import DataError, ModelError, SettingsError
 from seqkit.heads.language_model import LanguageModelHead
 from seqkit.model.base import Documents, Model
 from seqkit.model.build import (
     build_embedding,
     build_encoder,
     build_indexer,
+    given_table,
     indexer_documents,
     restore_indexer,
-    vector_table,
 )
 from seqkit.model.stream import STATIC_WINDOW, stream_log_prob
 from seqkit.model.streaming import CHUNK_SENTENCES, chunks, encoded_batches
 from seqkit.model.writing import Writer, known_numbers
 from seqkit.nn.network import Network
-from seqkit.nn.search import Continuation, beam_search, sample
+from seqkit.nn.search import Continuation, SearchState
 from seqkit.nn.softmax import IGNORED
 
 __all__ = ["LanguageModel"]
@@ -67,7 +67,12 @@ class LanguageModel(Model):
 
     @classmethod
     def build(
-        cls, settings: LmSettings, units: Units, counts: Mapping[str, int], vectors: Vectors | None = None
+        cls,
+        settings: LmSettings,
+        units: Units,
+        counts: Mapping[str, int],
+        vectors: Vectors | None = None,
+        start: Model | None = None,
     ) -> LanguageModel:
         """Make an untrained model for some training data.
 
@@ -76,6 +81,7 @@ class LanguageModel(Model):
             units: text ↔ units.
             counts: how often every distinct unit occurs in the training data.
             vectors: given word vectors.
+            start: a model whose vocabularies come first.
 
         Returns:
             The model, initialised from torch's random generator.
@@ -86,8 +92,9 @@ class LanguageModel(Model):
         least = settings.data.min_count
         kept = {unit: max(least, counts.get(unit, 0)) for unit in units.inventory()}
         # No limit on the vocabulary may leave the end of a line out.
-        indexer = build_indexer(settings.data, {**counts, **kept, END: sum(counts.values()) + least}, vectors)
-        network = _network(settings, indexer, None if vectors is None else vector_table(vectors))
+        forms = {**counts, **kept, END: sum(counts.values()) + least}
+        indexer = build_indexer(settings.data, forms, vectors, start)
+        network = _network(settings, indexer, given_table(vectors, start))
         return cls(settings, units, indexer, network, {})
 
     @property
@@ -218,7 +225,8 @@ class LanguageModel(Model):
             temperature: below 1 likely units become likelier, above 1 less so; 0 always takes the likeliest.
             top_k: only the `top_k` likeliest units are drawn from; 0 for all.
             top_p: only the likeliest units that together have this probability are drawn from.
-            beam: search for the likeliest texts with a beam of this width, instead of drawing; 0 for drawing.
+            beam: search for the likeliest texts with a beam of this width, or of `count` where that is more, instead of
+                drawing; 0 for drawing.
             lines: a text ends with the end of its so many-th line (the prompt's last one counts); 0: only by `length`.
             seed: the same seed gives the same texts; None for other ones each time.
 
@@ -229,26 +237,28 @@ class LanguageModel(Model):
             DataError: the prompt has a unit that the model does not know.
             SettingsError: a number is outside its range.
         """
-        if count < 1 or beam < 0:
-            raise SettingsError(f"expected a count of at least 1 and a beam of at least 0, found {count} and {beam}")
         self.network.eval()
         table = self.network.embedding.table
         writer = Writer(self.network, self.indexer, lambda outputs: self.head.log_probabilities(outputs, table))
-        zeros = tuple(
-            layer.initial_state(1 if beam else count, writer.vectors) for layer in self.network.encoder.layers
+        start = [self.end, *self._prompt(prompt)]
+
+        def begin(rows: Sequence[int]) -> tuple[SearchState, Tensor]:
+            layers = self.network.encoder.layers
+            return writer.begin(start, tuple(layer.initial_state(len(rows), writer.vectors) for layer in layers))
+
+        found = writer.write(
+            begin,
+            1,
+            count=count,
+            beam=beam,
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            end=self.end,
+            length=length,
+            ends=lines,
         )
-        state, last = writer.begin([self.end, *self._prompt(prompt)], zeros)
-        options: dict[str, Any] = {"end": self.end, "length": length, "ends": lines, "allowed": writer.allowed}
-        try:
-            if beam:
-                found = beam_search(writer.step, state, last, beam=max(beam, count), **options)[:count]
-            else:
-                generator = torch.Generator()
-                generator.manual_seed(seed) if seed is not None else generator.seed()
-                options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
-                found = sample(writer.step, state, last, **options)
-        except ValueError as error:
-            raise SettingsError(str(error)) from None
         return [self._written(prompt, continuation) for continuation in found]
 
     def _prompt(self, prompt: str) -> list[int]:
@@ -287,6 +297,8 @@ class LanguageModel(Model):
         """See `Model.restore`."""
         assert isinstance(settings, LmSettings)
         indexer = restore_indexer(settings.data, documents)
+        if END not in indexer.words:
+            raise ModelError(f"{documents.place}: words.json: expected the end of a line among the units, found none")
         units = Units.from_json(documents["units.json"])
         with torch.random.fork_rng(devices=[]):  # the initial values are thrown away
             network = _network(settings, indexer, weights.get("embedding.vectors"))

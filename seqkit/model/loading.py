@@ -86,6 +86,8 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None)
         raise ModelError(f"{directory}: expected a model of `seqkit {task}`, found one of `seqkit {settings.task}`")
     parsed = {name: read_json(directory / name, data) for name, data in files.items() if name.endswith(".json")}
     documents = Documents(parsed, str(directory))
+    if not isinstance(parsed.get("report.json", {}), dict):
+        raise ModelError(f"{directory / 'report.json'}: expected a JSON object, found something else")
     try:
         weights = safetensors.torch.load(files["weights.safetensors"])
     except KeyError:

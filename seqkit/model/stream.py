@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from torch import nn
 
 from seqkit.data.arrays import FormTable
 from seqkit.data.corpus import Streams, window_bounds
+from seqkit.errors import SettingsError
 from seqkit.heads.language_model import LanguageModelHead
 from seqkit.model.build import form_batch
 from seqkit.nn.encoder import Encoder, EncoderOutput
@@ -83,6 +85,9 @@ def stream_log_prob(
 
     Returns:
         ln p of all units, in nats.
+
+    Raises:
+        SettingsError: the rate is so large that the weights are no numbers any more.
     """
     if rate:
         network = copy.deepcopy(network)
@@ -108,6 +113,9 @@ def stream_log_prob(
             if rate:
                 gradients = torch.autograd.grad(found.objective, parameters, allow_unused=True)
                 _descend(parameters, gradients, rate, clip)
+                torch.clear_autocast_cache()  # the weights in half precision that it keeps are those before the step
+    if rate and not math.isfinite(total):
+        raise SettingsError(f"expected a rate of dynamic evaluation at which weights stay finite, found {rate:g}")
     return total
 
 

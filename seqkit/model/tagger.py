@@ -197,7 +197,8 @@ class Tagger(Model):
         with torch.random.fork_rng(devices=[]):  # the initial values are thrown away
             context = None
             if "context.json" in documents:
-                context = ContextFeatures.restore(documents["context.json"], f"{documents.place}: context.json")
+                place, given = f"{documents.place}: context.json", weights.get("context.embedding.vectors")
+                context = ContextFeatures.restore(documents["context.json"], place, given)
             table = weights.get("embedding.vectors")
             network = _network(settings, indexer, codec, table, context, training=False)
         return cls(settings, splitter, indexer, codec, network, documents["report.json"], context)

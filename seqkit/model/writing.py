@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,13 +11,16 @@ from torch import Tensor
 
 from seqkit.data.arrays import Indexer
 from seqkit.data.vocabulary import UNKNOWN
-from seqkit.errors import DataError
+from seqkit.errors import DataError, SettingsError
 from seqkit.model.build import form_batch
 from seqkit.nn.network import Network
 from seqkit.nn.recurrent import State
-from seqkit.nn.search import SearchState
+from seqkit.nn.search import Continuation, SearchState, beam_search, sample
 
 __all__ = ["Writer", "known_numbers"]
+
+_TOGETHER = 256
+"""texts that are drawn side by side"""
 
 
 def known_numbers(indexer: Indexer, units: Sequence[str], kind: str) -> list[int]:
@@ -84,6 +88,59 @@ class Writer:
         for given in before:
             carried = self._encode(given, carried, features is not None)[1]
         return carried, last
+
+    def write(
+        self,
+        begin: Callable[[Sequence[int]], tuple[SearchState, Tensor]],
+        beginnings: int,
+        *,
+        count: int,
+        beam: int,
+        seed: int | None,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        **options: Any,
+    ) -> list[Continuation]:
+        """Continue texts that begin differently, drawing or searching.
+
+        Args:
+            begin: numbers of beginnings, one a text → what this class's `begin` returns.
+            beginnings: how many there are.
+            count: how many continuations of each.
+            beam: the width of a search for the likeliest, at least `count`; 0 for drawing.
+            seed: what decides the draws; None for other ones each time.
+            temperature: see `seqkit.nn.search.sample`, as the rest.
+            top_k: how many units are drawn from.
+            top_p: how much probability is drawn from.
+            **options: what drawing and searching have in common: ``end``, ``length``, ``ends``, ``allowed``.
+
+        Returns:
+            The continuations of one beginning after those of the other; of a search there may be fewer.
+
+        Raises:
+            SettingsError: a number is outside its range.
+        """
+        if count < 1 or beam < 0:
+            raise SettingsError(f"expected a count of at least 1 and a beam of at least 0, found {count} and {beam}")
+        options = {"allowed": self.allowed, **options}
+        found: list[Continuation] = []
+        try:
+            if beam:
+                for row in range(beginnings):
+                    state, last = begin([row])
+                    found += beam_search(self.step, state, last, beam=max(beam, count), **options)[:count]
+                return found
+            generator = torch.Generator()
+            generator.manual_seed(seed) if seed is not None else generator.seed()
+            options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
+            rows = [row for row in range(beginnings) for _ in range(count)]
+            for start in range(0, len(rows), _TOGETHER):
+                state, last = begin(rows[start : start + _TOGETHER])
+                found += sample(self.step, state, last, **options)
+        except ValueError as error:
+            raise SettingsError(str(error)) from None
+        return found
 
     def step(self, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
         """See `seqkit.nn.search.Step`."""

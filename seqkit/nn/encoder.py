@@ -228,6 +228,11 @@ class Encoder(nn.Module):
         self.forward_size = width * directions.count("forward")
 
     @property
+    def directions(self) -> list[tuple[str, ...]]:
+        """The directions of each stack, in the order of its layers on a level."""
+        return [stack.directions for stack in cast("Iterable[_Stack]", self.stacks)]
+
+    @property
     def layers(self) -> list[RecurrentLayer]:
         """Every recurrent layer, in the order of the states: stack by stack, level by level, direction by direction."""
         stacks = cast("Iterable[_Stack]", self.stacks)

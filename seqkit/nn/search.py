@@ -80,11 +80,13 @@ def filter_probabilities(
     """
     _validate_filter(temperature, top_k, top_p)
     scores = log_probabilities.float()  # [N, V]
-    scores = scores - scores.amax(1, keepdim=True)  # [N, V]; so that no temperature overflows
+    scores = scores - scores.amax(1, keepdim=True)  # [N, V]; so that no score overflows
     greedy = temperature == 0 or top_k == 1
     if greedy:
         return torch.zeros_like(scores).scatter_(1, scores.argmax(1, keepdim=True), 1.0)  # [N, V]
-    probabilities = (scores / temperature).softmax(1)  # [N, V]
+    # In float32 a smaller or greater number is 0 or ∞, and what must not be chosen −∞ / ∞; these are as good as those.
+    limits = torch.finfo(torch.float32)
+    probabilities = (scores / min(max(temperature, limits.tiny), limits.max)).softmax(1)  # [N, V]
     if top_k == 0 and top_p == 1.0:
         return probabilities
     ranked, order = probabilities.sort(dim=1, descending=True, stable=True)  # [N, V]
@@ -217,7 +219,7 @@ def beam_search(
     last = first
     for count in range(length):
         log_probabilities, state = step(last, state)  # [L, V]
-        log_probabilities = log_probabilities.double().cpu()  # [L, V]
+        log_probabilities = log_probabilities.cpu().double()  # [L, V]; in this order, as not every device has float64
         totals = scores.unsqueeze(1) + _restrict(log_probabilities, allowed, count, live)  # [L, V]
         for row, tokens in enumerate(live):
             if ends and tokens.count(end) + 1 == ends:

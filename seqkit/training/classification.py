@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -238,7 +239,9 @@ def baseline_of(model: Classifier, data: str, split: str, sentences: int) -> Bas
     report = model.report
     scores = report.get("scores", {}).get(split, {}) if report.get("data", {}).get("name") == data else {}
     found = scores.get("baseline") if scores.get("sentences") == sentences else None
-    return None if found is None else Baseline(**found)
+    if not isinstance(found, dict) or set(found) != {field.name for field in fields(Baseline)}:
+        return None
+    return Baseline(**found)
 
 
 def _label_note(labels: Sequence[str], rows: Sequence[Sequence[str]], multi: bool) -> str:

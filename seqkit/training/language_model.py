@@ -18,15 +18,18 @@ from seqkit.data.sentence import Sentence
 from seqkit.data.units import Units
 from seqkit.data.vectors import Vectors
 from seqkit.data.vocabulary import UNKNOWN
-from seqkit.devices import precision_context, softmax_products
+from seqkit.devices import precision_context
 from seqkit.errors import DataError
 from seqkit.metrics.perplexity import PerplexityReport
+from seqkit.model.base import Model
+from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.stream import STATIC_WINDOW, carried, encode_window
 from seqkit.nn.recurrent import State
-from seqkit.nn.softmax import IGNORED, Softmax
+from seqkit.nn.softmax import IGNORED
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest
+from seqkit.training.transfer import adopt, load_start
 from seqkit.training.words import given_vectors
 
 __all__ = ["LanguageModelTask", "evaluate_stream", "read_corpus"]
@@ -46,6 +49,7 @@ class LanguageModelTask(TrainingTask):
         corpora: train, dev and, where there is one, test.
         vectors: given word vectors.
         device: where to train.
+        start: a model whose vocabularies come first.
     """
 
     settings: LmSettings
@@ -59,12 +63,10 @@ class LanguageModelTask(TrainingTask):
         corpora: Mapping[str, Corpus],
         vectors: Vectors | None,
         device: torch.device,
+        start: Model | None = None,
     ) -> None:
         train = corpora["train"]
-        super().__init__(settings, LanguageModel.build(settings, units, train.counts(), vectors).to(device))
-        for module in self.network.modules():
-            if isinstance(module, Softmax):
-                module.products = softmax_products(settings.training.precision, device)
+        super().__init__(settings, LanguageModel.build(settings, units, train.counts(), vectors, start).to(device))
         self.corpora = corpora
         self.size = train.lines
         self.checksum = _checksum([train, corpora["dev"]], vectors)
@@ -74,8 +76,10 @@ class LanguageModelTask(TrainingTask):
 
     @classmethod
     def complete(cls, settings: Settings, dataset: Dataset) -> Settings:
-        """See `TrainingTask.complete`: a text that comes as words is cut at its spaces and nowhere else."""
-        return override(settings, {"data": {"splitter": "spaces"}}) if dataset.has_tokens else settings
+        """See `TrainingTask.complete`: text that comes as words is cut at spaces, if nothing else is asked for."""
+        if dataset.has_tokens and settings.data.splitter == "words":
+            return override(settings, {"data": {"splitter": "spaces"}})
+        return settings
 
     @classmethod
     def from_items(cls, train: Iterable[Any], dev: Iterable[Any] | None, test: Iterable[Any] | None) -> Dataset:
@@ -89,12 +93,8 @@ class LanguageModelTask(TrainingTask):
     ) -> LanguageModelTask:
         """See `TrainingTask.prepare`."""
         assert isinstance(settings, LmSettings)
-        data = settings.data
-        if data.unit == "bpe":
-            progress.say(f"learning at most {data.bpe_size:,} byte pairs")
-            units = Units.train_bpe(dataset.lines("train"), data.bpe_size)
-        else:
-            units = Units.char() if data.unit == "char" else Units.word(data.splitter)
+        start = load_start(settings)
+        units = _units(settings, dataset, start, progress)
         # The test split is not used before the end, where a fault in it would come too late.
         splits = [name for name in ("train", "dev", "test") if dataset.has(name)]
         corpora = {name: read_corpus(dataset, name, units) for name in splits}
@@ -105,7 +105,8 @@ class LanguageModelTask(TrainingTask):
         )
         progress.say(f"{dataset.name}: {', '.join(told)}")
         vectors, complete = given_vectors(settings)
-        task = cls(complete, units, corpora, vectors, device)
+        task = cls(adopt(complete, start), units, corpora, vectors, device, start)
+        task.start_from(start, progress)
         progress.say(f"vocabulary: {len(task.model.indexer.words) - 2:,} units")
         return task
 
@@ -162,6 +163,17 @@ class LanguageModelTask(TrainingTask):
         for name in sorted(state, key=lambda name: [int(number) for number in name.split(".")]):
             layers.setdefault(int(name.split(".")[0]), []).append(state[name].to(self.model.device))
         self._state = tuple(map(tuple, layers.values())) or None
+
+
+def _units(settings: LmSettings, dataset: Dataset, start: Model | None, progress: Progress) -> Units:
+    """What the text is cut into; the byte pairs are those of the model that is started from."""
+    data = settings.data
+    if data.unit != "bpe":
+        return Units.char() if data.unit == "char" else Units.word(data.splitter)
+    if isinstance(start, LanguageModel | Generator):
+        return start.units
+    progress.say(f"learning at most {data.bpe_size:,} byte pairs")
+    return Units.train_bpe(dataset.lines("train"), data.bpe_size)
 
 
 def read_corpus(dataset: Dataset, split: str, units: Units) -> Corpus:

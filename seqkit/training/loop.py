@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from seqkit.artefact import write_atomically
 from seqkit.config import TrainingSettings
+from seqkit.data.writers import finite
 from seqkit.errors import TrainingError
 from seqkit.training.checkpoint import optimizer_tensors, read_checkpoint, restore_optimizer, write_checkpoint
 from seqkit.training.optimisation import MovingAverage, RunningAverage, Schedule, make_optimizer
@@ -116,6 +117,8 @@ class Trainer:
             while self.epoch < self.settings.epochs and not self._is_over():
                 self._train_epoch()
                 self._end_epoch()
+        for parameter in self.parameters.values():
+            parameter.requires_grad_(True)  # also what was still frozen at the end
         with torch.no_grad():
             for name, weight in self.best_weights.items():
                 self.parameters[name].copy_(weight)
@@ -224,7 +227,7 @@ class Trainer:
             "dev_seconds": dev_seconds,
         }
         self.history.append(line)
-        lines = "".join(json.dumps(entry) + "\n" for entry in self.history)
+        lines = "".join(json.dumps(finite(entry)) + "\n" for entry in self.history)
         write_atomically(self.output / HISTORY, lines.encode("ascii"))
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
         mark = "*" if better else " "

@@ -149,7 +149,7 @@ def run(
     chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
     settings = chosen.settings if isinstance(chosen, Recipe) else chosen
     named = chosen.dataset if isinstance(chosen, Recipe) else ""
-    dataset = _dataset(data if data is not None else named, dev, test, task_class(settings.task))
+    dataset = _dataset(data if data is not None else named, dev, test, task_class(settings.task), quiet)
     settings = complete_settings(settings, dataset)
     output = Path(output)
     check_output(output, resume=resume, force=force)
@@ -166,7 +166,7 @@ def run(
     return Trained(task.model, _finish(task, trainer, dataset, output))
 
 
-def _dataset(data: Any, dev: Any, test: Any, task: type[TrainingTask]) -> Dataset:
+def _dataset(data: Any, dev: Any, test: Any, task: type[TrainingTask], quiet: bool) -> Dataset:
     given = isinstance(data, Dataset | str | Path)
     if given and (dev is not None or test is not None):
         raise SettingsError(
@@ -177,13 +177,14 @@ def _dataset(data: Any, dev: Any, test: Any, task: type[TrainingTask]) -> Datase
     if isinstance(data, str | Path):
         if not str(data):
             raise SettingsError("expected data to train on, found none, and the recipe names no data set")
-        return resolve(data)
+        return resolve(data, quiet=quiet)
     return task.from_items(data, dev, test)
 
 
 def _finish(task: TrainingTask, trainer: Trainer, dataset: Dataset, output: Path) -> dict[str, Report]:
-    """Score the best weights, write the model."""
+    """Write the model, and once more with its scores: whatever goes wrong in scoring, hours of training are kept."""
     model = task.model
+    model.save(output)
     reports: dict[str, Report] = task.reports(dataset)
     spent = sum(line["seconds"] + line["dev_seconds"] for line in trainer.history)
     model.report |= {

@@ -30,7 +30,7 @@ from seqkit.model.streaming import gather_context
 from seqkit.model.tagger import Tagger
 from seqkit.training.evaluation import evaluate, label_column
 from seqkit.training.progress import Progress
-from seqkit.training.task import TrainingTask, digest
+from seqkit.training.task import TrainingTask, digest, digest_network
 from seqkit.training.transfer import adopt, load_start
 from seqkit.training.words import batch_tensors, epoch_batches, given_vectors, vector_coverage
 
@@ -83,6 +83,8 @@ class TaggingTask(TrainingTask):
         # Frozen, so that they are computed once; kept in half precision, as given vectors are.
         self._context = None if context is None else context(train).half()  # [N, C]
         self.checksum = digest([*_strings(train, labels), *_strings(dev, label_column(dev, data.target))], vectors)
+        if context is not None:
+            self.checksum = digest_network(context.network, context.indexer.words.words, self.checksum)
         for name, sentences in (("training", train), ("dev", dev)):
             if not any(sentence.tokens for sentence in sentences):
                 raise DataError(f"expected {name} sentences with tokens, found none")

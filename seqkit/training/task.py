@@ -13,12 +13,14 @@ from torch import Tensor
 from seqkit.config import Settings
 from seqkit.data.dataset import Dataset
 from seqkit.data.vectors import Vectors
+from seqkit.devices import softmax_products
 from seqkit.model.base import Model
 from seqkit.nn.network import Network
+from seqkit.nn.softmax import Softmax
 from seqkit.training.progress import Progress
 from seqkit.training.transfer import describe, thawing_groups, transfer
 
-__all__ = ["Report", "TrainingTask", "digest"]
+__all__ = ["Report", "TrainingTask", "digest", "digest_network"]
 
 
 class Report(Protocol):
@@ -56,6 +58,9 @@ class TrainingTask:
         self.settings = settings
         self.model = model
         self._thawing: list[frozenset[str]] = []
+        for module in model.network.modules():
+            if isinstance(module, Softmax):
+                module.products = softmax_products(settings.training.precision, model.device)
 
     @property
     def network(self) -> Network:
@@ -127,6 +132,7 @@ class TrainingTask:
         """
         if start is None:
             return
+        self.checksum = digest_network(start.network, start.indexer.words.words, self.checksum)
         taken = transfer(start, self.model)
         self._thawing = thawing_groups(taken)
         progress.say(describe(start, self.model, taken))
@@ -171,6 +177,24 @@ class TrainingTask:
             for key, value in values.items()
         }
         return {**flat, "training sentences": self.size, "checksum of the data": self.checksum}
+
+
+def digest_network(network: Network, words: Sequence[str], start: int) -> int:
+    """A checksum of the embedding and the encoder that a run takes from elsewhere.
+
+    Args:
+        network: the network.
+        words: its vocabulary.
+        start: a checksum of what came before.
+
+    Returns:
+        The checksum.
+    """
+    found = digest([words], start=start)
+    for name, tensor in network.state_dict().items():
+        if name.startswith(("embedding.", "encoder.")):
+            found = zlib.crc32(tensor.detach().cpu().contiguous().view(torch.uint8).numpy().data, found)
+    return found
 
 
 def digest(rows: Iterable[Sequence[str]], vectors: Vectors | None = None, start: int = 0) -> int:

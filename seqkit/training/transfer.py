@@ -7,18 +7,22 @@ from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import torch
+from torch import Tensor
 
 from seqkit.config import Settings, override
 from seqkit.errors import SettingsError
 from seqkit.model import Model, load
+from seqkit.nn.network import Network
 
 __all__ = ["adopt", "describe", "load_start", "thawing_groups", "transfer"]
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
-_EMBEDDING = ("word_size", "vectors_join", "chars", "char_size", "char_hidden", "char_kernel")
+_EMBEDDING = ("word_size", "chars", "char_size", "char_hidden", "char_kernel")
 _ENCODER = ("cell", "hidden", "layers", "skip")
-_LEVEL = re.compile(r"encoder\.stacks\.\d+\.(?:levels|skips)\.(\d+)\.")
+_LAYER = re.compile(r"encoder\.stacks\.(\d+)\.(levels|skips)\.(\d+)\.(.+)")
+_WORDS, _CHARACTERS, _LOWEST = "word vectors", "characters", "level 1 "
+_Parts = dict[str, dict[str, tuple[str, Tensor]]]
 
 
 def load_start(settings: Settings) -> Model | None:
@@ -66,40 +70,79 @@ def adopt(settings: _AnySettings, start: Model | None) -> _AnySettings:
         return settings
     theirs = start.settings
     encoder: dict[str, Any] = {name: getattr(theirs.encoder, name) for name in _ENCODER}
-    if theirs.encoder.direction == "both" and settings.encoder.direction != "forward":
-        encoder |= {"direction": "both", "join": theirs.encoder.join}
-    elif settings.encoder.direction == "both":
-        encoder["join"] = "top"  # one of the two stacks is theirs, and the other is new
-    tree = {
-        "data": {name: getattr(theirs.data, name) for name in ("lowercase", "digits")},
-        "embedding": {name: getattr(theirs.embedding, name) for name in _EMBEDDING},
-        "encoder": encoder,
-    }
-    return override(settings, tree, settings.training.init_from)
+    if settings.encoder.direction == "both":
+        # Of a model that reads in one direction one stack is taken, and the other is new.
+        encoder["join"] = theirs.encoder.join if theirs.encoder.direction == "both" else "top"
+    embedding = {name: getattr(theirs.embedding, name) for name in _EMBEDDING}
+    if start.indexer.vectors is not None:
+        embedding["vectors_join"] = theirs.embedding.vectors_join
+    data = {name: getattr(theirs.data, name) for name in ("lowercase", "digits")}
+    tree = {"data": data, "embedding": embedding, "encoder": encoder}
+    return override(settings, tree, f"--init-from {settings.training.init_from}")
 
 
 @torch.no_grad()
 def transfer(start: Model, model: Model) -> frozenset[str]:
-    """Copy what two networks have in common; a vocabulary that begins with the other's has its rows.
+    """Copy what two networks have in common, each part as a whole or not at all.
+
+    A part is the word table, the character features, or one level of the encoder in one direction, however the two
+    encoders join their directions. Where the model has further words or characters, these keep their initial values;
+    and so do the weights of what its lowest level reads beside a word's vector.
 
     Args:
         start: the model to start from.
         model: the model to be trained, built with the vocabularies of `start` first.
 
     Returns:
-        The names of the parameters that were taken, in whole or in part.
+        The names of the parameters that were taken.
     """
-    theirs = start.network.state_dict()
+    theirs = _parts(start.network)
+    same_words = start.network.embedding.output_size == model.network.embedding.output_size
     taken: set[str] = set()
-    for name, tensor in model.network.state_dict().items():
-        other = theirs.get(name)
-        if other is None or not name.startswith(("embedding.", "encoder.")):
+    for part, tensors in _parts(model.network).items():
+        others = theirs.get(part, {})
+        widens = same_words and part.startswith(_LOWEST)
+        if others.keys() != tensors.keys() or not all(
+            _fits(others[key][1], tensor, key == "table", widens) for key, (_, tensor) in tensors.items()
+        ):
             continue
-        grows = name.endswith(".table") and other.shape[1:] == tensor.shape[1:] and len(other) <= len(tensor)
-        if other.shape == tensor.shape or grows:
-            tensor[: len(other)].copy_(other)
+        for key, (name, tensor) in tensors.items():
+            other = others[key][1]
+            tensor[tuple(map(slice, other.shape))].copy_(other)
             taken.add(name)
     return frozenset(taken)
+
+
+def _parts(network: Network) -> _Parts:
+    """What a network can take from another: part → what a parameter is in it → its name and itself."""
+    directions = network.encoder.directions
+    parts: _Parts = {}
+    for name, parameter in network.named_parameters():
+        layer = _LAYER.fullmatch(name)
+        if layer:
+            stack, kind, level, rest = int(layer[1]), layer[2], int(layer[3]), layer[4]
+            if kind == "levels":
+                column, _, rest = rest.partition(".")
+                part = f"level {level + 1} {directions[stack][int(column)]}"
+            else:
+                part = f"level {level + 1} around {' and '.join(directions[stack])}"
+        elif name == "embedding.table":
+            part, rest = _WORDS, "table"
+        elif name.startswith("embedding.characters."):
+            part, rest = _CHARACTERS, name.removeprefix("embedding.characters.")
+        else:
+            continue
+        parts.setdefault(part, {})[rest] = (name, parameter)
+    return parts
+
+
+def _fits(other: Tensor, tensor: Tensor, grows: bool, widens: bool) -> bool:
+    """Whether one parameter can be copied into another that may have more rows, or more columns."""
+    if grows:
+        return other.shape[1:] == tensor.shape[1:] and len(other) <= len(tensor)
+    if widens and other.dim() == 2:
+        return len(other) == len(tensor) and other.shape[1] <= tensor.shape[1]
+    return other.shape == tensor.shape
 
 
 def describe(start: Model, model: Model, taken: Iterable[str]) -> str:
@@ -113,18 +156,16 @@ def describe(start: Model, model: Model, taken: Iterable[str]) -> str:
     Returns:
         The line.
     """
-    names = [name for name, _ in model.network.named_parameters() if not name.startswith("context.")]
     kept = set(taken)
-    parts = {_part(name) for name in names if name in kept}
-    new = {_part(name) for name in names if name not in kept}
-    words = f"{len(start.indexer.words):,} of {len(model.indexer.words):,} words"
-    shown = f"{', '.join(sorted(parts)) or 'nothing'} ({words})"
-    return f"taken from {model.settings.training.init_from}: {shown}; new: {', '.join(sorted(new)) or 'nothing'}"
-
-
-def _part(name: str) -> str:
-    pieces = name.split(".")
-    return ".".join(pieces[:3] if pieces[0] == "encoder" else pieces[: 2 if pieces[0] == "embedding" else 1])
+    found: dict[bool, list[str]] = {True: [], False: []}
+    for part, tensors in _parts(model.network).items():
+        old = all(name in kept for name, _ in tensors.values())
+        words = f" ({len(start.indexer.words) - 2:,} of {len(model.indexer.words) - 2:,})"
+        found[old].append(part + (words if old and part == _WORDS else ""))
+    if start.indexer.vectors is model.indexer.vectors is not None:
+        found[True].append("given vectors")
+    shown = ", ".join(found[True]) or "nothing"
+    return f"taken from {model.settings.training.init_from}: {shown}; new: {', '.join([*found[False], 'head'])}"
 
 
 def thawing_groups(taken: Iterable[str]) -> list[frozenset[str]]:
@@ -138,6 +179,6 @@ def thawing_groups(taken: Iterable[str]) -> list[frozenset[str]]:
     """
     groups: dict[int, set[str]] = {}
     for name in taken:
-        level = _LEVEL.match(name)
-        groups.setdefault(int(level[1]) if level else -1, set()).add(name)
+        layer = _LAYER.fullmatch(name)
+        groups.setdefault(int(layer[3]) if layer else -1, set()).add(name)
     return [frozenset(groups[level]) for level in sorted(groups, reverse=True)]

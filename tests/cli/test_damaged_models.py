@@ -116,6 +116,16 @@ def test_labels_or_a_report_of_another_form(broken: Path, run: Run) -> None:
         )
 
 
+def test_a_report_that_is_no_object(broken: Path, run: Run) -> None:
+    (broken / "report.json").write_bytes(b"[]")
+    known = {"bytes": 2, "sha256": hashlib.sha256(b"[]").hexdigest()}
+    _rewrite(broken, lambda config: config["files"].update({"report.json": known}))
+    for command in (["tag", "-m", broken], ["info", broken]):
+        result = run(*command, stdin=b"Ada\n")
+        assert (result.status, result.out) == (1, "")
+        assert result.err == f"error: {broken / 'report.json'}: expected a JSON object, found something else\n"
+
+
 def test_a_newer_model_is_named_by_info_too(broken: Path, run: Run) -> None:
     _rewrite(broken, lambda config: config.update(format_version=2))
     result = run("info", broken)

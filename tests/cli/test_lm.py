@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,10 @@ def test_dynamic_evaluation_is_an_option(run: Run, folder: Path, models: dict[st
     assert (found["dynamic"], found["window"]) == (0.1, 5)
     shown = run("lm", "evaluate", folder, "-m", models["word"], "--dynamic", "0.1").out
     assert shown.startswith(f"{folder} test, dynamic evaluation at rate 0.1 every 20 units\n")
+    too_large = run("lm", "evaluate", folder, "-m", models["word"], "--dynamic", "inf", "--json", "-")
+    assert (too_large.status, too_large.out) == (1, "")
+    fault = "expected a rate of dynamic evaluation at which weights stay finite, found inf"
+    assert too_large.lines[-1] == f"error: {fault}"
     refused = run("lm", "evaluate", folder, "-m", models["word"], "--dynamic", "-1")
     assert refused.status == 2
     assert "Invalid value for '--dynamic': expected 0 or more, found -1" in refused.err
@@ -85,6 +91,17 @@ def test_score_gives_a_line_for_each_line(run: Run, models: dict[str, Path], tmp
     rows = [line.split("\t", 3) for line in table.out.splitlines()]
     assert [row[3] for row in rows] == [*text.splitlines(), "to be"]
     assert [float(row[0]) for row in rows[:3]] == pytest.approx([record["log_prob"] for record in records], abs=1e-3)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_score_reads_a_pipe_whole(run: Run, models: dict[str, Path], tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=("to be\nor not\n",))
+    writer.start()
+    result = run("lm", "score", pipe, "-m", models["word"], "--output-format=jsonl", "--quiet")
+    writer.join()
+    assert [json.loads(line)["text"] for line in result.out.splitlines()] == ["to be", "or not"]
 
 
 def test_what_was_learned_is_likelier(run: Run, models: dict[str, Path]) -> None:
@@ -116,6 +133,7 @@ def test_sample_writes_texts(run: Run, models: dict[str, Path]) -> None:
         (["--beam=2", "--top-k=3"], 2, "Expected one of --beam and --temperature, --top-k, --top-p, found both."),
         (["--count=0"], 2, "Invalid value for '--count': expected at least 1, found 0"),
         (["--temperature=-1"], 2, "Invalid value for '--temperature': -1.0 is not in the range x>=0.0."),
+        (["--seed=-1"], 2, "Invalid value for '--seed': -1 is not in the range 0<=x<=9223372036854775807."),
         (["--top-p=0"], 2, "Invalid value for '--top-p': 0.0 is not in the range 0.0<x<=1.0."),
     ],
 )

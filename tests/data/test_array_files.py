@@ -33,6 +33,44 @@ def test_arrays_beside_a_file_are_fields(tmp_path: Path) -> None:
     assert fault == f"{tmp_path / 'train.image.npy'}: expected 3 rows, one a record of train.jsonl, found 4"
 
 
+def test_the_name_of_a_file_may_have_parts(tmp_path: Path) -> None:
+    np.save(tmp_path / "names.train.x.npy", np.zeros((2, 3)))
+    np.save(tmp_path / "names.test.x.npy", np.ones((1, 3)))
+    np.save(tmp_path / "names.x.npy", np.ones((9, 3)))
+    assert [one.fields for one in attach_arrays(records(1), tmp_path / "names.test.jsonl")] == [{"x": pytest.approx(1)}]
+
+
+def test_a_number_a_record_is_a_vector_of_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "train.age.npy", np.array([7, 8], dtype=np.int16))
+    found = attach_arrays(records(2), tmp_path / "train.jsonl")
+    assert [one.fields["age"].tolist() for one in found] == [[7], [8]]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000, 8), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000000000000000, 8), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 8), }",
+        "{'descr': '<f8', 'fortran_order'",
+        "{'descr': {'a': 1}, 'fortran_order': False, 'shape': (1,), }",
+        "(" * 20_000,
+    ],
+)
+def test_headers_that_lie(tmp_path: Path, header: str) -> None:
+    file = tmp_path / "train.image.npy"
+    file.write_bytes(b"\x93NUMPY\x01\x00" + (len(header) + 1).to_bytes(2, "little") + header.encode() + b"\n")
+    found = message(load_array, file)
+    assert found.startswith(f"{file}: expected an array of numbers (.npy), found ")
+    assert "\n" not in found
+
+
+def test_an_archive_is_no_array(tmp_path: Path) -> None:
+    file = tmp_path / "train.image.npy"
+    file.write_bytes(b"PK\x03\x04 and no more")
+    assert message(load_array, file) == f"{file}: expected an array of numbers (.npy), found File is not a zip file"
+
+
 def test_arrays_that_are_none(tmp_path: Path) -> None:
     file = tmp_path / "train.image.npy"
     file.write_bytes(b"something else")

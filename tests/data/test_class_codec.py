@@ -61,6 +61,9 @@ def test_labels_of_a_text(value: object, multi: bool, expected: list[str]) -> No
         ({"label": ""}, False, "f:7: expected a label in field 'label', found an empty one"),
         ({"label": "x||y"}, True, "f:7: expected a label in field 'label', found an empty one"),
         ({"label": []}, False, "f:7: expected one label in field 'label', found none"),
+        ({"label": [1.5]}, False, "f:7: expected a string or a list of strings in field 'label', found [1.5]"),
+        ({"label": 3}, True, "f:7: expected a string or a list of strings in field 'label', found 3"),
+        ({"label": None}, True, "f:7: expected a string or a list of strings in field 'label', found None"),
         (
             {"label": ["x", "y"]},
             False,

@@ -72,6 +72,8 @@ def test_vectors_are_standardised_by_the_training_data_and_constants_are_not_mag
     assert field.scale == pytest.approx((np.sqrt(2.0), np.sqrt(2.0)))
     constant = ConditionCodec.build(records([{"v": [7]}] * 2), [("v", "")], str.split).fields[0]
     assert constant.scale[0] > 0
+    zeros = ConditionCodec.build(records([{"v": [0, 0]}] * 2), [("v", "")], str.split).fields[0]
+    assert min(zeros.scale) > 0
 
 
 def test_records_become_numbers_and_batches() -> None:
@@ -124,6 +126,11 @@ def test_no_condition_at_all() -> None:
         ({"size": [[1], [2, 3]]}, "expected a list of numbers as 'size', found lists of different lengths"),
         ({"size": []}, "expected a list of numbers as 'size', found none"),
         ({"size": [1, float("nan")]}, "expected a list of numbers as 'size', found one that is not finite"),
+        ({"size": [1, 1e300]}, "expected a list of numbers as 'size', found one that is not finite"),
+        ({"size": [1, 10**400]}, "expected a list of numbers as 'size', found [1, 1" + 35 * "0"),
+        ({"size": [["x" * 10**6], *[["y"]] * 10**6]}, "expected a list of numbers as 'size', found [['" + 37 * "x"),
+        ({"size": [*[1] * 10**6, "x" * 10**6]}, "expected a list of numbers as 'size', found [" + 13 * "1, "),
+        ({"kind": np.eye(2)}, "expected a string as 'kind', found array([[1., 0.], [0., 1.]])"),
         ({"size": [True, False]}, "expected a list of numbers as 'size', found [True, False]"),
     ],
 )
@@ -175,6 +182,14 @@ def test_lists_of_fields() -> None:
         (
             {"fields": [{"name": "a", "kind": "vector", "mean": [1.0], "scale": ["x"]}]},
             "conditions: expected mean and scale of 'a' as lists of numbers of one length",
+        ),
+        (
+            {"fields": [{"name": "a", "kind": "vector", "mean": [10**400], "scale": [1.0]}]},
+            "conditions: expected mean and scale of 'a' as lists of numbers of one length",
+        ),
+        (
+            {"fields": [{"name": "a", "kind": "vector", "mean": [1.0], "scale": [1e-60]}]},
+            "conditions: expected positive scales of 'a', found 1e-60",
         ),
         (
             {"fields": [{"name": "a", "kind": "vector", "mean": [1.0], "scale": [0.0]}]},

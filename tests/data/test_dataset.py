@@ -276,6 +276,13 @@ def test_lines_are_the_raw_text_of_any_format(tmp_path: Path) -> None:
     assert list(from_pairs([(["a", "b"], ["X", "Y"]), (["c"], ["X"])]).lines("train")) == ["a b"]
 
 
+def test_a_text_of_several_lines_is_read_as_these(tmp_path: Path) -> None:
+    folder(tmp_path, train__jsonl='{"text": "a\\nb\\r\\n\\r\u2028c"}\n', dev__csv='text\n"d\n\ne\n"\n""\n')
+    dataset = resolve(tmp_path)
+    assert list(dataset.lines("train")) == ["a", "b", "", "\u2028c"]
+    assert list(dataset.lines("dev")) == ["d", "", "e", ""]
+
+
 @pytest.mark.parametrize(("count", "held"), [(2, 1), (9, 1), (10, 1), (25, 2)])
 def test_lines_hold_out_the_same_last_tenth_as_sentences(tmp_path: Path, count: int, held: int) -> None:
     file = tmp_path / "text.txt"

@@ -36,6 +36,11 @@ def test_texts_alone() -> None:
     assert rows("x\ty z\n", labelled=False) == [Row(1, {"label": "x", "text": "y z"})]
 
 
+def test_rows_of_empty_cells_are_no_blank_lines() -> None:
+    assert rows("x\ty\n\t\n \n", columns=["label", "text"])[1:] == [Row(2, {"label": "", "text": ""})]
+    assert rows('text\n""\n\n  \nb\n', "csv", labelled=False) == [Row(2, {"text": ""}), Row(5, {"text": "b"})]
+
+
 def test_known_columns() -> None:
     assert rows("text\tlabel\n", columns=["text", "label"]) == [Row(1, {"text": "text", "label": "label"})]
 

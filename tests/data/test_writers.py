@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import re
 import time
 from collections.abc import Callable
@@ -204,3 +205,9 @@ def test_writing_is_fast(real_file: Callable[[str], Path]) -> None:
         write_records(records, io.StringIO(), "conll")
         seconds.append(time.process_time() - start)
     assert sum(map(len, sentences)) / min(seconds) > 500_000
+
+
+def test_what_is_not_finite_is_null() -> None:
+    assert to_json({"a": [math.inf, (1.5, -math.inf)], "b": {"c": math.nan, "d": "NaN"}}) == (
+        '{"a": [null, [1.5, null]], "b": {"c": null, "d": "NaN"}}'
+    )

@@ -220,6 +220,13 @@ def test_dynamic_evaluation_helps_where_a_text_repeats_itself() -> None:
     assert model.log_prob(corpus, window=5, dynamic=1e-9) == pytest.approx(static, rel=1e-5)
 
 
+def test_dynamic_evaluation_in_half_precision_uses_the_weights_of_the_last_step() -> None:
+    model = build()
+    corpus = Corpus.read(["do be do be do"] * 60, model.units)
+    exact = model.log_prob(corpus, window=5, dynamic=0.5)
+    assert model.log_prob(corpus, window=5, dynamic=0.5, precision="bf16") == pytest.approx(exact, rel=0.05)
+
+
 # --- writing ------------------------------------------------------------------------------------------------------
 
 

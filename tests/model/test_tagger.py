@@ -391,6 +391,18 @@ def test_where_the_vectors_lay_is_not_in_the_model(trained: Path, tmp_path: Path
     assert load(tmp_path / "model").settings.embedding.vectors == "v.txt"
 
 
+@pytest.mark.parametrize(("place", "kept"), [(".", "start"), ("..", None), ("sub/..", "start"), ("/", "unnamed")])
+def test_a_start_without_a_name_of_its_own_leaves_a_model_that_can_be_read(
+    place: str, kept: str | None, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load(trained)
+    (tmp_path / "start" / "sub").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "start")
+    model.settings = override(model.settings, {"training": {"init_from": place, "freeze": 2}})
+    model.save(tmp_path / "model")
+    assert load(tmp_path / "model").settings.training.init_from == (kept or tmp_path.name)
+
+
 def test_predict_takes_texts_token_lists_and_records(trained: Path) -> None:
     model = load(trained)
     found = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from itertools import product
+from typing import Any
 
 import pytest
 import torch
@@ -221,6 +222,15 @@ def test_filtered_probabilities(seed: int, temperature: float, top_k: int, top_p
         expected = torch.zeros(5)
         expected[nucleus] = full[nucleus] / full[nucleus].sum()
         assert kept.tolist() == pytest.approx(expected.tolist(), abs=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"top_p": 0.99}])
+def test_no_temperature_is_too_small_or_too_great(options: dict[str, Any]) -> None:
+    scores = torch.tensor([[0.0, -1.0, -torch.inf]])
+    for cold in (5e-324, 1e-46):
+        assert filter_probabilities(scores, cold, **options).tolist() == [[1.0, 0.0, 0.0]]
+    for hot in (1e39, 1e308):
+        assert filter_probabilities(scores, hot, **options).tolist() == [[0.5, 0.5, 0.0]]
 
 
 def test_equally_likely_symbols_go_by_their_numbers() -> None:

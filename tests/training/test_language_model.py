@@ -176,10 +176,11 @@ def test_another_text_is_another_run(tmp_path: Path) -> None:
 def test_a_text_that_comes_as_words_is_cut_at_its_spaces(tmp_path: Path) -> None:
     (tmp_path / "words.conll").write_text("It\tO\nis\tO\nn't\tO\n\n" * 3, encoding="utf-8")
     (tmp_path / "text.txt").write_text("It isn't.\n" * 3, encoding="utf-8")
-    settings = tiny("data.splitter=english")
+    settings, asked = tiny(), tiny("data.splitter=english")
     assert complete_settings(settings, resolve(tmp_path / "words.conll")).data.splitter == "spaces"
-    assert complete_settings(settings, resolve(tmp_path / "text.txt")).data.splitter == "english"
+    assert complete_settings(settings, resolve(tmp_path / "text.txt")).data.splitter == settings.data.splitter
     assert complete_settings(settings, resolve("sample-ner")).data.splitter == "spaces"
+    assert complete_settings(asked, resolve("sample-ner")).data.splitter == "english"
 
 
 @pytest.mark.parametrize("unit", ["word", "char"])

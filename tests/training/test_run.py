@@ -376,3 +376,18 @@ def test_what_is_learned_is_said_and_a_stray_label_warned_of(
     told = capsys.readouterr().err
     assert "learning a label a token from the last column: " in told
     assert "warning: 'X-PER' is a label of no span scheme, so that every label is taken for itself; " in told
+
+
+def test_the_model_is_kept_though_scoring_it_fails(
+    make_pairs: Callable[..., Any], tiny_settings: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from seqkit.model import load
+    from seqkit.training.tagging import TaggingTask
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(TaggingTask, "reports", fail)
+    with pytest.raises(MemoryError):
+        train(tiny_settings("training.epochs=1"), tmp_path / "m", make_pairs(12), device="cpu")
+    assert load(tmp_path / "m").tag("Ada slept").labels
