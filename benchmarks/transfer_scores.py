@@ -34,7 +34,7 @@ LANGUAGE_MODELS = {
         "--set training.schedule=cosine --set training.warmup=0.5"
     ),
     "characters": (
-        "--unit char --layers 1 --hidden 200 --direction both --dropout 0.1 --epochs 3 --batch-size 32 --window 80 "
+        "--unit char --layers 1 --hidden 256 --direction both --dropout 0.1 --epochs 4 --batch-size 32 --window 80 "
         "--lr 0.005 --clip 1.0 --set encoder.join=top --set embedding.word_size=50 "
         "--set training.schedule=cosine --set training.warmup=0.2"
     ),

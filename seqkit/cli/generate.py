@@ -71,6 +71,14 @@ command.add_command(
 @click.option("--prompt", default="", metavar="TEXT", help="how every text begins")
 @click.option("--acrostic", default="", metavar="CHARACTERS", help="what the lines begin with, a character each")
 @sampling_options
+@click.option(
+    "--length-penalty",
+    type=click.FloatRange(min=0.0),
+    default=1.0,
+    show_default=True,
+    metavar="X",
+    help="what --beam finds is ranked by log p / units to the power of X; 0 prefers short texts",
+)
 @device_options
 @quiet_option
 def sample(
@@ -86,6 +94,7 @@ def sample(
     beam: int,
     seed: int | None,
     output_format: str,
+    length_penalty: float,
     device: str,
     threads: int | None,
     quiet: bool,
@@ -111,6 +120,7 @@ def sample(
         top_k=top_k,
         top_p=top_p,
         beam=beam,
+        length_penalty=length_penalty,
         seed=seed,
     )
     for text in texts:

@@ -261,6 +261,7 @@ class Generator(Model):
         top_k: int = 0,
         top_p: float = 1.0,
         beam: int = 0,
+        length_penalty: float = 1.0,
         acrostic: str = "",
         seed: int | None = None,
     ) -> list[WrittenText]:
@@ -280,7 +281,7 @@ class Generator(Model):
             seed: the same seed gives the same texts; None for other ones each time.
 
         Returns:
-            The texts of one condition after those of the other; with a beam those of each differ, the likeliest comes
+            The texts of one condition after those of the other; with a beam those of each differ, the best comes
             first, and there may be fewer than asked for.
 
         Raises:

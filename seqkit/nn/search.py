@@ -184,13 +184,18 @@ def beam_search(
     length: int,
     beam: int,
     ends: int = 1,
+    length_penalty: float = 0.0,
     allowed: Allowed | None = None,
 ) -> list[Continuation]:
-    """Search for the likeliest continuations of one sequence.
+    r"""Search for the likeliest continuations of one sequence.
 
     The `beam` likeliest beginnings of each length are kept; every end that one of them can reach is looked at. The
-    search stops where no beginning can lead to one of the `beam` likeliest continuations any more, since more symbols
-    never make a sequence likelier. It is exact where `beam` is no less than the number of beginnings of a length.
+    search stops where no beginning can lead to one of the `beam` best continuations any more, since more symbols never
+    make a sequence likelier. It is exact where `beam` is no less than the number of beginnings of a length.
+
+    The likeliest sequences are often short ones. With a length penalty α > 0 the best is what has the largest
+    :math:`\log p / n^\alpha` with n symbols, ends included (Wu et al. 2016, "Google's neural machine translation
+    system", with a simpler denominator); a beginning is then given up where it is worse already than what was found.
 
     Args:
         step: the model.
@@ -200,10 +205,11 @@ def beam_search(
         length: the greatest number of symbols, ends included; what has not ended by then is a result too.
         beam: how many beginnings are kept, and how many continuations are returned at most.
         ends: at the how many-th end a sequence stops. 0: only `length` stops it.
+        length_penalty: α; 0 for the likeliest as a whole, 1 for the likeliest a symbol.
         allowed: which symbols may be next.
 
     Returns:
-        Different continuations, the likeliest first; none where no symbol may begin.
+        Different continuations, the best first; none where no symbol may begin.
 
     Raises:
         ValueError: an argument is outside its range, or `first` is not one symbol.
@@ -211,6 +217,8 @@ def beam_search(
     _validate_lengths(length, ends)
     if beam < 1:
         raise ValueError(f"expected a beam of at least 1, found {beam}")
+    if not 0.0 <= length_penalty < float("inf"):
+        raise ValueError(f"expected a length penalty of at least 0, found {length_penalty}")
     if first.shape != (1,):
         raise ValueError(f"expected one sequence to begin with, found shape {list(first.shape)}")
     found: list[Continuation] = []
@@ -226,10 +234,10 @@ def beam_search(
                 if float(totals[row, end]) > -torch.inf:
                     found.append(Continuation(tokens, float(totals[row, end]), True))
                 totals[row, end] = -torch.inf
-        found = _best(found, beam)
+        found = _best(found, beam, length_penalty)
         scores, places = totals.flatten().topk(min(beam, totals.numel()))  # [L']
-        bound = found[-1].log_prob if len(found) == beam else -torch.inf
-        kept = scores > bound  # [L']; also false where nothing may be next
+        bound = _rank(found[-1], length_penalty) if len(found) == beam else -torch.inf
+        kept = scores / (count + 1) ** length_penalty > bound  # [L']; also false where nothing may be next
         scores, places = scores[kept], places[kept]  # [L']
         rows, symbols = places // totals.shape[1], places % totals.shape[1]  # [L']
         live = [[*live[row], symbol] for row, symbol in zip(rows.tolist(), symbols.tolist(), strict=True)]
@@ -238,11 +246,15 @@ def beam_search(
         last = symbols.to(first.device)  # [L']
         state = select_rows(state, rows.to(first.device))
     found += [Continuation(tokens, score, False) for tokens, score in zip(live, scores.tolist(), strict=True)]
-    return _best(found, beam)
+    return _best(found, beam, length_penalty)
 
 
-def _best(found: list[Continuation], count: int) -> list[Continuation]:
-    return sorted(found, key=lambda one: -one.log_prob)[:count]
+def _best(found: list[Continuation], count: int, length_penalty: float) -> list[Continuation]:
+    return sorted(found, key=lambda one: -_rank(one, length_penalty))[:count]
+
+
+def _rank(one: Continuation, length_penalty: float) -> float:
+    return one.log_prob / max(1, len(one.tokens) + one.ended) ** length_penalty
 
 
 def _restrict(log_probabilities: Tensor, allowed: Allowed | None, count: int, histories: Sequence[list[int]]) -> Tensor:

@@ -62,7 +62,7 @@ TREES: list[dict[str, Any]] = [
 @pytest.mark.parametrize("tree", TREES, ids=str)
 def test_what_a_beam_finds_is_as_likely_as_scoring_says(tree: dict[str, Any]) -> None:
     model = build(tree)
-    found = model.generate(ROWS[1], beam=30, count=30, length=4)
+    found = model.generate(ROWS[1], beam=30, count=30, length=4, length_penalty=0)
     assert len({one.text for one in found}) > 1
     assert [one.log_prob for one in found] == sorted((one.log_prob for one in found), reverse=True)
     for one in found:
@@ -189,6 +189,7 @@ def test_acrostics_are_always_obeyed(seed: int, acrostic: str, spare: int, unit:
             "expected room for 2 lines of two units and an end, found a greatest length of 4",
         ),
         ({"count": 0}, "expected a count of at least 1 and a beam of at least 0, found 0 and 0"),
+        ({"beam": 1, "length_penalty": -1.0}, "expected a length penalty of at least 0, found -1.0"),
         ({"beam": -1}, "expected a count of at least 1 and a beam of at least 0, found 1 and -1"),
         ({"temperature": -1.0}, "expected a temperature of at least 0, found -1.0"),
         ({"top_p": 0.0}, "expected top_p in 0 < p ≤ 1, found 0.0"),

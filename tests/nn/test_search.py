@@ -82,6 +82,26 @@ def test_a_narrow_beam_gives_true_scores_of_different_sequences_and_never_beats_
     assert found[0].log_prob <= max(expected.values()) + 1e-5
 
 
+@pytest.mark.parametrize("penalty", [0.5, 1.0, 2.0])
+def test_a_length_penalty_ranks_by_what_a_symbol_costs(penalty: float) -> None:
+    table = chain(4)
+    expected = enumerate_all(table, 4)
+    found = beam_search(markov(table), initial(), start(), end=END, length=4, beam=500, length_penalty=penalty)
+    ranks = [one.log_prob / (len(one.tokens) + one.ended) ** penalty for one in found]
+    assert ranks == sorted(ranks, reverse=True)
+    assert {(tuple(one.tokens), one.ended): one.log_prob for one in found} == pytest.approx(expected, abs=1e-5)
+
+
+def test_a_length_penalty_finds_long_sequences_where_the_likeliest_is_short() -> None:
+    rows = [[0.3, 0.7, 0.0, 0.0], [0.0, 0.0, 0.6, 0.4], [0.0, 0.0, 0.4, 0.6], [1.0, 0.0, 0.0, 0.0]]
+    table = torch.tensor([rows, rows]).log()
+    options = {"end": END, "length": 9, "beam": 3}
+    assert beam_search(markov(table), initial(), start(), **options)[0].tokens == []
+    best = beam_search(markov(table), initial(), start(), length_penalty=1.0, **options)[0]
+    assert best.tokens == [1, 2, 3]
+    assert best.log_prob == pytest.approx(math.log(0.7 * 0.6 * 0.6))
+
+
 def test_a_beam_sees_past_the_greedy_choice() -> None:
     odds = [[0.0, 0.6, 0.4, 0.0], [0.5, 0.0, 0.0, 0.5], [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
     table = torch.tensor([odds, odds]).log()
@@ -266,5 +286,7 @@ def test_arguments_outside_their_range(options: dict, message: str) -> None:
 def test_beams_that_cannot_be() -> None:
     with pytest.raises(ValueError, match=r"^expected a beam of at least 1, found 0$"):
         beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=0)
+    with pytest.raises(ValueError, match=r"^expected a length penalty of at least 0, found -1$"):
+        beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=1, length_penalty=-1)
     with pytest.raises(ValueError, match=r"^expected one sequence to begin with, found shape \[2\]$"):
         beam_search(markov(chain()), initial(2), start(2), end=END, length=3, beam=2)
