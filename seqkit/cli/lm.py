@@ -183,7 +183,7 @@ def score(
     lines = chain.from_iterable((line for _, line in read_lines(file)) for file in names)
     chunk = 1 if live else CHUNK_SENTENCES
     records = model.score(lines, batch_tokens=batch_tokens, chunk_lines=chunk, precision=precision)
-    counts = [0, 0]
+    counts = [0, 0, 0]
     for text in _formatted(records, output_format, counts):
         sys.stdout.write(text)
         if live:
@@ -193,6 +193,8 @@ def score(
     if not quiet and not live:
         total = f"{counts[0]:,} line{'' if counts[0] == 1 else 's'}, {counts[1]:,} units"
         click.echo(f"{total} in {seconds:.2f} s: {counts[1] / max(seconds, 1e-9):,.0f} units/s", err=True)
+        if counts[2]:
+            click.echo(f"{counts[2]:,} of the units are unknown to the model, which finds them all alike", err=True)
     return 0
 
 
@@ -202,6 +204,7 @@ def _formatted(records: Iterable[ScoredText], output_format: str, counts: list[i
     for record in records:
         counts[0] += 1
         counts[1] += record.units
+        counts[2] += record.unknown
         if output_format == "jsonl":
             yield to_json(record.to_json()) + "\n"
         else:
@@ -243,7 +246,7 @@ def sampling_options(function: Any) -> Any:
             type=click.IntRange(min=0),
             default=0,
             metavar="N",
-            help="search for the likeliest with a beam of this width, or of --count where that is more, instead of drawing",
+            help="search for the likeliest instead of drawing, with a beam of this width, --count at least",
         ),
         click.option(
             "--seed",

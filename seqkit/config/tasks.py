@@ -13,6 +13,7 @@ from seqkit.config.sections import (
     EncoderSettings,
     Positive,
     Probability,
+    Rate,
     Section,
     TrainingSettings,
     Weight,
@@ -140,7 +141,7 @@ class ClassifyTrainingSettings(TrainingSettings):
 
     epochs: Positive = 10
     """passes over the training data at most"""
-    lr: Annotated[float, Field(gt=0.0, allow_inf_nan=False)] = 1e-3
+    lr: Rate = 1e-3
     """learning rate at the start (after warm-up)"""
     patience: Count = 4
     """stop after so many epochs without a better score on dev; 0 to run all epochs"""
@@ -168,6 +169,12 @@ class ClassifySettings(Settings):
     """head"""
     training: ClassifyTrainingSettings = ClassifyTrainingSettings()
     """training"""
+
+    @model_validator(mode="after")
+    def _label_unread(self) -> ClassifySettings:
+        if self.data.label == self.data.text:
+            raise ValueError(f"data.label: expected another field than data.text, found {self.data.text!r} for both")
+        return self
 
 
 # --- lm -----------------------------------------------------------------------------------------------------------

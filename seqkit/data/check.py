@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
+import numpy as np
+
+from seqkit.data.array_files import attach_arrays
 from seqkit.data.class_codec import labels_of_text
 from seqkit.data.columns import read_conll, read_conllu, split_row
 from seqkit.data.dataset import Dataset, Split
@@ -161,9 +164,20 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems
         else:
             _read_around_faults(lines, format, columns, label, content, problems)
         content.whole = len(problems) == before
+        if content.whole and "conll" not in format:
+            _attach_arrays(content, split.file, format, problems)
     if not any(sentence.tokens for sentence in content.sentences):
         problems.append(Problem(content.file, 0, "expected at least one sentence, found none"))
     return content
+
+
+def _attach_arrays(content: _Content, file: Path, format: str, problems: list[Problem]) -> None:
+    """Give records what lies beside their file, which may be all that tells two of them apart."""
+    lines = format in ("text", "tokens")  # of which a blank one is no record
+    try:
+        attach_arrays([one for one in content.sentences if not (lines and is_blank(one.text))], file)
+    except DataError as error:
+        problems.append(Problem(content.file, 0, str(error)))
 
 
 def _read_text(lines: Sequence[Line], name: str, format: str) -> Iterator[Sentence]:
@@ -351,9 +365,12 @@ def _shared_sentences(contents: dict[str, _Content], conditional: bool) -> Itera
 
 def _condition(sentence: Sentence, conditional: bool) -> str:
     """What tells apart two records of the same words: a vector, and where texts are written from fields all of them."""
+    fields = {
+        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in sentence.fields.items()
+    }
     vectors = {
         name: value
-        for name, value in sentence.fields.items()
-        if isinstance(value, list) and value and isinstance(value[0], (int, float))
+        for name, value in fields.items()
+        if isinstance(value, list) and value and isinstance(value[0], (int, float, list))
     }
-    return repr(sorted((sentence.fields if conditional else vectors).items()))
+    return repr(sorted((fields if conditional else vectors).items()))

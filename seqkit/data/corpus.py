@@ -54,6 +54,9 @@ class Corpus:
         A line without a unit counts only where units are characters: a blank line of a verse is part of it, one
         between the paragraphs of a text of words is not.
 
+        In memory are one line, the numbers of `memory_units` units and the distinct units; a long line is cut into units
+        piece by piece (see `Units.pieces`).
+
         Args:
             lines: the text, without line ends.
             units: what cuts a line.
@@ -72,17 +75,17 @@ class Corpus:
         kept = spilled = 0
         try:
             for line in lines:
-                found = units.split(line)
-                if not found and units.kind != "char":
-                    continue
-                buffer.extend([numbers.setdefault(unit, len(numbers)) for unit in found])
-                buffer.append(0)
-                kept += 1
-                if len(buffer) >= memory_units:
-                    file = file or tempfile.TemporaryFile(dir=directory, prefix="seqkit-")  # noqa: SIM115
-                    buffer.tofile(file)
-                    spilled += len(buffer)
-                    buffer = array("i")
+                before = spilled + len(buffer)
+                for piece in units.pieces(line):
+                    buffer.extend(numbers.setdefault(unit, len(numbers)) for unit in units.split(piece))
+                    if len(buffer) >= memory_units:
+                        file = file or tempfile.TemporaryFile(dir=directory, prefix="seqkit-")  # noqa: SIM115
+                        buffer.tofile(file)
+                        spilled += len(buffer)
+                        buffer = array("i")
+                if spilled + len(buffer) > before or units.kind == "char":
+                    buffer.append(0)
+                    kept += 1
             if file is None:
                 return cls(np.array(buffer, dtype=np.int32), list(numbers), kept)
             buffer.tofile(file)

@@ -285,7 +285,7 @@ class Dataset:
     def _load_texts(self, name: str, splitter: Splitter | None, text: str, label: str | None) -> list[Sentence]:
         split = self.splits[name]
         if split.content is not None:
-            found = [_given_text(sentence, splitter, label) for sentence in split.content]
+            found = [_given_text(sentence, splitter, text, label) for sentence in split.content]
         else:
             assert split.file is not None
             found = list(read_texts(split.file, split.format, text=text, label=label, splitter=splitter))
@@ -307,16 +307,20 @@ def _lines_of(sentences: Iterable[Sentence]) -> Iterator[str]:
         yield from lines[:-1] if len(lines) > 1 and not lines[-1] else lines
 
 
-def _given_text(sentence: Sentence, splitter: Splitter | None, label: str | None) -> Sentence:
+def _given_text(sentence: Sentence, splitter: Splitter | None, text: str, label: str | None) -> Sentence:
     """A text that came from no file, cut into tokens unless it was given as tokens."""
     if label is not None and label not in sentence.fields:
         found = ", ".join(map(repr, sentence.fields)) or "none"
         raise DataError(f"expected a field {label!r}, found {found}", file=sentence.file, line=sentence.line or None)
-    given = sentence.tokens and "text" not in sentence.fields
-    if given or not sentence.text or splitter is None:
+    whole = sentence.fields.get(text)
+    if not isinstance(whole, str):
+        if sentence.tokens:
+            return sentence
+        whole = sentence.text
+    if not whole or splitter is None:
         return sentence
-    offsets = splitter(sentence.text)
-    return replace(sentence, tokens=[sentence.text[start:end] for start, end in offsets], offsets=offsets)
+    offsets = splitter(whole)
+    return replace(sentence, text=whole, tokens=[whole[start:end] for start, end in offsets], offsets=offsets)
 
 
 def split_files(folder: Path) -> dict[str, Path]:

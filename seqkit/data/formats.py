@@ -160,7 +160,9 @@ def read_texts(
 
     Args:
         path: the file, or ``-`` for standard input, whose format has to be said.
-        format: ``tsv``, ``csv`` or ``jsonl``; by default what `detect_format` finds, ``tsv`` where the name ends so.
+        format: ``tsv``, ``csv`` or ``jsonl``, and where no label is needed also ``text`` or ``tokens``, of which every line
+            that is not blank is a record with the only field ``text``; by default what `detect_format` finds, ``tsv``
+            where the name ends so.
         text: the column or key of the text.
         label: the column or key of the label; None where a record needs none. A ``tsv`` or ``csv`` file whose first row
             does not name its columns has the label and the text, in this order.
@@ -181,6 +183,9 @@ def read_texts(
         return read_jsonl_texts(read_lines(path), name, splitter, text=text, label=label)
     if format in ("tsv", "csv"):
         return table_texts(read_lines(path), name, format, splitter, text=text, label=label)
+    if format in ("text", "tokens") and label is None:
+        lines = ((number, line) for number, line in read_lines(path) if not is_blank(line))
+        return _records(_read_text(lines, name, splitter))
     if format not in FORMATS:
         raise DataError(f"expected a format among tsv, csv, jsonl, found {format!r}")
     found = "columns of tokens and labels" if format in ("conll", "conllu") else "lines without labels"
@@ -226,6 +231,12 @@ def table_texts(
 def _split_at_spaces(text: str) -> list[tuple[int, int]]:
     """Cut at ASCII spaces and tabs, nothing else."""
     return [match.span() for match in _WORD.finditer(text)]
+
+
+def _records(sentences: Iterable[Sentence]) -> Iterator[Sentence]:
+    for sentence in sentences:
+        sentence.fields = {"text": sentence.text}
+        yield sentence
 
 
 def _read_text(lines: Iterable[tuple[int, str]], name: str, splitter: Splitter) -> Iterator[Sentence]:

@@ -17,11 +17,14 @@ class ScoredText:
         text: the line.
         log_prob: ln p of its units, the end of the line included, in nats.
         units: how many units that are.
+        unknown: how many of them the model does not know, and so finds as likely as it finds unknown units as a whole;
+            the figures of a line that has some are not comparable with those of one that has none.
     """
 
     text: str
     log_prob: float
     units: int
+    unknown: int = 0
 
     @property
     def perplexity(self) -> float:
@@ -32,7 +35,7 @@ class ScoredText:
             return math.inf
 
     def to_json(self) -> dict[str, Any]:
-        """The record as a JSON object: ``text``, ``log_prob``, ``units``, ``perplexity``."""
+        """The record as a JSON object: ``text``, ``log_prob``, ``units``, ``unknown``, ``perplexity``."""
         return {**asdict(self), "perplexity": self.perplexity}
 
 

@@ -91,7 +91,6 @@ def read_rows(lines: Iterable[Line], name: str, format: str) -> Iterator[tuple[i
 
 
 def _csv_rows(lines: Iterable[Line], name: str) -> Iterator[tuple[int, list[str]]]:
-    csv.field_size_limit(_LONGEST_CELL)
     first = last = 0
 
     def fed() -> Iterator[str]:
@@ -104,6 +103,7 @@ def _csv_rows(lines: Iterable[Line], name: str) -> Iterator[tuple[int, list[str]
     rows = csv.reader(fed(), strict=True)
     while True:
         first = 0
+        limit = csv.field_size_limit(_LONGEST_CELL)  # which is one for the whole process
         try:
             cells = next(rows)
         except StopIteration:
@@ -111,6 +111,8 @@ def _csv_rows(lines: Iterable[Line], name: str) -> Iterator[tuple[int, list[str]
         except csv.Error as error:
             found = "an open quote at its end" if str(error) == "unexpected end of data" else str(error)
             raise DataError(f"expected comma-separated cells, found {found}", file=name, line=first or last) from None
+        finally:
+            csv.field_size_limit(limit)
         blank = not cells or (len(cells) == 1 and cells[0] != "" and is_blank(cells[0]))
         if not blank:  # one empty cell was written in quotes: a text without a word
             yield first, cells

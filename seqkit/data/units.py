@@ -18,6 +18,9 @@ __all__ = ["UNIT_KINDS", "Units"]
 UNIT_KINDS = ("word", "char", "bpe")
 _BYTES = 256
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_PIECE = 1 << 16
+_APART = re.compile(r"(?<=[^\W_]) (?=\S)")
+"""where what stands before and after is cut alike with and without the other: a full stop may mean something else"""
 
 
 class Units:
@@ -110,6 +113,28 @@ class Units:
         assert self.splitter is not None
         return [text[start:end] for start, end in self.splitter.split(text)]
 
+    def pieces(self, text: str, size: int = _PIECE) -> Iterator[str]:
+        """Part a long text so that its pieces, cut one after the other, have the units of the whole.
+
+        Args:
+            text: any string.
+            size: how many characters a piece has at least, all but the last.
+
+        Yields:
+            The pieces: of ``char`` as long as that, otherwise up to the next space between words, however far it is.
+        """
+        begin = 0
+        while len(text) - begin > size:
+            end = begin + size
+            if self.kind != "char":
+                found = _APART.search(text, end)
+                if found is None:
+                    break
+                end = found.start()
+            yield text[begin:end]
+            begin = end
+        yield text[begin:]
+
     def join(self, units: Iterable[str]) -> str:
         """Put units together.
 
@@ -180,6 +205,8 @@ class Units:
                 assert self._tokenizer.decoder is not None
             except Exception as error:  # the library raises no narrower class
                 raise ModelError(f"units: expected a tokenizer that tokenizers reads, found {error}") from None
+            self._tokenizer.no_truncation()  # nothing is lost or made up, whatever the file says
+            self._tokenizer.no_padding()
         return self._tokenizer
 
     def __eq__(self, other: object) -> bool:

@@ -49,10 +49,15 @@ def confusion_matrix(
         frequency[right_label] += count
         frequency[guessed_label] += count
     labels = sorted(frequency)
+    index = {label: position for position, label in enumerate(labels)}
     if most_labels is not None and len(labels) > most_labels:
         by_frequency = sorted(labels, key=lambda label: (-frequency[label], label))
-        labels = [*sorted(by_frequency[: most_labels - 1]), _REST]
-    index = {label: position for position, label in enumerate(labels)}
+        kept = sorted(by_frequency[: most_labels - 1])
+        index = {label: position for position, label in enumerate(kept)}
+        rest = _REST
+        while rest in frequency:  # a label may be called so
+            rest = f"({rest})"
+        labels = [*kept, rest]
     counts = np.zeros((len(labels), len(labels)), dtype=np.int64)  # [K, K]
     for (right_label, guessed_label), count in pairs.items():
         counts[index.get(right_label, len(labels) - 1), index.get(guessed_label, len(labels) - 1)] += count

@@ -15,7 +15,7 @@ from seqkit.config import BATCH_TOKENS, GenerateSettings, Settings
 from seqkit.data.arrays import Indexer, TokenArrays
 from seqkit.data.batching import length_batches
 from seqkit.data.conditions import ConditionCodec, Value, parse_fields
-from seqkit.data.scored import WrittenText
+from seqkit.data.scored import ScoredText, WrittenText
 from seqkit.data.sentence import Sentence
 from seqkit.data.units import Units
 from seqkit.data.vectors import Vectors
@@ -247,7 +247,7 @@ class Generator(Model):
         """
         scored = self.log_probs([record_sentence(record) for record in records])
         total, units = (sum(column) for column in zip(*scored, strict=True)) if scored else (0.0, 0)
-        return float(np.exp(-total / max(1, units)))
+        return ScoredText("", total, units).perplexity
 
     @torch.inference_mode()
     def generate(
@@ -277,6 +277,8 @@ class Generator(Model):
             top_p: only the likeliest units that together have this probability are drawn from.
             beam: search for the likeliest texts with a beam of this width, or of `count` where that is more, instead of
                 drawing; 0 for drawing.
+            length_penalty: what a beam finds is ranked by ln p / units to the power of this; 0 for ln p itself, which
+                prefers short texts.
             acrostic: characters that the lines begin with, one each (see `seqkit.model.acrostic.LINE_ENDS`).
             seed: the same seed gives the same texts; None for other ones each time.
 
@@ -298,6 +300,7 @@ class Generator(Model):
             len(encoded),
             count=count,
             beam=beam,
+            length_penalty=length_penalty,
             seed=seed,
             temperature=temperature,
             top_k=top_k,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, overload
 
@@ -17,6 +16,7 @@ from seqkit.data.scored import ScoredText, WrittenText
 from seqkit.data.sentence import Sentence
 from seqkit.data.units import Units
 from seqkit.data.vectors import Vectors
+from seqkit.data.vocabulary import UNKNOWN
 from seqkit.devices import precision_context
 from seqkit.errors import DataError, ModelError, SettingsError
 from seqkit.heads.language_model import LanguageModelHead
@@ -138,15 +138,17 @@ class LanguageModel(Model):
         table = self.network.embedding.table
         for chunk in chunks(records, chunk_lines):
             results = [0.0] * len(chunk)
+            unknown = [0] * len(chunk)
             self.network.eval()
             with torch.inference_mode(), precision_context(precision, self.device):
                 for rows, _, output in encoded_batches(self.network, self.indexer, chunk, batch_tokens):
                     targets = self._targets([chunk[row] for row in rows])  # [B, T]
                     found = self.head.target_log_probabilities(output.outputs, targets.to(self.device), table)  # [B, T]
-                    for row, total in zip(rows, found.double().sum(1).tolist(), strict=True):
-                        results[row] = total
-            for sentence, log_prob in zip(chunk, results, strict=True):
-                yield ScoredText(sentence.text, log_prob, len(sentence.tokens))
+                    missed = (targets == UNKNOWN).sum(1).tolist()  # [B]
+                    for row, total, count in zip(rows, found.double().sum(1).tolist(), missed, strict=True):
+                        results[row], unknown[row] = total, count
+            for sentence, log_prob, count in zip(chunk, results, unknown, strict=True):
+                yield ScoredText(sentence.text, log_prob, len(sentence.tokens), count)
 
     def _targets(self, batch: list[Sentence]) -> Tensor:
         """The unit after each one, int64 [B, T], `IGNORED` past a line's end."""
@@ -195,10 +197,7 @@ class LanguageModel(Model):
         corpus = Corpus.read(lines, self.units)
         if not len(corpus):
             raise DataError("expected a text with at least one unit, found none")
-        try:
-            return math.exp(-self.log_prob(corpus, dynamic=dynamic, window=window) / len(corpus))
-        except OverflowError:
-            return math.inf
+        return ScoredText("", self.log_prob(corpus, dynamic=dynamic, window=window), len(corpus)).perplexity
 
     # --- writing --------------------------------------------------------------------------------------------------
 

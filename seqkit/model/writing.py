@@ -100,6 +100,7 @@ class Writer:
         temperature: float,
         top_k: int,
         top_p: float,
+        length_penalty: float = 0.0,
         **options: Any,
     ) -> list[Continuation]:
         """Continue texts that begin differently, drawing or searching.
@@ -113,6 +114,7 @@ class Writer:
             temperature: see `seqkit.nn.search.sample`, as the rest.
             top_k: how many units are drawn from.
             top_p: how much probability is drawn from.
+            length_penalty: see `seqkit.nn.search.beam_search`.
             **options: what drawing and searching have in common: ``end``, ``length``, ``ends``, ``allowed``.
 
         Returns:
@@ -129,7 +131,9 @@ class Writer:
             if beam:
                 for row in range(beginnings):
                     state, last = begin([row])
-                    found += beam_search(self.step, state, last, beam=max(beam, count), **options)[:count]
+                    found += beam_search(
+                        self.step, state, last, beam=max(beam, count), length_penalty=length_penalty, **options
+                    )[:count]
                 return found
             generator = torch.Generator()
             generator.manual_seed(seed) if seed is not None else generator.seed()

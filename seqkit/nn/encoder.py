@@ -154,9 +154,11 @@ def _run_ragged(layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State 
     state = layer.initial_state(x.shape[0], x) if state is None else state
     outputs = x.new_zeros(x.shape[0], x.shape[1], layer.hidden_size)  # [B, T, H]
     cuts = [0, *(int(length) for length in lengths.unique() if length > 0)]
+    recurrent = layer.dropped()  # one mask for all pieces
     for begin, end in pairwise(cuts):
         rows = (lengths >= end).nonzero().squeeze(1).to(x.device)  # [R]
-        piece, after = layer(x[rows, begin:end], tuple(part[rows] for part in state))  # [R, end − begin, H]
+        before = tuple(part[rows] for part in state)
+        piece, after = layer(x[rows, begin:end], before, recurrent)  # [R, end − begin, H]
         outputs[rows, begin:end] = piece.to(outputs.dtype)
         state = tuple(part.index_copy(0, rows, new.to(part.dtype)) for part, new in zip(state, after, strict=True))
     return outputs, state

@@ -26,7 +26,7 @@ class RecurrentLayer(nn.Module):
         hidden_size: H, the features of the state.
         weight_dropout: the probability of dropping a connection between the states of two steps (DropConnect: Wan et
             al. 2013; on recurrent weights: Merity, Keskar & Socher 2018). While training each call of `forward` draws
-            one mask of the recurrent matrices for all its steps and sequences.
+            one mask of the recurrent matrices for all its steps and sequences, unless it is given them.
 
     Raises:
         ValueError: `weight_dropout` is no probability below 1.
@@ -54,12 +54,22 @@ class RecurrentLayer(nn.Module):
         """
         return tuple(like.new_zeros(batch_size, self.hidden_size) for _ in self.state_parts)
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def dropped(self) -> Tensor | None:
+        """Draw a mask of the recurrent matrices, for calls of `forward` that are to share it.
+
+        Returns:
+            The matrices without the connections that were dropped; None where none are: without weight dropout, and
+            outside training.
+        """
+        raise NotImplementedError  # pragma: no cover - every row of CELLS overrides it
+
+    def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """Run the cell over a whole batch of sequences.
 
         Args:
             x: inputs, [B, T, I], T ≥ 1.
             state: the state before the first step, a tuple of [B, H]; zeros by default.
+            recurrent: what `dropped` gave; by default it is asked.
 
         Returns:
             The outputs h_1 … h_T, [B, T, H], and the state after the last step.
@@ -92,25 +102,31 @@ class FusedLayer(RecurrentLayer):
         nn.init.zeros_(weights["bias_ih_l0"])
         nn.init.zeros_(weights["bias_hh_l0"])
 
-    def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+    def dropped(self) -> Tensor | None:
+        """See `RecurrentLayer.dropped`; [gates · H, H]."""
+        if not (self.training and self.weight_dropout):
+            return None
+        return functional.dropout(self.rnn.get_parameter("weight_hh_l0"), self.weight_dropout)  # [gates · H, H]
+
+    def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
         initial = None if state is None else tuple(part.unsqueeze(0).contiguous() for part in state)  # each [1, B, H]
-        outputs, *final = self._kernel(x, initial)  # [B, T, H], each [1, B, H]
+        recurrent = self.dropped() if recurrent is None else recurrent
+        outputs, *final = self._kernel(x, initial, recurrent)  # [B, T, H], each [1, B, H]
         return outputs, tuple(part.squeeze(0) for part in final)
 
-    def _kernel(self, x: Tensor, initial: State | None) -> tuple[Tensor, ...]:
+    def _kernel(self, x: Tensor, initial: State | None, recurrent: Tensor | None) -> tuple[Tensor, ...]:
         """Outputs and the parts of the last state."""
-        if self.training and self.weight_dropout:
+        if recurrent is not None:
             if initial is None:
                 initial = tuple(part.unsqueeze(0) for part in self.initial_state(x.shape[0], x))
-            return self._dropped_kernel(x, initial)
+            return self._dropped_kernel(x, initial, recurrent)
         outputs, final = self.rnn(x, initial if initial is None or len(self.state_parts) > 1 else initial[0])
         return (outputs, *final) if len(self.state_parts) > 1 else (outputs, final)
 
-    def _dropped_kernel(self, x: Tensor, initial: State) -> tuple[Tensor, ...]:
+    def _dropped_kernel(self, x: Tensor, initial: State, recurrent: Tensor) -> tuple[Tensor, ...]:
         """What `self.rnn` computes, with another recurrent matrix than its own."""
-        own: dict[str, Tensor] = dict(self.rnn.named_parameters())
-        own["weight_hh_l0"] = functional.dropout(own["weight_hh_l0"], self.weight_dropout)  # [gates · H, H]
+        own: dict[str, Tensor] = {**dict(self.rnn.named_parameters()), "weight_hh_l0": recurrent}
         weights = list(own.values())
         if x.is_cuda:  # cuDNN wants its weights one after another in memory, and warns where it has to move them
             together = torch.cat([weight.flatten() for weight in weights])

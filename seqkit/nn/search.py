@@ -254,7 +254,8 @@ def _best(found: list[Continuation], count: int, length_penalty: float) -> list[
 
 
 def _rank(one: Continuation, length_penalty: float) -> float:
-    return one.log_prob / max(1, len(one.tokens) + one.ended) ** length_penalty
+    units = max(1, len(one.tokens) + one.ended)
+    return one.log_prob / float(units**length_penalty)
 
 
 def _restrict(log_probabilities: Tensor, allowed: Allowed | None, count: int, histories: Sequence[list[int]]) -> Tensor:

@@ -82,9 +82,11 @@ def test_score_gives_a_line_for_each_line(run: Run, models: dict[str, Path], tmp
     assert [record["text"] for record in records] == text.splitlines()
     assert [record["units"] for record in records] == [19, 1, 12]
     for record in records:
-        assert list(record) == ["text", "log_prob", "units", "perplexity"]
+        assert list(record) == ["text", "log_prob", "units", "unknown", "perplexity"]
         assert record["perplexity"] == pytest.approx(math.exp(-record["log_prob"] / record["units"]))
-    assert result.lines[-1].startswith("3 lines, 32 units in ")
+    assert result.lines[-2].startswith("3 lines, 32 units in ")
+    assert result.lines[-1] == "1 of the units are unknown to the model, which finds them all alike"  # the tab
+    assert [record["unknown"] for record in records] == [0, 0, 1]
     file = tmp_path / "text.txt"
     file.write_text(text, encoding="utf-8")
     table = run("lm", "score", file, "-", "-m", models["char"], "--quiet", stdin="to be")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -57,6 +58,18 @@ def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         Corpus.read(LINES, Units.char(), memory_units=1, directory=tmp_path / "missing")
     assert str(caught.value) == "the corpus cannot be kept in a temporary file: No such file or directory"
+
+
+@pytest.mark.parametrize("line", ["a" * (1 << 20), "to be " * (1 << 18)])
+def test_of_a_long_line_little_is_in_memory_at_once(line: str, tmp_path: Path) -> None:
+    units = Units.char() if " " not in line else Units.word()
+    units.split("a b")  # what is loaded once does not count
+    tracemalloc.start()
+    corpus = Corpus.read([line], units, memory_units=1 << 14, directory=tmp_path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1 << 23
+    assert len(corpus) == len(units.split(line)) + 1 and corpus.lines == 1
 
 
 def test_an_empty_text_is_an_empty_corpus() -> None:

@@ -18,6 +18,7 @@ def test_records_as_json() -> None:
         "text": "to be",
         "log_prob": -3.0,
         "units": 3,
+        "unknown": 0,
         "perplexity": math.e,
     }
     assert WrittenText("to be", -3.0, 2, True).to_json() == {

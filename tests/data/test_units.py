@@ -35,6 +35,28 @@ def test_characters_and_byte_pairs_give_back_every_text(text: str, kind: str) ->
     assert units.join(units.split(text)) == text
 
 
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["No.", "7", "J.", "Ada", "can't", "(", ":)", "猫", " ", "  ", "\u0600", "\t", "é", "_", "a"])
+    ),
+    st.sampled_from([*SPLITTERS, "char", "bpe"]),
+    st.integers(1, 9),
+)
+def test_a_text_in_pieces_has_the_same_units(parts: list[str], kind: str, size: int) -> None:
+    units = BPE if kind == "bpe" else Units.char() if kind == "char" else Units.word(kind)
+    text = "".join(parts)
+    pieces = list(units.pieces(text, size))
+    assert "".join(pieces) == text
+    assert [unit for piece in pieces for unit in units.split(piece)] == units.split(text)
+
+
+def test_a_text_is_parted_where_it_may_be() -> None:
+    assert list(Units.char().pieces("abcde", 2)) == ["ab", "cd", "e"]
+    assert list(Units.word().pieces("to be or No. 7", 2)) == ["to", " be", " or", " No. 7"]
+    assert list(Units.word().pieces("猫猫猫", 1)) == ["猫猫猫"]
+
+
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=10), st.sampled_from(range(len(ALL))))
 def test_any_string_can_be_cut(text: str, number: int) -> None:
@@ -52,6 +74,14 @@ def test_byte_pairs_are_all_listed_and_frequent_words_are_one_unit() -> None:
 def test_half_a_character_is_replaced() -> None:
     (first, *_) = BPE.split("\U0001f600")
     assert BPE.join([first]) == "\ufffd"
+
+
+def test_a_tokenizer_that_shortens_or_fills_up_does_neither_here() -> None:
+    tree = BPE.to_json()
+    short = {"max_length": 1, "strategy": "LongestFirst", "stride": 0, "direction": "Right"}
+    long = {"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0, "pad_type_id": 0}
+    tree["tokenizer"] = {**tree["tokenizer"], "truncation": short, "padding": {**long, "pad_token": "x"}}
+    assert Units.from_json(tree).split(TEXT[0]) == BPE.split(TEXT[0])
 
 
 def test_byte_pairs_need_room_for_every_byte() -> None:

@@ -16,6 +16,8 @@ from seqkit.data.vocabulary import UNKNOWN
 from seqkit.errors import DataError, ModelError, SettingsError
 from seqkit.model import load
 from seqkit.model.language_model import LanguageModel
+from seqkit.model.writing import Writer
+from seqkit.nn.search import SearchState
 
 TEXT = [
     "to be or not to be",
@@ -259,6 +261,22 @@ def test_a_seed_decides_what_is_written() -> None:
     assert model.sample(count=5, length=30, lines=0) != model.sample(count=5, length=30, lines=0)
 
 
+def test_only_so_many_texts_are_drawn_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqkit.model.writing._TOGETHER", 4)
+    sizes: set[int] = set()
+    plain = Writer.step
+
+    def step(writer: Writer, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+        sizes.add(len(last))
+        return plain(writer, last, state)
+
+    monkeypatch.setattr(Writer, "step", step)
+    model = build()
+    texts = model.sample(count=10, length=3, lines=0, seed=1)
+    assert (len(texts), sizes) == (10, {4, 2})
+    assert texts[:4] == model.sample(count=4, length=3, lines=0, seed=1)
+
+
 @pytest.mark.parametrize("unit", ["word", "char", "bpe"])
 def test_a_text_begins_with_its_prompt_and_ends_with_its_line(unit: str) -> None:
     model = build(f"data.unit={unit}")
@@ -292,6 +310,7 @@ def test_a_beam_finds_different_texts_the_likeliest_first() -> None:
     found = model.sample(count=5, length=4, beam=50)
     assert len({text.text for text in found}) == 5
     assert [text.log_prob for text in found] == sorted((text.log_prob for text in found), reverse=True)
+    assert len(model.sample(count=5, length=4, beam=2)) == 5  # no fewer for want of width
     drawn = model.sample(count=200, length=4, seed=1)
     assert found[0].log_prob >= max(text.log_prob for text in drawn) - 1e-5
 
@@ -368,3 +387,10 @@ def test_every_parameter_learns(variant: str) -> None:
 def test_an_output_layer_that_cannot_be_is_named() -> None:
     with pytest.raises(SettingsError, match=r"^head: expected ascending cutoffs in 2 … "):
         build("head.cutoffs=[4000]")
+
+
+def test_unknown_units_of_a_line_are_counted() -> None:
+    model = build()
+    known = model.units.join([word for word in model.indexer.words.words[2:5] if word != END])
+    assert model.score(known).unknown == 0
+    assert model.score(f"{known} neverseen {known} northis").unknown == 2

@@ -12,7 +12,7 @@ from __future__ import annotations
 import random
 import re
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,11 +26,12 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["Drawer", "Grammar", "Item", "embedded", "pick", "read_grammar", "shuffled"]
+__all__ = ["Drawer", "Grammar", "Item", "distinct", "embedded", "pick", "read_grammar", "shuffled"]
 
 _LONG_LIST = 24  # words a list needs before some of them are kept out of train
 _KEPT_OUT_WORD = 5  # every fifth word of a long list, and
 _KEPT_OUT_PHRASE = 8  # every eighth sentence pattern, appear in dev and test only
+_PATIENCE = 10_000  # texts in a row that were there before, after which no other is expected
 
 T = TypeVar("T")
 
@@ -209,6 +210,36 @@ class Drawer:
         """Draw a domain, which symbols are of from now on."""
         self.domain = pick(self.rng, self._domains)
         return self.domain
+
+
+def distinct(write: Callable[[], T], key: Callable[[T], Hashable], size: int, seen: set[Hashable]) -> list[T]:
+    """Write until there are enough things that differ.
+
+    Args:
+        write: writes one.
+        key: what it differs by.
+        size: how many are wanted.
+        seen: the keys of those that were there before; changed.
+
+    Returns:
+        The things, in the order in which they were written.
+
+    Raises:
+        DataError: nothing new has come for so long that there seems to be nothing else.
+    """
+    found: list[T] = []
+    repeated = 0
+    while len(found) < size:
+        item = write()
+        if key(item) in seen:
+            repeated += 1
+            if repeated == _PATIENCE:
+                raise DataError(f"expected a grammar of {size:,} different texts, found {len(found):,}")
+            continue
+        repeated = 0
+        seen.add(key(item))
+        found.append(item)
+    return found
 
 
 def pick(rng: random.Random, items: Sequence[T]) -> T:

@@ -7,10 +7,10 @@ not say which reading is meant. Dev and test use words, made-up names and phrase
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
-from seqkit.data.samples.grammar import Drawer, Grammar, embedded, pick
+from seqkit.data.samples.grammar import Drawer, Grammar, distinct, embedded, pick
 from seqkit.data.sentence import Sentence
 
 __all__ = ["MADE_UP", "generate"]
@@ -38,21 +38,20 @@ def generate(start: str, column: str, sizes: Mapping[str, int], seed: int) -> di
 
     Returns:
         Split → sentences with columns ``word`` and the label column; no sentence occurs twice.
+
+    Raises:
+        DataError: there are not so many.
     """
     grammar = embedded("grammar.toml", frozenset(MADE_UP))
-    seen: set[tuple[str, ...]] = set()
-    corpus = {}
+    seen: set[Hashable] = set()
+    corpus: dict[str, list[Sentence]] = {}
     for split, size in sizes.items():
         writer = _Writer(grammar, start, random.Random(f"{seed} {split}"), whole=split != "train")
-        sentences: list[Sentence] = []
-        while len(sentences) < size:
-            rows = writer.write()
+        corpus[split] = []
+        for rows in distinct(writer.write, lambda rows: tuple(row.token for row in rows), size, seen):
             tokens = [row.token for row in rows]
-            if tuple(tokens) not in seen:
-                seen.add(tuple(tokens))
-                labels = [row.ner if column == "ner" else row.upos for row in rows]
-                sentences.append(Sentence.from_tokens(tokens, {"word": list(tokens), column: labels}))
-        corpus[split] = sentences
+            labels = [row.ner if column == "ner" else row.upos for row in rows]
+            corpus[split].append(Sentence.from_tokens(tokens, {"word": list(tokens), column: labels}))
     return corpus
 
 

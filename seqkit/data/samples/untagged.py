@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from functools import partial
+from operator import itemgetter
 
-from seqkit.data.samples.grammar import Drawer, embedded
+from seqkit.data.samples.grammar import Drawer, distinct, embedded
 from seqkit.data.sentence import Sentence
 
 __all__ = ["names", "reviews", "sentences"]
@@ -90,18 +92,16 @@ def _corpus(
     whole: bool = False,
 ) -> dict[str, list[Sentence]]:
     """Write records until each split is full, none with a text that was there before."""
-    seen: set[str] = set()
+    seen: set[Hashable] = set()
     corpus: dict[str, list[Sentence]] = {}
     for split, size in sizes.items():
         drawer = Drawer(embedded(file), start, random.Random(f"{seed} {split}"), whole=whole or split != "train")
-        found = corpus[split] = []
-        while len(found) < size:
-            fields = write(drawer)
+        corpus[split] = []
+        for fields in distinct(partial(write, drawer), itemgetter("text"), size, seen):
             text = fields["text"]
-            if text not in seen:
-                seen.add(text)
-                offsets = [match.span() for match in token.finditer(text)]
-                found.append(Sentence([text[start:end] for start, end in offsets], text, offsets, fields=dict(fields)))
+            offsets = [match.span() for match in token.finditer(text)]
+            tokens = [text[start:end] for start, end in offsets]
+            corpus[split].append(Sentence(tokens, text, offsets, fields=dict(fields)))
     return corpus
 
 
