@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from seqkit.config import (
     SETTINGS,
+    ClassifySettings,
     DataSettings,
     EncoderSettings,
     Recipe,
@@ -332,3 +333,9 @@ def test_a_tied_table_must_be_the_whole_embedding(task: str) -> None:
         "given vectors, and no output layer"
     )
     override(settings, {"embedding": {"vectors": "x", "vectors_join": "concat"}})
+
+
+def test_a_label_is_not_read_from_the_text() -> None:
+    assert fault_of(override, ClassifySettings(), {"data": {"text": "label"}}) == (
+        "settings: data.label: expected another field than data.text, found 'label' for both"
+    )

@@ -12,7 +12,7 @@ import click
 
 from seqkit import __version__
 from seqkit.cli.group import HELP_OPTIONS, Commands
-from seqkit.cli.lm import sampling_options
+from seqkit.cli.lm import sampling_options, show_texts
 from seqkit.cli.options import (
     batch_options,
     device_options,
@@ -104,7 +104,6 @@ def sample(
     usage_unless(not (beam and drawing), "Expected one of --beam and --temperature, --top-k, --top-p, found both.")
     usage_unless(not (prompt and acrostic), "Expected one of --prompt and --acrostic, found both.")
     prepare_torch(threads)
-    from seqkit.data.writers import clean, to_json
     from seqkit.model.generator import Generator
     from seqkit.model.loading import load_as
 
@@ -123,8 +122,7 @@ def sample(
         length_penalty=length_penalty,
         seed=seed,
     )
-    for text in texts:
-        click.echo(to_json(text.to_json()) if output_format == "jsonl" else clean(text.text))
+    show_texts(texts, output_format)
     return 0
 
 
@@ -162,7 +160,7 @@ def _vector(value: str, name: str) -> Any:
         return load_array(Path(value))
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise DataError(f"expected a JSON array or an .npy file as {name!r}, found {value!r:.40}") from None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +29,9 @@ from seqkit.cli.predicting import is_live
 from seqkit.cli.training import train_command
 
 if TYPE_CHECKING:
-    from seqkit.data.scored import ScoredText
+    from seqkit.data.scored import ScoredText, WrittenText
 
-__all__ = ["command", "sampling_options"]
+__all__ = ["command", "sampling_options", "show_texts"]
 
 _FORMATS = ["tsv", "jsonl"]
 
@@ -268,6 +268,25 @@ def sampling_options(function: Any) -> Any:
     return function
 
 
+def show_texts(texts: Sequence[WrittenText], output_format: str) -> None:
+    """Write texts to standard output; those of several lines stand apart.
+
+    Args:
+        texts: the texts.
+        output_format: ``text`` or ``jsonl``.
+    """
+    from seqkit.data.writers import clean, to_json
+
+    apart = any("\n" in text.text for text in texts)
+    ended = True  # whether a blank line was written last, or nothing
+    for text in texts:
+        if output_format == "jsonl":
+            click.echo(to_json(text.to_json()))
+            continue
+        click.echo(("\n" if apart and not ended else "") + clean(text.text))
+        ended = text.text.endswith("\n")
+
+
 @command.command(short_help="Write text.")
 @model_option
 @click.option("--prompt", default="", metavar="TEXT", help="how every text begins")
@@ -302,7 +321,6 @@ def sample(
     drawing = (temperature, top_k, top_p) != (1.0, 0, 1.0)
     usage_unless(not (beam and drawing), "Expected one of --beam and --temperature, --top-k, --top-p, found both.")
     prepare_torch(threads)
-    from seqkit.data.writers import clean, to_json
     from seqkit.model.language_model import LanguageModel
     from seqkit.model.loading import load_as
 
@@ -318,10 +336,5 @@ def sample(
         lines=lines,
         seed=seed,
     )
-    for number, text in enumerate(texts):
-        if output_format == "jsonl":
-            click.echo(to_json(text.to_json()))
-        else:
-            between = "\n" if number and lines != 1 else ""  # texts of several lines stand apart
-            click.echo(between + clean(text.text))
+    show_texts(texts, output_format)
     return 0

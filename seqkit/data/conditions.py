@@ -14,7 +14,7 @@ from seqkit.data.sentence import Sentence
 from seqkit.data.vocabulary import LabelVocabulary, Vocabulary
 from seqkit.errors import DataError, ModelError
 
-__all__ = ["KINDS", "ConditionBatch", "ConditionCodec", "ConditionField", "parse_fields"]
+__all__ = ["KINDS", "ConditionBatch", "ConditionCodec", "ConditionField", "can_be_written", "parse_fields"]
 
 KINDS = ("label", "vector", "text")
 Split = Callable[[str], list[str]]
@@ -221,6 +221,23 @@ def parse_fields(text: str) -> list[tuple[str, str]]:
             raise DataError(f"expected different fields separated by commas as the condition, found {text!r}")
         found.append((name, kind))
     return found
+
+
+def can_be_written(value: Any) -> bool:
+    """Whether a field may be part of a condition.
+
+    Args:
+        value: what the field holds.
+
+    Returns:
+        True for a string, a number, and lists (of lists) of numbers.
+    """
+    write = _vector if _is_vector(value) else _string
+    try:
+        write(value, "", {})
+    except DataError:
+        return False
+    return True
 
 
 def _value(values: Mapping[str, Any], name: str, place: dict[str, Any]) -> Any:

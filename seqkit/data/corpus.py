@@ -54,8 +54,8 @@ class Corpus:
         A line without a unit counts only where units are characters: a blank line of a verse is part of it, one
         between the paragraphs of a text of words is not.
 
-        In memory are one line, the numbers of `memory_units` units and the distinct units; a long line is cut into units
-        piece by piece (see `Units.pieces`).
+        In memory are one line, the numbers of `memory_units` units and the distinct units; a long line is cut into
+        units piece by piece (see `Units.pieces`).
 
         Args:
             lines: the text, without line ends.

@@ -160,9 +160,9 @@ def read_texts(
 
     Args:
         path: the file, or ``-`` for standard input, whose format has to be said.
-        format: ``tsv``, ``csv`` or ``jsonl``, and where no label is needed also ``text`` or ``tokens``, of which every line
-            that is not blank is a record with the only field ``text``; by default what `detect_format` finds, ``tsv``
-            where the name ends so.
+        format: ``tsv``, ``csv`` or ``jsonl``, and where no label is needed also ``text`` or ``tokens``, of which every
+            line that is not blank is a record with the only field ``text``; by default what `detect_format` finds,
+            ``tsv`` where the name ends so.
         text: the column or key of the text.
         label: the column or key of the label; None where a record needs none. A ``tsv`` or ``csv`` file whose first row
             does not name its columns has the label and the text, in this order.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -29,7 +29,7 @@ from seqkit.training.baseline import TfidfBaseline
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest
 from seqkit.training.transfer import adopt, load_start
-from seqkit.training.words import batch_tensors, epoch_batches, given_vectors, vector_coverage
+from seqkit.training.words import batch_tensors, epoch_batches, given_vectors, labelled, vector_coverage
 
 __all__ = ["ClassificationTask", "baseline_of", "evaluate_texts", "gold_classes", "score_texts"]
 
@@ -80,7 +80,7 @@ class ClassificationTask(TrainingTask):
         self.size = len(train)
         self._targets = self.model.codec.encode(labels)  # [S] or [S, K]
         dev_labels = [self.model.codec.labels_of(sentence) for sentence in dev]
-        self.checksum = digest([*_strings(train, labels), *_strings(dev, dev_labels)], vectors)
+        self.checksum = digest([*labelled(train, labels), *labelled(dev, dev_labels)], vectors)
 
     @classmethod
     def complete(cls, settings: Settings, dataset: Dataset) -> Settings:
@@ -258,12 +258,6 @@ def _label_note(labels: Sequence[str], rows: Sequence[Sequence[str]], multi: boo
 def _place(dataset: Dataset, split: str) -> object:
     file = dataset.splits[split].file if split in dataset.splits else None
     return file or f"{dataset.name} {split}"
-
-
-def _strings(sentences: Sequence[Sentence], labels: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
-    for sentence, row in zip(sentences, labels, strict=True):
-        yield sentence.tokens
-        yield row
 
 
 def _tokens(sentences: Iterable[Sentence]) -> list[list[str]]:

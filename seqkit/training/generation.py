@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqkit.config import BATCH_TOKENS, GenerateSettings, Settings, override
-from seqkit.data.batching import training_batches
+from seqkit.data.conditions import can_be_written
 from seqkit.data.dataset import Dataset, Split
 from seqkit.data.sentence import Sentence
 from seqkit.data.vectors import Vectors
@@ -28,7 +28,7 @@ from seqkit.model.generator import Encoded, Generator
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest
 from seqkit.training.transfer import adopt, load_start
-from seqkit.training.words import given_vectors
+from seqkit.training.words import epoch_batches, given_vectors
 
 __all__ = ["GenerationTask", "evaluate_generator", "read_records"]
 
@@ -89,11 +89,18 @@ class GenerationTask(TrainingTask):
         for note in dataset.notes:
             progress.say(note)
         progress.say(f"{dataset.name}: {', '.join(f'{name} {len(part):,} texts' for name, part in parts.items())}")
+        found = [] if settings.data.condition else _shared(parts["train"], target)
         if not settings.data.condition:
-            settings = override(settings, {"data": {"condition": ",".join(_shared(parts["train"], target)) or "none"}})
+            settings = override(settings, {"data": {"condition": ",".join(found) or "none"}})
         vectors, complete = given_vectors(settings)
         start = load_start(complete)
-        task = cls(adopt(complete, start), parts, vectors, device, start)
+        try:
+            task = cls(adopt(complete, start), parts, vectors, device, start)
+        except DataError as error:
+            if any(repr(name) in str(error) for name in found):  # of which the user may never have heard
+                hint = f"found as condition: {', '.join(found)}; --condition names others, or none"
+                raise DataError(f"{error} ({hint})") from None
+            raise
         task.start_from(start, progress)
         for line in task.model.codec.describe() or ["nothing: the same for all texts"]:
             progress.say(f"written from {line}")
@@ -102,14 +109,7 @@ class GenerationTask(TrainingTask):
 
     def batches(self, epoch: int) -> Sequence[Integers]:
         """See `TrainingTask.batches`: the numbers of each batch's texts."""
-        training = self.settings.training
-        return training_batches(
-            self._arrays.lengths,
-            batch_size=training.batch_size,
-            batch_tokens=training.batch_tokens,
-            equal=training.equal_lengths,
-            seed=(training.seed & 0xFFFFFFFF, epoch),
-        )
+        return epoch_batches(self._arrays.lengths, self.settings.training, epoch)
 
     def loss(self, batch: Integers) -> tuple[Tensor, int, int]:
         """See `TrainingTask.loss`; the units are those of the texts, ends included."""
@@ -204,9 +204,9 @@ def _strings(encoded: Encoded) -> Iterator[str]:
 
 
 def _shared(records: Sequence[Sentence], target: str) -> list[str]:
-    """The fields that every record has, beside the text itself."""
+    """The fields that every record has and that can be a condition, beside the text itself."""
     names = [name for name in records[0].fields if name not in (target, "text", "tokens")]
-    return [name for name in names if all(one.fields.get(name) is not None for one in records)]
+    return [name for name in names if all(can_be_written(one.fields.get(name)) for one in records)]
 
 
 def _whole(text: str) -> list[tuple[int, int]]:

@@ -32,7 +32,7 @@ from seqkit.training.evaluation import evaluate, label_column
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest, digest_network
 from seqkit.training.transfer import adopt, load_start
-from seqkit.training.words import batch_tensors, epoch_batches, given_vectors, vector_coverage
+from seqkit.training.words import batch_tensors, epoch_batches, given_vectors, labelled, vector_coverage
 
 __all__ = ["TaggingTask"]
 
@@ -82,7 +82,7 @@ class TaggingTask(TrainingTask):
         self._tags = _flat(self.model.codec.encode(row) for row in labels)
         # Frozen, so that they are computed once; kept in half precision, as given vectors are.
         self._context = None if context is None else context(train).half()  # [N, C]
-        self.checksum = digest([*_strings(train, labels), *_strings(dev, label_column(dev, data.target))], vectors)
+        self.checksum = digest([*labelled(train, labels), *labelled(dev, label_column(dev, data.target))], vectors)
         if context is not None:
             self.checksum = digest_network(context.network, context.indexer.words.words, self.checksum)
         for name, sentences in (("training", train), ("dev", dev)):
@@ -193,12 +193,6 @@ def _check_labelled(dataset: Dataset, split: str, sentences: Sequence[Sentence],
         raise DataError("expected at least one sentence, found none", file=file or f"{dataset.name} {split}")
     for sentence in labelled:
         sentence.column(target)
-
-
-def _strings(sentences: Sequence[Sentence], labels: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
-    for sentence, row in zip(sentences, labels, strict=True):
-        yield sentence.tokens
-        yield row
 
 
 def _flat(rows: Any) -> NDArray[np.int32]:

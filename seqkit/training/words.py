@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from seqkit.model import Model
 from seqkit.model.build import form_batch
 from seqkit.nn.embedding import FormBatch
 
-__all__ = ["batch_tensors", "epoch_batches", "given_vectors", "vector_coverage"]
+__all__ = ["batch_tensors", "epoch_batches", "given_vectors", "labelled", "vector_coverage"]
 
 Integers = NDArray[np.int64]
 
@@ -68,6 +68,21 @@ def vector_coverage(model: Model, indexer: Indexer, sentences: Sequence[Sentence
     shares = f"{found.mean():.1%} of the training words, {tokens[found].sum() / max(1, tokens.sum()):.1%} of the tokens"
     model.report["vectors"] = {"words": len(vectors), "size": vectors.size, "found": float(found.mean())}
     return f"vectors: {len(vectors):,} words of size {vectors.size}, found for {shares}"
+
+
+def labelled(sentences: Sequence[Sentence], labels: Sequence[Sequence[str]]) -> Iterator[Sequence[str]]:
+    """What is learned from, as rows of strings for a checksum.
+
+    Args:
+        sentences: the sentences.
+        labels: the labels of each.
+
+    Yields:
+        The tokens and then the labels of each sentence.
+    """
+    for sentence, row in zip(sentences, labels, strict=True):
+        yield sentence.tokens
+        yield row
 
 
 def epoch_batches(lengths: Integers, training: TrainingSettings, epoch: int) -> list[Integers]:

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from seqkit.data.check import Problem, check
@@ -253,3 +254,25 @@ def test_statistics_of_tags_and_of_text(tmp_path: Path) -> None:
 def test_statistics_count_a_held_out_split(tmp_path: Path) -> None:
     found = statistics(resolve(put(tmp_path, train__conll=GOOD * 10)))
     assert (found["train"].sentences, found["dev"].sentences) == (18, 2)
+
+
+def test_equal_texts_are_told_apart_by_the_arrays_beside_them(tmp_path: Path) -> None:
+    texts = ["one", "two", "one"]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    put(tmp_path, train__jsonl=lines, dev__txt="one\n\n")
+    images = np.linspace(0.0, 1.0, 3 * 2000).reshape(3, 2, 1000)  # whose repr would be shortened
+    np.save(tmp_path / "train.image.npy", images)
+    np.save(tmp_path / "dev.image.npy", images[:1] + 1e-9)
+    assert faults(tmp_path) == []
+    np.save(tmp_path / "dev.image.npy", images[2:])
+    assert faults(tmp_path) == ["dev.txt:1: the sentence also stands in train, at train.jsonl:3"]
+    np.save(tmp_path / "train.image.npy", images[:2])
+    assert faults(tmp_path)[0] == (
+        "train.jsonl: train.image.npy: expected 3 rows, one a record of train.jsonl, found 2"
+    )
+
+
+def test_equal_texts_are_told_apart_by_nested_numbers(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": "one", "image": [[0, 1], [1, shade]]}) + "\n" for shade in (0, 1)]
+    assert faults(put(tmp_path, train__jsonl=rows[0], dev__jsonl=rows[1])) == []
+    assert len(faults(put(tmp_path, train__jsonl=rows[0], dev__jsonl=rows[0]))) == 1

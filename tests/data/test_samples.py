@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import time
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -63,6 +64,35 @@ def test_the_same_seed_gives_the_same_corpus_everywhere() -> None:
         return hashlib.sha256("\n".join(rows).encode()).hexdigest()
 
     assert digest(1) == digest(1) != digest(2)
+
+
+DIGESTS = {
+    "sample-ner": "0a2bbd3b5dfe94e41b34d7838013a47927ab16e2ff812ded435d67921286a383",
+    "sample-pos": "839e9570152cd0615db4fc50d863e7ce2db837f7e69ed1e69d568c3d557e4827",
+    "sample-reviews": "f25722f9c9a380f1731716ae0aa8c79e61d9e3d6d6dbf470173983619958c7fd",
+    "sample-sentences": "09e30b9450c39ce193bc1f36ef4fedcccda333f01d6174fe99826d27ff8d0539",
+    "sample-names": "68851c9e3f746901f2babf19772080353d894882dcc2f5809d922bfe39ef5d36",
+    "digits": "bfe85f52e09bec026fcb0cb7356fcec9ddfc47a68fbe72f4503913f6e86e9252",
+}
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_a_corpus_never_changes(name: str) -> None:
+    """Scores are told of it, so whatever the platform and the version it has to be the same."""
+    digest = hashlib.sha256()
+    dataset = resolve(name)
+    for sentence in (sentence for split in ("train", "dev", "test") for sentence in dataset.sentences(split)):
+        row = [sentence.text, sentence.tokens, sentence.columns, sentence.fields]
+        digest.update(json.dumps(row, sort_keys=True).encode() + b"\n")
+    assert digest.hexdigest() == DIGESTS[name]
+
+
+@pytest.mark.parametrize("name", ["sample-pos", "sample-sentences"])
+def test_a_grammar_that_has_nothing_more_to_say(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqkit.data.samples.grammar._PATIENCE", 5)
+    monkeypatch.setattr("random.Random.random", lambda _: 0.5)
+    with pytest.raises(DataError, match=r"^expected a grammar of 2 different texts, found 1$"):
+        generate(name, {"train": 2})
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -84,3 +84,14 @@ def test_faults(text: str, format: str, message: str) -> None:
     with pytest.raises(DataError) as caught:
         rows(text, format)
     assert str(caught.value) == message
+
+
+def test_the_limit_on_cells_is_that_of_the_process_again() -> None:
+    limit = csv.field_size_limit()
+    lines = enumerate(["label,text", f"x,{'a' * (limit + 1)}", 'x,"'], start=1)
+    table = read_table(lines, "f", "csv")
+    assert len(next(table).cells["text"]) == limit + 1
+    assert csv.field_size_limit() == limit
+    with pytest.raises(DataError, match="open quote"):
+        next(table)
+    assert csv.field_size_limit() == limit

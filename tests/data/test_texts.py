@@ -9,6 +9,7 @@ from seqkit.data.check import check
 from seqkit.data.dataset import Dataset, Split, resolve
 from seqkit.data.formats import read_texts
 from seqkit.data.given import from_pairs, from_texts
+from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
 from seqkit.data.statistics import statistics
 from seqkit.errors import DataError
@@ -218,3 +219,21 @@ def test_statistics_count_labels_of_texts(tmp_path: Path) -> None:
     assert found["train"].labels == {"x": 1, "y": 1} and found["dev"].labels == {"x": 1}
     assert found["test"].scheme == "none" and found["test"].labels == {"y": 1}
     assert found["test"].unseen_tokens == 0.5
+
+
+def test_lines_are_records_of_a_text_where_no_label_is_asked_for(tmp_path: Path) -> None:
+    file = put(tmp_path / "names.txt", "Ada\n\nBob Lee\n")
+    for format in (None, "tokens"):
+        found = list(read_texts(file, format, label=None))
+        assert [(each.text, each.fields, each.line) for each in found] == [
+            ("Ada", {"text": "Ada"}, 1),
+            ("Bob Lee", {"text": "Bob Lee"}, 3),
+        ]
+
+
+def test_the_field_of_the_text_may_have_another_name_also_where_nothing_is_read() -> None:
+    content = [Sentence([], "", [], fields={"poem": "so good", "text": 3}), Sentence.from_tokens(["as", "given"])]
+    found = Dataset("given", {"train": Split(content=content), "dev": Split(content=content)}).texts(
+        "train", WORDS, text="poem", label=None
+    )
+    assert [(each.text, each.tokens) for each in found] == [("so good", ["so", "good"]), ("as given", ["as", "given"])]

@@ -44,6 +44,12 @@ class TestCounts:
         assert labels == ["A", "B", "other labels"]
         assert counts.tolist() == [[3, 0, 0], [0, 3, 0], [0, 0, 2]]
 
+    def test_a_label_may_be_called_as_the_rest_is(self) -> None:
+        gold = [["other labels"] * 3 + list("BCD")]
+        labels, counts = confusion_matrix(gold, gold, most_labels=2)
+        assert labels == ["other labels", "(other labels)"]
+        assert counts.tolist() == [[3, 0], [0, 3]]
+
     def test_nothing(self) -> None:
         labels, counts = confusion_matrix([[]], [[]])
         assert (labels, counts.shape) == ([], (0, 0))

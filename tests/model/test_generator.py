@@ -113,6 +113,11 @@ def test_scores_do_not_depend_on_batch_mates() -> None:
     assert model.perplexity(ROWS) == pytest.approx(math.exp(loss))
 
 
+def test_a_perplexity_that_is_too_large_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Generator, "log_probs", lambda self, sentences: [(-1e6, 2)])
+    assert build().perplexity(ROWS[:1]) == math.inf
+
+
 def test_the_condition_matters_and_each_text_follows_its_own() -> None:
     model = build()
     alone = [model.generate(row, temperature=0, length=12)[0] for row in ROWS]

@@ -215,3 +215,15 @@ def test_wrong_state() -> None:
         with pytest.raises(ValueError) as caught:
             encoder(x, lengths, state)
         assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_forward_pass_has_one_mask_of_weights_also_where_states_are_asked_for(cell: str) -> None:
+    torch.manual_seed(2)
+    encoder = Encoder(3, cell=cell, hidden_size=6, direction="forward", weight_dropout=0.5).double().train()
+    x, lengths = torch.randn(4, 7, 3, dtype=torch.float64), torch.tensor([7, 2, 5, 3])
+    found = []
+    for return_state in (False, True):
+        torch.manual_seed(3)
+        found.append(encoder(x, lengths, return_state=return_state).outputs)
+    torch.testing.assert_close(found[1], found[0])

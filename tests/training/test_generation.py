@@ -146,3 +146,21 @@ def test_unknown_units_count_as_wrong_and_are_told() -> None:
     assert report.prediction.unknown == 2
     assert report.exact == 0
     assert report.prediction.units == 6
+
+
+def test_lines_are_learned_without_a_condition(tmp_path: Path) -> None:
+    (tmp_path / "names.txt").write_text("one\ntwo\n\nthree four\n" * 4, encoding="utf-8")
+    task = GenerationTask.prepare(tuned(), resolve(tmp_path / "names.txt"), CPU, Progress(quiet=True))
+    assert task.settings.data.condition == "none"
+    assert [len(part) for part in task.parts.values()] == [11, 1]
+    assert [one.text for one in task.parts["train"][:3]] == ["one", "two", "three four"]
+
+
+def test_items_may_call_their_text_otherwise() -> None:
+    rows = [{"poem": row["text"], "number": row["number"]} for row in items(8)]
+    records = read_records(GenerationTask.from_items(rows, rows, None), "dev", "poem")
+    assert [one.fields["poem"] for one in records] == [row["text"] for row in items(8)]
+    task = GenerationTask.prepare(
+        tuned(target="poem"), GenerationTask.from_items(rows, rows, None), CPU, Progress(quiet=True)
+    )
+    assert task.settings.data.condition == "number"
