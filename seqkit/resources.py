@@ -1,13 +1,14 @@
-"""Where the recipes and the data set cards are: at the top of a checkout, inside the package in an installed wheel."""
+"""What seqkit finds by name: the folders of recipes and of cards, in a checkout or in a wheel; parts loaded when needed."""
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from seqkit.errors import SeqkitError
 
-__all__ = ["resource_dir"]
+__all__ = ["imported", "resource_dir"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -35,3 +36,16 @@ def resource_dir(name: Literal["datasets", "tasks"]) -> Path:
     raise SeqkitError(
         f"expected the folder {name!r} of an installed seqkit or of a checkout, found none; install seqkit again"
     )
+
+
+def imported(place: str) -> Any:
+    """What stands in a module, which is imported only now.
+
+    Args:
+        place: ``package.module:name``.
+
+    Returns:
+        The object of that name.
+    """
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)

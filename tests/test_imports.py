@@ -39,8 +39,8 @@ ALLOWED = {
     "metrics": {"errors"},
     "heads": {"nn"},
     "devices": {"errors"},
-    "model": {*COMMON, "config", "artefact", "data", "devices", "heads", "nn"},
-    "training": {*COMMON, "config", "artefact", "data", "devices", "heads", "metrics", "model", "nn"},
+    "model": {*COMMON, "resources", "config", "artefact", "data", "devices", "heads", "nn"},
+    "training": {*COMMON, "resources", "config", "artefact", "data", "devices", "heads", "metrics", "model", "nn"},
     "cli": {*COMMON, "config", "artefact", "data", "devices", "metrics", "model", "training"},
     "__main__": {"cli"},
 }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,6 +13,7 @@ from seqkit.config import parse_settings
 from seqkit.devices import choose_device
 from seqkit.errors import ModelError, SettingsError
 from seqkit.model.base import Documents, Model
+from seqkit.resources import imported
 
 __all__ = ["MODELS", "load", "load_as", "model_class"]
 
@@ -37,8 +37,7 @@ def model_class(task: str) -> type[Model]:
     Returns:
         The class.
     """
-    module, _, name = MODELS[task].partition(":")
-    found: type[Model] = getattr(importlib.import_module(module), name)
+    found: type[Model] = imported(MODELS[task])
     return found
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import platform
 import time
@@ -18,6 +17,7 @@ from seqkit.data.dataset import Dataset, resolve
 from seqkit.devices import choose_device, precision_context
 from seqkit.errors import SettingsError
 from seqkit.model import Model
+from seqkit.resources import imported
 from seqkit.training.loop import Trainer
 from seqkit.training.output import check_output, claim_output
 from seqkit.training.progress import Progress
@@ -43,8 +43,7 @@ def task_class(task: str) -> type[TrainingTask]:
     Returns:
         The class.
     """
-    module, _, name = TASKS[task].partition(":")
-    found: type[TrainingTask] = getattr(importlib.import_module(module), name)
+    found: type[TrainingTask] = imported(TASKS[task])
     return found
 
 
