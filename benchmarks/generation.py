@@ -23,7 +23,7 @@ import torch
 
 from seqkit import __version__
 from seqkit.config import load_recipe, override
-from seqkit.data.dataset import resolve
+from seqkit.data.resolving import resolve
 from seqkit.data.sentence import Sentence
 from seqkit.data.verse import line_lengths
 from seqkit.model.generator import Generator

@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from seqkit import __version__
 from seqkit.config import load_recipe, override
-from seqkit.data.dataset import resolve
+from seqkit.data.resolving import resolve
 from seqkit.training.language_model import LanguageModelTask
 from seqkit.training.loop import Trainer
 from seqkit.training.progress import Progress

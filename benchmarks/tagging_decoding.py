@@ -23,8 +23,8 @@ import torch
 
 from seqkit import __version__
 from seqkit.config import TagSettings, override
-from seqkit.data.dataset import resolve
 from seqkit.data.formats import read_sentences
+from seqkit.data.resolving import resolve
 from seqkit.data.writers import write_records
 from seqkit.model import load
 from seqkit.model.tagger import Tagger

@@ -4,9 +4,9 @@
 
 The first tenth of the training sentences of ``ud-english-ewt`` (1,254) trains taggers of parts of speech that differ in
 nothing but what they begin with: nothing; the embedding and both stacks of a language model of words (``--init-from``);
-the states of a language model of characters as further features (``--context``). Both language models are trained on
-the raw text of the whole train split, without a label. Writes ``benchmarks/results/transfer_scores.json`` after every
-run and prints a table of means. What the file and the work folder have already is not repeated.
+the states of a language model of characters as further features (``--context``); both. The language models are trained
+on the raw text of the whole train split, without a label. Writes ``benchmarks/results/transfer_scores.json`` after
+every run and prints a table of means. What the file and the work folder have already is not repeated.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from seqkit.data.dataset import resolve
+from seqkit.data.resolving import resolve
 
 RESULTS = Path(__file__).parent / "results" / "transfer_scores.json"
 DATA = "ud-english-ewt"
@@ -48,6 +48,7 @@ STARTS = {
     "from scratch": "",
     "--init-from, words": "--init-from words",
     "--context, characters": "--context characters",
+    "both": "--init-from words --context characters",
 }
 """name → the further flags of a tagger, a language model's name standing for its folder"""
 

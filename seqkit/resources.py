@@ -1,4 +1,4 @@
-"""What seqkit finds by name: the folders of recipes and of cards, in a checkout or in a wheel; parts loaded when needed."""
+"""What seqkit finds by name: the folders of recipes and cards, in a checkout or a wheel; parts loaded when needed."""
 
 from __future__ import annotations
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from seqkit import __version__
+from seqkit.cli.evaluating import show_scores
 from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
 from seqkit.cli.options import (
     at_least_1,
@@ -23,9 +23,7 @@ from seqkit.cli.options import (
     output_file,
     prepare_torch,
     quiet_option,
-    table_width,
     usage_unless,
-    write_json,
 )
 from seqkit.cli.predicting import counted, flushed, input_format_of, is_live, say_speed
 from seqkit.cli.training import train_command
@@ -33,6 +31,7 @@ from seqkit.errors import DataError
 
 if TYPE_CHECKING:
     from seqkit.data.classified import ClassifiedText
+    from seqkit.data.dataset import Split
     from seqkit.data.sentence import Sentence
     from seqkit.model.classifier import Classifier
 
@@ -103,7 +102,7 @@ def evaluate(
 
         require_matplotlib()
     prepare_torch(threads)
-    from seqkit.data.dataset import resolve
+    from seqkit.data.resolving import resolve
     from seqkit.model.classifier import Classifier
     from seqkit.model.loading import load_as
     from seqkit.training.classification import baseline_of, gold_classes, score_texts
@@ -118,28 +117,20 @@ def evaluate(
     field = label or model.codec.label
     began = time.perf_counter()
     texts = dataset.texts(chosen, model.splitter.split, text=model.codec.text, label=field)
-    if not texts:
-        file = dataset.splits[chosen].file if chosen in dataset.splits else None
-        raise DataError("expected at least one text, found none", file=file)
+    _refuse_empty(texts, dataset.splits, chosen)
     gold = gold_classes(model, texts, field)
     predicted = list(model.predict(texts, batch_tokens=batch_tokens, precision=precision))
     report = score_texts(model, gold, predicted, baseline_of(model, dataset.name, chosen, len(texts)))
     seconds = time.perf_counter() - began
-    if not quiet:
-        for note in [*dataset.notes, *_unknown_labels(model, gold)]:
-            click.echo(note, err=True)
     if errors is not None:
         _write_errors(errors, gold, predicted)
     if confusion is not None:
         from seqkit.metrics.plots import confusion_matrix_png
 
         confusion_matrix_png(gold, [record.labels for record in predicted], confusion, unit="text")
-    if json_file is not None:
-        about = {"task": "classify", "data": dataset.name, "split": chosen, "model": str(directory)}
-        speed = {"seconds": seconds, "tokens_per_second": report.tokens / max(seconds, 1e-9)}
-        write_json({**about, **report.to_json(), **speed, "seqkit_version": __version__}, json_file)
-    if "-" not in (json_file, errors):
-        click.echo(f"{dataset.name} {chosen}\n\n{report.render(table_width())}")
+    about = {"task": "classify", "split": chosen, "model": str(directory)}
+    notes = _unknown_labels(model, gold)
+    show_scores(report, about, dataset, seconds, json_file, quiet=quiet, notes=notes, table=errors != "-")
     return 0
 
 
@@ -148,6 +139,12 @@ def _unknown_labels(model: Classifier, gold: Sequence[Sequence[str]]) -> Iterato
     if unknown:
         shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
         yield f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"
+
+
+def _refuse_empty(texts: Sequence[Sentence], splits: Mapping[str, Split], split: str) -> None:
+    if not texts:
+        file = splits[split].file if split in splits else None
+        raise DataError("expected at least one text, found none", file=file)
 
 
 def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[ClassifiedText]) -> None:

@@ -48,7 +48,7 @@ def list_data(json_file: str | None) -> None:
 
 
 def _where(card: Any) -> tuple[str, str | None]:
-    from seqkit.data.dataset import find_folder
+    from seqkit.data.resolving import find_folder
 
     if card.generator is not None:
         return "embedded", None
@@ -87,7 +87,7 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
     from dataclasses import asdict
 
     from seqkit.data.check import check
-    from seqkit.data.dataset import resolve
+    from seqkit.data.resolving import resolve
 
     found = resolve(data_set, quiet=quiet)
     problems = check(found, target)
@@ -109,7 +109,7 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @quiet_option
 def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: bool) -> None:
     """Count the sentences, tokens, labels and unseen words of DATA."""
-    from seqkit.data.dataset import resolve
+    from seqkit.data.resolving import resolve
     from seqkit.data.statistics import render_statistics, statistics
 
     found = resolve(data_set, quiet=quiet)

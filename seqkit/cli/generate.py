@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqkit import __version__
+from seqkit.cli.evaluating import show_scores
 from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.lm import sampling_options, show_texts
 from seqkit.cli.options import (
@@ -20,9 +20,7 @@ from seqkit.cli.options import (
     model_option,
     prepare_torch,
     quiet_option,
-    table_width,
     usage_unless,
-    write_json,
 )
 from seqkit.cli.training import train_command
 from seqkit.errors import DataError
@@ -189,7 +187,7 @@ def evaluate(
     train, dev and test files, or one file.
     """
     prepare_torch(threads)
-    from seqkit.data.dataset import resolve
+    from seqkit.data.resolving import resolve
     from seqkit.model.generator import Generator
     from seqkit.model.loading import load_as
     from seqkit.training.generation import evaluate_generator, read_records
@@ -201,13 +199,6 @@ def evaluate(
     records = read_records(dataset, chosen, model.settings.data.target)
     report = evaluate_generator(model, records, batch_tokens=batch_tokens, precision=precision)
     seconds = time.perf_counter() - began
-    if not quiet:
-        for note in dataset.notes:
-            click.echo(note, err=True)
-    if json_file is not None:
-        about = {"task": "generate", "data": dataset.name, "split": chosen, "model": str(directory)}
-        speed = {"seconds": seconds, "tokens_per_second": report.tokens / max(seconds, 1e-9)}
-        write_json({**about, **report.to_json(), **speed, "seqkit_version": __version__}, json_file)
-    if json_file != "-":
-        click.echo(f"{dataset.name} {chosen}\n\n{report.render(table_width())}")
+    about = {"task": "generate", "split": chosen, "model": str(directory)}
+    show_scores(report, about, dataset, seconds, json_file, quiet=quiet)
     return 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqkit import __version__
+from seqkit.cli.evaluating import show_scores
 from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.options import (
     at_least_1,
@@ -19,11 +19,10 @@ from seqkit.cli.options import (
     device_options,
     json_option,
     model_option,
+    precision_option,
     prepare_torch,
     quiet_option,
-    table_width,
     usage_unless,
-    write_json,
 )
 from seqkit.cli.predicting import is_live
 from seqkit.cli.training import train_command
@@ -81,14 +80,7 @@ command.add_command(
     metavar="N",
     help="units computed together; changes the result of dynamic evaluation only  [default: 256, dynamic: 20]",
 )
-@click.option(
-    "--precision",
-    type=click.Choice(["auto", "fp32", "bf16"]),
-    default="fp32",
-    show_default=True,
-    metavar="auto|fp32|bf16",
-    help="arithmetic of the encoder; auto is bf16 on a GPU that has it",
-)
+@precision_option
 @device_options
 @quiet_option
 def evaluate(
@@ -109,7 +101,7 @@ def evaluate(
     """
     usage_unless(dynamic >= 0, f"Invalid value for '--dynamic': expected 0 or more, found {dynamic:g}")
     prepare_torch(threads)
-    from seqkit.data.dataset import resolve
+    from seqkit.data.resolving import resolve
     from seqkit.model.language_model import LanguageModel
     from seqkit.model.loading import load_as
     from seqkit.model.stream import STATIC_WINDOW
@@ -123,18 +115,12 @@ def evaluate(
     corpus = read_corpus(dataset, chosen, model.units)
     report = evaluate_stream(model, corpus, window=steps, dynamic=dynamic, precision=precision)
     seconds = time.perf_counter() - began
-    if not quiet:
-        for note in dataset.notes:
-            click.echo(note, err=True)
-    if json_file is not None:
-        about: dict[str, Any] = {"task": "lm", "data": dataset.name, "split": chosen, "model": str(directory)}
-        if dynamic:
-            about |= {"dynamic": dynamic, "window": steps}
-        speed = {"seconds": seconds, "tokens_per_second": report.units / max(seconds, 1e-9)}
-        write_json({**about, **report.to_json(), **speed, "seqkit_version": __version__}, json_file)
-    if json_file != "-":
-        how = f", dynamic evaluation at rate {dynamic:g} every {steps} units" if dynamic else ""
-        click.echo(f"{dataset.name} {chosen}{how}\n\n{report.render(table_width())}")
+    about: dict[str, Any] = {"task": "lm", "split": chosen, "model": str(directory)}
+    how = ""
+    if dynamic:
+        about |= {"dynamic": dynamic, "window": steps}
+        how = f", dynamic evaluation at rate {dynamic:g} every {steps} units"
+    show_scores(report, about, dataset, seconds, json_file, quiet=quiet, how=how)
     return 0
 
 

@@ -26,6 +26,7 @@ __all__ = [
     "model_option",
     "opened",
     "output_file",
+    "precision_option",
     "prepare_torch",
     "quiet_option",
     "settings_from_flags",
@@ -264,8 +265,13 @@ def batch_options(function: Function) -> Function:
         metavar="N",
         help="tokens a batch; a longer sentence is one by itself",
     )
+    return tokens(precision_option(function))
+
+
+def precision_option(function: Function) -> Function:
+    """Add ``--precision``."""
     names = ["auto", "fp32", "bf16"]
-    precision = click.option(
+    option = click.option(
         "--precision",
         type=click.Choice(names),
         default="fp32",
@@ -273,7 +279,7 @@ def batch_options(function: Function) -> Function:
         metavar="|".join(names),
         help="arithmetic of the encoder; auto is bf16 on a GPU that has it",
     )
-    return tokens(precision(function))
+    return option(function)
 
 
 def model_option(function: Function) -> Function:

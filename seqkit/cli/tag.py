@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seqkit import __version__
+from seqkit.cli.evaluating import show_scores
 from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
 from seqkit.cli.options import (
     at_least_1,
@@ -23,9 +23,7 @@ from seqkit.cli.options import (
     output_file,
     prepare_torch,
     quiet_option,
-    table_width,
     usage_unless,
-    write_json,
 )
 from seqkit.cli.predicting import counted, flushed, input_format_of, is_live, say_speed
 from seqkit.cli.training import train_command
@@ -109,7 +107,7 @@ def evaluate(
 
         require_matplotlib()
     prepare_torch(threads)
-    from seqkit.data.dataset import resolve
+    from seqkit.data.resolving import resolve
     from seqkit.model.loading import load_as
     from seqkit.model.tagger import Tagger
     from seqkit.training.evaluation import gold_labels, score
@@ -124,21 +122,15 @@ def evaluate(
     predicted = list(model.predict(sentences, spans=False, batch_tokens=batch_tokens, precision=precision))
     report = score(model, gold, predicted)
     seconds = time.perf_counter() - began
-    if not quiet:
-        for note in [*dataset.notes, *_unknown_labels(model, gold)]:
-            click.echo(note, err=True)
     if errors is not None:
         _write_errors(errors, gold, predicted)
     if confusion is not None:
         from seqkit.metrics.plots import confusion_matrix_png
 
         confusion_matrix_png(gold, [record.labels for record in predicted], confusion)
-    if json_file is not None:
-        about = {"task": "tag", "data": dataset.name, "split": chosen, "model": str(directory)}
-        speed = {"seconds": seconds, "tokens_per_second": report.tokens / max(seconds, 1e-9)}
-        write_json({**about, **report.to_json(), **speed, "seqkit_version": __version__}, json_file)
-    if "-" not in (json_file, errors):
-        click.echo(f"{dataset.name} {chosen}\n\n{report.render(table_width())}")
+    about = {"task": "tag", "split": chosen, "model": str(directory)}
+    notes = _unknown_labels(model, gold)
+    show_scores(report, about, dataset, seconds, json_file, quiet=quiet, notes=notes, table=errors != "-")
     return 0
 
 

@@ -114,7 +114,7 @@ def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
     import tomli_w
 
     from seqkit.config import to_toml
-    from seqkit.data.dataset import resolve
+    from seqkit.data.resolving import resolve
     from seqkit.devices import choose_device
     from seqkit.training.progress import Progress
     from seqkit.training.run import complete_settings, prepare

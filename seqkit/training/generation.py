@@ -206,6 +206,7 @@ def _strings(encoded: Encoded) -> Iterator[str]:
 def _shared(records: Sequence[Sentence], target: str) -> list[str]:
     """The fields that every record has and that can be a condition, beside the text itself."""
     names = [name for name in records[0].fields if name not in (target, "text", "tokens")]
+    names = [name for name in names if name == name.strip() != "" and not set(name) & set(",:")]  # as in a list of them
     return [name for name in names if all(can_be_written(one.fields.get(name)) for one in records)]
 
 

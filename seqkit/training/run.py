@@ -13,7 +13,8 @@ import torch
 
 from seqkit import __version__
 from seqkit.config import Recipe, Settings, load_recipe
-from seqkit.data.dataset import Dataset, resolve
+from seqkit.data.dataset import Dataset
+from seqkit.data.resolving import resolve
 from seqkit.devices import choose_device, precision_context
 from seqkit.errors import SettingsError
 from seqkit.model import Model

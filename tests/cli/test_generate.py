@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import sys
@@ -11,6 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from seqkit.cli.lm import show_texts
+from seqkit.data.scored import WrittenText
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -94,6 +99,31 @@ def test_sampling(model: Path, run: Run, tmp_path: Path) -> None:
     assert json.loads(result.out)["text"].startswith("b")
 
 
+def test_texts_of_several_lines_are_parted_by_one_blank_line() -> None:
+    assert shown("ab\nba\n", "bb\naa\n") == "ab\nba\n\nbb\naa\n\n"
+    assert shown("ab\nba", "bb\naa", "b") == "ab\nba\n\nbb\naa\n\nb\n"
+    assert shown("ab", "ba") == "ab\nba\n"
+
+
+def shown(*texts: str) -> str:
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        show_texts([WrittenText(text, -1.0, 3, True) for text in texts], "text")
+    return out.getvalue()
+
+
+def test_fields_that_nobody_named(tmp_path: Path, run: Run) -> None:
+    odd = {"a": {"b": 1}, "c": [["d"]], "e": None, "f": [[1], [2, 3]], "g": True, "h,i": "x", "j": [[1, 2], [3, 4]]}
+    for split, rows in (("train", ROWS * 2), ("dev", [{**ROWS[0], "kind": "star"}])):
+        lines = [json.dumps({**row, **odd}) + "\n" for row in rows]
+        (tmp_path / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+    result = run("generate", "train", tmp_path, "-o", tmp_path / "m", *TINY)
+    assert (result.status, result.lines) == (1, [
+        f"error: {tmp_path / 'dev.jsonl'}:1: expected a 'kind' seen in training (moon, sun), found 'star' "
+        "(found as condition: kind, size, j; --condition names others, or none)"
+    ])  # fmt: skip
+    assert run("generate", "train", tmp_path, "-o", tmp_path / "m", *TINY, "--condition", "j").status == 0
+
+
 def test_acrostics(model: Path, run: Run) -> None:
     result = run("generate", "sample", "-m", model, *SUN, "--acrostic", "bab", "--count", 5, "--output-format=jsonl")
     for line in result.out.splitlines():
@@ -112,6 +142,8 @@ def test_acrostics(model: Path, run: Run) -> None:
          "expected a vector of 2 numbers as 'size', found 3"),
         (["--condition", "kind=sun", "--condition", "size=[0,"],
          "expected a JSON array or an .npy file as 'size', found '[0,'"),
+        (["--condition", "kind=sun", "--condition", "size=" + "[" * 100_000],
+         "expected a JSON array or an .npy file as 'size', found '" + "[" * 39),
         (["--condition", "kind=sun", "--condition", "size=7"], "expected a list of numbers as 'size', found 7"),
         (["--condition", "form=sonnet"], "expected a condition among 'kind', 'size', found 'form'"),
         ([*SUN, "--prompt", "azb"], "expected a prompt of characters that the model knows, found 'z'"),

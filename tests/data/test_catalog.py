@@ -8,10 +8,10 @@ import pytest
 
 from seqkit.data.catalog import card_names, list_cards, load_card, read_card
 from seqkit.data.check import check
-from seqkit.data.dataset import resolve
 from seqkit.data.fetch import REWRITES, is_intact
 from seqkit.data.formats import FORMATS
 from seqkit.data.labels import SCHEMES
+from seqkit.data.resolving import resolve
 from seqkit.data.samples import GENERATORS
 from seqkit.errors import DataError
 

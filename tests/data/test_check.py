@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from seqkit.data.check import Problem, check
-from seqkit.data.dataset import resolve
 from seqkit.data.given import from_pairs
+from seqkit.data.resolving import resolve
 from seqkit.data.statistics import render_statistics, statistics
 from seqkit.errors import DataError
 

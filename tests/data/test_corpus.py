@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from seqkit.data.arrays import Indexer
 from seqkit.data.corpus import END, Corpus, Streams, window_bounds
-from seqkit.data.dataset import resolve
+from seqkit.data.resolving import resolve
 from seqkit.data.units import Units
 from seqkit.data.vocabulary import Normaliser, Vocabulary
 from seqkit.errors import DataError

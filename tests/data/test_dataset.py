@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.data.dataset import Dataset, resolve, split_files
+from seqkit.data.dataset import Dataset
 from seqkit.data.formats import read_sentences
 from seqkit.data.given import from_pairs
+from seqkit.data.resolving import resolve, split_files
 from seqkit.errors import DataError
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from seqkit.data.catalog import Card, load_card
-from seqkit.data.dataset import resolve
 from seqkit.data.fetch import REWRITES, cache_dir, checksum, fetch
+from seqkit.data.resolving import resolve
 from seqkit.errors import DataError
 
 TRAIN = b"Ada\tB-PER\nsang\tO\n\n"
@@ -194,8 +194,8 @@ def test_a_named_set_is_downloaded_when_it_is_nowhere(
     site: Site, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SEQKIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setattr("seqkit.data.dataset.card_names", lambda: ["toy"])
-    monkeypatch.setattr("seqkit.data.dataset.load_card", lambda name: card(site))
+    monkeypatch.setattr("seqkit.data.resolving.card_names", lambda: ["toy"])
+    monkeypatch.setattr("seqkit.data.resolving.load_card", lambda name: card(site))
     with pytest.raises(DataError, match=r"expected the files of toy in .*data/toy, .*cache/toy, found none$"):
         resolve("toy", download=False)
     dataset = resolve("toy", quiet=True)

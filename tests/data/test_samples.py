@@ -10,8 +10,8 @@ import pytest
 
 from seqkit.data.catalog import load_card
 from seqkit.data.check import check
-from seqkit.data.dataset import resolve
 from seqkit.data.labels import detect_scheme, spans
+from seqkit.data.resolving import resolve
 from seqkit.data.samples import GENERATORS, generate
 from seqkit.data.samples.grammar import read_grammar
 from seqkit.data.samples.tagged import MADE_UP

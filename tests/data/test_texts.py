@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from seqkit.data.check import check
-from seqkit.data.dataset import Dataset, Split, resolve
+from seqkit.data.dataset import Dataset, Split
 from seqkit.data.formats import read_texts
 from seqkit.data.given import from_pairs, from_texts
+from seqkit.data.resolving import resolve
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
 from seqkit.data.statistics import statistics

@@ -10,9 +10,9 @@ import pytest
 
 from seqkit.data.catalog import load_card
 from seqkit.data.check import check
-from seqkit.data.dataset import resolve
 from seqkit.data.fetch import fetch
 from seqkit.data.formats import detect_format
+from seqkit.data.resolving import resolve
 from seqkit.data.samples import generate
 from seqkit.data.samples.digits import NAMES
 from seqkit.data.samples.grammar import embedded

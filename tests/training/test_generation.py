@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from seqkit.config import GenerateSettings, override
-from seqkit.data.dataset import resolve
+from seqkit.data.resolving import resolve
 from seqkit.data.sentence import Sentence
 from seqkit.errors import SeqkitError
 from seqkit.model.generator import Generator

@@ -11,7 +11,7 @@ import torch
 
 from seqkit.config import LmSettings, override, parse_assignments
 from seqkit.data.corpus import Corpus
-from seqkit.data.dataset import resolve
+from seqkit.data.resolving import resolve
 from seqkit.data.units import Units
 from seqkit.errors import DataError
 from seqkit.model import load

@@ -11,8 +11,9 @@ import safetensors.torch
 import torch
 
 from seqkit.config import Recipe
-from seqkit.data.dataset import Dataset, Split, resolve
+from seqkit.data.dataset import Dataset, Split
 from seqkit.data.given import from_pairs
+from seqkit.data.resolving import resolve
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.model import load
