@@ -4,7 +4,7 @@
 
 The first tenth of the training sentences of ``ud-english-ewt`` (1,254) trains taggers of parts of speech that differ in
 nothing but what they begin with: nothing; the embedding and both stacks of a language model of words (``--init-from``);
-the states of a language model of characters as further features (``--context``); both. The language models are trained
+the states of a language model of characters as further features (``--context``). The language models are trained
 on the raw text of the whole train split, without a label. Writes ``benchmarks/results/transfer_scores.json`` after
 every run and prints a table of means. What the file and the work folder have already is not repeated.
 """
@@ -48,7 +48,6 @@ STARTS = {
     "from scratch": "",
     "--init-from, words": "--init-from words",
     "--context, characters": "--context characters",
-    "both": "--init-from words --context characters",
 }
 """name → the further flags of a tagger, a language model's name standing for its folder"""
 

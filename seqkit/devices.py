@@ -34,7 +34,7 @@ def choose_device(name: str) -> torch.device:
         raise SettingsError(f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}") from None
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
-        raise SettingsError(f"expected a CUDA device for {name!r}, found {count}")
+        raise SettingsError(f"expected a CUDA device for {name!r}, found {count or 'none'}")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise SettingsError(f"expected Apple's GPU for {name!r}, found none")
     if device.type not in ("cpu", "cuda", "mps"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from seqkit.data.dataset import Dataset, Split
 from seqkit.data.sentence import Sentence
@@ -11,7 +11,7 @@ from seqkit.errors import DataError
 __all__ = ["from_pairs", "from_texts"]
 
 Pair = tuple[Sequence[str], Sequence[str]]
-LabelledText = tuple[str | Sequence[str], str | Sequence[str]]
+LabelledText = tuple[str | Sequence[str], str | Sequence[str]] | Mapping[str, str | Sequence[str]]
 
 
 def from_pairs(
@@ -71,6 +71,8 @@ def from_texts(
 ) -> Dataset:
     """A data set of labelled texts from Python: any iterables of ``(text or tokens, label or labels)``.
 
+    An item may also be a mapping with the keys ``text`` and ``label``.
+
     Args:
         train: the training texts.
         dev: the development texts; without them the last tenth of train is held out.
@@ -95,10 +97,10 @@ def _sentences_of_texts(texts: Iterable[LabelledText], name: str) -> list[Senten
     sentences = []
     for number, pair in enumerate(texts, start=1):
         try:
-            given, label = pair
+            given, label = (pair["text"], pair["label"]) if isinstance(pair, Mapping) else pair
             label = label if isinstance(label, str) else list(label)
             given = given if isinstance(given, str) else list(given)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, KeyError):
             raise DataError(f"expected a pair (text, label), found {pair!r:.80}", file=name, line=number) from None
         parts = [*([given] if isinstance(given, str) else given), *([label] if isinstance(label, str) else label)]
         odd = next((part for part in parts if not isinstance(part, str)), None)

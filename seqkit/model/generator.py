@@ -291,6 +291,9 @@ class Generator(Model):
             SettingsError: a number is outside its range.
         """
         given = [conditions or {}] if conditions is None or isinstance(conditions, Mapping) else conditions
+        odd = next((one for one in given if not isinstance(one, Mapping)), None)
+        if odd is not None:
+            raise DataError(f"expected conditions as field → value, found {odd!r:.80}")
         encoded = [self.codec.encode(one) for one in given]
         self.network.eval()
         writer = Writer(self.network, self.indexer, lambda outputs: self.head.log_probabilities(outputs, self.table))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -123,6 +123,8 @@ class ClassificationTask(TrainingTask):
         task = cls(adopt(completed, start), parts["train"], parts["dev"], vectors, device, start)
         task.start_from(start, progress)
         progress.say(_label_note(task.model.codec.labels.labels, task._labels, multi))
+        for note in _header_note(task._labels):
+            progress.say(note)
         if vectors is not None:
             progress.say(vector_coverage(task.model, task.model.indexer, parts["train"], vectors))
         return task
@@ -253,6 +255,16 @@ def _label_note(labels: Sequence[str], rows: Sequence[Sequence[str]], multi: boo
     shown = ", ".join(f"{label} ({count:,})" for label, count in list(counts.items())[:_SHOWN])
     rest = f", … ({len(counts)} in all)" if len(counts) > _SHOWN else ""
     return f"learning {'any number of labels' if multi else 'one label'} a text: {shown}{rest}"
+
+
+def _header_note(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A warning where the first row looks like the names of columns."""
+    first = list(rows[0]) if rows else []
+    if len(rows) > 2 and len(first) == 1 and not any(first[0] in row for row in rows[1:]):
+        yield (
+            f"warning: only the first text has the label {first[0]!r}; if that line names the columns, say which are "
+            "meant: --set data.label=NAME --set data.text=NAME"
+        )
 
 
 def _place(dataset: Dataset, split: str) -> object:

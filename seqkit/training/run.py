@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from seqkit import __version__
+from seqkit.artefact import read_config
 from seqkit.config import Recipe, Settings, load_recipe
 from seqkit.data.dataset import Dataset
 from seqkit.data.resolving import resolve
@@ -69,6 +70,9 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
         SeqkitError: the data, the vectors or the settings cannot be used.
     """
     precision_context(settings.training.precision, device)  # a precision that the device lacks is an error now
+    for directory in (settings.training.init_from, getattr(settings.embedding, "context", "")):
+        if directory:
+            read_config(Path(directory))  # before the data, which may take long to read
     torch.manual_seed(settings.training.seed)
     return task_class(settings.task).prepare(settings, dataset, device, progress)
 

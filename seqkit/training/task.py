@@ -176,7 +176,12 @@ class TrainingTask:
             if isinstance(values, dict)
             for key, value in values.items()
         }
-        return {**flat, "training sentences": self.size, "checksum of the data": self.checksum}
+        return {
+            "task": self.settings.task,
+            **flat,
+            "training sentences": self.size,
+            "checksum of the data": self.checksum,
+        }
 
 
 def digest_network(network: Network, words: Sequence[str], start: int) -> int:

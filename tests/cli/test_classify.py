@@ -229,3 +229,16 @@ def test_a_field_that_is_not_there(texts: Path, model: Path, run: Run) -> None:
     assert result.status == 0  # without names the first column is the label, whatever it is called
     result = run("classify", "evaluate", texts, "-m", model, "--json", "-", "--errors", "-")
     assert result.status == 2
+
+
+def test_a_first_line_of_column_names_is_suspected(run: Run, tmp_path: Path) -> None:
+    file = tmp_path / "texts.tsv"
+    file.write_text("sentiment\treview\n" + "pos\tgood film\nneg\tbad film\n" * 8, encoding="utf-8")
+    result = run("classify", "train", file, "--dry-run")
+    assert (
+        "warning: only the first text has the label 'sentiment'; if that line names the columns, say which are meant: "
+        "--set data.label=NAME --set data.text=NAME"
+    ) in result.lines
+    named = run("classify", "train", file, "--dry-run", "--set", "data.label=sentiment", "--set", "data.text=review")
+    assert "learning one label a text: neg (7), pos (8)" in named.lines
+    assert "warning" not in named.err

@@ -238,3 +238,15 @@ def test_the_field_of_the_text_may_have_another_name_also_where_nothing_is_read(
         "train", WORDS, text="poem", label=None
     )
     assert [(each.text, each.tokens) for each in found] == [("so good", ["so", "good"]), ("as given", ["as", "given"])]
+
+
+def test_texts_may_be_mappings() -> None:
+    dataset = from_texts([{"text": "so good", "label": "pos"}, {"label": ["neg"], "text": ["so", "bad"]}] * 2)
+    found = dataset.texts("train", WORDS)
+    assert [(one.tokens, one.fields["label"]) for one in found[:2]] == [
+        (["so", "good"], "pos"),
+        (["so", "bad"], ["neg"]),
+    ]
+    with pytest.raises(DataError) as caught:
+        from_texts([{"text": "a", "labels": "x"}])  # type: ignore[list-item]
+    assert str(caught.value) == "texts train:1: expected a pair (text, label), found {'text': 'a', 'labels': 'x'}"

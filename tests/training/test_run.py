@@ -392,3 +392,31 @@ def test_the_model_is_kept_though_scoring_it_fails(
     with pytest.raises(MemoryError):
         train(tiny_settings("training.epochs=1"), tmp_path / "m", make_pairs(12), device="cpu")
     assert load(tmp_path / "m").tag("Ada slept").labels
+
+
+def test_a_run_of_another_task_is_not_taken_up(
+    make_pairs: Callable[..., Any], tiny_settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    from seqkit.config import LmSettings, override
+
+    train(tiny_settings("training.epochs=1"), tmp_path / "m", make_pairs(12), device="cpu")
+    settings = override(LmSettings(), {"encoder": {"hidden": 4, "layers": 1}})
+    with pytest.raises(TrainingError) as caught:
+        train(settings, tmp_path / "m", ["to be or not to be"] * 30, device="cpu", resume=True)
+    assert str(caught.value) == (
+        f"{tmp_path / 'm'}: expected a checkpoint with task = lm, found tag; start again with --force"
+    )
+
+
+@pytest.mark.parametrize("setting", ["training.init_from", "embedding.context"])
+def test_models_that_are_named_are_looked_for_first(
+    setting: str, tiny_settings: Callable[..., Any], tmp_path: Path
+) -> None:
+    from seqkit.data.dataset import Dataset, Split
+    from seqkit.errors import ModelError
+
+    data = Dataset("unreadable", {"train": Split(tmp_path / "train.conll"), "dev": Split(tmp_path / "dev.conll")})
+    missing = tmp_path / "none"
+    with pytest.raises(ModelError) as caught:
+        train(tiny_settings(f"{setting}={missing}"), tmp_path / "m", data, device="cpu")
+    assert str(caught.value) == f"{missing}: expected a model directory with config.json, found none"
