@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import random
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeAlias
 
 # Before torch is imported: a second thread costs these models more than it gives, and sums differ with the number.
 os.environ["OMP_NUM_THREADS"] = "1"
+# Started in the background by a script, the suite ignores Ctrl-C, and so would the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import hypothesis
 import pytest
