@@ -22,6 +22,8 @@ if TYPE_CHECKING:
         TagSettings,
         load_recipe,
     )
+    from seqkit.data.classified import ClassifiedText
+    from seqkit.data.scored import ScoredText, WrittenText
     from seqkit.data.sentence import Sentence
     from seqkit.data.tagged import TaggedSentence, TaggedSpan
     from seqkit.errors import DataError, ModelError, SeqkitError, SettingsError, TrainingError
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from seqkit.training.run import train
 
 __all__ = [
+    "ClassifiedText",
     "ClassifySettings",
     "DataError",
     "GenerateSettings",
@@ -36,6 +39,7 @@ __all__ = [
     "Model",
     "ModelError",
     "Recipe",
+    "ScoredText",
     "Sentence",
     "SeqkitError",
     "Settings",
@@ -44,6 +48,7 @@ __all__ = [
     "TaggedSentence",
     "TaggedSpan",
     "TrainingError",
+    "WrittenText",
     "load",
     "load_recipe",
     "train",
@@ -54,6 +59,8 @@ _HOMES = {
         *("ClassifySettings", "GenerateSettings", "LmSettings", "Recipe", "Settings", "TagSettings"),
         "load_recipe",
     ),
+    "seqkit.data.classified": ("ClassifiedText",),
+    "seqkit.data.scored": ("ScoredText", "WrittenText"),
     "seqkit.data.sentence": ("Sentence",),
     "seqkit.data.tagged": ("TaggedSentence", "TaggedSpan"),
     "seqkit.errors": ("DataError", "ModelError", "SeqkitError", "SettingsError", "TrainingError"),

@@ -12,10 +12,11 @@ from typing import get_args
 import pytest
 
 from seqkit.cli.main import COMMANDS
-from seqkit.config import SETTINGS, EmbeddingSettings, EncoderSettings
+from seqkit.config import SETTINGS, ClassifySettings, EmbeddingSettings, EncoderSettings, GenerateSettings
 from seqkit.model.loading import MODELS, model_class
 from seqkit.nn.embedding import CHARACTER_FEATURES
 from seqkit.nn.encoder import DIRECTIONS, JOINS, SKIPS
+from seqkit.nn.pooling import POOLINGS
 from seqkit.nn.recurrent import CELLS
 from seqkit.training.run import TASKS, task_class
 
@@ -125,6 +126,10 @@ def loaded_after(statement: str) -> set[str]:
         ["tag", "train", "--help"],
         ["tag", "evaluate", "--help"],
         ["tag", "predict", "--help"],
+        ["classify", "train", "--help"],
+        ["lm", "train", "--help"],
+        ["lm", "sample", "--help"],
+        ["generate", "sample", "--help"],
         ["data", "--help"],
         ["data", "check", "--help"],
         ["info", "--help"],
@@ -167,6 +172,8 @@ def test_every_name_in_all_exists(path: Path) -> None:
         (EncoderSettings, "join", JOINS),
         (EncoderSettings, "skip", SKIPS),
         (EmbeddingSettings, "chars", (*CHARACTER_FEATURES, "none")),
+        (type(ClassifySettings().head), "pool", tuple(POOLINGS)),
+        (type(GenerateSettings().head), "pool", tuple(POOLINGS)),
     ],
 )
 def test_settings_offer_what_nn_has(section: type, field: str, names: tuple[str, ...]) -> None:
