@@ -268,7 +268,7 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "a device that is not there": (
         lambda p: p.train(GOOD, "--device", "cuda:99"),
-        r"expected a CUDA device for 'cuda:99', found \d+",
+        r"expected a CUDA device for 'cuda:99', found (\d+|none)",
     ),
     "no model": (
         lambda p: ["tag", "-m", p.folder / "none"],
