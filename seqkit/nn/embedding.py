@@ -157,6 +157,7 @@ class WordEmbedding(nn.Module):
 
     Attributes:
         output_size: the size of a word's vector.
+        sparse_gradient: give the trained table a sparse gradient; for an optimiser that knows what to do with it.
 
     Raises:
         ValueError: `join` has none of its values, the sizes to add differ, a word would have no vector at all, or
@@ -185,6 +186,7 @@ class WordEmbedding(nn.Module):
             raise ValueError(f"expected a type_dropout in 0 ≤ p < 1, found {type_dropout}")
         self.join = join if vectors is not None else "concat"
         self.word_dropout = word_dropout
+        self.sparse_gradient = False
         self.type_dropout = type_dropout
         summed = self.join == "sum"
         use_table = num_words > 0 and word_size > 0
@@ -209,7 +211,9 @@ class WordEmbedding(nn.Module):
         """
         parts: list[Tensor] = []
         if self.table is not None:
-            parts.append(functional.embedding(self._drop(forms.words), self.table))  # [U, W]
+            parts.append(
+                functional.embedding(self._drop(forms.words), self.table, sparse=self.sparse_gradient)
+            )  # [U, W]
         if self.vectors is not None:
             given = self.vectors[self._drop(forms.vectors)].float()  # [U, E]
             if self.join == "sum" and parts:

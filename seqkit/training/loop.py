@@ -20,8 +20,9 @@ from seqkit.artefact import write_atomically
 from seqkit.config import TrainingSettings
 from seqkit.data.writers import finite
 from seqkit.errors import TrainingError
+from seqkit.nn.embedding import WordEmbedding
 from seqkit.training.checkpoint import optimizer_tensors, read_checkpoint, restore_optimizer, write_checkpoint
-from seqkit.training.optimisation import MovingAverage, RunningAverage, Schedule, make_optimizer
+from seqkit.training.optimisation import MovingAverage, PlainSGD, RunningAverage, Schedule, make_optimizer
 from seqkit.training.progress import Progress
 
 __all__ = ["Interrupted", "Task", "Trainer"]
@@ -113,6 +114,7 @@ class Trainer:
         """
         self._clock = time.monotonic()
         self._checkpointed = time.monotonic()
+        self._use_sparse_gradients(isinstance(self.optimizer, PlainSGD))
         with self.progress, self._signals():
             while self.epoch < self.settings.epochs and not self._is_over():
                 self._train_epoch()
@@ -122,7 +124,13 @@ class Trainer:
         with torch.no_grad():
             for name, weight in self.best_weights.items():
                 self.parameters[name].copy_(weight)
+        self._use_sparse_gradients(False)
         self.task.network.eval()
+
+    def _use_sparse_gradients(self, sparse: bool) -> None:
+        for module in self.task.network.modules():
+            if isinstance(module, WordEmbedding):
+                module.sparse_gradient = sparse
 
     def _train_epoch(self) -> None:
         batches = self.task.batches(self.epoch)
@@ -159,7 +167,10 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
-        norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip or math.inf)
+        if isinstance(self.optimizer, PlainSGD):
+            norm = self.optimizer.clip(self.settings.clip)
+        else:
+            norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip or math.inf)
         if norm.device.type == "cpu" and self._is_fatal(float(norm)):  # from elsewhere it is read in `_note`
             self._not_finite(float(loss.detach()), float(norm), self.step + 1)
         self.scaler.step(self.optimizer)

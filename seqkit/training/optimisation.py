@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,7 +12,72 @@ from torch import Tensor, nn
 
 from seqkit.config import TrainingSettings
 
-__all__ = ["MovingAverage", "RunningAverage", "Schedule", "make_optimizer"]
+__all__ = ["MovingAverage", "PlainSGD", "RunningAverage", "Schedule", "make_optimizer"]
+
+
+class PlainSGD(torch.optim.Optimizer):
+    r"""Stochastic gradient descent, :math:`\theta \leftarrow \theta - \eta\, c\, g`, and nothing else, on a CPU.
+
+    A gradient that is too long is not shortened: the step is, by :math:`c = \min(1, m / \lVert g \rVert)`, which is the
+    same with one pass less over all weights. A table of word vectors may have a sparse gradient, of the rows of the
+    batch's words alone; the others are not touched.
+
+    Args:
+        parameters: what it updates.
+        lr: :math:`\eta`.
+    """
+
+    def __init__(self, parameters: Iterable[nn.Parameter], lr: float) -> None:
+        super().__init__(list(parameters), {"lr": lr})
+        self.share = 1.0
+
+    @torch.no_grad()
+    def clip(self, most: float) -> Tensor:
+        """Let the next step be as if the gradient were no longer than this.
+
+        Args:
+            most: m; 0 for any length.
+
+        Returns:
+            The gradient's norm.
+        """
+        parts: list[Tensor] = []
+        for parameter in self._updated():
+            assert parameter.grad is not None
+            if parameter.grad.is_sparse:
+                parameter.grad = parameter.grad.coalesce()
+            parts.append(parameter.grad.values() if parameter.grad.is_sparse else parameter.grad)
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(parts))) if parts else torch.zeros(())
+        # As `torch.nn.utils.clip_grad_norm_` has it.
+        self.share = min(1.0, most / (float(norm) + 1e-6)) if most else 1.0
+        return norm
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update every parameter that has a gradient.
+
+        Args:
+            closure: not used.
+        """
+        rate = -self.param_groups[0]["lr"] * self.share
+        updated = self._updated()
+        whole = [parameter for parameter in updated if not _gradient(parameter).is_sparse]
+        if whole:
+            weights: list[Tensor] = list(whole)
+            torch._foreach_add_(weights, [_gradient(parameter) for parameter in whole], alpha=rate)
+        for parameter in updated:
+            gradient = _gradient(parameter)
+            if gradient.is_sparse:
+                gradient = gradient.coalesce()
+                parameter.index_add_(0, gradient.indices()[0], gradient.values(), alpha=rate)
+
+    def _updated(self) -> list[nn.Parameter]:
+        return [parameter for parameter in self.param_groups[0]["params"] if parameter.grad is not None]
+
+
+def _gradient(parameter: nn.Parameter) -> Tensor:
+    assert parameter.grad is not None
+    return parameter.grad
 
 
 def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
@@ -26,6 +91,9 @@ def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter
         The optimiser.
     """
     wanted = [parameter for parameter in parameters if parameter.requires_grad]
+    plain = settings.optimizer == "sgd" and not settings.momentum and not settings.weight_decay
+    if plain and wanted and all(parameter.device.type == "cpu" for parameter in wanted):
+        return PlainSGD(wanted, settings.lr)
     kinds: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any]]] = {
         "sgd": (torch.optim.SGD, {"momentum": settings.momentum}),
         "adam": (torch.optim.Adam, {"betas": (0.9, 0.999)}),

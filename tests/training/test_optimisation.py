@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from seqkit.config import TrainingSettings
-from seqkit.training.optimisation import MovingAverage, RunningAverage, Schedule, make_optimizer
+from seqkit.training.optimisation import MovingAverage, PlainSGD, RunningAverage, Schedule, make_optimizer
 
 LR = 0.4
 
@@ -191,3 +191,35 @@ def test_without_a_fused_form_the_plain_one_is_used(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(torch.optim, "Adam", Old)
     assert isinstance(make_optimizer(TrainingSettings(), [nn.Parameter(torch.ones(2))]), Old)
+
+
+@pytest.mark.parametrize("clip", [0.0, 0.5, 100.0])
+@pytest.mark.parametrize("sparse", [False, True])
+def test_plain_sgd_is_that_of_torch_after_clipping(clip: float, sparse: bool) -> None:
+    torch.manual_seed(0)
+    table, weight = torch.randn(9, 4), torch.randn(4, 3)
+    settings = TrainingSettings(optimizer="sgd", lr=0.3)
+    ours = [nn.Parameter(table.clone()), nn.Parameter(weight.clone()), nn.Parameter(torch.randn(2))]
+    theirs = [nn.Parameter(parameter.detach().clone()) for parameter in ours]
+    plain, other = make_optimizer(settings, ours), torch.optim.SGD(theirs, lr=0.3)
+    assert isinstance(plain, PlainSGD)
+    for step in range(3):
+        words = torch.tensor([1, 5, 5, step, 8])  # one of them twice
+        for parameters, as_sparse in ((ours, sparse), (theirs, False)):
+            for parameter in parameters:
+                parameter.grad = None  # the third one never has a gradient
+            vectors = nn.functional.embedding(words, parameters[0], sparse=as_sparse)
+            (vectors @ parameters[1]).square().sum().backward()
+        found = plain.clip(clip)
+        expected = nn.utils.clip_grad_norm_(theirs, clip or math.inf)
+        assert torch.allclose(found, expected)
+        plain.step()
+        other.step()
+        for mine, reference in zip(ours, theirs, strict=True):
+            assert torch.allclose(mine, reference, atol=1e-6)
+
+
+def test_only_gradient_descent_without_more_is_plain() -> None:
+    weight = nn.Parameter(torch.ones(1))
+    for values in ({"momentum": 0.5}, {"weight_decay": 0.1}, {"optimizer": "adam"}):
+        assert not isinstance(make_optimizer(TrainingSettings(**{"optimizer": "sgd", **values}), [weight]), PlainSGD)
