@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seqkit.cli.evaluating import show_scores
+from seqkit.cli.evaluating import check_error_options, error_options, evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
 from seqkit.cli.options import (
     at_least_1,
     batch_options,
     device_options,
-    json_option,
     model_option,
     opened,
-    output_file,
     prepare_torch,
     quiet_option,
     usage_unless,
@@ -63,18 +61,9 @@ command.add_command(
 
 
 @command.command(short_help="Score a classifier on labelled data.")
-@click.argument("data")
-@model_option
-@click.option("--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]")
+@evaluation_options
 @click.option("--label", metavar="FIELD", help="field that holds the label  [default: the model's]")
-@json_option("write the scores as JSON; - for standard output, instead of the table")
-@click.option(
-    "--errors",
-    metavar="FILE",
-    callback=output_file,
-    help="write the texts with errors, one a line: right label, predicted label, text",
-)
-@click.option("--confusion", metavar="FILE.png", callback=output_file, help="draw which labels are taken for which")
+@error_options("write the texts with errors, one a line: right label, predicted label, text")
 @batch_options
 @device_options
 @quiet_option
@@ -96,11 +85,7 @@ def evaluate(
 
     DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
     """
-    usage_unless(not json_file == errors == "-", "Expected one of --json and --errors on standard output, found both.")
-    if confusion is not None:
-        from seqkit.metrics.plots import require_matplotlib
-
-        require_matplotlib()
+    check_error_options(json_file, errors, confusion)
     prepare_torch(threads)
     from seqkit.data.resolving import resolve
     from seqkit.model.classifier import Classifier

@@ -1,20 +1,69 @@
-"""What the verbs that evaluate share: how scores are told."""
+"""What the verbs that evaluate share: their options, and how scores are told."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from seqkit import __version__
-from seqkit.cli.options import table_width, write_json
+from seqkit.cli.options import Function, json_option, model_option, output_file, table_width, usage_unless, write_json
 
 if TYPE_CHECKING:
     from seqkit.data.dataset import Dataset
     from seqkit.training.task import Report
 
-__all__ = ["show_scores"]
+__all__ = ["check_error_options", "error_options", "evaluation_options", "show_scores"]
+
+
+def evaluation_options(function: Function) -> Function:
+    """Add DATA, ``--model``, ``--split`` and ``--json``."""
+    data = click.argument("data")
+    split = click.option(
+        "--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]"
+    )
+    scores = json_option("write the scores as JSON; - for standard output, instead of the table")
+    return data(model_option(split(scores(function))))
+
+
+def error_options(help: str) -> Callable[[Function], Function]:
+    """A decorator that adds ``--errors`` and ``--confusion``; see `check_error_options`.
+
+    Args:
+        help: the help text of ``--errors``.
+
+    Returns:
+        The decorator.
+    """
+
+    def decorate(function: Function) -> Function:
+        errors = click.option("--errors", metavar="FILE", callback=output_file, help=help)
+        confusion = click.option(
+            "--confusion", metavar="FILE.png", callback=output_file, help="draw which labels are taken for which"
+        )
+        return errors(confusion(function))
+
+    return decorate
+
+
+def check_error_options(json_file: str | None, errors: str | None, confusion: str | None) -> None:
+    """See early that what `error_options` asks for can be done.
+
+    Args:
+        json_file: where JSON goes.
+        errors: where errors go.
+        confusion: where the picture goes.
+
+    Raises:
+        UsageError: two results would go to standard output.
+        SettingsError: there is nothing here to draw with.
+    """
+    usage_unless(not json_file == errors == "-", "Expected one of --json and --errors on standard output, found both.")
+    if confusion is not None:
+        from seqkit.metrics.plots import require_matplotlib
+
+        require_matplotlib()
 
 
 def show_scores(

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqkit.cli.evaluating import show_scores
+from seqkit.cli.evaluating import evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.lm import sampling_options, show_texts
 from seqkit.cli.options import (
     batch_options,
     device_options,
-    json_option,
     model_option,
     prepare_torch,
     quiet_option,
@@ -163,10 +162,7 @@ def _vector(value: str, name: str) -> Any:
 
 
 @command.command(short_help="Measure how well a generator writes.")
-@click.argument("data")
-@model_option
-@click.option("--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]")
-@json_option("write the scores as JSON; - for standard output, instead of the table")
+@evaluation_options
 @batch_options
 @device_options
 @quiet_option

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqkit.cli.evaluating import show_scores
+from seqkit.cli.evaluating import evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.options import (
     at_least_1,
     batch_options,
     device_options,
-    json_option,
     model_option,
     precision_option,
     prepare_torch,
@@ -62,10 +61,7 @@ command.add_command(
 
 
 @command.command(short_help="Measure the perplexity of a text.")
-@click.argument("data")
-@model_option
-@click.option("--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]")
-@json_option("write the scores as JSON; - for standard output, instead of the table")
+@evaluation_options
 @click.option(
     "--dynamic",
     type=float,

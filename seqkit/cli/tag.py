@@ -11,19 +11,16 @@ from typing import TYPE_CHECKING
 
 import click
 
-from seqkit.cli.evaluating import show_scores
+from seqkit.cli.evaluating import check_error_options, error_options, evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
 from seqkit.cli.options import (
     at_least_1,
     batch_options,
     device_options,
-    json_option,
     model_option,
     opened,
-    output_file,
     prepare_torch,
     quiet_option,
-    usage_unless,
 )
 from seqkit.cli.predicting import counted, flushed, input_format_of, is_live, say_speed
 from seqkit.cli.training import train_command
@@ -68,18 +65,9 @@ command.add_command(
 
 
 @command.command(short_help="Score a tagger on labelled data.")
-@click.argument("data")
-@model_option
-@click.option("--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]")
+@evaluation_options
 @click.option("--target", metavar="COLUMN", help="label column  [default: the model's]")
-@json_option("write the scores as JSON; - for standard output, instead of the table")
-@click.option(
-    "--errors",
-    metavar="FILE",
-    callback=output_file,
-    help="write the sentences with errors, a token a line: token, right label, predicted label",
-)
-@click.option("--confusion", metavar="FILE.png", callback=output_file, help="draw which labels are taken for which")
+@error_options("write the sentences with errors, a token a line: token, right label, predicted label")
 @batch_options
 @device_options
 @quiet_option
@@ -101,11 +89,7 @@ def evaluate(
 
     DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
     """
-    usage_unless(not json_file == errors == "-", "Expected one of --json and --errors on standard output, found both.")
-    if confusion is not None:
-        from seqkit.metrics.plots import require_matplotlib
-
-        require_matplotlib()
+    check_error_options(json_file, errors, confusion)
     prepare_torch(threads)
     from seqkit.data.resolving import resolve
     from seqkit.model.loading import load_as

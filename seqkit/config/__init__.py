@@ -25,6 +25,7 @@ from seqkit.config.tasks import (
 
 __all__ = [
     "BATCH_TOKENS",
+    "OTHER_FILES",
     "SETTINGS",
     "ClassifySettings",
     "DataSettings",
@@ -44,5 +45,7 @@ __all__ = [
     "to_toml",
 ]
 
+OTHER_FILES = (("embedding", "vectors"), ("embedding", "context"), ("training", "init_from"))
+"""settings that name files which lie elsewhere: what is in them counts, and not where they lie"""
 BATCH_TOKENS = 8192
 """tokens a batch in prediction, padding included, where nothing else is said"""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from seqkit.artefact import write_config
-from seqkit.config import Settings
+from seqkit.config import OTHER_FILES, Settings
 from seqkit.data.arrays import Indexer
 from seqkit.errors import ModelError
 from seqkit.nn.network import Network
@@ -188,7 +188,7 @@ class Model:
         files["README.md"] = self.card().encode("utf-8", "replace")
         settings = self.settings.model_dump(mode="json")
         # Where vectors and other models lay on the machine of training concerns nobody: the model has what it took.
-        for section, name in (("embedding", "vectors"), ("embedding", "context"), ("training", "init_from")):
+        for section, name in OTHER_FILES:
             if settings[section].get(name):
                 settings[section][name] = Path(settings[section][name]).resolve().name or "unnamed"  # the root has none
         write_config(Path(directory), {"settings": settings}, files)

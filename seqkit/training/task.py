@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqkit.config import Settings
+from seqkit.config import OTHER_FILES, Settings
 from seqkit.data.dataset import Dataset
 from seqkit.data.vectors import Vectors
 from seqkit.devices import softmax_products
@@ -164,7 +164,7 @@ class TrainingTask:
         """What must agree for a checkpoint to be taken up: everything but how long to train, and the data."""
         tree = self.settings.model_dump(mode="json")
         # The files may be moved meanwhile: what is in them counts.
-        for section, name in (("embedding", "vectors"), ("embedding", "context"), ("training", "init_from")):
+        for section, name in OTHER_FILES:
             tree[section].pop(name, None)
         training = tree["training"]
         length = {name: training.pop(name) for name in ("epochs", "time_limit", "patience", "checkpoint_minutes")}
