@@ -22,7 +22,14 @@ from seqkit.data.writers import finite
 from seqkit.errors import TrainingError
 from seqkit.nn.embedding import WordEmbedding
 from seqkit.training.checkpoint import optimizer_tensors, read_checkpoint, restore_optimizer, write_checkpoint
-from seqkit.training.optimisation import MovingAverage, PlainSGD, RunningAverage, Schedule, make_optimizer
+from seqkit.training.optimisation import (
+    MovingAverage,
+    PlainSGD,
+    RunningAverage,
+    Schedule,
+    clip_gradient,
+    make_optimizer,
+)
 from seqkit.training.progress import Progress
 
 __all__ = ["Interrupted", "Task", "Trainer"]
@@ -167,10 +174,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
-        if isinstance(self.optimizer, PlainSGD):
-            norm = self.optimizer.clip(self.settings.clip)
-        else:
-            norm = nn.utils.clip_grad_norm_(self.parameters.values(), self.settings.clip or math.inf)
+        norm = clip_gradient(self.optimizer, self.parameters.values(), self.settings.clip)
         if norm.device.type == "cpu" and self._is_fatal(float(norm)):  # from elsewhere it is read in `_note`
             self._not_finite(float(loss.detach()), float(norm), self.step + 1)
         self.scaler.step(self.optimizer)

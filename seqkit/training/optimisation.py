@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from seqkit.config import TrainingSettings
 
-__all__ = ["MovingAverage", "PlainSGD", "RunningAverage", "Schedule", "make_optimizer"]
+__all__ = ["MovingAverage", "PlainSGD", "RunningAverage", "Schedule", "clip_gradient", "make_optimizer"]
 
 
 class PlainSGD(torch.optim.Optimizer):
@@ -105,6 +105,22 @@ def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter
         return kind(wanted, **{**options, "fused": True})
     except (RuntimeError, TypeError):  # older torch has no fused form on the CPU
         return kind(wanted, **options)
+
+
+def clip_gradient(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], most: float) -> Tensor:
+    """Let the next step be that of a gradient no longer than this (Pascanu, Mikolov & Bengio 2013).
+
+    Args:
+        optimizer: takes the step.
+        parameters: what it updates; their gradients are shortened, unless the optimiser shortens its step instead.
+        most: the largest norm; 0 for any.
+
+    Returns:
+        The gradient's norm as it was, a scalar.
+    """
+    if isinstance(optimizer, PlainSGD):
+        return optimizer.clip(most)
+    return nn.utils.clip_grad_norm_(parameters, most or math.inf)
 
 
 class Schedule:
