@@ -58,6 +58,8 @@ class EmbeddingSettings(Section):
     """read only so many vectors from the start of the file (most frequent first); 0 for all"""
     vectors_join: Literal["concat", "sum"] = "sum"
     """add the trained word vector to the given one (word_size is then that of the given ones), or put it beside"""
+    one_hot: bool = False
+    """a word is a vector with a one in its own place: no table is trained, and word_size has no meaning"""
     chars: Literal["cnn", "lstm", "none"] = "cnn"
     """character features of a word"""
     char_size: Positive = 30
@@ -79,7 +81,22 @@ class EmbeddingSettings(Section):
 class EncoderSettings(Section):
     """The shared recurrent encoder."""
 
-    cell: Literal["lstm", "gru", "rnn_tanh", "rnn_relu"] = "lstm"
+    cell: Literal[
+        "lstm",
+        "gru",
+        "rnn_tanh",
+        "rnn_relu",
+        "irnn",
+        "rnn_linear",
+        "lstm_peephole",
+        "lstm_coupled",
+        "lstm_depth",
+        "gru_simple",
+        "clockwork",
+        "mingru",
+        "minlstm",
+        "cbow",
+    ] = "lstm"
     """recurrent cell"""
     hidden: Positive = 200
     """size of the state of one direction"""
@@ -95,6 +112,12 @@ class EncoderSettings(Section):
     """dropout on the top level's output; negative: the same as dropout"""
     weight_dropout: Probability = 0.0
     """dropout on the recurrent weights, one mask a batch (Wan et al. 2013, Merity et al. 2018)"""
+    init: Literal["auto", "orthogonal", "identity", "xavier", "uniform"] = "auto"
+    """recurrent weights at the beginning; uniform: all weights; auto: orthogonal, and identity for irnn"""
+    init_gain: Rate = 1.0
+    """factor on the recurrent weights at the beginning"""
+    forget_bias: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    """bias of the forget gates at the beginning"""
     variational: bool = True
     """one dropout mask a sequence instead of one a step"""
     skip: Literal["none", "residual", "highway", "dense"] = "none"
@@ -136,6 +159,8 @@ class TrainingSettings(Section):
     """factor on the learning rate at every epoch of the step schedule"""
     clip: Weight = 5.0
     """largest gradient norm; 0 for no clipping"""
+    clip_by: Literal["norm", "value"] = "norm"
+    """what clip limits: the norm of the whole gradient, or each of its numbers"""
     patience: Count = 0
     """stop after so many epochs without a better score on dev; 0 to run all epochs"""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0

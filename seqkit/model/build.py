@@ -169,6 +169,7 @@ def build_embedding(embedding: EmbeddingSettings, indexer: Indexer, vectors: Ten
     rows = 0 if indexer.vectors is None else len(indexer.vectors)
     if vectors is not None and (vectors.dim() != 2 or len(vectors) != rows):
         raise SettingsError(f"embedding: expected a table of {rows} given vectors, found one of {list(vectors.shape)}")
+    table_size = 0 if embedding.one_hot else embedding.word_size
     characters = None
     if embedding.chars != "none":
         options: dict[str, Any] = {"kernel_size": embedding.char_kernel} if embedding.chars == "cnn" else {}
@@ -182,9 +183,10 @@ def build_embedding(embedding: EmbeddingSettings, indexer: Indexer, vectors: Ten
     try:
         return WordEmbedding(
             len(indexer.words),
-            embedding.word_size,
+            table_size,
             vectors=vectors,
-            join=embedding.vectors_join if embedding.word_size else "concat",  # without a table nothing can be added
+            join=embedding.vectors_join if table_size else "concat",  # without a table nothing can be added
+            one_hot=embedding.one_hot,
             characters=characters,
             word_dropout=embedding.word_dropout,
             type_dropout=embedding.type_dropout,
@@ -202,7 +204,17 @@ def build_encoder(encoder: EncoderSettings, input_size: int) -> Encoder:
 
     Returns:
         The module, initialised from torch's random generator.
+
+    Raises:
+        SettingsError: settings do not fit each other.
     """
+    try:
+        return _encoder(encoder, input_size)
+    except ValueError as error:
+        raise SettingsError(f"encoder: {error}") from None
+
+
+def _encoder(encoder: EncoderSettings, input_size: int) -> Encoder:
     return Encoder(
         input_size,
         cell=encoder.cell,
@@ -213,6 +225,9 @@ def build_encoder(encoder: EncoderSettings, input_size: int) -> Encoder:
         dropout=encoder.dropout,
         last_dropout=encoder.last_dropout if encoder.last_dropout >= 0 else None,
         weight_dropout=encoder.weight_dropout,
+        init=encoder.init,
+        init_gain=encoder.init_gain,
+        forget_bias=encoder.forget_bias,
         variational=encoder.variational,
         skip=encoder.skip,
     )

@@ -67,7 +67,14 @@ def carried(encoder: Encoder, state: tuple[State, ...] | None) -> tuple[State, .
 
 
 def stream_log_prob(
-    network: Network, table: FormTable, streams: Streams, window: int, *, rate: float = 0.0, clip: float = 0.0
+    network: Network,
+    table: FormTable,
+    streams: Streams,
+    window: int,
+    *,
+    rate: float = 0.0,
+    clip: float = 0.0,
+    clip_by: str = "norm",
 ) -> float:
     r"""ln p of streams of units, each from the zero state on, the state carried from window to window.
 
@@ -81,7 +88,8 @@ def stream_log_prob(
         streams: the text.
         window: T, the steps of a window.
         rate: :math:`\eta`; 0 for the weights as they are.
-        clip: the largest norm of a gradient; 0 for no limit.
+        clip: the largest norm of a gradient, or the largest of its values; 0 for no limit.
+        clip_by: ``norm`` or ``value``.
 
     Returns:
         ln p of all units, in nats.
@@ -112,7 +120,7 @@ def stream_log_prob(
             state = carried(network.encoder, output.state)
             if rate:
                 gradients = torch.autograd.grad(found.objective, parameters, allow_unused=True)
-                _descend(parameters, gradients, rate, clip)
+                _descend(parameters, gradients, rate, clip, clip_by)
                 torch.clear_autocast_cache()  # the weights in half precision that it keeps are those before the step
     if rate and not math.isfinite(total):
         raise SettingsError(f"expected a rate of dynamic evaluation at which weights stay finite, found {rate:g}")
@@ -121,12 +129,17 @@ def stream_log_prob(
 
 @torch.no_grad()
 def _descend(
-    parameters: list[nn.Parameter], gradients: tuple[torch.Tensor | None, ...], rate: float, clip: float
+    parameters: list[nn.Parameter],
+    gradients: tuple[torch.Tensor | None, ...],
+    rate: float,
+    clip: float,
+    clip_by: str,
 ) -> None:
     """A step of gradient descent."""
     found = [gradient for gradient in gradients if gradient is not None]
     norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for gradient in found]))
-    factor = rate * (min(1.0, clip / max(float(norm), 1e-12)) if clip else 1.0)
+    factor = rate * (min(1.0, clip / max(float(norm), 1e-12)) if clip and clip_by == "norm" else 1.0)
     for parameter, gradient in zip(parameters, gradients, strict=True):
         if gradient is not None:
-            parameter.sub_(gradient, alpha=factor)
+            limited = gradient.clamp(-clip, clip) if clip and clip_by == "value" else gradient
+            parameter.sub_(limited, alpha=factor)

@@ -202,7 +202,8 @@ class Condition(nn.Module):
 class InitialState(nn.Module):
     r"""A vector → the state of every layer before its first step: :math:`s_0 = \tanh(W_s c + b_s)` for each part s.
 
-    (Vinyals et al. 2015, "Show and tell", and Cho et al. 2014 begin a decoder with what it is to say.)
+    (Vinyals et al. 2015, "Show and tell", and Cho et al. 2014 begin a decoder with what it is to say.) A counter of
+    steps begins at zero.
 
     Args:
         input_size: C; with 0 every state is learned and the same for all.
@@ -211,8 +212,13 @@ class InitialState(nn.Module):
 
     def __init__(self, input_size: int, layers: Sequence[RecurrentLayer]) -> None:
         super().__init__()
-        self.parts = [len(layer.state_parts) for layer in layers]
-        sizes = [layer.hidden_size for layer in layers for _ in layer.state_parts]
+        self.parts = [[part not in layer.counters for part in layer.state_parts] for layer in layers]
+        sizes = [
+            layer.hidden_size
+            for layer, features in zip(layers, self.parts, strict=True)
+            for feature in features
+            if feature
+        ]
         self.weight = nn.ParameterList(nn.Parameter(torch.empty(size, input_size)) for size in sizes)
         self.bias = nn.ParameterList(nn.Parameter(torch.zeros(size)) for size in sizes)
         for weight in self.weight if input_size else ():
@@ -229,7 +235,12 @@ class InitialState(nn.Module):
         """
         pairs = zip(self.weight, self.bias, strict=True)
         states = iter([torch.tanh(functional.linear(vectors, weight, bias)) for weight, bias in pairs])  # each [B, H]
-        return tuple(tuple(next(states) for _ in range(count)) for count in self.parts)
+        found: list[State] = []
+        for features in self.parts:
+            first = next(states)  # [B, H]; h, which every cell has
+            rest = (next(states) if feature else torch.zeros_like(first) for feature in features[1:])
+            found.append((first, *rest))
+        return tuple(found)
 
 
 def _shape(found: Tensor | TextUnits) -> str:

@@ -139,7 +139,7 @@ CHARACTER_FEATURES: dict[str, type[CharacterCNN] | type[CharacterLSTM]] = {"cnn"
 
 
 class WordEmbedding(nn.Module):
-    r"""One vector for each unique word: its trained embedding, its given vector, and its character features.
+    r"""One vector for each unique word: its trained embedding or its place, its given vector, its character features.
 
     The trained table and the given vectors (frozen, kept in half precision) are concatenated, or added
     (``join="sum"``: the trained table starts at zero and learns a correction of the given vectors).
@@ -150,6 +150,8 @@ class WordEmbedding(nn.Module):
         vectors: the given vectors, [N, E], or None; row 0 is padding, row 1 unknown.
         join: ``concat`` or ``sum`` (needs ``word_size == E``).
         characters: the module for character features, or None.
+        one_hot: instead of a trained table, a vector of size `num_words` with a one in the word's own place: what
+            follows has a column of weights a word.
         word_dropout: the probability that a word is taken for unknown while training, drawn independently for the
             trained table and for the given vectors.
         type_dropout: the probability that all of a word's vector is zero throughout a batch while training; those of
@@ -174,6 +176,7 @@ class WordEmbedding(nn.Module):
         vectors: Tensor | None = None,
         join: str = "concat",
         characters: CharacterCNN | CharacterLSTM | None = None,
+        one_hot: bool = False,
         word_dropout: float = 0.0,
         type_dropout: float = 0.0,
     ) -> None:
@@ -194,9 +197,10 @@ class WordEmbedding(nn.Module):
         self.table = nn.Parameter(start) if use_table else None
         self.register_buffer("vectors", None if vectors is None else vectors.to(torch.float16))
         self.characters = characters
+        self.one_hot = num_words if one_hot else 0
         vector_size = 0 if vectors is None or (summed and use_table) else vectors.shape[1]
         character_size = 0 if characters is None else characters.output_size
-        self.output_size = (word_size if use_table else 0) + vector_size + character_size
+        self.output_size = self.one_hot + (word_size if use_table else 0) + vector_size + character_size
         if self.output_size == 0:
             raise ValueError("expected word embeddings, vectors or character features, found none of them")
 
@@ -210,6 +214,9 @@ class WordEmbedding(nn.Module):
             One vector a word, [U, output_size].
         """
         parts: list[Tensor] = []
+        if self.one_hot:
+            places = functional.one_hot(self._drop(forms.words), self.one_hot)  # [U, V]
+            parts.append(places.to(torch.get_default_dtype()))
         if self.table is not None:
             parts.append(
                 functional.embedding(self._drop(forms.words), self.table, sparse=self.sparse_gradient)

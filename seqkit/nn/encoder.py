@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import pairwise
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -95,7 +95,7 @@ class _Stack(nn.Module):
         directions: tuple[str, ...],
         dropouts: tuple[SequenceDropout, SequenceDropout],
         skip: str,
-        weight_dropout: float,
+        options: dict[str, Any],
     ) -> None:
         super().__init__()
         self.directions = directions
@@ -105,8 +105,11 @@ class _Stack(nn.Module):
         above = [input_size + level * width if skip == "dense" else width for level in range(1, layers)]
         sizes = [input_size, *above]  # of each level's input
         self.levels = nn.ModuleList(
-            nn.ModuleList(make_layer(cell, size, hidden_size, weight_dropout=weight_dropout) for _ in directions)
-            for size in sizes
+            nn.ModuleList(
+                make_layer(cell, size, hidden_size, below=level > 0, above=level < layers - 1, **options)
+                for _ in directions
+            )
+            for level, size in enumerate(sizes)
         )
         around = skip in ("residual", "highway")
         self.skips = nn.ModuleList(_Skip(skip, size, width) for size in sizes) if around else None
@@ -121,11 +124,16 @@ class _Stack(nn.Module):
         """Run the stack; the features come back one tensor a direction, [B, T, H or L·H], with the layers' states."""
         states: list[State] = []
         history: list[list[Tensor]] = []
+        memories: dict[str, Tensor] = {}  # of the level below, where the cell hands it up
         for level, layers in enumerate(self.layers()):
             outputs: list[Tensor] = []
             for direction, layer in zip(self.directions, layers, strict=True):
                 given = None if state is None else state[len(states)]
-                output, after = _run(layer, x, lengths, given, direction == "backward", carry)  # [B, T, H]
+                inputs = torch.cat([x, memories[direction]], 2) if direction in memories else x  # [B, T, I (+ H)]
+                output, after = _run(layer, inputs, lengths, given, direction == "backward", carry)  # [B, T, H (+ H)]
+                memories.pop(direction, None)
+                if layer.output_size > layer.hidden_size:
+                    output, memories[direction] = output.chunk(2, 2)  # each [B, T, H]
                 outputs.append(output)
                 states.append(after)
             y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)  # [B, T, W]
@@ -152,7 +160,7 @@ def _run(
 def _run_ragged(layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State | None) -> tuple[Tensor, State]:
     """Run in pieces between the distinct lengths, so that every sequence's state stops at its own last step."""
     state = layer.initial_state(x.shape[0], x) if state is None else state
-    outputs = x.new_zeros(x.shape[0], x.shape[1], layer.hidden_size)  # [B, T, H]
+    outputs = x.new_zeros(x.shape[0], x.shape[1], layer.output_size)  # [B, T, H]
     cuts = [0, *(int(length) for length in lengths.unique() if length > 0)]
     recurrent = layer.dropped()  # one mask for all pieces
     for begin, end in pairwise(cuts):
@@ -182,6 +190,9 @@ class Encoder(nn.Module):
         last_dropout: the same of the highest level's output, which a head that drops features itself may want whole;
             None for that of every level.
         weight_dropout: the probability of dropping a recurrent connection; see `RecurrentLayer`.
+        init: how the recurrent matrices begin; see `RecurrentLayer`.
+        init_gain: what they are multiplied by at the beginning.
+        forget_bias: the bias of the forget gates at the beginning.
         variational: one dropout mask a sequence instead of one a step.
         skip: ``none``; ``residual`` or ``highway`` around every level; ``dense``: a level reads the input and the
             outputs of all levels below, and the encoder gives those of all levels.
@@ -191,7 +202,8 @@ class Encoder(nn.Module):
         forward_size: how many leading features read left to right; the others read right to left.
 
     Raises:
-        ValueError: an option has none of its values, a size is not positive, or a dropout is no probability below 1.
+        ValueError: an option has none of its values, a size is not positive, a dropout is no probability below 1, or
+            see `RecurrentLayer`.
     """
 
     def __init__(
@@ -206,6 +218,9 @@ class Encoder(nn.Module):
         dropout: float = 0.0,
         last_dropout: float | None = None,
         weight_dropout: float = 0.0,
+        init: str = "auto",
+        init_gain: float = 1.0,
+        forget_bias: float = 1.0,
         variational: bool = True,
         skip: str = "none",
     ) -> None:
@@ -222,8 +237,14 @@ class Encoder(nn.Module):
         groups = [directions] if join == "deep" else [(name,) for name in directions]
         last = dropout if last_dropout is None else last_dropout
         drops = (SequenceDropout(dropout, variational=variational), SequenceDropout(last, variational=variational))
+        options = {
+            "weight_dropout": weight_dropout,
+            "init": init,
+            "init_gain": init_gain,
+            "forget_bias": forget_bias,
+        }
         self.stacks = nn.ModuleList(
-            _Stack(cell, input_size, hidden_size, layers, group, drops, skip, weight_dropout) for group in groups
+            _Stack(cell, input_size, hidden_size, layers, group, drops, skip, options) for group in groups
         )
         width = hidden_size * (layers if skip == "dense" else 1)
         self.output_size = width * len(directions)

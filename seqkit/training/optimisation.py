@@ -32,14 +32,15 @@ class PlainSGD(torch.optim.Optimizer):
         self.share = 1.0
 
     @torch.no_grad()
-    def clip(self, most: float) -> Tensor:
-        """Let the next step be as if the gradient were no longer than this.
+    def clip(self, most: float, by: str = "norm") -> Tensor:
+        """Let the next step be as if the gradient were no longer, or had no larger numbers, than this.
 
         Args:
-            most: m; 0 for any length.
+            most: m; 0 for any.
+            by: ``norm`` or ``value``.
 
         Returns:
-            The gradient's norm.
+            The gradient's norm as it was.
         """
         parts: list[Tensor] = []
         for parameter in self._updated():
@@ -49,7 +50,10 @@ class PlainSGD(torch.optim.Optimizer):
             parts.append(parameter.grad.values() if parameter.grad.is_sparse else parameter.grad)
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(parts))) if parts else torch.zeros(())
         # As `torch.nn.utils.clip_grad_norm_` has it.
-        self.share = min(1.0, most / (float(norm) + 1e-6)) if most else 1.0
+        self.share = min(1.0, most / (float(norm) + 1e-6)) if most and by == "norm" else 1.0
+        if most and by == "value":
+            for part in parts:
+                part.clamp_(-most, most)
         return norm
 
     @torch.no_grad()
@@ -107,20 +111,28 @@ def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter
         return kind(wanted, **options)
 
 
-def clip_gradient(optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], most: float) -> Tensor:
-    """Let the next step be that of a gradient no longer than this (Pascanu, Mikolov & Bengio 2013).
+def clip_gradient(
+    optimizer: torch.optim.Optimizer, parameters: Iterable[nn.Parameter], most: float, by: str = "norm"
+) -> Tensor:
+    """Let the next step be that of a gradient no longer than this (Pascanu, Mikolov & Bengio 2013), or without numbers
+    beyond it (Mikolov 2012), which turns it, too.
 
     Args:
         optimizer: takes the step.
-        parameters: what it updates; their gradients are shortened, unless the optimiser shortens its step instead.
-        most: the largest norm; 0 for any.
+        parameters: what it updates; their gradients are changed, unless the optimiser shortens its step instead.
+        most: the largest norm or value; 0 for any.
+        by: ``norm`` or ``value``.
 
     Returns:
         The gradient's norm as it was, a scalar.
-    """
+    """  # noqa: D205 - one sentence and what follows it
     if isinstance(optimizer, PlainSGD):
-        return optimizer.clip(most)
-    return nn.utils.clip_grad_norm_(parameters, most or math.inf)
+        return optimizer.clip(most, by)
+    limited = list(parameters)
+    norm = nn.utils.clip_grad_norm_(limited, most if most and by == "norm" else math.inf)
+    if most and by == "value":
+        nn.utils.clip_grad_value_(limited, most)
+    return norm
 
 
 class Schedule:

@@ -320,3 +320,47 @@ def test_network_with_nothing_but_empty_sentences() -> None:
     result = network(form_batch([], [], []), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
     assert result.outputs.shape == (2, 0, 6)
     assert torch.equal(result.final, torch.zeros(2, 6))
+
+
+# --- one-hot input ------------------------------------------------------------------------------------------------
+
+
+def forms_of(words: list[int], vectors: list[int] | None = None) -> FormBatch:
+    return FormBatch(torch.tensor(words), torch.tensor(vectors or [0] * len(words)), (), ())
+
+
+def test_a_one_hot_word_is_its_place() -> None:
+    embedding = WordEmbedding(5, 0, one_hot=True)
+    assert embedding.output_size == 5
+    assert embedding.table is None
+    assert not list(embedding.parameters())
+    found = embedding(forms_of([4, 1, 2]))
+    assert torch.equal(found, torch.eye(5)[[4, 1, 2]])
+
+
+def test_given_vectors_stand_beside_the_place() -> None:
+    given_vectors = torch.arange(6.0).view(3, 2)
+    embedding = WordEmbedding(4, 0, vectors=given_vectors, one_hot=True)
+    assert embedding.output_size == 6
+    found = embedding(forms_of([3, 1], [2, 0]))
+    assert torch.equal(found, torch.tensor([[0.0, 0, 0, 1, 4, 5], [0, 1, 0, 0, 0, 1]]))
+
+
+def test_one_hot_input_is_an_embedding_whose_table_is_the_input_weights() -> None:
+    torch.manual_seed(0)
+    table = torch.randn(7, 3)
+    dense, places = Encoder(3, cell="rnn_tanh", hidden_size=4), Encoder(7, cell="rnn_tanh", hidden_size=4)
+    weights = dense.state_dict()
+    places.load_state_dict({name: w @ table.T if "weight_ih" in name else w for name, w in weights.items()})
+    words, lengths = torch.tensor([[3, 6, 1], [2, 2, 5]]), torch.tensor([3, 3])
+    expected = dense(table[words], lengths).outputs
+    found = places(WordEmbedding(7, 0, one_hot=True)(forms_of(list(range(7))))[words], lengths).outputs
+    torch.testing.assert_close(found, expected)
+
+
+def test_a_one_hot_word_may_be_dropped() -> None:
+    torch.manual_seed(0)
+    embedding = WordEmbedding(5, 0, one_hot=True, word_dropout=0.5)
+    found = embedding(forms_of([4] * 400))
+    assert 150 < int(found[:, 4].sum()) < 250
+    assert torch.equal(found[:, 1], 1 - found[:, 4])  # taken for unknown

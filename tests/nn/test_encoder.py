@@ -19,6 +19,7 @@ KERNELS: dict[str, Any] = {
     "gru": nn.GRU,
     "rnn_tanh": nn.RNN,
     "rnn_relu": lambda *args, **options: nn.RNN(*args, nonlinearity="relu", **options),
+    "irnn": lambda *args, **options: nn.RNN(*args, nonlinearity="relu", **options),
 }
 TIGHT = {"rtol": 1e-9, "atol": 1e-10}
 
@@ -79,7 +80,7 @@ def turned(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 @given(
-    cell=st.sampled_from(list(CELLS)),
+    cell=st.sampled_from(list(KERNELS)),
     direction=st.sampled_from(DIRECTIONS),
     layers=st.integers(1, 3),
     sizes=st.tuples(st.integers(1, 4), st.integers(1, 4)),

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 from torch import nn
 
 from seqkit.config import TrainingSettings
-from seqkit.training.optimisation import MovingAverage, PlainSGD, RunningAverage, Schedule, make_optimizer
+from seqkit.training.optimisation import (
+    MovingAverage,
+    PlainSGD,
+    RunningAverage,
+    Schedule,
+    clip_gradient,
+    make_optimizer,
+)
 
 LR = 0.4
 
@@ -193,9 +200,10 @@ def test_without_a_fused_form_the_plain_one_is_used(monkeypatch: pytest.MonkeyPa
     assert isinstance(make_optimizer(TrainingSettings(), [nn.Parameter(torch.ones(2))]), Old)
 
 
+@pytest.mark.parametrize("by", ["norm", "value"])
 @pytest.mark.parametrize("clip", [0.0, 0.5, 100.0])
 @pytest.mark.parametrize("sparse", [False, True])
-def test_plain_sgd_is_that_of_torch_after_clipping(clip: float, sparse: bool) -> None:
+def test_plain_sgd_is_that_of_torch_after_clipping(clip: float, sparse: bool, by: str) -> None:
     torch.manual_seed(0)
     table, weight = torch.randn(9, 4), torch.randn(4, 3)
     settings = TrainingSettings(optimizer="sgd", lr=0.3)
@@ -210,13 +218,34 @@ def test_plain_sgd_is_that_of_torch_after_clipping(clip: float, sparse: bool) ->
                 parameter.grad = None  # the third one never has a gradient
             vectors = nn.functional.embedding(words, parameters[0], sparse=as_sparse)
             (vectors @ parameters[1]).square().sum().backward()
-        found = plain.clip(clip)
-        expected = nn.utils.clip_grad_norm_(theirs, clip or math.inf)
+        found = clip_gradient(plain, ours, clip, by)
+        expected = nn.utils.clip_grad_norm_(theirs, clip if clip and by == "norm" else math.inf)
         assert torch.allclose(found, expected)
+        if clip and by == "value":
+            nn.utils.clip_grad_value_(theirs, clip)
         plain.step()
         other.step()
         for mine, reference in zip(ours, theirs, strict=True):
             assert torch.allclose(mine, reference, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("most", "by", "expected"),
+    [
+        (0.0, "norm", [3.0, -4.0]),
+        (0.0, "value", [3.0, -4.0]),
+        (2.5, "norm", [1.5, -2.0]),
+        (3.5, "value", [3.0, -3.5]),
+        (9.0, "norm", [3.0, -4.0]),
+        (9.0, "value", [3.0, -4.0]),
+    ],
+)
+def test_clipping_by_hand(most: float, by: str, expected: list[float]) -> None:
+    weight = nn.Parameter(torch.zeros(2))
+    weight.grad = torch.tensor([3.0, -4.0])
+    norm = clip_gradient(make_optimizer(TrainingSettings(), [weight]), [weight], most, by)
+    assert float(norm) == pytest.approx(5.0)  # as it was
+    assert weight.grad.tolist() == pytest.approx(expected)
 
 
 def test_only_gradient_descent_without_more_is_plain() -> None:

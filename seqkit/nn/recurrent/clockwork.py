@@ -1,0 +1,100 @@
+"""The clockwork recurrent network: modules that move at different paces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from seqkit.nn.recurrent.layer import RecurrentLayer, State
+
+__all__ = ["ClockworkRNN"]
+
+_MOST_MODULES = 6
+
+
+class ClockworkRNN(RecurrentLayer):
+    r"""The clockwork recurrent network (Koutník et al. 2014, "A clockwork RNN").
+
+    The state has g modules of (nearly) equal sizes; module i = 1 … g moves at every :math:`P_i = 2^{i-1}`-th step, and
+    reads itself and the slower ones:
+
+    .. math::
+        h_t^i = \begin{cases}
+            \tanh\left(W^i x_t + b^i + \sum_{j \ge i} U^{ij} h_{t-1}^j\right) & t \bmod P_i = 0 \\
+            h_{t-1}^i & \text{otherwise}
+        \end{cases}
+
+    Steps are counted from 0, so that every module sees the first input; g = min(6, H). Parameters:
+    :math:`H(I + 1) + \sum_i H_i (H_i + … + H_g)`, with equal modules :math:`H(I + 1) + H^2 (g + 1) / 2g`.
+    """
+
+    state_parts = ("h", "clock")
+    counters = ("clock",)
+    periods: Tensor
+
+    def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
+        super().__init__(input_size, hidden_size, **options)
+        count = min(_MOST_MODULES, hidden_size)
+        self.starts = [module * hidden_size // count for module in range(count)]
+        sizes = [end - begin for begin, end in pairwise([*self.starts, hidden_size])]
+        self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
+        self.weight_hh = nn.ParameterList(
+            nn.Parameter(torch.empty(size, hidden_size - start)) for size, start in zip(sizes, self.starts, strict=True)
+        )
+        self.bias = nn.Parameter(torch.empty(hidden_size))
+        periods = torch.tensor([2**module for module, size in enumerate(sizes) for _ in range(size)])  # [H]
+        self.register_buffer("periods", periods, persistent=False)
+        self.reset_parameters()
+
+    def recurrent_matrices(self) -> Sequence[Tensor]:
+        """See `RecurrentLayer.recurrent_matrices`: for each module what it reads, [H_i, H_i + … + H_g]."""
+        return list(self.weight_hh)
+
+    def input_matrices(self) -> Sequence[Tensor]:
+        """See `RecurrentLayer.input_matrices`."""
+        return (self.weight_ih,)
+
+    def dropped(self) -> Tensor | None:
+        """See `RecurrentLayer.dropped`; [H, H], block upper triangular."""
+        if not (self.training and self.weight_dropout):
+            return None
+        return functional.dropout(self._matrix(), self.weight_dropout)  # [H, H]
+
+    def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
+        """See `RecurrentLayer.forward`."""
+        h, clock = self._begin(x, state)  # each [B, H]
+        active = self._active(x.shape[1], clock)  # [B, T, H]
+        recurrent = self.dropped() if recurrent is None else recurrent
+        transposed = (self._matrix() if recurrent is None else recurrent).t()  # [H, H]
+        a = functional.linear(x, self.weight_ih, self.bias).transpose(0, 1).contiguous()  # [T, B, H]
+        outputs: list[Tensor] = []
+        for given, moves in zip(a.unbind(0), active.unbind(1), strict=True):
+            h = torch.where(moves, torch.tanh(torch.addmm(given, h, transposed).to(h.dtype)), h)  # [B, H]
+            outputs.append(h)
+        # Kept below the longest period, after which all begins again, it is exact in any precision.
+        clock = (clock + x.shape[1]).remainder(int(self.periods[-1]))  # [B, H]
+        return torch.stack(outputs, 1), (h, clock)
+
+    @torch.no_grad()
+    def gates(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
+        """See `RecurrentLayer.gates`; which units move."""
+        return {"active": self._active(x.shape[1], self._begin(x, state)[1]).to(self.bias.dtype)}
+
+    def _begin(self, x: Tensor, state: State | None) -> State:
+        state = self.initial_state(x.shape[0], x) if state is None else state
+        return tuple(part.to(self.bias.dtype) for part in state)
+
+    def _active(self, steps: int, clock: Tensor) -> Tensor:
+        """Which units move at which step, bool [B, T, H]."""
+        ticks = clock[:, :1] + torch.arange(steps, device=clock.device)  # [B, T]
+        return ticks.unsqueeze(2).remainder(self.periods) == 0
+
+    def _matrix(self) -> Tensor:
+        """U, [H, H]: zero where a module does not read."""
+        rows = [functional.pad(part, (start, 0)) for part, start in zip(self.weight_hh, self.starts, strict=True)]
+        return torch.cat(rows, 0)
