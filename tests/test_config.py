@@ -95,12 +95,13 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
         "[training]\nlr = nan\n[enc]\nx = 1\n"
     )
     faults = fault_of(load_recipe, path).removeprefix(f"{path}: ").split("; ")
+    cells = get_args(EncoderSettings.model_fields["cell"].annotation)
     assert faults == [
-        "encoder.cell: expected 'lstm', 'gru', 'rnn_tanh' or 'rnn_relu', found 'elman'",
+        f"encoder.cell: expected {', '.join(map(repr, cells[:-1]))} or {cells[-1]!r}, found 'elman'",
         "encoder.hidden: expected greater than or equal to 1, found 0",
         "encoder.layers: expected a valid integer, got a number with a fractional part, found 1.5",
         "encoder.size: expected one of cell, hidden, layers, direction, join, dropout, last_dropout, "
-        "weight_dropout, variational, skip",
+        "weight_dropout, init, init_gain, forget_bias, variational, skip",
         "training.lr: expected a finite number, found nan",
         "enc: expected one of task, data, embedding, encoder, head, training",
         "description: expected a valid string, found 1",
@@ -124,7 +125,7 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
         ("[embedding]\nchar_hidden = 1", "embedding.char_hidden: expected greater than or equal to 2, found 1"),
         (
             "[embedding]\nword_size = 0\nchars = 'none'",
-            "embedding: expected word_size > 0, vectors or chars, found none of them",
+            "embedding: expected word_size > 0, one_hot, vectors or chars, found none of them",
         ),
         (
             "[training]\nschedule = 'cosine'\nepochs = 3\nwarmup = 3",
@@ -327,6 +328,9 @@ def test_a_tied_table_must_be_the_whole_embedding(task: str) -> None:
     settings = parse_settings({"task": task, "head": {"tied": True}}, task)
     assert fault_of(override, settings, {"embedding": {"word_size": 0, "chars": "cnn"}}) == (
         "settings: head.tied: expected embedding.word_size > 0 to share, found 0"
+    )
+    assert fault_of(override, settings, {"embedding": {"one_hot": True}}) == (
+        "settings: head.tied: expected embedding.one_hot false, found true: there is no table to share"
     )
     assert fault_of(override, settings, {"embedding": {"vectors": "x"}}) == (
         "settings: head.tied: expected embedding.vectors_join concat, found sum: the table is then a correction of the "

@@ -17,7 +17,7 @@ from seqkit.model.loading import MODELS, model_class
 from seqkit.nn.embedding import CHARACTER_FEATURES
 from seqkit.nn.encoder import DIRECTIONS, JOINS, SKIPS
 from seqkit.nn.pooling import POOLINGS
-from seqkit.nn.recurrent import CELLS
+from seqkit.nn.recurrent import CELLS, INITS
 from seqkit.training.run import TASKS, task_class
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -38,16 +38,21 @@ ALLOWED = {
     "nn": set(),
     "data": {"errors", "resources"},
     "metrics": {"errors"},
+    "ngram": {"errors"},
     "heads": {"nn"},
     "devices": {"errors"},
-    "model": {*COMMON, "resources", "config", "artefact", "data", "devices", "heads", "nn"},
+    "model": {*COMMON, "resources", "config", "artefact", "data", "devices", "heads", "ngram", "nn"},
     "training": {*COMMON, "resources", "config", "artefact", "data", "devices", "heads", "metrics", "model", "nn"},
-    "cli": {*COMMON, "config", "artefact", "data", "devices", "metrics", "model", "training"},
+    "lab": {
+        *(*COMMON, "resources", "config", "artefact", "data", "devices"),
+        *("heads", "metrics", "model", "nn", "training"),
+    },
+    "cli": {*COMMON, "config", "artefact", "data", "devices", "lab", "metrics", "model", "training"},
     "__main__": {"cli"},
 }
 """part of seqkit → the other parts that it may import
 
-cli → training → model → heads → nn, model → data, training → metrics; a part may also skip some of the way down.
+cli → lab → training → model → heads → nn, model → data, training → metrics; a part may also skip some of the way down.
 """
 
 
@@ -130,6 +135,11 @@ def loaded_after(statement: str) -> set[str]:
         ["lm", "train", "--help"],
         ["lm", "sample", "--help"],
         ["generate", "sample", "--help"],
+        ["lab", "--help"],
+        ["lab", "gradients", "--help"],
+        ["lab", "memory", "--help"],
+        ["lab", "compare", "--help"],
+        ["lab", "gates", "--help"],
         ["data", "--help"],
         ["data", "check", "--help"],
         ["info", "--help"],
@@ -171,6 +181,7 @@ def test_every_name_in_all_exists(path: Path) -> None:
         (EncoderSettings, "direction", DIRECTIONS),
         (EncoderSettings, "join", JOINS),
         (EncoderSettings, "skip", SKIPS),
+        (EncoderSettings, "init", INITS),
         (EmbeddingSettings, "chars", (*CHARACTER_FEATURES, "none")),
         (type(ClassifySettings().head), "pool", tuple(POOLINGS)),
         (type(GenerateSettings().head), "pool", tuple(POOLINGS)),

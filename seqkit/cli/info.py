@@ -54,11 +54,15 @@ def _rows(settings: Settings, document: dict[str, Any], report: dict[str, Any]) 
         target = document.get("target")
         yield "data", f"{data}, column {target}" if target else data
     yield _LEARNED[settings.task](document)
+    if settings.ngram:
+        yield "n-grams", f"order {settings.ngram} at most, Kneser-Ney, no network"
     for split, scores in report.get("scores", {}).items():
         shown = "  ".join(f"{name} {scores[name]:.4f}" for name in _SCORES if name in scores)
         yield split, f"{shown}  ({scores['sentences']:,} {_COUNTED[settings.task]})"
         if "baseline" in scores:
-            yield "", f"accuracy {scores['baseline']['accuracy']:.4f}  of {scores['baseline']['name']}"
+            beside = scores["baseline"]
+            shown = "  ".join(f"{name} {beside[name]:.4f}" for name in ("accuracy", "perplexity") if name in beside)
+            yield "", f"{shown}  of {beside['name']}"
     parts = report.get("parameters", {})
     if parts:
         listed = ", ".join(f"{name} {count:,}" for name, count in parts.items())

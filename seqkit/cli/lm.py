@@ -40,6 +40,7 @@ def command() -> None:
 
     \b
     seqkit lm train ptb -c lm-ptb-small -o lm            learn from a data set, a folder or a file
+    seqkit lm train ptb --ngram 5 -o lm5                 count n-grams instead of training a network
     seqkit lm evaluate ptb -m lm                         perplexity of the test split
     seqkit lm score -m lm < text.txt                     log-probability and perplexity of each line
     seqkit lm sample -m lm --prompt "the company" --count 3
@@ -53,9 +54,13 @@ command.add_command(
             "--unit": "data.unit",
             "--window": "training.window",
             "--tied/--no-tied": "head.tied",
+            "--ngram": "head.ngram",
         },
         short_help="Train a language model and report on dev and test.",
-        about="Train a language model on the text of DATA, one stream of lines, and report on dev and test.",
+        about=(
+            "Train a language model on the text of DATA, one stream of lines, and report on dev and test. With --ngram "
+            "N the n-grams of the text are counted instead, once: of the settings only the data's count then."
+        ),
     )
 )
 
@@ -93,23 +98,28 @@ def evaluate(
 ) -> int:
     """Measure the perplexity of DATA, read as one stream: every unit is predicted from all before it.
 
+    A model of n-grams predicts it from the few before it in its line.
+
     DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
     """
     usage_unless(dynamic >= 0, f"Invalid value for '--dynamic': expected 0 or more, found {dynamic:g}")
     prepare_torch(threads)
     from seqkit.data.resolving import resolve
-    from seqkit.model.language_model import LanguageModel
+    from seqkit.metrics.perplexity import Baseline
+    from seqkit.model.base_language_model import BaseLanguageModel
     from seqkit.model.loading import load_as
     from seqkit.model.stream import STATIC_WINDOW
     from seqkit.training.language_model import evaluate_stream, read_corpus
+    from seqkit.training.task import recorded_baseline
 
-    model = load_as(LanguageModel, directory, device)
+    model = load_as(BaseLanguageModel, directory, device)
     dataset = resolve(data, quiet=quiet)  # may download, which is not timed
     chosen = dataset.evaluation_split(split)
     steps = window or (20 if dynamic else STATIC_WINDOW)
     began = time.perf_counter()
     corpus = read_corpus(dataset, chosen, model.units)
-    report = evaluate_stream(model, corpus, window=steps, dynamic=dynamic, precision=precision)
+    baseline = recorded_baseline(Baseline, model, dataset.name, chosen, corpus.lines)
+    report = evaluate_stream(model, corpus, window=steps, dynamic=dynamic, precision=precision, baseline=baseline)
     seconds = time.perf_counter() - began
     about: dict[str, Any] = {"task": "lm", "split": chosen, "model": str(directory)}
     how = ""
@@ -151,11 +161,11 @@ def score(
     prepare_torch(threads)
     from seqkit.data.formats import is_pipe
     from seqkit.data.text import read_lines
-    from seqkit.model.language_model import LanguageModel
+    from seqkit.model.base_language_model import BaseLanguageModel
     from seqkit.model.loading import load_as
     from seqkit.model.streaming import CHUNK_SENTENCES
 
-    model = load_as(LanguageModel, directory, device)
+    model = load_as(BaseLanguageModel, directory, device)
     live = is_live(files, None, quiet)
     began = time.perf_counter()
     names = files or ("-",)
@@ -303,10 +313,10 @@ def sample(
     drawing = (temperature, top_k, top_p) != (1.0, 0, 1.0)
     usage_unless(not (beam and drawing), "Expected one of --beam and --temperature, --top-k, --top-p, found both.")
     prepare_torch(threads)
-    from seqkit.model.language_model import LanguageModel
+    from seqkit.model.base_language_model import BaseLanguageModel
     from seqkit.model.loading import load_as
 
-    model = load_as(LanguageModel, directory, device)
+    model = load_as(BaseLanguageModel, directory, device)
     texts = model.sample(
         prompt,
         count=count,

@@ -24,7 +24,7 @@ from seqkit.cli.options import (
 if TYPE_CHECKING:
     from seqkit.config import Recipe
 
-__all__ = ["train_command"]
+__all__ = ["again", "train_command"]
 
 _ABOUT_DATA = """
 DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file; by default
@@ -105,9 +105,13 @@ def _how_to_go_on(output: Path) -> str:
 
     if not checkpoint_file(output).is_file():
         return "interrupted before there was anything to save"
+    return f"interrupted; a checkpoint is saved, go on with: {again()}"
+
+
+def again() -> str:
+    """The command that goes on with what this one was doing."""
     arguments = click.get_current_context().find_root().obj or ("…",)
-    again = shlex.join(word for word in arguments if word not in ("--resume", "--force"))
-    return f"interrupted; a checkpoint is saved, go on with: seqkit {again} --resume"
+    return f"seqkit {shlex.join(word for word in arguments if word not in ('--resume', '--force'))} --resume"
 
 
 def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:

@@ -45,11 +45,16 @@ class Settings(Section):
     training: TrainingSettings
     """training"""
 
+    @property
+    def ngram(self) -> int:
+        """The order of an n-gram model, of the settings of such a one; 0 where there is a network."""
+        return 0
+
     @model_validator(mode="after")
     def _some_input(self) -> Settings:
         embedding = self.embedding
-        if embedding.word_size == 0 and not embedding.vectors and embedding.chars == "none":
-            raise ValueError("embedding: expected word_size > 0, vectors or chars, found none of them")
+        if not (embedding.word_size or embedding.one_hot or embedding.vectors or embedding.chars != "none"):
+            raise ValueError("embedding: expected word_size > 0, one_hot, vectors or chars, found none of them")
         return self
 
 
@@ -179,6 +184,9 @@ class ClassifySettings(Settings):
 
 # --- lm -----------------------------------------------------------------------------------------------------------
 
+Order = Annotated[int, Field(ge=0, le=20)]
+"""how many units an n-gram has at most"""
+
 
 class UnitDataSettings(DataSettings):
     """What a model that writes text reads: the units of the text."""
@@ -239,6 +247,10 @@ class LmHeadSettings(Section):
     """weight of a penalty on large outputs (AR, Merity et al. 2018)"""
     temporal: Weight = 0.0
     """weight of a penalty on outputs that change from step to step (TAR, Merity et al. 2018)"""
+    ngram: Order = 0
+    """a Kneser-Ney model of n-grams up to this order instead of a network; 0 for the network"""
+    baseline: Order = 5
+    """also fit a Kneser-Ney model of this order, and report both; 0 for none"""
 
 
 class LmTrainingSettings(TrainingSettings):
@@ -281,6 +293,11 @@ class LmSettings(Settings):
     training: LmTrainingSettings = LmTrainingSettings()
     """training"""
 
+    @property
+    def ngram(self) -> int:
+        """See `Settings.ngram`."""
+        return self.head.ngram
+
     @model_validator(mode="after")
     def _future_unseen(self) -> LmSettings:
         encoder = self.encoder
@@ -301,6 +318,16 @@ class LmSettings(Settings):
             raise ValueError("head.tied: expected no cutoffs beside it, found an adaptive softmax")
         if list(self.head.cutoffs) != sorted(set(self.head.cutoffs)):
             raise ValueError(f"head.cutoffs: expected numbers that grow, found {list(self.head.cutoffs)}")
+        return self
+
+    @model_validator(mode="after")
+    def _counts_from_nothing(self) -> LmSettings:
+        given = {"training.init_from": self.training.init_from, "embedding.vectors": self.embedding.vectors}
+        found = [name for name, value in given.items() if value]
+        if self.head.ngram and found:
+            raise ValueError(
+                f"head.ngram: expected it alone, since counts start from nothing, found {found[0]} beside it"
+            )
         return self
 
 
@@ -388,6 +415,8 @@ def _meets_below_the_top(encoder: EncoderSettings) -> bool:
 
 def _tied_to_a_table(tied: bool, embedding: EmbeddingSettings) -> None:
     """See that the table which embedding and output layer are to share is all there is of a word's vector."""
+    if tied and embedding.one_hot:
+        raise ValueError("head.tied: expected embedding.one_hot false, found true: there is no table to share")
     if tied and not embedding.word_size:
         raise ValueError("head.tied: expected embedding.word_size > 0 to share, found 0")
     if tied and embedding.vectors and embedding.vectors_join == "sum":

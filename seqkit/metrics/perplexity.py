@@ -3,10 +3,23 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["PerplexityReport"]
+__all__ = ["Baseline", "PerplexityReport"]
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a simpler model reaches on the same text.
+
+    Args:
+        name: what it is.
+        perplexity: see `PerplexityReport.perplexity`.
+    """
+
+    name: str
+    perplexity: float
 
 
 @dataclass(frozen=True)
@@ -21,6 +34,7 @@ class PerplexityReport:
         sentences: how many lines.
         unknown: how many of the units the model does not tell apart from other unknown ones.
         unit: what a unit is: ``word``, ``char`` or ``bpe``.
+        baseline: what a simpler model of the same units reaches, where there is one.
     """
 
     log_prob: float
@@ -28,6 +42,7 @@ class PerplexityReport:
     sentences: int
     unknown: int = 0
     unit: str = "word"
+    baseline: Baseline | None = None
 
     @property
     def loss(self) -> float:
@@ -57,9 +72,10 @@ class PerplexityReport:
 
         Returns:
             ``sentences`` (lines), ``tokens`` and ``units`` (the same number), ``unit``, ``unknown``, ``loss`` (nats a
-            unit), ``perplexity`` and ``bits_per_unit``.
+            unit), ``perplexity`` and ``bits_per_unit``; where there is a baseline also ``baseline`` with its ``name``
+            and ``perplexity``.
         """
-        return {
+        report: dict[str, Any] = {
             "sentences": self.sentences,
             "tokens": self.units,
             "units": self.units,
@@ -69,6 +85,9 @@ class PerplexityReport:
             "perplexity": self.perplexity,
             "bits_per_unit": self.bits_per_unit,
         }
+        if self.baseline is not None:
+            report["baseline"] = asdict(self.baseline)
+        return report
 
     def render(self, width: int = 80) -> str:
         """The report as text.
@@ -77,7 +96,8 @@ class PerplexityReport:
             width: columns of the terminal; of no influence on so narrow a table.
 
         Returns:
-            Lines without a line ending at the end.
+            Lines without a line ending at the end: perplexity, beside that of the baseline where there is one, loss and
+            bits.
         """
         name, many = {"char": ("character", "characters"), "bpe": ("byte pair", "byte pairs")}.get(
             self.unit, ("word", "words")
@@ -90,4 +110,9 @@ class PerplexityReport:
             f"loss       {self.loss:12.4f} nats a {name}",
             f"bits       {self.bits_per_unit:12.4f} a {name}",
         ]
+        if self.baseline is not None:
+            both = (Baseline("this model", self.perplexity), self.baseline)
+            first = max(len(each.name) for each in both)
+            rows += ["", f"{'':{first}}  perplexity", ""]
+            rows += [f"{each.name:{first}}  {each.perplexity:10,.2f}" for each in both]
         return "\n".join([*rows, "", closing])

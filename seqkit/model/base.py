@@ -119,15 +119,15 @@ class Model:
         raise self._other("predict")
 
     def score(self, *args: Any, **options: Any) -> Any:
-        """See `seqkit.model.language_model.LanguageModel.score`."""
+        """See `seqkit.model.base_language_model.BaseLanguageModel.score`."""
         raise self._other("score")
 
     def perplexity(self, *args: Any, **options: Any) -> Any:
-        """See `seqkit.model.language_model.LanguageModel.perplexity`."""
+        """See `seqkit.model.base_language_model.BaseLanguageModel.perplexity`."""
         raise self._other("perplexity")
 
     def sample(self, *args: Any, **options: Any) -> Any:
-        """See `seqkit.model.language_model.LanguageModel.sample`."""
+        """See `seqkit.model.base_language_model.BaseLanguageModel.sample`."""
         raise self._other("sample")
 
     def generate(self, *args: Any, **options: Any) -> Any:
@@ -150,6 +150,13 @@ class Model:
     def description(self) -> list[str]:
         """Lines of the model card that only this task has: how to use it, what it learned."""
         raise NotImplementedError  # pragma: no cover - every task's class overrides it
+
+    def architecture(self) -> list[str]:
+        """Lines of the model card that say what it is made of."""
+        encoder, embedding = self.settings.encoder, self.settings.embedding
+        layers = f"{encoder.layers} × {encoder.hidden} {encoder.cell}, direction {encoder.direction}"
+        vectors = Path(embedding.vectors).name or "none"
+        return [f"- Encoder: {layers}", f"- Characters: {embedding.chars}; given vectors: {vectors}"]
 
     @classmethod
     def restore(cls: type[_Kind], settings: Settings, documents: Documents, weights: Mapping[str, Tensor]) -> _Kind:
@@ -198,10 +205,7 @@ class Model:
         data = self.report.get("data", {}).get("name", "unknown data")
         lines = [f"# A seqkit {self.task} model", "", f"Trained with seqkit on `{data}`", ""]
         lines += self.description()
-        encoder, embedding = self.settings.encoder, self.settings.embedding
-        layers = f"{encoder.layers} × {encoder.hidden} {encoder.cell}, direction {encoder.direction}"
-        vectors = Path(embedding.vectors).name or "none"
-        lines += [f"- Encoder: {layers}", f"- Characters: {embedding.chars}; given vectors: {vectors}", ""]
+        lines += [*self.architecture(), ""]
         for split, scores in self.report.get("scores", {}).items():
             shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float))
             lines += [f"- {split}: {shown}"]

@@ -1,69 +1,39 @@
-"""The language model as one artefact: how likely a text is, and texts that it writes."""
+"""The language model with a network as one artefact: how likely a text is, and texts that it writes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, overload
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from seqkit.config import BATCH_TOKENS, LmSettings, Settings
+from seqkit.config import LmSettings, Settings
 from seqkit.data.arrays import Indexer
-from seqkit.data.corpus import END, Corpus
-from seqkit.data.scored import ScoredText, WrittenText
+from seqkit.data.corpus import Corpus
 from seqkit.data.sentence import Sentence
 from seqkit.data.units import Units
 from seqkit.data.vectors import Vectors
-from seqkit.data.vocabulary import UNKNOWN
 from seqkit.devices import precision_context
-from seqkit.errors import DataError, ModelError, SettingsError
+from seqkit.errors import SettingsError
 from seqkit.heads.language_model import LanguageModelHead
 from seqkit.model.base import Documents, Model
-from seqkit.model.build import (
-    build_embedding,
-    build_encoder,
-    build_indexer,
-    given_table,
-    indexer_documents,
-    restore_indexer,
-)
+from seqkit.model.base_language_model import BaseLanguageModel, unit_indexer
+from seqkit.model.build import build_embedding, build_encoder, given_table
 from seqkit.model.stream import STATIC_WINDOW, stream_log_prob
-from seqkit.model.streaming import CHUNK_SENTENCES, chunks, encoded_batches
-from seqkit.model.writing import Writer, known_numbers
+from seqkit.model.streaming import encoded_batches
+from seqkit.model.writing import Beginning, UnitWriter, Writer
 from seqkit.nn.network import Network
-from seqkit.nn.search import Continuation, SearchState
+from seqkit.nn.search import SearchState
 from seqkit.nn.softmax import IGNORED
 
 __all__ = ["LanguageModel"]
 
 
-class LanguageModel(Model):
-    """A language model: the probability of each unit after all before it. Build one with `LanguageModel.build`, read
-    one with `seqkit.load`.
-
-    Args:
-        settings: the settings it was built with.
-        units: text ↔ units.
-        indexer: units → numbers.
-        network: the trainable whole.
-        report: scores, data and versions, as in ``report.json``.
-
-    Attributes:
-        end: the number of the unit that ends a line, which is also what stands before the first unit.
+class LanguageModel(BaseLanguageModel):
+    """A language model with a network: the probability of each unit after all before it. Build one with
+    `LanguageModel.build`, read one with `seqkit.load`; see `BaseLanguageModel` for what it is made of.
     """  # noqa: D205 - one sentence and what follows it
-
-    task: ClassVar[str] = "lm"
-    settings: LmSettings
-
-    def __init__(
-        self, settings: LmSettings, units: Units, indexer: Indexer, network: Network, report: dict[str, Any]
-    ) -> None:
-        super().__init__(settings, network, report)
-        self.units = units
-        self.indexer = indexer
-        self.end = indexer.words.index(END)
 
     @classmethod
     def build(
@@ -89,11 +59,7 @@ class LanguageModel(Model):
         Raises:
             SettingsError: settings do not fit each other.
         """
-        least = settings.data.min_count
-        kept = {unit: max(least, counts.get(unit, 0)) for unit in units.inventory()}
-        # No limit on the vocabulary may leave the end of a line out.
-        forms = {**counts, **kept, END: sum(counts.values()) + least}
-        indexer = build_indexer(settings.data, forms, vectors, start)
+        indexer = unit_indexer(settings, units, counts, vectors, start)
         network = _network(settings, indexer, given_table(vectors, start))
         return cls(settings, units, indexer, network, {})
 
@@ -104,204 +70,64 @@ class LanguageModel(Model):
         assert isinstance(head, LanguageModelHead)
         return head
 
-    # --- how likely a text is -------------------------------------------------------------------------------------
-
-    @overload
-    def score(self, text: str, **options: Any) -> ScoredText: ...
-
-    @overload
-    def score(self, text: Iterable[str], **options: Any) -> Iterator[ScoredText]: ...
-
-    def score(self, text: str | Iterable[str], **options: Any) -> ScoredText | Iterator[ScoredText]:
-        """Say how likely lines are, each by itself.
-
-        Args:
-            text: one line, or any iterable of lines, of which no more than a chunk is read ahead.
-            **options: ``batch_tokens``, units a batch (a longer line is a batch of its own); ``chunk_lines``, lines
-                read ahead at most; ``precision``, arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
-
-        Returns:
-            One record a line, in order; one record alone for one line.
-        """
-        return next(self._scores([text], **options)) if isinstance(text, str) else self._scores(text, **options)
-
-    def _scores(
-        self,
-        lines: Iterable[str],
-        *,
-        batch_tokens: int = BATCH_TOKENS,
-        chunk_lines: int = CHUNK_SENTENCES,
-        precision: str = "fp32",
-    ) -> Iterator[ScoredText]:
-        # What goes in begins with the end of a line; what is to be predicted ends with one.
-        records = (Sentence([END, *self.units.split(line)], line, []) for line in lines)
+    def _log_probs(
+        self, chunk: list[Sentence], targets: list[list[int]], batch_tokens: int, precision: str
+    ) -> list[float]:
+        found = [0.0] * len(chunk)
         table = self.network.embedding.table
-        for chunk in chunks(records, chunk_lines):
-            results = [0.0] * len(chunk)
-            unknown = [0] * len(chunk)
-            self.network.eval()
-            with torch.inference_mode(), precision_context(precision, self.device):
-                for rows, _, output in encoded_batches(self.network, self.indexer, chunk, batch_tokens):
-                    targets = self._targets([chunk[row] for row in rows])  # [B, T]
-                    found = self.head.target_log_probabilities(output.outputs, targets.to(self.device), table)  # [B, T]
-                    missed = (targets == UNKNOWN).sum(1).tolist()  # [B]
-                    for row, total, count in zip(rows, found.double().sum(1).tolist(), missed, strict=True):
-                        results[row], unknown[row] = total, count
-            for sentence, log_prob, count in zip(chunk, results, unknown, strict=True):
-                yield ScoredText(sentence.text, log_prob, len(sentence.tokens), count)
-
-    def _targets(self, batch: list[Sentence]) -> Tensor:
-        """The unit after each one, int64 [B, T], `IGNORED` past a line's end."""
-        targets = np.full((len(batch), max(map(len, batch))), IGNORED, dtype=np.int64)  # [B, T]
-        for row, sentence in enumerate(batch):
-            targets[row, : len(sentence)] = [*self._numbers(sentence.tokens[1:]), self.end]
-        return torch.from_numpy(targets)
-
-    def _numbers(self, units: Iterable[str]) -> list[int]:
-        return self.indexer.words.indices(map(self.indexer.normalise, units))
+        self.network.eval()
+        with torch.inference_mode(), precision_context(precision, self.device):
+            for rows, _, output in encoded_batches(self.network, self.indexer, chunk, batch_tokens):
+                following = _padded([targets[row] for row in rows]).to(self.device)  # [B, T]
+                steps = self.head.target_log_probabilities(output.outputs, following, table)  # [B, T]
+                for row, total in zip(rows, steps.double().sum(1).tolist(), strict=True):
+                    found[row] = total
+        return found
 
     def log_prob(
         self, corpus: Corpus, *, window: int = STATIC_WINDOW, dynamic: float = 0.0, precision: str = "fp32"
     ) -> float:
-        """Say how likely a text is as one stream: every unit is predicted from all before it, also of earlier lines.
-
-        Args:
-            corpus: the text.
-            window: units that are computed together. It has no influence on the result but in dynamic evaluation.
-            dynamic: the learning rate of dynamic evaluation (see `seqkit.model.stream.stream_log_prob`); 0 for none.
-            precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
-
-        Returns:
-            ln p of the text, ends of lines included, in nats.
-        """
+        """See `BaseLanguageModel.log_prob`; every unit is predicted from all before it, also of earlier lines."""
         table = self.indexer.table(corpus.forms)
-        clip = self.settings.training.clip
+        training = self.settings.training
         with precision_context(precision, self.device):
-            return stream_log_prob(self.network, table, corpus.streams(1), window, rate=dynamic, clip=clip)
+            return stream_log_prob(
+                self.network,
+                table,
+                corpus.streams(1),
+                window,
+                rate=dynamic,
+                clip=training.clip,
+                clip_by=training.clip_by,
+            )
 
-    def perplexity(self, text: str | Iterable[str], *, dynamic: float = 0.0, window: int = STATIC_WINDOW) -> float:
-        """The perplexity of a text as one stream; see `log_prob`.
-
-        Args:
-            text: the text, or its lines.
-            dynamic: the learning rate of dynamic evaluation; 0 for none.
-            window: units that are computed together.
-
-        Returns:
-            exp(−ln p / units).
-
-        Raises:
-            DataError: there is no unit in it.
-        """
-        lines = text.removesuffix("\n").split("\n") if isinstance(text, str) else text
-        corpus = Corpus.read(lines, self.units)
-        if not len(corpus):
-            raise DataError("expected a text with at least one unit, found none")
-        return ScoredText("", self.log_prob(corpus, dynamic=dynamic, window=window), len(corpus)).perplexity
-
-    # --- writing --------------------------------------------------------------------------------------------------
-
-    @torch.inference_mode()
-    def sample(
-        self,
-        prompt: str = "",
-        *,
-        count: int = 1,
-        length: int = 200,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        beam: int = 0,
-        lines: int = 1,
-        seed: int | None = None,
-    ) -> list[WrittenText]:
-        """Write texts. An unknown unit is never written.
-
-        Args:
-            prompt: how every text begins.
-            count: how many texts.
-            length: how many units are added at most, ends of lines included.
-            temperature: below 1 likely units become likelier, above 1 less so; 0 always takes the likeliest.
-            top_k: only the `top_k` likeliest units are drawn from; 0 for all.
-            top_p: only the likeliest units that together have this probability are drawn from.
-            beam: search for the likeliest texts with a beam of this width, or of `count` where that is more, instead of
-                drawing; 0 for drawing.
-            lines: a text ends with the end of its so many-th line (the prompt's last one counts); 0: only by `length`.
-            seed: the same seed gives the same texts; None for other ones each time.
-
-        Returns:
-            The texts; with a beam they differ, the likeliest comes first, and there may be fewer than asked for.
-
-        Raises:
-            DataError: the prompt has a unit that the model does not know.
-            SettingsError: a number is outside its range.
-        """
+    def _writing(self, start: Sequence[int]) -> tuple[UnitWriter, Beginning]:
         self.network.eval()
         table = self.network.embedding.table
         writer = Writer(self.network, self.indexer, lambda outputs: self.head.log_probabilities(outputs, table))
-        start = [self.end, *self._prompt(prompt)]
 
         def begin(rows: Sequence[int]) -> tuple[SearchState, Tensor]:
             layers = self.network.encoder.layers
             return writer.begin(start, tuple(layer.initial_state(len(rows), writer.vectors) for layer in layers))
 
-        found = writer.write(
-            begin,
-            1,
-            count=count,
-            beam=beam,
-            seed=seed,
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-            end=self.end,
-            length=length,
-            ends=lines,
-        )
-        return [self._written(prompt, continuation) for continuation in found]
-
-    def _prompt(self, prompt: str) -> list[int]:
-        """The numbers of a prompt's units."""
-        units: list[str] = []
-        for number, line in enumerate(prompt.split("\n")):
-            units += [END] * (number > 0) + self.units.split(line)
-        return known_numbers(self.indexer, units, self.units.kind)
-
-    def _written(self, prompt: str, continuation: Continuation) -> WrittenText:
-        lines: list[list[str]] = [[]]
-        for token in continuation.tokens:
-            if token == self.end:
-                lines.append([])
-            else:
-                lines[-1].append(self.indexer.words[token])
-        added = "\n".join(map(self.units.join, lines))
-        apart = prompt and not prompt[-1].isspace() and lines[0]
-        text = prompt + (self.units.separator if apart else "") + added
-        units = len(continuation.tokens) + continuation.ended
-        return WrittenText(text, continuation.log_prob, units, continuation.ended)
-
-    # --- files ----------------------------------------------------------------------------------------------------
-
-    def documents(self) -> dict[str, Any]:
-        """See `Model.documents`."""
-        return {**indexer_documents(self.indexer), "units.json": self.units.to_json()}
-
-    def description(self) -> list[str]:
-        """See `Model.description`."""
-        commands = ["seqkit lm score -m THIS_FOLDER < text.txt", "seqkit lm sample -m THIS_FOLDER --count 5"]
-        return ["```sh", *commands, "```", "", f"- Units: {self.units.kind}, {len(self.indexer.words) - 2:,} known"]
+        return writer, begin
 
     @classmethod
     def restore(cls, settings: Settings, documents: Documents, weights: Mapping[str, Tensor]) -> LanguageModel:
         """See `Model.restore`."""
         assert isinstance(settings, LmSettings)
-        indexer = restore_indexer(settings.data, documents)
-        if END not in indexer.words:
-            raise ModelError(f"{documents.place}: words.json: expected the end of a line among the units, found none")
-        units = Units.from_json(documents["units.json"])
+        units, indexer = cls._restored(settings, documents)
         with torch.random.fork_rng(devices=[]):  # the initial values are thrown away
             network = _network(settings, indexer, weights.get("embedding.vectors"))
         return cls(settings, units, indexer, network, documents["report.json"])
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
+    """Rows of numbers, int64 [B, T], `IGNORED` past the end of each."""
+    matrix = np.full((len(rows), max(map(len, rows))), IGNORED, dtype=np.int64)  # [B, T]
+    for number, row in enumerate(rows):
+        matrix[number, : len(row)] = row
+    return torch.from_numpy(matrix)
 
 
 def _network(settings: LmSettings, indexer: Indexer, vectors: Tensor | None) -> Network:

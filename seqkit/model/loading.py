@@ -15,7 +15,7 @@ from seqkit.errors import ModelError, SettingsError
 from seqkit.model.base import Documents, Model
 from seqkit.resources import imported
 
-__all__ = ["MODELS", "load", "load_as", "model_class"]
+__all__ = ["MODELS", "NO_NETWORK", "load", "load_as", "model_class"]
 
 _Kind = TypeVar("_Kind", bound=Model)
 
@@ -26,18 +26,22 @@ MODELS = {
     "generate": "seqkit.model.generator:Generator",
 }
 """task → where its models' class is; imported when it is needed"""
+NGRAM_MODEL = "seqkit.model.ngram_model:NgramLanguageModel"
+"""where the class of a language model without a network is"""
+NO_NETWORK = "expected a language model with a network, found one of n-grams"
 
 
-def model_class(task: str) -> type[Model]:
+def model_class(task: str, *, ngram: bool = False) -> type[Model]:
     """The class of a task's models.
 
     Args:
         task: a key of `MODELS`.
+        ngram: the class of those without a network, of the task ``lm``.
 
     Returns:
         The class.
     """
-    found: type[Model] = imported(MODELS[task])
+    found: type[Model] = imported(NGRAM_MODEL if ngram else MODELS[task])
     return found
 
 
@@ -53,10 +57,11 @@ def load_as(kind: type[_Kind], directory: str | Path, device: str = "cpu") -> _K
         The model.
 
     Raises:
-        ModelError: as `load` does, or the model is of another task.
+        ModelError: as `load` does, or the model is of another task, or has no network where one is wanted.
     """
     model = load(directory, device, task=kind.task)
-    assert isinstance(model, kind)
+    if not isinstance(model, kind):  # of the task, but without the network that is wanted
+        raise ModelError(f"{directory}: {NO_NETWORK}")
     return model
 
 
@@ -93,7 +98,7 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None)
         raise ModelError(documents.lacking("weights.safetensors")) from None
     except safetensors.SafetensorError as error:
         raise ModelError(f"{directory}: damaged: {error}") from None
-    model = model_class(settings.task).restore(settings, documents, weights)
+    model = model_class(settings.task, ngram=bool(settings.ngram)).restore(settings, documents, weights)
     try:
         model.network.load_state_dict(weights)
     except RuntimeError as error:

@@ -1,4 +1,4 @@
-"""A network as `seqkit.nn.search` wants it: one unit at a time, in numbers of the vocabulary."""
+"""A model as `seqkit.nn.search` wants it: one unit at a time, in numbers of the vocabulary."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from seqkit.nn.network import Network
 from seqkit.nn.recurrent import State
 from seqkit.nn.search import Continuation, SearchState, beam_search, sample
 
-__all__ = ["Writer", "known_numbers"]
+__all__ = ["Beginning", "UnitWriter", "Writer", "known_numbers"]
+
+Beginning = Callable[[Sequence[int]], tuple[SearchState, Tensor]]
+"""numbers of beginnings, one a text, N of them → the state before the last unit of each, and these units, int64 [N]"""
 
 _TOGETHER = 256
 """texts that are drawn side by side"""
@@ -46,52 +49,22 @@ def known_numbers(indexer: Indexer, units: Sequence[str], kind: str) -> list[int
     return numbers
 
 
-class Writer:
-    """Writes units with a network; the state that it hands around is the encoder's, and what joins every step's input.
+class UnitWriter:
+    """Writes units with a model that says what may come next, drawing or searching; each kind of model has its own.
 
     Args:
-        network: an embedding of units and an encoder.
-        indexer: its vocabularies.
-        score: the encoder's outputs of one step, [N, D] → log p of every unit that may be next, [N, V].
+        size: V, how many units the vocabulary has.
 
     Attributes:
         writable: which units may be written, all but padding and the unknown one, bool [V].
     """
 
-    def __init__(self, network: Network, indexer: Indexer, score: Callable[[Tensor], Tensor]) -> None:
-        self.network = network
-        self.score = score
-        words = indexer.words
-        table = indexer.table(words.words)
-        order = table.by_length(np.arange(len(words)))  # [V]
-        self.device = next(network.parameters()).device
-        vectors = network.embedding(form_batch(table, order).to(self.device))  # [V, I], by length
-        self.vectors = torch.empty_like(vectors).index_copy_(0, torch.from_numpy(order).to(self.device), vectors)
-        self.writable = torch.arange(len(words)) > UNKNOWN  # [V]
-
-    def begin(
-        self, units: Sequence[int], state: tuple[State, ...], features: Tensor | None = None
-    ) -> tuple[SearchState, Tensor]:
-        """Read how N texts begin.
-
-        Args:
-            units: the first units, alike for all texts; at least one, the end that stands before every text.
-            state: the encoder's state before the first of them.
-            features: what joins the input of every step of each text, [N, C].
-
-        Returns:
-            The state after all of them but the last, and the last one, int64 [N].
-        """
-        carried: SearchState = state if features is None else (*state, (features,))
-        size = len(state[0][0])
-        *before, last = (torch.full((size,), unit, dtype=torch.int64, device=self.device) for unit in units)
-        for given in before:
-            carried = self._encode(given, carried, features is not None)[1]
-        return carried, last
+    def __init__(self, size: int) -> None:
+        self.writable = torch.arange(size) > UNKNOWN  # [V]
 
     def write(
         self,
-        begin: Callable[[Sequence[int]], tuple[SearchState, Tensor]],
+        begin: Beginning,
         beginnings: int,
         *,
         count: int,
@@ -106,7 +79,7 @@ class Writer:
         """Continue texts that begin differently, drawing or searching.
 
         Args:
-            begin: numbers of beginnings, one a text → what this class's `begin` returns.
+            begin: how the texts begin.
             beginnings: how many there are.
             count: how many continuations of each.
             beam: the width of a search for the likeliest, at least `count`; 0 for drawing.
@@ -148,12 +121,57 @@ class Writer:
 
     def step(self, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
         """See `seqkit.nn.search.Step`."""
-        outputs, after = self._encode(last, state, len(state) > len(self.network.encoder.layers))
-        return self.score(outputs), after
+        raise NotImplementedError  # pragma: no cover - every kind of model overrides it
 
     def allowed(self, count: int, histories: Sequence[Sequence[int]]) -> Tensor:
         """See `seqkit.nn.search.Allowed`."""
         return self.writable
+
+
+class Writer(UnitWriter):
+    """Writes units with a network; the state that it hands around is the encoder's, and what joins every step's input.
+
+    Args:
+        network: an embedding of units and an encoder.
+        indexer: its vocabularies.
+        score: the encoder's outputs of one step, [N, D] → log p of every unit that may be next, [N, V].
+    """
+
+    def __init__(self, network: Network, indexer: Indexer, score: Callable[[Tensor], Tensor]) -> None:
+        super().__init__(len(indexer.words))
+        self.network = network
+        self.score = score
+        words = indexer.words
+        table = indexer.table(words.words)
+        order = table.by_length(np.arange(len(words)))  # [V]
+        self.device = next(network.parameters()).device
+        vectors = network.embedding(form_batch(table, order).to(self.device))  # [V, I], by length
+        self.vectors = torch.empty_like(vectors).index_copy_(0, torch.from_numpy(order).to(self.device), vectors)
+
+    def begin(
+        self, units: Sequence[int], state: tuple[State, ...], features: Tensor | None = None
+    ) -> tuple[SearchState, Tensor]:
+        """Read how N texts begin.
+
+        Args:
+            units: the first units, alike for all texts; at least one, the end that stands before every text.
+            state: the encoder's state before the first of them.
+            features: what joins the input of every step of each text, [N, C].
+
+        Returns:
+            The state after all of them but the last, and the last one, int64 [N].
+        """
+        carried: SearchState = state if features is None else (*state, (features,))
+        size = len(state[0][0])
+        *before, last = (torch.full((size,), unit, dtype=torch.int64, device=self.device) for unit in units)
+        for given in before:
+            carried = self._encode(given, carried, features is not None)[1]
+        return carried, last
+
+    def step(self, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+        """See `seqkit.nn.search.Step`."""
+        outputs, after = self._encode(last, state, len(state) > len(self.network.encoder.layers))
+        return self.score(outputs), after
 
     def _encode(self, last: Tensor, state: SearchState, joined: bool) -> tuple[Tensor, SearchState]:
         layers, extra = (state[:-1], state[-1:]) if joined else (state, ())

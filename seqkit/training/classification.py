@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from seqkit.model.base import Model
 from seqkit.model.classifier import Classifier
 from seqkit.training.baseline import TfidfBaseline
 from seqkit.training.progress import Progress
-from seqkit.training.task import TrainingTask, digest
+from seqkit.training.task import TrainingTask, digest, recorded_baseline
 from seqkit.training.transfer import adopt, load_start
 from seqkit.training.words import batch_tensors, epoch_batches, given_vectors, labelled, vector_coverage
 
@@ -238,12 +237,7 @@ def baseline_of(model: Classifier, data: str, split: str, sentences: int) -> Bas
     Returns:
         Its scores; None where the model was trained without one, on other data, or has no report of that split.
     """
-    report = model.report
-    scores = report.get("scores", {}).get(split, {}) if report.get("data", {}).get("name") == data else {}
-    found = scores.get("baseline") if scores.get("sentences") == sentences else None
-    if not isinstance(found, dict) or set(found) != {field.name for field in fields(Baseline)}:
-        return None
-    return Baseline(**found)
+    return recorded_baseline(Baseline, model, data, split, sentences)
 
 
 def _label_note(labels: Sequence[str], rows: Sequence[Sequence[str]], multi: bool) -> str:

@@ -20,10 +20,12 @@ from seqkit.data.vectors import Vectors
 from seqkit.data.vocabulary import UNKNOWN
 from seqkit.devices import precision_context
 from seqkit.errors import DataError
-from seqkit.metrics.perplexity import PerplexityReport
+from seqkit.metrics.perplexity import Baseline, PerplexityReport
 from seqkit.model.base import Model
+from seqkit.model.base_language_model import BaseLanguageModel
 from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
+from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.stream import STATIC_WINDOW, carried, encode_window
 from seqkit.nn.recurrent import State
 from seqkit.nn.softmax import IGNORED
@@ -32,47 +34,35 @@ from seqkit.training.task import TrainingTask, digest
 from seqkit.training.transfer import adopt, load_start
 from seqkit.training.words import given_vectors
 
-__all__ = ["LanguageModelTask", "evaluate_stream", "read_corpus"]
+__all__ = ["LanguageModelTask", "StreamTask", "evaluate_stream", "read_corpora", "read_corpus"]
+
+BASELINE_UNITS = 1 << 23
+"""a longer training text gets no baseline: counting it would take a gigabyte and more, which no network here needs"""
 
 _UNIT_NAMES = {"word": "words", "char": "characters", "bpe": "byte pairs"}
 
 
-class LanguageModelTask(TrainingTask):
-    """Trains a language model by truncated back-propagation through time.
-
-    The text is cut into as many streams as a batch has rows, which are read side by side, window by window. The state
-    is carried from window to window, no gradient with it, and begins at zero in every epoch.
+class StreamTask(TrainingTask):
+    """What all language models are made from: texts, each one stream of units.
 
     Args:
-        settings: what to build and how to train it.
-        units: text ↔ units.
+        settings: what to build.
+        model: the model.
         corpora: train, dev and, where there is one, test.
         vectors: given word vectors.
-        device: where to train.
-        start: a model whose vocabularies come first.
     """
 
     settings: LmSettings
-    model: LanguageModel
+    model: BaseLanguageModel
     metric = "score"
 
     def __init__(
-        self,
-        settings: LmSettings,
-        units: Units,
-        corpora: Mapping[str, Corpus],
-        vectors: Vectors | None,
-        device: torch.device,
-        start: Model | None = None,
+        self, settings: LmSettings, model: BaseLanguageModel, corpora: Mapping[str, Corpus], vectors: Vectors | None
     ) -> None:
-        train = corpora["train"]
-        super().__init__(settings, LanguageModel.build(settings, units, train.counts(), vectors, start).to(device))
+        super().__init__(settings, model)
         self.corpora = corpora
-        self.size = train.lines
-        self.checksum = _checksum([train, corpora["dev"]], vectors)
-        self._table = self.model.indexer.table(train.forms)
-        self._streams = train.streams(settings.training.batch_size)
-        self._state: tuple[State, ...] | None = None
+        self.size = corpora["train"].lines
+        self.checksum = _checksum([corpora["train"], corpora["dev"]], vectors)
 
     @classmethod
     def complete(cls, settings: Settings, dataset: Dataset) -> Settings:
@@ -87,6 +77,57 @@ class LanguageModelTask(TrainingTask):
         given = {name: lines for name, lines in (("train", train), ("dev", dev), ("test", test)) if lines is not None}
         return Dataset("lines", {name: Split(content=_records(name, lines)) for name, lines in given.items()})
 
+    def baseline(self) -> NgramLanguageModel | None:
+        """A simpler model of the same units to report on beside this one; none by default."""
+        return None
+
+    def reports(self, dataset: Dataset) -> dict[str, PerplexityReport]:
+        """See `TrainingTask.reports`; with the perplexity of the baseline, which is fitted here."""
+        ngram = self.baseline()
+        found = {}
+        for name in ("dev", "test"):
+            corpus = self.corpora.get(name)
+            if corpus is not None:
+                beside = None
+                if ngram is not None:
+                    beside = Baseline(ngram.name, evaluate_stream(ngram, corpus).perplexity)
+                found[name] = evaluate_stream(self.model, corpus, baseline=beside)
+        return found
+
+
+class LanguageModelTask(StreamTask):
+    """Trains a language model by truncated back-propagation through time.
+
+    The text is cut into as many streams as a batch has rows, which are read side by side, window by window. The state
+    is carried from window to window, no gradient with it, and begins at zero in every epoch.
+
+    Args:
+        settings: what to build and how to train it.
+        units: text ↔ units.
+        corpora: train, dev and, where there is one, test.
+        vectors: given word vectors.
+        device: where to train.
+        start: a model whose vocabularies come first.
+    """
+
+    model: LanguageModel
+
+    def __init__(
+        self,
+        settings: LmSettings,
+        units: Units,
+        corpora: Mapping[str, Corpus],
+        vectors: Vectors | None,
+        device: torch.device,
+        start: Model | None = None,
+    ) -> None:
+        train = corpora["train"]
+        model = LanguageModel.build(settings, units, train.counts(), vectors, start).to(device)
+        super().__init__(settings, model, corpora, vectors)
+        self._table = self.model.indexer.table(train.forms)
+        self._streams = train.streams(settings.training.batch_size)
+        self._state: tuple[State, ...] | None = None
+
     @classmethod
     def prepare(
         cls, settings: Settings, dataset: Dataset, device: torch.device, progress: Progress
@@ -94,20 +135,13 @@ class LanguageModelTask(TrainingTask):
         """See `TrainingTask.prepare`."""
         assert isinstance(settings, LmSettings)
         start = load_start(settings)
-        units = _units(settings, dataset, start, progress)
-        # The test split is not used before the end, where a fault in it would come too late.
-        splits = [name for name in ("train", "dev", "test") if dataset.has(name)]
-        corpora = {name: read_corpus(dataset, name, units) for name in splits}
-        for note in dataset.notes:
-            progress.say(note)
-        told = (
-            f"{name} {part.lines:,} lines, {len(part):,} {_UNIT_NAMES[units.kind]}" for name, part in corpora.items()
-        )
-        progress.say(f"{dataset.name}: {', '.join(told)}")
+        units, corpora = read_corpora(settings, dataset, progress, start)
         vectors, complete = given_vectors(settings)
         task = cls(adopt(complete, start), units, corpora, vectors, device, start)
         task.start_from(start, progress)
         progress.say(f"vocabulary: {len(task.model.indexer.words) - 2:,} units")
+        if settings.head.baseline and len(corpora["train"]) > BASELINE_UNITS:
+            progress.say(f"no baseline, since the training text has more than {BASELINE_UNITS:,} units")
         return task
 
     def batches(self, epoch: int) -> Sequence[tuple[int, int]]:
@@ -148,9 +182,12 @@ class LanguageModelTask(TrainingTask):
         report = evaluate_stream(self.model, self.corpora["dev"])
         return {"score": report.score, "perplexity": report.perplexity}
 
-    def reports(self, dataset: Dataset) -> dict[str, PerplexityReport]:
-        """See `TrainingTask.reports`."""
-        return {name: evaluate_stream(self.model, part) for name, part in self.corpora.items() if name != "train"}
+    def baseline(self) -> NgramLanguageModel | None:
+        """See `StreamTask.baseline`: counts of the training text, unless it is too long for that."""
+        order, train = self.settings.head.baseline, self.corpora["train"]
+        if not order or len(train) > BASELINE_UNITS:
+            return None
+        return NgramLanguageModel.beside(self.model, train, order)
 
     def state(self) -> dict[str, Tensor]:
         """See `TrainingTask.state`: what the recurrent layers remember between two windows."""
@@ -163,6 +200,31 @@ class LanguageModelTask(TrainingTask):
         for name in sorted(state, key=lambda name: [int(number) for number in name.split(".")]):
             layers.setdefault(int(name.split(".")[0]), []).append(state[name].to(self.model.device))
         self._state = tuple(map(tuple, layers.values())) or None
+
+
+def read_corpora(
+    settings: LmSettings, dataset: Dataset, progress: Progress, start: Model | None = None
+) -> tuple[Units, dict[str, Corpus]]:
+    """Read all splits of a data set, and say what is in them.
+
+    Args:
+        settings: which units.
+        dataset: the data.
+        progress: where messages go.
+        start: a model that is started from.
+
+    Returns:
+        Text ↔ units, and train, dev and, where there is one, test.
+    """
+    units = _units(settings, dataset, start, progress)
+    # The test split is not used before the end, where a fault in it would come too late.
+    splits = [name for name in ("train", "dev", "test") if dataset.has(name)]
+    corpora = {name: read_corpus(dataset, name, units) for name in splits}
+    for note in dataset.notes:
+        progress.say(note)
+    told = (f"{name} {part.lines:,} lines, {len(part):,} {_UNIT_NAMES[units.kind]}" for name, part in corpora.items())
+    progress.say(f"{dataset.name}: {', '.join(told)}")
+    return units, corpora
 
 
 def _units(settings: LmSettings, dataset: Dataset, start: Model | None, progress: Progress) -> Units:
@@ -199,7 +261,13 @@ def read_corpus(dataset: Dataset, split: str, units: Units) -> Corpus:
 
 
 def evaluate_stream(
-    model: LanguageModel, corpus: Corpus, *, window: int = STATIC_WINDOW, dynamic: float = 0.0, precision: str = "fp32"
+    model: BaseLanguageModel,
+    corpus: Corpus,
+    *,
+    window: int = STATIC_WINDOW,
+    dynamic: float = 0.0,
+    precision: str = "fp32",
+    baseline: Baseline | None = None,
 ) -> PerplexityReport:
     """Score a model on a text, read as one stream from the zero state on.
 
@@ -209,6 +277,7 @@ def evaluate_stream(
         window: units that are computed together; no influence on the result but in dynamic evaluation.
         dynamic: the learning rate of dynamic evaluation; 0 for none.
         precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
+        baseline: what a simpler model reaches on it.
 
     Returns:
         The report.
@@ -217,7 +286,7 @@ def evaluate_stream(
     counts = corpus.counts()
     indices = model.indexer.table(list(counts)).words  # [U]
     unknown = sum(count for index, count in zip(indices, counts.values(), strict=True) if index == UNKNOWN)
-    return PerplexityReport(log_prob, len(corpus), corpus.lines, unknown, model.units.kind)
+    return PerplexityReport(log_prob, len(corpus), corpus.lines, unknown, model.units.kind, baseline)
 
 
 def _records(name: str, lines: Iterable[Any]) -> list[Sentence]:

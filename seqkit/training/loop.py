@@ -32,7 +32,7 @@ from seqkit.training.optimisation import (
 )
 from seqkit.training.progress import Progress
 
-__all__ = ["Interrupted", "Task", "Trainer"]
+__all__ = ["HISTORY", "Diverged", "Interrupted", "Task", "Trainer"]
 
 HISTORY = "train.jsonl"
 NOTE_EVERY = 20
@@ -68,6 +68,10 @@ class Task(Protocol):
 
     def fingerprint(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be taken up: settings and data."""
+
+
+class Diverged(TrainingError):
+    """The loss or its gradient is not finite: these settings do not train this network."""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -117,7 +121,7 @@ class Trainer:
 
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; a checkpoint has been written.
-            TrainingError: the loss is not finite.
+            Diverged: the loss or its gradient is not finite.
         """
         self._clock = time.monotonic()
         self._checkpointed = time.monotonic()
@@ -174,7 +178,7 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
-        norm = clip_gradient(self.optimizer, self.parameters.values(), self.settings.clip)
+        norm = clip_gradient(self.optimizer, self.parameters.values(), self.settings.clip, self.settings.clip_by)
         if norm.device.type == "cpu" and self._is_fatal(float(norm)):  # from elsewhere it is read in `_note`
             self._not_finite(float(loss.detach()), float(norm), self.step + 1)
         self.scaler.step(self.optimizer)
@@ -203,7 +207,7 @@ class Trainer:
 
     def _not_finite(self, loss: float, norm: float, step: int) -> NoReturn:
         found = f"found loss {loss:g} and gradient norm {norm:g} at step {step}"
-        raise TrainingError(f"expected a finite loss and gradient, {found}; try a smaller --lr or --clip")
+        raise Diverged(f"expected a finite loss and gradient, {found}; try a smaller --lr or --clip")
 
     def _end_epoch(self) -> None:
         network_average = self.average.applied() if self.average is not None else nullcontext()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import platform
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -20,7 +19,6 @@ from seqkit.devices import choose_device, precision_context
 from seqkit.errors import SettingsError
 from seqkit.model import Model
 from seqkit.resources import imported
-from seqkit.training.loop import Trainer
 from seqkit.training.output import check_output, claim_output
 from seqkit.training.progress import Progress
 from seqkit.training.task import Report, TrainingTask
@@ -34,18 +32,21 @@ TASKS = {
     "generate": "seqkit.training.generation:GenerationTask",
 }
 """task → where the class that trains it is; imported when it is needed"""
+NGRAM_TASK = "seqkit.training.ngram:NgramTask"
+"""where the class is that makes a language model without a network"""
 
 
-def task_class(task: str) -> type[TrainingTask]:
+def task_class(task: str, *, ngram: bool = False) -> type[TrainingTask]:
     """The class that trains a task.
 
     Args:
         task: a key of `TASKS`.
+        ngram: the class that makes a model without a network, of the task ``lm``.
 
     Returns:
         The class.
     """
-    found: type[TrainingTask] = imported(TASKS[task])
+    found: type[TrainingTask] = imported(NGRAM_TASK if ngram else TASKS[task])
     return found
 
 
@@ -74,7 +75,7 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
         if directory:
             read_config(Path(directory))  # before the data, which may take long to read
     torch.manual_seed(settings.training.seed)
-    return task_class(settings.task).prepare(settings, dataset, device, progress)
+    return task_class(settings.task, ngram=bool(settings.ngram)).prepare(settings, dataset, device, progress)
 
 
 class Trained(NamedTuple):
@@ -161,13 +162,8 @@ def run(
     place = choose_device(device)
     task = prepare(settings, dataset, place, progress)
     claim_output(output, resume=resume, force=force)  # only now that nothing can be wrong with the input
-    trainer = Trainer(task, settings.training, output, progress)
-    if resume and trainer.resume():
-        progress.say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
-    began = time.monotonic()
-    trainer.run()
-    progress.say(f"best epoch {trainer.best_epoch}, {(time.monotonic() - began) / 60:.1f} minutes")
-    return Trained(task.model, _finish(task, trainer, dataset, output))
+    training = task.fit(output, progress, resume=resume)
+    return Trained(task.model, _finish(task, training, dataset, output))
 
 
 def _dataset(data: Any, dev: Any, test: Any, task: type[TrainingTask], quiet: bool) -> Dataset:
@@ -185,19 +181,18 @@ def _dataset(data: Any, dev: Any, test: Any, task: type[TrainingTask], quiet: bo
     return task.from_items(data, dev, test)
 
 
-def _finish(task: TrainingTask, trainer: Trainer, dataset: Dataset, output: Path) -> dict[str, Report]:
+def _finish(task: TrainingTask, training: dict[str, Any], dataset: Dataset, output: Path) -> dict[str, Report]:
     """Write the model, and once more with its scores: whatever goes wrong in scoring, hours of training are kept."""
     model = task.model
     model.save(output)
     reports: dict[str, Report] = task.reports(dataset)
-    spent = sum(line["seconds"] + line["dev_seconds"] for line in trainer.history)
     model.report |= {
         "data": {
             "name": dataset.name,
             "sentences": {"train": task.size, **{split: report.sentences for split, report in reports.items()}},
         },
         "scores": {name: report.to_json() for name, report in reports.items()},
-        "training": {"best_epoch": trainer.best_epoch, "epochs": trainer.epoch, "seconds": spent},
+        "training": training,
         "parameters": model.parameter_counts(),
         "versions": {"seqkit": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }

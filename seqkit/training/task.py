@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
 import zlib
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -17,10 +20,13 @@ from seqkit.devices import softmax_products
 from seqkit.model.base import Model
 from seqkit.nn.network import Network
 from seqkit.nn.softmax import Softmax
+from seqkit.training.loop import Trainer
 from seqkit.training.progress import Progress
 from seqkit.training.transfer import describe, thawing_groups, transfer
 
-__all__ = ["Report", "TrainingTask", "digest", "digest_network"]
+__all__ = ["Report", "TrainingTask", "digest", "digest_network", "recorded_baseline"]
+
+_Scores = TypeVar("_Scores")
 
 
 class Report(Protocol):
@@ -123,6 +129,29 @@ class TrainingTask:
         """Score the finished model: split → its `Report`, dev and, where there is one, test."""
         raise NotImplementedError  # pragma: no cover - every task overrides it
 
+    def fit(self, output: Path, progress: Progress, *, resume: bool) -> dict[str, Any]:
+        """Train the model.
+
+        Args:
+            output: where ``train.jsonl`` and ``checkpoint/`` go.
+            progress: where messages go.
+            resume: go on from the checkpoint in `output`, if there is one.
+
+        Returns:
+            What the report says of the training.
+
+        Raises:
+            Interrupted: Ctrl-C or SIGTERM came; a checkpoint has been written.
+        """
+        trainer = Trainer(self, self.settings.training, output, progress)
+        if resume and trainer.resume():
+            progress.say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
+        began = time.monotonic()
+        trainer.run()
+        progress.say(f"best epoch {trainer.best_epoch}, {(time.monotonic() - began) / 60:.1f} minutes")
+        spent = sum(line["seconds"] + line["dev_seconds"] for line in trainer.history)
+        return {"best_epoch": trainer.best_epoch, "epochs": trainer.epoch, "seconds": spent}
+
     def start_from(self, start: Model | None, progress: Progress) -> None:
         """Take embedding and encoder of another model.
 
@@ -182,6 +211,27 @@ class TrainingTask:
             "training sentences": self.size,
             "checksum of the data": self.checksum,
         }
+
+
+def recorded_baseline(kind: type[_Scores], model: Model, data: str, split: str, sentences: int) -> _Scores | None:
+    """What the baseline reached on a split when a model was trained.
+
+    Args:
+        kind: the class of its scores, a dataclass of numbers and a name.
+        model: the model.
+        data: the data set's name.
+        split: the split.
+        sentences: how many sentences, texts or lines it has.
+
+    Returns:
+        Its scores; None where the model was trained without one, on other data, or has no report of that split.
+    """
+    report = model.report
+    scores = report.get("scores", {}).get(split, {}) if report.get("data", {}).get("name") == data else {}
+    found = scores.get("baseline") if scores.get("sentences") == sentences else None
+    if not isinstance(found, dict) or set(found) != {field.name for field in fields(kind)}:  # type: ignore[arg-type]
+        return None
+    return kind(**found)
 
 
 def digest_network(network: Network, words: Sequence[str], start: int) -> int:

@@ -12,13 +12,14 @@ from torch import Tensor
 from seqkit.config import Settings, override
 from seqkit.errors import SettingsError
 from seqkit.model import Model, load
+from seqkit.model.loading import NO_NETWORK
 from seqkit.nn.network import Network
 
 __all__ = ["adopt", "describe", "load_start", "thawing_groups", "transfer"]
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
-_EMBEDDING = ("word_size", "chars", "char_size", "char_hidden", "char_kernel")
+_EMBEDDING = ("word_size", "one_hot", "chars", "char_size", "char_hidden", "char_kernel")
 _ENCODER = ("cell", "hidden", "layers", "skip")
 _LAYER = re.compile(r"encoder\.stacks\.(\d+)\.(levels|skips)\.(\d+)\.(.+)")
 _WORDS, _CHARACTERS, _LOWEST = "word vectors", "characters", "level 1 "
@@ -36,12 +37,14 @@ def load_start(settings: Settings) -> Model | None:
 
     Raises:
         ModelError: it cannot be read.
-        SettingsError: its units are not those of the model to be trained.
+        SettingsError: its units are not those of the model to be trained, or it has no network.
     """
     directory = settings.training.init_from
     if not directory:
         return None
     start = load(directory)
+    if start.settings.ngram:
+        raise SettingsError(f"{directory}: {NO_NETWORK}")
     theirs, ours = _unit(start.settings), _unit(settings)
     if theirs != ours:
         hint = "; --context takes a model of characters" if (theirs, settings.task) == ("char", "tag") else ""

@@ -256,7 +256,7 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "a model without inputs": (
         lambda p: p.train(GOOD, "--set", "embedding.word_size=0", "--chars", "none"),
-        r"command line: embedding: expected word_size > 0, vectors or chars, found none of them",
+        r"command line: embedding: expected word_size > 0, one_hot, vectors or chars, found none of them",
     ),
     "no such device": (
         lambda p: p.predict("-", "--device", "gpu"),

@@ -50,7 +50,7 @@ def test_evaluate_gives_the_figures_that_programs_rely_on(run: Run, folder: Path
     assert (result.status, result.err) == (0, "")
     found = json.loads(result.out)
     common = {"task", "data", "split", "sentences", "tokens", "seconds", "tokens_per_second", "model", "seqkit_version"}
-    assert set(found) == common | {"loss", "perplexity", "bits_per_unit", "units", "unit", "unknown"}
+    assert set(found) == common | {"loss", "perplexity", "bits_per_unit", "units", "unit", "unknown", "baseline"}
     assert (found["task"], found["split"], found["units"], found["sentences"]) == ("lm", "test", 25, 4)
     assert found["bits_per_unit"] == pytest.approx(found["loss"] / math.log(2))
     table = run("lm", "evaluate", folder, "-m", models["word"], "--split", "dev", "--window", "3")

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from seqkit.metrics.perplexity import PerplexityReport
+from seqkit.metrics.perplexity import Baseline, PerplexityReport
 
 
 def test_a_fair_die() -> None:
@@ -38,6 +38,20 @@ def test_the_figures_as_text() -> None:
         "10,000 characters, 2 ends of lines among them; 3 are unknown to the model",
     ]
     assert PerplexityReport(-20.0, 10, 2).render().endswith("10 words, 2 ends of lines among them")
+
+
+def test_a_baseline_stands_beside_it() -> None:
+    report = PerplexityReport(-20000.0, 10000, 2, baseline=Baseline("5-gram Kneser-Ney", 1234.567))
+    assert report.to_json()["baseline"] == {"name": "5-gram Kneser-Ney", "perplexity": 1234.567}
+    assert report.render().split("\n")[3:] == [
+        "",
+        "                   perplexity",
+        "",
+        "this model               7.39",
+        "5-gram Kneser-Ney    1,234.57",
+        "",
+        "10,000 words, 2 ends of lines among them",
+    ]
 
 
 def test_nothing_and_the_impossible() -> None:

@@ -187,8 +187,9 @@ def test_perplexity_of_a_text_is_that_of_its_lines_as_a_stream() -> None:
 # --- dynamic evaluation -------------------------------------------------------------------------------------------
 
 
-def test_dynamic_evaluation_scores_each_window_with_weights_that_learned_from_those_before() -> None:
-    model = build("training.clip=0.0", "encoder.layers=1")
+@pytest.mark.parametrize("clip", [0.0, 0.01])
+def test_dynamic_evaluation_scores_each_window_with_weights_that_learned_from_those_before(clip: float) -> None:
+    model = build(f"training.clip={clip}", "training.clip_by=value", "encoder.layers=1")
     corpus = Corpus.read(TEXT[:2], model.units)
     assert len(corpus) == 12
     kept = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
@@ -208,7 +209,8 @@ def test_dynamic_evaluation_scores_each_window_with_weights_that_learned_from_th
     with torch.no_grad():
         for parameter in model.network.parameters():
             if parameter.grad is not None:
-                parameter.sub_(parameter.grad, alpha=0.5)
+                gradient = parameter.grad.clamp(-clip, clip) if clip else parameter.grad
+                parameter.sub_(gradient, alpha=0.5)
         second, _ = window(stream[6:], state)
     assert found == pytest.approx(-(first.item() + second.item()), abs=1e-3)
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,7 @@ def test_a_repeated_text_is_learned(tmp_path: Path) -> None:
     assert trained.reports["test"].perplexity < 2.0  # six words or so are equally likely at first
     model = load(tmp_path / "lm")
     corpus = Corpus.read(LINES[:3], model.units)
-    assert evaluate_stream(model, corpus) == trained.reports["test"]
+    assert evaluate_stream(model, corpus) == replace(trained.reports["test"], baseline=None)
     assert model.report["scores"]["test"]["units"] == len(corpus)
     (text,) = model.sample("to be or", temperature=0.0)
     assert text.text == "to be or not to be" and text.ended

@@ -1,0 +1,115 @@
+"""Perplexity and speed of n-gram models with Kneser-Ney smoothing, by order.
+
+    SEQKIT_DATA=../shared/data python benchmarks/ngram.py --threads 1
+
+Words of ``ptb`` (10,000 types, 82,430 words of test with the ends of lines); Mikolov et al. (2011) have 141.2 for order
+5. A round counts the training text, makes the probabilities and scores dev and test; reading the files is timed once.
+Prints medians with their spread, the process's peak memory, and how fast lines are scored each by itself, and writes
+``benchmarks/results/ngram.json``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import resource
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqkit import __version__
+from seqkit.config import LmSettings, override
+from seqkit.data.corpus import Corpus
+from seqkit.data.resolving import resolve
+from seqkit.data.units import Units
+from seqkit.model.ngram_model import NgramLanguageModel
+from seqkit.training.language_model import evaluate_stream, read_corpus
+
+RESULTS = Path(__file__).parent / "results" / "ngram.json"
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """The median with the least and the most."""
+    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
+
+
+def measure(order: int, units: Units, corpora: dict[str, Corpus], rounds: int) -> tuple[dict[str, Any], float]:
+    """Count, score, and time both.
+
+    Args:
+        order: how many units an n-gram has at most.
+        units: text ↔ units.
+        corpora: train, dev and test.
+        rounds: how often.
+
+    Returns:
+        Perplexities, sizes and seconds; and the seconds that scoring the lines of test took, one record a line.
+    """
+    settings = override(LmSettings(), {"head": {"ngram": order}})
+    seconds: dict[str, list[float]] = {"fit": [], "evaluate": []}
+    for _ in range(rounds):
+        began = time.perf_counter()
+        model = NgramLanguageModel.build(settings, units, corpora["train"])
+        fitted = time.perf_counter()
+        scores = {split: evaluate_stream(model, corpora[split]).perplexity for split in ("dev", "test")}
+        seconds["fit"].append(fitted - began)
+        seconds["evaluate"].append(time.perf_counter() - fitted)
+    test = corpora["test"]
+    words = [test.forms[number] for number in test.numbers.tolist()]
+    lines = " ".join(words).split("\n")[:-1]
+    began = time.perf_counter()
+    scored = sum(record.log_prob for record in model.score(lines))
+    per_line = time.perf_counter() - began
+    assert np.isclose(scored, model.log_prob(test)), "expected lines to be as likely as the text that they make up"
+    counts = [len(level.keys) - (number == 0) for number, level in enumerate(model.kneser_ney.levels)]
+    found = {"perplexity": scores, "ngrams": counts, **{name: spread(values) for name, values in seconds.items()}}
+    return found, per_line
+
+
+def main() -> None:
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--orders", type=int, nargs="+", default=[1, 2, 3, 4, 5, 6])
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    units, dataset = Units.word("spaces"), resolve("ptb")
+    began = time.perf_counter()
+    corpora = {split: read_corpus(dataset, split, units) for split in ("train", "dev", "test")}
+    reading = time.perf_counter() - began
+    print(f"read in {reading:.1f} s")
+    results, lines = {}, {}
+    for order in options.orders:
+        found, lines[order] = measure(order, units, corpora, options.rounds)
+        results[order] = found
+        perplexities = ", ".join(f"{split} {value:.2f}" for split, value in found["perplexity"].items())
+        times = ", ".join(
+            "{} {median:.2f} s ({least:.2f} … {most:.2f})".format(name, **found[name]) for name in ("fit", "evaluate")
+        )
+        print(f"order {order}: {perplexities}; {sum(found['ngrams']):,} n-grams; {times}")
+    per_second = {order: corpora["test"].lines / seconds for order, seconds in lines.items()}
+    print(", ".join(f"order {order}: {speed:,.0f} lines/s" for order, speed in per_second.items()))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(f"peak memory {peak / 1e6:,.0f} MB")
+    about = {
+        "machine": platform.machine(),
+        "cores": os.cpu_count(),
+        "threads": options.threads,
+        "rounds": options.rounds,
+        "seqkit": __version__,
+        "numpy": np.__version__,
+    }
+    tree = {**about, "reading": reading, "peak_bytes": peak, "lines_per_second": per_second, "orders": results}
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_text(json.dumps(tree, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
