@@ -65,6 +65,7 @@ SWITCHES = ("--multi-label",)
 """flags that only turn something on"""
 
 _METAVARS = {
+    "--cell": "NAME",
     "--init-from": "MODEL",
     "--context": "MODEL",
     "--condition": "FIELD,…",
@@ -103,7 +104,7 @@ def _type(task: str, path: str) -> Any:
 
 def _metavar(task: str, flag: str, path: str) -> str:
     annotation = _field(task, path).annotation
-    if get_origin(annotation) is Literal:
+    if get_origin(annotation) is Literal and flag not in _METAVARS:
         return "|".join(get_args(annotation))
     return _METAVARS.get(flag) or {int: "N", float: "X"}.get(annotation, "TEXT")
 
@@ -111,11 +112,14 @@ def _metavar(task: str, flag: str, path: str) -> str:
 def _help(task: str, flag: str, path: str) -> str:
     """What the settings say of a flag, and its default unless that is to have none."""
     field, default = _field(task, path), _default(task, path)
+    told = field.description
+    if flag in _METAVARS and get_origin(field.annotation) is Literal:
+        told = f"{told}: {', '.join(get_args(field.annotation))}"
     if "/" in flag:
         default = flag.split("/")[0 if default else 1]
     elif isinstance(default, float):
         default = f"{default:g}"
-    return field.description if default == "" else f"{field.description}  [default: {default}]"
+    return told if default == "" else f"{told}  [default: {default}]"
 
 
 def settings_options(task: str, extra: dict[str, str] | None = None) -> Callable[[Function], Function]:
