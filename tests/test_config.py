@@ -339,6 +339,12 @@ def test_a_tied_table_must_be_the_whole_embedding(task: str) -> None:
     override(settings, {"embedding": {"vectors": "x", "vectors_join": "concat"}})
 
 
+def test_clipping_by_value_needs_a_value() -> None:
+    assert fault_of(override, TagSettings(), {"training": {"clip": 0.0, "clip_by": "value"}}) == (
+        "settings: training: expected clip_by value only beside a clip above 0, found 0"
+    )
+
+
 def test_a_label_is_not_read_from_the_text() -> None:
     assert fault_of(override, ClassifySettings(), {"data": {"text": "label"}}) == (
         "settings: data.label: expected another field than data.text, found 'label' for both"

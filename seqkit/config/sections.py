@@ -59,7 +59,7 @@ class EmbeddingSettings(Section):
     vectors_join: Literal["concat", "sum"] = "sum"
     """add the trained word vector to the given one (word_size is then that of the given ones), or put it beside"""
     one_hot: bool = False
-    """a word is a vector with a one in its own place: no table is trained, and word_size has no meaning"""
+    """a word is a vector with a one in its own place, as long as the vocabulary, instead of a trained one"""
     chars: Literal["cnn", "lstm", "none"] = "cnn"
     """character features of a word"""
     char_size: Positive = 30
@@ -158,7 +158,7 @@ class TrainingSettings(Section):
     step_factor: Annotated[float, Field(gt=0.0, le=1.0)] = 0.5
     """factor on the learning rate at every epoch of the step schedule"""
     clip: Weight = 5.0
-    """largest gradient norm; 0 for no clipping"""
+    """largest gradient norm (or value: clip_by); 0 for no clipping"""
     clip_by: Literal["norm", "value"] = "norm"
     """what clip limits: the norm of the whole gradient, or each of its numbers"""
     patience: Count = 0
@@ -184,6 +184,12 @@ class TrainingSettings(Section):
     def _one_average(self) -> TrainingSettings:
         if self.average and self.average_trigger:
             raise ValueError("expected one of average and average_trigger, found both")
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_clip(self) -> TrainingSettings:
+        if self.clip_by == "value" and not self.clip:
+            raise ValueError("expected clip_by value only beside a clip above 0, found 0")
         return self
 
     @model_validator(mode="after")

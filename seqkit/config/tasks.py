@@ -265,7 +265,7 @@ class LmTrainingSettings(TrainingSettings):
     variable_window: bool = False
     """draw each window's length at random around --window, seldom around half of it (Merity et al. 2018)"""
     clip: Weight = 0.25
-    """largest gradient norm; 0 for no clipping"""
+    """largest gradient norm (or value: clip_by); 0 for no clipping"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """arithmetic: auto is bf16 on a GPU that has it, fp32 on a CPU but for the softmax's gradient if bf16 is faster"""
 

@@ -87,9 +87,15 @@ class LanguageModel(BaseLanguageModel):
     def log_prob(
         self, corpus: Corpus, *, window: int = STATIC_WINDOW, dynamic: float = 0.0, precision: str = "fp32"
     ) -> float:
-        """See `BaseLanguageModel.log_prob`; every unit is predicted from all before it, also of earlier lines."""
+        """See `BaseLanguageModel.log_prob`; every unit is predicted from all before it, also of earlier lines.
+
+        A cell that cannot forget (see `seqkit.nn.recurrent.RecurrentLayer`) begins anew with every window; outside of
+        dynamic evaluation its window is that of training.
+        """
         table = self.indexer.table(corpus.forms)
         training = self.settings.training
+        if not dynamic and not all(layer.forgets for layer in self.network.encoder.layers):
+            window = training.window
         with precision_context(precision, self.device):
             return stream_log_prob(
                 self.network,

@@ -55,15 +55,17 @@ def carried(encoder: Encoder, state: tuple[State, ...] | None) -> tuple[State, .
         state: its state after a window.
 
     Returns:
-        The state of the layers that read forward. That of the others, which come from what is still to be read, is
-        zero: they begin anew at the end of every window.
+        The state of the layers that read forward and forget. That of the others is zero: those that read backward begin
+        anew at the end of every window, and a sum of all that was ever read would only grow.
     """
     if state is None:
         return None
     # With two directions there are two stacks of equal height, the forward one first.
     forward = len(state) if encoder.forward_size == encoder.output_size else len(state) // 2
-    kept = tuple(tuple(part.detach() for part in layer) for layer in state[:forward])
-    return kept + tuple(tuple(torch.zeros_like(part) for part in layer) for layer in state[forward:])
+    return tuple(
+        tuple(part.detach() if number < forward and layer.forgets else torch.zeros_like(part) for part in parts)
+        for number, (layer, parts) in enumerate(zip(encoder.layers, state, strict=True))
+    )
 
 
 def stream_log_prob(

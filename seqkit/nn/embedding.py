@@ -167,6 +167,7 @@ class WordEmbedding(nn.Module):
     """
 
     vectors: Tensor | None
+    one: Tensor
 
     def __init__(
         self,
@@ -198,6 +199,7 @@ class WordEmbedding(nn.Module):
         self.register_buffer("vectors", None if vectors is None else vectors.to(torch.float16))
         self.characters = characters
         self.one_hot = num_words if one_hot else 0
+        self.register_buffer("one", torch.ones(()), persistent=False)  # has the module's precision and device
         vector_size = 0 if vectors is None or (summed and use_table) else vectors.shape[1]
         character_size = 0 if characters is None else characters.output_size
         self.output_size = self.one_hot + (word_size if use_table else 0) + vector_size + character_size
@@ -215,8 +217,8 @@ class WordEmbedding(nn.Module):
         """
         parts: list[Tensor] = []
         if self.one_hot:
-            places = functional.one_hot(self._drop(forms.words), self.one_hot)  # [U, V]
-            parts.append(places.to(torch.get_default_dtype()))
+            places = self.one.new_zeros(len(forms.words), self.one_hot)  # [U, V]
+            parts.append(places.scatter_(1, self._drop(forms.words).unsqueeze(1), 1.0))
         if self.table is not None:
             parts.append(
                 functional.embedding(self._drop(forms.words), self.table, sparse=self.sparse_gradient)

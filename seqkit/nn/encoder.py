@@ -160,16 +160,18 @@ def _run(
 def _run_ragged(layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State | None) -> tuple[Tensor, State]:
     """Run in pieces between the distinct lengths, so that every sequence's state stops at its own last step."""
     state = layer.initial_state(x.shape[0], x) if state is None else state
-    outputs = x.new_zeros(x.shape[0], x.shape[1], layer.output_size)  # [B, T, H]
+    outputs: Tensor | None = None
     cuts = [0, *(int(length) for length in lengths.unique() if length > 0)]
     recurrent = layer.dropped()  # one mask for all pieces
     for begin, end in pairwise(cuts):
         rows = (lengths >= end).nonzero().squeeze(1).to(x.device)  # [R]
         before = tuple(part[rows] for part in state)
         piece, after = layer(x[rows, begin:end], before, recurrent)  # [R, end − begin, H]
-        outputs[rows, begin:end] = piece.to(outputs.dtype)
-        state = tuple(part.index_copy(0, rows, new.to(part.dtype)) for part, new in zip(state, after, strict=True))
-    return outputs, state
+        if outputs is None:  # in the precision that the layer has by itself
+            outputs = piece.new_zeros(x.shape[0], x.shape[1], layer.output_size)  # [B, T, H]
+        outputs[rows, begin:end] = piece
+        state = tuple(part.to(new.dtype).index_copy(0, rows, new) for part, new in zip(state, after, strict=True))
+    return x.new_zeros(x.shape[0], x.shape[1], layer.output_size) if outputs is None else outputs, state
 
 
 class Encoder(nn.Module):

@@ -66,6 +66,9 @@ class Task(Protocol):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up what `state` gave."""
 
+    def before(self, name: str) -> Any:
+        """What a part of the fingerprint was for checkpoints that are older than it."""
+
     def fingerprint(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be taken up: settings and data."""
 
@@ -314,7 +317,7 @@ class Trainer:
             return False
         tensors, state = found
         for name, value in json.loads(json.dumps(self.task.fingerprint())).items():
-            other = state["fingerprint"].get(name)
+            other = state["fingerprint"].get(name, self.task.before(name))
             if other != value:
                 expected = f"expected a checkpoint with {name} = {value}"
                 raise TrainingError(f"{self.output}: {expected}, found {other}; start again with --force")

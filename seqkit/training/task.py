@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqkit.config import OTHER_FILES, Settings
+from seqkit.config import OTHER_FILES, Settings, parse_settings
 from seqkit.data.dataset import Dataset
 from seqkit.data.vectors import Vectors
 from seqkit.devices import softmax_products
@@ -195,6 +195,7 @@ class TrainingTask:
         # The files may be moved meanwhile: what is in them counts.
         for section, name in OTHER_FILES:
             tree[section].pop(name, None)
+        tree["head"].pop("baseline", None)  # is only reported
         training = tree["training"]
         length = {name: training.pop(name) for name in ("epochs", "time_limit", "patience", "checkpoint_minutes")}
         if training["schedule"] == "cosine":  # which depends on it; otherwise one may well train on for longer
@@ -211,6 +212,12 @@ class TrainingTask:
             "training sentences": self.size,
             "checksum of the data": self.checksum,
         }
+
+    def before(self, name: str) -> Any:
+        """See `seqkit.training.loop.Task.before`: a setting's default."""
+        section, _, key = name.partition(".")
+        defaults = parse_settings({"task": self.settings.task}, "defaults")
+        return getattr(getattr(defaults, section, None), key, None)
 
 
 def recorded_baseline(kind: type[_Scores], model: Model, data: str, split: str, sentences: int) -> _Scores | None:

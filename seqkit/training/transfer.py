@@ -100,7 +100,9 @@ def transfer(start: Model, model: Model) -> frozenset[str]:
         The names of the parameters that were taken.
     """
     theirs = _parts(start.network)
-    same_words = start.network.embedding.output_size == model.network.embedding.output_size
+    before, after = start.network.embedding, model.network.embedding
+    same_words = before.output_size - before.one_hot == after.output_size - after.one_hot
+    columns = (before.one_hot, after.one_hot)
     taken: set[str] = set()
     for part, tensors in _parts(model.network).items():
         others = theirs.get(part, {})
@@ -110,10 +112,18 @@ def transfer(start: Model, model: Model) -> frozenset[str]:
         ):
             continue
         for key, (name, tensor) in tensors.items():
-            other = others[key][1]
-            tensor[tuple(map(slice, other.shape))].copy_(other)
+            _copy(others[key][1], tensor, columns if widens else (0, 0))
             taken.add(name)
     return frozenset(taken)
+
+
+def _copy(other: Tensor, tensor: Tensor, places: tuple[int, int]) -> None:
+    """Copy a parameter into one that may be larger; the first columns are of one-hot words, so many in each."""
+    theirs, ours = places
+    if theirs and other.dim() == 2 and other.shape != tensor.shape:
+        tensor[:, ours : ours + other.shape[1] - theirs].copy_(other[:, theirs:])
+        other = other[:, :theirs]
+    tensor[tuple(map(slice, other.shape))].copy_(other)
 
 
 def _parts(network: Network) -> _Parts:

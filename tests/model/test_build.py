@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from seqkit.config import TagSettings
+from seqkit.config import EncoderSettings, TagSettings
 from seqkit.data.sentence import Sentence
 from seqkit.data.vectors import Vectors
 from seqkit.errors import DataError, SettingsError
-from seqkit.model.build import form_batch, vector_table
+from seqkit.model.build import build_encoder, form_batch, vector_table
 from seqkit.model.tagger import Tagger
 
 
@@ -86,3 +86,11 @@ def test_vectors_too_large_for_half_precision_are_refused() -> None:
     with pytest.raises(DataError) as caught:
         vector_table(Vectors(["a"], np.array([[1e5, 0.0]], dtype=np.float32)))
     assert str(caught.value) == "expected vectors with values up to 65504, found 100000"
+
+
+def test_the_encoder_begins_as_the_settings_say() -> None:
+    settings = EncoderSettings(hidden=3, init="identity", init_gain=0.5, forget_bias=2.0)
+    for layer in build_encoder(settings, 4).layers:
+        for matrix in layer.recurrent_matrices():
+            assert torch.equal(matrix, 0.5 * torch.eye(3))
+        assert layer.forget_biases()[0].tolist() == [2.0] * 3

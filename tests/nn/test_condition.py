@@ -8,6 +8,7 @@ from torch import Tensor
 
 from seqkit.nn.condition import Condition, InitialState, LabelPart, TextPart, TextUnits, VectorPart
 from seqkit.nn.encoder import Encoder
+from seqkit.nn.recurrent import make_layer
 
 LABELS = torch.tensor([2, 0, 2])
 VALUES = torch.tensor([[1.0, 5.0], [3.0, 5.0], [0.0, 6.0]])
@@ -122,3 +123,13 @@ def test_parts_that_do_not_fit() -> None:
             VectorPart(mean, scale, 4)
         found = f"shapes {list(mean.shape)} and {list(scale.shape)}"
         assert str(caught.value) == f"expected a mean and a positive scale of one size [F], found {found}"
+
+
+def test_what_counts_steps_begins_at_zero() -> None:
+    torch.manual_seed(0)
+    layers = [make_layer(cell, 2, 5) for cell in ("lstm", "clockwork")]
+    initial = InitialState(3, layers)
+    assert len(initial.weight) == len(initial.bias) == 3  # h and c, and h alone
+    (_, _), (h, clock) = initial(torch.randn(4, 3))
+    assert h.any()
+    assert torch.equal(clock, torch.zeros(4, 5))

@@ -364,3 +364,8 @@ def test_a_one_hot_word_may_be_dropped() -> None:
     found = embedding(forms_of([4] * 400))
     assert 150 < int(found[:, 4].sum()) < 250
     assert torch.equal(found[:, 1], 1 - found[:, 4])  # taken for unknown
+
+
+def test_a_one_hot_word_has_the_precision_of_its_network() -> None:
+    assert WordEmbedding(5, 0, one_hot=True).double()(forms_of([3])).dtype == torch.float64
+    assert not WordEmbedding(5, 0, one_hot=True).state_dict()

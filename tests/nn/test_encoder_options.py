@@ -271,3 +271,26 @@ def test_every_layer_begins_as_asked_for(option: dict[str, Any]) -> None:
         assert torch.equal(matrix, torch.eye(4)) == ("init" in option)
         assert float(matrix.detach().norm()) == pytest.approx(1.0 if "init_gain" in option else 2.0)
         assert layer.forget_biases()[0].tolist() == [option.get("forget_bias", 1.0)] * 4
+
+
+def test_no_dropout_falls_on_the_memory_that_is_handed_up() -> None:
+    encoder = Encoder(3, cell="lstm_depth", hidden_size=20, layers=2, direction="forward", dropout=0.5).train()
+    seen: list[Tensor] = []
+    encoder.layers[1].register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    encoder(torch.randn(2, 5, 3), torch.tensor([5, 5]))
+    below, memory = seen[0].split(20, 2)
+    assert (below == 0).any()
+    assert not (memory == 0).any()
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_precision_of_a_state_does_not_depend_on_batch_mates(cell: str) -> None:
+    encoder = Encoder(3, cell=cell, hidden_size=6, direction="forward")
+    x = torch.randn(2, 6, 3).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        results = [encoder(x, torch.tensor(lengths), return_state=True) for lengths in ([6, 6], [6, 3])]
+    whole, ragged = results
+    assert whole.outputs.dtype == ragged.outputs.dtype
+    for first, second in zip(whole.state[0], ragged.state[0], strict=True):
+        assert first.dtype == second.dtype
+        torch.testing.assert_close(first[0], second[0], rtol=0.02, atol=0.02)

@@ -353,6 +353,21 @@ def test_gates_are_open_between_0_and_1(cell: str) -> None:
         assert ((gate >= 0) & (gate <= 1)).all()
 
 
+@pytest.mark.parametrize("cell", [cell for cell in CELLS if not issubclass(CELLS[cell], FusedLayer)])
+def test_under_mixed_precision_what_is_remembered_stays_in_that_of_the_weights(cell: str) -> None:
+    layer = make_layer(cell, 3, 6)
+    with torch.autocast("cpu", torch.bfloat16):
+        _, state = layer(torch.randn(2, 5, 3).bfloat16())
+    assert {part.dtype for part in state} == {torch.float32}
+
+
+@pytest.mark.parametrize("cell", ["lstm", "lstm_peephole", "gru_simple"])
+def test_gates_are_those_without_dropout(cell: str) -> None:
+    layer, x = make_layer(cell, 3, 6, weight_dropout=0.5), torch.randn(2, 5, 3)
+    found = layer.train().gates(x)
+    torch.testing.assert_close(found, layer.eval().gates(x))
+
+
 def test_the_fused_cells_are_those_that_torch_has() -> None:
     fused = {cell for cell, kind in CELLS.items() if issubclass(kind, FusedLayer)}
     assert fused == {"lstm", "gru", "rnn_tanh", "rnn_relu", "irnn"}

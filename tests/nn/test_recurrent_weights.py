@@ -88,6 +88,16 @@ def test_initial_weights(cell: str, sizes: tuple[int, int]) -> None:
             assert not weight.any()
 
 
+def test_initial_weights_of_a_depth_gate() -> None:
+    torch.manual_seed(2)
+    layer = make_layer("lstm_depth", 5, 7, below=True)
+    assert len(layer.input_matrices()) == 5
+    for block in layer.input_matrices():
+        assert 0.5 * math.sqrt(6 / 12) < block.abs().max() <= math.sqrt(6 / 12)
+    weights = dict(layer.named_parameters())
+    assert not any(weights[name].any() for name in ("depth_bias", "depth_peepholes", "peepholes"))
+
+
 @pytest.mark.parametrize("cell", [cell for cell in CELLS if cell != "irnn"])
 def test_input_matrices_fill_the_range_of_each_gate_by_itself(cell: str) -> None:
     # Taken over all gates at once the bound would be smaller by √(5/2) for an LSTM whose sizes are equal.
@@ -125,6 +135,8 @@ def test_recurrent_matrices_begin_as_asked_for(cell: str, init: str) -> None:
 def test_uniform_weights_are_torchs_own_but_for_the_forget_bias(cell: str) -> None:
     torch.manual_seed(5)
     layer = make_layer(cell, 30, 36, init="uniform", forget_bias=0.25)
+    if cell == "lstm":
+        assert torch.equal(bias_of(layer)[36:72], torch.full((36,), 0.25))
     forgets = [bias.clone() for bias in layer.forget_biases()]
     assert all(torch.equal(bias, torch.full((36,), 0.25)) for bias in forgets)
     with torch.no_grad():

@@ -95,3 +95,13 @@ def test_one_hot_input_and_the_other_options_of_the_craft(task: str, data: dict[
     assert predictions(reloaded) == predictions(model)
     for name, weight in model.network.state_dict().items():
         assert torch.equal(weight, reloaded.network.state_dict()[name])
+
+
+def test_a_sum_of_all_that_was_read_does_not_grow_along_a_stream(tmp_path: Path) -> None:
+    lines = generate("sample-sentences", {"train": 300, "dev": 100}, seed=1)
+    dataset = Dataset("sentences", {split: Split(content=part) for split, part in lines.items()})
+    settings = override(override(SETTINGS["lm"](), SMALL), {**OWN["lm"], "encoder": {"cell": "cbow"}})
+    model = seqkit.train(settings, tmp_path / "model", dataset, device="cpu", quiet=True)
+    assert model.report["scores"]["dev"]["perplexity"] < 0.7 * len(model.indexer.words)  # of chance
+    words = ["the dogs sleep"] * 50
+    assert model.perplexity(words, window=7) == pytest.approx(model.perplexity(words, window=100))

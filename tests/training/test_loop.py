@@ -62,6 +62,9 @@ class Regression:
     def restore(self, state: dict[str, Tensor]) -> None:
         self.restored = state
 
+    def before(self, name: str) -> Any:
+        return {"rows": 20}.get(name)
+
     def fingerprint(self) -> dict[str, Any]:
         return {"name": self.name, "rows": 20}
 
@@ -532,3 +535,35 @@ def test_a_terminal_gets_a_bar(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("a message [not markup]") == 2
+
+
+@pytest.mark.parametrize(("was", "fits"), [(20, True), (19, False)])
+def test_a_checkpoint_that_is_older_than_a_setting_had_its_default(was: int, fits: bool, tmp_path: Path) -> None:
+    class Older(Regression):
+        def fingerprint(self) -> dict[str, Any]:
+            return {"name": self.name}
+
+    class Newer(Regression):
+        def before(self, name: str) -> Any:
+            return {"rows": was}.get(name)
+
+    make(tmp_path, Older(), epochs=1).run()
+    trainer = make(tmp_path, Newer(), epochs=2)
+    if fits:
+        assert trainer.resume()
+        return
+    with pytest.raises(TrainingError) as caught:
+        trainer.resume()
+    assert str(caught.value) == f"{tmp_path}: expected a checkpoint with rows = 20, found 19; start again with --force"
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.5])
+def test_clipping_by_value_limits_every_number_of_a_gradient(momentum: float, tmp_path: Path) -> None:
+    trainer = make(tmp_path, epochs=1, optimizer="sgd", momentum=momentum, lr=0.5, clip=1e-4, clip_by="value")
+    before = {name: weight.detach().clone() for name, weight in trainer.parameters.items()}
+    batch = next(iter(trainer.task.batches(0)))
+    trainer.rate = 0.5
+    trainer._step(batch)
+    steps = torch.cat([(weight.detach() - before[name]).flatten().abs() for name, weight in trainer.parameters.items()])
+    # Every gradient here is larger than that, so that all steps are of the same length.
+    torch.testing.assert_close(steps, torch.full_like(steps, 0.5e-4), rtol=1e-2, atol=0)

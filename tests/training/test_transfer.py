@@ -398,3 +398,23 @@ def test_a_checkpoint_is_taken_up_only_with_the_model_that_it_started_from(
     message = fault_of(TrainingError, run, longer, tmp_path / "model", TAGGED, resume=True, **options)
     assert "expected a checkpoint with checksum of the data = " in message
     assert message.endswith("start again with --force")
+
+
+def test_the_columns_of_one_hot_words_stay_with_their_words(tmp_path: Path) -> None:
+    settings = lm_settings("embedding.one_hot=true", "encoder.layers=2", "embedding.chars=cnn")
+    run(settings, tmp_path / "start", LINES, dev=LINES[:3], device="cpu")
+    start = load(tmp_path / "start")
+    task = started(lm_settings(), [*LINES, "wholly unheard words"], tmp_path / "start")
+    model = task.model
+    assert model.settings.embedding.one_hot
+    old, new = len(start.indexer.words), len(model.indexer.words)
+    assert new == old + 3
+    for name, theirs in parameters(start, "encoder.").items():
+        ours = parameters(model, "encoder.")[name]
+        if ours.shape == theirs.shape:
+            assert torch.equal(ours, theirs), name
+            continue
+        assert name.endswith("levels.0.0.rnn.weight_ih_l0")
+        assert torch.equal(ours[:, :old], theirs[:, :old])
+        assert torch.equal(ours[:, new:], theirs[:, old:])  # of the character features, which come after
+        assert ours[:, old:new].any()

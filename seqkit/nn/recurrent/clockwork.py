@@ -49,6 +49,7 @@ class ClockworkRNN(RecurrentLayer):
         self.bias = nn.Parameter(torch.empty(hidden_size))
         periods = torch.tensor([2**module for module, size in enumerate(sizes) for _ in range(size)])  # [H]
         self.register_buffer("periods", periods, persistent=False)
+        self.longest = 2 ** (count - 1)
         self.reset_parameters()
 
     def recurrent_matrices(self) -> Sequence[Tensor]:
@@ -59,42 +60,32 @@ class ClockworkRNN(RecurrentLayer):
         """See `RecurrentLayer.input_matrices`."""
         return (self.weight_ih,)
 
-    def dropped(self) -> Tensor | None:
-        """See `RecurrentLayer.dropped`; [H, H], block upper triangular."""
-        if not (self.training and self.weight_dropout):
-            return None
-        return functional.dropout(self._matrix(), self.weight_dropout)  # [H, H]
+    def recurrent_weight(self) -> Tensor:
+        """See `RecurrentLayer.recurrent_weight`; [H, H], zero where a module does not read."""
+        rows = [functional.pad(part, (start, 0)) for part, start in zip(self.weight_hh, self.starts, strict=True)]
+        return torch.cat(rows, 0)
 
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
-        h, clock = self._begin(x, state)  # each [B, H]
+        h, clock = self.begin(x, state, self.bias.dtype)  # each [B, H]
         active = self._active(x.shape[1], clock)  # [B, T, H]
         recurrent = self.dropped() if recurrent is None else recurrent
-        transposed = (self._matrix() if recurrent is None else recurrent).t()  # [H, H]
         a = functional.linear(x, self.weight_ih, self.bias).transpose(0, 1).contiguous()  # [T, B, H]
+        transposed = (self.recurrent_weight() if recurrent is None else recurrent).to(a.dtype).t()  # [H, H]
         outputs: list[Tensor] = []
         for given, moves in zip(a.unbind(0), active.unbind(1), strict=True):
             h = torch.where(moves, torch.tanh(torch.addmm(given, h, transposed).to(h.dtype)), h)  # [B, H]
             outputs.append(h)
-        # Kept below the longest period, after which all begins again, it is exact in any precision.
-        clock = (clock + x.shape[1]).remainder(int(self.periods[-1]))  # [B, H]
+        # Kept below the longest period, after which all begins again, it is a small number, exact in any precision.
+        clock = (clock + x.shape[1] % self.longest).remainder(self.longest)  # [B, H]
         return torch.stack(outputs, 1), (h, clock)
 
     @torch.no_grad()
     def gates(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
         """See `RecurrentLayer.gates`; which units move."""
-        return {"active": self._active(x.shape[1], self._begin(x, state)[1]).to(self.bias.dtype)}
-
-    def _begin(self, x: Tensor, state: State | None) -> State:
-        state = self.initial_state(x.shape[0], x) if state is None else state
-        return tuple(part.to(self.bias.dtype) for part in state)
+        return {"active": self._active(x.shape[1], self.begin(x, state, self.bias.dtype)[1]).to(self.bias.dtype)}
 
     def _active(self, steps: int, clock: Tensor) -> Tensor:
         """Which units move at which step, bool [B, T, H]."""
-        ticks = clock[:, :1] + torch.arange(steps, device=clock.device)  # [B, T]
+        ticks = clock[:, :1].long() + torch.arange(steps, device=clock.device)  # [B, T]
         return ticks.unsqueeze(2).remainder(self.periods) == 0
-
-    def _matrix(self) -> Tensor:
-        """U, [H, H]: zero where a module does not read."""
-        rows = [functional.pad(part, (start, 0)) for part, start in zip(self.weight_hh, self.starts, strict=True)]
-        return torch.cat(rows, 0)

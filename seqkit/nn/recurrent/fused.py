@@ -30,7 +30,7 @@ class FusedLayer(RecurrentLayer):
 
     def recurrent_matrices(self) -> Sequence[Tensor]:
         """See `RecurrentLayer.recurrent_matrices`."""
-        return self.rnn.get_parameter("weight_hh_l0").chunk(self.blocks)
+        return self.recurrent_weight().chunk(self.blocks)
 
     def input_matrices(self) -> Sequence[Tensor]:
         """See `RecurrentLayer.input_matrices`."""
@@ -51,11 +51,9 @@ class FusedLayer(RecurrentLayer):
         found = zip(self.gate_names, sums.chunk(self.blocks, 2), strict=True)
         return {name: torch.sigmoid(part) for name, part in found if name is not None}
 
-    def dropped(self) -> Tensor | None:
-        """See `RecurrentLayer.dropped`; [blocks · H, H]."""
-        if not (self.training and self.weight_dropout):
-            return None
-        return functional.dropout(self.rnn.get_parameter("weight_hh_l0"), self.weight_dropout)  # [blocks · H, H]
+    def recurrent_weight(self) -> Tensor:
+        """See `RecurrentLayer.recurrent_weight`; [blocks · H, H]."""
+        return self.rnn.get_parameter("weight_hh_l0")
 
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
@@ -165,5 +163,11 @@ class LSTM(FusedLayer):
     state_parts = ("h", "c")
 
     def forget_biases(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.forget_biases`; the other bias stays zero, so that this one is their sum."""
+        """See `RecurrentLayer.forget_biases`; the first of the two whose sum it is."""
         return (self.rnn.get_parameter("bias_ih_l0").chunk(4)[1],)
+
+    @torch.no_grad()
+    def reset_parameters(self) -> None:
+        """See `RecurrentLayer.reset_parameters`; the second bias of the forget gate is zero."""
+        super().reset_parameters()
+        self.rnn.get_parameter("bias_hh_l0").chunk(4)[1].zero_()

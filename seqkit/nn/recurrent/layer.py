@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 __all__ = ["INITS", "RecurrentLayer", "State"]
 
@@ -23,7 +24,8 @@ class RecurrentLayer(nn.Module):
         weight_dropout: the probability of dropping a connection between the states of two steps (DropConnect: Wan et
             al. 2013; on recurrent weights: Merity, Keskar & Socher 2018). While training each call of `forward` draws
             one mask of the recurrent matrices for all its steps and sequences, unless it is given them.
-        init: how the recurrent matrices begin, one of `INITS`; see `reset_parameters`.
+        init: how the recurrent matrices begin, one of `INITS`; see `reset_parameters`. A cell without any can only use
+            ``uniform``.
         init_gain: what they are multiplied by; the spectral radius of an orthogonal or identity matrix.
         forget_bias: the bias of a forget gate at the beginning. 1 lets a cell remember until it learns to forget
             (Gers, Schmidhuber & Cummins 2000; Jozefowicz, Zaremba & Sutskever 2015). Cells without one have no use for
@@ -32,6 +34,7 @@ class RecurrentLayer(nn.Module):
     Attributes:
         state_parts: the names of what the cell remembers, a tensor [B, H] each.
         counters: those of them that count steps: they are no features, and no gradient flows through them.
+        forgets: whether what was read can be lost. What cannot is not carried along a stream, where it grows for ever.
 
     Raises:
         ValueError: `weight_dropout` is no probability below 1, `init` has none of its values, or the cell has no
@@ -40,6 +43,7 @@ class RecurrentLayer(nn.Module):
 
     state_parts: tuple[str, ...] = ("h",)
     counters: tuple[str, ...] = ()
+    forgets = True
     own_init = "orthogonal"
     """what ``auto`` means"""
 
@@ -116,6 +120,11 @@ class RecurrentLayer(nn.Module):
 
     # --- use ----------------------------------------------------------------------------------------------------
 
+    def begin(self, x: Tensor, state: State | None, dtype: torch.dtype) -> State:
+        """The state before the first step, in the precision that it is remembered in; zeros where none is given."""
+        state = self.initial_state(x.shape[0], x) if state is None else state
+        return tuple(part.to(dtype) for part in state)
+
     def initial_state(self, batch_size: int, like: Tensor) -> State:
         """The state before the first step: zeros.
 
@@ -128,6 +137,10 @@ class RecurrentLayer(nn.Module):
         """
         return tuple(like.new_zeros(batch_size, self.hidden_size) for _ in self.state_parts)
 
+    def recurrent_weight(self) -> Tensor | None:
+        """All recurrent matrices in the one tensor that `forward` takes in their place; None for none."""
+        raise NotImplementedError  # pragma: no cover - every cell overrides it
+
     def dropped(self) -> Tensor | None:
         """Draw a mask of the recurrent matrices, for calls of `forward` that are to share it.
 
@@ -135,7 +148,8 @@ class RecurrentLayer(nn.Module):
             The matrices without the connections that were dropped; None where none are: without weight dropout, and
             outside training.
         """
-        raise NotImplementedError  # pragma: no cover - every cell overrides it
+        weight = self.recurrent_weight() if self.training and self.weight_dropout else None
+        return None if weight is None else functional.dropout(weight, self.weight_dropout)
 
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """Run the cell over a whole batch of sequences.

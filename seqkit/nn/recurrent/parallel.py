@@ -123,9 +123,9 @@ class ParallelLayer(RecurrentLayer):
         """See `RecurrentLayer.input_matrices`."""
         return self.weight_ih.chunk(self.blocks)
 
-    def dropped(self) -> Tensor | None:
-        """See `RecurrentLayer.dropped`: there is nothing to drop."""
-        return None
+    def recurrent_weight(self) -> None:
+        """See `RecurrentLayer.recurrent_weight`: there is none."""
+        return
 
     def keep(self, sums: Sequence[Tensor]) -> Tensor:
         """How much of the state is kept, [B, T, H] in 0 … 1, from the blocks of W x_t + b, each [B, T, H]."""
@@ -133,14 +133,11 @@ class ParallelLayer(RecurrentLayer):
 
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
-        start = self._begin(x, state)  # [B, H]
+        (start,) = self.begin(x, state, self.weight_ih.dtype)  # [B, H]
         sums = self._sums(x)  # blocks × [B, T, H]
         kept = self.keep(sums)  # [B, T, H]
         outputs = linear_scan(kept, torch.addcmul(sums[-1], kept, sums[-1], value=-1), start)  # [B, T, H]
         return outputs, (outputs[:, -1],)
-
-    def _begin(self, x: Tensor, state: State | None) -> Tensor:
-        return (self.initial_state(x.shape[0], x) if state is None else state)[0].to(self.weight_ih.dtype)
 
     def _sums(self, x: Tensor) -> Sequence[Tensor]:
         """The blocks of W x_t + b, each [B, T, H]; a product each, since what follows is faster on whole tensors."""
@@ -208,12 +205,14 @@ class RunningSum(ParallelLayer):
     The baseline for all cells that know of order. Parameters: :math:`HI`.
     """
 
+    forgets = False
+
     def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
         super().__init__(input_size, hidden_size, **options)
         self.register_parameter("bias", None)  # it would count the steps
 
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
-        start = self._begin(x, state)  # [B, H]
+        (start,) = self.begin(x, state, self.weight_ih.dtype)  # [B, H]
         outputs = self._sums(x)[0].cumsum(1) + start.unsqueeze(1)  # [B, T, H]
         return outputs, (outputs[:, -1],)

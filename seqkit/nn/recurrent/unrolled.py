@@ -52,11 +52,9 @@ class UnrolledLayer(RecurrentLayer):
         """See `RecurrentLayer.forget_biases`."""
         return () if self.forget_block is None else (self.bias.chunk(self.blocks)[self.forget_block],)
 
-    def dropped(self) -> Tensor | None:
-        """See `RecurrentLayer.dropped`; [blocks · H, H]."""
-        if not (self.training and self.weight_dropout):
-            return None
-        return functional.dropout(self.weight_hh, self.weight_dropout)  # [blocks · H, H]
+    def recurrent_weight(self) -> Tensor:
+        """See `RecurrentLayer.recurrent_weight`; [blocks · H, H]."""
+        return self.weight_hh
 
     def step(self, a: Tensor, state: State, recurrent: Tensor, extra: Tensor | None) -> tuple[State, State]:
         """Take one step.
@@ -86,33 +84,36 @@ class UnrolledLayer(RecurrentLayer):
 
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
-        states, _ = self._unroll(x, state, self.dropped() if recurrent is None else recurrent)
+        states = self._unroll(x, state, self.dropped() if recurrent is None else recurrent)
         return torch.stack([step[0] for step in states], 1), states[-1]  # [B, T, H]
 
     @torch.no_grad()
     def gates(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
         """See `RecurrentLayer.gates`."""
-        _, gates = self._unroll(x, state, None)
+        gates: list[State] = []
+        self._unroll(x, state, None, gates)
         return {
             name: torch.stack(part, 1) for name, part in zip(self.gate_names, zip(*gates, strict=True), strict=True)
         }
 
-    def _unroll(self, x: Tensor, state: State | None, recurrent: Tensor | None) -> tuple[list[State], list[State]]:
-        """The state after every step, and the gates of every step."""
-        state = self.initial_state(x.shape[0], x) if state is None else state
-        state = tuple(part.to(self.bias.dtype) for part in state)
+    def _unroll(
+        self, x: Tensor, state: State | None, recurrent: Tensor | None, gates: list[State] | None = None
+    ) -> list[State]:
+        """The state after every step; `gates` is given those of every step."""
+        state = self.begin(x, state, self.bias.dtype)
         a, extra = self.inputs(x, state)  # [B, T, blocks · H], [B, T, …]
         # A step of all sequences together in memory: as fast as can be in the loop.
         steps = a.transpose(0, 1).contiguous().unbind(0)  # T × [B, blocks · H]
         extras = [None] * len(steps) if extra is None else extra.unbind(1)
-        transposed = (self.weight_hh if recurrent is None else recurrent).t()  # [H, blocks · H]
+        # Under mixed precision `a` has the lower one: a cast before the loop instead of one in every step.
+        transposed = (self.weight_hh if recurrent is None else recurrent).to(a.dtype).t()  # [H, blocks · H]
         states: list[State] = []
-        gates: list[State] = []
         for given, beside in zip(steps, extras, strict=True):
             state, found = self.step(given, state, transposed, beside)
             states.append(state)
-            gates.append(found)
-        return states, gates
+            if gates is not None:
+                gates.append(found)
+        return states
 
 
 class LinearRNN(UnrolledLayer):
@@ -172,7 +173,7 @@ class PeepholeLSTM(UnrolledLayer):
 
 class CoupledLSTM(UnrolledLayer):
     r"""Long short-term memory that forgets just as much as it takes in (Greff et al. 2017, "LSTM: a search space
-    odyssey": coupled input and forget gate).
+    odyssey": coupled input and forget gate; theirs has peepholes, too).
 
     .. math::
         f_t &= \sigma(W_f x_t + U_f h_{t-1} + b_f) \\
@@ -228,8 +229,9 @@ class DepthGatedLSTM(PeepholeLSTM):
         d_t &= \sigma(W_d x_t + p_d \odot c_{t-1} + q_d \odot c'_t + b_d) \\
         c_t &= d_t \odot c'_t + f_t \odot c_{t-1} + i_t \odot g_t
 
-    with c' the memory cells of the level below and all else as in `PeepholeLSTM`, which the lowest level is. p and q
-    begin at zero. Parameters: :math:`4H(I + H + 1) + 3H`, and :math:`H(I + 1) + 2H` of the depth gate.
+    with c' the memory cells of the level below, on which no dropout falls, and all else as in `PeepholeLSTM`, which the
+    lowest level is. p and q begin at zero. Parameters: :math:`4H(I + H + 1) + 3H`, and :math:`H(I + 1) + 2H` of the
+    depth gate.
 
     Args:
         input_size: I, the features of a step.
@@ -286,6 +288,6 @@ class DepthGatedLSTM(PeepholeLSTM):
 
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`, and of the sizes of `x` and of the outputs the class."""
-        states, _ = self._unroll(x, state, self.dropped() if recurrent is None else recurrent)
+        states = self._unroll(x, state, self.dropped() if recurrent is None else recurrent)
         parts = range(2 if self.above else 1)
         return torch.cat([torch.stack([step[part] for step in states], 1) for part in parts], 2), states[-1]
