@@ -23,6 +23,7 @@ COMMANDS = {
     "classify": ("seqkit.cli.classify", "Label every text: sentiment, topic, one label or several."),
     "lm": ("seqkit.cli.lm", "Language models: train, measure, score and sample text."),
     "generate": ("seqkit.cli.generate", "Write text from a label, a title, a vector."),
+    "lab": ("seqkit.cli.lab", "Study networks: gradients, memory, gates, cells compared."),
     "data": ("seqkit.cli.data", "List, fetch, check, describe and convert data sets."),
     "info": ("seqkit.cli.info", "Describe a model."),
 }

@@ -64,8 +64,11 @@ def confusion_matrix(
     return labels, counts
 
 
-def require_matplotlib() -> None:
+def require_matplotlib(what: str = "a confusion matrix") -> None:
     """See early that pictures can be drawn, and not after an hour's work.
+
+    Args:
+        what: what needs them, for the message.
 
     Raises:
         SettingsError: matplotlib is not installed.
@@ -75,7 +78,7 @@ def require_matplotlib() -> None:
         import matplotlib.figure  # noqa: F401 - only whether they are there
     except ImportError:
         raise SettingsError(
-            "a confusion matrix needs matplotlib, which is not installed: pip install 'seqkit-nlp[plots]'"
+            f"{what} needs matplotlib, which is not installed: pip install 'seqkit-nlp[plots]'"
         ) from None
 
 

@@ -18,6 +18,7 @@ import pytest
 import seqkit
 from seqkit.cli.main import cli
 from seqkit.data.catalog import list_cards
+from seqkit.nn.recurrent import CELLS
 
 Run = Callable[..., Any]  # the fixture `run`
 
@@ -55,6 +56,7 @@ def test_all_commands_are_there() -> None:
         "classify": ["train", "evaluate", "predict"],
         "lm": ["train", "evaluate", "score", "sample"],
         "generate": ["train", "sample", "evaluate"],
+        "lab": ["gradients", "memory", "compare", "gates"],
         "data": ["list", "fetch", "check", "stats", "convert"],
     }
     expected = [
@@ -79,7 +81,7 @@ def test_help_on_every_level(place: list[str], run: Run) -> None:
 def test_help_of_the_whole_shows_every_command_and_how_to_begin(run: Run) -> None:
     out = run("--help").out
     assert re.findall(r"^  (\w+) +\w", out.partition("Commands:")[2], re.MULTILINE) == [
-        *("tag", "classify", "lm", "generate", "data", "info")
+        *("tag", "classify", "lm", "generate", "lab", "data", "info")
     ]
     assert "seqkit tag train sample-ner -c sample-ner -o model" in out
 
@@ -130,9 +132,9 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
         (
             ["tga"],
             "",
-            "expected a command among tag, classify, lm, generate, data, info, found 'tga'; did you mean 'tag'?",
+            "expected a command among tag, classify, lm, generate, lab, data, info, found 'tga'; did you mean 'tag'?",
         ),
-        (["xyz"], "", "expected a command among tag, classify, lm, generate, data, info, found 'xyz'"),
+        (["xyz"], "", "expected a command among tag, classify, lm, generate, lab, data, info, found 'xyz'"),
         (
             ["tag", "trian"],
             " tag",
@@ -173,7 +175,7 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
         (
             ["tag", "train", "x", "--cell", "lsmt"],
             " tag train",
-            "Invalid value for '--cell': 'lsmt' is not one of 'lstm', 'gru', 'rnn_tanh', 'rnn_relu'.",
+            f"Invalid value for '--cell': 'lsmt' is not one of {', '.join(map(repr, CELLS))}.",
         ),
         (
             ["tag", "evaluate", "x", "-m", "x", "--json", "-", "--errors", "-"],

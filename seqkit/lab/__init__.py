@@ -1,0 +1,1 @@
+"""lab: what networks do, made visible: gradients, memory, gates, cells compared. Each gives a picture and JSON."""

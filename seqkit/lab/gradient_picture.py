@@ -1,0 +1,152 @@
+"""Gradients drawn and tabulated: by distance from the loss, and by layer during training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from seqkit.lab.gradients import GradientCurve, TrainingCurve, verdict
+from seqkit.lab.output import FONT, aligned, new_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_gradients", "render_gradients"]
+
+_COLUMNS = 4
+"""panels side by side; more cells go below"""
+_FLOOR, _CEILING = 1e-30, 1e15
+"""norms by distance that are outside are not drawn: what is lost in a float is lost"""
+_LEAST = 1e-8
+"""norms of a layer below are not drawn: nothing is left to learn"""
+
+
+def render_gradients(curves: Sequence[GradientCurve], trained: Sequence[TrainingCurve]) -> str:
+    """Rates as tables.
+
+    Args:
+        curves: of networks as they begin.
+        trained: of deep networks in training; may be empty.
+
+    Returns:
+        Lines without a line ending at the end.
+    """
+    last = len(curves[0].norms)
+    rows = [["cell", "init", "gain", "verdict", "rate a step", "spectral radius", f"norm at k = {last}"]]
+    for curve in curves:
+        radius = "-" if curve.spectral_radius is None else f"{curve.spectral_radius:.4f}"
+        start = [curve.cell, curve.init, f"{curve.gain:g}", verdict(curve.rate)]
+        rows.append([*start, f"{curve.rate:.4f}", radius, f"{curve.norms[-1]:.1e}"])
+    tables = [aligned(rows, names=4)]
+    if trained:
+        count = len(trained[0].losses)
+        levels = range(1, len(trained[0].layers) + 1)
+        heads = [f"layer {level}" for level in levels]
+        rows = [["trained", "rate before", "rate after", *heads, "loss", "% right"]]
+        for each in trained:
+            tail = max(1, count // 10)
+            norms = [f"{sum(layer[-tail:]) / tail:.1e}" for layer in each.layers]
+            loss = f"{sum(each.losses[-tail:]) / tail:.4f}"
+            rates = [f"{each.before.rate:.4f}", f"{each.after.rate:.4f}"]
+            rows.append([each.cell, *rates, *norms, loss, f"{100 * each.accuracy:.1f}"])
+        tables.append(aligned(rows))
+        tables.append(f"layers: norm of their parameters' gradient, mean of the last tenth of {count} updates")
+    return "\n\n".join(tables)
+
+
+def draw_gradients(curves: Sequence[GradientCurve], trained: Sequence[TrainingCurve], task: str = "") -> Figure:
+    """Draw a column of panels a cell: as it begins, before and after training, and by layer during it.
+
+    Args:
+        curves: of networks as they begin, at least one.
+        trained: of deep networks in training; may be empty.
+        task: what they were trained on.
+
+    Returns:
+        The picture.
+
+    Raises:
+        SettingsError: matplotlib is not installed.
+    """
+    cells = list(dict.fromkeys(curve.cell for curve in curves))
+    columns = min(_COLUMNS, len(cells))
+    blocks, height = -(-len(cells) // columns), 3 if trained else 1
+    figure = new_figure(3.5 * columns + 0.5, 2.9 * blocks * height + 0.6)
+    panels = figure.subplots(blocks * height, columns, squeeze=False)
+    for axes in panels.flat:
+        axes.set_visible(False)
+    shown: list[list[Axes]] = [[], [], []]
+    for number, cell in enumerate(cells):
+        block, column = divmod(number, columns)
+        rows = [panels[block * height + row][column] for row in range(height)]
+        for kind, axes in enumerate(rows):
+            axes.set_visible(True)
+            axes.set_yscale("log")
+            axes.grid(alpha=0.3)
+            axes.tick_params(labelsize=FONT)
+            shown[kind].append(axes)
+        _draw_beginning(rows[0], [curve for curve in curves if curve.cell == cell])
+        for each in trained:
+            if each.cell == cell:
+                _draw_trained(rows[1], each, task)
+                _draw_layers(rows[2], each)
+        if column == 0:
+            for axes in rows[:2]:
+                axes.set_ylabel("norm of the gradient\nat the state k steps back", fontsize=FONT)
+            for axes in rows[2:]:
+                axes.set_ylabel("norm of the gradient\nof a layer's parameters", fontsize=FONT)
+    for group in shown:
+        _share_limits(group)
+    figure.suptitle("How far back a gradient reaches", fontsize=FONT + 4)
+    return figure
+
+
+def _draw_beginning(axes: Axes, curves: Sequence[GradientCurve]) -> None:
+    for number, curve in enumerate(curves):
+        _draw_curve(axes, curve, f"{curve.init}, gain {curve.gain:g}: × {curve.rate:.3f} a step", f"C{number % 10}")
+    _finish(axes, f"{curves[0].cell}, 1 layer, at the beginning", "k, steps back")
+
+
+def _draw_trained(axes: Axes, trained: TrainingCurve, task: str) -> None:
+    _draw_curve(axes, trained.before, f"before: × {trained.before.rate:.3f} a step", "C7")
+    _draw_curve(axes, trained.after, f"after: × {trained.after.rate:.3f} a step", "C3")
+    _finish(axes, f"{trained.cell}, {_layers(trained)}, trained on {task}", "k, steps back")
+
+
+def _draw_layers(axes: Axes, trained: TrainingCurve) -> None:
+    for number, norms in enumerate(trained.layers):
+        title = f"layer {number + 1}" + (" (reads the input)" if number == 0 and len(trained.layers) > 1 else "")
+        drawn = [norm if _LEAST < norm < _CEILING else float("nan") for norm in norms]
+        axes.plot(range(1, len(norms) + 1), drawn, linewidth=0.9, color=f"C{number % 10}", label=title)
+    _finish(axes, f"{trained.cell}, in training: {100 * trained.accuracy:.0f} % right at the end", "update")
+
+
+def _draw_curve(axes: Axes, curve: GradientCurve, label: str, color: str) -> None:
+    steps = range(1, len(curve.norms) + 1)
+
+    def clipped(norms: Sequence[float]) -> list[float]:
+        return [norm if _FLOOR < norm < _CEILING else float("nan") for norm in norms]
+
+    axes.plot(steps, clipped(curve.norms), linewidth=1.5, color=color, label=label)
+    axes.fill_between(steps, clipped(curve.low), clipped(curve.high), color=color, alpha=0.2, linewidth=0)
+
+
+def _finish(axes: Axes, title: str, across: str) -> None:
+    axes.set_title(title, fontsize=FONT + 1)
+    axes.set_xlabel(across, fontsize=FONT)
+    axes.legend(fontsize=FONT - 1.5, loc="lower left")
+
+
+def _layers(trained: TrainingCurve) -> str:
+    return "1 layer" if len(trained.layers) == 1 else f"{len(trained.layers)} layers"
+
+
+def _share_limits(group: Sequence[Axes]) -> None:
+    """The same axis for every cell, or they could not be compared."""
+    if not group:
+        return
+    limits = [axes.get_ylim() for axes in group]
+    low, high = min(low for low, _ in limits), max(high for _, high in limits)
+    for axes in group:
+        axes.set_ylim(low, high)

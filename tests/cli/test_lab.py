@@ -1,0 +1,216 @@
+"""``seqkit lab compare`` and ``seqkit lab gates``, on models of all tasks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from seqkit.training.loop import Interrupted
+
+pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
+
+Run = Callable[..., Any]  # the fixture `run`
+
+CELLS = ("gru", "rnn_tanh")
+TINY = ["--hidden=4", "--layers=1", "--epochs=1", "--threads=1", "--device=cpu", "--set=embedding.word_size=6"]
+DATA = {
+    "tag": ("data.conll", "Ada B-PER\nmet O\nBo B-PER\n\n" * 20),
+    "classify": ("data.tsv", "label\ttext\n" + "good\ta fine day\nbad\ta grey day\n" * 20),
+    "lm": ("data.txt", "Ada met Bo\nBo met Ada\n" * 20),
+    "generate": ("data.jsonl", '{"kind": "a", "text": "aba"}\n{"kind": "b", "text": "bab"}\n' * 20),
+}
+METRIC = {"tag": "f1", "classify": "accuracy", "lm": "perplexity", "generate": "perplexity"}
+TEXT = {"tag": "Ada met Bo", "classify": "a fine day", "lm": "Ada met Bo", "generate": "aba"}
+
+
+def options_of(task: str, folder: Path, cells: Sequence[str] = CELLS) -> list[object]:
+    name, text = DATA[task]
+    (folder / name).write_text(text, encoding="utf-8")
+    target = ["--set=data.target=1"] if task == "tag" else []
+    return [folder / name, f"--task={task}", *TINY, *target, f"--cells={','.join(cells)}"]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The directory of a finished comparison of a task, made when it is first asked for. Not to be changed."""
+    from seqkit.cli.main import main
+
+    folder = tmp_path_factory.mktemp("compared")
+
+    def compare(task: str) -> Path:
+        output = folder / task
+        if not output.exists():
+            arguments = ["lab", "compare", *options_of(task, folder), "-o", output, "--quiet"]
+            assert main([str(word) for word in arguments]) == 0
+        return output
+
+    return compare
+
+
+@pytest.mark.parametrize("task", DATA)
+def test_compare_in_every_task(task: str, compared: Callable[[str], Path], run: Run) -> None:
+    output = compared(task)
+    assert sorted(path.name for path in output.iterdir()) == ["compare.json", "compare.png", *CELLS]
+    found = json.loads((output / "compare.json").read_text())
+    assert (found["task"], [row["cell"] for row in found["results"]]) == ("lab compare", list(CELLS))
+    assert found["settings"]["task"] == task
+    assert METRIC[task] in found["results"][0]["scores"]["dev"]
+    # its models are models
+    assert run("info", output / "gru").status == 0
+    again = run("lab", "compare", *options_of(task, output.parent), "-o", output, "--resume")
+    assert (again.status, again.lines) == (0, ["gru (1 of 2): done", "rnn_tanh (2 of 2): done"])
+    lines = again.out.splitlines()
+    assert lines[0].split()[:3] == ["cell", METRIC[task], "dev"]
+    assert [line.split()[0] for line in lines[1:3]] == list(CELLS)
+    assert lines[4].startswith("tokens/s: training tokens a second, median over epochs")
+
+
+def test_a_recipe_says_task_and_data(tmp_path: Path, run: Run) -> None:
+    options_of("classify", tmp_path)
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(f'task = "classify"\ndataset = "{tmp_path}/data.tsv"\n[encoder]\nlayers = 2\nhidden = 3\n')
+    given = ["-c", recipe, *TINY[1:], "--seed=5", "--cell=gru", "--cell", "rnn_tanh, gru"]
+    result = run("lab", "compare", *given, "-o", tmp_path / "out", "--quiet")
+    assert (result.status, result.err) == (0, "")
+    found = json.loads((tmp_path / "out" / "compare.json").read_text())
+    assert found["settings"]["cells"] == list(CELLS)
+    encoder = found["settings"]["encoder"]
+    assert (encoder["hidden"], encoder["layers"], found["settings"]["training"]["seed"]) == (3, 1, 5)
+
+
+def test_interrupted_it_says_how_to_go_on(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import seqkit.lab.compare as module
+
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise Interrupted
+
+    monkeypatch.setattr(module, "run", interrupted)
+    given = ["lab", "compare", *options_of("lm", tmp_path), "-o", tmp_path / "out", "--force"]
+    result = run(*given)
+    assert (result.status, result.out) == (130, "")
+    assert result.lines[-1] == f"interrupted; go on with: seqkit {' '.join(map(str, given[:-1]))} --resume"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "Missing option '-c' / '--recipe' or '--task'."),
+        (["--task=tag"], "Missing argument 'DATA', and no recipe names a data set."),
+        (["-c", "sample-ner", "--cells=lstm,nope"], "found 'nope'"),
+        (["-c", "sample-ner", "--cells="], "found ''"),
+        (["-c", "sample-ner", "--cells=all,lstm"], "found 'all'"),
+        (["-c", "sample-ner", "--resume", "--force"], "Expected one of --resume and --force, found both."),
+        (["-c", "sample-ner", "--set", "encoder.cell=gru"], "Expected --cells, found --set encoder.cell."),
+        (["-c", "sample-ner", "--set", "nope"], "expected section.key=value, found 'nope'"),
+        (["-c", "sample-ner", "--epochs=0"], "Invalid value for '--epochs': expected at least 1, found 0"),
+    ],
+)
+def test_wrong_usage_of_compare(arguments: list[str], message: str, tmp_path: Path, run: Run) -> None:
+    result = run("lab", "compare", *arguments, "-o", tmp_path / "out")
+    assert (result.status, result.out) == (2, "")
+    assert result.lines[-1].startswith("error: ") and result.lines[-1].endswith(message)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere.conll", "-c", "sample-ner"], "nowhere.conll"),
+        (["-c", "nowhere"], "found 'nowhere'"),
+        (
+            ["-c", "sample-ner", "--task", "lm"],
+            "sample-ner: expected a recipe of `seqkit lm`, found one of `seqkit tag`",
+        ),
+        (["-c", "sample-ner", "--device", "tpu"], "expected a device auto, cpu, cuda, cuda:N or mps, found 'tpu'"),
+        (
+            ["-c", "sample-sentences", "--set=head.ngram=3"],
+            "expected settings of a network, whose cell can be another, found those of n-grams",
+        ),
+    ],
+)
+def test_faults_of_compare(arguments: list[str], message: str, tmp_path: Path, run: Run) -> None:
+    result = run("lab", "compare", *arguments, "-o", tmp_path / "out")
+    assert (result.status, result.out, len(result.lines)) == (1, "", 1)
+    assert result.err.startswith("error: ") and message in result.err
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("task", DATA)
+def test_gates_in_every_task(task: str, compared: Callable[[str], Path], tmp_path: Path, run: Run) -> None:
+    given = ["--condition=kind=a"] if task == "generate" else []
+    options = ["-m", compared(task) / "gru", "-o", tmp_path / "out", *given]
+    result = run("lab", "gates", TEXT[task], *options)
+    assert (result.status, result.err) == (0, "")
+    head, *rows = result.out.partition("\n\n")[0].splitlines()
+    assert head.startswith("layer")
+    directions = ["forward"] if task in ("lm", "generate") else ["forward", "backward"]
+    assert [row.split()[:3] for row in rows] == [
+        ["1", name, gate] for name in directions for gate in ("reset", "update")
+    ]
+    found = json.loads((tmp_path / "out" / "gates.json").read_text())
+    assert (found["task"], found["settings"]["text"]) == ("lab gates", TEXT[task])
+    assert found["settings"]["conditions"] == ({"kind": "a"} if task == "generate" else {})
+    steps = found["results"]["steps"]
+    values = found["results"]["layers"][0]["gates"]["update"]["values"]
+    assert (len(values), len(values[0])) == (len(steps), 4)
+    assert (tmp_path / "out" / "gates.png").read_bytes().startswith(b"\x89PNG")
+    # the same from standard input; what is there is not written over
+    refused = run("lab", "gates", "-", *options, stdin=f"{TEXT[task]}\n")
+    message = f"error: {tmp_path / 'out' / 'gates.png'}: expected no file of this name, found one; use --force\n"
+    assert (refused.status, refused.err) == (1, message)
+    again = run("lab", "gates", *options, "--force", stdin=f"{TEXT[task]}\n")
+    assert (again.status, again.out) == (0, result.out)
+    assert json.loads((tmp_path / "out" / "gates.json").read_text())["results"] == found["results"]
+
+
+@pytest.mark.parametrize(
+    ("task", "cell", "arguments", "status", "message"),
+    [
+        ("lm", "rnn_tanh", ["Ada"], 1, "expected a cell with gates, found rnn_tanh"),
+        ("lm", "gru", [""], 1, "expected a text with at least one token or unit, found none"),
+        ("lm", "gru", ["-"], 1, "expected one line of text, found 2"),
+        ("generate", "gru", ["aba"], 1, "expected a field 'kind' in the condition, found 'text'"),
+        ("generate", "gru", ["aba", "--condition=a=b"], 1, "expected a condition among 'kind', found 'a'"),
+        ("lm", "gru", ["Ada", "--condition=a=b"], 2, "Expected --condition with a generator only."),
+        ("lm", "gru", ["Ada", "--device=tpu"], 1, "expected a device auto, cpu, cuda, cuda:N or mps, found 'tpu'"),
+        ("lm", "nowhere", ["Ada"], 1, "expected a model directory with config.json, found none"),
+    ],
+)
+def test_faults_of_gates(
+    task: str,
+    cell: str,
+    arguments: list[str],
+    status: int,
+    message: str,
+    compared: Callable[[str], Path],
+    tmp_path: Path,
+    run: Run,
+) -> None:
+    result = run("lab", "gates", *arguments, "-m", compared(task) / cell, "-o", tmp_path / "out", stdin="a\nb\n")
+    assert (result.status, result.out) == (status, "")
+    assert result.lines[-1].startswith("error: ") and message in result.lines[-1]
+    assert status == 2 or len(result.lines) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_gates_of_a_model_without_a_network(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "data.txt").write_text(DATA["lm"][1])
+    trained = run("lm", "train", tmp_path / "data.txt", "-o", tmp_path / "model", "--ngram=2", "--quiet")
+    assert trained.status == 0
+    result = run("lab", "gates", "Ada", "-m", tmp_path / "model", "-o", tmp_path / "out")
+    assert (result.status, result.err) == (1, "error: expected a model with a network, found one of n-grams\n")
+
+
+def test_without_matplotlib(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    for name in ("matplotlib.backends.backend_agg", "matplotlib.figure"):
+        monkeypatch.setitem(sys.modules, name, None)
+    result = run("lab", "compare", *options_of("lm", tmp_path), "-o", tmp_path / "out")
+    assert (result.status, result.out) == (1, "")
+    message = "error: lab compare needs matplotlib, which is not installed: pip install 'seqkit-nlp[plots]'"
+    assert result.lines == [message]

@@ -1,0 +1,151 @@
+"""`seqkit lab gradients` and `seqkit lab memory`: files, tables, faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from seqkit import __version__
+from seqkit.nn.recurrent import CELLS
+
+if TYPE_CHECKING:
+    from tests.cli.conftest import Run
+
+MEMORY = ["lab", "memory", "--hidden=4", "--train=3", "--batch-size=4", "--gap=3", "--test=20", "--device=cpu"]
+GRADIENTS = [
+    "lab",
+    "gradients",
+    "--hidden=6",
+    "--steps=40",
+    "--batch-size=2",
+    "--networks=1",
+    "--gap=3",
+    "--device=cpu",
+]
+PNG = b"\x89PNG\r\n"
+
+
+def read(folder: Path, name: str) -> dict:
+    assert (folder / f"{name}.png").read_bytes().startswith(PNG)
+    content = json.loads((folder / f"{name}.json").read_text(encoding="ascii"))
+    assert content["task"] == f"lab {name}"
+    assert content["seqkit_version"] == __version__
+    assert content["seconds"] > 0
+    return content
+
+
+def test_memory_draws_writes_and_prints_accuracy_by_gap(run: Run, tmp_path: Path) -> None:
+    result = run(*MEMORY, "--cells=gru,rnn_tanh", "--runs=2", "-o", tmp_path / "lab")
+    assert result.status == 0, result.err
+    content = read(tmp_path / "lab", "memory")
+    assert [each["task"] for each in content["results"]] == ["copy", "adding", "agreement"]
+    assert [each["cell"] for each in content["results"][0]["curves"]] == ["gru", "rnn_tanh"]
+    assert content["results"][2]["gaps"] == [1, 2, 3]
+    assert content["settings"]["forget_bias"] == pytest.approx(3.4012, abs=1e-4)  # ln 30
+    assert content["settings"]["init"] == "uniform"
+    lines = result.out.splitlines()
+    assert lines[0].split() == ["copy,", "%", "right", "gap", "1", "gap", "2", "gap", "3", "parameters", "seconds"]
+    assert lines[3].split() == ["chance", "25.0", "25.0", "25.0"]
+    assert len(result.lines) == 12
+    assert result.lines[0].startswith("copy gru seed 1: loss ")
+
+
+def test_memory_repeats_itself_and_says_nothing_if_it_is_to_be_quiet(run: Run, tmp_path: Path) -> None:
+    folders = [tmp_path / "a", tmp_path / "b"]
+    for folder in folders:
+        result = run(*MEMORY, "--task=copy_blanks", "--cell=lstm", "--seed=3", "--quiet", "-o", folder)
+        assert (result.status, result.err) == (0, "")
+    first, second = (read(folder, "memory")["results"][0] for folder in folders)
+    assert first["curves"][0]["accuracies"] == second["curves"][0]["accuracies"]
+    assert first["curves"][0]["losses"] == second["curves"][0]["losses"]
+    assert first["task"] == "copy_blanks"
+
+
+def test_gradients_draw_write_and_print_rates(run: Run, tmp_path: Path) -> None:
+    cells = "--cells=rnn_linear,gru"
+    result = run(*GRADIENTS, cells, "--init=orthogonal,uniform", "--gain=0.9,1", "--train=3", "-o", tmp_path)
+    assert result.status == 0, result.err
+    found = read(tmp_path, "gradients")["results"]
+    assert [(each["cell"], each["init"], each["gain"]) for each in found["curves"][:5]] == [
+        ("rnn_linear", "orthogonal", 0.9),
+        ("rnn_linear", "orthogonal", 1.0),
+        ("rnn_linear", "uniform", 0.9),
+        ("rnn_linear", "uniform", 1.0),
+        ("gru", "orthogonal", 0.9),
+    ]
+    first = found["curves"][0]
+    assert first["rate"] == pytest.approx(first["spectral_radius"], rel=1e-4)
+    assert first["spectral_radius"] == pytest.approx(0.9)
+    assert first["verdict"] == "vanishing"
+    assert len(first["norms"]) == 40
+    assert [len(each["layers"]) for each in found["training"]] == [3, 3]
+    assert [len(norms) for norms in found["training"][0]["layers"]] == [3, 3, 3]
+    lines = result.out.splitlines()
+    assert lines[0].split()[:4] == ["cell", "init", "gain", "verdict"]
+    assert lines[1].split()[:6] == ["rnn_linear", "orthogonal", "0.9", "vanishing", "0.9000", "0.9000"]
+    assert result.lines[0] == "rnn_linear orthogonal gain 0.9: × 0.9000 a step, vanishing"
+    assert result.lines[-1].startswith("gru: gradient a step ")
+
+
+def test_gradients_without_training(run: Run, tmp_path: Path) -> None:
+    result = run(*GRADIENTS, "--cell=irnn", "--train=0", "--quiet", "-o", tmp_path)
+    assert (result.status, result.err) == (0, "")
+    assert read(tmp_path, "gradients")["results"]["training"] == []
+    assert "trained" not in result.out
+
+
+def test_every_cell_runs_in_both(run: Run, tmp_path: Path) -> None:
+    assert run(*MEMORY, "--cells=all", "--task=copy", "-o", tmp_path).status == 0
+    assert run(*GRADIENTS, "--cells=all", "--init=auto", "--train=0", "--steps=6", "-o", tmp_path).status == 0
+    (result,) = read(tmp_path, "memory")["results"]
+    assert [each["cell"] for each in result["curves"]] == list(CELLS)
+    found = read(tmp_path, "gradients")["results"]
+    assert [each["cell"] for each in found["curves"]] == list(CELLS)
+
+
+@pytest.mark.parametrize(("command", "name"), [(MEMORY, "memory"), (GRADIENTS, "gradients")])
+def test_what_is_there_is_kept_unless_forced(run: Run, tmp_path: Path, command: list[str], name: str) -> None:
+    path = tmp_path / f"{name}.json"
+    path.write_text("mine")
+    result = run(*command, "--cell=gru", "--train=1", "-o", tmp_path)
+    assert result.status == 1
+    assert result.err == f"error: {path}: expected no file of this name, found one; use --force\n"
+    assert path.read_text() == "mine"
+    assert run(*command, "--cell=gru", "--train=1", "--force", f"--seed={2**63 - 1}", "-o", tmp_path).status == 0
+    read(tmp_path, name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([*MEMORY, "--task=recall"], "expected names among copy, adding, agreement, copy_blanks, found 'recall'"),
+        ([*MEMORY, "--gap=0"], "expected at least 1, found 0"),
+        ([*MEMORY, "--growth=1.5"], "expected a number of at least 0 and at most 1, found 1.5"),
+        ([*MEMORY, "--lr=0"], "expected a number of at least 1e-12, found 0"),
+        ([*MEMORY, "--forget-bias=nan"], "expected a number, found nan"),
+        (
+            [*GRADIENTS, "--init=zeros"],
+            "expected names among auto, orthogonal, identity, xavier, uniform, found 'zeros'",
+        ),
+        ([*GRADIENTS, "--gain=1,-1"], "expected numbers above 0, found '-1'"),
+        ([*GRADIENTS, "--gain=x"], "expected numbers above 0, found 'x'"),
+        ([*GRADIENTS, "--cells=rnn"], "found 'rnn'"),
+    ],
+)
+def test_wrong_usage(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:
+    result = run(*arguments, "-o", tmp_path / "lab")
+    assert result.status == 2
+    assert result.lines[-1].startswith("error: ")
+    assert result.lines[-1].endswith(message) or message in result.lines[-1]
+    assert not (tmp_path / "lab").exists()
+
+
+def test_a_device_that_is_not_there_is_a_fault(run: Run, tmp_path: Path) -> None:
+    for command in (MEMORY, GRADIENTS):
+        result = run(*command, "--device=tpu", "-o", tmp_path)
+        assert result.status == 1
+        assert result.err == "error: expected a device auto, cpu, cuda, cuda:N or mps, found 'tpu'\n"
+        assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,269 @@
+"""Gates of a model over a text, against loops written straight from the equations."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, TagSettings, override
+from seqkit.data.sentence import Sentence
+from seqkit.data.units import Units
+from seqkit.errors import DataError, ModelError
+from seqkit.lab.gates import Gate, GateRecord, LayerGates, record_gates, shown_step
+from seqkit.lab.gates_picture import MOST_STEPS, draw
+from seqkit.model import Model
+from seqkit.model.classifier import Classifier
+from seqkit.model.generator import Generator
+from seqkit.model.language_model import LanguageModel
+from seqkit.model.tagger import Tagger
+from seqkit.nn.recurrent import CELLS
+
+TEXT = "Ada met Bo in Rome"
+SMALL = {"embedding": {"word_size": 6, "chars": "none"}, "encoder": {"hidden": 5, "layers": 2}}
+
+
+def tagger(**encoder: object) -> Tagger:
+    settings = override(override(TagSettings(), SMALL), {"encoder": encoder})
+    torch.manual_seed(3)
+    return Tagger.build(settings, [Sentence.from_tokens(TEXT.split())], [list("ABABA")])
+
+
+def classifier(**encoder: object) -> Classifier:
+    settings = override(override(ClassifySettings(), SMALL), {"encoder": encoder})
+    torch.manual_seed(3)
+    return Classifier.build(settings, [Sentence.from_tokens(TEXT.split())] * 2, [["A"], ["B"]])
+
+
+def language_model(**encoder: object) -> LanguageModel:
+    settings = override(override(LmSettings(), SMALL), {"encoder": {"direction": "forward", **encoder}})
+    units = Units.word()
+    torch.manual_seed(3)
+    return LanguageModel.build(settings, units, dict.fromkeys(TEXT.split(), 2))
+
+
+def generator(**encoder: object) -> Generator:
+    settings = override(override(GenerateSettings(), SMALL), {"encoder": {"direction": "forward", **encoder}})
+    settings = override(settings, {"data": {"condition": "kind", "unit": "char"}})
+    records = [Sentence([], text, [], fields={"kind": kind}) for kind, text in (("a", "bad\ncab"), ("b", "dab"))]
+    torch.manual_seed(3)
+    return Generator.build(settings, records)
+
+
+MODELS: dict[str, Callable[..., Model]] = {
+    "tag": tagger,
+    "classify": classifier,
+    "lm": language_model,
+    "generate": generator,
+}
+
+
+def run_layer(layer: torch.nn.Module, x: Tensor, cell: str) -> tuple[Tensor, dict[str, Tensor]]:
+    """Outputs [T, H] and gates [T, H] of a layer over x [T, I], one step after the other, from the equations."""
+    (w,), (u,), (b,), (c,) = ([p for name, p in layer.named_parameters() if key in name] for key in PARTS)
+    hidden = layer.hidden_size
+    h, memory = torch.zeros(hidden), torch.zeros(hidden)
+    outputs, gates = (
+        [],
+        {name: [] for name in (("input", "forget", "output") if cell == "lstm" else ("reset", "update"))},
+    )
+    for step in x:
+        own, recurrent = w @ step + b, u @ h + c
+        if cell == "lstm":
+            i, f, g, o = (own + recurrent).split(hidden)
+            memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * memory.tanh()
+            found = (i, f, o)
+        else:
+            (r, z, n), (r2, z2, n2) = own.split(hidden), recurrent.split(hidden)
+            found = (r + r2, z + z2)
+            candidate = (n + found[0].sigmoid() * n2).tanh()
+            h = (1 - found[1].sigmoid()) * candidate + found[1].sigmoid() * h
+        outputs.append(h)
+        for name, value in zip(gates, found, strict=True):
+            gates[name].append(value.sigmoid())
+    return torch.stack(outputs), {name: torch.stack(values) for name, values in gates.items()}
+
+
+PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+@pytest.mark.parametrize(
+    ("direction", "join"), [("both", "deep"), ("both", "top"), ("forward", "deep"), ("backward", "top")]
+)
+@torch.no_grad()
+def test_every_layer_and_direction_by_hand(cell: str, direction: str, join: str) -> None:
+    model = tagger(cell=cell, direction=direction, join=join)
+    encoder = model.network.encoder
+    inputs: list[Tensor] = []
+    hook = encoder.register_forward_pre_hook(lambda _, given: inputs.append(given[0][0].clone()))
+    record = record_gates(model, TEXT)
+    hook.remove()
+    (x,) = inputs  # [T, I]
+    directions = ["forward", "backward"] if direction == "both" else [direction]
+    below = {name: x for name in directions}
+    # stack by stack, level by level, direction by direction
+    if join == "deep":
+        names = [(level, name) for level in (1, 2) for name in directions]
+    else:
+        names = [(level, name) for name in directions for level in (1, 2)]
+    layers = dict(zip(names, encoder.layers, strict=True))
+    assert [(one.level, one.direction) for one in record.layers] == [(n, name) for n in (1, 2) for name in directions]
+    found = {(one.level, one.direction): {gate.name: gate.values for gate in one.gates} for one in record.layers}
+    for level in (1, 2):
+        above = {}
+        for name in directions:
+            x = below[name].flip(0) if name == "backward" else below[name]
+            outputs, gates = run_layer(layers[level, name], x, cell)
+            turned = (lambda t: t.flip(0)) if name == "backward" else (lambda t: t)
+            above[name] = turned(outputs)
+            assert list(found[level, name]) == list(gates)
+            for gate, values in gates.items():
+                np.testing.assert_allclose(found[level, name][gate], turned(values).numpy(), rtol=1e-4, atol=1e-6)
+        together = torch.cat(list(above.values()), 1)
+        below = dict.fromkeys(directions, together) if join == "deep" else above
+
+
+@pytest.mark.parametrize(
+    ("task", "steps"),
+    [
+        ("tag", TEXT.split()),
+        ("classify", TEXT.split()),
+        ("lm", ["\n", *TEXT.split()]),
+        ("generate", ["\n\n", *TEXT]),
+    ],
+)
+def test_models_of_all_tasks(task: str, steps: list[str]) -> None:
+    model = MODELS[task](cell="gru")
+    before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    conditions = {"kind": "b"} if task == "generate" else None
+    record = record_gates(model, TEXT, conditions)
+    assert (record.task, record.cell, list(record.steps)) == (task, "gru", steps)
+    assert [one.level for one in record.layers] == ([1, 1, 2, 2] if task in ("tag", "classify") else [1, 2])
+    for layer in record.layers:
+        assert [gate.name for gate in layer.gates] == ["reset", "update"]
+        assert all(gate.values.shape == (len(steps), 5) for gate in layer.gates)
+    # nothing of it stays with the model, and it does the same again
+    assert not any(layer._forward_pre_hooks for layer in model.network.encoder.layers)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.network.state_dict().items())
+    again = record_gates(model, TEXT, conditions)
+    assert again.to_json() == record.to_json()
+
+
+def test_a_generators_condition_has_influence() -> None:
+    model = generator()
+    first, second = (record_gates(model, "bad", {"kind": kind}).layers[0].gates[0].values for kind in "ab")
+    assert not np.allclose(first[0], second[0])
+
+
+def test_a_generators_text_may_have_several_lines() -> None:
+    assert record_gates(generator(), "ab\nd", {"kind": "a"}).steps == ["\n\n", "a", "b", "\n", "d"]
+
+
+def test_a_later_word_moves_no_gate_before_it() -> None:
+    model = language_model()
+    one, other = (record_gates(model, text).layers[-1].gates for text in ("Ada met Bo", "Ada met Rome"))
+    for before, after in zip(one, other, strict=True):
+        assert np.array_equal(before.values[:3], after.values[:3])
+        assert not np.allclose(before.values[3], after.values[3])
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell(cell: str) -> None:
+    model = language_model(cell=cell, hidden=8)
+    names = list(model.network.encoder.layers[0].gates(torch.zeros(1, 1, 6)))
+    if not names:
+        with pytest.raises(ModelError) as caught:
+            record_gates(model, TEXT)
+        assert str(caught.value) == f"expected a cell with gates, found {cell}"
+        return
+    record = record_gates(model, TEXT)
+    for layer in record.layers:
+        further = ["depth"] if (cell, layer.level) == ("lstm_depth", 2) else []
+        assert [gate.name for gate in layer.gates] == [*names, *further]
+        for gate in layer.gates:
+            assert gate.values.shape == (6, 8)
+            assert 0.0 <= gate.values.min() <= gate.values.max() <= 1.0
+    draw(record, cell)
+
+
+@pytest.mark.parametrize(
+    ("task", "text", "message"),
+    [
+        ("tag", "", "expected a text with at least one token or unit, found none"),
+        ("classify", "  ", "expected a text with at least one token or unit, found none"),
+        ("lm", "", "expected a text with at least one token or unit, found none"),
+        ("generate", "", "expected a text with at least one token or unit, found none"),
+        ("tag", "a\nb\nc", "expected one line of text, found 3"),
+        ("lm", "a\nb", "expected one line of text, found 2"),
+    ],
+)
+def test_texts_that_cannot_be_read(task: str, text: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        record_gates(MODELS[task](), text, {"kind": "a"})
+    assert str(caught.value) == message
+
+
+def test_a_condition_that_is_missing() -> None:
+    with pytest.raises(DataError, match="kind"):
+        record_gates(generator(), "bad")
+
+
+VALUES = np.array([[0.05, 0.5, 0.95], [0.05, 0.2, 1.0]], dtype=np.float32)  # [T, H]
+
+
+def a_record(steps: list[str], values: np.ndarray = VALUES) -> GateRecord:
+    return GateRecord("lm", "gru", steps, [LayerGates(1, "forward", [Gate("update", values)])])
+
+
+def test_figures_by_hand() -> None:
+    found = a_record(["a", "b"]).to_json()
+    gate = found["layers"][0]["gates"]["update"]
+    assert gate["mean"] == pytest.approx(2.75 / 6)
+    assert (gate["closed"], gate["open"]) == (2 / 6, 2 / 6)
+    assert gate["by_step"] == [0.5, 0.4167]
+    assert gate["order"] == [2, 1, 0]
+    assert gate["values"] == [[0.05, 0.5, 0.95], [0.05, 0.2, 1.0]]
+    assert {name: found[name] for name in ("cell", "steps")} == {"cell": "gru", "steps": ["a", "b"]}
+    json.dumps(found, allow_nan=False)
+
+
+def test_the_table_by_hand() -> None:
+    head, row, blank, note = a_record(["\n", "b"]).render().split("\n")
+    assert " ".join(head.split()) == "layer gate lowest at highest at mean from to < 0.1 > 0.9"
+    assert " ".join(row.split()) == "1 forward update b (2) ↵ (1) 0.458 0.417 0.500 33 % 33 %"
+    assert (blank, note[:5]) == ("", "mean:")
+
+
+@pytest.mark.parametrize(("step", "shown"), [("\n\n", "¶"), ("\n", "↵"), (" ", "␣"), ("a b", "a␣b"), ("é", "é")])
+def test_white_space_is_seen(step: str, shown: str) -> None:
+    assert shown_step(step) == shown
+
+
+def test_the_picture() -> None:
+    figure = draw(record_gates(tagger(), TEXT), "a $title$")
+    titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
+    assert sorted(titles) == [f"layer {level}, {name}" for level in (1, 2) for name in ("backward", "forward")]
+    assert len(figure.axes) == 4 * (1 + 3) + 1  # of each layer the means and three gates; and the scale
+    labels = [[label.get_text() for label in axes.get_xticklabels()] for axes in figure.axes[:-1]]
+    assert [row for row in labels if row] == [TEXT.split()] * 4
+    for axes in figure.axes[:-1]:
+        (image,) = axes.images
+        assert image.get_clim() == (0.0, 1.0)
+
+
+def test_the_picture_of_odd_tokens() -> None:
+    figure = draw(a_record(["$a$", "漢" * 40]), "$x$")
+    assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["$a$", "漢" * 23 + "…"]
+
+
+def test_of_a_long_text_the_beginning_is_drawn() -> None:
+    steps = MOST_STEPS + 30
+    figure = draw(a_record(["a"] * steps, np.zeros((steps, 2), dtype=np.float32)), "long")
+    assert figure.get_suptitle() == f"long, first {MOST_STEPS} of {steps} steps"
+    assert figure.axes[1].images[0].get_array().shape == (2, MOST_STEPS)

@@ -1,0 +1,187 @@
+"""Networks trained on artificial sequences: the same ones for each, growing gaps, accuracy by gap."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import pytest
+import torch
+from torch import Tensor
+
+from seqkit.errors import SettingsError
+from seqkit.lab.memory import MemoryCurve, MemoryResult, draw_memory, gap_ladder, measure_memory, render_memory
+from seqkit.lab.sequences import Adding, Copying, SequenceBatch
+from seqkit.lab.training import (
+    NetworkOptions,
+    SequenceNetwork,
+    TrainingOptions,
+    accuracy,
+    build_network,
+    stream,
+    train_network,
+)
+from seqkit.nn.recurrent import CELLS
+
+CPU = torch.device("cpu")
+SMALL = NetworkOptions(hidden=12)
+
+
+@dataclass(frozen=True)
+class Recording(Copying):
+    """A task that keeps what it gave."""
+
+    given: list[Tensor] = field(default_factory=list)
+
+    def batch(self, gap: int, size: int, generator: torch.Generator) -> SequenceBatch:
+        found = super().batch(gap, size, generator)
+        self.given.append(found.inputs)
+        return found
+
+
+def train(cell: str, task: Copying, options: TrainingOptions) -> SequenceNetwork:
+    network = build_network(cell, task, SMALL, options.seed, CPU)
+    train_network(network, task, options)
+    return network
+
+
+def test_every_cell_sees_the_same_sequences_and_is_tested_on_others() -> None:
+    options = TrainingOptions(steps=6, batch_size=3, gap=7, growth=0.5, seed=4)
+    first, second = Recording(), Recording()
+    network = train("gru", first, options)
+    train("rnn_tanh", second, options)
+    assert len(first.given) == len(second.given) == 6
+    for one, other in zip(first.given, second.given, strict=True):
+        assert torch.equal(one, other)
+    accuracy(network, first, 7, 50, 4)
+    trained_on = {tuple(row.flatten().tolist()) for batch in first.given[:6] for row in batch}
+    tested_on = {tuple(row.flatten().tolist()) for row in first.given[6]}
+    assert not trained_on & tested_on
+
+
+def test_what_a_seed_decides_is_independent() -> None:
+    purposes = ("weights", "training", "test", "noise", "directions")
+    drawn = [torch.rand(4, generator=stream(seed, purpose)) for purpose in purposes for seed in (1, 2)]
+    assert len({tuple(each.tolist()) for each in drawn}) == len(drawn)
+    assert torch.equal(torch.rand(4, generator=stream(3, "test")), torch.rand(4, generator=stream(3, "test")))
+
+
+def test_gaps_are_mixed_and_the_largest_grows() -> None:
+    options = TrainingOptions(steps=100, batch_size=1, gap=20, growth=0.5)
+    assert [options.largest_gap(step) for step in (0, 24, 49, 50, 99)] == [1, 10, 20, 20, 20]
+    assert TrainingOptions(steps=100, gap=20, growth=0.0).largest_gap(0) == 20
+    assert TrainingOptions(steps=100, gap=0, growth=0.5).largest_gap(60) == 0
+    task = Recording()
+    train("rnn_tanh", task, options)
+    gaps = [batch.shape[1] - 6 for batch in task.given]
+    assert all(1 <= gap <= options.largest_gap(step) for step, gap in enumerate(gaps))
+    assert set(gaps[50:]) >= {1, 2, 19, 20} or len(set(gaps[50:])) > 12
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_gated_networks_learn_to_remember_across_noise(cell: str) -> None:
+    task = Copying(symbols=1, alphabet=2)
+    options = TrainingOptions(steps=150, batch_size=16, lr=0.02, gap=6, growth=0.5)
+    network = build_network(cell, task, SMALL, 1, CPU)
+    losses = train_network(network, task, options)
+    assert sum(losses[-10:]) < 1.0 < sum(losses[:10])
+    assert accuracy(network, task, 6, 300, 1) > 0.95
+
+
+def test_an_untrained_network_is_at_chance() -> None:
+    task = Copying()
+    assert accuracy(build_network("gru", task, SMALL, 1, CPU), task, 5, 1000, 1) == pytest.approx(0.25, abs=0.05)
+
+
+def test_accuracy_counts_every_answer_of_every_sequence() -> None:
+    class Perfect(SequenceNetwork):
+        def forward(self, x: Tensor, answers: int) -> Tensor:
+            return x[:, :answers, :4]  # the symbols as they were shown
+
+    task = Copying()
+    assert accuracy(Perfect("gru", task, SMALL), task, 3, 1203, 1) == 1.0
+
+
+def test_the_learning_rate_falls_to_zero_and_gradients_are_clipped() -> None:
+    seen: list[float] = []
+    task = Adding()
+    network = build_network("rnn_tanh", task, SMALL, 1, CPU)
+    before = [parameter.detach().clone() for parameter in network.parameters()]
+    train_network(
+        network, task, TrainingOptions(steps=5, batch_size=2, lr=1e-3, gap=3), lambda _, loss: seen.append(loss)
+    )
+    moved = max(float((new.detach() - old).abs().max()) for new, old in zip(network.parameters(), before, strict=True))
+    assert len(seen) == 5
+    # Adam moves a weight by the learning rate at most a step: 1e-3 times the sum of half a cosine at 0, ⅕ … ⅘
+    assert 0.0 < moved < 3.1e-3
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_can_be_measured(cell: str) -> None:
+    options = TrainingOptions(steps=2, batch_size=2, gap=3)
+    (result,) = measure_memory(["agreement"], [cell], NetworkOptions(6), options, test_size=8)
+    (curve,) = result.curves
+    assert result.gaps == [1, 2, 3]
+    assert len(curve.accuracies[0]) == 3
+    assert curve.parameters > 0
+
+
+def test_runs_follow_each_other_in_their_seeds_and_repeat() -> None:
+    options = TrainingOptions(steps=4, batch_size=4, gap=2, seed=5)
+    lines: list[str] = []
+    (both,) = measure_memory(["copy"], ["gru"], SMALL, options, runs=2, test_size=40, say=lines.append)
+    (second,) = measure_memory(["copy"], ["gru"], SMALL, TrainingOptions(4, 4, gap=2, seed=6), test_size=40)
+    assert both.curves[0].seeds == [5, 6]
+    assert both.curves[0].accuracies[1] == second.curves[0].accuracies[0]
+    assert [line.split(":")[0] for line in lines] == ["copy gru seed 5", "copy gru seed 6"]
+
+
+def test_ladders_end_at_the_largest_gap() -> None:
+    assert gap_ladder(1) == [1]
+    assert gap_ladder(2) == [1, 2]
+    assert gap_ladder(1000)[-4:] == [100, 200, 500, 1000]
+
+
+def test_faults_of_the_settings_are_named() -> None:
+    with pytest.raises(SettingsError) as caught:
+        measure_memory(["recall"], ["gru"], SMALL, TrainingOptions(steps=1))
+    assert str(caught.value) == "expected a task among copy, copy_blanks, adding, agreement, found 'recall'"
+    with pytest.raises(SettingsError) as caught:
+        measure_memory(["copy"], ["gru"], NetworkOptions(layers=0), TrainingOptions(steps=1))
+    assert str(caught.value) == "gru: expected layers of at least 1, found 0"
+
+
+RESULT = MemoryResult(
+    "copy",
+    0.25,
+    [1, 10],
+    [
+        MemoryCurve("gru", 1234, [1, 2], [[1.0, 0.9], [0.9, 0.6]], [0.1, 0.2], 3.0),
+        MemoryCurve("x", 5, [1], [[0.3, 0.2]], [1.0], 0.4),
+    ],
+)
+
+
+def test_the_table_has_means_and_chance() -> None:
+    assert render_memory([RESULT]).splitlines() == [
+        "copy, % right  gap 1  gap 10  parameters  seconds",
+        "gru             95.0    75.0       1,234        3",
+        "x               30.0    20.0           5        0",
+        "chance          25.0    25.0",
+    ]
+
+
+def test_json_has_every_run_and_the_mean() -> None:
+    found = RESULT.to_json()
+    assert found["curves"][0]["accuracies"] == [[1.0, 0.9], [0.9, 0.6]]
+    assert found["curves"][0]["mean"] == pytest.approx([0.95, 0.75])
+    assert (found["task"], found["chance"], found["gaps"]) == ("copy", 0.25, [1, 10])
+
+
+def test_the_picture_has_a_panel_a_task_and_a_line_a_cell_and_chance() -> None:
+    figure = draw_memory([RESULT, RESULT])
+    assert len(figure.axes) == 2
+    axes = figure.axes[1]
+    assert axes.get_title() == "copy (chance 25 %)"
+    assert [line.get_label() for line in axes.lines] == ["gru", "x", "chance"]
+    assert axes.lines[0].get_ydata().tolist() == pytest.approx([95.0, 75.0])  # type: ignore[union-attr]
+    assert len(axes.collections) == 1  # the range of the two runs
