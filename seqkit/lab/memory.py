@@ -64,19 +64,21 @@ class MemoryResult:
         task: its name.
         chance: the best expected accuracy of one who has forgotten everything before the gap.
         gaps: at which accuracy was measured.
+        lr: the learning rate at the start.
         curves: one a cell.
     """
 
     task: str
     chance: float
     gaps: list[int]
+    lr: float
     curves: list[MemoryCurve] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """The result as a JSON object.
 
         Returns:
-            ``task``, ``chance``, ``gaps`` and ``curves``; each with what `MemoryCurve` has, and ``mean``.
+            ``task``, ``chance``, ``gaps``, ``lr`` and ``curves``; each with what `MemoryCurve` has, and ``mean``.
         """
         return {**asdict(self), "curves": [{**asdict(curve), "mean": curve.mean} for curve in self.curves]}
 
@@ -131,7 +133,8 @@ def measure_memory(
     results = []
     for name in tasks:
         task = make_memory_task(name)
-        result = MemoryResult(name, task.chance, gap_ladder(training.gap))
+        lr = task.lr if training.lr is None else training.lr
+        result = MemoryResult(name, task.chance, gap_ladder(training.gap), lr)
         for cell in cells:
             begin = time.perf_counter()
             curve = MemoryCurve(cell, 0, [], [], [], 0.0)

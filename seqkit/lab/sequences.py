@@ -52,6 +52,10 @@ class MemoryTask(Protocol):
     def chance(self) -> float:
         """The best expected accuracy without memory across the gap."""
 
+    @property
+    def lr(self) -> float:
+        """A learning rate of Adam with which gated cells learn it across a hundred steps."""
+
     def batch(self, gap: int, size: int, generator: torch.Generator) -> SequenceBatch:
         """Draw sequences.
 
@@ -119,6 +123,8 @@ class Copying(_Choice):
     alphabet: int = 4
     noise: bool = True
 
+    lr = 5e-3
+
     @property
     def name(self) -> str:
         """See `MemoryTask.name`."""
@@ -170,6 +176,7 @@ class Adding:
     name = "adding"
     input_size = 2
     output_size = 1
+    lr = 5e-3
 
     @property
     def chance(self) -> float:
@@ -212,6 +219,7 @@ class Agreement(_Choice):
     input_size = len(_WORDS)
     output_size = 2
     chance = 0.5
+    lr = 1e-2
 
     def batch(self, gap: int, size: int, generator: torch.Generator) -> SequenceBatch:
         """See `MemoryTask.batch`; T = gap + 2."""

@@ -44,7 +44,7 @@ def stream(seed: int, purpose: str) -> torch.Generator:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """What a network is, but for its cell.
+    r"""What a network is, but for its cell.
 
     Args:
         hidden: H, the size of the state.
@@ -75,7 +75,7 @@ class TrainingOptions:
     Args:
         steps: updates.
         batch_size: sequences an update.
-        lr: the learning rate at the start.
+        lr: the learning rate at the start; None for that of the task.
         clip: the largest norm of a gradient; 0 for any.
         gap: the largest gap.
         growth: see above; 0 for all gaps from the start.
@@ -84,7 +84,7 @@ class TrainingOptions:
 
     steps: int = 2000
     batch_size: int = 32
-    lr: float = 5e-3
+    lr: float | None = None
     clip: float = 1.0
     gap: int = 100
     growth: float = 0.0
@@ -202,7 +202,8 @@ def train_network(
     Returns:
         The loss of every update's batch.
     """
-    settings = TrainingSettings(optimizer="adam", lr=options.lr, clip=options.clip, schedule="cosine", epochs=1)
+    lr = task.lr if options.lr is None else options.lr
+    settings = TrainingSettings(optimizer="adam", lr=lr, clip=options.clip, schedule="cosine", epochs=1)
     optimizer, schedule = make_optimizer(settings, network.parameters()), Schedule(settings)
     generator = stream(options.seed, "training")
     device = network.head.weight.device

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -141,6 +141,16 @@ def test_ladders_end_at_the_largest_gap() -> None:
     assert gap_ladder(1000)[-4:] == [100, 200, 500, 1000]
 
 
+def test_the_learning_rate_is_the_tasks_own_unless_one_is_given() -> None:
+    options = TrainingOptions(steps=3, batch_size=2, gap=2)
+    own, same, other = (
+        measure_memory(["agreement"], ["gru"], SMALL, replace(options, lr=lr), test_size=9)[0]
+        for lr in (None, 0.01, 0.5)
+    )
+    assert (own.lr, same.lr, other.lr) == (0.01, 0.01, 0.5)
+    assert own.curves[0].losses == same.curves[0].losses != other.curves[0].losses
+
+
 def test_faults_of_the_settings_are_named() -> None:
     with pytest.raises(SettingsError) as caught:
         measure_memory(["recall"], ["gru"], SMALL, TrainingOptions(steps=1))
@@ -154,6 +164,7 @@ RESULT = MemoryResult(
     "copy",
     0.25,
     [1, 10],
+    0.005,
     [
         MemoryCurve("gru", 1234, [1, 2], [[1.0, 0.9], [0.9, 0.6]], [0.1, 0.2], 3.0),
         MemoryCurve("x", 5, [1], [[0.3, 0.2]], [1.0], 0.4),

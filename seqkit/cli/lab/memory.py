@@ -44,7 +44,13 @@ __all__ = ["memory"]
     "--growth", 0.0, "share of the updates in which the largest gap grows from 1; 0: all from the start", most=1.0
 )
 @count_option("--batch-size", 32, "sequences an update")
-@number_option("--lr", 5e-3, "learning rate of Adam at the start; it falls to zero as half a cosine", least=1e-12)
+@number_option(
+    "--lr",
+    math.nan,
+    "learning rate of Adam at the start; it falls to zero as half a cosine",
+    least=1e-12,
+    shown="0.005; agreement 0.01",
+)
 @number_option("--clip", 1.0, "largest gradient norm; 0 for no clipping")
 @count_option("--test", 1000, "test sequences at each gap")
 @count_option("--runs", 1, "trainings of each cell, from seeds that follow each other")
