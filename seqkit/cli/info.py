@@ -44,7 +44,8 @@ def command(directory: Path, as_json: bool) -> None:
         raise ModelError(f"{directory}: damaged: {learned} or report of another form than expected ({error})") from None
     for name, value in rows:
         click.echo(f"{name:<10}  {value}")
-    click.echo(f"\n{to_toml(settings)}", nl=False)
+    # What a network would be like says nothing of a model without one.
+    click.echo(f"\n{to_toml(settings, ('task', 'data', 'head') if settings.ngram else None)}", nl=False)
 
 
 def _rows(settings: Settings, document: dict[str, Any], report: dict[str, Any]) -> Iterator[tuple[str, str]]:

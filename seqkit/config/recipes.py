@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -169,11 +169,11 @@ def override(settings: _AnySettings, tree: Mapping[str, Mapping[str, Any]], sour
     return _validated(type(settings), merged, source)
 
 
-def to_toml(settings: Settings) -> str:
-    """The settings as a TOML document that `load_recipe` reads back."""
+def to_toml(settings: Settings, sections: Collection[str] | None = None) -> str:
+    """The settings, or some sections of them, as a TOML document that `load_recipe` reads back."""
     import tomli_w
 
-    return tomli_w.dumps(settings.model_dump(mode="json"))
+    return tomli_w.dumps(settings.model_dump(mode="json", include=None if sections is None else set(sections)))
 
 
 def _validated(kind: type[_Kind], tree: Mapping[str, Any], source: str) -> _Kind:

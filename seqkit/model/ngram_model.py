@@ -230,9 +230,11 @@ class NgramLanguageModel(BaseLanguageModel):
 
     def architecture(self) -> list[str]:
         """See `Model.architecture`."""
+        # Of the units, padding is none.
+        counts = [len(level.keys) - (number == 0) for number, level in enumerate(self.kneser_ney.levels)]
         return [
             f"- No network: {self.name}, interpolated, modified, no cut-offs",
-            f"- N-grams of order 1, 2, …: {', '.join(f'{len(level.keys):,}' for level in self.kneser_ney.levels)}",
+            f"- N-grams of order 1, 2, …: {', '.join(f'{count:,}' for count in counts)}",
         ]
 
     @classmethod

@@ -88,6 +88,8 @@ def test_info(run: Run, model: Path) -> None:
     assert rows["n-grams"] == "order 3 at most, Kneser-Ney, no network"
     assert rows["parameters"].endswith(")") and "probabilities" in rows["parameters"]
     assert json.loads(run("info", model, "--json").out)["settings"]["head"]["ngram"] == 3
+    sections = re.findall(r"^\[(\w+)\]$", run("info", model).out, re.MULTILINE)
+    assert sections == ["data", "head"]  # nothing of an encoder
 
 
 def test_a_network_stands_beside_its_baseline(run: Run, folder: Path, tmp_path: Path) -> None:
