@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,13 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["METRICS", "CellRun", "draw", "render"]
+__all__ = ["METRICS", "ONE_SEED", "UNKNOWN", "CellRun", "draw", "render"]
 
 METRICS = ("perplexity", "f1", "micro_f1", "accuracy")
 """the figures that models are judged by, the first that a report has; of perplexity alone less is better"""
+ONE_SEED = "one seed: small differences mean nothing"
+UNKNOWN = "unknown"
+"""where a run was trained whose record is lost"""
 _SPLITS = ("dev", "test")
 
 
@@ -27,7 +31,8 @@ class CellRun:
         cell: its name; its model is in the folder of that name.
         settings: what it was trained with.
         data: the data set's name.
-        device: where it was trained, and with how many threads on a processor.
+        device: where it was trained, and with how many threads on a processor; `UNKNOWN` of what was trained before
+            there was a record of it.
         scores: split → its report, as ``--json`` of ``evaluate`` has it; empty where training came to no end.
         parameters: the parts of the model → how many trainable numbers each has.
         tokens_per_second: tokens of training data a second of training, the median over epochs.
@@ -76,6 +81,15 @@ def _shown(value: float | None, metric: str) -> str:
     return "–" if value is None else f"{value:,.2f}" if metric == "perplexity" else f"{value:.4f}"
 
 
+def _places(runs: Sequence[CellRun]) -> str:
+    """Where they were trained; which one where, if not all at the same place."""
+    places = dict.fromkeys(one.device for one in runs)
+    if len(places) == 1:
+        return next(iter(places))
+    found = [f"{', '.join(one.cell for one in runs if one.device == place)} on {place}" for place in places]
+    return f"{'; '.join(found)}: speeds and seconds cannot be compared"
+
+
 def render(runs: Sequence[CellRun]) -> str:
     """The comparison as a table.
 
@@ -96,7 +110,7 @@ def render(runs: Sequence[CellRun]) -> str:
     notes = [
         "tokens/s: training tokens a second, median over epochs; seconds: training, and scoring dev after each epoch"
     ]
-    notes += [f"{one.cell}: {one.fault}" for one in runs if one.fault]
+    notes += [f"trained on: {_places(runs)}", ONE_SEED, *(f"{one.cell}: {one.fault}" for one in runs if one.fault)]
     return "\n".join([aligned(rows), "", *notes])
 
 
@@ -130,7 +144,8 @@ def draw(runs: Sequence[CellRun]) -> Figure:
     title = (
         f"{about.settings['task']} on {about.data}: {encoder['layers']} × {encoder['hidden']}, {encoder['direction']}"
     )
-    figure.suptitle(f"{title}, seed {about.settings['training']['seed']}, {about.device}", fontsize=FONT + 2)
+    notes = [f"seed {about.settings['training']['seed']}; {ONE_SEED}", *textwrap.wrap(_places(runs), 110)]
+    figure.suptitle("\n".join([title, *notes]), fontsize=FONT + 2, parse_math=False)
     return figure
 
 

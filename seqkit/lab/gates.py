@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from torch import Tensor
 
 from seqkit.data.corpus import END as END_OF_LINE
@@ -34,6 +33,21 @@ CLOSED, OPEN = 0.1, 0.9
 """a gate below the one or above the other is saturated: its unit passes next to nothing, or all"""
 
 Floats = npt.NDArray[np.float32]
+_OPENED = {
+    "input": "takes the new in",
+    "forget": "keeps the memory",
+    "output": "shows the memory",
+    "reset": "lets the candidate see the last state",
+    "update": "keeps the last state",
+    "depth": "adds the memory of the level below",
+    "active": "the unit is computed anew",
+}
+_OPENED_OF = {
+    ("lstm_coupled", "forget"): "keeps the memory, and takes nothing new in",
+    ("mingru", "update"): "puts the new in the place of the last state",
+    ("minlstm", "input"): "puts the new in the place of the last state",
+    ("minlstm", "forget"): "keeps the last state",
+}
 _SIGNS = {END_OF_TEXT: "¶", END_OF_LINE: "↵", " ": "␣", "\t": "⇥"}
 
 
@@ -120,17 +134,29 @@ class GateRecord:
     steps: Sequence[str]
     layers: Sequence[LayerGates]
 
+    @property
+    def opened(self) -> dict[str, str]:
+        """What each gate does where it is open: gates of one name do not do the same in all cells."""
+        names = dict.fromkeys(gate.name for layer in self.layers for gate in layer.gates)
+        return {name: _OPENED_OF.get((self.cell, name), _OPENED[name]) for name in names}
+
+    @property
+    def shown_opened(self) -> str:
+        """The same on one line."""
+        return "; ".join(f"{name}: {what}" for name, what in self.opened.items())
+
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object.
 
         Returns:
-            ``cell``, ``steps`` and ``layers``: for each its ``level``, its ``direction`` and its ``gates`` by name.
+            ``cell``, ``open`` (what each gate does where it is open), ``steps`` and ``layers``: for each its ``level``,
+            its ``direction`` and its ``gates`` by name.
         """
         layers = [
             {"level": one.level, "direction": one.direction, "gates": {gate.name: gate.to_json() for gate in one.gates}}
             for one in self.layers
         ]
-        return {"cell": self.cell, "steps": list(self.steps), "layers": layers}
+        return {"cell": self.cell, "open": self.opened, "steps": list(self.steps), "layers": layers}
 
     def render(self) -> str:
         """The record as a table.
@@ -148,7 +174,7 @@ class GateRecord:
                 shares = [f"{100 * share:.0f} %" for share in (gate.closed, gate.open)]
                 rows.append([f"{layer.level} {layer.direction}", gate.name, *places, *figures, *shares])
         note = "mean: over units and steps; from, to: the means over units at the steps named; <, >: shares saturated"
-        return f"{aligned(rows, 4)}\n\n{note}"
+        return "\n".join([aligned(rows, 4), "", note, f"open: {self.shown_opened}"])
 
 
 def shown_step(step: str) -> str:
@@ -195,8 +221,8 @@ def record_gates(model: Model, text: str, conditions: Mapping[str, Any] | None =
         for direction in stack
     ]
     layers = [
-        LayerGates(level, direction, _in_text_order(calls, direction))
-        for (level, direction), calls in zip(names, found, strict=True)
+        LayerGates(level, direction, _in_text_order(gates, direction))
+        for (level, direction), gates in zip(names, found, strict=True)
     ]
     if not any(layer.gates for layer in layers):
         raise ModelError(f"expected a cell with gates, found {settings.cell}")
@@ -232,16 +258,21 @@ def _one_line(text: str) -> str:
 
 
 @contextmanager
-def _noted(encoder: Encoder) -> Iterator[list[list[dict[str, Tensor]]]]:
-    """While the encoder is used, every layer notes its gates: a list of the calls of each layer."""
+def _noted(encoder: Encoder) -> Iterator[list[dict[str, Tensor]]]:
+    """While the encoder is used, once and for one text, every layer notes its gates, each [1, T, H]."""
     layers = encoder.layers
-    found: list[list[dict[str, Tensor]]] = [[] for _ in layers]
+    found: list[dict[str, Tensor]] = [{} for _ in layers]
+    called: set[int] = set()
 
-    def noting(calls: list[dict[str, Tensor]]) -> Callable[[Any, tuple[Any, ...]], None]:
-        # x [1, T, I]; with the state before the first step, where one was given
-        return lambda layer, given: calls.append(layer.gates(*given[:2]))
+    def noting(place: int) -> Callable[[Any, tuple[Any, ...]], None]:
+        def note(layer: Any, given: tuple[Any, ...]) -> None:
+            assert place not in called, "expected a text that is read in one piece"
+            called.add(place)
+            found[place] |= layer.gates(*given[:2])  # x [1, T, I]; with the state before the first step, if given
 
-    hooks = [layer.register_forward_pre_hook(noting(calls)) for layer, calls in zip(layers, found, strict=True)]
+        return note
+
+    hooks = [layer.register_forward_pre_hook(noting(place)) for place, layer in enumerate(layers)]
     try:
         yield found
     finally:
@@ -249,10 +280,7 @@ def _noted(encoder: Encoder) -> Iterator[list[list[dict[str, Tensor]]]]:
             hook.remove()
 
 
-def _in_text_order(calls: Sequence[Mapping[str, Tensor]], direction: str) -> list[Gate]:
-    """The gates of a layer that was called for one piece of the text after the other."""
-    gates = []
-    for name in calls[0]:
-        values = torch.cat([call[name] for call in calls], 1)[0].float().cpu().numpy()  # [T, H]
-        gates.append(Gate(name, values[::-1] if direction == "backward" else values))
-    return gates
+def _in_text_order(gates: Mapping[str, Tensor], direction: str) -> list[Gate]:
+    """The gates of a layer, each [1, T, H], which a backward one has from the text's end on."""
+    found = {name: values[0].float().cpu().numpy() for name, values in gates.items()}  # [T, H]
+    return [Gate(name, values[::-1] if direction == "backward" else values) for name, values in found.items()]

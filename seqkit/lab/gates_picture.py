@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,8 @@ def draw(record: GateRecord, title: str) -> Figure:
     bar.set_label("activation (0: closed, 1: open)", fontsize=FONT)
     bar.ax.tick_params(labelsize=FONT)
     cut = f", first {MOST_STEPS} of {len(record.steps)} steps" if len(record.steps) > MOST_STEPS else ""
-    figure.suptitle(f"{title}{cut}", fontsize=FONT + 2, parse_math=False)
+    about = textwrap.wrap(f"open: {record.shown_opened}", int(13 * figure.get_figwidth()))
+    figure.suptitle("\n".join([f"{title}{cut}", *about]), fontsize=FONT + 2, parse_math=False)
     return figure
 
 

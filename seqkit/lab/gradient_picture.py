@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from seqkit.lab.gradients import GradientCurve, TrainingCurve, verdict
+from seqkit.lab.gradients import GradientCurve, TrainingCurve
 from seqkit.lab.output import FONT, aligned, new_figure
 
 if TYPE_CHECKING:
@@ -36,23 +36,27 @@ def render_gradients(curves: Sequence[GradientCurve], trained: Sequence[Training
     rows = [["cell", "init", "gain", "verdict", "rate a step", "spectral radius", f"norm at k = {last}"]]
     for curve in curves:
         radius = "-" if curve.spectral_radius is None else f"{curve.spectral_radius:.4f}"
-        start = [curve.cell, curve.init, f"{curve.gain:g}", verdict(curve.rate)]
+        start = [curve.cell, curve.init, f"{curve.gain:g}", curve.verdict]
         rows.append([*start, f"{curve.rate:.4f}", radius, f"{curve.norms[-1]:.1e}"])
     tables = [aligned(rows, names=4)]
     if trained:
-        count = len(trained[0].losses)
-        levels = range(1, len(trained[0].layers) + 1)
-        heads = [f"layer {level}" for level in levels]
+        heads = [f"layer {level}" for level in range(1, len(trained[0].layers) + 1)]
         rows = [["trained", "rate before", "rate after", *heads, "loss", "% right"]]
-        for each in trained:
-            tail = max(1, count // 10)
-            norms = [f"{sum(layer[-tail:]) / tail:.1e}" for layer in each.layers]
-            loss = f"{sum(each.losses[-tail:]) / tail:.4f}"
-            rates = [f"{each.before.rate:.4f}", f"{each.after.rate:.4f}"]
-            rows.append([each.cell, *rates, *norms, loss, f"{100 * each.accuracy:.1f}"])
+        rows += [_trained_row(each) for each in trained]
         tables.append(aligned(rows))
-        tables.append(f"layers: norm of their parameters' gradient, mean of the last tenth of {count} updates")
+        faults = [f"{each.cell}: {each.fault}" for each in trained if each.fault]
+        note = "layers: norm of their parameters' gradient, mean of the last tenth of the updates, as is the loss"
+        tables.append("\n".join([*faults, note]))
     return "\n\n".join(tables)
+
+
+def _trained_row(trained: TrainingCurve) -> list[str]:
+    if trained.after is None or trained.accuracy is None:
+        return [trained.cell, f"{trained.before.rate:.4f}", *["–"] * (len(trained.layers) + 3)]
+    tail = max(1, len(trained.losses) // 10)
+    norms = [f"{sum(layer[-tail:]) / tail:.1e}" for layer in trained.layers]
+    loss, share = f"{sum(trained.losses[-tail:]) / tail:.4f}", f"{100 * trained.accuracy:.1f}"
+    return [trained.cell, f"{trained.before.rate:.4f}", f"{trained.after.rate:.4f}", *norms, loss, share]
 
 
 def draw_gradients(curves: Sequence[GradientCurve], trained: Sequence[TrainingCurve], task: str = "") -> Figure:
@@ -80,17 +84,18 @@ def draw_gradients(curves: Sequence[GradientCurve], trained: Sequence[TrainingCu
     for number, cell in enumerate(cells):
         block, column = divmod(number, columns)
         rows = [panels[block * height + row][column] for row in range(height)]
-        for kind, axes in enumerate(rows):
+        # In a picture drawn on the way some cells are not trained yet.
+        known = [each for each in trained if each.cell == cell]
+        for kind, axes in enumerate(rows if known else rows[:1]):
             axes.set_visible(True)
             axes.set_yscale("log")
             axes.grid(alpha=0.3)
             axes.tick_params(labelsize=FONT)
             shown[kind].append(axes)
         _draw_beginning(rows[0], [curve for curve in curves if curve.cell == cell])
-        for each in trained:
-            if each.cell == cell:
-                _draw_trained(rows[1], each, task)
-                _draw_layers(rows[2], each)
+        for each in known:
+            _draw_trained(rows[1], each, task)
+            _draw_layers(rows[2], each)
         if column == 0:
             for axes in rows[:2]:
                 axes.set_ylabel("norm of the gradient\nat the state k steps back", fontsize=FONT)
@@ -104,13 +109,16 @@ def draw_gradients(curves: Sequence[GradientCurve], trained: Sequence[TrainingCu
 
 def _draw_beginning(axes: Axes, curves: Sequence[GradientCurve]) -> None:
     for number, curve in enumerate(curves):
-        _draw_curve(axes, curve, f"{curve.init}, gain {curve.gain:g}: × {curve.rate:.3f} a step", f"C{number % 10}")
+        _draw_curve(axes, curve, f"{curve.init}, gain {curve.gain:g}: {_told(curve)}", f"C{number % 10}")
     _finish(axes, f"{curves[0].cell}, 1 layer, at the beginning", "k, steps back")
 
 
 def _draw_trained(axes: Axes, trained: TrainingCurve, task: str) -> None:
-    _draw_curve(axes, trained.before, f"before: × {trained.before.rate:.3f} a step", "C7")
-    _draw_curve(axes, trained.after, f"after: × {trained.after.rate:.3f} a step", "C3")
+    _draw_curve(axes, trained.before, f"before: {_told(trained.before)}", "C7")
+    if trained.after is None:
+        axes.plot([], [], linestyle="none", marker="x", color="C3", label=f"after: {trained.fault}")
+    else:
+        _draw_curve(axes, trained.after, f"after: {_told(trained.after)}", "C3")
     _finish(axes, f"{trained.cell}, {_layers(trained)}, trained on {task}", "k, steps back")
 
 
@@ -119,7 +127,12 @@ def _draw_layers(axes: Axes, trained: TrainingCurve) -> None:
         title = f"layer {number + 1}" + (" (reads the input)" if number == 0 and len(trained.layers) > 1 else "")
         drawn = [norm if _LEAST < norm < _CEILING else float("nan") for norm in norms]
         axes.plot(range(1, len(norms) + 1), drawn, linewidth=0.9, color=f"C{number % 10}", label=title)
-    _finish(axes, f"{trained.cell}, in training: {100 * trained.accuracy:.0f} % right at the end", "update")
+    end = trained.fault if trained.accuracy is None else f"{100 * trained.accuracy:.0f} % right at the end"
+    _finish(axes, f"{trained.cell}, in training: {end}", "update")
+
+
+def _told(curve: GradientCurve) -> str:
+    return f"× {curve.rate:.3f} a step" if curve.lost is None else curve.verdict
 
 
 def _draw_curve(axes: Axes, curve: GradientCurve, label: str, color: str) -> None:

@@ -17,14 +17,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqkit.errors import SettingsError
+from seqkit.lab.decay import decay_rate, geometric_mean, lost_at, row_norms, verdict
 from seqkit.lab.sequences import MemoryTask
 from seqkit.lab.training import (
     NetworkOptions,
     TrainingOptions,
     accuracy,
+    build_encoder,
     build_network,
-    make_encoder,
+    check_networks,
     stream,
     train_network,
 )
@@ -35,18 +36,15 @@ __all__ = [
     "GradientCurve",
     "TrainingCurve",
     "curve_of",
-    "decay_rate",
     "measure_gradients",
     "spectral_radius",
     "state_gradients",
     "train_and_measure",
-    "verdict",
 ]
 
-WARM_UP = 20
-"""steps before the first state that is looked at, so that it is none that only a beginning has"""
-_TINY, _HUGE = 1e-280, 1e280
-"""norms beyond which a double is no longer exact, or will soon be no number"""
+WARM_UP = 32
+"""steps before the first state that is looked at, so that it is none that only a beginning has: as many as the slowest
+module of a clockwork network rests"""
 
 
 def state_gradients(encoder: Encoder, x: Tensor, directions: Tensor, steps: int) -> Tensor:
@@ -90,11 +88,10 @@ def state_gradients(encoder: Encoder, x: Tensor, directions: Tensor, steps: int)
     loss = (outputs[:, 0] * directions).sum()
     flat = [part for parts in seen for part in parts]
     found = torch.autograd.grad(loss, flat, allow_unused=True)
-    squares = iter(
-        part.new_zeros(batch) if gradient is None else gradient.square().sum(1)
-        for part, gradient in zip(flat, found, strict=True)
-    )  # each [B]
-    norms = [torch.stack([next(squares) for _ in parts]).sum(0).sqrt() for parts in seen]  # each [B]
+    known = iter(
+        torch.zeros_like(part) if gradient is None else gradient for part, gradient in zip(flat, found, strict=True)
+    )  # each [B, H]
+    norms = [row_norms(torch.cat([next(known) for _ in parts], 1)) for parts in seen]  # each [B]
     return torch.stack(norms).view(steps, len(layers), batch).flip(0)  # [K, L, B]
 
 
@@ -105,42 +102,6 @@ def _own(part: Tensor) -> Tensor:
 
 def _features(layer: RecurrentLayer, parts: Sequence[Tensor]) -> list[Tensor]:
     return [part for name, part in zip(layer.state_parts, parts, strict=True) if name not in layer.counters]
-
-
-def decay_rate(norms: Sequence[float]) -> float:
-    r"""The factor a step, :math:`e^b` where b is the slope of ln norm over k on the far half.
-
-    On the near half the other directions have not died yet. What a double cannot hold any more is left out before the
-    half is taken.
-
-    Args:
-        norms: for k = 1, 2 ….
-
-    Returns:
-        The rate; 0 where nothing gets back two steps, infinite where even that is too large a number.
-    """
-    reached = next((k for k, norm in enumerate(norms) if not _TINY < norm < _HUGE), len(norms))
-    if reached < 2:
-        return 0.0 if norms[reached] <= _TINY else math.inf
-    begin = min(reached // 2, reached - 2)
-    logs = [math.log(norm) for norm in norms[begin:reached]]
-    middle, mean = (len(logs) - 1) / 2, sum(logs) / len(logs)
-    covariance = sum((k - middle) * (value - mean) for k, value in enumerate(logs))
-    return math.exp(covariance / sum((k - middle) ** 2 for k in range(len(logs))))
-
-
-def verdict(rate: float) -> str:
-    """What a rate means: over 100 steps a vanishing gradient loses nine tenths, an exploding one grows tenfold.
-
-    Args:
-        rate: see `decay_rate`.
-
-    Returns:
-        ``vanishing``, ``exploding`` or ``neither``.
-    """
-    if rate < 10 ** (-1 / 100):
-        return "vanishing"
-    return "exploding" if rate > 10 ** (1 / 100) else "neither"
 
 
 def spectral_radius(layer: RecurrentLayer) -> float | None:
@@ -166,10 +127,12 @@ class GradientCurve:
         cell: the cell's name.
         init: how the recurrent matrices begin.
         gain: what they are multiplied by.
-        norms: the geometric mean, over several networks, of the mean norm of a batch.
-        low: the smallest of the networks.
+        norms: the geometric mean over all sequences of all networks that the gradient reaches; 0 where it reaches none.
+        reached: the share of sequences that it reaches.
+        low: the smallest of the networks, each with the geometric mean of its own sequences.
         high: the largest of them.
         rate: see `decay_rate`.
+        lost: see `lost_at`.
         spectral_radius: see there; the geometric mean of the networks.
     """
 
@@ -177,10 +140,17 @@ class GradientCurve:
     init: str
     gain: float
     norms: list[float]
+    reached: list[float]
     low: list[float]
     high: list[float]
     rate: float
+    lost: int | None
     spectral_radius: float | None
+
+    @property
+    def verdict(self) -> str:
+        """See `seqkit.lab.decay.verdict`."""
+        return verdict(self.rate, self.lost)
 
     def to_json(self) -> dict[str, Any]:
         """The curve as a JSON object.
@@ -188,7 +158,7 @@ class GradientCurve:
         Returns:
             Its fields and ``verdict``.
         """
-        return {**asdict(self), "verdict": verdict(self.rate)}
+        return {**asdict(self), "verdict": self.verdict}
 
 
 def curve_of(
@@ -213,14 +183,17 @@ def curve_of(
         model = copy.deepcopy(encoder).cpu().double().eval()
         v = torch.randn(x.shape[0], model.output_size, generator=generator, dtype=torch.float64)  # [B, D]
         norms = state_gradients(model, x.cpu().double(), v / v.norm(dim=1, keepdim=True), steps)  # [K, L, B]
-        rows.append(norms.square().sum(1).sqrt().mean(1))  # [K]
+        rows.append(row_norms(norms.transpose(1, 2).flatten(0, 1)).view(steps, -1))  # [K, B]
         radii.append(spectral_radius(model.layers[0]) if len(model.layers) == 1 else None)
-    table = torch.stack(rows)  # [networks, K]
-    mean = table.log().mean(0).exp().tolist()  # [K]
+    table = torch.cat([geometric_mean(row)[None] for row in rows])  # [networks, K]
+    every = torch.cat(rows, 1)  # [K, networks · B]
+    mean = geometric_mean(every).tolist()  # [K]
+    reached = (every != 0).double().mean(1).tolist()  # [K]
     known = [radius for radius in radii if radius is not None]
     radius = math.prod(known) ** (1 / len(known)) if known else None
     low, high = table.amin(0).tolist(), table.amax(0).tolist()
-    return GradientCurve(cell, network.init, network.gain, mean, low, high, decay_rate(mean), radius)
+    about = (cell, network.init, network.gain)
+    return GradientCurve(*about, mean, reached, low, high, decay_rate(mean), lost_at(mean), radius)
 
 
 def measure_gradients(
@@ -236,6 +209,7 @@ def measure_gradients(
     forget_bias: float = 1.0,
     seed: int = 1,
     say: Callable[[str], None] = lambda line: None,
+    after: Callable[[list[GradientCurve]], None] = lambda curves: None,
 ) -> list[GradientCurve]:
     """Networks as they begin, one layer, fed with noise: every cell by every initialisation by every gain.
 
@@ -251,36 +225,31 @@ def measure_gradients(
         forget_bias: the bias of forget gates.
         seed: of the first network; the others follow.
         say: is told of the progress, a line each time.
+        after: is called after each cell with all that has been measured so far.
 
     Returns:
         The curves, cell by cell.
 
     Raises:
-        SettingsError: a network cannot be built so.
+        SettingsError: a network cannot be built so; nothing has been measured yet.
     """
-    curves = []
+    curves: list[GradientCurve] = []
     shape = (batch_size, WARM_UP + steps, hidden)
     seeds = range(seed, seed + networks)
     # The same inputs for every kind.
     inputs = [scale * torch.randn(shape, generator=stream(each, "noise")) for each in seeds]
+    kinds = [NetworkOptions(hidden, 1, init, gain, forget_bias) for init in inits for gain in gains]
     for cell in cells:
-        for init in inits:
-            for gain in gains:
-                network = NetworkOptions(hidden, 1, init, gain, forget_bias)
-                encoders = [_encoder(cell, network, each) for each in seeds]
-                curve = curve_of(cell, network, encoders, inputs, steps, seed)
-                say(f"{cell} {init} gain {gain:g}: × {curve.rate:.4f} a step, {verdict(curve.rate)}")
-                curves.append(curve)
+        for network in kinds:
+            build_encoder(cell, hidden, network, seed)
+    for cell in cells:
+        for network in kinds:
+            encoders = [build_encoder(cell, hidden, network, each) for each in seeds]
+            curves.append(curve_of(cell, network, encoders, inputs, steps, seed))
+            rate = f"× {curves[-1].rate:.4f} a step, {curves[-1].verdict}"
+            say(f"{cell} {network.init} gain {network.gain:g}: {rate}")
+        after(curves)
     return curves
-
-
-def _encoder(cell: str, network: NetworkOptions, seed: int) -> Encoder:
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(stream(seed, "weights").get_state())
-        try:
-            return make_encoder(cell, network.hidden, network)
-        except ValueError as error:
-            raise SettingsError(f"{cell}: {error}") from None
 
 
 @dataclass(frozen=True)
@@ -292,16 +261,18 @@ class TrainingCurve:
         losses: of every update.
         layers: for each layer, from the input up, the norm of its parameters' gradient at every update, unclipped.
         before: what reached earlier states of all layers before training.
-        after: the same after it.
-        accuracy: the share of right answers on fresh sequences of the largest gap.
+        after: the same after it; None where it came to no end.
+        accuracy: the share of right answers over the largest gap, on sequences of another random stream; None likewise.
+        fault: why training came to no end; empty where it did.
     """
 
     cell: str
     losses: list[float]
     layers: list[list[float]]
     before: GradientCurve
-    after: GradientCurve
-    accuracy: float
+    after: GradientCurve | None
+    accuracy: float | None
+    fault: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """The curve as a JSON object.
@@ -309,7 +280,8 @@ class TrainingCurve:
         Returns:
             Its fields.
         """
-        return {**asdict(self), "before": self.before.to_json(), "after": self.after.to_json()}
+        after = None if self.after is None else self.after.to_json()
+        return {**asdict(self), "before": self.before.to_json(), "after": after}
 
 
 def train_and_measure(
@@ -322,6 +294,7 @@ def train_and_measure(
     batch_size: int = 16,
     device: torch.device | None = None,
     say: Callable[[str], None] = lambda line: None,
+    after: Callable[[list[TrainingCurve]], None] = lambda curves: None,
 ) -> list[TrainingCurve]:
     """Train deep networks on an artificial task, and measure before, on the way and after.
 
@@ -334,16 +307,18 @@ def train_and_measure(
         batch_size: sequences for this.
         device: where to train; the CPU by default.
         say: is told of the progress, a line each time.
+        after: is called after each cell with all that has been measured so far.
 
     Returns:
         One curve a cell.
 
     Raises:
-        SettingsError: a network cannot be built so.
+        SettingsError: a network cannot be built so; nothing has been trained yet.
     """
     place = device or torch.device("cpu")
     probe = [task.batch(WARM_UP + steps, batch_size, stream(training.seed, "noise")).inputs]
-    curves = []
+    check_networks(cells, [task], network)
+    curves: list[TrainingCurve] = []
     for cell in cells:
         model = build_network(cell, task, network, training.seed, place)
         before = curve_of(cell, network, [model.encoder], probe, steps, training.seed)
@@ -354,12 +329,15 @@ def train_and_measure(
                 gradients = [each.grad for each in layer.parameters() if each.grad is not None]
                 norms.append(float(torch.stack(torch._foreach_norm(gradients)).norm()) if gradients else 0.0)
 
-        losses = train_network(model, task, training, note)
-        after = curve_of(cell, network, [model.encoder], probe, steps, training.seed)
-        share = accuracy(model, task, training.gap, 500, training.seed)
-        curves.append(TrainingCurve(cell, losses, layers, before, after, share))
-        rates = f"{before.rate:.3f} before, {after.rate:.3f} after"
-        say(
-            f"{cell}: gradient a step {rates} {training.steps} updates, {100 * share:.1f} % right at gap {training.gap}"
-        )
+        trained = train_network(model, task, training, note)
+        if trained.fault:
+            curves.append(TrainingCurve(cell, trained.losses, layers, before, None, None, trained.fault))
+            say(f"{cell}: {trained.fault}")
+        else:
+            later = curve_of(cell, network, [model.encoder], probe, steps, training.seed)
+            share = accuracy(model, task, training.gap, 500, training.seed)
+            curves.append(TrainingCurve(cell, trained.losses, layers, before, later, share))
+            rates = f"{before.rate:.3f} before, {later.rate:.3f} after {training.steps} updates"
+            say(f"{cell}: gradient a step {rates}, {100 * share:.1f} % right at gap {training.gap}")
+        after(curves)
     return curves

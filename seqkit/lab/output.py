@@ -19,7 +19,7 @@ from seqkit.metrics.plots import require_matplotlib
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FONT", "aligned", "claim_files", "new_figure", "write_files"]
+__all__ = ["FONT", "aligned", "claim_files", "new_figure", "remove_files", "write_files"]
 
 FONT = 8
 """points of small print: ticks, legends, notes"""
@@ -49,6 +49,23 @@ def claim_files(directory: Path, name: str, *, force: bool = False) -> None:
             raise DataError("expected a file to write, found a directory", file=path)
         if path.exists() and not force:
             raise DataError("expected no file of this name, found one; use --force", file=path)
+
+
+def remove_files(directory: Path, name: str) -> None:
+    """Remove what a command wrote, where something of it is there.
+
+    Args:
+        directory: where it is.
+        name: what the command is called.
+
+    Raises:
+        DataError: a file cannot be removed.
+    """
+    for path in _files(directory, name):
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise DataError(f"cannot be removed: {error.strerror or error}", file=path) from None
 
 
 def write_files(

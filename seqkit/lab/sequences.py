@@ -1,8 +1,11 @@
 """Artificial sequences with a gap between what has to be remembered and where it is asked for.
 
-Three tasks: `Copying` symbols, `Adding` two numbers, `Agreement` of a verb with its subject. Each draws fresh sequences
-from a generator, all of a batch with the same gap and hence of the same length; what has to be answered stands at the
-last A steps. `chance` is the best expected accuracy of one who has forgotten everything before the gap.
+Three tasks: `Copying` symbols, `Adding` two numbers, `Agreement` of a verb with its subject. Each draws sequences from
+a generator, all of a batch with the same gap and hence of the same length; what has to be answered stands at the last A
+steps. `chance` is the best expected accuracy of one who has forgotten everything before the gap.
+
+There are few different sequences at short gaps: 256 copies and 48 beginnings of sentences at gap 1, of copies with
+blanks 64 at any gap. There, sequences of another random stream are mostly the same ones again.
 """
 
 from __future__ import annotations
@@ -39,6 +42,10 @@ class MemoryTask(Protocol):
     @property
     def name(self) -> str:
         """What the task is called."""
+
+    @property
+    def unit(self) -> str:
+        """What is counted as right or wrong, in the plural."""
 
     @property
     def input_size(self) -> int:
@@ -111,7 +118,7 @@ class Copying(_Choice):
     is noise: other symbols, which are not to be remembered. In a gap of blanks nothing disturbs a state that has
     settled (Bengio, Simard & Frasconi 1994), and it can be found again by any network; noise asks for a memory that is
     protected. The cue comes at the first step at which a symbol is asked for, blanks at the others. The symbols are
-    drawn independently and evenly; hence chance is one in as many as the alphabet has.
+    drawn independently and evenly, and each is judged by itself; hence chance is one in as many as the alphabet has.
 
     Args:
         symbols: A, how many are shown, and asked for in the same order.
@@ -123,6 +130,7 @@ class Copying(_Choice):
     alphabet: int = 4
     noise: bool = True
 
+    unit = "symbols"
     lr = 5e-3
 
     @property
@@ -164,8 +172,9 @@ class Adding:
     r"""A marked number, a gap of unmarked ones, a second marked number: say the sum of the two.
 
     After Hochreiter & Schmidhuber (1997), with the marked numbers at the two ends, so that the gap is exact. A step's
-    inputs are a number, even in 0 … 1, and its mark, 1 or 0. An answer is right if it errs by less than `tolerance`,
-    as there. One who has forgotten the first number says the second + ½, and is right with probability 2 · tolerance.
+    inputs are a number, even in 0 … 1, and its mark, 1 or 0. An answer is right if it errs by less than `tolerance`; it
+    is the number that they have, but their target is scaled to 0 … 1 and this one spans 0 … 2: here it is twice as
+    strict. One who has forgotten the first number says the second + ½, and is right with probability 2 · tolerance.
 
     Args:
         tolerance: the error from which on an answer is wrong, below ½.
@@ -174,6 +183,7 @@ class Adding:
     tolerance: float = 0.04
 
     name = "adding"
+    unit = "sums"
     input_size = 2
     output_size = 1
     lr = 5e-3
@@ -216,6 +226,7 @@ class Agreement(_Choice):
     """
 
     name = "agreement"
+    unit = "verbs"
     input_size = len(_WORDS)
     output_size = 2
     chance = 0.5

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,13 +20,17 @@ from seqkit.training.optimisation import Schedule, clip_gradient, make_optimizer
 __all__ = [
     "NetworkOptions",
     "SequenceNetwork",
+    "Trained",
     "TrainingOptions",
     "accuracy",
+    "build_encoder",
     "build_network",
-    "make_encoder",
+    "check_networks",
     "stream",
     "train_network",
 ]
+
+Built = TypeVar("Built")
 
 _STREAMS = ("weights", "training", "test", "noise", "directions")
 
@@ -102,21 +109,16 @@ class TrainingOptions:
         share = min(1.0, (step + 1) / (self.growth * self.steps)) if self.growth else 1.0
         return min(self.gap, max(1, round(share * self.gap)))
 
+    @property
+    def mixture(self) -> str:
+        """What gaps there are in training, in words."""
+        if not self.growth:
+            return f"gaps mixed from 1 to {self.gap} from the first update on"
+        return f"gaps mixed from 1 to a largest that grows to {self.gap} in {100 * self.growth:g} % of the updates"
 
-def make_encoder(cell: str, input_size: int, options: NetworkOptions) -> Encoder:
-    """seqkit's encoder, reading forward, without dropout.
 
-    Args:
-        cell: a key of `seqkit.nn.recurrent.CELLS`.
-        input_size: I.
-        options: see there.
-
-    Returns:
-        The encoder, initialised.
-
-    Raises:
-        ValueError: it cannot be built so.
-    """
+def _encoder(cell: str, input_size: int, options: NetworkOptions) -> Encoder:
+    """seqkit's encoder, reading forward, without dropout."""
     return Encoder(
         input_size,
         cell=cell,
@@ -140,7 +142,7 @@ class SequenceNetwork(nn.Module):
 
     def __init__(self, cell: str, task: MemoryTask, options: NetworkOptions) -> None:
         super().__init__()
-        self.encoder = make_encoder(cell, task.input_size, options)
+        self.encoder = _encoder(cell, task.input_size, options)
         self.head = nn.Linear(self.encoder.output_size, task.output_size)
 
     def forward(self, x: Tensor, answers: int) -> Tensor:
@@ -177,12 +179,70 @@ def build_network(
     Raises:
         SettingsError: it cannot be built so.
     """
+    return _seeded(lambda: SequenceNetwork(cell, task, options), cell, seed).to(device)
+
+
+def build_encoder(cell: str, input_size: int, options: NetworkOptions, seed: int) -> Encoder:
+    """The encoder of a network alone, with fresh weights; the generator of the process is left as it was.
+
+    Args:
+        cell: see `SequenceNetwork`.
+        input_size: I.
+        options: see `SequenceNetwork`.
+        seed: of the weights.
+
+    Returns:
+        The encoder, on the CPU.
+
+    Raises:
+        SettingsError: it cannot be built so.
+    """
+    return _seeded(lambda: _encoder(cell, input_size, options), cell, seed)
+
+
+def _seeded(build: Callable[[], Built], cell: str, seed: int) -> Built:
     with torch.random.fork_rng(devices=[]):
         torch.set_rng_state(stream(seed, "weights").get_state())
         try:
-            return SequenceNetwork(cell, task, options).to(device)
+            return build()
         except ValueError as error:
             raise SettingsError(f"{cell}: {error}") from None
+
+
+def check_networks(cells: Iterable[str], tasks: Iterable[MemoryTask], options: NetworkOptions) -> None:
+    """Build every network once, so that options which one cannot have are found before the first is trained.
+
+    Args:
+        cells: see `SequenceNetwork`.
+        tasks: see `SequenceNetwork`.
+        options: see `SequenceNetwork`.
+
+    Raises:
+        SettingsError: one cannot be built so.
+    """
+    for task in tasks:
+        for cell in cells:
+            build_network(cell, task, options, 0, torch.device("cpu"))
+
+
+class Trained(NamedTuple):
+    """What came of a training.
+
+    Attributes:
+        losses: of every update's batch.
+        seconds: of training alone.
+        fault: why it came to no end; empty where it did.
+    """
+
+    losses: list[float]
+    seconds: float
+    fault: str
+
+    @property
+    def loss(self) -> float:
+        """The mean of the last tenth of the losses."""
+        last = self.losses[-max(1, len(self.losses) // 10) :]
+        return sum(last) / len(last)
 
 
 def train_network(
@@ -190,8 +250,11 @@ def train_network(
     task: MemoryTask,
     options: TrainingOptions,
     after: Callable[[int, float], None] = lambda step, loss: None,
-) -> list[float]:
-    """Train a network on fresh sequences, the same ones for every network.
+) -> Trained:
+    """Train a network on sequences drawn for each update, the same ones for every network.
+
+    It is no `seqkit.training.loop.Trainer`, because there are no epochs, no dev set, no files and no checkpoints. A
+    loss that is not finite ends it.
 
     Args:
         network: changed in place.
@@ -200,7 +263,7 @@ def train_network(
         after: is called after every gradient, before the update, with the number of the update and the loss.
 
     Returns:
-        The loss of every update's batch.
+        Losses, time, and the fault if there was one.
     """
     lr = task.lr if options.lr is None else options.lr
     settings = TrainingSettings(optimizer="adam", lr=lr, clip=options.clip, schedule="cosine", epochs=1)
@@ -208,6 +271,7 @@ def train_network(
     generator = stream(options.seed, "training")
     device = network.head.weight.device
     losses: list[float] = []
+    begin, fault = time.perf_counter(), ""
     network.train()
     for step in range(options.steps):
         largest = options.largest_gap(step)
@@ -216,15 +280,21 @@ def train_network(
             part.to(device) for part in task.batch(gap, options.batch_size, generator)
         )  # [B, T, I], [B, A]
         loss = task.loss(network(inputs, targets.shape[1]), targets)
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            fault = f"loss not finite at update {step + 1}"
+            break
         optimizer.zero_grad()
         loss.backward()
-        losses.append(loss.item())
         after(step, losses[-1])
         clip_gradient(optimizer, network.parameters(), options.clip)
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step / options.steps)
         optimizer.step()
-    return losses
+    # After the last update no loss tells of it.
+    if not fault and not all(bool(weights.isfinite().all()) for weights in network.parameters()):
+        fault = f"weights not finite after update {options.steps}"
+    return Trained(losses, time.perf_counter() - begin, fault)
 
 
 @torch.no_grad()
@@ -236,7 +306,8 @@ def accuracy(network: SequenceNetwork, task: MemoryTask, gap: int, size: int, se
         task: where the sequences come from.
         gap: the gap of all of them.
         size: how many.
-        seed: of the training; the test sequences are others, the same for every network.
+        seed: of the training; the test sequences are of another random stream, the same for every network. At short
+            gaps there are so few different ones that most were also trained on.
 
     Returns:
         Right answers by answers.

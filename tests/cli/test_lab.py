@@ -194,7 +194,31 @@ def test_faults_of_gates(
     assert (result.status, result.out) == (status, "")
     assert result.lines[-1].startswith("error: ") and message in result.lines[-1]
     assert status == 2 or len(result.lines) == 1
-    assert not (tmp_path / "out").exists()
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_gates_finds_early_that_it_may_not_write(
+    compared: Callable[[str], Path], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import seqkit.lab.gates as module
+
+    monkeypatch.setattr(module, "record_gates", None)
+    (tmp_path / "gates.json").touch()
+    result = run("lab", "gates", "Ada", "-m", compared("lm") / "gru", "-o", tmp_path)
+    message = f"error: {tmp_path / 'gates.json'}: expected no file of this name, found one; use --force\n"
+    assert (result.status, result.err) == (1, message)
+
+
+def test_compare_refuses_to_go_on_with_what_had_more(compared: Callable[[str], Path], run: Run, tmp_path: Path) -> None:
+    import shutil
+
+    shutil.copytree(compared("lm"), tmp_path / "out")
+    given = ["lab", "compare", *options_of("lm", tmp_path), "-o", tmp_path / "out"]
+    assert run(*given, "--epochs=2", "--resume", "--quiet").status == 0
+    result = run(*given, "--resume", "--quiet")
+    expected = "expected a run with training.epochs = 1, found one of 2 epochs"
+    assert (result.status, result.out) == (1, "")
+    assert result.err == f"error: {tmp_path / 'out' / 'gru'}: {expected}; start again with --force\n"
 
 
 def test_gates_of_a_model_without_a_network(tmp_path: Path, run: Run) -> None:

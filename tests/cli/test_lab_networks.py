@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from seqkit import __version__
+from seqkit.cli.lab.studying import TASKS
+from seqkit.lab.output import new_figure
+from seqkit.lab.sequences import MEMORY_TASKS
+from seqkit.lab.training import train_network
 from seqkit.nn.recurrent import CELLS
+
+pytest.importorskip("matplotlib")
 
 if TYPE_CHECKING:
     from tests.cli.conftest import Run
@@ -47,8 +53,11 @@ def test_memory_draws_writes_and_prints_accuracy_by_gap(run: Run, tmp_path: Path
     assert content["settings"]["forget_bias"] == pytest.approx(3.4012, abs=1e-4)  # ln 30
     assert content["settings"]["init"] == "uniform"
     lines = result.out.splitlines()
-    assert lines[0].split() == ["copy,", "%", "right", "gap", "1", "gap", "2", "gap", "3", "parameters", "seconds"]
+    head = ["copy,", "%", "of", "symbols", "right", "gap", "1", "gap", "2", "gap", "3", "parameters", "seconds"]
+    assert lines[0].split() == head
     assert lines[3].split() == ["chance", "25.0", "25.0", "25.0"]
+    assert lines[4] == "init uniform, learning rate 0.005, growth 0, 3 updates, forget bias 3.401, seeds 1 … 2"
+    assert lines[5] == "gaps mixed from 1 to 3 from the first update on"
     assert len(result.lines) == 12
     assert result.lines[0].startswith("copy gru seed 1: loss ")
 
@@ -97,7 +106,10 @@ def test_gradients_without_training(run: Run, tmp_path: Path) -> None:
     assert "trained" not in result.out
 
 
-def test_every_cell_runs_in_both(run: Run, tmp_path: Path) -> None:
+def test_every_cell_runs_in_both(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Pictures are drawn anew after each cell, which is not what this is about.
+    for draw in ("gradient_picture.draw_gradients", "memory.draw_memory"):
+        monkeypatch.setattr(f"seqkit.lab.{draw}", lambda *_: new_figure(1.0, 1.0))
     assert run(*MEMORY, "--cells=all", "--task=copy", "-o", tmp_path).status == 0
     assert run(*GRADIENTS, "--cells=all", "--init=auto", "--train=0", "--steps=6", "-o", tmp_path).status == 0
     (result,) = read(tmp_path, "memory")["results"]
@@ -121,7 +133,7 @@ def test_what_is_there_is_kept_unless_forced(run: Run, tmp_path: Path, command: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*MEMORY, "--task=recall"], "expected names among copy, adding, agreement, copy_blanks, found 'recall'"),
+        ([*MEMORY, "--task=recall"], "expected names among copy, copy_blanks, adding, agreement, found 'recall'"),
         ([*MEMORY, "--gap=0"], "expected at least 1, found 0"),
         ([*MEMORY, "--growth=1.5"], "expected a number of at least 0 and at most 1, found 1.5"),
         ([*MEMORY, "--lr=0"], "expected a number of at least 1e-12, found 0"),
@@ -149,3 +161,45 @@ def test_a_device_that_is_not_there_is_a_fault(run: Run, tmp_path: Path) -> None
         assert result.status == 1
         assert result.err == "error: expected a device auto, cpu, cuda, cuda:N or mps, found 'tpu'\n"
         assert list(tmp_path.iterdir()) == []
+
+
+def test_the_tasks_of_the_commands_are_those_of_the_lab(run: Run) -> None:
+    assert tuple(MEMORY_TASKS) == TASKS
+    for command in ("memory", "gradients"):
+        text = run("lab", command, "--help").out
+        assert all(name in text for name in TASKS)
+
+
+@pytest.mark.parametrize(("command", "name"), [([*MEMORY, "--task=copy"], "memory"), (GRADIENTS, "gradients")])
+def test_what_was_measured_before_an_interrupt_is_kept(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: list[str], name: str
+) -> None:
+    calls: list[object] = []
+
+    def interrupted(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return train_network(*arguments)
+
+    monkeypatch.setattr(f"seqkit.lab.{name}.train_network", interrupted)
+    assert run(*command, "--train=2", "--cells=gru,rnn_tanh", "-o", tmp_path).status == 130
+    found = read(tmp_path, name)["results"]
+    curves = found[0]["curves"] if name == "memory" else found["training"]
+    assert [each["cell"] for each in curves] == ["gru"]
+
+
+def test_cells_that_diverge_are_told_from_those_at_chance(run: Run, tmp_path: Path) -> None:
+    result = run(*GRADIENTS, "--cells=rnn_relu", "--init=orthogonal", "--gain=1e30", "--train=2", "-o", tmp_path)
+    assert result.status == 0, result.err
+    (trained,) = read(tmp_path, "gradients")["results"]["training"]
+    assert trained["fault"] == "loss not finite at update 1"
+    assert (trained["accuracy"], trained["after"]) == (None, None)
+    assert "rnn_relu: loss not finite at update 1" in result.out
+    result = run(*MEMORY, "--cells=gru", "--task=adding", "--lr=1e38", "--clip=0", "--force", "-o", tmp_path)
+    assert result.status == 0, result.err
+    (curve,) = read(tmp_path, "memory")["results"][0]["curves"]
+    assert (curve["mean"], curve["accuracies"]) == (None, [None])
+    assert curve["fault"].startswith("seed 1: loss not finite at update ")
+    assert f"gru: {curve['fault']}" in result.out.splitlines()
+    assert result.out.splitlines()[1].split()[:4] == ["gru", "–", "–", "–"]

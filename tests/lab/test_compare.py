@@ -6,11 +6,13 @@ import json
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import seqkit.lab.compare as module
 from seqkit.config import TagSettings, override
@@ -18,7 +20,7 @@ from seqkit.data.dataset import Dataset
 from seqkit.data.given import from_pairs
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.lab.compare import compare_cells
-from seqkit.lab.comparison import CellRun, draw, render
+from seqkit.lab.comparison import render
 from seqkit.model import load
 from seqkit.training.loop import Diverged, Interrupted
 from seqkit.training.run import run
@@ -51,9 +53,14 @@ def results(output: Path) -> list[dict[str, Any]]:
     return rows
 
 
+def place() -> str:
+    threads = torch.get_num_threads()
+    return f"cpu, {threads} thread{'s' if threads > 1 else ''}"
+
+
 def without_clock(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows without what the clock says."""
-    clock = ("seconds", "tokens_per_second", "dev_seconds")
+    """Rows without what the clock says, and without where they were trained."""
+    clock = ("seconds", "tokens_per_second", "dev_seconds", "device")
     for row in rows:
         for line in (row, *row["history"]):
             for name in clock:
@@ -91,6 +98,7 @@ def test_a_row_says_what_the_run_found(compared: Path, dataset: Dataset, setting
         assert lines[row["best_epoch"] - 1]["dev"]["f1"] == max(line["dev"]["f1"] for line in lines)
         assert row["seconds"] == pytest.approx(sum(line["seconds"] + line["dev_seconds"] for line in lines))
         assert (row["data"], row["fault"]) == ("pairs", "")
+        assert row["device"] == place()
         assert row["settings"]["encoder"]["cell"] == row["cell"] == model.settings.encoder.cell
     assert found["seconds"] == pytest.approx(sum(row["seconds"] for row in found["results"]))
     assert (compared / "compare.png").read_bytes().startswith(b"\x89PNG")
@@ -130,7 +138,10 @@ def test_what_is_lost_is_found_again(
     shutil.copytree(compared, output)
     (output / lost).unlink()
     compare_cells(settings, dataset, CELLS, output, device="cpu", resume=True)
-    assert without_clock(results(output)) == without_clock(results(compared))
+    again = results(output)
+    # where it was trained stands in compare.json alone
+    assert [row["device"] for row in again] == (["unknown"] * 2 if lost == "compare.json" else [place()] * 2)
+    assert without_clock(again) == without_clock(results(compared))
     assert (output / "gru" / "config.json").is_file()
 
 
@@ -162,11 +173,12 @@ def test_an_interrupted_comparison_goes_on_to_the_same_end(
     assert found == ["gru", "rnn_tanh"]
     assert [row["cell"] for row in results(tmp_path)] == ["gru"]
     assert (tmp_path / "compare.png").is_file()
-    # a run that was killed in the middle of its second epoch
+    # a run that was killed after its first epoch
     first = override(settings, {"encoder": {"cell": "rnn_tanh"}, "training": {"epochs": 1}})
     run(first, tmp_path / "rnn_tanh", dataset, device="cpu")
     (tmp_path / "rnn_tanh" / "config.json").unlink()
     compare_cells(settings, dataset, CELLS, tmp_path, device="cpu", resume=True)
+    assert [row["device"] for row in results(tmp_path)] == [place(), f"unknown, then {place()}"]
     assert without_clock(results(tmp_path)) == without_clock(results(compared))
 
 
@@ -209,9 +221,118 @@ def test_a_comparison_in_which_all_diverge(dataset: Dataset, settings: TagSettin
     assert row.split()[:5] == ["rnn_relu", "–", "–", "0", "–"]
 
 
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"epochs": 2}, "training.epochs = 2, found one of 3 epochs"),
+        ({"patience": 1}, "training.patience = 1, found one that went on after 1 epoch without a better score"),
+        ({"time_limit": 1.0}, "training.time_limit = 1, found one with 0"),
+    ],
+)
+def test_a_run_that_had_more_is_not_compared(
+    training: dict[str, float],
+    message: str,
+    compared: Path,
+    dataset: Dataset,
+    settings: TagSettings,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(compared, output)
+    if "patience" in training:  # the second epoch was no better than the first
+        change_lines(output / "gru", best_epoch=1)
+    monkeypatch.setattr(module, "run", only((), []))
+    less = override(settings, {"training": training})
+    with pytest.raises(SettingsError) as caught:
+        compare_cells(less, dataset, ("rnn_relu", *CELLS), output, device="cpu", resume=True)
+    assert str(caught.value) == f"{output / 'gru'}: expected a run with {message}; start again with --force"
+
+
+@pytest.mark.parametrize(
+    ("training", "message"),
+    [
+        ({"epochs": 2}, "training.epochs = 2, found one of 3 epochs"),
+        ({"time_limit": 1.5}, "training.time_limit = 1.5, found one that went on after 2.0 minutes"),
+    ],
+)
+def test_nor_is_one_that_was_interrupted_later(
+    training: dict[str, float], message: str, compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(compared / "gru", output / "gru")
+    (output / "gru" / "config.json").unlink()
+    change_lines(output / "gru", seconds=50.0, dev_seconds=10.0)
+    less = override(settings, {"training": training})
+    with pytest.raises(SettingsError) as caught:
+        compare_cells(less, dataset, CELLS, output, device="cpu", resume=True)
+    assert str(caught.value) == f"{output / 'gru'}: expected a run with {message}; start again with --force"
+
+
+def change_lines(folder: Path, **changes: float) -> None:
+    lines = [json.loads(line) | changes for line in (folder / "train.jsonl").read_text().splitlines()]
+    (folder / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_less_than_was_allowed_is_no_hindrance(
+    compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path
+) -> None:
+    shutil.copytree(compared, tmp_path / "out")
+    change_lines(tmp_path / "out" / "gru", best_epoch=2)  # patience would have ended it after the third
+    patient = override(settings, {"training": {"patience": 1}})
+    (one,) = compare_cells(patient, dataset, CELLS[:1], tmp_path / "out", device="cpu", resume=True)
+    assert (one.epochs, one.settings["training"]["patience"]) == (3, 1)
+
+
+def test_a_row_of_other_data_is_not_kept(
+    compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(compared, tmp_path / "out")
+    found: list[str] = []
+    monkeypatch.setattr(module, "run", only((), found, Interrupted()))
+    other = replace(dataset, name="others")
+    with pytest.raises(Interrupted):
+        compare_cells(settings, other, CELLS, tmp_path / "out", device="cpu", resume=True)
+    assert found == ["gru"]
+
+
+def test_of_what_is_still_to_come_only_what_is_done_is_kept(
+    compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(compared, output)
+    # interrupted after the first cell: the second is done with these settings, and with those it is not
+    for epochs, kept in ((3, ["gru", "rnn_tanh"]), (4, ["gru"])):
+        longer = override(settings, {"training": {"epochs": epochs}})
+        written: list[list[str]] = []
+        monkeypatch.setattr(
+            module, "write_files", lambda *given, w=written: w.append([row["cell"] for row in given[4]])
+        )
+        monkeypatch.setattr(module, "run", only(("gru",), [], Interrupted()))
+        with suppress(Interrupted):
+            compare_cells(longer, dataset, CELLS, output, device="cpu", resume=True)
+        assert written[0] == kept
+
+
+def test_where_each_was_trained(
+    compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(compared, tmp_path / "out")
+    monkeypatch.setattr(module, "_place", lambda device: "elsewhere")
+    cells = (*CELLS, "rnn_relu")
+    runs = compare_cells(settings, dataset, cells, tmp_path / "out", device="cpu", resume=True)
+    assert [one.device for one in runs] == [place(), place(), "elsewhere"]
+    longer = override(settings, {"training": {"epochs": 4}})
+    (one,) = compare_cells(longer, dataset, CELLS[:1], tmp_path / "out", device="cpu", resume=True)
+    assert one.device == f"{place()}, then elsewhere"
+
+
 def test_force_begins_anew(compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path) -> None:
     output = tmp_path / "out"
     shutil.copytree(compared, output)
+    (output / "lstm").mkdir()  # no cell of that comparison
+    (output / "lstm" / "config.json").write_bytes((output / "gru" / "config.json").read_bytes())
+    (output / "rnn_tanh" / "notes.txt").write_text("mine")
     with pytest.raises(TrainingError) as caught:
         compare_cells(settings, dataset, CELLS, output, device="cpu")
     message = f"{output / 'gru'}: expected an empty output directory, found files; use --resume or --force"
@@ -219,7 +340,29 @@ def test_force_begins_anew(compared: Path, dataset: Dataset, settings: TagSettin
     other = override(settings, {"training": {"epochs": 1}})
     compare_cells(other, dataset, CELLS[1:], output, device="cpu", force=True)
     assert [(row["cell"], row["epochs"]) for row in results(output)] == [("rnn_tanh", 1)]
-    assert (output / "gru" / "config.json").is_file()  # which nobody asked about
+    assert not (output / "gru").exists()
+    assert (output / "lstm" / "config.json").is_file()
+    assert (output / "rnn_tanh" / "notes.txt").read_text() == "mine"
+
+
+def test_what_force_threw_away_does_not_come_back(
+    compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "out"
+    shutil.copytree(compared, output)
+    shutil.copytree(compared, output / "lstm")  # not a run's, though of a name that a cell has
+    document = json.loads((output / "compare.json").read_text())
+    document["settings"]["cells"] += ["lstm", "../out"]
+    (output / "compare.json").write_text(json.dumps(document))
+    found: list[str] = []
+    monkeypatch.setattr(module, "run", only((), found, Interrupted()))
+    with pytest.raises(Interrupted):
+        compare_cells(settings, dataset, CELLS, output, device="cpu", force=True)
+    assert [path.name for path in output.iterdir()] == ["lstm"]
+    assert (output / "lstm" / "compare.json").is_file()
+    monkeypatch.setattr(module, "run", only(CELLS, found))
+    compare_cells(settings, dataset, CELLS, output, device="cpu", resume=True)
+    assert found == ["gru", *CELLS]
 
 
 def test_faults_are_found_before_anything_is_trained(
@@ -233,74 +376,11 @@ def test_faults_are_found_before_anything_is_trained(
             compare_cells(settings, dataset, CELLS, tmp_path, device="cpu", **options)
     with pytest.raises(SettingsError, match=r"^no_such_cell: encoder\.cell: expected "):
         compare_cells(settings, dataset, ("gru", "no_such_cell"), tmp_path / "a", device="cpu")
+    dropped = override(settings, {"encoder": {"weight_dropout": 0.5}})
+    with pytest.raises(SettingsError, match=r"^mingru: encoder: expected a weight_dropout of 0 "):
+        compare_cells(dropped, dataset, ("gru", "mingru"), tmp_path / "a", device="cpu")
+    assert not (tmp_path / "a").exists()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "compare.png").touch()
     with pytest.raises(DataError, match=r"compare\.png: expected no file of this name, found one; use --force$"):
         compare_cells(settings, dataset, CELLS, tmp_path / "b", device="cpu")
-
-
-# --- table and picture --------------------------------------------------------------------------------------------
-
-
-def a_run(cell: str = "gru", **changes: Any) -> CellRun:
-    history = [{"epoch": epoch, "dev": {"score": -2.0, "perplexity": 9.0 - epoch}} for epoch in (1, 2, 3)]
-    found = CellRun(
-        cell=cell,
-        settings={"task": "lm", "encoder": {"layers": 1, "hidden": 8, "direction": "forward"}, "training": {"seed": 1}},
-        data="text",
-        device="cpu, 1 thread",
-        scores={"dev": {"perplexity": 1006.5, "loss": 1.8}, "test": {"perplexity": 7.25, "loss": 2.0}},
-        parameters={"embedding": 1000, "encoder": 2345, "head": 5},
-        tokens_per_second=12345.6,
-        best_epoch=3,
-        epochs=3,
-        seconds=61.25,
-        history=history,
-    )
-    return replace(found, **changes)
-
-
-def test_the_table_by_hand() -> None:
-    lines = render([a_run(), a_run("rnn_tanh", scores={"dev": {"perplexity": 5.0}})]).split("\n")
-    assert lines == [
-        "cell      perplexity dev  perplexity test  parameters  encoder  tokens/s  best epoch  seconds",
-        "gru             1,006.50             7.25       3,350    2,345    12,346      3 of 3     61.2",
-        "rnn_tanh            5.00                –       3,350    2,345    12,346      3 of 3     61.2",
-        "",
-        "tokens/s: training tokens a second, median over epochs; seconds: training, and scoring dev after each epoch",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("report", "shown"),
-    [
-        ({"accuracy": 0.9, "f1": 0.5, "precision": 0.1}, ["f1", "0.5000"]),
-        ({"accuracy": 0.9, "macro_f1": 0.5}, ["accuracy", "0.9000"]),
-        ({"accuracy": 0.9, "macro_f1": 0.5, "micro_f1": 0.25}, ["micro_f1", "0.2500"]),
-        ({"perplexity": 3.14159, "exact_match": 0.5}, ["perplexity", "3.14"]),
-    ],
-)
-def test_every_task_has_its_figure(report: dict[str, float], shown: list[str]) -> None:
-    head, row, *_ = render([a_run(scores={"dev": report})]).split("\n")
-    assert [head.split()[1], row.split()[1]] == shown
-
-
-def test_the_picture_shows_what_the_rows_say() -> None:
-    runs = [a_run(), a_run("rnn_tanh", scores={}, parameters={}, history=[], fault="no")]
-    figure = draw(runs)
-    scores, speeds, sizes, curves = figure.axes
-    assert [label.get_text() for label in scores.get_yticklabels()] == ["gru", "rnn_tanh"]
-    assert sorted(float(line.get_xdata()[0]) for line in scores.lines) == [7.25, 1006.5]
-    assert [text.get_text() for text in scores.texts] == ["7.25", "loss not finite"]
-    assert [bar.get_width() for bar in speeds.patches] == [12345.6, 12345.6]
-    assert [bar.get_width() for bar in sizes.patches] == [3350, 0, 2345, 0]
-    assert list(curves.lines[0].get_ydata()) == [8.0, 7.0, 6.0]
-    assert curves.get_yscale() == "log"
-    assert figure.get_suptitle() == "lm on text: 1 × 8, forward, seed 1, cpu, 1 thread"
-
-
-def test_as_many_cells_as_there_are_can_be_told_apart() -> None:
-    runs = [a_run(f"cell{number}") for number in range(14)]
-    curves = draw(runs).axes[-1]
-    colours = {line.get_color() for line in curves.lines if line.get_label().startswith("cell")}
-    assert len(colours) == 14

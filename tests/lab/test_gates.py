@@ -89,6 +89,10 @@ def run_layer(layer: torch.nn.Module, x: Tensor, cell: str) -> tuple[Tensor, dic
     return torch.stack(outputs), {name: torch.stack(values) for name, values in gates.items()}
 
 
+def needs_matplotlib() -> None:
+    pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
+
+
 PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 
@@ -161,6 +165,52 @@ def test_a_generators_condition_has_influence() -> None:
     assert not np.allclose(first[0], second[0])
 
 
+@pytest.mark.parametrize("cell", ["gru", "lstm", "lstm_peephole"])
+@torch.no_grad()
+def test_a_generators_gates_begin_from_its_condition(cell: str) -> None:
+    model = generator(cell=cell, layers=1)
+    (layer,) = model.network.encoder.layers
+    inputs: list[Tensor] = []
+    hook = layer.register_forward_pre_hook(lambda _, given: inputs.append(given[0].clone()))
+    record = record_gates(model, "bad", {"kind": "b"})
+    hook.remove()
+    (x,) = inputs  # [1, T, I]
+    (state,) = model.head.begin(model.condition([model.codec.encode({"kind": "b"}, None, None)]), 1).state
+    for gate in record.layers[0].gates:
+        np.testing.assert_allclose(gate.values[0], layer.gates(x[:, :1], state)[gate.name][0, 0], rtol=1e-4, atol=1e-6)
+        assert not np.allclose(gate.values[0], layer.gates(x[:, :1])[gate.name][0, 0], atol=1e-4)
+
+
+@pytest.mark.parametrize("task", ["tag", "lm", "generate"])
+def test_a_long_text_is_read_in_one_piece(task: str) -> None:
+    record = record_gates(
+        MODELS[task](), " ".join(["Ada"] * 3000) if task != "generate" else "bad" * 1000, {"kind": "a"}
+    )
+    assert len(record.steps) == {"tag": 3000}.get(task, 3001)
+    assert all(gate.values.shape == (len(record.steps), 5) for layer in record.layers for gate in layer.gates)
+
+
+# cell → the parameter and the block of the bias of its update gate
+UPDATES = {"gru": ("rnn.bias_ih_l0", 1), "gru_simple": ("bias", 0), "mingru": ("bias", 0)}
+
+
+@pytest.mark.parametrize("cell", UPDATES)
+@torch.no_grad()
+def test_what_an_open_update_gate_does(cell: str) -> None:
+    layer = CELLS[cell](3, 4)
+    name, block = UPDATES[cell]
+    layer.get_parameter(name).view(-1, 4)[block] = 50.0  # open
+    state = torch.tensor([[0.5, -0.25, 0.75, -0.5]])
+    x = torch.randn(1, 1, 3)
+    assert layer.gates(x, (state,))["update"].min() > 0.99
+    kept = torch.allclose(layer(x, (state,))[0][0], state, atol=1e-4)
+    record = GateRecord("lm", cell, ["a"], [LayerGates(1, "forward", [Gate("update", np.ones((1, 4), np.float32))])])
+    assert record.opened == {
+        "update": "keeps the last state" if kept else "puts the new in the place of the last state"
+    }
+    assert kept == (cell != "mingru")
+
+
 def test_a_generators_text_may_have_several_lines() -> None:
     assert record_gates(generator(), "ab\nd", {"kind": "a"}).steps == ["\n\n", "a", "b", "\n", "d"]
 
@@ -189,6 +239,8 @@ def test_every_cell(cell: str) -> None:
         for gate in layer.gates:
             assert gate.values.shape == (6, 8)
             assert 0.0 <= gate.values.min() <= gate.values.max() <= 1.0
+    assert list(record.opened) == [*names, *(["depth"] if cell == "lstm_depth" else [])]
+    needs_matplotlib()
     draw(record, cell)
 
 
@@ -230,14 +282,16 @@ def test_figures_by_hand() -> None:
     assert gate["order"] == [2, 1, 0]
     assert gate["values"] == [[0.05, 0.5, 0.95], [0.05, 0.2, 1.0]]
     assert {name: found[name] for name in ("cell", "steps")} == {"cell": "gru", "steps": ["a", "b"]}
+    assert found["open"] == {"update": "keeps the last state"}
     json.dumps(found, allow_nan=False)
 
 
 def test_the_table_by_hand() -> None:
-    head, row, blank, note = a_record(["\n", "b"]).render().split("\n")
+    head, row, blank, note, opened = a_record(["\n", "b"]).render().split("\n")
     assert " ".join(head.split()) == "layer gate lowest at highest at mean from to < 0.1 > 0.9"
     assert " ".join(row.split()) == "1 forward update b (2) ↵ (1) 0.458 0.417 0.500 33 % 33 %"
     assert (blank, note[:5]) == ("", "mean:")
+    assert opened == "open: update: keeps the last state"
 
 
 @pytest.mark.parametrize(("step", "shown"), [("\n\n", "¶"), ("\n", "↵"), (" ", "␣"), ("a b", "a␣b"), ("é", "é")])
@@ -246,6 +300,7 @@ def test_white_space_is_seen(step: str, shown: str) -> None:
 
 
 def test_the_picture() -> None:
+    needs_matplotlib()
     figure = draw(record_gates(tagger(), TEXT), "a $title$")
     titles = [axes.get_title() for axes in figure.axes if axes.get_title()]
     assert sorted(titles) == [f"layer {level}, {name}" for level in (1, 2) for name in ("backward", "forward")]
@@ -257,13 +312,30 @@ def test_the_picture() -> None:
         assert image.get_clim() == (0.0, 1.0)
 
 
+def test_every_gate_has_a_row_and_a_panel_of_its_own() -> None:
+    needs_matplotlib()
+    reset, update = VALUES, 1 - VALUES[:, [1, 0, 2]]
+    gates = [Gate("reset", reset), Gate("update", update)]
+    record = GateRecord("lm", "gru", ["a", "b"], [LayerGates(1, "forward", gates)])
+    means, *panels, _ = draw(record, "gates").axes
+    assert [label.get_text() for label in means.get_yticklabels()] == ["reset, mean", "update, mean"]
+    np.testing.assert_allclose(means.images[0].get_array(), [reset.mean(1), update.mean(1)], rtol=1e-6)
+    assert [axes.get_ylabel() for axes in panels] == ["reset\n3 units", "update\n3 units"]
+    # the units that are open most stand first
+    for axes, values, order in zip(panels, (reset, update), ([2, 1, 0], [1, 0, 2]), strict=True):
+        np.testing.assert_array_equal(axes.images[0].get_array(), values[:, order].T)
+
+
 def test_the_picture_of_odd_tokens() -> None:
+    needs_matplotlib()
     figure = draw(a_record(["$a$", "漢" * 40]), "$x$")
     assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["$a$", "漢" * 23 + "…"]
 
 
 def test_of_a_long_text_the_beginning_is_drawn() -> None:
+    needs_matplotlib()
     steps = MOST_STEPS + 30
     figure = draw(a_record(["a"] * steps, np.zeros((steps, 2), dtype=np.float32)), "long")
-    assert figure.get_suptitle() == f"long, first {MOST_STEPS} of {steps} steps"
+    title = f"long, first {MOST_STEPS} of {steps} steps\nopen: update: keeps the last state"
+    assert figure.get_suptitle() == title
     assert figure.axes[1].images[0].get_array().shape == (2, MOST_STEPS)

@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from seqkit.errors import SettingsError
+from seqkit.lab.decay import decay_rate, geometric_mean, lost_at, row_norms, verdict
 from seqkit.lab.gradient_picture import draw_gradients, render_gradients
 from seqkit.lab.gradients import (
-    decay_rate,
+    WARM_UP,
+    curve_of,
     measure_gradients,
     spectral_radius,
     state_gradients,
     train_and_measure,
-    verdict,
 )
 from seqkit.lab.sequences import Adding, Copying
 from seqkit.lab.training import NetworkOptions, TrainingOptions, build_network, stream
@@ -154,8 +155,123 @@ def test_the_rate_of_a_geometric_curve_is_its_factor_whatever_its_beginning(rate
 def test_what_a_double_cannot_hold_does_not_bend_the_rate() -> None:
     assert decay_rate([0.01**k for k in range(1, 400)]) == pytest.approx(0.01)
     assert decay_rate([100.0**k for k in range(1, 150)] + [math.inf] * 9) == pytest.approx(100.0)
-    assert decay_rate([1.0, 0.0, 0.0]) == 0.0
     assert decay_rate([1.0, math.inf, math.nan]) == math.inf
+
+
+def test_an_exact_zero_means_that_the_gradient_is_lost_and_an_underflow_does_not() -> None:
+    norms = [1.0] * 5 + [0.0] * 95
+    assert (decay_rate(norms), lost_at(norms), verdict(0.0, 6)) == (0.0, 6, "lost at 6")
+    assert (decay_rate([0.0, 0.0]), lost_at([0.0, 0.0])) == (0.0, 1)
+    assert lost_at([0.01**k for k in range(1, 400)]) is None
+    assert lost_at([1.0, math.inf, 0.0]) is None
+    assert lost_at([1.0, math.nan, math.nan]) is None
+    assert lost_at([1.0, 0.5]) is None
+
+
+def test_the_gradient_of_a_relu_network_whose_units_are_off_is_lost() -> None:
+    encoder = Encoder(3, cell="rnn_relu", hidden_size=4, direction="forward")
+    with torch.no_grad():
+        for name, parameter in encoder.named_parameters():
+            if "bias" in name:
+                parameter.fill_(-100.0)
+    curve = curve_of("rnn_relu", NetworkOptions(4), [encoder], [normal(2, 12, 3)], 9, 1)
+    assert (curve.norms, curve.reached, curve.rate, curve.lost) == ([0.0] * 9, [0.0] * 9, 0.0, 1)
+    assert (curve.to_json()["lost"], curve.to_json()["verdict"]) == (1, "lost at 1")
+    assert "lost at 1" in render_gradients([curve], [])
+    pytest.importorskip("matplotlib")
+    (axes,) = draw_gradients([curve], []).axes
+    assert axes.get_legend().get_texts()[0].get_text() == "auto, gain 1: lost at 1"  # type: ignore[union-attr]
+
+
+def test_means_are_geometric_over_what_is_not_zero() -> None:
+    given = torch.tensor([[1.0, 100.0, 10.0], [4.0, 0.0, 9.0], [0.0, 0.0, 0.0], [2.0, math.inf, 1.0]]).double()
+    assert geometric_mean(given).tolist() == pytest.approx([10.0, 6.0, 0.0, math.inf])
+    assert math.isnan(float(geometric_mean(torch.tensor([[1.0, math.nan]]))))
+
+
+def test_norms_are_right_where_squares_are_too_small_or_too_large() -> None:
+    rows = torch.tensor([[3e-200, 4e-200], [3e200, 4e200], [0.0, 0.0], [1.0, math.inf]], dtype=torch.float64)
+    assert row_norms(rows).tolist() == pytest.approx([5e-200, 5e200, 0.0, math.inf])
+
+
+def test_sequences_and_networks_are_averaged_alike() -> None:
+    matrices = [0.5 * normal(3, 3, seed=seed) for seed in (1, 2)]
+    encoders, inputs = [linear_encoder(matrix) for matrix in matrices], [normal(4, 6, 3), normal(4, 6, 3)]
+    together = curve_of("x", NetworkOptions(3), encoders, inputs, 5, 1)
+    generator = stream(1, "directions")
+    v = torch.cat([torch.randn(4, 3, generator=generator, dtype=torch.float64) for _ in matrices])  # [8, 3]
+    v = v / v.norm(dim=1, keepdim=True)
+    expected = torch.cat([(v[4 * n : 4 * n + 4] @ m @ m).norm(dim=1) for n, m in enumerate(matrices)])  # [8]
+    assert together.norms[1] == pytest.approx(float(expected.log().mean().exp()))
+    assert together.low[1] == pytest.approx(min(float(part.log().mean().exp()) for part in expected.split(4)))
+    assert together.reached == [1.0] * 5
+
+
+def test_the_rate_is_that_of_the_far_half_alone() -> None:
+    near, far = [2.0**k for k in range(1, 31)], [2.0**30 * 0.9**k for k in range(30)]
+    assert decay_rate(near + far) == pytest.approx(0.9)
+    # A Jordan block grows for long before it shrinks: v M^k has a factor of k to the 5.
+    matrix = 0.9 * torch.eye(6).double() + torch.diag(torch.ones(5).double(), 1)
+    rate = measured_rate(matrix, 300, 1)
+    assert 0.9 < rate < 0.9 * (300 / 150) ** (5 / 150)
+    near_rate = decay_rate([float(torch.linalg.matrix_power(matrix, k).norm()) for k in range(1, 151)])
+    assert near_rate > rate + 0.01
+
+
+def test_a_curve_is_of_all_layers_together() -> None:
+    torch.manual_seed(1)
+    encoder = Encoder(3, cell="rnn_tanh", hidden_size=4, layers=2, direction="forward").double().eval()
+    x = normal(1, 9, 3)
+    curve = curve_of("rnn_tanh", NetworkOptions(4, 2), [encoder], [x], 5, 3)
+    v = torch.randn(1, 4, generator=stream(3, "directions"), dtype=torch.float64)
+    norms = state_gradients(encoder, x, v / v.norm(), 5)[:, :, 0]  # [K, L]
+    assert curve.norms == pytest.approx(norms.norm(dim=1).tolist())
+    assert float((norms.norm(dim=1) / norms.amax(1)).max()) > 1.01
+    other = curve_of("rnn_tanh", NetworkOptions(4, 2), [encoder], [x], 5, 4)
+    assert other.norms != curve.norms
+
+
+def test_larger_inputs_saturate_a_tanh_network() -> None:
+    small, large = (
+        measure_gradients(["rnn_tanh"], ["orthogonal"], [1.0], hidden=8, steps=20, networks=1, scale=scale)[0].rate
+        for scale in (1e-3, 3.0)
+    )
+    assert large < 0.8
+    assert small > 0.95
+
+
+def test_every_module_of_a_clockwork_network_has_moved_before_the_first_state() -> None:
+    layer = make_layer("clockwork", 2, 12)
+    assert int(layer.periods.max()) <= WARM_UP  # type: ignore[operator]
+
+
+def test_what_is_measured_is_told_after_each_cell_and_wrong_settings_before() -> None:
+    told: list[int] = []
+    lines: list[str] = []
+    with pytest.raises(SettingsError):
+        measure_gradients(["gru", "nonesuch"], ["auto"], [1.0], hidden=4, steps=3, say=lines.append)
+    training = TrainingOptions(steps=1, batch_size=2, gap=3)
+    with pytest.raises(SettingsError):
+        train_and_measure(["gru", "nonesuch"], Adding(), NetworkOptions(4), training, steps=3, say=lines.append)
+    assert lines == []
+    measure_gradients(
+        ["gru", "irnn"],
+        ["auto"],
+        [1.0, 2.0],
+        hidden=4,
+        steps=3,
+        networks=1,
+        after=lambda curves: told.append(len(curves)),
+    )
+    train_and_measure(
+        ["gru", "irnn"],
+        Adding(),
+        NetworkOptions(4),
+        training,
+        steps=3,
+        after=lambda curves: told.append(len(curves)),
+    )
+    assert told == [2, 4, 1, 2]
 
 
 @pytest.mark.parametrize(
@@ -170,7 +286,7 @@ def test_gain_makes_a_tanh_network_vanish_and_a_linear_one_explode() -> None:
     small, large = measure_gradients(["rnn_tanh"], ["orthogonal"], [0.5, 1.0], hidden=16, steps=40, networks=1)
     assert small.rate < large.rate < 1.0
     (linear,) = measure_gradients(["rnn_linear"], ["identity"], [2.0], hidden=8, steps=40, networks=1)
-    assert verdict(linear.rate) == linear.to_json()["verdict"] == "exploding"
+    assert verdict(linear.rate) == linear.verdict == linear.to_json()["verdict"] == "exploding"
 
 
 def test_a_larger_forget_bias_lets_an_lstm_reach_further() -> None:
@@ -190,6 +306,7 @@ def test_every_cell_can_be_measured(cell: str) -> None:
         assert 0.0 < low <= norm * (1 + 1e-9) <= high * (1 + 1e-8) < math.inf
     training = TrainingOptions(steps=1, batch_size=2, gap=3)
     (trained,) = train_and_measure([cell], Adding(), NetworkOptions(8, 2), training, steps=6, batch_size=2)
+    assert trained.after is not None
     assert len(trained.after.norms) == 6
     assert [0.0 < norm < math.inf for (norm,) in trained.layers] == [True, True]
 
@@ -197,12 +314,21 @@ def test_every_cell_can_be_measured(cell: str) -> None:
 def test_a_network_that_explodes_in_training_is_reported_not_refused() -> None:
     network, training = NetworkOptions(6, 1, "orthogonal", 1e12), TrainingOptions(steps=3, batch_size=2, gap=9)
     trained = train_and_measure(["rnn_relu"], Copying(), network, training, steps=30, batch_size=2)
-    assert not math.isfinite(trained[0].losses[-1])
-    assert trained[0].after.spectral_radius is None
-    assert trained[0].before.rate > 1e6
+    (curve,) = trained
+    assert not math.isfinite(curve.losses[-1])
+    assert curve.fault == f"loss not finite at update {len(curve.losses)}"
+    assert (curve.after, curve.accuracy) == (None, None)
+    assert (curve.to_json()["after"], curve.to_json()["accuracy"]) == (None, None)
+    assert curve.before.rate > 1e6
     curves = measure_gradients(["rnn_relu"], ["orthogonal"], [1e12], hidden=6, steps=30, networks=1)
-    assert "exploding" in render_gradients(curves, trained)
-    assert draw_gradients(curves, trained).axes
+    lines = render_gradients(curves, trained).splitlines()
+    assert "exploding" in lines[1]
+    assert lines[4].split()[2:] == ["–"] * 4
+    assert lines[6] == f"rnn_relu: {curve.fault}"
+    pytest.importorskip("matplotlib")
+    panels = draw_gradients(curves, trained).axes
+    assert [text.get_text() for text in panels[1].get_legend().get_texts()][1] == f"after: {curve.fault}"  # type: ignore[union-attr]
+    assert panels[2].get_title() == f"rnn_relu, in training: {curve.fault}"
 
 
 def test_the_same_seed_gives_the_same_curve_and_leaves_the_process_generator() -> None:
@@ -240,8 +366,10 @@ def test_the_first_norms_by_layer_are_those_of_the_first_batch() -> None:
     for norms, layer in zip(curve.layers, model.encoder.layers, strict=True):
         flat = torch.cat([parameter.grad.flatten() for parameter in layer.parameters()])  # type: ignore[union-attr]
         assert norms[0] == pytest.approx(float(flat.norm()), rel=1e-5)
+    assert curve.after is not None
     assert len(curve.before.norms) == len(curve.after.norms) == 10
     assert curve.before.norms != curve.after.norms
+    assert curve.accuracy is not None
     assert 0.0 <= curve.accuracy <= 1.0
 
 
@@ -254,11 +382,14 @@ def test_tables_and_pictures_show_every_cell() -> None:
     assert "rnn_linear  auto  1     neither         1.0000           1.0000        1.0e+00" in text
     assert text.splitlines()[0].split()[-5:] == ["norm", "at", "k", "=", "5"]
     assert "layer 2" in text
+    pytest.importorskip("matplotlib")
     figure = draw_gradients(curves, trained, "copy")
     shown = [axes.get_title() for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 3 * len(cells)
     assert shown[0] == "rnn_linear, 1 layer, at the beginning"
     assert "rnn_relu, 2 layers, trained on copy" in shown
+    partly = draw_gradients(curves, trained[:2], "copy")
+    assert sum(axes.get_visible() for axes in partly.axes) == len(cells) + 2 * 2
     alone = draw_gradients(curves, [])
     assert sum(axes.get_visible() for axes in alone.axes) == len(cells)
     assert "layer" not in render_gradients(curves, [])

@@ -12,7 +12,7 @@ import pytest
 
 import seqkit
 from seqkit.errors import DataError, ModelError, SettingsError
-from seqkit.lab.output import aligned, claim_files, new_figure, write_files
+from seqkit.lab.output import aligned, claim_files, new_figure, remove_files, write_files
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
 
@@ -80,6 +80,18 @@ def test_what_cannot_be_written(tmp_path: Path) -> None:
         claim_files(below, "memory")
     with pytest.raises(ModelError, match=r"memory\.png: cannot be written: "):
         write(below)
+
+
+def test_what_is_removed(tmp_path: Path) -> None:
+    write(tmp_path)
+    for name in ("memory.txt", "gates.json"):
+        (tmp_path / name).touch()
+    for _ in range(2):  # what is not there is no fault
+        remove_files(tmp_path, "memory")
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["gates.json", "memory.txt"]
+    (tmp_path / "memory.png").mkdir()
+    with pytest.raises(DataError, match=r"memory\.png: cannot be removed: "):
+        remove_files(tmp_path, "memory")
 
 
 def test_without_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,7 +189,7 @@ def test_perplexity_of_a_text_is_that_of_its_lines_as_a_stream() -> None:
 
 @pytest.mark.parametrize("clip", [0.0, 0.01])
 def test_dynamic_evaluation_scores_each_window_with_weights_that_learned_from_those_before(clip: float) -> None:
-    model = build(f"training.clip={clip}", "training.clip_by=value", "encoder.layers=1")
+    model = build(f"training.clip={clip}", f"training.clip_by={'value' if clip else 'norm'}", "encoder.layers=1")
     corpus = Corpus.read(TEXT[:2], model.units)
     assert len(corpus) == 12
     kept = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}

@@ -48,10 +48,10 @@ def gates(
     usage_unless(isinstance(model, Generator) or not conditions, "Expected --condition with a generator only.")
     given = parse_conditions(conditions, model.codec) if isinstance(model, Generator) else {}
     read = _standard_input() if text in (None, "-") else str(text)
+    claim_files(output, NAME, force=force)
     began = time.perf_counter()
     record = record_gates(model, read, given)
     seconds = time.perf_counter() - began
-    claim_files(output, NAME, force=force)
     encoder = model.settings.encoder
     size = f"{encoder.layers} × {encoder.hidden}"
     figure = draw(

@@ -12,13 +12,13 @@ import click
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.lab.options import cells_option, hidden_option, lab_options, seed_option
 from seqkit.cli.lab.studying import (
+    TASKS,
+    choice_option,
     count_option,
     gains_option,
-    inits_option,
+    inits,
+    names_option,
     number_option,
-    options_used,
-    say_unless,
-    task_option,
 )
 from seqkit.cli.options import prepare_torch
 
@@ -28,7 +28,13 @@ __all__ = ["gradients"]
 @click.command(context_settings=HELP_OPTIONS, short_help="How far back a gradient reaches, for several cells.")
 @lab_options
 @cells_option(("lstm", "gru", "rnn_tanh", "rnn_linear"))
-@inits_option(("orthogonal", "uniform"))
+@names_option(
+    ["--init"],
+    "inits",
+    inits(),
+    ("orthogonal", "uniform"),
+    f"how the recurrent matrices begin: {', '.join(inits())}",
+)
 @gains_option
 @hidden_option(64)
 @number_option("--forget-bias", 1.0, "bias of forget gates at the beginning", least=-math.inf)
@@ -36,7 +42,7 @@ __all__ = ["gradients"]
 @count_option("--steps", 100, "how far back, in steps")
 @count_option("--networks", 3, "networks of each kind; the picture shows their mean and range")
 @count_option("--train", 300, "updates of the deep network; 0 for no training", least=0)
-@task_option(("copy", "copy_blanks", "adding", "agreement"), "agreement")
+@choice_option("--task", TASKS, "agreement", "what the deep network is trained on; see seqkit lab memory")
 @count_option("--layers", 3, "levels of the deep network")
 @count_option("--gap", 100, "largest gap that it is trained with, in steps")
 @number_option(
@@ -50,23 +56,40 @@ def gradients(output: Path, force: bool, device: str, threads: int | None, quiet
     """Measure the gradient that reaches the state k steps before a loss, by k, for cells and initialisations.
 
     The loss is the last output in a random direction; the rate is the factor a step that the norm falls or grows by,
-    fitted on the far half. For a linear network it is the spectral radius of the recurrent matrix. Vanishing means
-    less than a tenth after 100 steps, exploding more than ten times as much.
+    fitted on the far half. The norm is the geometric mean over sequences and networks. For a linear network the rate is
+    the spectral radius of the recurrent matrix. Vanishing means less than a tenth after 100 steps, exploding more than
+    ten times as much, lost at k that nothing at all reaches the state k steps before. All this is computed on the CPU
+    in double precision, whatever --device is.
 
-    Then a deep network of each cell, with the first --init and --gain, is trained on a task that needs memory; shown
-    are its gradients by k before and after, and by layer during training. Writes gradients.png and gradients.json.
+    Then a deep network of each cell, with the first --init and --gain, is trained on --device on a task that needs
+    memory; shown are its gradients by k before and after, and by layer during training, and what it gets right over the
+    largest gap, on sequences of another random stream.
+
+    Writes gradients.png and gradients.json, anew after each cell.
     """
     from seqkit.devices import choose_device
     from seqkit.lab.gradient_picture import draw_gradients, render_gradients
-    from seqkit.lab.gradients import measure_gradients, train_and_measure
+    from seqkit.lab.gradients import GradientCurve, TrainingCurve, measure_gradients, train_and_measure
     from seqkit.lab.output import claim_files, write_files
     from seqkit.lab.sequences import make_memory_task
-    from seqkit.lab.training import NetworkOptions, TrainingOptions
+    from seqkit.lab.training import NetworkOptions, TrainingOptions, check_networks
+    from seqkit.training.progress import Progress
 
     place = choose_device(device)
     claim_files(output, "gradients", force=force)
     prepare_torch(threads)
+    task = make_memory_task(flags["task"])
+    deep = NetworkOptions(flags["hidden"], flags["layers"], flags["inits"][0], flags["gains"][0], flags["forget_bias"])
+    check_networks(flags["cells"], [task] if flags["train"] else [], deep)
+    used = {**flags, "device": device, "threads": threads}
     begin = time.perf_counter()
+    say = Progress(quiet=quiet).say
+
+    def write(curves: list[GradientCurve], trained: list[TrainingCurve]) -> None:
+        found = {"curves": [each.to_json() for each in curves], "training": [each.to_json() for each in trained]}
+        figure = draw_gradients(curves, trained, flags["task"])
+        write_files(output, "gradients", figure, used, found, time.perf_counter() - begin)
+
     curves = measure_gradients(
         flags["cells"],
         flags["inits"],
@@ -78,16 +101,15 @@ def gradients(output: Path, force: bool, device: str, threads: int | None, quiet
         scale=flags["scale"],
         forget_bias=flags["forget_bias"],
         seed=flags["seed"],
-        say=say_unless(quiet),
+        say=say,
+        after=lambda curves: write(curves, []),
     )
     trained = []
     if flags["train"]:
         trained = train_and_measure(
             flags["cells"],
-            make_memory_task(flags["task"]),
-            NetworkOptions(
-                flags["hidden"], flags["layers"], flags["inits"][0], flags["gains"][0], flags["forget_bias"]
-            ),
+            task,
+            deep,
             TrainingOptions(
                 steps=flags["train"],
                 batch_size=flags["batch_size"],
@@ -100,10 +122,7 @@ def gradients(output: Path, force: bool, device: str, threads: int | None, quiet
             steps=flags["steps"],
             batch_size=flags["batch_size"],
             device=place,
-            say=say_unless(quiet),
+            say=say,
+            after=lambda trained: write(curves, trained),
         )
-    seconds = time.perf_counter() - begin
-    found = {"curves": [each.to_json() for each in curves], "training": [each.to_json() for each in trained]}
-    figure = draw_gradients(curves, trained, flags["task"])
-    write_files(output, "gradients", figure, options_used(device, threads, flags), found, seconds)
     click.echo(render_gradients(curves, trained))

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from typing import get_args
 
 import click
 
 from seqkit.cli.options import Function
 
 __all__ = [
+    "TASKS",
+    "choice_option",
     "count_option",
     "gains_option",
-    "init_option",
-    "inits_option",
+    "inits",
+    "names_option",
     "number_option",
-    "options_used",
-    "say_unless",
-    "task_option",
-    "tasks_option",
 ]
+
+TASKS = ("copy", "copy_blanks", "adding", "agreement")
+"""the names of `seqkit.lab.sequences.MEMORY_TASKS`, which help must not import"""
 
 
 def count_option(flag: str, default: int, help: str, least: int = 1) -> Callable[[Function], Function]:
@@ -73,67 +74,54 @@ def number_option(
     return click.option(flag, type=float, default=given, callback=checked, metavar="X", help=about)
 
 
-def named(known: Callable[[], Sequence[str]]) -> Callable[..., tuple[str, ...]]:
-    """A click callback that reads names with commas between, from a flag that may be repeated.
+def names_option(
+    flags: Sequence[str], name: str, known: Sequence[str], default: Sequence[str], help: str
+) -> Callable[[Function], Function]:
+    """A decorator that adds a repeatable flag for names with commas between.
 
     Args:
-        known: gives the names there are.
-
-    Returns:
-        The callback; its value is a tuple of names, each once.
-    """
-
-    def parsed(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
-        names = [name.strip() for text in value for name in text.split(",")]
-        for name in names:
-            if name not in known():
-                message = f"expected names among {', '.join(known())}, found {name!r}"
-                raise click.BadParameter(message, context, parameter)
-        return tuple(dict.fromkeys(names))
-
-    return parsed
-
-
-def tasks_option(default: tuple[str, ...], *others: str) -> Callable[[Function], Function]:
-    """A decorator that adds ``--tasks NAME,…``, also called ``--task``, repeatable.
-
-    Args:
-        default: the tasks that are taken where none is named.
-        *others: the other tasks there are.
-
-    Returns:
-        The decorator; the command receives ``tasks``.
-    """
-    return click.option(
-        "--tasks",
-        "--task",
-        "tasks",
-        multiple=True,
-        default=(",".join(default),),
-        callback=named(lambda: (*default, *others)),
-        metavar="NAME,…",
-        help=f"which tasks; repeatable  [default: {','.join(default)}]",
-    )
-
-
-def task_option(names: tuple[str, ...], default: str) -> Callable[[Function], Function]:
-    """A decorator that adds ``--task NAME``.
-
-    Args:
-        names: the tasks there are.
-        default: the one where none is named.
+        flags: its names.
+        name: as what the command receives the names, a tuple, each once.
+        known: the names there are.
+        default: those that are taken where none is given.
+        help: the help text.
 
     Returns:
         The decorator.
     """
-    return click.option(
-        "--task",
-        type=click.Choice(names),
-        default=default,
-        show_default=True,
-        metavar="|".join(names),
-        help="what the deep network is trained on; see seqkit lab memory",
-    )
+
+    def parsed(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [each.strip() for text in value for each in text.split(",")]
+        for each in names:
+            if each not in known:
+                raise click.BadParameter(f"expected names among {', '.join(known)}, found {each!r}", context, parameter)
+        return tuple(dict.fromkeys(names)) or tuple(default)
+
+    about = f"{help}; repeatable  [default: {','.join(default)}]"
+    return click.option(*flags, name, multiple=True, callback=parsed, metavar="NAME,…", help=about)
+
+
+def choice_option(flag: str, known: Sequence[str], default: str, help: str) -> Callable[[Function], Function]:
+    """A decorator that adds a flag for one of some names.
+
+    Args:
+        flag: its name.
+        known: the names there are.
+        default: the one where none is given.
+        help: the help text.
+
+    Returns:
+        The decorator.
+    """
+    kind = click.Choice(known)
+    return click.option(flag, type=kind, default=default, show_default=True, metavar="|".join(known), help=help)
+
+
+def inits() -> tuple[str, ...]:
+    """The initialisations of recurrent matrices that there are."""
+    from seqkit.config import EncoderSettings
+
+    return get_args(EncoderSettings.model_fields["init"].annotation)
 
 
 def gains_option(function: Function) -> Function:
@@ -161,75 +149,3 @@ def gains_option(function: Function) -> Function:
         help="what the recurrent matrices are multiplied by; repeatable  [default: 1]",
     )
     return option(function)
-
-
-def _inits() -> tuple[str, ...]:
-    from seqkit.config import EncoderSettings
-
-    return get_args(EncoderSettings.model_fields["init"].annotation)
-
-
-def init_option(default: str) -> Callable[[Function], Function]:
-    """A decorator that adds ``--init NAME``.
-
-    Args:
-        default: the initialisation where none is named.
-
-    Returns:
-        The decorator.
-    """
-    names = _inits()
-    return click.option(
-        "--init",
-        type=click.Choice(names),
-        default=default,
-        show_default=True,
-        metavar="|".join(names),
-        help="how the recurrent matrices begin; uniform: all weights in ± 1/√hidden",
-    )
-
-
-def inits_option(default: tuple[str, ...]) -> Callable[[Function], Function]:
-    """A decorator that adds ``--init NAME,…``, repeatable.
-
-    Args:
-        default: the initialisations where none is named.
-
-    Returns:
-        The decorator; the command receives ``inits``.
-    """
-    return click.option(
-        "--init",
-        "inits",
-        multiple=True,
-        default=(",".join(default),),
-        callback=named(_inits),
-        metavar="NAME,…",
-        help=f"how the recurrent matrices begin: {', '.join(_inits())}; repeatable  [default: {','.join(default)}]",
-    )
-
-
-def say_unless(quiet: bool) -> Callable[[str], None]:
-    """What tells of the progress.
-
-    Args:
-        quiet: whether nothing is to be said.
-
-    Returns:
-        A function of a line.
-    """
-    return (lambda line: None) if quiet else (lambda line: click.echo(line, err=True))
-
-
-def options_used(device: str, threads: int | None, flags: dict[str, Any]) -> dict[str, Any]:
-    """Every option with its value, as the JSON file has them.
-
-    Args:
-        device: of ``--device``.
-        threads: of ``--threads``.
-        flags: all others.
-
-    Returns:
-        The settings.
-    """
-    return {**flags, "device": device, "threads": threads}

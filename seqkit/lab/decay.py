@@ -1,0 +1,100 @@
+"""Norms of gradients by the distance from the loss: how they are averaged, their rate, and where they are lost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+__all__ = ["decay_rate", "geometric_mean", "lost_at", "row_norms", "verdict"]
+
+_TINY, _HUGE = 1e-280, 1e280
+"""norms beyond which a double is no longer exact, or will soon be no number"""
+
+
+def row_norms(vectors: Tensor) -> Tensor:
+    """The Euclidean norm of each row, which is not zero unless the row is: squares of small numbers would be.
+
+    Args:
+        vectors: [M, N].
+
+    Returns:
+        The norms, [M].
+    """
+    largest = vectors.abs().amax(1, keepdim=True)  # [M, 1]
+    scale = torch.where((largest > 0) & largest.isfinite(), largest, torch.ones_like(largest))
+    norms: Tensor = torch.linalg.vector_norm(vectors / scale, dim=1) * scale[:, 0]
+    return norms
+
+
+def geometric_mean(norms: Tensor) -> Tensor:
+    """The geometric mean of those numbers of each row that are not zero.
+
+    Args:
+        norms: ≥ 0, [M, N].
+
+    Returns:
+        The means, [M]; zero where all numbers are.
+    """
+    some = norms != 0  # [M, N]
+    logs = torch.where(some, norms, torch.ones_like(norms)).log().sum(1)  # [M]
+    return torch.where(some.any(1), (logs / some.sum(1).clamp(min=1)).exp(), torch.zeros_like(logs))
+
+
+def lost_at(norms: Sequence[float]) -> int | None:
+    """Where nothing of a gradient is left at all, as where every unit of a ReLU network is off.
+
+    A zero after numbers that a double can hardly hold is none: there it is the double that ends.
+
+    Args:
+        norms: for k = 1, 2 ….
+
+    Returns:
+        The smallest k whose norm is exactly zero; None where there is none.
+    """
+    ended = next((number for number, norm in enumerate(norms) if not _TINY < norm < _HUGE), len(norms))
+    return ended + 1 if ended < len(norms) and norms[ended] == 0.0 else None
+
+
+def decay_rate(norms: Sequence[float]) -> float:
+    r"""The factor a step, :math:`e^b` where b is the slope of ln norm over k on the far half.
+
+    On the near half the other directions have not died yet. What a double cannot hold any more is left out before the
+    half is taken.
+
+    Args:
+        norms: for k = 1, 2 ….
+
+    Returns:
+        The rate; 0 where the gradient is lost or nothing gets back two steps, infinite where even that is too large a
+        number.
+    """
+    if lost_at(norms) is not None:
+        return 0.0
+    reached = next((k for k, norm in enumerate(norms) if not _TINY < norm < _HUGE), len(norms))
+    if reached < 2:
+        return 0.0 if norms[reached] <= _TINY else math.inf
+    begin = min(reached // 2, reached - 2)
+    logs = [math.log(norm) for norm in norms[begin:reached]]
+    middle, mean = (len(logs) - 1) / 2, sum(logs) / len(logs)
+    covariance = sum((k - middle) * (value - mean) for k, value in enumerate(logs))
+    return math.exp(covariance / sum((k - middle) ** 2 for k in range(len(logs))))
+
+
+def verdict(rate: float, lost: int | None = None) -> str:
+    """What a rate means: over 100 steps a vanishing gradient loses nine tenths, an exploding one grows tenfold.
+
+    Args:
+        rate: see `decay_rate`.
+        lost: see `lost_at`.
+
+    Returns:
+        ``lost at`` and where, ``vanishing``, ``exploding`` or ``neither``.
+    """
+    if lost is not None:
+        return f"lost at {lost}"
+    if rate < 10 ** (-1 / 100):
+        return "vanishing"
+    return "exploding" if rate > 10 ** (1 / 100) else "neither"
