@@ -20,6 +20,9 @@ _FLOOR, _CEILING = 1e-30, 1e15
 """norms by distance that are outside are not drawn: what is lost in a float is lost"""
 _LEAST = 1e-8
 """norms of a layer below are not drawn: nothing is left to learn"""
+_MOST_TOLD = 4
+"""with more curves in a panel a legend would cover them: there is one for all cells, and the table has the rates"""
+_STYLES = ("-", "--", ":", "-.")
 
 
 def render_gradients(curves: Sequence[GradientCurve], trained: Sequence[TrainingCurve]) -> str:
@@ -104,13 +107,27 @@ def draw_gradients(curves: Sequence[GradientCurve], trained: Sequence[TrainingCu
     for group in shown:
         _share_limits(group)
     figure.suptitle("How far back a gradient reaches", fontsize=FONT + 4)
+    if panels[0][0].get_legend() is None:
+        figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside right upper", fontsize=FONT)
+    note = "1 layer at the beginning: reads noise; geometric mean of several networks and their range"
+    if trained:
+        note += f". {_layers(trained[0])}: reads {task}; one network"
+    ends = f"Curves end outside of {_FLOOR:.0e} … {_CEILING:.0e}, those of layers below {_LEAST:.0e}"
+    figure.supxlabel(f"{note}.\nA state's parts count together. {ends}.", fontsize=FONT - 1)
     return figure
 
 
 def _draw_beginning(axes: Axes, curves: Sequence[GradientCurve]) -> None:
-    for number, curve in enumerate(curves):
-        _draw_curve(axes, curve, f"{curve.init}, gain {curve.gain:g}: {_told(curve)}", f"C{number % 10}")
-    _finish(axes, f"{curves[0].cell}, 1 layer, at the beginning", "k, steps back")
+    """Initialisations differ in colour, gains in the style of the line; with one initialisation gains in colour."""
+    inits = list(dict.fromkeys(curve.init for curve in curves))
+    gains = list(dict.fromkeys(curve.gain for curve in curves))
+    few = len(curves) <= _MOST_TOLD
+    for curve in curves:
+        color, style = inits.index(curve.init), gains.index(curve.gain)
+        color, style = (style, 0) if len(inits) == 1 else (color, style)
+        label = f"{curve.init}, gain {curve.gain:g}" + (f": {_told(curve)}" if few else "")
+        _draw_curve(axes, curve, label, f"C{color % 10}", _STYLES[style % len(_STYLES)])
+    _finish(axes, f"{curves[0].cell}, 1 layer, at the beginning", "k, steps back", legend=few)
 
 
 def _draw_trained(axes: Axes, trained: TrainingCurve, task: str) -> None:
@@ -128,6 +145,7 @@ def _draw_layers(axes: Axes, trained: TrainingCurve) -> None:
         drawn = [norm if _LEAST < norm < _CEILING else float("nan") for norm in norms]
         axes.plot(range(1, len(norms) + 1), drawn, linewidth=0.9, color=f"C{number % 10}", label=title)
     end = trained.fault if trained.accuracy is None else f"{100 * trained.accuracy:.0f} % right at the end"
+    axes.set_xlim(0, len(trained.losses) + 1)  # also where nothing is drawn any more
     _finish(axes, f"{trained.cell}, in training: {end}", "update")
 
 
@@ -135,20 +153,21 @@ def _told(curve: GradientCurve) -> str:
     return f"× {curve.rate:.3f} a step" if curve.lost is None else curve.verdict
 
 
-def _draw_curve(axes: Axes, curve: GradientCurve, label: str, color: str) -> None:
+def _draw_curve(axes: Axes, curve: GradientCurve, label: str, color: str, style: str = "-") -> None:
     steps = range(1, len(curve.norms) + 1)
 
     def clipped(norms: Sequence[float]) -> list[float]:
         return [norm if _FLOOR < norm < _CEILING else float("nan") for norm in norms]
 
-    axes.plot(steps, clipped(curve.norms), linewidth=1.5, color=color, label=label)
+    axes.plot(steps, clipped(curve.norms), linewidth=1.5, color=color, linestyle=style, label=label)
     axes.fill_between(steps, clipped(curve.low), clipped(curve.high), color=color, alpha=0.2, linewidth=0)
 
 
-def _finish(axes: Axes, title: str, across: str) -> None:
+def _finish(axes: Axes, title: str, across: str, *, legend: bool = True) -> None:
     axes.set_title(title, fontsize=FONT + 1)
     axes.set_xlabel(across, fontsize=FONT)
-    axes.legend(fontsize=FONT - 1.5, loc="lower left")
+    if legend:
+        axes.legend(fontsize=FONT - 1.5, loc="lower left")
 
 
 def _layers(trained: TrainingCurve) -> str:

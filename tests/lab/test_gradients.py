@@ -393,3 +393,14 @@ def test_tables_and_pictures_show_every_cell() -> None:
     alone = draw_gradients(curves, [])
     assert sum(axes.get_visible() for axes in alone.axes) == len(cells)
     assert "layer" not in render_gradients(curves, [])
+
+
+def test_many_curves_have_one_legend_and_are_told_apart_by_colour_and_style() -> None:
+    pytest.importorskip("matplotlib")
+    curves = measure_gradients(["gru"], ["orthogonal", "uniform"], [0.5, 1.0, 2.0], hidden=4, steps=5, networks=1)
+    figure = draw_gradients(curves, [])
+    (axes,) = figure.axes
+    assert axes.get_legend() is None
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == [f"{c.init}, gain {c.gain:g}" for c in curves]
+    assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 6
