@@ -65,12 +65,17 @@ def decay_rate(norms: Sequence[float]) -> float:
     half is taken.
 
     Args:
-        norms: for k = 1, 2 ….
+        norms: for k = 1, 2 …, at least two.
 
     Returns:
         The rate; 0 where the gradient is lost or nothing gets back two steps, infinite where even that is too large a
         number.
+
+    Raises:
+        ValueError: there are fewer than two.
     """
+    if len(norms) < 2:
+        raise ValueError(f"expected norms at two distances or more, found {len(norms)}")
     if lost_at(norms) is not None:
         return 0.0
     reached = next((k for k, norm in enumerate(norms) if not _TINY < norm < _HUGE), len(norms))

@@ -404,3 +404,9 @@ def test_many_curves_have_one_legend_and_are_told_apart_by_colour_and_style() ->
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == [f"{c.init}, gain {c.gain:g}" for c in curves]
     assert len({(line.get_color(), line.get_linestyle()) for line in axes.get_lines()}) == 6
+
+
+def test_a_rate_needs_two_distances() -> None:
+    with pytest.raises(ValueError) as caught:
+        decay_rate([1.0])
+    assert str(caught.value) == "expected norms at two distances or more, found 1"

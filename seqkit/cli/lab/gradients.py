@@ -39,7 +39,7 @@ __all__ = ["gradients"]
 @hidden_option(64)
 @number_option("--forget-bias", 1.0, "bias of forget gates at the beginning", least=-math.inf)
 @number_option("--scale", 1.0, "standard deviation of the inputs, which are normal noise")
-@count_option("--steps", 100, "how far back, in steps")
+@count_option("--steps", 100, "how far back, in steps", least=2)
 @count_option("--networks", 3, "networks of each kind; the picture shows their mean and range")
 @count_option("--train", 300, "updates of the deep network; 0 for no training", least=0)
 @choice_option("--task", TASKS, "agreement", "what the deep network is trained on; see seqkit lab memory")
