@@ -50,6 +50,11 @@ class Settings(Section):
         """The order of an n-gram model, of the settings of such a one; 0 where there is a network."""
         return 0
 
+    @property
+    def kind(self) -> str:
+        """What the classes of models and of their training are found by: the task, or ``ngram``."""
+        return "ngram" if self.ngram else self.task
+
     @model_validator(mode="after")
     def _some_input(self) -> Settings:
         embedding = self.embedding

@@ -24,24 +24,22 @@ MODELS = {
     "classify": "seqkit.model.classifier:Classifier",
     "lm": "seqkit.model.language_model:LanguageModel",
     "generate": "seqkit.model.generator:Generator",
+    "ngram": "seqkit.model.ngram_model:NgramLanguageModel",
 }
-"""task → where its models' class is; imported when it is needed"""
-NGRAM_MODEL = "seqkit.model.ngram_model:NgramLanguageModel"
-"""where the class of a language model without a network is"""
+"""kind (`seqkit.config.Settings.kind`) → where the class of such models is; imported when it is needed"""
 NO_NETWORK = "expected a language model with a network, found one of n-grams"
 
 
-def model_class(task: str, *, ngram: bool = False) -> type[Model]:
-    """The class of a task's models.
+def model_class(kind: str) -> type[Model]:
+    """The class of the models of a kind.
 
     Args:
-        task: a key of `MODELS`.
-        ngram: the class of those without a network, of the task ``lm``.
+        kind: a key of `MODELS`.
 
     Returns:
         The class.
     """
-    found: type[Model] = imported(NGRAM_MODEL if ngram else MODELS[task])
+    found: type[Model] = imported(MODELS[kind])
     return found
 
 
@@ -98,7 +96,7 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None)
         raise ModelError(documents.lacking("weights.safetensors")) from None
     except safetensors.SafetensorError as error:
         raise ModelError(f"{directory}: damaged: {error}") from None
-    model = model_class(settings.task, ngram=bool(settings.ngram)).restore(settings, documents, weights)
+    model = model_class(settings.kind).restore(settings, documents, weights)
     try:
         model.network.load_state_dict(weights)
     except RuntimeError as error:

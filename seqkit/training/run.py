@@ -30,29 +30,27 @@ TASKS = {
     "classify": "seqkit.training.classification:ClassificationTask",
     "lm": "seqkit.training.language_model:LanguageModelTask",
     "generate": "seqkit.training.generation:GenerationTask",
+    "ngram": "seqkit.training.ngram:NgramTask",
 }
-"""task → where the class that trains it is; imported when it is needed"""
-NGRAM_TASK = "seqkit.training.ngram:NgramTask"
-"""where the class is that makes a language model without a network"""
+"""kind (`seqkit.config.Settings.kind`) → where the class that makes such models is; imported when it is needed"""
 
 
-def task_class(task: str, *, ngram: bool = False) -> type[TrainingTask]:
-    """The class that trains a task.
+def task_class(kind: str) -> type[TrainingTask]:
+    """The class that makes the models of a kind.
 
     Args:
-        task: a key of `TASKS`.
-        ngram: the class that makes a model without a network, of the task ``lm``.
+        kind: a key of `TASKS`.
 
     Returns:
         The class.
     """
-    found: type[TrainingTask] = imported(NGRAM_TASK if ngram else TASKS[task])
+    found: type[TrainingTask] = imported(TASKS[kind])
     return found
 
 
 def complete_settings(settings: Settings, dataset: Dataset) -> Settings:
     """Fill in what a data set's card says and the settings leave open."""
-    return task_class(settings.task).complete(settings, dataset)
+    return task_class(settings.kind).complete(settings, dataset)
 
 
 def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress: Progress) -> TrainingTask:
@@ -75,7 +73,7 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
         if directory:
             read_config(Path(directory))  # before the data, which may take long to read
     torch.manual_seed(settings.training.seed)
-    return task_class(settings.task, ngram=bool(settings.ngram)).prepare(settings, dataset, device, progress)
+    return task_class(settings.kind).prepare(settings, dataset, device, progress)
 
 
 class Trained(NamedTuple):
@@ -154,7 +152,7 @@ def run(
     chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
     settings = chosen.settings if isinstance(chosen, Recipe) else chosen
     named = chosen.dataset if isinstance(chosen, Recipe) else ""
-    dataset = _dataset(data if data is not None else named, dev, test, task_class(settings.task), quiet)
+    dataset = _dataset(data if data is not None else named, dev, test, task_class(settings.kind), quiet)
     settings = complete_settings(settings, dataset)
     output = Path(output)
     check_output(output, resume=resume, force=force)

@@ -19,6 +19,7 @@ from seqkit.cli.lab.studying import (
     inits,
     names_option,
     number_option,
+    training_options,
 )
 from seqkit.cli.options import prepare_torch
 
@@ -72,7 +73,7 @@ def gradients(output: Path, force: bool, device: str, threads: int | None, quiet
     from seqkit.lab.gradients import GradientCurve, TrainingCurve, measure_gradients, train_and_measure
     from seqkit.lab.output import claim_files, write_files
     from seqkit.lab.sequences import make_memory_task
-    from seqkit.lab.training import NetworkOptions, TrainingOptions, check_networks
+    from seqkit.lab.training import NetworkOptions, check_networks
     from seqkit.training.progress import Progress
 
     place = choose_device(device)
@@ -110,15 +111,7 @@ def gradients(output: Path, force: bool, device: str, threads: int | None, quiet
             flags["cells"],
             task,
             deep,
-            TrainingOptions(
-                steps=flags["train"],
-                batch_size=flags["batch_size"],
-                lr=flags["lr"],
-                clip=flags["clip"],
-                gap=flags["gap"],
-                growth=flags["growth"],
-                seed=flags["seed"],
-            ),
+            training_options(flags),
             steps=flags["steps"],
             batch_size=flags["batch_size"],
             device=place,

@@ -18,6 +18,7 @@ from seqkit.cli.lab.studying import (
     inits,
     names_option,
     number_option,
+    training_options,
 )
 from seqkit.cli.options import prepare_torch
 
@@ -77,7 +78,7 @@ def memory(output: Path, force: bool, device: str, threads: int | None, quiet: b
     from seqkit.devices import choose_device
     from seqkit.lab.memory import MemoryResult, draw_memory, measure_memory, render_memory
     from seqkit.lab.output import claim_files, write_files
-    from seqkit.lab.training import NetworkOptions, TrainingOptions
+    from seqkit.lab.training import NetworkOptions
     from seqkit.training.progress import Progress
 
     place = choose_device(device)
@@ -96,15 +97,7 @@ def memory(output: Path, force: bool, device: str, threads: int | None, quiet: b
         flags["tasks"],
         flags["cells"],
         NetworkOptions(flags["hidden"], flags["layers"], flags["init"], 1.0, flags["forget_bias"]),
-        TrainingOptions(
-            steps=flags["train"],
-            batch_size=flags["batch_size"],
-            lr=flags["lr"],
-            clip=flags["clip"],
-            gap=flags["gap"],
-            growth=flags["growth"],
-            seed=flags["seed"],
-        ),
+        training_options(flags),
         runs=flags["runs"],
         test_size=flags["test"],
         device=place,

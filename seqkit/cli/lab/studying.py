@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import get_args
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from seqkit.cli.options import Function
+
+if TYPE_CHECKING:
+    from seqkit.lab.training import TrainingOptions
 
 __all__ = [
     "TASKS",
@@ -18,10 +21,19 @@ __all__ = [
     "inits",
     "names_option",
     "number_option",
+    "training_options",
 ]
 
 TASKS = ("copy", "copy_blanks", "adding", "agreement")
 """the names of `seqkit.lab.sequences.MEMORY_TASKS`, which help must not import"""
+
+
+def training_options(flags: Mapping[str, Any]) -> TrainingOptions:
+    """How networks are trained, from the flags that say so in every such command."""
+    from seqkit.lab.training import TrainingOptions
+
+    names = ("batch_size", "lr", "clip", "gap", "growth", "seed")
+    return TrainingOptions(steps=flags["train"], **{name: flags[name] for name in names})
 
 
 def count_option(flag: str, default: int, help: str, least: int = 1) -> Callable[[Function], Function]:
