@@ -171,7 +171,7 @@ def score(
     names = files or ("-",)
     for file in names:
         if file != "-" and not is_pipe(file):  # which can be read only once
-            next(read_lines(file), None)  # that it can be read is seen before the first line is scored
+            next(iter(read_lines(file)), None)  # that it can be read is seen before the first line is scored
     lines = chain.from_iterable((line for _, line in read_lines(file)) for file in names)
     chunk = 1 if live else CHUNK_SENTENCES
     records = model.score(lines, batch_tokens=batch_tokens, chunk_lines=chunk, precision=precision)

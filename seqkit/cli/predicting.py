@@ -63,7 +63,7 @@ def input_format_of(file: str, given: str | None, known: Sequence[str], quiet: b
         expected = ", ".join(known)
         raise DataError(f"expected one of the formats {expected}, found {found}; say which with --input", file=file)
     if not read_once:
-        next(read_lines(file), None)
+        next(iter(read_lines(file)), None)
         if given is None and found != "text" and Path(file).suffix in (".txt", "") and not quiet:
             click.echo(f"{file}: read as {found}; --input says otherwise", err=True)
     return found

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqkit.data.vocabulary import UNKNOWN, Normaliser, Vocabulary
 
-__all__ = ["CharacterGroup", "FormTable", "Indexer", "TokenArrays", "TokenBatch"]
+__all__ = ["CharacterGroup", "FormNumbers", "FormRows", "FormTable", "Indexer", "TokenArrays", "TokenBatch"]
 
 Integers = NDArray[np.int64]
 
@@ -117,36 +118,45 @@ class FormTable:
         return TokenBatch(ordered, positions, lengths)
 
 
+class FormNumbers(dict[str, int]):
+    """Word → number, in the order in which they first came: a word that is asked for is numbered."""
+
+    def __missing__(self, form: str) -> int:
+        """Number a new word."""
+        self[form] = number = len(self)
+        return number
+
+    def of(self, sentences: Sequence[Sequence[str]]) -> FormRows:
+        """The numbers of all tokens.
+
+        Args:
+            sentences: the tokens of each sentence; a sentence may be empty.
+
+        Returns:
+            As many sentences and tokens as given.
+        """
+        offsets = np.zeros(len(sentences) + 1, dtype=np.int64)
+        np.cumsum([len(tokens) for tokens in sentences], out=offsets[1:])
+        tokens = chain.from_iterable(sentences)
+        return FormRows(np.fromiter(map(self.__getitem__, tokens), np.int32, int(offsets[-1])), offsets)
+
+
 @dataclass(frozen=True, slots=True)
-class TokenArrays:
-    """Sentences as numbers.
+class FormRows:
+    """Sentences as numbers of forms.
 
     Attributes:
         forms: the form of every token, one sentence after the other, [N].
         offsets: where each sentence begins, [S + 1].
-        table: what is known of the forms.
     """
 
     forms: NDArray[np.int32]
     offsets: Integers
-    table: FormTable
 
     @property
     def lengths(self) -> Integers:
         """Tokens in each sentence, [S]."""
         return np.diff(self.offsets)
-
-    def batch(self, rows: Integers) -> TokenBatch:
-        """Collect some sentences into one batch.
-
-        Args:
-            rows: numbers of sentences, [B].
-
-        Returns:
-            Their tokens as positions among the batch's own distinct forms.
-        """
-        matrix, _ = self.padded(self.forms, rows)  # [B, T]
-        return self.table.batch(matrix, self.offsets[rows + 1] - self.offsets[rows])
 
     def padded(self, values: NDArray[np.int32], rows: Integers) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
         """Lay one value a token out as a matrix.
@@ -164,6 +174,29 @@ class TokenArrays:
         matrix = np.zeros(inside.shape, dtype=values.dtype)  # [B, T]
         matrix[inside] = values[(self.offsets[rows, None] + columns)[inside]]
         return matrix, inside
+
+
+@dataclass(frozen=True, slots=True)
+class TokenArrays(FormRows):
+    """Sentences as numbers of forms, and what is known of these.
+
+    Attributes:
+        table: what is known of the forms.
+    """
+
+    table: FormTable
+
+    def batch(self, rows: Integers) -> TokenBatch:
+        """Collect some sentences into one batch.
+
+        Args:
+            rows: numbers of sentences, [B].
+
+        Returns:
+            Their tokens as positions among the batch's own distinct forms.
+        """
+        matrix, _ = self.padded(self.forms, rows)  # [B, T]
+        return self.table.batch(matrix, self.offsets[rows + 1] - self.offsets[rows])
 
 
 class Indexer:
@@ -194,11 +227,9 @@ class Indexer:
         Returns:
             The arrays, as many sentences and tokens as given.
         """
-        numbers: dict[str, int] = {}
-        forms = [numbers.setdefault(token, len(numbers)) for tokens in sentences for token in tokens]
-        offsets = np.zeros(len(sentences) + 1, dtype=np.int64)
-        np.cumsum([len(tokens) for tokens in sentences], out=offsets[1:])
-        return TokenArrays(np.array(forms, dtype=np.int32), offsets, self.table(list(numbers)))
+        numbers = FormNumbers()
+        rows = numbers.of(sentences)
+        return TokenArrays(rows.forms, rows.offsets, self.table(list(numbers)))
 
     def table(self, forms: Sequence[str]) -> FormTable:
         """Look every distinct form up in every vocabulary.

@@ -22,7 +22,7 @@ from seqkit.data.labels import detect_scheme, invalid_moves
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
 from seqkit.data.tables import read_rows, table_columns
-from seqkit.data.text import decode_lines, is_blank
+from seqkit.data.text import Lines, is_blank
 from seqkit.errors import DataError
 
 __all__ = ["Problem", "check", "label_column"]
@@ -196,10 +196,10 @@ def _read_lines(path: Path, problems: list[Problem]) -> list[Line]:
             for raw in stream:
                 first = len(lines) + 1
                 try:
-                    decoded = list(decode_lines([raw], str(path), first))
+                    decoded = list(Lines([raw], str(path), first))
                 except DataError as error:
                     problems.append(_problem(error, str(path), error.line or first))
-                    decoded = list(decode_lines([raw.decode("utf-8", "replace").encode()], str(path), first))
+                    decoded = list(Lines([raw.decode("utf-8", "replace").encode()], str(path), first))
                 lines += decoded
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None

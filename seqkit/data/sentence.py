@@ -2,13 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import accumulate, count
+from operator import add, sub
+from typing import Any, overload
 
 from seqkit.errors import DataError
 
 __all__ = ["Sentence", "align"]
+
+
+class _SpacedOffsets(Sequence[tuple[int, int]]):
+    """Offsets of tokens that are joined by single spaces, computed when they are asked for: most never are, and a pair
+    a token takes more memory than the tokens do, and much of the garbage collector's time."""  # noqa: D205, D209
+
+    __slots__ = ("_made", "_tokens")
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self._tokens = tokens
+        self._made: list[tuple[int, int]] | None = None
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        if self._made is None:
+            sizes = list(map(len, self._tokens))
+            ends = list(map(add, accumulate(sizes), count()))  # as many spaces before a token as tokens
+            self._made = list(zip(map(sub, ends, sizes), ends, strict=True))
+        return self._made
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, int]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[int, int]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[int, int] | list[tuple[int, int]]:
+        return self._pairs()[index]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._pairs())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._pairs() == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # like a list
+
+    def __repr__(self) -> str:
+        return repr(self._pairs())
 
 
 @dataclass(slots=True)
@@ -30,7 +73,7 @@ class Sentence:
 
     tokens: list[str]
     text: str
-    offsets: list[tuple[int, int]]
+    offsets: Sequence[tuple[int, int]]
     columns: dict[str, list[str]] = field(default_factory=dict)
     comments: list[str] = field(default_factory=list)
     file: str = ""
@@ -60,14 +103,11 @@ class Sentence:
         Returns:
             The sentence, offsets computed.
         """
+        if space_after is None:
+            kept = list(tokens)
+            return cls(kept, " ".join(kept), _SpacedOffsets(kept), columns or {}, file=file, line=line)
         offsets: list[tuple[int, int]] = []
         position = 0
-        if space_after is None:
-            for token in tokens:
-                end = position + len(token)
-                offsets.append((position, end))
-                position = end + 1
-            return cls(list(tokens), " ".join(tokens), offsets, columns or {}, file=file, line=line)
         pieces: list[str] = []
         for index, (token, spaced) in enumerate(zip(tokens, space_after, strict=True)):
             end = position + len(token)

@@ -16,7 +16,7 @@ from seqkit.errors import ModelError, SettingsError
 from seqkit.model.base import Documents
 from seqkit.model.build import build_embedding, build_encoder, indexer_documents, restore_indexer
 from seqkit.model.language_model import LanguageModel
-from seqkit.model.streaming import encoded_batches
+from seqkit.model.streaming import WordVectors, encoded_batches
 from seqkit.nn.network import Network
 
 __all__ = ["ContextFeatures"]
@@ -85,7 +85,8 @@ class ContextFeatures:
         ends = torch.tensor([len(sentence) for sentence in sentences]).cumsum(0)  # [S]
         features = torch.zeros(int(ends[-1]) if len(ends) else 0, self.size, device=device)  # [N, C]
         half = self.network.encoder.forward_size
-        for rows, _, output in encoded_batches(self.network, self.indexer, texts, batch_tokens):
+        words = WordVectors(self.network, self.indexer)
+        for rows, _, output in encoded_batches(self.network, words, texts, batch_tokens):
             for row, number in enumerate(rows.tolist()):
                 sentence = sentences[number]
                 sizes = torch.tensor([len(token) for token in sentence.tokens], dtype=torch.int64)  # [T]

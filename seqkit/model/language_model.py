@@ -21,7 +21,7 @@ from seqkit.model.base import Documents, Model
 from seqkit.model.base_language_model import BaseLanguageModel, unit_indexer
 from seqkit.model.build import build_embedding, build_encoder, given_table
 from seqkit.model.stream import STATIC_WINDOW, stream_log_prob
-from seqkit.model.streaming import encoded_batches
+from seqkit.model.streaming import WordVectors, encoded_batches
 from seqkit.model.writing import Beginning, UnitWriter, Writer
 from seqkit.nn.network import Network
 from seqkit.nn.search import SearchState
@@ -75,9 +75,10 @@ class LanguageModel(BaseLanguageModel):
     ) -> list[float]:
         found = [0.0] * len(chunk)
         table = self.network.embedding.table
+        words = WordVectors(self.network, self.indexer)
         self.network.eval()
         with torch.inference_mode(), precision_context(precision, self.device):
-            for rows, _, output in encoded_batches(self.network, self.indexer, chunk, batch_tokens):
+            for rows, _, output in encoded_batches(self.network, words, chunk, batch_tokens):
                 following = _padded([targets[row] for row in rows]).to(self.device)  # [B, T]
                 steps = self.head.target_log_probabilities(output.outputs, following, table)  # [B, T]
                 for row, total in zip(rows, steps.double().sum(1).tolist(), strict=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from seqkit.data.arrays import Indexer
+from seqkit.data.arrays import FormNumbers, FormRows, Indexer
 from seqkit.data.batching import length_batches
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
@@ -20,14 +21,25 @@ from seqkit.model.build import form_batch
 from seqkit.nn.encoder import EncoderOutput
 from seqkit.nn.network import Network
 
-__all__ = ["CHUNK_SENTENCES", "EncodedBatch", "as_sentence", "chunks", "encoded_batches", "gather_context", "predicted"]
+__all__ = [
+    "CHUNK_SENTENCES",
+    "EncodedBatch",
+    "WordVectors",
+    "as_sentence",
+    "chunks",
+    "encoded_batches",
+    "gather_context",
+    "predicted",
+]
 
 _Record = TypeVar("_Record")
 
 CHUNK_SENTENCES = 4096
 """sentences that are indexed together in prediction"""
-CHUNK_TOKENS = 200_000
+CHUNK_TOKENS = 1 << 16
 """a chunk ends where it has so many tokens"""
+MOST_WORDS = 1 << 16
+"""words whose vectors are kept from chunk to chunk; with more, all are computed anew when they come again"""
 
 
 def as_sentence(given: Sentence | str | Sequence[str], splitter: Splitter) -> Sentence:
@@ -62,14 +74,61 @@ class EncodedBatch(NamedTuple):
     output: EncoderOutput
 
 
+class WordVectors:
+    """The vectors of the words of a stream: each word's is computed when it first comes.
+
+    Args:
+        network: has the embedding.
+        indexer: words → numbers.
+    """
+
+    def __init__(self, network: Network, indexer: Indexer) -> None:
+        self._network = network
+        self._indexer = indexer
+        self._numbers = FormNumbers()
+        self._vectors: Tensor | None = None  # [capacity, I]
+
+    def __call__(self, chunk: Sequence[Sentence]) -> tuple[FormRows, Tensor]:
+        """The words of a chunk.
+
+        Args:
+            chunk: the sentences.
+
+        Returns:
+            Each token's row in the table, and the table, [at least U, I], which the next call may change.
+        """
+        if len(self._numbers) > MOST_WORDS:  # a stream without end has words without end
+            self._numbers, self._vectors = FormNumbers(), None
+        known = len(self._numbers)
+        rows = self._numbers.of([sentence.tokens for sentence in chunk])
+        if len(self._numbers) > known:
+            self._vectors = self._with(list(islice(self._numbers, known, None)), known)
+        return rows, torch.empty(0, 0) if self._vectors is None else self._vectors
+
+    def _with(self, forms: list[str], known: int) -> Tensor:
+        """The table with new rows from a row on."""
+        table = self._indexer.table(forms)
+        order = table.by_length(np.arange(len(forms)))  # [U]
+        device = next(self._network.parameters()).device
+        vectors = self._network.embedding(form_batch(table, order).to(device))  # [U, I]
+        kept = self._vectors
+        needed = known + len(forms)
+        if kept is None or len(kept) < needed:
+            larger = vectors.new_empty(max(needed, 2 * known), vectors.shape[1])  # [capacity, I]
+            if kept is not None:
+                larger[:known] = kept[:known]
+            kept = larger
+        return kept.index_copy_(0, torch.from_numpy(order + known).to(device), vectors)
+
+
 def encoded_batches(
-    network: Network, indexer: Indexer, chunk: Sequence[Sentence], batch_tokens: int, context: Tensor | None = None
+    network: Network, words: WordVectors, chunk: Sequence[Sentence], batch_tokens: int, context: Tensor | None = None
 ) -> Iterator[EncodedBatch]:
-    """Encode the sentences of a chunk; a word's vector is computed once for all of them.
+    """Encode the sentences of a chunk.
 
     Args:
         network: an embedding and an encoder.
-        indexer: words → numbers.
+        words: the vectors of the stream's words.
         chunk: the sentences.
         batch_tokens: tokens a batch; a longer sentence is a batch of its own.
         context: further features of every token, one sentence after the other, [N, C].
@@ -77,19 +136,12 @@ def encoded_batches(
     Yields:
         Batches; every sentence that has a token stands in exactly one.
     """
-    arrays = indexer([sentence.tokens for sentence in chunk])
-    order = arrays.table.by_length(np.arange(len(arrays.table.words)))  # [U]
-    if len(order) == 0:
-        return
-    rank = np.empty(len(order), dtype=np.int64)  # [U]
-    rank[order] = np.arange(len(order))
-    device = next(network.parameters()).device
-    vectors = network.embedding(form_batch(arrays.table, order).to(device))  # [U, I]
-    for rows in length_batches(arrays.lengths, batch_tokens):
-        index, _ = arrays.padded(arrays.forms, rows)  # [B, T]
-        lengths = torch.from_numpy(arrays.lengths[rows])  # [B]
-        positions = torch.from_numpy(rank[index]).to(device)  # [B, T]
-        features = None if context is None else gather_context(context, arrays.offsets, rows)  # [B, T, C]
+    tokens, vectors = words(chunk)  # [U, I]
+    for rows in length_batches(tokens.lengths, batch_tokens):
+        index, _ = tokens.padded(tokens.forms, rows)  # [B, T]
+        lengths = torch.from_numpy(tokens.lengths[rows])  # [B]
+        positions = torch.from_numpy(index).to(vectors.device)  # [B, T]
+        features = None if context is None else gather_context(context, tokens.offsets, rows)  # [B, T, C]
         yield EncodedBatch(rows, lengths, network.encode(vectors, positions, lengths, features=features))
 
 
@@ -172,12 +224,13 @@ def predicted(
     Yields:
         Every sentence with its record; None for one without tokens.
     """
+    words = WordVectors(network, indexer)
     for chunk in chunks(sentences, chunk_sentences):
         results: list[_Record | None] = [None] * len(chunk)
         network.eval()
         with torch.inference_mode(), precision_context(precision, next(network.parameters()).device):
             features = None if context is None else context(chunk)  # [N, C]
-            for batch in encoded_batches(network, indexer, chunk, batch_tokens, features):
+            for batch in encoded_batches(network, words, chunk, batch_tokens, features):
                 found = decode([chunk[row] for row in batch.rows], batch)
                 for row, record in zip(batch.rows, found, strict=True):
                     results[row] = record

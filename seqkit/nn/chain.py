@@ -16,7 +16,7 @@ from torch import Tensor
 
 from seqkit.nn.masks import length_mask
 
-__all__ = ["Chain", "log_normalizer", "log_variables", "marginals"]
+__all__ = ["Chain", "log_normalizer", "log_variables", "marginals", "working_type"]
 
 # Scaled probabilities are renormalised every few steps only: float64 holds 1e±308, and a step shrinks by far less.
 _RENORMALISE_EVERY = 4
@@ -59,11 +59,11 @@ class Chain(NamedTuple):
         """The chain of some rows only, none of them shortened."""
         return self._replace(emissions=self.emissions[index], lengths=self.lengths[index.cpu()])
 
-    def parts(self) -> list[Tensor]:
-        """Row numbers in parts whose workspace for [rows, K, K] is small enough."""
+    def parts(self, moves: int = 0) -> list[Tensor]:
+        """Row numbers in parts whose workspace for [rows, moves], by default [rows, K, K], is small enough."""
         batch, _, tags = self.emissions.shape
         allowed = _CPU_WORKSPACE if self.emissions.device.type == "cpu" else _GPU_WORKSPACE
-        size = max(1, allowed // (tags * tags * self.emissions.element_size()))
+        size = max(1, allowed // ((moves or tags * tags) * self.emissions.element_size()))
         return list(torch.arange(batch, device=self.emissions.device).split(size))
 
 
@@ -80,6 +80,11 @@ class _Scaled(NamedTuple):
     alpha_scale: Tensor  # [T, B], log of what alpha was divided by
     beta_scale: Tensor  # [T, B], log of what beta was divided by
     weight: Tensor  # [K, K], exp(transitions), divided by its maximum
+
+
+def working_type(device: torch.device) -> torch.dtype:
+    """The precision that sums over sequences need, where the device has it: Apple's GPUs have no float64."""
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _finite(scores: Tensor) -> Tensor:

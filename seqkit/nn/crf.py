@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from seqkit.nn.chain import Chain, log_normalizer, log_variables, marginals
+from seqkit.nn.chain import Chain, log_normalizer, log_variables, marginals, working_type
 from seqkit.nn.masks import length_mask
 from seqkit.nn.viterbi import best_paths, n_best_paths
 
@@ -42,8 +42,8 @@ class CRF(nn.Module):
 
     Constraints are no parameters: an illegal move scores -inf whatever was learnt, so that no method ever gives it any
     probability. Rows of length zero have score and log-likelihood 0 and no tags. Whatever stands past a row's end
-    changes nothing. All is computed in float64 (float32 on devices without it), also under autocast; results come in
-    float32, or in float64 where the emissions are float64.
+    changes nothing. Sums are computed in float64 (float32 on devices without it), also under autocast, and maxima in
+    the type of the results: float32, or float64 where the emissions are float64.
 
     Args:
         num_tags: K.
@@ -175,12 +175,14 @@ class CRF(nn.Module):
             ValueError: a shape, type or length is not as said above.
         """
         self._check(emissions, lengths)
-        chain, filled = _chain(emissions, lengths, self._moves(emissions))
+        chain, filled = _chain(emissions, lengths, self._moves(emissions, _result_type(emissions)))
         tags = torch.zeros(emissions.shape[:2], dtype=torch.int64, device=emissions.device)  # [B, T]
         scores = emissions.new_zeros(len(emissions), dtype=_result_type(emissions))  # [B]
         if len(filled):
             best, best_scores = best_paths(chain)
-            keep = chain.mask() & ~best_scores.isneginf()[:, None]  # [B', T']
+            keep = ~best_scores.isneginf()[:, None]  # [B', 1]
+            if not chain.equal:
+                keep = chain.mask() & keep  # [B', T']
             tags[filled, : best.shape[1]] = best.masked_fill_(~keep, 0)
             scores[filled] = best_scores.to(scores.dtype)
         return tags, scores
@@ -321,9 +323,9 @@ class CRF(nn.Module):
             found = f"{int(lengths.min())} to {int(lengths.max())}"
             raise ValueError(f"expected lengths from 0 to {steps}, found {found}")
 
-    def _moves(self, emissions: Tensor) -> _Moves:
+    def _moves(self, emissions: Tensor, dtype: torch.dtype | None = None) -> _Moves:
         """Scores of start [K], transitions [K, K] and end [K] in the working precision, -inf where illegal."""
-        dtype = _working_type(emissions)
+        dtype = working_type(emissions.device) if dtype is None else dtype
         return (
             self.start_transitions.to(dtype).masked_fill(~self.legal_start, -torch.inf),
             self.transitions.to(dtype).masked_fill(~self.legal_transitions, -torch.inf),
@@ -357,11 +359,6 @@ class CRF(nn.Module):
         return torch.where(mask, terms, 0).sum(1) + torch.where(mask[:, 0], final, 0)
 
 
-def _working_type(emissions: Tensor) -> torch.dtype:
-    # Apple's GPUs have no float64.
-    return torch.float32 if emissions.device.type == "mps" else torch.float64
-
-
 def _result_type(emissions: Tensor) -> torch.dtype:
     return torch.float64 if emissions.dtype == torch.float64 else torch.float32
 
@@ -373,7 +370,7 @@ def _chain(emissions: Tensor, lengths: Tensor, moves: _Moves) -> tuple[Chain, Te
     if len(filled) < len(lengths):
         emissions, lengths = emissions[rows], lengths[filled]
     steps = int(lengths.max()) if len(lengths) else 0
-    emissions = emissions[:, :steps].to(_working_type(emissions))
+    emissions = emissions[:, :steps].to(moves[0].dtype)
     equal = bool((lengths == steps).all())
     if not equal:
         # Chosen, not multiplied: padding may hold anything, NaN too.

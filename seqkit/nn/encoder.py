@@ -55,8 +55,23 @@ def reverse_by_length(x: Tensor, lengths: Tensor) -> Tensor:
         return x.flip(1)
     positions = torch.arange(steps).unsqueeze(0)  # [1, T]
     mirrored = lengths.unsqueeze(1) - 1 - positions  # [B, T]
-    index = torch.where(mirrored >= 0, mirrored, positions).to(x.device)  # [B, T]
-    return x.gather(1, index.unsqueeze(2).expand_as(x))  # [B, T, D]
+    index = torch.where(mirrored >= 0, mirrored, positions)  # [B, T]
+    index += torch.arange(len(lengths)).unsqueeze(1) * steps  # among all rows
+    rows: Tensor = _Swap.apply(x.flatten(0, 1), index.flatten().to(x.device))  # type: ignore[no-untyped-call]
+    return rows.view_as(x)  # [B, T, D]
+
+
+class _Swap(torch.autograd.Function):
+    """Rows in another order, one that is its own inverse: several times as fast as `gather`, backwards too."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, order: Tensor) -> Tensor:
+        ctx.save_for_backward(order)
+        return rows.index_select(0, order)  # [N, D]
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return _Swap.apply(gradient, ctx.saved_tensors[0]), None  # type: ignore[no-untyped-call]
 
 
 class _Skip(nn.Module):

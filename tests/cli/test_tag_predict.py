@@ -208,9 +208,16 @@ def test_whoever_types_sees_each_answer_at_once(
         for line in (b"Ada\n", b"met him\n"):
             yield line
             seen.append(capsys.readouterr().out)
+        yield b""
+
+    class Buffer:
+        lines = typed()
+
+        def read1(self, size: int) -> bytes:
+            return next(self.lines)
 
     class Terminal:
-        buffer = typed()
+        buffer = Buffer()
 
         def isatty(self) -> bool:
             return True

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.data.text import decode_lines, is_blank, read_lines
+from seqkit.data.text import Lines, is_blank, read_lines
 from seqkit.errors import DataError
 
 
 def lines_of(data: bytes) -> list[str]:
-    found = list(decode_lines(io.BytesIO(data), "f"))
+    found = list(Lines(io.BytesIO(data), "f"))
     assert [number for number, _ in found] == list(range(1, len(found) + 1))
     return [line for _, line in found]
 
@@ -78,6 +78,6 @@ def test_blank_means_ascii_spaces_and_tabs() -> None:
 
 
 def test_a_stream_that_begins_within_a_file() -> None:
-    assert list(decode_lines([b"\xef\xbb\xbfa\r\n"], "f", 5)) == [(5, "\ufeffa")]
+    assert list(Lines([b"\xef\xbb\xbfa\r\n"], "f", 5)) == [(5, "\ufeffa")]
     with pytest.raises(DataError, match=r"^f:6: expected UTF-8 text, found byte 0xff at position 0$"):
-        list(decode_lines([b"a\r\xff\xfe\n"], "f", 5))
+        list(Lines([b"a\r\xff\xfe\n"], "f", 5))
