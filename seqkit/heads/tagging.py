@@ -87,8 +87,15 @@ class TaggingHead(nn.Module):
         self.neighbours = neighbours
         self.neighbour_weight = neighbour_weight
 
-    def _emissions(self, outputs: Tensor) -> Tensor:
-        """Scores of tags in float32, also under mixed precision."""
+    def emissions(self, outputs: Tensor) -> Tensor:
+        """Scores of tags, in float32 also under mixed precision.
+
+        Args:
+            outputs: the encoder's outputs, [B, T, D].
+
+        Returns:
+            One score a token and tag, [B, T, K].
+        """
         with torch.autocast(outputs.device.type, enabled=False):
             emissions: Tensor = self.emission(outputs.float())  # [B, T, K]
         return emissions
@@ -105,7 +112,7 @@ class TaggingHead(nn.Module):
         Returns:
             A scalar.
         """
-        emissions = self._emissions(outputs)  # [B, T, K]
+        emissions = self.emissions(outputs)  # [B, T, K]
         if self.learns_moves:
             likelihood = self.crf.log_likelihood(emissions, tags.clamp(min=0), lengths)  # [B]
             # A sentence with an unknown tag has no likelihood, and another tag in its place would be wrong.
@@ -118,11 +125,11 @@ class TaggingHead(nn.Module):
         return loss
 
     @torch.no_grad()
-    def decode(self, outputs: Tensor, lengths: Tensor, *, probabilities: bool = False, nbest: int = 1) -> DecodedTags:
+    def decode(self, emissions: Tensor, lengths: Tensor, *, probabilities: bool = False, nbest: int = 1) -> DecodedTags:
         """Choose the best tags.
 
         Args:
-            outputs: the encoder's outputs, [B, T, D].
+            emissions: scores of tags, [B, T, K].
             lengths: tokens in each sentence, int64 [B], on the CPU.
             probabilities: also give the marginal probabilities.
             nbest: also give so many best sequences, if more than one.
@@ -130,7 +137,6 @@ class TaggingHead(nn.Module):
         Returns:
             The tags, and what else was asked for.
         """
-        emissions = self._emissions(outputs)  # [B, T, K]
         if self.independent:
             best = emissions.argmax(2).masked_fill(~_inside(lengths, emissions), 0)  # [B, T]
         else:
@@ -144,18 +150,17 @@ class TaggingHead(nn.Module):
         return DecodedTags(best, marginals, alternatives, likelihood)
 
     @torch.no_grad()
-    def segment_probabilities(self, outputs: Tensor, lengths: Tensor, segments: Sequence[TagSegment]) -> Tensor:
+    def segment_probabilities(self, emissions: Tensor, lengths: Tensor, segments: Sequence[TagSegment]) -> Tensor:
         """The exact probability that runs of tokens carry exactly the given tags, whatever stands around them.
 
         Args:
-            outputs: the encoder's outputs, [B, T, D].
+            emissions: scores of tags, [B, T, K].
             lengths: tokens in each sentence, int64 [B], on the CPU.
             segments: N runs of tokens with their tags.
 
         Returns:
             Probabilities, [N].
         """
-        emissions = self._emissions(outputs)  # [B, T, K]
         if not segments:
             return emissions.new_zeros(0)
         passes = self.crf.forward_backward(emissions, lengths)

@@ -26,7 +26,7 @@ from seqkit.model.build import (
     indexer_documents,
     restore_indexer,
 )
-from seqkit.model.streaming import CHUNK_SENTENCES, EncodedBatch, as_sentence, predicted
+from seqkit.model.streaming import CHUNK_SENTENCES, as_sentence, predicted
 from seqkit.nn.network import Network
 
 __all__ = ["Classifier"]
@@ -129,15 +129,13 @@ class Classifier(Model):
         head = self.network.head
         assert isinstance(head, ClassificationHead)
 
-        def decode(batch: Sequence[Sentence], encoded: EncodedBatch) -> list[ClassifiedText]:
-            return self._records(batch, head.decode(encoded.output.outputs, encoded.lengths))
-
         records = (as_sentence(given, self.splitter) for given in sentences)
         results = predicted(
             self.network,
             self.indexer,
             records,
-            decode,
+            lambda encoded: head.decode(encoded.output.outputs, encoded.lengths),
+            lambda batch, scored: self._records(batch, scored.scores),
             batch_tokens=batch_tokens,
             chunk_sentences=chunk_sentences,
             precision=precision,

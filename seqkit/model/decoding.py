@@ -30,13 +30,13 @@ class TagDecoder:
         self.codec = codec
 
     def records(
-        self, batch: Sequence[Sentence], outputs: Tensor, lengths: Tensor, *, probs: bool, spans: bool, nbest: int
+        self, batch: Sequence[Sentence], emissions: Tensor, lengths: Tensor, *, probs: bool, spans: bool, nbest: int
     ) -> list[TaggedSentence]:
         """Decide on the labels of a batch.
 
         Args:
             batch: B sentences.
-            outputs: the encoder's outputs, [B, T, D].
+            emissions: scores of tags, [B, T, K].
             lengths: tokens in each sentence, int64 [B], on the CPU.
             probs: also the probabilities of labels and spans.
             spans: also the spans.
@@ -45,7 +45,7 @@ class TagDecoder:
         Returns:
             One record a sentence.
         """
-        decoded = self.head.decode(outputs, lengths, probabilities=probs, nbest=nbest)
+        decoded = self.head.decode(emissions, lengths, probabilities=probs, nbest=nbest)
         sizes = lengths.tolist()
         rows = [tags[:size] for tags, size in zip(decoded.tags.tolist(), sizes, strict=True)]
         marks_spans = self.codec.encoding != "none"
@@ -57,9 +57,9 @@ class TagDecoder:
             values = self._token_probs(decoded.marginals, decoded.tags)
             for result, row, size in zip(results, values, sizes, strict=True):
                 result.probs = row[:size]
-            self._divide_touching(results, rows, outputs, lengths)
+            self._divide_touching(results, rows, emissions, lengths)
         if spans:
-            self._add_spans(results, rows, outputs, lengths, probs)
+            self._add_spans(results, rows, emissions, lengths, probs)
         if decoded.alternatives is not None and decoded.alternative_scores is not None:
             options, weights = decoded.alternatives.tolist(), decoded.alternative_scores.tolist()
             for result, paths, likelihood, size in zip(results, options, weights, sizes, strict=True):
@@ -75,7 +75,7 @@ class TagDecoder:
         return values
 
     def _divide_touching(
-        self, results: list[TaggedSentence], rows: list[list[int]], outputs: Tensor, lengths: Tensor
+        self, results: list[TaggedSentence], rows: list[list[int]], emissions: Tensor, lengths: Tensor
     ) -> None:
         """IOB1 writes a beginning as ``B`` or ``I`` by the tag before it: the probability of the one written."""
         if self.codec.scheme != "iob1":
@@ -91,7 +91,7 @@ class TagDecoder:
             return
         touching: Counter[tuple[int, int]] = Counter()
         for place, value in zip(
-            places, self.head.segment_probabilities(outputs, lengths, segments).tolist(), strict=True
+            places, self.head.segment_probabilities(emissions, lengths, segments).tolist(), strict=True
         ):
             touching[place] += value
         for (number, last), value in touching.items():
@@ -101,7 +101,7 @@ class TagDecoder:
             result.probs[last] = min(max(chosen, 0.0), 1.0)
 
     def _add_spans(
-        self, results: list[TaggedSentence], rows: list[list[int]], outputs: Tensor, lengths: Tensor, probs: bool
+        self, results: list[TaggedSentence], rows: list[list[int]], emissions: Tensor, lengths: Tensor, probs: bool
     ) -> None:
         segments: list[TagSegment] = []
         for number, (result, tags) in enumerate(zip(results, rows, strict=True)):
@@ -111,7 +111,7 @@ class TagDecoder:
                 result.spans.append(TaggedSpan(start, end, label, sentence.text[start:end], first, last))
                 segments.append(TagSegment(number, first, tags[first:last]))
         if probs and segments:
-            values = iter(self.head.segment_probabilities(outputs, lengths, segments).clamp(max=1.0).tolist())
+            values = iter(self.head.segment_probabilities(emissions, lengths, segments).clamp(max=1.0).tolist())
             for result in results:
                 for span in result.spans:
                     span.prob = next(values)

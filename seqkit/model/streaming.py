@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from seqkit.data.arrays import FormNumbers, FormRows, Indexer
 from seqkit.data.batching import length_batches
@@ -24,6 +25,7 @@ from seqkit.nn.network import Network
 __all__ = [
     "CHUNK_SENTENCES",
     "EncodedBatch",
+    "ScoredBatch",
     "WordVectors",
     "as_sentence",
     "chunks",
@@ -38,6 +40,8 @@ CHUNK_SENTENCES = 4096
 """sentences that are indexed together in prediction"""
 CHUNK_TOKENS = 1 << 16
 """a chunk ends where it has so many tokens"""
+JOINED_TOKENS = 1 << 14
+"""how many tokens, padding included, are decided on together, or a few more"""
 MOST_WORDS = 1 << 16
 """words whose vectors are kept from chunk to chunk; with more, all are computed anew when they come again"""
 
@@ -198,11 +202,50 @@ def chunks(sentences: Iterable[Sentence], limit: int) -> Iterator[list[Sentence]
         raise fault
 
 
+class ScoredBatch(NamedTuple):
+    """What a head makes of a batch, still to be decided on.
+
+    Attributes:
+        rows: the sentences' positions in the chunk, [B].
+        lengths: tokens in each sentence, int64 [B], on the CPU.
+        scores: numbers for each token, [B, T, …], or for each sentence, [B, …].
+    """
+
+    rows: NDArray[np.int64]
+    lengths: Tensor
+    scores: Tensor
+
+
+def _joined(batches: Iterable[ScoredBatch]) -> Iterator[ScoredBatch]:
+    """Put batches together: an encoder wants sentences of one length, a decision is faster for many at once."""
+    group: list[ScoredBatch] = []
+    for batch in batches:
+        group.append(batch)
+        # Sentences come in the order of their lengths, so that the last ones are the longest.
+        if sum(len(part.rows) for part in group) * int(batch.lengths.max()) >= JOINED_TOKENS:
+            yield _join(group)
+            group = []
+    if group:
+        yield _join(group)
+
+
+def _join(group: list[ScoredBatch]) -> ScoredBatch:
+    if len(group) == 1:
+        return group[0]
+    lengths = torch.cat([part.lengths for part in group])  # [B]
+    scores = [part.scores for part in group]
+    if scores[0].dim() > 2:
+        steps = int(lengths.max())
+        scores = [functional.pad(each, (0, 0, 0, steps - each.shape[1])) for each in scores]  # each [B, T, K]
+    return ScoredBatch(np.concatenate([part.rows for part in group]), lengths, torch.cat(scores))
+
+
 def predicted(
     network: Network,
     indexer: Indexer,
     sentences: Iterable[Sentence],
-    decode: Callable[[list[Sentence], EncodedBatch], Iterable[_Record]],
+    score: Callable[[EncodedBatch], Tensor],
+    decode: Callable[[list[Sentence], ScoredBatch], Iterable[_Record]],
     *,
     batch_tokens: int,
     chunk_sentences: int,
@@ -215,7 +258,9 @@ def predicted(
         network: an embedding and an encoder.
         indexer: words → numbers.
         sentences: the stream.
-        decode: the sentences of a batch and what the encoder makes of them → one record each.
+        score: what the encoder makes of a batch → the head's numbers for each token, [B, T, K], or sentence, [B, K].
+        decode: the sentences of a batch, which may be several of `score` put together, and their numbers → one record
+            each.
         batch_tokens: tokens a batch; a longer sentence is a batch of its own.
         chunk_sentences: sentences read ahead at most.
         precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
@@ -230,8 +275,10 @@ def predicted(
         network.eval()
         with torch.inference_mode(), precision_context(precision, next(network.parameters()).device):
             features = None if context is None else context(chunk)  # [N, C]
-            for batch in encoded_batches(network, words, chunk, batch_tokens, features):
-                found = decode([chunk[row] for row in batch.rows], batch)
-                for row, record in zip(batch.rows, found, strict=True):
+            encoded = encoded_batches(network, words, chunk, batch_tokens, features)
+            for batch in _joined(ScoredBatch(each.rows, each.lengths, score(each)) for each in encoded):
+                rows = batch.rows.tolist()
+                found = decode([chunk[row] for row in rows], batch)
+                for row, record in zip(rows, found, strict=True):
                     results[row] = record
         yield from zip(chunk, results, strict=True)

@@ -28,7 +28,7 @@ from seqkit.model.build import (
 )
 from seqkit.model.context import ContextFeatures
 from seqkit.model.decoding import TagDecoder
-from seqkit.model.streaming import CHUNK_SENTENCES, EncodedBatch, as_sentence, predicted
+from seqkit.model.streaming import CHUNK_SENTENCES, ScoredBatch, as_sentence, predicted
 from seqkit.nn.neighbours import NeighbourPrediction
 from seqkit.nn.network import Network
 
@@ -147,14 +147,14 @@ class Tagger(Model):
         decoder = TagDecoder(head, self.codec)
         records = (as_sentence(given, self.splitter) for given in sentences)
 
-        def decode(batch: list[Sentence], encoded: EncodedBatch) -> Sequence[TaggedSentence]:
-            outputs, lengths = encoded.output.outputs, encoded.lengths
-            return decoder.records(batch, outputs, lengths, probs=probs, spans=spans, nbest=nbest)
+        def decode(batch: list[Sentence], scored: ScoredBatch) -> Sequence[TaggedSentence]:
+            return decoder.records(batch, scored.scores, scored.lengths, probs=probs, spans=spans, nbest=nbest)
 
         results = predicted(
             self.network,
             self.indexer,
             records,
+            lambda encoded: head.emissions(encoded.output.outputs),
             decode,
             batch_tokens=batch_tokens,
             chunk_sentences=chunk_sentences,

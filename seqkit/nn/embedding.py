@@ -88,16 +88,35 @@ class CharacterCNN(nn.Module):
         """
         border = self.kernel_size - 1
         padded = functional.pad(characters, (border, border))  # [U, L + 2(K − 1)]
+        past: Tensor | None = None
+        if not bool((lengths == characters.shape[1]).all()):
+            kept = (lengths + border).clamp(min=1)  # [U]; a word without characters has one window of zeros
+            past = ~length_mask(kept, characters.shape[1] + border).to(characters.device)  # [U, L + K − 1]
+        if not self.training or self.dropout == 0.0:
+            return self._looked_up(padded, past)  # [U, F]
         vectors = functional.embedding(padded, self.table, padding_idx=0)  # [U, L + 2(K − 1), E]
         vectors = functional.dropout(vectors, self.dropout, self.training)
         windows = vectors.unfold(1, self.kernel_size, 1).transpose(2, 3).flatten(2)  # [U, L + K − 1, K·E]
         responses: Tensor = self.filters(windows)  # [U, L + K − 1, F]
-        steps = responses.shape[1]
-        if not bool((lengths == characters.shape[1]).all()):
-            kept = (lengths + border).clamp(min=1)  # [U]; a word without characters has one window of zeros
-            past = ~length_mask(kept, steps)  # [U, L + K − 1]
-            responses = responses.masked_fill(past.unsqueeze(2).to(responses.device), float("-inf"))
+        if past is not None:
+            responses = responses.masked_fill(past.unsqueeze(2), float("-inf"))
         return responses.amax(1)  # [U, F]
+
+    def _looked_up(self, padded: Tensor, past: Tensor | None) -> Tensor:
+        """The same without dropout: what a character adds to a filter at a place in its window is one row of a table,
+        and there are few characters, so that a window is a sum of K rows and not a product."""  # noqa: D205, D209
+        size, places = len(self.table), self.kernel_size
+        table = torch.cat([self.table.new_zeros(1, self.table.shape[1]), self.table[1:]])  # [C, E]
+        weight = self.filters.weight.view(self.output_size, places, -1)  # [F, K, E]
+        shares = torch.einsum("fke,ce->kcf", weight, table).flatten(0, 1)  # [K·C, F]
+        nothing = shares.new_full((1, self.output_size), -math.inf)  # what a window past the word's end is worth
+        offsets = torch.arange(0, places * size, size, device=padded.device)  # [K]
+        rows = padded.unfold(1, places, 1) + offsets  # [U, L + K − 1, K]
+        if past is not None:
+            rows[:, :, 0].masked_fill_(past, places * size)
+        sums = functional.embedding_bag(rows.flatten(0, 1), torch.cat([shares, nothing]), mode="sum")  # [U·(L + K − 1), F]
+        best = sums.view(*rows.shape[:2], -1).amax(1)  # [U, F]
+        return best + self.filters.bias.to(best.dtype)
 
 
 class CharacterLSTM(nn.Module):

@@ -319,7 +319,8 @@ class Encoder(nn.Module):
             states += stack_states
         outputs = by_direction[0] if len(by_direction) == 1 else torch.cat(by_direction, 2)  # [B, T, D]
         if past is not None:
-            outputs = outputs.masked_fill(past, 0.0)  # [B, T, D]
+            fresh = len(by_direction) > 1 and not torch.is_grad_enabled()
+            outputs = outputs.masked_fill_(past, 0.0) if fresh else outputs.masked_fill(past, 0.0)  # [B, T, D]
         return EncoderOutput(outputs, self._final(outputs, lengths), tuple(states) if return_state else None)
 
     def _final(self, outputs: Tensor, lengths: Tensor) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from seqkit.data import batching
 from seqkit.data.batching import Integers, length_batches, training_batches
 
 length_lists = st.lists(st.one_of(st.integers(0, 5), st.integers(0, 200)), max_size=120)
@@ -44,8 +45,32 @@ def test_prediction_batches(lengths: list[int], budget: int) -> None:
     check_budget(batches, lengths, budget)
     order = [lengths[row] for batch in as_lists(batches) for row in batch]
     assert order == sorted(order)
-    for before, after in pairwise(batches):  # one more sentence would not have fitted
-        assert (len(before) + 1) * lengths[after[0]] > budget
+
+
+@given(st.dictionaries(st.integers(1, 60), st.integers(1, 90), min_size=1, max_size=7), st.integers(1, 3000))
+@random_lengths
+def test_prediction_batches_are_the_cheapest_of_all(counts: dict[int, int], budget: int) -> None:
+    steps = sorted(counts)
+
+    def cost(run: tuple[int, ...]) -> float:
+        tokens = sum(counts[length] for length in run) * run[-1]
+        if len(run) > 1 and tokens > budget:
+            return np.inf
+        overhead = batching._BATCH_TOKENS + batching._STEP_TOKENS * run[-1]
+        return -(-tokens // budget) * overhead + tokens * (batching._MASKING if len(run) > 1 else 1.0)
+
+    ways = []
+    for cuts in product([False, True], repeat=len(steps) - 1):
+        runs = [[steps[0]]]
+        for length, cut in zip(steps[1:], cuts, strict=True):
+            runs.append([length]) if cut else runs[-1].append(length)
+        ways.append(sum(cost(tuple(run)) for run in runs))
+    found = batching._cheapest_runs(np.array(steps), np.array([counts[length] for length in steps]), budget)
+    bounds = np.cumsum([0, *(size for size, _ in found)]).tolist()
+    rows = [length for length in steps for _ in range(counts[length])]
+    taken = [tuple(sorted(set(rows[begin:end]))) for begin, end in pairwise(bounds)]
+    assert sum(map(cost, taken)) == pytest.approx(min(ways))
+    assert [run[-1] for run in taken] == [length for _, length in found]
 
 
 @given(length_lists, st.integers(1, 40), st.integers(0, 300), st.integers(0, 99))

@@ -127,7 +127,7 @@ def test_empty_sentences_and_batches_cost_nothing(crf: bool) -> None:
         outputs = torch.randn(batch, steps, K)
         lengths = torch.zeros(batch, dtype=torch.int64)
         assert head.loss(outputs, lengths, torch.full((batch, steps), -1)).item() == 0.0
-        decoded = head.decode(outputs, lengths, probabilities=True, nbest=2)
+        decoded = head.decode(head.emissions(outputs), lengths, probabilities=True, nbest=2)
         assert decoded.tags.shape == (batch, steps)
         assert decoded.marginals is not None
         assert not decoded.marginals.any()
@@ -156,7 +156,7 @@ def test_loss_is_in_float32_under_mixed_precision() -> None:
 def test_no_illegal_sequence_is_ever_emitted(seed: int, lengths: list[int], scale: float, crf: bool) -> None:
     head = make_head(crf, seed=seed)
     outputs = torch.randn(len(lengths), max(lengths), K) * scale
-    decoded = head.decode(outputs, torch.tensor(lengths), nbest=3)
+    decoded = head.decode(head.emissions(outputs), torch.tensor(lengths), nbest=3)
     assert decoded.alternatives is not None
     assert decoded.alternative_scores is not None
     for row, length in enumerate(lengths):
@@ -173,7 +173,7 @@ def test_best_marginals_and_nbest_equal_enumeration(crf: bool, constrained: bool
     head = make_head(crf, constrained, seed=length)
     outputs = torch.randn(2, 4, K)
     lengths = torch.tensor([length, 4])
-    decoded = head.decode(outputs, lengths, probabilities=True, nbest=3)
+    decoded = head.decode(head.emissions(outputs), lengths, probabilities=True, nbest=3)
     paths, logs = enumerate_paths(head, outputs[0, :length], constrained)
     order = logs.argsort(descending=True)[:3]
     assert decoded.tags[0].tolist() == [*paths[order[0]], *[0] * (4 - length)]
@@ -218,7 +218,7 @@ def test_probabilities_of_a_long_sentence_keep_their_digits(crf: bool) -> None:
         transitions = head.crf.transitions.detach()
         gap = float(2 * transitions[o, o] - transitions[o, s] - transitions[s, o])
     expected = sorted([1 / (1 + np.exp(gap)), 1 / (1 + np.exp(-gap))], reverse=True)
-    decoded = head.decode(outputs, torch.tensor([3000]), nbest=2)
+    decoded = head.decode(head.emissions(outputs), torch.tensor([3000]), nbest=2)
     assert decoded.alternative_scores is not None
     assert decoded.alternative_scores[0].tolist() == pytest.approx(expected, rel=1e-4)
 
@@ -229,14 +229,14 @@ def test_segment_probabilities_equal_enumeration(crf: bool) -> None:
     outputs, lengths = torch.randn(2, 4, K), torch.tensor([4, 2])
     wanted = [(0, 1, ["B-A", "E-A"]), (1, 0, ["S-B"]), (0, 0, ["O", "O", "S-A", "S-A"]), (0, 3, ["O"]), (0, 0, ["I-A"])]
     segments = [TagSegment(row, first, [TAGS.index(tag) for tag in tags]) for row, first, tags in wanted]
-    found = head.segment_probabilities(outputs, lengths, segments)
+    found = head.segment_probabilities(head.emissions(outputs), lengths, segments)
     for (row, first, tags), value in zip(segments, found.tolist(), strict=True):
         paths, logs = enumerate_paths(head, outputs[row, : lengths[row]], constrained=True)
         same = [
             float(log.exp()) for p, log in zip(paths, logs, strict=True) if list(p[first:][: len(tags)]) == list(tags)
         ]
         assert value == pytest.approx(sum(same), abs=1e-6)
-    assert head.segment_probabilities(outputs, lengths, []).shape == (0,)
+    assert head.segment_probabilities(head.emissions(outputs), lengths, []).shape == (0,)
 
 
 # --- language modelling beside tags, unseen labels ---------------------------------------------------------------
