@@ -114,7 +114,9 @@ class CharacterCNN(nn.Module):
         rows = padded.unfold(1, places, 1) + offsets  # [U, L + K − 1, K]
         if past is not None:
             rows[:, :, 0].masked_fill_(past, places * size)
-        sums = functional.embedding_bag(rows.flatten(0, 1), torch.cat([shares, nothing]), mode="sum")  # [U·(L + K − 1), F]
+        sums = functional.embedding_bag(
+            rows.flatten(0, 1), torch.cat([shares, nothing]), mode="sum"
+        )  # [U·(L + K − 1), F]
         best = sums.view(*rows.shape[:2], -1).amax(1)  # [U, F]
         return best + self.filters.bias.to(best.dtype)
 

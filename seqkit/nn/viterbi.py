@@ -55,9 +55,9 @@ def _grouped_moves(legal: bytes, tags: int) -> _Moves | None:
     for tag, column in enumerate(table.t().unbind()):
         groups.setdefault(tuple(column.nonzero().flatten().tolist()), []).append(tag)
     (first, targets), *rest = sorted(groups.items(), key=lambda group: -len(group[0]) * len(group[1]))
-    before = max((len(sources) for sources, _ in rest), default=0)
+    before = max((len(sources) or 1 for sources, _ in rest), default=0)
     after = max((len(follow) for _, follow in rest), default=0)
-    if len(first) * len(targets) + len(rest) * before * after > tags * tags / 2:
+    if not first or len(first) * len(targets) + len(rest) * before * after > tags * tags / 2:
         return None
     order, others = list(targets), []
     for sources, follow in rest:

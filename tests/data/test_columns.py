@@ -1,17 +1,21 @@
 from __future__ import annotations
 
+import io
 import re
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
+from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqkit.data import columns as module
+from seqkit.data import text as text_module
 from seqkit.data.columns import CONLLU_COLUMNS, read_conll, read_conllu, split_row
 from seqkit.data.sentence import Sentence
+from seqkit.data.text import Lines
 from seqkit.errors import DataError
 
 
@@ -142,6 +146,66 @@ def test_sentences_come_one_at_a_time() -> None:
     reader = read_conll((seen.append(number) or (number, line) for number, line in lines), "f")
     assert next(reader).tokens == ["a"]
     assert seen == [1, 2]
+
+
+_ROWS = st.sampled_from(
+    [
+        "a X",
+        "b  Y",
+        "c\tX",
+        "d\tY",
+        "",
+        "",
+        " ",
+        "\t",
+        "#",
+        "# x",
+        "# a = b",
+        "# X",
+        "#\tX",
+        "-DOCSTART- X",
+        "e",
+        "f X Z",
+        "g\t",
+    ]
+)
+
+
+@given(st.lists(_ROWS, max_size=14), st.booleans(), st.integers(1, 30))
+@settings(max_examples=600, deadline=None, derandomize=True)
+def test_blocks_are_read_as_rows_are_one_at_a_time(rows: list[str], unlabelled: bool, size: int) -> None:
+    """The short cut for whole runs of plain rows, against reading row by row."""
+    text = "\n".join(rows).encode()
+
+    def outcome(lines: Any, **attributes: Any) -> list[Any]:
+        found: list[Any] = []
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in attributes.items():
+                patch.setattr(module, name, value)
+            try:
+                found.extend(read_conll(lines, "f", allow_unlabelled=unlabelled))
+            except DataError as error:
+                found.append(str(error))
+        return found
+
+    def parts() -> Iterator[bytes]:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(text_module, "_PART_BYTES", size)
+            yield from text_module._parts(io.BytesIO(text))
+
+    whole = outcome(Lines([text] if text else [], "f"))
+    assert whole == outcome(Lines(parts(), "f"))
+    assert whole == outcome(list(Lines([text] if text else [], "f")))
+    assert whole == outcome(Lines([text] if text else [], "f"), _plain_columns=lambda *_: None)
+
+
+def test_plain_rows_take_the_short_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_read_rows", None)
+    found = list(read_conll(Lines([b"a X\nb Y\n\n\nc Z\n"], "f"), "f"))
+    assert [(sentence.tokens, sentence.columns["1"], sentence.line) for sentence in found] == [
+        (["a", "b"], ["X", "Y"], 1),
+        (["c"], ["Z"], 5),
+    ]
 
 
 @pytest.mark.parametrize("form", ["# comment {}", "", "-DOCSTART- O {}"])

@@ -86,3 +86,17 @@ def test_ner_means_no_last_column_where_columns_have_names() -> None:
         Sentence.from_tokens(["a"], {"upos": ["X"]}).column("ner")
     with pytest.raises(DataError, match=r"^expected a label column, found columns: none$"):
         Sentence.from_tokens(["a"]).column("")
+
+
+@given(st.lists(st.text(min_size=1, max_size=4), max_size=8))
+def test_offsets_of_spaced_tokens_are_a_list_in_all_but_memory(tokens: list[str]) -> None:
+    offsets = Sentence.from_tokens(tokens).offsets
+    ends = [sum(map(len, tokens[: index + 1])) + index for index in range(len(tokens))]
+    expected = [(end - len(token), end) for token, end in zip(tokens, ends, strict=True)]
+    assert (
+        len(offsets) == len(tokens) and offsets == expected and expected == offsets and repr(offsets) == repr(expected)
+    )
+    assert offsets[1:] == expected[1:] and [offsets[index] for index in range(len(tokens))] == expected
+    assert offsets != [*expected, (0, 1)] and offsets != 1
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(offsets)

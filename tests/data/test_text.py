@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from seqkit.data import text
 from seqkit.data.text import Lines, is_blank, read_lines
 from seqkit.errors import DataError
 
@@ -81,3 +83,25 @@ def test_a_stream_that_begins_within_a_file() -> None:
     assert list(Lines([b"\xef\xbb\xbfa\r\n"], "f", 5)) == [(5, "\ufeffa")]
     with pytest.raises(DataError, match=r"^f:6: expected UTF-8 text, found byte 0xff at position 0$"):
         list(Lines([b"a\r\xff\xfe\n"], "f", 5))
+
+
+@given(st.binary(max_size=60), st.integers(1, 9))
+@settings(max_examples=400, deadline=None, derandomize=True)
+def test_parts_of_any_size_give_the_same_lines(content: bytes, size: int) -> None:
+    def outcome(parts: Iterable[bytes]) -> list[object]:
+        found: list[object] = []
+        try:
+            found.extend(Lines(parts, "f"))
+        except DataError as error:
+            found.append(str(error))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(text, "_PART_BYTES", size)
+        small = outcome(text._parts(io.BytesIO(content)))
+    assert small == outcome(io.BytesIO(content))  # line by line
+    assert small == outcome([content] if content else [])
+
+
+def test_lines_come_in_blocks() -> None:
+    assert list(Lines([b"a\nb\n", b"", b"\n\nc"], "f", 5).blocks()) == [(5, ["a", "b"]), (7, ["", "", "c"])]

@@ -5,12 +5,14 @@ import random
 from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from seqkit.config import TagSettings, override
 from seqkit.data.sentence import Sentence
@@ -167,6 +169,45 @@ def test_labels_depend_on_no_batch_mate_chunk_or_order(
             assert [(s.start, s.end, s.label) for s in record.spans] == [
                 (s.start, s.end, s.label) for s in expected.spans
             ]
+
+
+def test_the_vector_of_a_word_is_computed_once_in_a_stream(
+    model: Tagger, make_sentences: Callable[..., list[Sentence]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = make_sentences(30, 2)
+    expected = [record.labels for record in model.predict(sentences)]
+    computed: list[int] = []
+    embedding = model.network.embedding
+    handle = embedding.register_forward_pre_hook(lambda module, given: computed.append(len(given[0].words)))
+    distinct = len({token for sentence in sentences for token in sentence.tokens})
+    assert [record.labels for record in model.predict(sentences, chunk_sentences=3)] == expected
+    assert sum(computed) == distinct and len(computed) > 1
+    computed.clear()
+    monkeypatch.setattr("seqkit.model.streaming.MOST_WORDS", 0)  # nothing is kept, as of a stream of ever new words
+    assert [record.labels for record in model.predict(sentences, chunk_sentences=3)] == expected
+    assert len(computed) == 10 and sum(computed) > distinct
+    handle.remove()
+
+
+def test_batches_are_decided_on_together(
+    model: Tagger, make_sentences: Callable[..., list[Sentence]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sentences = make_sentences(30, 2)
+    decisions: list[list[int]] = []
+    decode = model.network.head.decode
+
+    def counted(emissions: Tensor, lengths: Tensor, **options: Any) -> Any:
+        decisions.append(lengths.tolist())
+        return decode(emissions, lengths, **options)
+
+    monkeypatch.setattr(model.network.head, "decode", counted)
+    found = {}
+    for limit in (1, 20, 1 << 14):
+        monkeypatch.setattr("seqkit.model.streaming.JOINED_TOKENS", limit)
+        decisions.clear()
+        found[limit] = [record.labels for record in model.predict(sentences, batch_tokens=6)], len(decisions)
+    assert found[1][0] == found[20][0] == found[1 << 14][0]
+    assert found[1][1] > found[20][1] > found[1 << 14][1] == 1
 
 
 def test_records_are_those_given_in_their_order(model: Tagger) -> None:

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqkit.nn import chain
+from seqkit.data.labels import inventory, legal_moves
+from seqkit.nn import chain, viterbi
 from seqkit.nn.crf import CRF
 
 Problem = tuple[CRF, Tensor, Tensor]
@@ -86,12 +87,15 @@ def test_likelihood_equals_enumeration(problem: Problem) -> None:
             assert crf.log_likelihood(*arguments).item() == pytest.approx(score - total, rel=1e-12, abs=1e-8)
 
 
-@given(problems, st.integers(1, 7))
+@given(problems, st.integers(1, 7), st.booleans())
 @random_sizes
-def test_best_and_n_best_equal_enumeration(problem: Problem, n: int) -> None:
+def test_best_and_n_best_equal_enumeration(problem: Problem, n: int, grouped: bool) -> None:
     crf, emissions, lengths = problem
-    best, best_scores = crf.viterbi(emissions, lengths)
-    tags, scores = crf.nbest(emissions, lengths, n)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(viterbi, "_LEAST_GROUPED", 0 if grouped else 1 << 60)
+        patch.setattr(viterbi, "_LOWER_EVERY", 2)
+        best, best_scores = crf.viterbi(emissions, lengths)
+        tags, scores = crf.nbest(emissions, lengths, n)
     assert tags.shape == (*scores.shape, emissions.shape[1])
     for row, length in enumerate(lengths.tolist()):
         paths = [*enumerate_paths(crf, emissions[row, :length])[:n], *[(-math.inf, (0,) * length)] * n][:n]
@@ -100,6 +104,32 @@ def test_best_and_n_best_equal_enumeration(problem: Problem, n: int) -> None:
         for rank, (score, path) in enumerate(paths):
             assert scores[row, rank].item() == pytest.approx(score, rel=1e-12, abs=1e-12)
             assert tags[row, rank].tolist() == [*path, *[0] * (emissions.shape[1] - length)]
+
+
+@given(st.integers(0, 999), st.integers(2, 24), st.integers(1, 5), st.integers(1, 3))
+@random_sizes
+def test_grouping_moves_changes_nothing(seed: int, tags: int, kinds: int, batch: int) -> None:
+    """Few kinds of tags, each with what may follow it, as marks of spans have; to some of them nothing leads."""
+    generator = torch.Generator().manual_seed(seed)
+    kind = torch.randint(0, kinds, (tags,), generator=generator)
+    legal = (torch.rand(kinds + 1, tags, generator=generator) < 0.3)[kind]  # [K, K]
+    crf = CRF(tags, transition=legal)
+    lengths = torch.randint(0, 40, (batch,), generator=generator)
+    emissions = torch.randn(batch, int(lengths.max()), tags, generator=generator)
+    found = []
+    for least in (0, 1 << 60):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(viterbi, "_LEAST_GROUPED", least)
+            found.append((*crf.viterbi(emissions, lengths), *crf.nbest(emissions, lengths, 2)))
+    assert all(grouped.equal(plain) for grouped, plain in zip(*found, strict=True))
+
+
+def test_moves_of_span_marks_are_grouped() -> None:
+    labels = inventory([f"{mark}-{kind}" for mark in "BIES" for kind in "abcdef"], "bioes")
+    legal = torch.from_numpy(legal_moves(labels, "bioes")[1])
+    moves = viterbi._grouped_moves(legal.numpy().tobytes(), len(labels))
+    assert moves is not None and moves.considered() == 13 * 13 + 6 * 2 * 2 < len(labels) ** 2 / 3
+    assert viterbi._grouped_moves(torch.ones(5, 5, dtype=torch.bool).numpy().tobytes(), 5) is None
 
 
 @given(problems)
