@@ -9,7 +9,7 @@ import torch
 
 from seqkit.errors import SettingsError
 
-__all__ = ["choose_device", "precision_context", "softmax_products"]
+__all__ = ["choose_device", "multiplies_bf16", "precision_context", "softmax_products"]
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -67,15 +67,23 @@ def precision_context(precision: str, device: torch.device) -> AbstractContextMa
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
 
 
+def multiplies_bf16() -> bool:
+    """Whether this processor multiplies bfloat16 in hardware: AMX or AVX512-BF16, which torch's oneDNN makes use of."""
+    # Older releases of torch lack one or the other.
+    asked = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
+    return any(has is not None and has() for has in asked)
+
+
 def softmax_products(precision: str, device: torch.device) -> torch.dtype | None:
     """What the gradient of a language model's softmax may be rounded to, most of the work of training a small one.
+
+    It depends on what the processor can do and not on how fast it is found to be, so that a run can be repeated.
 
     Args:
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         device: where the network runs.
 
     Returns:
-        bfloat16 for ``auto`` on a processor that multiplies such matrices in hardware (AMX); None for no rounding.
+        bfloat16 for ``auto`` on a processor that multiplies such matrices in hardware; None for no rounding.
     """
-    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    return torch.bfloat16 if precision == "auto" and device.type == "cpu" and has_tiles() else None
+    return torch.bfloat16 if precision == "auto" and device.type == "cpu" and multiplies_bf16() else None

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seqkit.devices import choose_device, precision_context, softmax_products
+from seqkit.devices import choose_device, multiplies_bf16, precision_context, softmax_products
 from seqkit.errors import SettingsError
 
 
@@ -40,15 +40,24 @@ def test_the_cpu_has_no_fp16() -> None:
     assert str(caught.value) == "expected precision fp32, bf16 or auto on the CPU, found fp16"
 
 
+@pytest.fixture(params=["_is_amx_tile_supported", "_is_avx512_bf16_supported"])
+def instruction(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The question after some instructions, which one way or the other multiply bf16; the answer to both is no."""
+    for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"):
+        monkeypatch.setattr(torch.cpu, name, lambda: False, raising=False)
+    return str(request.param)
+
+
 def test_only_auto_rounds_the_gradient_of_a_softmax_and_only_where_that_is_fast(
-    monkeypatch: pytest.MonkeyPatch,
+    instruction: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = torch.device("cpu")
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True, raising=False)
+    assert not multiplies_bf16()
+    assert softmax_products("auto", place) is None
+    monkeypatch.delattr(torch.cpu, instruction)  # as in older torch
+    assert not multiplies_bf16()
+    monkeypatch.setattr(torch.cpu, instruction, lambda: True, raising=False)
+    assert multiplies_bf16()
     assert softmax_products("auto", place) is torch.bfloat16
     assert [softmax_products(name, place) for name in ("fp32", "bf16")] == [None, None]
     assert softmax_products("auto", torch.device("cuda")) is None
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert softmax_products("auto", place) is None
-    monkeypatch.delattr(torch.cpu, "_is_amx_tile_supported")  # as in older torch
-    assert softmax_products("auto", place) is None

@@ -272,7 +272,7 @@ class LmTrainingSettings(TrainingSettings):
     clip: Weight = 0.25
     """largest gradient norm (or value: clip_by); 0 for no clipping"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """arithmetic: auto is bf16 on a GPU that has it, fp32 on a CPU but for the softmax's gradient if bf16 is faster"""
+    """arithmetic: auto is bf16 on a GPU that has it, fp32 on a CPU but for the softmax's gradient where it has bf16"""
 
     @model_validator(mode="after")
     def _reads_streams(self) -> LmTrainingSettings:

@@ -22,6 +22,8 @@ _CPU_WORKSPACE = 2**25
 _GPU_WORKSPACE = 2**28
 # Below so many rows a product over them no longer pays for going through the weight's gradient once more.
 _LEAST_ROWS = 128
+_LINE = 16
+"""numbers in a cache line, float32"""
 _SHRINK = 4
 """how much smaller the projection of a cluster is than that of the one before"""
 
@@ -41,7 +43,8 @@ def _cross_entropy(
     size, words = len(x), len(weight)
     allowed = _CPU_WORKSPACE if x.device.type == "cpu" else _GPU_WORKSPACE
     rows = max(1, min(size, max(_LEAST_ROWS, allowed // (words * x.element_size()))))
-    buffer = x.new_empty(rows, words)
+    # Rows begin at full cache lines: written to any other place, a product takes half as long again.
+    buffer = x.new_empty(rows, -(-words // _LINE) * _LINE)[:, :words]
     nats = x.new_empty(size)
     known = targets != IGNORED  # [N]
     index = targets.clamp(min=0).unsqueeze(1)  # [N, 1]

@@ -64,9 +64,11 @@ class TrainingTask:
         self.settings = settings
         self.model = model
         self._thawing: list[frozenset[str]] = []
+        self._rounds = False
         for module in model.network.modules():
-            if isinstance(module, Softmax):
+            if isinstance(module, Softmax) and module.adaptive is None:
                 module.products = softmax_products(settings.training.precision, model.device)
+                self._rounds = module.products is not None
 
     @property
     def network(self) -> Network:
@@ -146,6 +148,8 @@ class TrainingTask:
         trainer = Trainer(self, self.settings.training, output, progress)
         if resume and trainer.resume():
             progress.say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
+        if self._rounds:
+            progress.say("precision auto: fp32, but bf16 for the products in the gradient of the softmax over words")
         began = time.monotonic()
         trainer.run()
         progress.say(f"best epoch {trainer.best_epoch}, {(time.monotonic() - began) / 60:.1f} minutes")

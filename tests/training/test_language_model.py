@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+from seqkit import devices
 from seqkit.config import LmSettings, override, parse_assignments
 from seqkit.data.corpus import Corpus
 from seqkit.data.resolving import resolve
@@ -18,6 +19,7 @@ from seqkit.errors import DataError
 from seqkit.model import load
 from seqkit.training.language_model import LanguageModelTask, evaluate_stream
 from seqkit.training.loop import Interrupted
+from seqkit.training.progress import Progress
 from seqkit.training.run import complete_settings, run
 
 LINES = ["to be or not to be", "that is the question", "do be do be do"] * 8
@@ -43,6 +45,33 @@ def fault_of(kind: type[Exception], function: Callable[..., Any], *arguments: An
     with pytest.raises(kind) as caught:
         function(*arguments, **options)
     return str(caught.value)
+
+
+# --- precision ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("has", "options", "said"),
+    [
+        (True, (), True),
+        (False, (), False),
+        (True, ("training.precision=fp32",), False),
+        (True, ("head.cutoffs=[3]",), False),
+    ],
+)
+def test_it_is_said_when_the_gradient_is_rounded(
+    has: bool,
+    options: tuple[str, ...],
+    said: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda: has)
+    task = task_of("training.epochs=1", *options)
+    task.fit(tmp_path, Progress(), resume=False)
+    line = "precision auto: fp32, but bf16 for the products in the gradient of the softmax over words\n"
+    assert capsys.readouterr().err.count(line) == said
 
 
 # --- windows ------------------------------------------------------------------------------------------------------
