@@ -60,18 +60,28 @@ def precision_context(precision: str, device: torch.device) -> AbstractContextMa
     if precision == "fp16" and device.type == "cpu":
         raise SettingsError("expected precision fp32, bf16 or auto on the CPU, found fp16")
     if precision == "auto":
-        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+        half = device.type == "cuda" and multiplies_bf16(device)
         precision = "bf16" if half else "fp32"
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
 
 
-def multiplies_bf16() -> bool:
-    """Whether this processor multiplies bfloat16 in hardware: AMX or AVX512-BF16, which torch's oneDNN makes use of."""
+def multiplies_bf16(device: torch.device) -> bool:
+    """Whether a device multiplies bfloat16 in hardware: a GPU's own units; AMX or AVX512-BF16 of a processor.
+
+    Args:
+        device: where the network runs.
+
+    Returns:
+        Whether it does, as far as torch makes use of it.
+    """
+    if device.type == "cuda":
+        # Older GPUs are said to support it, too, and emulate it.
+        return bool(torch.cuda.is_bf16_supported()) and torch.cuda.get_device_capability(device) >= (8, 0)
     # Older releases of torch lack one or the other.
     asked = (getattr(torch.cpu, name, None) for name in ("_is_amx_tile_supported", "_is_avx512_bf16_supported"))
-    return any(has is not None and has() for has in asked)
+    return device.type == "cpu" and any(has is not None and has() for has in asked)
 
 
 def softmax_products(precision: str, device: torch.device) -> torch.dtype | None:
@@ -86,4 +96,4 @@ def softmax_products(precision: str, device: torch.device) -> torch.dtype | None
     Returns:
         bfloat16 for ``auto`` on a processor that multiplies such matrices in hardware; None for no rounding.
     """
-    return torch.bfloat16 if precision == "auto" and device.type == "cpu" and multiplies_bf16() else None
+    return torch.bfloat16 if precision == "auto" and device.type == "cpu" and multiplies_bf16(device) else None

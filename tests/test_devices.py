@@ -52,12 +52,24 @@ def test_only_auto_rounds_the_gradient_of_a_softmax_and_only_where_that_is_fast(
     instruction: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place = torch.device("cpu")
-    assert not multiplies_bf16()
+    assert not multiplies_bf16(place)
     assert softmax_products("auto", place) is None
     monkeypatch.delattr(torch.cpu, instruction)  # as in older torch
-    assert not multiplies_bf16()
+    assert not multiplies_bf16(place)
     monkeypatch.setattr(torch.cpu, instruction, lambda: True, raising=False)
-    assert multiplies_bf16()
+    assert multiplies_bf16(place)
     assert softmax_products("auto", place) is torch.bfloat16
     assert [softmax_products(name, place) for name in ("fp32", "bf16")] == [None, None]
     assert softmax_products("auto", torch.device("cuda")) is None
+
+
+@pytest.mark.parametrize(
+    ("supported", "capability", "expected"), [(True, (8, 0), True), (True, (7, 0), False), (False, (9, 0), False)]
+)
+def test_gpus_that_only_emulate_bf16_do_not_multiply_it(
+    supported: bool, capability: tuple[int, int], expected: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: supported)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert multiplies_bf16(torch.device("cuda")) is expected
+    assert not multiplies_bf16(torch.device("mps"))

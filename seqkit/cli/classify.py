@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import click
 from seqkit.cli.evaluating import check_error_options, error_options, evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
 from seqkit.cli.options import (
+    WHERE_LABELS_AGREE,
     at_least_1,
     batch_options,
     device_options,
@@ -64,7 +66,7 @@ command.add_command(
 @evaluation_options
 @click.option("--label", metavar="FIELD", help="field that holds the label  [default: the model's]")
 @error_options("write the texts with errors, one a line: right label, predicted label, text")
-@batch_options
+@batch_options(WHERE_LABELS_AGREE)
 @device_options
 @quiet_option
 def evaluate(
@@ -104,7 +106,8 @@ def evaluate(
     texts = dataset.texts(chosen, model.splitter.split, text=model.codec.text, label=field)
     _refuse_empty(texts, dataset.splits, chosen)
     gold = gold_classes(model, texts, field)
-    predicted = list(model.predict(texts, batch_tokens=batch_tokens, precision=precision))
+    say = None if quiet else partial(click.echo, err=True)
+    predicted = list(model.predict(texts, batch_tokens=batch_tokens, precision=precision, say=say))
     report = score_texts(model, gold, predicted, baseline_of(model, dataset.name, chosen, len(texts)))
     seconds = time.perf_counter() - began
     if errors is not None:
@@ -169,7 +172,7 @@ def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[
     metavar="K",
     help="the K most probable labels  [default: the predicted one (tsv), all with their probabilities (jsonl)]",
 )
-@batch_options
+@batch_options(WHERE_LABELS_AGREE)
 @device_options
 @quiet_option
 def predict(
@@ -205,6 +208,7 @@ def predict(
         batch_tokens=batch_tokens,
         chunk_sentences=1 if live else CHUNK_SENTENCES,
         precision=precision,
+        say=None if quiet else partial(click.echo, err=True),
     )
     write_classified(flushed(records) if live else records, sys.stdout, output_format, top)
     sys.stdout.flush()

@@ -14,6 +14,7 @@ from seqkit.cli.evaluating import evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.lm import sampling_options, show_texts
 from seqkit.cli.options import (
+    WHERE_GPU_HAS_IT,
     batch_options,
     device_options,
     model_option,
@@ -163,7 +164,7 @@ def _vector(value: str, name: str) -> Any:
 
 @command.command(short_help="Measure how well a generator writes.")
 @evaluation_options
-@batch_options
+@batch_options(WHERE_GPU_HAS_IT)
 @device_options
 @quiet_option
 def evaluate(

@@ -14,6 +14,7 @@ import click
 from seqkit.cli.evaluating import evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.options import (
+    WHERE_GPU_HAS_IT,
     at_least_1,
     batch_options,
     device_options,
@@ -81,7 +82,7 @@ command.add_command(
     metavar="N",
     help="units computed together; changes the result of dynamic evaluation only  [default: 256, dynamic: 20]",
 )
-@precision_option
+@precision_option(WHERE_GPU_HAS_IT)
 @device_options
 @quiet_option
 def evaluate(
@@ -141,7 +142,7 @@ def evaluate(
     metavar="|".join(_FORMATS),
     help="log-probability, units, perplexity and text between tabs; or JSON objects",
 )
-@batch_options
+@batch_options(WHERE_GPU_HAS_IT)
 @device_options
 @quiet_option
 def score(

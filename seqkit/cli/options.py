@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from seqkit.config import Recipe
 
 __all__ = [
+    "WHERE_GPU_HAS_IT",
+    "WHERE_LABELS_AGREE",
     "at_least_1",
     "batch_options",
     "device_options",
@@ -257,8 +259,20 @@ def device_options(function: Function) -> Function:
     return device(threads(function))
 
 
-def batch_options(function: Function) -> Function:
-    """Add ``--batch-tokens`` and ``--precision``, which prediction has everywhere."""
+WHERE_GPU_HAS_IT = "on a GPU that has it"
+WHERE_LABELS_AGREE = "where it is fast and the labels of the first 128 sentences agree with fp32"
+"""when ``--precision auto`` is bf16"""
+
+
+def batch_options(auto: str) -> Callable[[Function], Function]:
+    """A decorator that adds ``--batch-tokens`` and ``--precision``, which prediction has everywhere.
+
+    Args:
+        auto: when ``--precision auto`` is bf16.
+
+    Returns:
+        The decorator.
+    """
     from seqkit.config import BATCH_TOKENS
 
     tokens = click.option(
@@ -270,11 +284,18 @@ def batch_options(function: Function) -> Function:
         metavar="N",
         help="tokens a batch; a longer sentence is one by itself",
     )
-    return tokens(precision_option(function))
+    return lambda function: tokens(precision_option(auto)(function))
 
 
-def precision_option(function: Function) -> Function:
-    """Add ``--precision``."""
+def precision_option(auto: str) -> Callable[[Function], Function]:
+    """A decorator that adds ``--precision``.
+
+    Args:
+        auto: when ``auto`` is bf16.
+
+    Returns:
+        The decorator.
+    """
     names = ["auto", "fp32", "bf16"]
     option = click.option(
         "--precision",
@@ -282,9 +303,9 @@ def precision_option(function: Function) -> Function:
         default="fp32",
         show_default=True,
         metavar="|".join(names),
-        help="arithmetic of the encoder; auto is bf16 on a GPU that has it",
+        help=f"arithmetic of the encoder; auto is bf16 {auto}",
     )
-    return option(function)
+    return option
 
 
 def model_option(function: Function) -> Function:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ import click
 from seqkit.cli.evaluating import check_error_options, error_options, evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
 from seqkit.cli.options import (
+    WHERE_LABELS_AGREE,
     at_least_1,
     batch_options,
     device_options,
@@ -68,7 +70,7 @@ command.add_command(
 @evaluation_options
 @click.option("--target", metavar="COLUMN", help="label column  [default: the model's]")
 @error_options("write the sentences with errors, a token a line: token, right label, predicted label")
-@batch_options
+@batch_options(WHERE_LABELS_AGREE)
 @device_options
 @quiet_option
 def evaluate(
@@ -103,7 +105,8 @@ def evaluate(
     sentences = dataset.sentences(chosen, model.splitter.split)
     _refuse_empty(sentences, dataset.splits, chosen)
     gold = gold_labels(model, sentences, target)
-    predicted = list(model.predict(sentences, spans=False, batch_tokens=batch_tokens, precision=precision))
+    say = None if quiet else partial(click.echo, err=True)
+    predicted = list(model.predict(sentences, spans=False, batch_tokens=batch_tokens, precision=precision, say=say))
     report = score(model, gold, predicted)
     seconds = time.perf_counter() - began
     if errors is not None:
@@ -169,7 +172,7 @@ def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[
     metavar="N",
     help="the N best label sequences with the probability of each",
 )
-@batch_options
+@batch_options(WHERE_LABELS_AGREE)
 @device_options
 @quiet_option
 def predict(
@@ -205,6 +208,7 @@ def predict(
         batch_tokens=batch_tokens,
         chunk_sentences=1 if live else CHUNK_SENTENCES,
         precision=precision,
+        say=None if quiet else partial(click.echo, err=True),
     )
     write_records(flushed(records) if live else records, sys.stdout, output_format)
     sys.stdout.flush()

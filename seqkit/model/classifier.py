@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -26,6 +26,7 @@ from seqkit.model.build import (
     indexer_documents,
     restore_indexer,
 )
+from seqkit.model.precision import in_precision
 from seqkit.model.streaming import CHUNK_SENTENCES, as_sentence, predicted
 from seqkit.nn.network import Network
 
@@ -114,6 +115,7 @@ class Classifier(Model):
         batch_tokens: int = BATCH_TOKENS,
         chunk_sentences: int = CHUNK_SENTENCES,
         precision: str = "fp32",
+        say: Callable[[str], None] | None = None,
     ) -> Iterator[ClassifiedText]:
         """Classify texts, as many as come and in their order, reading ahead no more than a chunk.
 
@@ -121,7 +123,8 @@ class Classifier(Model):
             sentences: raw texts, lists of tokens, or records; one without tokens gets what an empty text gets.
             batch_tokens: tokens a batch; a longer text is a batch of its own.
             chunk_sentences: texts read ahead at most.
-            precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
+            precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `in_precision`.
+            say: is told what ``auto`` became, and why.
 
         Yields:
             One record a text.
@@ -129,19 +132,29 @@ class Classifier(Model):
         head = self.network.head
         assert isinstance(head, ClassificationHead)
 
-        records = (as_sentence(given, self.splitter) for given in sentences)
-        results = predicted(
-            self.network,
-            self.indexer,
-            records,
-            lambda encoded: head.decode(encoded.output.outputs, encoded.lengths),
-            lambda batch, scored: self._records(batch, scored.scores),
-            batch_tokens=batch_tokens,
-            chunk_sentences=chunk_sentences,
-            precision=precision,
+        def classified(part: Iterable[Sentence], chosen: str) -> Iterator[ClassifiedText]:
+            results = predicted(
+                self.network,
+                self.indexer,
+                part,
+                lambda encoded: head.decode(encoded.output.outputs, encoded.lengths),
+                lambda batch, scored: self._records(batch, scored.scores),
+                batch_tokens=batch_tokens,
+                chunk_sentences=chunk_sentences,
+                precision=chosen,
+            )
+            for sentence, found in results:
+                yield self._empty(sentence) if found is None else found
+
+        yield from in_precision(
+            precision,
+            classified,
+            (as_sentence(given, self.splitter) for given in sentences),
+            lambda record: [frozenset(record.labels)],
+            device=self.device,
+            ahead=chunk_sentences,
+            say=say,
         )
-        for sentence, found in results:
-            yield self._empty(sentence) if found is None else found
 
     def _records(self, batch: Sequence[Sentence], probabilities: Tensor) -> list[ClassifiedText]:
         """The records of some texts, from the probabilities of their labels, [B, K]."""

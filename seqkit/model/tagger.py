@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -28,6 +28,7 @@ from seqkit.model.build import (
 )
 from seqkit.model.context import ContextFeatures
 from seqkit.model.decoding import TagDecoder
+from seqkit.model.precision import in_precision
 from seqkit.model.streaming import CHUNK_SENTENCES, ScoredBatch, as_sentence, predicted
 from seqkit.nn.neighbours import NeighbourPrediction
 from seqkit.nn.network import Network
@@ -126,6 +127,7 @@ class Tagger(Model):
         batch_tokens: int = BATCH_TOKENS,
         chunk_sentences: int = CHUNK_SENTENCES,
         precision: str = "fp32",
+        say: Callable[[str], None] | None = None,
     ) -> Iterator[TaggedSentence]:
         """Tag sentences, as many as come and in their order, reading ahead no more than a chunk.
 
@@ -137,7 +139,8 @@ class Tagger(Model):
             nbest: also give so many best label sequences, with their probabilities.
             batch_tokens: tokens a batch; a longer sentence is a batch of its own.
             chunk_sentences: sentences read ahead at most.
-            precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
+            precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `in_precision`.
+            say: is told what ``auto`` became, and why.
 
         Yields:
             One record a sentence.
@@ -150,19 +153,30 @@ class Tagger(Model):
         def decode(batch: list[Sentence], scored: ScoredBatch) -> Sequence[TaggedSentence]:
             return decoder.records(batch, scored.scores, scored.lengths, probs=probs, spans=spans, nbest=nbest)
 
-        results = predicted(
-            self.network,
-            self.indexer,
+        def tagged(part: Iterable[Sentence], chosen: str) -> Iterator[TaggedSentence]:
+            results = predicted(
+                self.network,
+                self.indexer,
+                part,
+                lambda encoded: head.emissions(encoded.output.outputs),
+                decode,
+                batch_tokens=batch_tokens,
+                chunk_sentences=chunk_sentences,
+                precision=chosen,
+                context=self.context,
+            )
+            for sentence, found in results:
+                yield self._untagged(sentence, probs, nbest) if found is None else found
+
+        yield from in_precision(
+            precision,
+            tagged,
             records,
-            lambda encoded: head.emissions(encoded.output.outputs),
-            decode,
-            batch_tokens=batch_tokens,
-            chunk_sentences=chunk_sentences,
-            precision=precision,
-            context=self.context,
+            lambda record: record.labels,
+            device=self.device,
+            ahead=chunk_sentences,
+            say=say,
         )
-        for sentence, tagged in results:
-            yield self._untagged(sentence, probs, nbest) if tagged is None else tagged
 
     def _untagged(self, sentence: Sentence, probs: bool, nbest: int) -> TaggedSentence:
         """The record of a sentence without tokens, with the same fields as the others have."""

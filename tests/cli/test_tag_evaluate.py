@@ -37,6 +37,13 @@ def test_evaluate_prints_a_report(corpus: Path, ner_model: Path, run: Run) -> No
     assert f"{kept['f1']:.4f}" in result.out
 
 
+def test_what_auto_became_is_said(corpus: Path, ner_model: Path, run: Run) -> None:
+    result = run("tag", "evaluate", corpus, "-m", ner_model, "--precision", "auto")
+    assert (result.status, result.err.count("precision auto: fp32, since ")) == (0, 1)  # of 12 sentences
+    quiet = run("tag", "evaluate", corpus, "-m", ner_model, "--precision", "auto", "--quiet")
+    assert (quiet.status, quiet.out, quiet.err) == (0, result.out, "")
+
+
 def test_evaluate_json_keys(corpus: Path, ner_model: Path, run: Run) -> None:
     result = run("tag", "evaluate", corpus, "-m", ner_model, "--json", "-")
     assert (result.status, result.err) == (0, "")

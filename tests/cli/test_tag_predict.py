@@ -184,6 +184,12 @@ def test_bf16_tags_all_tokens(ner_model: Path, run: Run) -> None:
     assert (result.status, result.err, rows) == (0, "", [token for tokens in SENTENCES for token in tokens])
 
 
+def test_what_auto_became_is_said(ner_model: Path, run: Run) -> None:
+    said = "precision auto: fp32, since "  # either for want of bf16, or for want of sentences
+    result = run("tag", "-m", ner_model, "--precision", "auto", stdin=INPUTS["text"])
+    assert (result.status, result.out, result.err.count(said)) == (0, expected_blocks(ner_model), 1)
+
+
 def test_threads_are_set(ner_model: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
     import torch
 

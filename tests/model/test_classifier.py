@@ -12,6 +12,7 @@ from seqkit.config import ClassifySettings, override, parse_assignments
 from seqkit.data.given import from_texts
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError, ModelError
+from seqkit.model import precision
 from seqkit.model.classifier import Classifier
 from seqkit.model.loading import load, load_as
 from seqkit.training.classification import ClassificationTask, baseline_of, evaluate_texts
@@ -240,3 +241,14 @@ def test_it_starts_from_another_model(trained: Path, tmp_path: Path) -> None:
     ours, theirs = model.network.state_dict(), tagger.network.state_dict()
     taken = [name for name in theirs if name.startswith("encoder.")]
     assert taken and all(torch.equal(ours[name], theirs[name]) for name in taken)  # frozen in this one epoch
+
+
+def test_auto_is_bf16_where_the_first_labels_agree(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda device: True)
+    model, texts, said = load(directory), [text for text, _ in make_texts(150, 3)], []
+    exact, found = (list(model.predict(texts, precision=name, say=said.append)) for name in ("fp32", "auto"))
+    assert [record.probs for record in found[:128]] == [record.probs for record in exact[:128]]
+    assert all(abs(a.probs[a.label] - b.probs[a.label]) < 0.05 for a, b in zip(found, exact, strict=True))
+    assert said == [
+        "precision auto: bf16 from here on, since the 128 labels of the first 128 sentences agree with fp32"
+    ]

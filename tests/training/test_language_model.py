@@ -67,7 +67,7 @@ def test_it_is_said_when_the_gradient_is_rounded(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(devices, "multiplies_bf16", lambda: has)
+    monkeypatch.setattr(devices, "multiplies_bf16", lambda device: has)
     task = task_of("training.epochs=1", *options)
     task.fit(tmp_path, Progress(), resume=False)
     line = "precision auto: fp32, but bf16 for the products in the gradient of the softmax over words\n"
