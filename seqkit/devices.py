@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 
 from seqkit.errors import SettingsError
 
-__all__ = ["choose_device", "multiplies_bf16", "precision_context", "softmax_products"]
+__all__ = ["choose_device", "multiplies_bf16", "precision_context", "softmax_products", "training_arithmetic"]
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -65,6 +66,34 @@ def precision_context(precision: str, device: torch.device) -> AbstractContextMa
     if precision == "fp32":
         return nullcontext()
     return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+
+
+@contextmanager
+def training_arithmetic(precision: str, device: torch.device) -> Iterator[None]:
+    """While a network is trained: whether a GPU rounds the factors of float32 products to TF32, 10 bits of fraction.
+
+    That is several times as fast, and no coarser than what else is rounded in any precision but ``fp32``, where it is
+    off, also in cuDNN, which has it on by default.
+
+    Args:
+        precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
+        device: where the network runs; elsewhere than on a CUDA device nothing is changed.
+
+    Yields:
+        Nothing; at the end all is as it was.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [place.allow_tf32 for place in places]
+    try:
+        for place in places:
+            place.allow_tf32 = precision != "fp32"
+        yield
+    finally:
+        for place, allowed in zip(places, before, strict=True):
+            place.allow_tf32 = allowed
 
 
 def multiplies_bf16(device: torch.device) -> bool:

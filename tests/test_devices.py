@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from seqkit.devices import choose_device, multiplies_bf16, precision_context, softmax_products
+from seqkit.devices import choose_device, multiplies_bf16, precision_context, softmax_products, training_arithmetic
 from seqkit.errors import SettingsError
 
 
@@ -73,3 +73,17 @@ def test_gpus_that_only_emulate_bf16_do_not_multiply_it(
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     assert multiplies_bf16(torch.device("cuda")) is expected
     assert not multiplies_bf16(torch.device("mps"))
+
+
+@pytest.mark.parametrize("precision", ["auto", "fp32", "bf16", "fp16"])
+def test_tf32_is_on_in_training_but_for_fp32_and_is_put_back(precision: str) -> None:
+    def allowed() -> list[bool]:
+        return [place.allow_tf32 for place in (torch.backends.cuda.matmul, torch.backends.cudnn)]
+
+    before = allowed()
+    with pytest.raises(KeyboardInterrupt), training_arithmetic(precision, torch.device("cuda")):
+        assert allowed() == [precision != "fp32"] * 2
+        raise KeyboardInterrupt
+    assert allowed() == before
+    with training_arithmetic(precision, torch.device("cpu")):
+        assert allowed() == before

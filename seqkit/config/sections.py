@@ -176,7 +176,7 @@ class TrainingSettings(Section):
     checkpoint_minutes: Weight = 0.0
     """also write a checkpoint every so many minutes, not only after each epoch; 0 for epochs only"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
-    """arithmetic of the encoder: auto is bf16 on a GPU that has it and fp32 elsewhere; CRF and loss stay in fp32"""
+    """arithmetic of the encoder: auto is bf16 on a GPU that has it, fp32 elsewhere; CRF and loss stay in fp32"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
     """seed of everything random"""
 

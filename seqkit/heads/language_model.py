@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from seqkit.nn.device import put
 from seqkit.nn.dropout import SequenceDropout
 from seqkit.nn.masks import length_mask
 from seqkit.nn.softmax import IGNORED, Softmax
@@ -108,7 +109,7 @@ class LanguageModelHead(nn.Module):
         units = int(lengths.sum())
         inside: Tensor | None = None
         if units < targets.numel():
-            inside = length_mask(lengths, targets.shape[1]).to(targets.device)  # [B, T]
+            inside = put(length_mask(lengths, targets.shape[1]), targets.device)  # [B, T]
             targets = targets.masked_fill(~inside, IGNORED)  # [B, T]
             previous = None if previous is None else previous.masked_fill(~inside, IGNORED)  # [B, T]
         dropped = self.dropout(outputs)  # [B, T, D]

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqkit.nn.crf import CRF
+from seqkit.nn.device import put
 from seqkit.nn.masks import length_mask
 from seqkit.nn.neighbours import NeighbourPrediction
 
@@ -170,7 +171,7 @@ class TaggingHead(nn.Module):
 
 def _inside(lengths: Tensor, like: Tensor) -> Tensor:
     """Where a token stands, bool [B, T], on the device of `like` [B, T, …]."""
-    return length_mask(lengths, like.shape[1]).to(like.device)
+    return put(length_mask(lengths, like.shape[1]), like.device)
 
 
 def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:

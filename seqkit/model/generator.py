@@ -35,6 +35,7 @@ from seqkit.model.generation import (
 )
 from seqkit.model.writing import Writer, known_numbers
 from seqkit.nn.condition import ConditionInput, TextUnits
+from seqkit.nn.device import put
 from seqkit.nn.embedding import FormBatch
 from seqkit.nn.network import Network
 from seqkit.nn.search import Continuation, SearchState
@@ -162,7 +163,7 @@ class Generator(Model):
         """
         parts: list[Tensor | TextUnits] = []
         for batch in self.codec.batch(encoded):
-            values = torch.from_numpy(batch.values).to(self.device)
+            values = put(torch.from_numpy(batch.values), self.device)
             parts.append(values if batch.lengths is None else TextUnits(values, torch.from_numpy(batch.lengths)))
         return tuple(parts)
 
@@ -185,8 +186,8 @@ class Generator(Model):
         targets[steps == (lengths - 1).unsqueeze(1)] = self.end
         targets[steps >= lengths.unsqueeze(1)] = IGNORED
         return GenerationBatch(
-            torch.from_numpy(tokens.index).to(self.device),
-            targets.to(self.device),
+            put(torch.from_numpy(tokens.index), self.device),
+            put(targets, self.device),
             lengths,
             form_batch(arrays.table, tokens.forms).to(self.device),
             self.condition([encoded[row] for row in rows]),

@@ -15,6 +15,7 @@ from seqkit.data.corpus import Streams, window_bounds
 from seqkit.errors import SettingsError
 from seqkit.heads.language_model import LanguageModelHead
 from seqkit.model.build import form_batch
+from seqkit.nn.device import put
 from seqkit.nn.encoder import Encoder, EncoderOutput
 from seqkit.nn.network import Network
 from seqkit.nn.recurrent import State
@@ -42,7 +43,7 @@ def encode_window(
     device = next(network.parameters()).device
     batch = table.batch(inputs, np.full(len(inputs), inputs.shape[1], dtype=np.int64))
     forms = form_batch(table, batch.forms).to(device)
-    index = torch.from_numpy(batch.index).to(device)  # [B, T]
+    index = put(torch.from_numpy(batch.index), device)  # [B, T]
     output: EncoderOutput = network(forms, index, torch.from_numpy(batch.lengths), state=state, return_state=True)
     return output
 

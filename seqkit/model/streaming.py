@@ -19,6 +19,7 @@ from seqkit.data.splitting import Splitter
 from seqkit.devices import precision_context
 from seqkit.errors import SeqkitError
 from seqkit.model.build import form_batch
+from seqkit.nn.device import put
 from seqkit.nn.encoder import EncoderOutput
 from seqkit.nn.network import Network
 
@@ -144,7 +145,7 @@ def encoded_batches(
     for rows in length_batches(tokens.lengths, batch_tokens):
         index, _ = tokens.padded(tokens.forms, rows)  # [B, T]
         lengths = torch.from_numpy(tokens.lengths[rows])  # [B]
-        positions = torch.from_numpy(index).to(vectors.device)  # [B, T]
+        positions = put(torch.from_numpy(index), vectors.device)  # [B, T]
         features = None if context is None else gather_context(context, tokens.offsets, rows)  # [B, T, C]
         yield EncodedBatch(rows, lengths, network.encode(vectors, positions, lengths, features=features))
 
@@ -163,7 +164,7 @@ def gather_context(context: Tensor, offsets: NDArray[np.int64], rows: NDArray[np
     lengths = offsets[rows + 1] - offsets[rows]  # [B]
     positions = offsets[rows, None] + np.arange(int(lengths.max(initial=0)))  # [B, T]
     index = torch.from_numpy(np.minimum(positions, max(0, len(context) - 1)))  # [B, T]
-    return context[index.to(context.device)].float()  # [B, T, C]
+    return context[put(index, context.device)].float()  # [B, T, C]
 
 
 def chunks(sentences: Iterable[Sentence], limit: int) -> Iterator[list[Sentence]]:

@@ -4,16 +4,19 @@ A chain gives the tag sequence y₁…y_T the score start[y₁] + Σₜ emission
 
 The sums run as scaled probabilities (Rabiner 1989, section V.A): a step is one small matrix product, and expected
 counts of moves are one large one, so that no [B, K, K] is ever made. Each row is checked for what underflow can have
-lost, and a row that fails (scores some hundreds apart) is done again in log space.
+lost, and a row that fails (scores some hundreds apart) is done again in log space. With CUDA, where looking at the
+check would halt CPU and GPU in every training step, sums and counts are computed in log space from the start.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from seqkit.nn.device import put
 from seqkit.nn.masks import length_mask
 
 __all__ = ["Chain", "log_normalizer", "log_variables", "marginals", "working_type"]
@@ -26,6 +29,8 @@ _LEAST_MASS = 1e-200
 # Bytes of workspace for one step over [B, K, K]; larger batches go through in parts. A CPU is fastest within its cache.
 _CPU_WORKSPACE = 2**20
 _GPU_WORKSPACE = 2**26
+_CHECKED = ("cpu", "mps")
+"""kinds of devices on which scaled probabilities are tried first"""
 
 
 class Chain(NamedTuple):
@@ -49,11 +54,11 @@ class Chain(NamedTuple):
 
     def last(self) -> Tensor:
         """[B], each row's last step, on the device of the scores."""
-        return (self.lengths - 1).to(self.emissions.device)
+        return put(self.lengths - 1, self.emissions.device)
 
     def mask(self) -> Tensor:
         """[B, T], true within a row's length."""
-        return length_mask(self.lengths, self.emissions.shape[1]).to(self.emissions.device)
+        return put(length_mask(self.lengths, self.emissions.shape[1]), self.emissions.device)
 
     def rows(self, index: Tensor) -> Chain:
         """The chain of some rows only, none of them shortened."""
@@ -92,6 +97,22 @@ def _finite(scores: Tensor) -> Tensor:
     return scores.clamp(min=torch.finfo(scores.dtype).min)
 
 
+def _reversal(chain: Chain) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    """What reverses the steps of [T, B, …], each row's within its length; and their numbers from its end, [T, B]."""
+    batch, steps, _ = chain.emissions.shape
+    time = torch.arange(steps)[:, None]  # [T, 1]
+    mirror = chain.lengths - 1 - time  # [T, B]
+    if chain.equal:
+        return lambda values: values.flip(0), mirror
+    mirror = torch.where(mirror >= 0, mirror, time)
+    flip = put((mirror * batch + torch.arange(batch)).flatten(), chain.emissions.device)  # [T * B]
+
+    def reverse(values: Tensor) -> Tensor:
+        return values.reshape(steps * batch, -1).index_select(0, flip).view(values.shape)
+
+    return reverse, mirror
+
+
 def _scaled_variables(chain: Chain) -> _Scaled:
     """Forward and backward recursion in one loop.
 
@@ -99,18 +120,7 @@ def _scaled_variables(chain: Chain) -> _Scaled:
     batched product a step.
     """
     batch, steps, tags = chain.emissions.shape
-    time = torch.arange(steps)[:, None]  # [T, 1]
-    mirror = chain.lengths - 1 - time  # [T, B], the same step counted from the row's end
-    if not chain.equal:
-        mirror = torch.where(mirror >= 0, mirror, time)
-    flip = (mirror * batch + torch.arange(batch)).flatten().to(chain.emissions.device)  # [T * B]
-
-    def reverse(values: Tensor) -> Tensor:
-        """Reverse the steps of [T, B, …], of each row within its length."""
-        if chain.equal:
-            return values.flip(0)
-        return values.reshape(steps * batch, -1).index_select(0, flip).view(values.shape)
-
+    reverse, mirror = _reversal(chain)
     peaks = _finite(chain.emissions.amax(2, keepdim=True))  # [B, T, 1]
     emissions = chain.emissions.new_empty(2, steps, batch, tags)
     torch.sub(chain.emissions.transpose(0, 1), peaks.transpose(0, 1), out=emissions[0]).exp_()
@@ -140,32 +150,35 @@ def _scaled_variables(chain: Chain) -> _Scaled:
     # beta at a step is what gamma is before that step's own emission and division.
     divided_before = reverse(divided[1] - logs[1])  # [T, B]
     raised = peaks.cumsum(0)  # [T, B]
-    time, mirror = time.to(raised.device), mirror.to(raised.device)
+    time = torch.arange(steps, device=raised.device)[:, None]  # [T, 1]
     return _Scaled(
         prior=before[0],
         alpha=after[0],
         beta=reverse(before[1]),
         gamma=reverse(after[1]),
         alpha_scale=divided[0] + raised + start_peak + time * move_peak,
-        beta_scale=divided_before + (raised[-1] - raised) + end_peak + mirror * move_peak,
+        beta_scale=divided_before + (raised[-1] - raised) + end_peak + put(mirror, raised.device) * move_peak,
         weight=weight,
     )
 
 
 def _exact_variables(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
     """The same recursions in log space: slower, and right whatever the scores; see `log_variables`."""
-    steps = chain.emissions.shape[1]
-    alphas = [chain.start + chain.emissions[:, 0]]  # [B, K] each
-    for step in range(1, steps):
-        alphas.append((alphas[-1][:, :, None] + chain.transitions).logsumexp(1) + chain.emissions[:, step])
-    end = chain.end.expand_as(alphas[0])  # [B, K]
+    reverse, _ = _reversal(chain)
+    emissions = chain.emissions.transpose(0, 1)  # [T, B, K]
+    both = torch.stack((emissions, reverse(emissions)), 1)  # [T, 2, B, K]
+    moves = torch.stack((chain.transitions.t(), chain.transitions))[:, None]  # [2, 1, K, K], to, from
+    before, after = torch.empty_like(both), torch.empty_like(both)  # [T, 2, B, K]
+    before[0] = torch.stack((chain.start, chain.end))[:, None]
+    for step, (emission, left, right) in enumerate(zip(both, before, after, strict=True)):
+        if step:
+            # On a GPU the cumulative sum is one kernel, `logsumexp` eight.
+            left.copy_((after[step - 1][:, :, None] + moves).logcumsumexp(3)[..., -1])
+        torch.add(left, emission, out=right)
+    alpha = after[:, 0].transpose(0, 1)  # [B, T, K]
+    beta = reverse(before[:, 1]).transpose(0, 1)  # [B, T, K]
     last = chain.last()  # [B]
-    betas = [end]
-    for step in range(steps - 1, 0, -1):
-        ahead = (chain.emissions[:, step] + betas[-1])[:, None, :]  # [B, 1, K]
-        betas.append(torch.where((step <= last)[:, None], (chain.transitions + ahead).logsumexp(2), end))
-    alpha, beta = torch.stack(alphas, 1), torch.stack(betas[::-1], 1)  # [B, T, K]
-    final = alpha[torch.arange(len(last), device=last.device), last] + end  # [B, K]
+    final = alpha[torch.arange(len(last), device=last.device), last] + chain.end  # [B, K]
     return alpha, beta, final.logsumexp(1)
 
 
@@ -198,7 +211,7 @@ class _Counts(NamedTuple):
 
     marginals: Tensor  # [B, T, K], zero past a row's end
     # The sum over t of row b is weight[i, j] · Σₜ alpha[t, b, i] · share[t, b] · gamma[t, b, j].
-    alpha: Tensor  # [T - 1, B, K], of all steps but the last
+    alpha: Tensor  # [T - 1, B, K], of all steps but the last; [T - 1, 0, K], as the next two, if no row is done so
     gamma: Tensor  # [T - 1, B, K], of all steps but the first
     share: Tensor  # [T - 1, B], zero past a row's end
     weight: Tensor  # [K, K]
@@ -209,6 +222,8 @@ class _Counts(NamedTuple):
 
 def _expect(chain: Chain) -> tuple[Tensor, _Counts]:
     """log Z [B] and expected counts."""
+    if chain.emissions.device.type not in _CHECKED:
+        return _expect_unseen(chain)
     tags = len(chain.start)
     scaled = _scaled_variables(chain)
     unary, mass, pair_mass, normalizer, sound = _meet(chain, scaled)
@@ -230,18 +245,34 @@ def _expect(chain: Chain) -> tuple[Tensor, _Counts]:
     return normalizer, counts
 
 
+def _expect_unseen(chain: Chain) -> tuple[Tensor, _Counts]:
+    """The same without a look at any number of the device."""
+    batch, _, tags = chain.emissions.shape
+    size = max(1, _GPU_WORKSPACE // (2 * tags * tags * chain.emissions.element_size()))
+    cuts = [slice(begin, begin + size) for begin in range(0, batch, size)]
+    parts = [chain._replace(emissions=chain.emissions[cut], lengths=chain.lengths[cut]) for cut in cuts]
+    normalizer, marginals, pairs = map(torch.cat, zip(*map(_exact_expect, parts), strict=True))
+    rows = torch.arange(batch, device=pairs.device)  # [B]
+    none = marginals[:0].transpose(0, 1)  # [T, 0, K]
+    weight = torch.zeros_like(chain.transitions)  # [K, K]
+    return normalizer, _Counts(marginals, none[1:], none[1:], none[1:, :, 0], weight, rows, pairs)
+
+
 def _exact_expect(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
     """log Z [B], marginals [B, T, K] and summed pair marginals [B, K, K] in log space."""
     alpha, beta, normalizer = _exact_variables(chain)
+    batch, steps, tags = alpha.shape
     # A row without any legal sequence has log Z = -inf; its probabilities come out as zeros rather than NaN.
-    floor = normalizer.masked_fill(normalizer.isneginf(), 0)[:, None]  # [B, 1]
-    mask = chain.mask()  # [B, T]
-    probabilities = torch.where(mask[:, :, None], (alpha + beta - floor[:, :, None]).exp(), 0)  # [B, T, K]
-    pairs = torch.zeros_like(chain.transitions).repeat(len(alpha), 1, 1)  # [B, K, K]
-    for step in range(1, alpha.shape[1]):
-        ahead = (chain.emissions[:, step] + beta[:, step] - floor)[:, None, :]  # [B, 1, K]
-        joint = (alpha[:, step - 1, :, None] + chain.transitions + ahead).exp_()  # [B, K, K]
-        pairs += torch.where(mask[:, step, None, None], joint, 0)
+    floor = normalizer.masked_fill(normalizer.isneginf(), 0)[:, None, None]  # [B, 1, 1]
+    inside = chain.mask()[:, :, None]  # [B, T, 1]
+    probabilities = torch.where(inside, (alpha + beta - floor).exp(), 0)  # [B, T, K]
+    ahead = torch.where(inside, chain.emissions + beta - floor, -torch.inf)[:, :, None]  # [B, T, 1, K]
+    pairs = torch.zeros_like(chain.transitions).repeat(batch, 1, 1)  # [B, K, K]
+    allowed = _CPU_WORKSPACE if alpha.device.type == "cpu" else _GPU_WORKSPACE
+    size = max(1, allowed // (batch * tags * tags * alpha.element_size()))
+    for begin in range(1, steps, size):
+        part, before = slice(begin, begin + size), slice(begin - 1, min(steps, begin + size) - 1)
+        pairs += (alpha[:, before, :, None] + chain.transitions + ahead[:, part]).exp_().sum(1)
     return normalizer, probabilities, pairs
 
 
@@ -261,8 +292,10 @@ class _LogNormalizer(torch.autograd.Function):
         marginals, alpha, gamma, share, weight, exact_rows, exact_pairs, last = ctx.saved_tensors
         tags = len(weight)
         emissions = marginals * gradient[:, None, None]  # [B, T, K]
-        right = gamma * (share * gradient)[:, :, None]  # [T - 1, B, K]
-        transitions = (alpha.reshape(-1, tags).t() @ right.view(-1, tags)) * weight  # [K, K]
+        transitions = torch.zeros_like(weight)  # [K, K]
+        if alpha.shape[1]:
+            right = gamma * (share * gradient)[:, :, None]  # [T - 1, B, K]
+            torch.mul(alpha.reshape(-1, tags).t() @ right.view(-1, tags), weight, out=transitions)
         if len(exact_rows):
             transitions += torch.einsum("n,nij->ij", gradient[exact_rows], exact_pairs)
         at_end = emissions[torch.arange(len(last), device=last.device), last]  # [B, K]

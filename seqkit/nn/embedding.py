@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqkit.nn.device import put
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.masks import length_mask
 
@@ -36,9 +37,9 @@ class FormBatch(NamedTuple):
     def to(self, device: torch.device) -> FormBatch:
         """The same forms with the indices on another device; lengths stay on the CPU."""
         return FormBatch(
-            self.words.to(device, non_blocking=True),
-            self.vectors.to(device, non_blocking=True),
-            tuple(group.to(device, non_blocking=True) for group in self.characters),
+            put(self.words, device),
+            put(self.vectors, device),
+            tuple(put(group, device) for group in self.characters),
             self.lengths,
         )
 
@@ -91,7 +92,7 @@ class CharacterCNN(nn.Module):
         past: Tensor | None = None
         if not bool((lengths == characters.shape[1]).all()):
             kept = (lengths + border).clamp(min=1)  # [U]; a word without characters has one window of zeros
-            past = ~length_mask(kept, characters.shape[1] + border).to(characters.device)  # [U, L + K − 1]
+            past = put(~length_mask(kept, characters.shape[1] + border), characters.device)  # [U, L + K − 1]
         if not self.training or self.dropout == 0.0:
             return self._looked_up(padded, past)  # [U, F]
         vectors = functional.embedding(padded, self.table, padding_idx=0)  # [U, L + 2(K − 1), E]

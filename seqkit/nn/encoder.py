@@ -14,6 +14,7 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
+from seqkit.nn.device import put
 from seqkit.nn.dropout import SequenceDropout
 from seqkit.nn.masks import length_mask
 from seqkit.nn.recurrent import RecurrentLayer, State, make_layer
@@ -57,7 +58,7 @@ def reverse_by_length(x: Tensor, lengths: Tensor) -> Tensor:
     mirrored = lengths.unsqueeze(1) - 1 - positions  # [B, T]
     index = torch.where(mirrored >= 0, mirrored, positions)  # [B, T]
     index += torch.arange(len(lengths)).unsqueeze(1) * steps  # among all rows
-    rows: Tensor = _Swap.apply(x.flatten(0, 1), index.flatten().to(x.device))  # type: ignore[no-untyped-call]
+    rows: Tensor = _Swap.apply(x.flatten(0, 1), put(index.flatten(), x.device))  # type: ignore[no-untyped-call]
     return rows.view_as(x)  # [B, T, D]
 
 
@@ -179,7 +180,7 @@ def _run_ragged(layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State 
     cuts = [0, *(int(length) for length in lengths.unique() if length > 0)]
     recurrent = layer.dropped()  # one mask for all pieces
     for begin, end in pairwise(cuts):
-        rows = (lengths >= end).nonzero().squeeze(1).to(x.device)  # [R]
+        rows = put((lengths >= end).nonzero().squeeze(1), x.device)  # [R]
         before = tuple(part[rows] for part in state)
         piece, after = layer(x[rows, begin:end], before, recurrent)  # [R, end − begin, H]
         if outputs is None:  # in the precision that the layer has by itself
@@ -305,7 +306,7 @@ class Encoder(nn.Module):
             return EncoderOutput(outputs, x.new_zeros(batch, self.output_size), after if return_state else None)
         past: Tensor | None = None
         if not bool((lengths == steps).all()):
-            past = ~length_mask(lengths, steps).unsqueeze(2).to(x.device)  # [B, T, 1]
+            past = put(~length_mask(lengths, steps).unsqueeze(2), x.device)  # [B, T, 1]
             if torch.is_grad_enabled():
                 # No value depends on padding, but gradients of weights add up zeros times padding: NaN if it is inf.
                 x = x.masked_fill(past, 0.0)  # [B, T, I]
@@ -324,7 +325,7 @@ class Encoder(nn.Module):
         return EncoderOutput(outputs, self._final(outputs, lengths), tuple(states) if return_state else None)
 
     def _final(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        last = (lengths - 1).clamp(min=0).to(outputs.device)  # [B]
+        last = put((lengths - 1).clamp(min=0), outputs.device)  # [B]
         rows = torch.arange(outputs.shape[0], device=outputs.device)  # [B]
         forward = outputs[rows, last, : self.forward_size]  # [B, F]
         return torch.cat([forward, outputs[:, 0, self.forward_size :]], 1)  # [B, D]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqkit.nn.device import put
 from seqkit.nn.masks import length_mask
 
 __all__ = ["NeighbourPrediction"]
@@ -50,7 +51,7 @@ class NeighbourPrediction(nn.Module):
         Returns:
             A scalar.
         """
-        inside = length_mask(lengths, words.shape[1]).to(words.device)  # [B, T]
+        inside = put(length_mask(lengths, words.shape[1]), words.device)  # [B, T]
         known = words.masked_fill(words >= self.num_words, UNKNOWN).masked_fill(~inside, 0)  # [B, T]
         after = functional.pad(known[:, 1:], (0, 1)).masked_fill(~inside, _IGNORED)  # [B, T]
         before = functional.pad(known[:, :-1], (1, 0)).masked_fill(~inside, _IGNORED)  # [B, T]

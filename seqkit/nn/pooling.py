@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from seqkit.nn.device import put
 from seqkit.nn.masks import length_mask
 
 __all__ = [
@@ -23,7 +24,7 @@ __all__ = [
 
 def _mask(outputs: Tensor, lengths: Tensor) -> Tensor:
     """[B, T, 1], true within a sentence."""
-    return length_mask(lengths, outputs.shape[1])[:, :, None].to(outputs.device)
+    return put(length_mask(lengths, outputs.shape[1])[:, :, None], outputs.device)
 
 
 class Pooling(nn.Module):
@@ -80,7 +81,7 @@ class MeanPooling(Pooling):
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         total = torch.where(_mask(outputs, lengths), outputs, 0).sum(1)  # [B, D]
-        return total / lengths.clamp(min=1)[:, None].to(outputs)
+        return total / put(lengths.clamp(min=1)[:, None].to(outputs.dtype), outputs.device)
 
 
 class MaxPooling(Pooling):
@@ -95,7 +96,7 @@ class MaxPooling(Pooling):
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         highest = torch.where(_mask(outputs, lengths), outputs, -torch.inf).amax(1)  # [B, D]
-        return torch.where((lengths > 0)[:, None].to(outputs.device), highest, 0)
+        return torch.where(put((lengths > 0)[:, None], outputs.device), highest, 0)
 
 
 class LastPooling(Pooling):
@@ -114,10 +115,10 @@ class LastPooling(Pooling):
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         rows = torch.arange(len(outputs), device=outputs.device)
-        last = (lengths - 1).clamp(min=0).to(outputs.device)  # [B]
+        last = put((lengths - 1).clamp(min=0), outputs.device)  # [B]
         ahead = outputs[rows, last, : self.forward_size]  # [B, F]
         back = outputs[:, 0, self.forward_size :]  # [B, D - F]
-        return torch.where((lengths > 0)[:, None].to(outputs.device), torch.cat((ahead, back), 1), 0)
+        return torch.where(put((lengths > 0)[:, None], outputs.device), torch.cat((ahead, back), 1), 0)
 
 
 class AttentionPooling(Pooling):

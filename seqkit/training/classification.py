@@ -24,6 +24,7 @@ from seqkit.heads.classification import ClassificationHead
 from seqkit.metrics.classification import Baseline, ClassificationReport, classification_report
 from seqkit.model.base import Model
 from seqkit.model.classifier import Classifier
+from seqkit.nn.device import put
 from seqkit.training.baseline import TfidfBaseline
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest, recorded_baseline
@@ -136,7 +137,7 @@ class ClassificationTask(TrainingTask):
         """See `TrainingTask`; the units are texts."""
         head, device = self.network.head, self.model.device
         assert isinstance(head, ClassificationHead)
-        targets = torch.from_numpy(self._targets[batch]).to(device)  # [B] or [B, K]
+        targets = put(torch.from_numpy(self._targets[batch]), device)  # [B] or [B, K]
         forms, index, lengths = batch_tensors(self._arrays, batch, device)
         with precision_context(self.settings.training.precision, device):
             outputs = self.network(forms, index, lengths).outputs  # [B, T, D]

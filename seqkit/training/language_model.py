@@ -27,6 +27,7 @@ from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.stream import STATIC_WINDOW, carried, encode_window
+from seqkit.nn.device import put
 from seqkit.nn.recurrent import State
 from seqkit.nn.softmax import IGNORED
 from seqkit.training.progress import Progress
@@ -164,7 +165,7 @@ class LanguageModelTask(StreamTask):
         with precision_context(self.settings.training.precision, model.device):
             output = encode_window(network, self._table, inputs, self._state)
             following, here = (
-                torch.from_numpy(self._table.words[part]).to(model.device) for part in (targets, inputs)
+                put(torch.from_numpy(self._table.words[part]), model.device) for part in (targets, inputs)
             )  # [B, T]
             before = functional.pad(here[:, :-1], (1, 0), value=IGNORED)  # [B, T]
             lengths = torch.full((len(targets),), end - begin)  # [B]

@@ -28,6 +28,7 @@ from seqkit.model.language_model import LanguageModel
 from seqkit.model.loading import load_as
 from seqkit.model.streaming import gather_context
 from seqkit.model.tagger import Tagger
+from seqkit.nn.device import put
 from seqkit.training.evaluation import evaluate, label_column
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest, digest_network
@@ -144,7 +145,7 @@ class TaggingTask(TrainingTask):
         assert isinstance(head, TaggingHead)
         matrix, inside = self._arrays.padded(self._tags, batch)  # [B, T]
         matrix[~inside] = IGNORED
-        tags = torch.from_numpy(matrix).long().to(device)  # [B, T]
+        tags = put(torch.from_numpy(matrix).long(), device)  # [B, T]
         forms, index, lengths = batch_tensors(self._arrays, batch, device)
         with precision_context(self.settings.training.precision, device):
             features = None

@@ -16,7 +16,7 @@ from torch import Tensor
 from seqkit.config import OTHER_FILES, Settings, parse_settings
 from seqkit.data.dataset import Dataset
 from seqkit.data.vectors import Vectors
-from seqkit.devices import softmax_products
+from seqkit.devices import softmax_products, training_arithmetic
 from seqkit.model.base import Model
 from seqkit.nn.network import Network
 from seqkit.nn.softmax import Softmax
@@ -151,7 +151,8 @@ class TrainingTask:
         if self._rounds:
             progress.say("precision auto: fp32, but bf16 for the products in the gradient of the softmax over words")
         began = time.monotonic()
-        trainer.run()
+        with training_arithmetic(self.settings.training.precision, self.model.device):
+            trainer.run()
         progress.say(f"best epoch {trainer.best_epoch}, {(time.monotonic() - began) / 60:.1f} minutes")
         spent = sum(line["seconds"] + line["dev_seconds"] for line in trainer.history)
         return {"best_epoch": trainer.best_epoch, "epochs": trainer.epoch, "seconds": spent}

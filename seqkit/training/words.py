@@ -17,6 +17,7 @@ from seqkit.data.sentence import Sentence
 from seqkit.data.vectors import Vectors, read_vectors
 from seqkit.model import Model
 from seqkit.model.build import form_batch
+from seqkit.nn.device import put
 from seqkit.nn.embedding import FormBatch
 
 __all__ = ["batch_tensors", "epoch_batches", "given_vectors", "labelled", "vector_coverage"]
@@ -118,4 +119,4 @@ def batch_tensors(arrays: TokenArrays, rows: Integers, device: torch.device) -> 
     """
     tokens = arrays.batch(rows)
     forms = form_batch(arrays.table, tokens.forms).to(device)
-    return forms, torch.from_numpy(tokens.index).to(device), torch.from_numpy(tokens.lengths)
+    return forms, put(torch.from_numpy(tokens.index), device), torch.from_numpy(tokens.lengths)

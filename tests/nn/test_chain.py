@@ -15,6 +15,31 @@ from seqkit.nn import chain
 from seqkit.nn.crf import CRF
 
 
+@pytest.mark.parametrize("scale", [1.0, 500.0])
+@pytest.mark.parametrize("lengths", [[7, 7, 7, 7], [7, 0, 1, 4], [5]], ids=str)
+def test_a_device_that_is_not_looked_at_finds_the_same(
+    monkeypatch: pytest.MonkeyPatch, lengths: list[int], scale: float
+) -> None:
+    torch.manual_seed(5)
+    legal = ~torch.eye(4, dtype=torch.bool)
+    crf, sizes = CRF(4, transition=legal).double(), torch.tensor(lengths)
+    emissions = (scale * torch.randn(len(lengths), max(lengths), 4, dtype=torch.float64)).requires_grad_()
+
+    def found() -> list[Tensor]:
+        normalizer = crf.normalizer(emissions, sizes)
+        weights = torch.arange(1.0, 1.0 + len(lengths), dtype=torch.float64)
+        gradients = torch.autograd.grad((weights * normalizer).sum(), [emissions, *crf.parameters()])
+        return [normalizer, *gradients, crf.marginals(emissions, sizes)]
+
+    checked = found()
+    monkeypatch.setattr(chain, "_CHECKED", ())
+    for workspace in (2**26, 2**10, 1):  # all at once, in parts, row by row
+        monkeypatch.setattr(chain, "_GPU_WORKSPACE", workspace)
+        monkeypatch.setattr(chain, "_CPU_WORKSPACE", workspace)
+        for one, other in zip(found(), checked, strict=True):
+            torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
 @pytest.mark.parametrize("least_mass", [None, math.inf], ids=["scaled", "log space"])
 @pytest.mark.parametrize("lengths", [[4, 4, 4], [5, 0, 1, 3]], ids=["equal", "unequal"])
 def test_gradients(monkeypatch: pytest.MonkeyPatch, least_mass: float | None, lengths: list[int]) -> None:
