@@ -136,11 +136,24 @@ def _drop(stream: Any) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _say(message: str) -> None:
-    """Print a fault on one line, whatever was in the data that it quotes."""
+def _say(message: str, before: str = "") -> None:
+    """Print a fault on one line, whatever was in the data that it quotes; of several processes the first one does."""
+    if os.environ.get("WORLD_SIZE", "1") != "1" and not _first_to_tell():
+        return
     line = " ".join(part for part in message.splitlines() if part)
     with contextlib.suppress(OSError):
-        print(f"error: {line}", file=sys.stderr)
+        print(f"{before}error: {line}", file=sys.stderr)
+
+
+def _first_to_tell() -> bool:
+    import signal
+
+    # Where one process fails torchrun ends all the others: let there be time to say why.
+    with contextlib.suppress(ValueError):  # in a thread
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    from seqkit.training.distribution import first_to_tell
+
+    return first_to_tell()
 
 
 def _describe(error: OSError) -> str:
@@ -153,6 +166,5 @@ def _describe(error: OSError) -> str:
 def _show_usage_fault(error: click.ClickException) -> None:
     """What is wrong with the arguments, on one line, after the usage."""
     context = getattr(error, "ctx", None)
-    if context is not None:
-        click.echo(f"{context.get_usage()}\nTry '{context.command_path} --help' for help.", err=True)
-    _say(error.format_message())
+    usage = "" if context is None else f"{context.get_usage()}\nTry '{context.command_path} --help' for help.\n"
+    _say(error.format_message(), usage)

@@ -23,6 +23,7 @@ from seqkit.cli.options import (
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
+    from seqkit.training.distribution import Launch
 
 __all__ = ["again", "train_command"]
 
@@ -79,17 +80,23 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
         usage_unless(output or dry_run, "Missing option '-o' / '--output'.")
         usage_unless(not (resume and force), "Expected one of --resume and --force, found both.")
         prepare_torch(threads)
-        if output is None or dry_run:
-            _dry_run(chosen, data, device, quiet)
-            return 0
+        from seqkit.training.distribution import Launch
         from seqkit.training.loop import Interrupted
         from seqkit.training.run import run
 
+        launch = Launch.from_environment()
+        if output is None or dry_run:
+            if launch.rank == 0:
+                _dry_run(chosen, data, device, quiet)
+            return 0
         try:
             trained = run(chosen, output, data, device=device, resume=resume, force=force, quiet=quiet)
         except (Interrupted, KeyboardInterrupt):
-            click.echo(_how_to_go_on(output), err=True)
+            if launch.rank == 0:
+                click.echo(_how_to_go_on(output, launch), err=True)
             return 130
+        if launch.rank:
+            return 0
         if json_file:
             write_json(trained.model.report, json_file)
         if json_file != "-":
@@ -100,18 +107,25 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
     return train
 
 
-def _how_to_go_on(output: Path) -> str:
+def _how_to_go_on(output: Path, launch: Launch) -> str:
     from seqkit.training.checkpoint import checkpoint_file
 
     if not checkpoint_file(output).is_file():
         return "interrupted before there was anything to save"
-    return f"interrupted; a checkpoint is saved, go on with: {again()}"
+    return f"interrupted; a checkpoint is saved, go on with: {again(launch.command)}"
 
 
-def again() -> str:
-    """The command that goes on with what this one was doing."""
+def again(command: str = "seqkit") -> str:
+    """The command that goes on with what this one was doing.
+
+    Args:
+        command: how seqkit was started.
+
+    Returns:
+        The command, for a shell.
+    """
     arguments = click.get_current_context().find_root().obj or ("…",)
-    return f"seqkit {shlex.join(word for word in arguments if word not in ('--resume', '--force'))} --resume"
+    return f"{command} {shlex.join(word for word in arguments if word not in ('--resume', '--force'))} --resume"
 
 
 def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:

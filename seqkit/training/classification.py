@@ -129,9 +129,9 @@ class ClassificationTask(TrainingTask):
             progress.say(vector_coverage(task.model, task.model.indexer, parts["train"], vectors))
         return task
 
-    def batches(self, epoch: int) -> Sequence[Integers]:
+    def batches(self, epoch: int) -> Sequence[Integers | None]:
         """See `TrainingTask.batches`: the numbers of each batch's texts."""
-        return epoch_batches(self._arrays.lengths, self.settings.training, epoch)
+        return epoch_batches(self._arrays.lengths, self.settings.training, epoch, self.share)
 
     def loss(self, batch: Integers) -> tuple[Tensor, int, int]:
         """See `TrainingTask`; the units are texts."""

@@ -107,9 +107,9 @@ class GenerationTask(TrainingTask):
         progress.say(f"vocabulary: {len(task.model.indexer.words) - 2:,} units")
         return task
 
-    def batches(self, epoch: int) -> Sequence[Integers]:
+    def batches(self, epoch: int) -> Sequence[Integers | None]:
         """See `TrainingTask.batches`: the numbers of each batch's texts."""
-        return epoch_batches(self._arrays.lengths, self.settings.training, epoch)
+        return epoch_batches(self._arrays.lengths, self.settings.training, epoch, self.share)
 
     def loss(self, batch: Integers) -> tuple[Tensor, int, int]:
         """See `TrainingTask.loss`; the units are those of the texts, ends included."""

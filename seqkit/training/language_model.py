@@ -145,15 +145,16 @@ class LanguageModelTask(StreamTask):
             progress.say(f"no baseline, since the training text has more than {BASELINE_UNITS:,} units")
         return task
 
-    def batches(self, epoch: int) -> Sequence[tuple[int, int]]:
+    def batches(self, epoch: int) -> Sequence[tuple[int, int] | None]:
         """See `TrainingTask.batches`: where each window begins and ends."""
         training = self.settings.training
-        return window_bounds(
+        bounds = window_bounds(
             self._streams.length,
             training.window,
             variable=training.variable_window,
             seed=(training.seed & 0xFFFFFFFF, epoch),
         )
+        return [bound if range(self._streams.batch)[self.share] else None for bound in bounds]
 
     def loss(self, batch: tuple[int, int]) -> tuple[Tensor, int, int]:
         """See `TrainingTask.loss`; the units are those that are predicted."""
@@ -161,7 +162,7 @@ class LanguageModelTask(StreamTask):
         if begin == 0:
             self._state = None
         network, model = self.network, self.model
-        inputs, targets = self._streams.window(begin, end)  # [B, T], [B, T]
+        inputs, targets = (part[self.share] for part in self._streams.window(begin, end))  # [B, T], [B, T]
         with precision_context(self.settings.training.precision, model.device):
             output = encode_window(network, self._table, inputs, self._state)
             following, here = (

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -22,6 +23,7 @@ from seqkit.data.writers import finite
 from seqkit.errors import TrainingError
 from seqkit.nn.embedding import WordEmbedding
 from seqkit.training.checkpoint import optimizer_tensors, read_checkpoint, restore_optimizer, write_checkpoint
+from seqkit.training.distribution import ALONE, Group, Tensors
 from seqkit.training.optimisation import (
     MovingAverage,
     PlainSGD,
@@ -49,7 +51,7 @@ class Task(Protocol):
         """What is trained."""
 
     def batches(self, epoch: int) -> Sequence[Any]:
-        """The batches of an epoch in their order, reproducibly."""
+        """This process's share of an epoch's batches in their order, reproducibly; None where it has none of a batch."""
 
     def loss(self, batch: Any) -> tuple[Tensor, int, int]:
         """The loss of a batch, a scalar with gradient; how many units it is the mean of; how many tokens it has."""
@@ -73,6 +75,10 @@ class Task(Protocol):
         """What must agree for a checkpoint to be taken up: settings and data."""
 
 
+_Noted = tuple[Tensor, Tensor, int]
+"""of a step its loss, the norm of its gradient, and its units"""
+
+
 class Diverged(TrainingError):
     """The loss or its gradient is not finite: these settings do not train this network."""
 
@@ -89,20 +95,26 @@ class Trainer:
         settings: how.
         output: where ``train.jsonl`` and ``checkpoint/`` go.
         progress: where messages go.
+        group: the processes that train together; all take the same steps, and the first one writes.
     """
 
-    def __init__(self, task: Task, settings: TrainingSettings, output: Path, progress: Progress) -> None:
+    def __init__(
+        self, task: Task, settings: TrainingSettings, output: Path, progress: Progress, group: Group = ALONE
+    ) -> None:
         self.task = task
         self.settings = settings
         self.output = output
         self.progress = progress
+        self.group = group
         self.parameters = {name: p for name, p in task.network.named_parameters() if p.requires_grad}
+        self._begin_alike()
         self.optimizer = make_optimizer(settings, self.parameters.values())
         self.schedule = Schedule(settings)
         self.average: MovingAverage | RunningAverage | None = None
         if settings.average:
             self.average = MovingAverage(self.parameters, settings.average)
         self.device = next(iter(self.parameters.values())).device
+        self._nothing = torch.zeros((), device=self.device)
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
         self.epoch = 0
         self.position = 0
@@ -117,6 +129,21 @@ class Trainer:
         self.elapsed = 0.0
         self._signal = 0
 
+    def _begin_alike(self) -> None:
+        """See that all processes have the same settings, data and weights; from here on each draws its own masks.
+
+        Raises:
+            TrainingError: they have not.
+        """
+        own = self._fingerprint()
+        for name, value in self.group.tell(own)[0].items():
+            if own.get(name) != value:
+                found = f"found {own.get(name)} in process {self.group.rank}"
+                raise TrainingError(f"expected the same {name} in all processes, {value} as in the first, {found}")
+        self._take(self.group.tell(None, self._weights())[1])
+        if not self.group.is_first:
+            torch.manual_seed(int(np.random.SeedSequence((self.settings.seed, self.group.rank)).generate_state(1)[0]))
+
     # --- running -----------------------------------------------------------------------------------------------
 
     def run(self) -> None:
@@ -128,7 +155,8 @@ class Trainer:
         """
         self._clock = time.monotonic()
         self._checkpointed = time.monotonic()
-        self._use_sparse_gradients(isinstance(self.optimizer, PlainSGD))
+        # Several processes add whole gradients up, which takes one message.
+        self._use_sparse_gradients(isinstance(self.optimizer, PlainSGD) and self.group.size == 1)
         with self.progress, self._signals():
             while self.epoch < self.settings.epochs and not self._is_over():
                 self._train_epoch()
@@ -153,46 +181,52 @@ class Trainer:
             parameter.requires_grad_(name not in frozen)
         advance = self.progress.epoch(f"epoch {self.epoch + 1}", len(batches), self.position)
         self.task.network.train()
-        pending: list[tuple[Tensor, Tensor, int]] = []
+        pending: list[_Noted] = []
         began = time.monotonic()
         while self.position < len(batches):
             self.rate = self.schedule.rate(self.epoch + self.position / len(batches))
-            pending.append(self._step(batches[self.position]))
+            noted, save, stop = self._step(batches[self.position])
+            pending.append(noted)
             self.position += 1
-            due = len(pending) == NOTE_EVERY or self.position == len(batches)
-            if due or self._signal or self._checkpoint_due():
+            if save or len(pending) == NOTE_EVERY or self.position == len(batches):
                 self._note(pending)
                 pending = []
                 self.sums["seconds"] += time.monotonic() - began
                 began = time.monotonic()
-                if self._signal or self._checkpoint_due():
+                if save:
                     self.checkpoint()
-            if self._out_of_time():
+            if stop:
                 self._note(pending)
                 break
             mean = self.sums["loss"] / max(1, self.sums["units"])
             advance(f"loss {mean:.4f}")
         self.sums["seconds"] += time.monotonic() - began
 
-    def _step(self, batch: Any) -> tuple[Tensor, Tensor, int]:
+    def _step(self, batch: Any) -> tuple[_Noted, bool, bool]:
+        """Take a step; give what is to be noted of it, whether a checkpoint is due, and whether the time is over."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.rate
-        loss, units, tokens = self.task.loss(batch)
+        loss, units, tokens = (self._nothing, 0, 0) if batch is None else self.task.loss(batch)
         self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(loss).backward()
+        scaled = self.scaler.scale(loss)
+        if batch is not None:
+            scaled.backward()
+        trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
+        asked = (bool(self._signal) or self._checkpoint_due(), self._out_of_time())
+        loss, units, tokens, (save, stop) = self.group.add_up(trained, loss, units, tokens, asked)
         self.scaler.unscale_(self.optimizer)
         norm = clip_gradient(self.optimizer, self.parameters.values(), self.settings.clip, self.settings.clip_by)
         if norm.device.type == "cpu" and self._is_fatal(float(norm)):  # from elsewhere it is read in `_note`
-            self._not_finite(float(loss.detach()), float(norm), self.step + 1)
+            self._not_finite(float(loss), float(norm), self.step + 1)
         self.scaler.step(self.optimizer)
         self.scaler.update()
         if self.average is not None:
             self.average.update()
         self.step += 1
         self.sums["tokens"] += tokens
-        return loss.detach(), norm, units
+        return (loss, norm, units), save, stop
 
-    def _note(self, pending: list[tuple[Tensor, Tensor, int]]) -> None:
+    def _note(self, pending: list[_Noted]) -> None:
         for step, (loss, gradient_norm, units) in enumerate(pending, self.step - len(pending) + 1):
             value, norm = float(loss), float(gradient_norm)
             if not math.isfinite(value) or self._is_fatal(norm):
@@ -216,7 +250,7 @@ class Trainer:
         network_average = self.average.applied() if self.average is not None else nullcontext()
         began = time.monotonic()
         with network_average:
-            scores = self.task.evaluate()
+            scores: dict[str, float] = self.group.tell(self.task.evaluate() if self.group.is_first else None)[0]
             score = scores[self.task.metric]
             better = score > self.best_score
             if better:
@@ -249,8 +283,9 @@ class Trainer:
             "dev_seconds": dev_seconds,
         }
         self.history.append(line)
-        lines = "".join(json.dumps(finite(entry)) + "\n" for entry in self.history)
-        write_atomically(self.output / HISTORY, lines.encode("ascii"))
+        if self.group.is_first:
+            lines = "".join(json.dumps(finite(entry)) + "\n" for entry in self.history)
+            write_atomically(self.output / HISTORY, lines.encode("ascii"))
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
         mark = "*" if better else " "
         self.progress.say(
@@ -260,7 +295,9 @@ class Trainer:
 
     def _is_over(self) -> bool:
         # However short the time, there is one score on dev, and weights that got it.
-        return 0 < self.settings.patience <= self.stale or (bool(self.best_weights) and self._out_of_time())
+        return 0 < self.settings.patience <= self.stale or (
+            bool(self.best_weights) and self.group.any(self._out_of_time())
+        )
 
     def _out_of_time(self) -> bool:
         return 0 < self.settings.time_limit * 60 <= self._spent()
@@ -281,30 +318,29 @@ class Trainer:
         Raises:
             Interrupted: a signal asked for it.
         """
-        tensors: dict[str, Tensor] = {f"weights.{name}": weight for name, weight in self.parameters.items()}
+        tensors = self._weights()
         tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
         tensors |= optimizer_tensors(self.optimizer, "optimizer.")
-        tensors["random.cpu"] = torch.get_rng_state()
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        for rank, own in enumerate(self.group.collect(self._own_tensors())):
+            tensors |= {_of_process(rank) + name: tensor for name, tensor in own.items()}
         state = {
-            "fingerprint": self.task.fingerprint(),
+            "fingerprint": self._fingerprint(),
             "counters": {name: getattr(self, name) for name in _COUNTERS},
             "elapsed": self._spent(),
             "schedule": self.schedule.state(),
             "scaler": self.scaler.state_dict(),
         }
-        tensors |= {f"task.{name}": tensor for name, tensor in self.task.state().items()}
         if self.average is not None:
             tensors |= {f"average.{name}": weight for name, weight in self.average.average.items()}
             state["updates"] = self.average.updates
-        write_checkpoint(self.output, tensors, state)
+        if self.group.is_first:
+            write_checkpoint(self.output, tensors, state)
         self._checkpointed = time.monotonic()
-        if self._signal:
+        if self.group.any(bool(self._signal)):  # and nobody ends before it is written
             raise Interrupted
 
     def resume(self) -> bool:
-        """Take up the checkpoint in the output directory.
+        """Take up the checkpoint in the output directory, which only the first process reads.
 
         Returns:
             Whether there was one.
@@ -312,18 +348,17 @@ class Trainer:
         Raises:
             TrainingError: it is damaged, or of other settings or data.
         """
-        found = read_checkpoint(self.output)
-        if found is None:
+        read = read_checkpoint(self.output) if self.group.is_first else None
+        state, tensors = self.group.tell(*((None, {}) if read is None else (read[1], read[0])))
+        if state is None:
             return False
-        tensors, state = found
-        for name, value in json.loads(json.dumps(self.task.fingerprint())).items():
-            other = state["fingerprint"].get(name, self.task.before(name))
+        found = {"processes": 1, **state["fingerprint"]}
+        for name, value in json.loads(json.dumps({"processes": 1, **self._fingerprint()})).items():
+            other = found.get(name, self.task.before(name))
             if other != value:
                 expected = f"expected a checkpoint with {name} = {value}"
                 raise TrainingError(f"{self.output}: {expected}, found {other}; start again with --force")
-        with torch.no_grad():
-            for name, parameter in self.parameters.items():
-                parameter.copy_(tensors[f"weights.{name}"])
+        self._take(tensors)
         best = {name: tensors[f"best.{name}"].to(self.device) for name in self.parameters if f"best.{name}" in tensors}
         self.best_weights = best
         restore_optimizer(self.optimizer, tensors, "optimizer.")
@@ -332,18 +367,42 @@ class Trainer:
         self.elapsed = state["elapsed"]
         self.schedule.restore(state["schedule"])
         self.scaler.load_state_dict(state["scaler"])
-        self.task.restore(
-            {name.removeprefix("task."): value for name, value in tensors.items() if name.startswith("task.")}
-        )
         if self.settings.average_trigger and "updates" in state:
             self.average = RunningAverage(self.parameters)
         if self.average is not None:
             self.average.average = {name: tensors[f"average.{name}"].to(self.device) for name in self.parameters}
             self.average.updates = state["updates"]
+        mine = _of_process(self.group.rank)
+        self._restore_own({name[len(mine) :]: tensor for name, tensor in tensors.items() if name.startswith(mine)})
+        return True
+
+    def _fingerprint(self) -> dict[str, Any]:
+        # One process says nothing of it, as before there could be several.
+        processes = {"processes": self.group.size} if self.group.size > 1 else {}
+        return {**self.task.fingerprint(), **processes}
+
+    def _weights(self) -> Tensors:
+        return {f"weights.{name}": weight for name, weight in self.parameters.items()}
+
+    @torch.no_grad()
+    def _take(self, tensors: Tensors) -> None:
+        for name, parameter in self.parameters.items():
+            parameter.copy_(tensors[f"weights.{name}"])
+
+    def _own_tensors(self) -> Tensors:
+        """What every process has for itself: its random state, and what its share of the task carries along."""
+        tensors = {"random.cpu": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        return tensors | {f"task.{name}": tensor for name, tensor in self.task.state().items()}
+
+    def _restore_own(self, tensors: Tensors) -> None:
+        self.task.restore(
+            {name.removeprefix("task."): value for name, value in tensors.items() if name.startswith("task.")}
+        )
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and self.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
-        return True
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
@@ -363,6 +422,11 @@ class Trainer:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def _of_process(rank: int) -> str:
+    """What the names of a process's own tensors begin with; those of the first have no mark."""
+    return f"process.{rank}." if rank else ""
 
 
 _COUNTERS = ("epoch", "position", "step", "rate", "stale", "best_score", "best_epoch", "history", "sums")

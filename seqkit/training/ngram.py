@@ -13,6 +13,7 @@ from seqkit.data.dataset import Dataset
 from seqkit.errors import TrainingError
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.training.checkpoint import checkpoint_file
+from seqkit.training.distribution import ALONE, Group
 from seqkit.training.language_model import StreamTask, read_corpora
 from seqkit.training.progress import Progress
 
@@ -23,6 +24,7 @@ class NgramTask(StreamTask):
     """Counts n-grams. There are no epochs, so that neither ``train.jsonl`` nor a checkpoint is written."""
 
     model: NgramLanguageModel
+    divisible = False
     seconds = 0.0
     """how long counting took"""
 
@@ -37,12 +39,13 @@ class NgramTask(StreamTask):
         progress.say(f"vocabulary: {len(task.model.indexer.words) - 2:,} units")
         return task
 
-    def fit(self, output: Path, progress: Progress, *, resume: bool) -> dict[str, Any]:
+    def fit(self, output: Path, progress: Progress, group: Group = ALONE, *, resume: bool) -> dict[str, Any]:
         """See `TrainingTask.fit`; nothing is left to be done.
 
         Args:
             output: where nothing is written.
             progress: where messages go.
+            group: this process.
             resume: see that no network's checkpoint is in `output`, whose model would be replaced.
 
         Returns:

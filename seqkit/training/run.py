@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,10 +14,11 @@ from seqkit.artefact import read_config
 from seqkit.config import Recipe, Settings, load_recipe
 from seqkit.data.dataset import Dataset
 from seqkit.data.resolving import resolve
-from seqkit.devices import choose_device, precision_context
+from seqkit.devices import precision_context
 from seqkit.errors import SettingsError
 from seqkit.model import Model
 from seqkit.resources import imported
+from seqkit.training.distribution import joined
 from seqkit.training.output import check_output, claim_output
 from seqkit.training.progress import Progress
 from seqkit.training.task import Report, TrainingTask
@@ -81,7 +81,7 @@ class Trained(NamedTuple):
 
     Attributes:
         model: the model with the best score on dev.
-        reports: its scores, by split.
+        reports: its scores, by split; of several processes the first alone has them.
     """
 
     model: Model
@@ -127,6 +127,8 @@ def run(
 ) -> Trained:
     """Train a model, score it, and write it to a directory.
 
+    Of several processes that ``torchrun`` started, each takes its share of every batch, and the first one writes.
+
     Args:
         recipe: the name of a recipe, a TOML file, or settings.
         output: the directory; refused if it is not empty, unless `resume` or `force` is given.
@@ -144,24 +146,31 @@ def run(
 
     Raises:
         SeqkitError: settings, data or directory cannot be used.
-        SettingsError: several processes were started (``torchrun``).
+        SettingsError: several processes cannot share the work.
         Interrupted: Ctrl-C or SIGTERM came; ``resume=True`` goes on from there.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
-        raise SettingsError("expected one process, found several: training does not share its work yet")
     chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
     settings = chosen.settings if isinstance(chosen, Recipe) else chosen
     named = chosen.dataset if isinstance(chosen, Recipe) else ""
-    dataset = _dataset(data if data is not None else named, dev, test, task_class(settings.kind), quiet)
-    settings = complete_settings(settings, dataset)
+    kind = task_class(settings.kind)
     output = Path(output)
-    check_output(output, resume=resume, force=force)
-    progress = Progress(quiet=quiet)
-    place = choose_device(device)
-    task = prepare(settings, dataset, place, progress)
-    claim_output(output, resume=resume, force=force)  # only now that nothing can be wrong with the input
-    training = task.fit(output, progress, resume=resume)
-    return Trained(task.model, _finish(task, training, dataset, output))
+    with joined(device) as group:
+        if group.size > 1 and not kind.divisible:
+            raise SettingsError(f"expected one process, found {group.size}: counting n-grams is not shared")
+        quiet = quiet or not group.is_first
+        with group.in_turn():
+            dataset = _dataset(data if data is not None else named, dev, test, kind, quiet)
+        settings = complete_settings(settings, dataset)
+        if group.is_first:
+            check_output(output, resume=resume, force=force)
+        progress = Progress(quiet=quiet)
+        task = prepare(settings, dataset, group.device, progress)
+        if group.is_first:
+            claim_output(output, resume=resume, force=force)  # only now that nothing can be wrong with the input
+        training = task.fit(output, progress, group, resume=resume)
+        reports = _finish(task, training, dataset, output) if group.is_first else {}
+        task.model.report = group.tell(task.model.report)[0]
+    return Trained(task.model, reports)
 
 
 def _dataset(data: Any, dev: Any, test: Any, task: type[TrainingTask], quiet: bool) -> Dataset:

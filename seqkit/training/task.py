@@ -20,6 +20,7 @@ from seqkit.devices import softmax_products, training_arithmetic
 from seqkit.model.base import Model
 from seqkit.nn.network import Network
 from seqkit.nn.softmax import Softmax
+from seqkit.training.distribution import ALONE, Group
 from seqkit.training.loop import Trainer
 from seqkit.training.progress import Progress
 from seqkit.training.transfer import describe, thawing_groups, transfer
@@ -54,11 +55,15 @@ class TrainingTask:
         metric: the score on dev that is maximised, a key of what `evaluate` gives.
         size: the number of training sentences.
         checksum: of all data that training depends on.
+        share: which rows of every batch are computed here; the others are another process's.
+        divisible: whether several processes can share the work.
     """
 
     metric: str
     size: int
     checksum: int
+    share = slice(None)
+    divisible = True
 
     def __init__(self, settings: Settings, model: Model) -> None:
         self.settings = settings
@@ -116,7 +121,7 @@ class TrainingTask:
         raise NotImplementedError  # pragma: no cover - every task overrides it
 
     def batches(self, epoch: int) -> Sequence[Any]:
-        """The batches of an epoch in their order, reproducibly."""
+        """This process's share of an epoch's batches in their order, reproducibly; None where it has none of a batch."""
         raise NotImplementedError  # pragma: no cover - every task overrides it
 
     def loss(self, batch: Any) -> tuple[Tensor, int, int]:
@@ -131,12 +136,13 @@ class TrainingTask:
         """Score the finished model: split → its `Report`, dev and, where there is one, test."""
         raise NotImplementedError  # pragma: no cover - every task overrides it
 
-    def fit(self, output: Path, progress: Progress, *, resume: bool) -> dict[str, Any]:
+    def fit(self, output: Path, progress: Progress, group: Group = ALONE, *, resume: bool) -> dict[str, Any]:
         """Train the model.
 
         Args:
             output: where ``train.jsonl`` and ``checkpoint/`` go.
             progress: where messages go.
+            group: the processes that train together.
             resume: go on from the checkpoint in `output`, if there is one.
 
         Returns:
@@ -145,7 +151,8 @@ class TrainingTask:
         Raises:
             Interrupted: Ctrl-C or SIGTERM came; a checkpoint has been written.
         """
-        trainer = Trainer(self, self.settings.training, output, progress)
+        self.share = group.share
+        trainer = Trainer(self, self.settings.training, output, progress, group)
         if resume and trainer.resume():
             progress.say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
         if self._rounds:

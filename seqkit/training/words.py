@@ -86,24 +86,28 @@ def labelled(sentences: Sequence[Sentence], labels: Sequence[Sequence[str]]) -> 
         yield row
 
 
-def epoch_batches(lengths: Integers, training: TrainingSettings, epoch: int) -> list[Integers]:
+def epoch_batches(
+    lengths: Integers, training: TrainingSettings, epoch: int, share: slice = slice(None)
+) -> list[Integers | None]:
     """The batches of an epoch, reproducibly.
 
     Args:
         lengths: tokens in each sentence, [S].
         training: how large a batch is, and the seed.
         epoch: the epoch's number.
+        share: which part of each batch is wanted.
 
     Returns:
-        The numbers of each batch's sentences.
+        The numbers of each batch's sentences; None where none of them are in the share.
     """
-    return training_batches(
+    batches = training_batches(
         lengths,
         batch_size=training.batch_size,
         batch_tokens=training.batch_tokens,
         equal=training.equal_lengths,
         seed=(training.seed & 0xFFFFFFFF, epoch),
     )
+    return [part if len(part) else None for part in (batch[share] for batch in batches)]
 
 
 def batch_tensors(arrays: TokenArrays, rows: Integers, device: torch.device) -> tuple[FormBatch, Tensor, Tensor]:

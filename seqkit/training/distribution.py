@@ -1,0 +1,328 @@
+"""Several processes that train one network together, as ``torchrun`` starts them; a process alone is a group of one.
+
+Every process computes the same list of batches, the gradient of its share of each, and, from the sum of all gradients,
+the same step: what one process would do with the whole batch. The first process alone evaluates, writes and tells.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from seqkit.devices import choose_device
+from seqkit.errors import SettingsError, TrainingError
+
+__all__ = ["ALONE", "Group", "Launch", "ProcessLost", "Tensors", "Together", "first_to_tell", "joined"]
+
+_PATIENCE = timedelta(hours=12)
+"""how long a process waits for another, which may be busy with a large dev set; one that has ended is noticed at once"""
+
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
+Tensors = dict[str, Tensor]
+
+
+class ProcessLost(TrainingError):
+    """Another process of the group has ended, and why is its own to tell."""
+
+
+class Launch(NamedTuple):
+    """How this process was started.
+
+    Attributes:
+        rank: its number, from 0.
+        size: how many processes there are, on all machines.
+        local_rank: its number on this machine.
+        local_size: how many there are on this machine.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local_rank: int = 0
+    local_size: int = 1
+
+    @classmethod
+    def from_environment(cls) -> Launch:
+        """What ``torchrun`` says in the environment; a process alone where it says nothing.
+
+        Returns:
+            The numbers.
+
+        Raises:
+            SettingsError: only some of what belongs together is there.
+        """
+        if os.environ.get("WORLD_SIZE", "1") == "1":
+            return cls()
+        for name in _VARIABLES:
+            value = os.environ.get(name, "")
+            if not (value and (value.isdecimal() or name == "MASTER_ADDR")):
+                raise SettingsError(f"expected {name} as torchrun sets it, found {value!r}")
+        return cls(*(int(os.environ[name]) for name in _VARIABLES[:4]))
+
+    @property
+    def command(self) -> str:
+        """How such processes are started."""
+        if self.size == 1:
+            return "seqkit"
+        nodes = "" if self.size == self.local_size else f"--nnodes {self.size // self.local_size} … "
+        return f"torchrun {nodes}--nproc-per-node {self.local_size} -m seqkit"
+
+    def device(self, name: str) -> torch.device:
+        """The device of this process: of several on a machine each has a GPU of its own.
+
+        Args:
+            name: see `seqkit.devices.choose_device`.
+
+        Returns:
+            The device.
+
+        Raises:
+            SettingsError: there is no such device, or the processes cannot share it.
+        """
+        device = choose_device(name)
+        if self.size == 1 or device.type == "cpu":
+            return device
+        if device.type == "mps":
+            raise SettingsError(f"expected the device cpu or cuda for several processes, found {device.type}")
+        if device.index is not None:
+            if self.local_size > 1:
+                expected = f"expected --device cuda for {self.local_size} processes, which take a GPU each"
+                raise SettingsError(f"{expected}, found {name!r}; CUDA_VISIBLE_DEVICES says which they may take")
+            return device
+        count = torch.cuda.device_count()
+        if self.local_size > count:
+            raise SettingsError(
+                f"expected a GPU for each of {self.local_size} processes, found {count}; start fewer, or use --device cpu"
+            )
+        return torch.device("cuda", self.local_rank)
+
+
+class Together(NamedTuple):
+    """A step as all processes see it.
+
+    Attributes:
+        loss: the mean over all units, a scalar.
+        units: how many units, in all shares.
+        tokens: how many tokens, in all shares.
+        asked: of every flag, whether any process raised it.
+    """
+
+    loss: Tensor
+    units: int
+    tokens: int
+    asked: tuple[bool, ...]
+
+
+class Group:
+    """The processes that train together, seen from one of them. In a group of one nothing is sent and all is as it was.
+
+    Every method is called by all processes, in the same order. What is found out about a step goes over the processors
+    and not over GPUs, for which nobody waits.
+
+    Args:
+        launch: which of the processes this one is.
+        device: where it computes.
+    """
+
+    def __init__(self, launch: Launch, device: torch.device) -> None:
+        self.rank, self.size, self._local_rank, _ = launch
+        self.device = device
+        self.is_first = self.rank == 0
+        self.share = slice(self.rank, None, self.size)
+        """which rows of a batch are this process's"""
+
+    # --- a step ------------------------------------------------------------------------------------------------
+
+    def add_up(
+        self, parameters: Sequence[nn.Parameter], loss: Tensor, units: int, tokens: int, asked: Sequence[bool]
+    ) -> Together:
+        """Turn the gradients of the shares into that of the batch, in place, and learn what the others found.
+
+        Args:
+            parameters: what is trained; their gradients are of the mean over this share's units.
+            loss: this mean, a scalar.
+            units: of this share; 0 where it is empty, and there are no gradients then.
+            tokens: of this share.
+            asked: flags.
+
+        Returns:
+            The loss of the batch and what else is known of it. A parameter without a gradient in any process is left
+            without one.
+
+        Raises:
+            ProcessLost: another process has ended.
+        """
+        if self.size == 1:
+            return Together(loss.detach(), units, tokens, tuple(asked))
+        found = [parameter.grad is not None for parameter in parameters]
+        sums = [int(value) for value in self._sums([units, tokens, *asked, *found])]
+        total, all_tokens, flags, counts = sums[0], sums[1], sums[2 : 2 + len(asked)], sums[2 + len(asked) :]
+        parts = [torch.zeros_like(one) if one.grad is None else one.grad for one in parameters]
+        # One buffer for all: a message a parameter would cost more than the sums.
+        flat = torch.cat([part.reshape(-1) for part in (*parts, loss.detach().to(self.device))])  # [P + 1]
+        self._sent(dist.all_reduce, flat.mul_(units))
+        flat.div_(max(1, total))
+        pieces = flat[:-1].split([parameter.numel() for parameter in parameters])
+        for parameter, piece, count in zip(parameters, pieces, counts, strict=True):
+            parameter.grad = piece.view_as(parameter) if count else None
+        return Together(flat[-1], total, all_tokens, tuple(map(bool, flags)))
+
+    # --- between steps -----------------------------------------------------------------------------------------
+
+    def any(self, flag: bool) -> bool:
+        """Whether any process raises a flag; and none goes on before all have come here.
+
+        Args:
+            flag: this process's.
+
+        Returns:
+            The same in every process.
+
+        Raises:
+            ProcessLost: another process has ended.
+        """
+        return flag if self.size == 1 else self._sums([flag])[0] > 0
+
+    def tell(self, value: Any, tensors: Tensors | None = None) -> tuple[Any, Tensors]:
+        """Give all processes what the first one has.
+
+        Args:
+            value: anything of JSON's types; of the others it does not matter.
+            tensors: the same.
+
+        Returns:
+            The first process's value and tensors; the latter on the CPU, where they come from another process.
+
+        Raises:
+            ProcessLost: another process has ended.
+        """
+        if self.size == 1:
+            return value, tensors or {}
+        return _unpacked(self._from(0, _packed(value, tensors or {}) if self.is_first else b""))
+
+    def collect(self, tensors: Tensors) -> list[Tensors]:
+        """Give all processes what each one has.
+
+        Args:
+            tensors: this process's.
+
+        Returns:
+            Every process's, in order.
+
+        Raises:
+            ProcessLost: another process has ended.
+        """
+        if self.size == 1:
+            return [tensors]
+        return [_unpacked(self._from(rank, _packed(None, tensors)))[1] for rank in range(self.size)]
+
+    @contextmanager
+    def in_turn(self) -> Iterator[None]:
+        """Let one process of each machine go first, which may have to download what the others then find."""
+        if self._local_rank:
+            self.any(False)
+        yield
+        if not self._local_rank:
+            self.any(False)
+
+    # --- messages ----------------------------------------------------------------------------------------------
+
+    def _sums(self, values: Sequence[float]) -> list[float]:
+        vector = torch.tensor(values, dtype=torch.float64)  # on the CPU
+        self._sent(dist.all_reduce, vector)
+        return vector.tolist()
+
+    def _from(self, rank: int, content: bytes) -> bytes:
+        """The bytes that one process has."""
+        length = torch.tensor([len(content)])
+        self._sent(dist.broadcast, length, rank)
+        if rank != self.rank:
+            content = bytes(int(length))
+        buffer = torch.from_numpy(np.frombuffer(content, np.uint8).copy())
+        self._sent(dist.broadcast, buffer, rank)
+        return buffer.numpy().tobytes()
+
+    def _sent(self, function: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            function(*arguments)
+        except RuntimeError as error:
+            reason = re.sub(r"^\[\S+\] ", "", str(error).splitlines()[0])
+            raise ProcessLost(f"expected {self.size} processes that train together, found one gone: {reason}") from None
+
+
+ALONE = Group(Launch(), torch.device("cpu"))
+"""one process, to which it does not matter where it computes"""
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Group]:
+    """Join the processes that ``torchrun`` started beside this one, until this one ends.
+
+    Args:
+        device: see `Launch.device`.
+
+    Yields:
+        The group.
+
+    Raises:
+        SettingsError: there is no such device, or the processes cannot share it.
+        TrainingError: they do not find each other.
+    """
+    launch = Launch.from_environment()
+    place = launch.device(device)
+    if launch.size == 1:
+        yield Group(launch, place)
+        return
+    if place.type == "cuda":
+        torch.cuda.set_device(place)
+    if not dist.is_initialized():
+        try:
+            dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
+        except (RuntimeError, ValueError) as error:
+            raise TrainingError(f"expected to join {launch.size} processes, found: {error}") from None
+        atexit.register(dist.destroy_process_group)
+    try:
+        yield Group(launch, place)
+    except BaseException:
+        atexit.unregister(dist.destroy_process_group)  # it might wait for the others, who wait for this process
+        raise
+
+
+def first_to_tell() -> bool:
+    """Whether this process is the first of those started together that has a fault to tell; the others keep silent.
+
+    Returns:
+        True also where there is nobody to ask.
+    """
+    try:
+        if Launch.from_environment().size == 1:
+            return True
+        host, port, attempt = (os.environ.get(name, "0") for name in (*_VARIABLES[4:], "TORCHELASTIC_RESTART_COUNT"))
+        store = dist.TCPStore(host, int(port), is_master=False, timeout=timedelta(seconds=5), wait_for_workers=False)
+        return int(store.add(f"seqkit faults told in attempt {attempt}", 1)) == 1
+    except (RuntimeError, SettingsError):
+        return True
+
+
+def _packed(value: Any, tensors: Tensors) -> bytes:
+    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
+    return safetensors.torch.save(plain, metadata={"value": json.dumps(value)})
+
+
+def _unpacked(content: bytes) -> tuple[Any, Tensors]:
+    length = int.from_bytes(content[:8], "little")
+    value = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["value"])
+    return value, safetensors.torch.load(content)
