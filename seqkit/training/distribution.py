@@ -28,7 +28,7 @@ from seqkit.errors import SettingsError, TrainingError
 __all__ = ["ALONE", "Group", "Launch", "ProcessLost", "Tensors", "Together", "first_to_tell", "joined"]
 
 _PATIENCE = timedelta(hours=12)
-"""how long a process waits for another, which may be busy with a large dev set; one that has ended is noticed at once"""
+"""how long a process waits for another, busy with a large dev set say; one that has ended is noticed at once"""
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -97,16 +97,15 @@ class Launch(NamedTuple):
             return device
         if device.type == "mps":
             raise SettingsError(f"expected the device cpu or cuda for several processes, found {device.type}")
-        if device.index is not None:
+        if ":" in name:
             if self.local_size > 1:
                 expected = f"expected --device cuda for {self.local_size} processes, which take a GPU each"
                 raise SettingsError(f"{expected}, found {name!r}; CUDA_VISIBLE_DEVICES says which they may take")
             return device
         count = torch.cuda.device_count()
         if self.local_size > count:
-            raise SettingsError(
-                f"expected a GPU for each of {self.local_size} processes, found {count}; start fewer, or use --device cpu"
-            )
+            expected = f"expected a GPU for each of {self.local_size} processes"
+            raise SettingsError(f"{expected}, found {count}; start fewer, or use --device cpu")
         return torch.device("cuda", self.local_rank)
 
 
@@ -178,7 +177,8 @@ class Group:
         pieces = flat[:-1].split([parameter.numel() for parameter in parameters])
         for parameter, piece, count in zip(parameters, pieces, counts, strict=True):
             parameter.grad = piece.view_as(parameter) if count else None
-        return Together(flat[-1], total, all_tokens, tuple(map(bool, flags)))
+        # Not a view, which would keep the buffer for as long as somebody keeps the loss.
+        return Together(flat[-1].clone(), total, all_tokens, tuple(map(bool, flags)))
 
     # --- between steps -----------------------------------------------------------------------------------------
 
@@ -311,7 +311,10 @@ def first_to_tell() -> bool:
         if Launch.from_environment().size == 1:
             return True
         host, port, attempt = (os.environ.get(name, "0") for name in (*_VARIABLES[4:], "TORCHELASTIC_RESTART_COUNT"))
-        store = dist.TCPStore(host, int(port), is_master=False, timeout=timedelta(seconds=5), wait_for_workers=False)
+        patience = timedelta(seconds=5)
+        store = dist.TCPStore(  # type: ignore[attr-defined]
+            host, int(port), is_master=False, timeout=patience, wait_for_workers=False
+        )
         return int(store.add(f"seqkit faults told in attempt {attempt}", 1)) == 1
     except (RuntimeError, SettingsError):
         return True

@@ -51,7 +51,7 @@ class Task(Protocol):
         """What is trained."""
 
     def batches(self, epoch: int) -> Sequence[Any]:
-        """This process's share of an epoch's batches in their order, reproducibly; None where it has none of a batch."""
+        """This process's shares of an epoch's batches, in their order, reproducibly; None for an empty one."""
 
     def loss(self, batch: Any) -> tuple[Tensor, int, int]:
         """The loss of a batch, a scalar with gradient; how many units it is the mean of; how many tokens it has."""

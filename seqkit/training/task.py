@@ -121,7 +121,7 @@ class TrainingTask:
         raise NotImplementedError  # pragma: no cover - every task overrides it
 
     def batches(self, epoch: int) -> Sequence[Any]:
-        """This process's share of an epoch's batches in their order, reproducibly; None where it has none of a batch."""
+        """This process's shares of an epoch's batches, in their order, reproducibly; None for an empty one."""
         raise NotImplementedError  # pragma: no cover - every task overrides it
 
     def loss(self, batch: Any) -> tuple[Tensor, int, int]:
