@@ -33,27 +33,19 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``data`` is a sample in columns."""
-    made = tmp_path_factory.mktemp("several")
-    (made / "data").mkdir()
+def write_data(folder: Path) -> None:
+    """A sample in columns."""
+    folder.mkdir()
     for split, sentences in generate("sample-ner", {"train": 53, "dev": 5}, seed=1).items():
         blocks = (zip(each.tokens, each.columns["ner"], strict=True) for each in sentences)
         text = "\n".join("".join(f"{token}\t{label}\n" for token, label in block) for block in blocks)
-        (made / "data" / f"{split}.conll").write_text(text, encoding="utf-8")
-    return made
+        (folder / f"{split}.conll").write_text(text, encoding="utf-8")
 
 
-@pytest.fixture(scope="module")
-def killed(folder: Path) -> subprocess.CompletedProcess[str]:
+def train_and_kill(folder: Path) -> subprocess.CompletedProcess[str]:
     """A training on the command line by two processes, the second of which is killed after two epochs."""
-    tree = {**SMALL, **DROPOUT}
-    sets = [
-        f"--set={section}.{name}={json.dumps(value)}"
-        for section in tree
-        for name, value in {**SMALL[section], **DROPOUT[section]}.items()
-    ]
+    tree = {section: {**SMALL[section], **DROPOUT[section]} for section in SMALL}
+    sets = [f"--set={section}.{name}={json.dumps(tree[section][name])}" for section in tree for name in tree[section]]
     command = [*TORCHRUN, "-m", "seqkit", "tag", "train", "data", "-o", "killed", "--device=cpu", *sets]
     process = subprocess.Popen(
         [*command, "--epochs=100000"],
@@ -69,28 +61,18 @@ def killed(folder: Path) -> subprocess.CompletedProcess[str]:
         lines.append(line)
         if line.startswith("epoch   2/"):
             break
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    (second,) = [child for child in map(int, children) if b"\0RANK=1\0" in Path(f"/proc/{child}/environ").read_bytes()]
+    children = map(int, Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split())
+    (second,) = [child for child in children if b"\0RANK=1\0" in Path(f"/proc/{child}/environ").read_bytes()]
     os.kill(second, signal.SIGKILL)
     out, err = process.communicate(timeout=60)
-    checkpoint = read_checkpoint(folder / "killed")
-    assert checkpoint is not None
-    (folder / "epochs").write_text(str(checkpoint[1]["counters"]["epoch"] + 1))
     return subprocess.CompletedProcess(command, process.returncode, out, "".join(lines) + err)
 
 
-@pytest.fixture(scope="module")
-def alone(folder: Path) -> dict[str, Any]:
-    """What one process finds."""
-    return train_all(folder / "alone")
-
-
-@pytest.fixture(scope="module")
-def together(folder: Path, killed: object, alone: object) -> list[dict[str, Any]]:
+def train_together(folder: Path) -> list[dict[str, Any]]:
     """What each of two processes finds."""
     command = [*TORCHRUN, ROOT / "tests" / "training" / "together.py", folder]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=300, check=False
+        command, cwd=ROOT, env=environment(), capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
@@ -100,67 +82,32 @@ def together(folder: Path, killed: object, alone: object) -> list[dict[str, Any]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_losses_are_those_of_one_process(task: str, alone: dict[str, Any], together: list[dict[str, Any]]) -> None:
-    expected = alone[task]
-    assert len(expected["losses"]) >= STEPS
-    for found in together:
-        assert found["tasks"][task]["losses"] == pytest.approx(expected["losses"], abs=1e-5, rel=1e-6)
-    shares = list(zip(*(found["tasks"][task]["units"] for found in together), strict=True))
-    assert [sum(pair) for pair in shares] == expected["units"]
-    assert any(first != second for first, second in shares)
-    if task in ("tag", "lm alone"):
-        assert any(second == 0 for _, second in shares)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", TASKS)
-def test_weights_are_equal_and_the_first_process_tells_and_writes(
-    task: str, folder: Path, together: list[dict[str, Any]]
-) -> None:
-    first, second = (found["tasks"][task] for found in together)
-    assert first["weights"] == second["weights"]
-    assert (first["splits"], second["splits"]) == (["dev"], [])
-    assert first["scores"] == second["scores"] != {}
-    output = folder / "several" / task
-    lines = (output / "train.jsonl").read_text().splitlines()
-    assert len(lines) == settings_of(task, folder / "several").training.epochs
-    assert not [path for path in output.rglob("*") if path.name.endswith(".part")]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("task", ["tag", "lm"])
-def test_what_was_interrupted_by_a_signal_to_one_goes_on_as_if_nothing_had_been(
-    task: str, folder: Path, together: list[dict[str, Any]]
-) -> None:
-    first, second = (found[f"dropped {task}"] for found in together)
-    assert first["stopped"] == second["stopped"] == "interrupted with -1 steps left"  # of all, after their next step
-    assert first["weights"] == second["weights"]
-    assert first["weights"][0] == first["weights"][1]
-    assert first["losses"] == second["losses"]
-    assert first["random"] != second["random"]  # each draws masks of its own
-    checkpoint = read_checkpoint(folder / "several" / f"dropped {task}" / "parts")
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs Linux to find the process to be killed")
+def test_two_processes_do_what_one_does_and_end_together(tmp_path: Path) -> None:
+    """One test, so that the processes are started once, wherever the suite is shared out to."""
+    write_data(tmp_path / "data")
+    killed = train_and_kill(tmp_path)
+    check_that_one_line_tells_of_the_end(killed)
+    checkpoint = read_checkpoint(tmp_path / "killed")
     assert checkpoint is not None
-    tensors, state = checkpoint
-    assert state["fingerprint"]["processes"] == 2
-    assert not torch.equal(tensors["random.cpu"], tensors["process.1.random.cpu"])
-    carried = [name for name in tensors if "task." in name]
-    assert sorted(carried) == (
-        ["process.1.task.0.0", "process.1.task.0.1", "task.0.0", "task.0.1"] if task == "lm" else []
-    )
-    if task == "lm":
-        assert (len(tensors["task.0.0"]), len(tensors["process.1.task.0.0"])) == (2, 1)
+    (tmp_path / "epochs").write_text(str(checkpoint[1]["counters"]["epoch"] + 1))
+    alone = train_all(tmp_path / "alone")
+    together = train_together(tmp_path)
+    for task in TASKS:
+        check_that_losses_are_those_of_one_process(task, alone[task], [found["tasks"][task] for found in together])
+        check_that_the_first_writes(task, tmp_path / "several", [found["tasks"][task] for found in together])
+    for task in ("tag", "lm"):
+        check_that_what_was_interrupted_goes_on(task, tmp_path, [found[f"dropped {task}"] for found in together])
+    assert together[0]["dropped tag"]["losses"][:5] != alone["tag"]["losses"][:5]
+    # What was killed went on as if nothing had been.
+    resumed, whole = together[0]["killed"]
+    assert resumed == whole
+    assert together[1]["killed"] == [resumed, whole]
+    check_faults(tmp_path, [found["faults"] for found in together])
 
 
-@pytest.mark.slow
-def test_dropout_masks_are_the_processes_own(alone: dict[str, Any], together: list[dict[str, Any]]) -> None:
-    assert together[0]["dropped tag"]["losses"][:10] != alone["tag"]["losses"][:10]
-
-
-@pytest.mark.slow
-def test_a_process_that_is_killed_ends_the_others_with_one_line(
-    killed: subprocess.CompletedProcess[str],
-) -> None:
+def check_that_one_line_tells_of_the_end(killed: subprocess.CompletedProcess[str]) -> None:
+    """The rest of standard error is torchrun's."""
     assert killed.returncode == 1
     assert killed.stdout == ""
     (line,) = [line for line in killed.stderr.splitlines() if line.startswith("error: ")]
@@ -170,42 +117,64 @@ def test_a_process_that_is_killed_ends_the_others_with_one_line(
     assert ours.count("epoch   1/") == 1
 
 
-@pytest.mark.slow
-def test_what_was_killed_goes_on_as_if_nothing_had_been(together: list[dict[str, Any]]) -> None:
-    resumed, whole = together[0]["killed"]
-    assert resumed == whole
-    assert together[1]["killed"] == [resumed, whole]
+def check_that_losses_are_those_of_one_process(
+    task: str, alone: dict[str, Any], together: list[dict[str, Any]]
+) -> None:
+    assert len(alone["losses"]) == STEPS
+    for found in together:
+        assert found["losses"] == pytest.approx(alone["losses"], abs=1e-5, rel=1e-6), task
+        assert found["resting"] == alone["resting"], task
+    assert (len(set(alone["resting"])) > 1) == (task == "lm")
+    shares = list(zip(*(found["units"] for found in together), strict=True))
+    assert [sum(pair) for pair in shares] == alone["units"]
+    assert any(first != second for first, second in shares), task
+    if task in ("tag", "lm alone"):
+        assert any(second == 0 for _, second in shares), task
 
 
-@pytest.mark.slow
-def test_a_fault_in_one_process_ends_the_others(together: list[dict[str, Any]]) -> None:
-    first, second = (found["faults"][2] for found in together)
-    assert second == (
+def check_that_the_first_writes(task: str, several: Path, together: list[dict[str, Any]]) -> None:
+    first, second = together
+    assert first["weights"] == second["weights"], task
+    assert (first["splits"], second["splits"]) == (["dev"], [])
+    assert first["scores"] == second["scores"] != {}
+    lines = (several / task / "train.jsonl").read_text().splitlines()
+    assert len(lines) == settings_of(task, several).training.epochs
+
+
+def check_that_what_was_interrupted_goes_on(task: str, folder: Path, together: list[dict[str, Any]]) -> None:
+    """By a signal to the second process alone; it and the first end after the next step."""
+    first, second = together
+    assert first["stopped"] == second["stopped"] == "interrupted with -1 steps left"
+    assert first["weights"] == second["weights"]
+    assert first["weights"][0] == first["weights"][1]
+    assert first["losses"] == second["losses"]
+    assert first["random"] != second["random"]  # each draws masks of its own
+    checkpoint = read_checkpoint(folder / "several" / f"dropped {task}" / "parts")
+    assert checkpoint is not None
+    tensors, state = checkpoint
+    assert state["fingerprint"]["processes"] == 2
+    assert not torch.equal(tensors["random.cpu"], tensors["process.1.random.cpu"])
+    carried = {name: len(tensor) for name, tensor in tensors.items() if "task." in name}
+    streams = {"task.0.0": 2, "task.0.1": 2, "process.1.task.0.0": 1, "process.1.task.0.1": 1}
+    assert carried == (streams if task == "lm" else {})
+
+
+def check_faults(folder: Path, together: list[list[str]]) -> None:
+    suffix = "; start again with --force"
+    for other_number, counting, _ in together:
+        where = folder / "alone" / "tag"
+        assert other_number == f"TrainingError: {where}: expected a checkpoint with processes = 2, found 1{suffix}"
+        assert counting == "SettingsError: expected one process, found 2: counting n-grams is not shared"
+    assert not (folder / "several" / "n").exists()
+    assert together[1][2] == (
         "TrainingError: expected the same training sentences in all processes, 53 as in the first, "
         "found 52 in process 1"
     )
-    assert first.startswith("ProcessLost: expected 2 processes that train together, found one gone: ")
-
-
-@pytest.mark.slow
-def test_a_checkpoint_is_taken_up_by_as_many_processes(folder: Path, together: list[dict[str, Any]]) -> None:
-    suffix = "; start again with --force"
-    for found in together:
-        where = folder / "alone" / "tag"
-        assert found["faults"][0] == (
-            f"TrainingError: {where}: expected a checkpoint with processes = 2, found 1{suffix}"
-        )
+    assert together[0][2].startswith("ProcessLost: expected 2 processes that train together, found one gone: ")
     where = folder / "several" / "tag"
     with pytest.raises(TrainingError) as caught:
         run(settings_of("tag", folder / "several"), where, data_of("tag"), device="cpu", resume=True)
     assert str(caught.value) == f"{where}: expected a checkpoint with processes = 1, found 2{suffix}"
-
-
-@pytest.mark.slow
-def test_counting_is_not_shared(folder: Path, together: list[dict[str, Any]]) -> None:
-    for found in together:
-        assert found["faults"][1] == "SettingsError: expected one process, found 2: counting n-grams is not shared"
-    assert not (folder / "several" / "n").exists()
 
 
 # --- this process alone ------------------------------------------------------------------------------------------

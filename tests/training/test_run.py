@@ -349,15 +349,6 @@ def test_resume_does_not_write_over_a_finished_model(trained: Path, tmp_path: Pa
     assert message == f"{tmp_path / 'm'}: expected a checkpoint to go on from, found a model alone; use --force"
 
 
-def test_several_processes_are_refused(
-    make_pairs: Make, tiny_settings: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    message = fault_of(SettingsError, train, tiny_settings(), tmp_path / "m", make_pairs(4))
-    assert message == "expected one process, found several: training does not share its work yet"
-    assert not (tmp_path / "m").exists()
-
-
 def test_gold_labels_of_another_scheme_are_converted_whatever_stray_labels_stand_among_them(trained: Path) -> None:
     model = load(trained)
     assert model.codec.scheme == "iob2"

@@ -47,9 +47,9 @@ TASKS: dict[str, dict[str, Any]] = {
     "tag sgd": {"head": {"crf": False}, "training": {"optimizer": "sgd", "lr": 0.1, "clip": 1.0}},
     "tag thawing": {"embedding": CHARACTERS, "training": {"freeze": 2, "batch_tokens": 50}},
     "classify": {"head": {"class_weights": "balanced", "pool": "attention", "dropout": 0.0}},
-    # Some windows have no word of the last cluster in one share, some in none: its weights must then rest.
+    # Some windows have no word of the last cluster in one share, some in none: its weights rest then.
     "lm": {
-        "head": {"cutoffs": (20, 60), "activation": 2.0, "temporal": 1.0, "baseline": 0},
+        "head": {"cutoffs": (20, 175), "activation": 2.0, "temporal": 1.0, "baseline": 0},
         "encoder": {"hidden": 16},
         "training": {"batch_size": 3, "window": 6, "variable_window": True, "epochs": 3},
     },
@@ -80,21 +80,23 @@ def data_of(task: str) -> Dataset:
 
 
 @contextmanager
-def watched() -> Iterator[tuple[list[float], list[int]]]:
-    """The losses of all steps, and the units of this process's shares of them."""
+def watched() -> Iterator[tuple[list[float], list[int], list[int]]]:
+    """Of all steps the losses, the units of this process's shares, and how many parameters have no gradient."""
     losses: list[float] = []
     units: list[int] = []
+    resting: list[int] = []
     plain = Group.add_up
 
     def noted(self: Group, parameters: Any, loss: Any, own: int, *rest: Any) -> Any:
         found = plain(self, parameters, loss, own, *rest)
         losses.append(float(found.loss))
         units.append(own)
+        resting.append(sum(parameter.grad is None for parameter in parameters))
         return found
 
     Group.add_up = noted  # type: ignore[method-assign]
     try:
-        yield losses, units
+        yield losses, units, resting
     finally:
         Group.add_up = plain  # type: ignore[method-assign]
 
@@ -110,11 +112,12 @@ def train_all(output: Path) -> dict[str, dict[str, Any]]:
     """Train every task."""
     found = {}
     for task in TASKS:
-        with watched() as (losses, units):
+        with watched() as (losses, units, resting):
             trained = run(settings_of(task, output), output / task, data_of(task), device="cpu")
         found[task] = {
             "losses": losses[:STEPS],
             "units": units[:STEPS],
+            "resting": resting[:STEPS],
             "weights": checksum(trained.model),
             "splits": list(trained.reports),
             "scores": trained.model.report["scores"],
@@ -157,7 +160,7 @@ def main(folder: Path) -> None:
     found["tasks"] = train_all(several)
     for task, step in (("tag", 4), ("lm", 9)):
         output, settings = several / f"dropped {task}", settings_of(task, several, DROPOUT)
-        with watched() as (losses, _):
+        with watched() as (losses, _, _):
             whole = run(settings, output / "whole", data_of(task), device="cpu")
         stopped = interrupted(output, task, step, rank=1)
         parts = run(settings, output / "parts", data_of(task), device="cpu", resume=True)
