@@ -259,7 +259,7 @@ class Group:
         try:
             function(*arguments)
         except RuntimeError as error:
-            reason = re.sub(r"^\[\S+\] ", "", str(error).splitlines()[0])
+            reason = re.sub(r"^\[\S+\] |\. .*", "", str(error).splitlines()[0])  # without source line and advice
             raise ProcessLost(f"expected {self.size} processes that train together, found one gone: {reason}") from None
 
 
