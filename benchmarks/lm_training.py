@@ -11,30 +11,22 @@ in fp32, and both in mixed precision (bf16). Writes ``benchmarks/results/lm_trai
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import statistics
-import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
+from common import Machine, parser, ratios, shown, summary, table, train_in_turns, write
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqkit import __version__
+from seqkit.bench.flops import TRAINED, forward_flops
 from seqkit.config import load_recipe, override
 from seqkit.data.resolving import resolve
 from seqkit.training.language_model import LanguageModelTask
-from seqkit.training.loop import Trainer
 from seqkit.training.progress import Progress
 from seqkit.training.run import prepare
 
-RESULTS = Path(__file__).parent / "results" / "lm_training.json"
 RECIPE = "lm-ptb-small"
 
 
@@ -69,42 +61,28 @@ def plain_copy(task: LanguageModelTask) -> PlainModel:
     return plain
 
 
-class Rounds:
-    """The language model's task with a few windows as an epoch, and the plain loop over them in place of dev.
+class PlainLoop:
+    """The plain loop over the same windows.
 
     Args:
-        task: the real one.
-        windows: how many windows a round has.
+        task: seqkit's, whose weights it begins with.
     """
 
-    metric = "score"
-
-    def __init__(self, task: LanguageModelTask, windows: int) -> None:
+    def __init__(self, task: LanguageModelTask) -> None:
         self.task = task
-        self.windows = windows
-        self.epoch = 0
         self.memory: tuple[Tensor, Tensor] | None = None
         self.model = plain_copy(task)
         self.optimizer = torch.optim.SGD(self.model.parameters(), lr=task.settings.training.lr)
         self.speeds: list[float] = []
         self.losses: list[float] = []
 
-    def __getattr__(self, name: str) -> Any:
-        """What is the same as in the real task."""
-        return getattr(self.task, name)
-
-    def batches(self, epoch: int) -> Sequence[tuple[int, int]]:
-        """The windows of a round, as the trainer asks for them."""
-        self.epoch = epoch
-        return self.task.batches(0)[epoch * self.windows : (epoch + 1) * self.windows]
-
-    def evaluate(self) -> dict[str, float]:
-        """Instead of dev scores: the plain loop's turn."""
+    def turn(self, windows: Sequence[tuple[int, int]]) -> None:
+        """Train on some windows."""
         training = self.task.settings.training
         self.model.train()
         total, tokens = 0.0, 0
         began = time.monotonic()
-        for begin, end in self.batches(self.epoch):
+        for begin, end in windows:
             inputs, targets = (
                 torch.from_numpy(self.task._table.words[part]).t() - 1  # [T, B]
                 for part in self.task._streams.window(begin, end)
@@ -122,30 +100,20 @@ class Rounds:
             tokens += targets.numel()
         self.speeds.append(tokens / (time.monotonic() - began))
         self.losses.append(total / tokens)
-        return {"score": 0.0}
 
 
-def gemm_rate() -> float:
-    """What a matrix product reaches here, in FLOP/s: fp32, 1,024 × 1,024 × 1,024."""
-    left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    rounds = []
-    for _ in range(10):
-        began = time.perf_counter()
-        torch.mm(left, right)
-        rounds.append(time.perf_counter() - began)
-    return 2 * 1024**3 / statistics.median(rounds)
-
-
-def measure(precision: str, rounds: int, windows: int) -> dict[str, Any]:
+def measure(precision: str, rounds: int, windows: int, machine: Machine) -> dict[str, Any]:
     """Train in turns.
 
     Args:
         precision: of seqkit ``auto``, the default, or ``fp32``, beside plain torch in fp32; or ``bf16`` of both.
         rounds: how many turns each has.
         windows: how many windows a turn has.
+        machine: is measured after every round.
 
     Returns:
-        Tokens a second of both and the ratios of the rounds, with their spread; how far losses are apart.
+        Tokens a second of both and the ratios of the rounds, with their spread; how far losses are apart; the FLOPs of
+        a token.
     """
     # Their rate of 20 would let rounding errors grow until losses are hard to compare.
     changes = {"epochs": rounds, "schedule": "constant", "lr": 1.0, "patience": 0, "precision": precision}
@@ -154,52 +122,42 @@ def measure(precision: str, rounds: int, windows: int) -> dict[str, Any]:
     settings = override(load_recipe(RECIPE).settings, {"training": changes, **none})
     task = prepare(settings, resolve("ptb"), torch.device("cpu"), Progress(quiet=True))
     assert isinstance(task, LanguageModelTask)
-    turns = Rounds(task, windows)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(turns, settings.training, Path(folder), Progress(quiet=True))
-        trainer.run()
-    ours = [line["tokens_per_second"] for line in trainer.history]
-    losses = [line["loss"] for line in trainer.history]
-    apart = max(abs(a - b) for a, b in zip(losses, turns.losses, strict=True))
+    plain = PlainLoop(task)
+
+    def turn(batches: Sequence[tuple[int, int]]) -> None:
+        plain.turn(batches)
+        machine.measure()
+
+    lines = train_in_turns(task, rounds, turn, windows)
+    ours = [line["tokens_per_second"] for line in lines]
+    apart = max(abs(line["loss"] - loss) for line, loss in zip(lines, plain.losses, strict=True))
     assert apart < (0.001 if precision == "fp32" else 0.1), f"expected equal losses, found them {apart} apart"
-    ratios = [a / b for a, b in zip(ours, turns.speeds, strict=True)]
-    found: dict[str, Any] = {
-        name: {"median": statistics.median(values), "least": min(values), "most": max(values)}
-        for name, values in (("seqkit", ours), ("plain", turns.speeds), ("ratio", ratios))
-    }
-    return {**found, "loss_difference": apart}
+    speeds = {"seqkit": ours, "plain": plain.speeds, "ratio": ratios(ours, plain.speeds)}
+    found: dict[str, Any] = {name: summary(values) for name, values in speeds.items()}
+    return {**found, "shown": speeds, "loss_difference": apart, "flops_per_token": forward_flops(task.network, 0.0)}
 
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--windows", type=int, default=40, help="windows of a round")
-    parser.add_argument("--precision", nargs="+", default=["auto", "fp32", "bf16"], choices=["auto", "fp32", "bf16"])
-    options = parser.parse_args()
+    arguments = parser(__doc__, rounds=15)
+    arguments.add_argument("--windows", type=int, default=40, help="windows of a round")
+    arguments.add_argument("--precision", nargs="+", default=["auto", "fp32", "bf16"], choices=["auto", "fp32", "bf16"])
+    options = arguments.parse_args()
     torch.set_num_threads(options.threads)
-    rates = [gemm_rate()]
-    results = {}
+    machine = Machine()
+    rows, results = [], {}
     for precision in options.precision:
-        found = results[precision] = measure(precision, options.rounds, options.windows)
-        rates.append(gemm_rate())
-        for name, form in (("seqkit", ",.0f"), ("plain", ",.0f"), ("ratio", ".2f")):
-            median, least, most = (format(found[name][key], form) for key in ("median", "least", "most"))
-            print(f"{precision} {name:>6}: {median} {'' if name == 'ratio' else 'tokens/s '}({least} … {most})")
-        print(f"{precision} losses at most {found['loss_difference']:.1g} apart")
-    print(f"matrix product: {statistics.median(rates) / 1e9:.0f} GFLOP/s, {options.threads} threads")
-    about = {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": options.threads,
-        "rounds": options.rounds,
-        "windows": options.windows,
-    }
-    versions = {"seqkit": __version__, "torch": torch.__version__}
-    RESULTS.parent.mkdir(exist_ok=True)
-    tree = {**about, **versions, "gemm_flops": statistics.median(rates), "training": results}
-    RESULTS.write_text(json.dumps(tree, indent=1) + "\n")
+        found = results[precision] = measure(precision, options.rounds, options.windows, machine)
+        speeds = found.pop("shown")
+        flops = TRAINED * found["flops_per_token"]
+        # What is done in bf16 only in part has no one roofline.
+        share = found["share"] = flops * found["seqkit"]["median"] / machine.rate() if precision == "fp32" else None
+        row = [precision, shown(speeds["seqkit"]), shown(speeds["plain"]), shown(speeds["ratio"], ".2f")]
+        rows.append([*row, "" if share is None else f"{share:.0%}", f"{found['loss_difference']:.1g}"])
+    print(machine)
+    print(table(["arithmetic", "seqkit, tokens/s", "plain torch", "ratio", "roofline", "losses apart"], rows))
+    about = {"rounds": options.rounds, "windows": options.windows}
+    write("lm_training", {"machine": machine.to_json(), **about, "training": results})
 
 
 if __name__ == "__main__":

@@ -3,77 +3,38 @@
     SEQKIT_DATA=../shared/data python benchmarks/tagging_decoding.py --threads 2
 
 Trains the reference tagger (word vectors 100, character CNN 50, BiLSTM 2 × 100, CRF) on ``conll2000`` for one epoch
-unless ``--model`` names one, then decodes the test file several rounds. Prints medians with their spread and writes
-``benchmarks/results/tagging_decoding.json``.
+unless ``--model`` names one, then decodes the test file several rounds, in fp32 and in bf16 in turn. Prints medians
+with their spread and the share of the roofline, and writes ``benchmarks/results/tagging_decoding.json``.
 """
 
 from __future__ import annotations
 
-import argparse
-import io
-import json
-import os
-import platform
-import statistics
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
 import torch
+from common import Machine, alternate, decode_file, parser, shown, summary, table, write
 
-from seqkit import __version__
+from seqkit.bench.flops import forward_flops
 from seqkit.config import TagSettings, override
 from seqkit.data.formats import read_sentences
 from seqkit.data.resolving import resolve
-from seqkit.data.writers import write_records
 from seqkit.model import load
 from seqkit.model.tagger import Tagger
 from seqkit.training.run import train
 
-RESULTS = Path(__file__).parent / "results" / "tagging_decoding.json"
 REFERENCE = {"encoder": {"hidden": 100}, "training": {"epochs": 1}}
-
-
-def gemm_rate() -> float:
-    """What a matrix product reaches here, in FLOP/s: fp32, 1,024 × 1,024 × 1,024."""
-    left, right = torch.randn(1024, 1024), torch.randn(1024, 1024)
-    rounds = []
-    for _ in range(10):
-        began = time.perf_counter()
-        torch.mm(left, right)
-        rounds.append(time.perf_counter() - began)
-    return 2 * 1024**3 / statistics.median(rounds)
-
-
-def decode(model: Tagger, file: Path, precision: str) -> tuple[float, int, int]:
-    """Read, tag and write one file.
-
-    Args:
-        model: the tagger.
-        file: a column file.
-        precision: ``fp32`` or ``bf16``.
-
-    Returns:
-        Seconds, sentences and tokens.
-    """
-    began = time.perf_counter()
-    sentences = list(read_sentences(file))
-    output = io.StringIO()
-    write_records(model.predict(sentences, spans=False, precision=precision), output, "conll")
-    seconds = time.perf_counter() - began
-    tokens = sum(map(len, sentences))
-    assert output.getvalue().count("\t") == tokens
-    return seconds, len(sentences), tokens
+PRECISIONS = ("fp32", "bf16")
 
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", help="a model; by default the reference tagger is trained")
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=9)
-    options = parser.parse_args()
+    arguments = parser(__doc__)
+    arguments.add_argument("--model", help="a model; by default the reference tagger is trained")
+    options = arguments.parse_args()
     torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
     data = resolve("conll2000")
     file = data.splits["test"].file
     assert file is not None
@@ -81,31 +42,28 @@ def main() -> None:
         if options.model is None:
             train(override(TagSettings(), REFERENCE), Path(folder) / "model", data)
         model = load(options.model or Path(folder) / "model")
-    results: dict[str, dict[str, float]] = {}
-    speeds: dict[str, list[float]] = {"fp32": [], "bf16": []}
-    rates = []
-    for _ in range(options.rounds):
-        rates.append(gemm_rate())
-        for precision, found in speeds.items():
-            seconds, sentences, tokens = decode(model, file, precision)
-            found.append(tokens / seconds)
+    assert isinstance(model, Tagger)
+    sentences = list(read_sentences(file))
+    tokens = sum(map(len, sentences))
+    flops = forward_flops(model.network, sum(len(token) for one in sentences for token in one.tokens) / tokens)
+
+    def turn(precision: str) -> float:
+        return tokens / decode_file(model, file, precision)
+
+    machine = Machine()
+    turns = {precision: partial(turn, precision) for precision in PRECISIONS}
+    speeds = alternate(turns, options.rounds, machine)
+    rows, results = [], {}
     for precision, found in speeds.items():
-        median = statistics.median(found)
-        results[precision] = {"tokens_per_second": median, "least": min(found), "most": max(found)}
-        results[precision]["sentences_per_second"] = median * sentences / tokens
-        spread = f"{min(found):,.0f} … {max(found):,.0f}"
-        print(f"{precision}: {median:,.0f} tokens/s ({spread}), {median * sentences / tokens:,.0f} sentences/s")
-    print(f"matrix product: {statistics.median(rates) / 1e9:.0f} GFLOP/s, {options.threads} threads")
-    about = {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": options.threads,
-        "rounds": options.rounds,
-    }
-    versions = {"seqkit": __version__, "torch": torch.__version__}
-    RESULTS.parent.mkdir(exist_ok=True)
-    tree = {**about, **versions, "gemm_flops": statistics.median(rates), "decoding": results}
-    RESULTS.write_text(json.dumps(tree, indent=1) + "\n")
+        each = summary(found)
+        share = flops * each["median"] / machine.rate(precision)
+        results[precision] = {**each, "sentences_per_second": each["median"] * len(sentences) / tokens, "share": share}
+        rows.append([precision, shown(found), f"{results[precision]['sentences_per_second']:,.0f}", f"{share:.0%}"])
+    print(machine)
+    print(f"{flops / 1e6:.2f} MFLOP a token")
+    print(table(["arithmetic", "tokens/s", "sentences/s", "roofline"], rows))
+    tree = {"rounds": options.rounds, "flops_per_token": flops, "decoding": results}
+    write("tagging_decoding", {"machine": machine.to_json(), **tree})
 
 
 if __name__ == "__main__":

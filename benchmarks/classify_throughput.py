@@ -1,0 +1,104 @@
+"""Speed of classifying texts, from a file to written labels, beside scikit-learn's TF-IDF and logistic regression.
+
+    SEQKIT_DATA=../shared/data python benchmarks/classify_throughput.py --threads 2
+
+All texts of ``sst2`` (train, dev and test), one a line. seqkit: the recipe ``classify-sst2`` (character CNN 50, BiLSTM
+2 × 200, attention) trained for one epoch, without given vectors unless ``--vectors`` names some. scikit-learn: its own
+`TfidfVectorizer` with words and pairs of words, and `LogisticRegression`. That has next to nothing to compute, on one
+thread, so it says what a network costs. Both take turns in one process. Prints a table and writes
+``benchmarks/results/classify_throughput.json``.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import sklearn
+import torch
+from common import Machine, alternate, parser, ratios, shown, summary, table, write
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from seqkit.bench.flops import forward_flops
+from seqkit.config import load_recipe, override
+from seqkit.data.classified import write_classified
+from seqkit.data.formats import read_sentences
+from seqkit.data.resolving import resolve
+from seqkit.model import load
+from seqkit.model.classifier import Classifier
+from seqkit.training.run import train
+
+RECIPE = "classify-sst2"
+
+
+def main() -> None:
+    """Measure and report."""
+    arguments = parser(__doc__)
+    arguments.add_argument("--vectors", default="", help="GloVe 6B, 100 dimensions; none by default")
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    torch.set_flush_denormal(True)
+    data = resolve("sst2")
+    texts = {split: data.texts(split) for split in ("train", "dev", "test")}
+    changes = {"embedding": {"vectors": options.vectors}, "head": {"baseline": False}, "training": {"epochs": 1}}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        train(override(load_recipe(RECIPE).settings, changes), folder / "model", data)
+        model = load(folder / "model")
+        assert isinstance(model, Classifier)
+        baseline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10.0))
+        baseline.fit([one.text for one in texts["train"]], [one.fields["label"] for one in texts["train"]])
+        file = folder / "texts.txt"
+        lines = [one.text for split in texts.values() for one in split]
+        file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+        def own() -> float:
+            began = time.perf_counter()
+            with tempfile.TemporaryFile("w", encoding="utf-8") as output:
+                write_classified(
+                    model.predict(read_sentences(file, "text", splitter=model.splitter.split)), output, "tsv"
+                )
+            return len(lines) / (time.perf_counter() - began)
+
+        def other() -> float:
+            began = time.perf_counter()
+            with file.open(encoding="utf-8") as input, tempfile.TemporaryFile("w", encoding="utf-8") as output:
+                read = input.read().splitlines()
+                output.writelines(
+                    f"{label}\t{line}\n" for label, line in zip(baseline.predict(read), read, strict=True)
+                )
+            return len(lines) / (time.perf_counter() - began)
+
+        machine = Machine()
+        speeds = alternate({"seqkit": own, "scikit-learn": other}, options.rounds, machine)
+        test = texts["test"]
+        right = [one.fields["label"] for one in test]
+        found = {"seqkit": [record.labels[0] for record in model.predict([one.text for one in test])]}
+        found["scikit-learn"] = list(baseline.predict([one.text for one in test]))
+    tokens = [token for split in texts.values() for one in split for token in one.tokens]
+    flops = forward_flops(model.network, sum(map(len, tokens)) / len(tokens))
+    ratio = ratios(speeds["seqkit"], speeds["scikit-learn"])
+    share = flops * len(tokens) / len(lines) * summary(speeds["seqkit"])["median"] / machine.rate()
+    accuracy = {name: sum(map(str.__eq__, labels, right)) / len(right) for name, labels in found.items()}
+    rows = [
+        ["seqkit", shown(speeds["seqkit"]), shown(ratio, ".2f"), f"{share:.0%}", f"{accuracy['seqkit']:.2%}"],
+        ["scikit-learn", shown(speeds["scikit-learn"]), "1", "", f"{accuracy['scikit-learn']:.2%}"],
+    ]
+    print(machine)
+    print(table(["", "texts/s", "ratio", "roofline", "test accuracy"], rows))
+    tree = {
+        "rounds": options.rounds,
+        "flops_per_token": flops,
+        "texts_per_second": {name: summary(values) for name, values in speeds.items()},
+        "ratio": summary(ratio),
+        "accuracy": accuracy,
+    }
+    versions = {"scikit-learn": sklearn.__version__}
+    write("classify_throughput", {"machine": machine.to_json(), "peer": versions, **tree})
+
+
+if __name__ == "__main__":
+    main()

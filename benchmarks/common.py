@@ -1,0 +1,250 @@
+"""What the benchmarks share: arguments, turns that alternate, the machine beside the figures, tables and JSON.
+
+Times say little from machine to machine, and on a shared one little from minute to minute. So whatever is compared
+takes turns in one run, the ratio is the median of the rounds' own ratios, and the matrix product is measured between
+the rounds: achieved FLOP/s over its rate is the share of the roofline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from seqkit.bench.machine import describe_machine, gemm_rate, spread
+from seqkit.config import BATCH_TOKENS
+from seqkit.data.formats import read_sentences
+from seqkit.data.writers import write_records
+from seqkit.model.tagger import Tagger
+from seqkit.training.loop import Trainer
+from seqkit.training.progress import Progress
+from seqkit.training.task import TrainingTask
+
+RESULTS = Path(__file__).parent / "results"
+GEMMS = {
+    f"{name}, {size:,}": (size, dtype)
+    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
+    for size in (1024, 2048)
+}
+"""the matrix products that are measured; the first one, and the first bf16 one, are what shares are of"""
+
+
+def parser(description: str | None, *, threads: int = 2, rounds: int = 9) -> argparse.ArgumentParser:
+    """A parser with the arguments that all benchmarks have.
+
+    Args:
+        description: the script's docstring.
+        threads: default of ``--threads``.
+        rounds: default of ``--rounds``.
+
+    Returns:
+        The parser.
+    """
+    found = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--threads", type=int, default=threads)
+    found.add_argument("--rounds", type=int, default=rounds)
+    return found
+
+
+@dataclass
+class Machine:
+    """The machine, and what its matrix products reached while something else was measured."""
+
+    rates: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in GEMMS})
+
+    def measure(self) -> None:
+        """Measure the matrix products once more; called between rounds."""
+        for name, (size, dtype) in GEMMS.items():
+            self.rates[name].append(gemm_rate(size, dtype, repeats=3))
+
+    def rate(self, precision: str = "fp32") -> float:
+        """The median rate of the product of 1,024 × 1,024 matrices, in FLOP/s."""
+        return spread(self.rates[f"{precision}, 1,024"]).median
+
+    def to_json(self) -> dict[str, Any]:
+        """The machine for JSON."""
+        return {**describe_machine(), "gemm_flops": {name: summary(values) for name, values in self.rates.items()}}
+
+    def __str__(self) -> str:
+        about = describe_machine()
+        rates = ", ".join(f"{name}: {spread(values).median / 1e9:,.0f}" for name, values in self.rates.items())
+        where = f"{about['processor']}, {about['cores']} cores, {about['threads']} threads, {about['capability']}"
+        return f"{where}, torch {about['torch']}; matrix products in GFLOP/s: {rates}"
+
+
+def summary(values: Sequence[float]) -> dict[str, float]:
+    """Median, least and most for JSON."""
+    return spread(values)._asdict()
+
+
+def ratios(own: Sequence[float], other: Sequence[float]) -> list[float]:
+    """Each round's own ratio."""
+    return [a / b for a, b in zip(own, other, strict=True)]
+
+
+def shown(values: Sequence[float], form: str = ",.0f") -> str:
+    """``median (least … most)``."""
+    median, least, most = (format(value, form) for value in spread(values))
+    return f"{median} ({least} … {most})"
+
+
+def alternate(
+    turns: Mapping[str, Callable[[], float]], rounds: int, machine: Machine, *, warm: int = 1
+) -> dict[str, list[float]]:
+    """Let everyone take turns.
+
+    Args:
+        turns: name → a turn, which returns its speed.
+        rounds: how many rounds count.
+        machine: is measured before every round.
+        warm: so many rounds come before them and do not count.
+
+    Returns:
+        name → its speeds, one a round.
+    """
+    speeds: dict[str, list[float]] = {name: [] for name in turns}
+    for number in range(-warm, rounds):
+        if number >= 0:
+            machine.measure()
+        for name, turn in turns.items():
+            speed = turn()
+            if number >= 0:
+                speeds[name].append(speed)
+    return speeds
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write(name: str, tree: Mapping[str, Any]) -> None:
+    """Write results to ``benchmarks/results/NAME.json``."""
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(json.dumps(tree, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def decode_file(model: Tagger, file: Path, precision: str = "fp32", batch_tokens: int = BATCH_TOKENS) -> float:
+    """Tag a column file, from the first line read to the last one written.
+
+    Args:
+        model: the tagger.
+        file: a column file.
+        precision: ``fp32``, ``bf16`` or ``auto``.
+        batch_tokens: tokens a batch.
+
+    Returns:
+        Seconds.
+    """
+    with tempfile.TemporaryFile("w", encoding="utf-8") as output:
+        began = time.perf_counter()
+        records = model.predict(read_sentences(file), spans=False, precision=precision, batch_tokens=batch_tokens)
+        write_records(records, output, "conll")
+        output.flush()
+        return time.perf_counter() - began
+
+
+class Peer:
+    """A worker in another environment that answers requests, so that its turns alternate with ours in one run.
+
+    Args:
+        python: the interpreter of its environment.
+        script: a script of ``benchmarks/workers``.
+    """
+
+    def __init__(self, python: Path, script: str) -> None:
+        if not python.exists():
+            raise SystemExit(f"error: expected an interpreter, found none at {python}; see benchmarks/environments.sh")
+        file = Path(__file__).parent / "workers" / script
+        command = [str(python), str(file)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def ask(self, do: str, **request: Any) -> Any:
+        """Ask for one thing and wait until it is done.
+
+        Args:
+            do: what.
+            **request: its arguments.
+
+        Returns:
+            The answer.
+        """
+        assert self.process.stdin is not None and self.process.stdout is not None
+        self.process.stdin.write(json.dumps({"do": do, **request}) + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"error: expected an answer to {do}, found that the worker ended; see above")
+        return json.loads(line)
+
+    def close(self) -> None:
+        """End the worker."""
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class TrainingTurns:
+    """A task whose one epoch is cut into rounds, each followed by somebody else's turn in place of scores on dev.
+
+    Args:
+        task: the real one.
+        rounds: how many rounds.
+        batches: how many batches a round has; by default so many that the rounds are exactly one epoch.
+        other: the other's turn, given the batches of the round.
+    """
+
+    metric = "round"
+
+    def __init__(
+        self, task: TrainingTask, rounds: int, other: Callable[[Sequence[Any]], None], batches: int | None = None
+    ) -> None:
+        self.task = task
+        self.every = task.batches(0)
+        self.size = batches or -(-len(self.every) // rounds)
+        self.other = other
+        self.epoch = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """What is the same as in the real task."""
+        return getattr(self.task, name)
+
+    def batches(self, epoch: int) -> Sequence[Any]:
+        """The batches of a round, as the trainer asks for them."""
+        self.epoch = epoch
+        return self.every[epoch * self.size : (epoch + 1) * self.size]
+
+    def evaluate(self) -> dict[str, float]:
+        """The other's turn; a score that grows, so that the weights after the last round are kept."""
+        self.other(self.batches(self.epoch))
+        return {self.metric: float(self.epoch)}
+
+
+def train_in_turns(
+    task: TrainingTask, rounds: int, other: Callable[[Sequence[Any]], None], batches: int | None = None
+) -> list[dict[str, Any]]:
+    """Train through seqkit's own loop, in turns with somebody else; the task's settings have an epoch for each round.
+
+    Args:
+        task: what is trained.
+        rounds: see `TrainingTurns`.
+        other: see `TrainingTurns`.
+        batches: see `TrainingTurns`.
+
+    Returns:
+        What the loop noted of each round, with ``batches``, those of the round.
+    """
+    turns = TrainingTurns(task, rounds, other, batches)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = Trainer(turns, task.settings.training, Path(folder), Progress(quiet=True))
+        trainer.run()
+    return [line | {"batches": turns.batches(number)} for number, line in enumerate(trainer.history)]

@@ -1,0 +1,98 @@
+"""What the machine is, what a matrix product reaches on it, and how measurements are summed up."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+
+from seqkit import __version__
+
+__all__ = ["Spread", "describe_machine", "gemm_rate", "spread"]
+
+
+class Spread(NamedTuple):
+    """Measurements of the same thing, summed up.
+
+    Attributes:
+        median: the median.
+        least: the least.
+        most: the most.
+    """
+
+    median: float
+    least: float
+    most: float
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Sum up measurements.
+
+    Args:
+        values: at least one.
+
+    Returns:
+        The median, the least and the most.
+    """
+    return Spread(statistics.median(values), min(values), max(values))
+
+
+def gemm_rate(size: int = 1024, dtype: torch.dtype = torch.float32, repeats: int = 9) -> float:
+    """What a product of two square matrices reaches here and now, with torch's threads.
+
+    Args:
+        size: rows and columns.
+        dtype: of the matrices.
+        repeats: the median of so many products counts, after one that does not.
+
+    Returns:
+        FLOP/s; a product of n × n matrices is 2 n³ FLOPs.
+    """
+    left, right = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)  # [n, n] each
+    seconds = []
+    for _ in range(repeats + 1):
+        began = time.perf_counter()
+        torch.mm(left, right)
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / statistics.median(seconds[1:])
+
+
+def describe_machine() -> dict[str, Any]:
+    """The machine as far as speed depends on it, and the versions of what runs.
+
+    Returns:
+        Names and values for JSON.
+    """
+    has_bf16 = getattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "capability": torch.backends.cpu.get_cpu_capability(),
+        "bf16": bool(has_bf16()),
+        "amx": bool(has_tiles()),
+        "mkl": torch.backends.mkl.is_available(),
+        "mkldnn": torch.backends.mkldnn.is_available(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "seqkit": __version__,
+    }
+
+
+def _processor() -> str:
+    """The processor's name; Linux has it in a file, and `platform` mostly does not know it there."""
+    file = Path("/proc/cpuinfo")
+    if file.is_file():
+        for line in file.read_text(errors="replace").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "model name":
+                return value.strip()
+    return platform.processor() or platform.machine()
