@@ -3,6 +3,7 @@
 #   make demo       each task in turn: train on an embedded sample, report, use the model
 #   make test       the whole test suite
 #   make check      format, lint, types, docstrings, doctests and tests: what a change has to pass
+#   make bench      speed beside Flair, spaCy, plain torch and scikit-learn, about 40 minutes; needs $SEQKIT_DATA
 #
 # Overridable: make demo PYTHON=python3.12 VENV=/somewhere/else PIP_FLAGS="--index-url …" PYTEST_FLAGS="-n 2 -k crf"
 
@@ -11,12 +12,15 @@ VENV ?= .venv
 PIP_FLAGS ?=
 PYTEST_FLAGS ?=
 DEMO ?= build/demo
+PEERS ?= build/peers
+THREADS ?= 2
+VECTORS ?=
 
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate test check format-check lint types docstrings format wheel clean
+.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate test check format-check lint types docstrings format wheel bench clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -83,6 +87,17 @@ format: $(READY)
 
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+# Each script also runs alone. VECTORS=glove.6B.100d.txt for the vectors of Flair's network; random ones otherwise.
+bench: $(READY)
+	PIP_FLAGS="$(PIP_FLAGS)" benchmarks/environments.sh $(PEERS) $(PYTHON)
+	$(BIN)/python benchmarks/tagging_decoding.py --threads $(THREADS)
+	$(BIN)/python benchmarks/plain_tagging.py --threads $(THREADS)
+	$(BIN)/python benchmarks/flair_tagging.py --flair $(PEERS)/flair --threads $(THREADS) $(if $(VECTORS),--vectors $(VECTORS))
+	$(BIN)/python benchmarks/spacy_tagging.py --spacy $(PEERS)/spacy --threads $(THREADS)
+	$(BIN)/python benchmarks/classify_throughput.py --threads $(THREADS)
+	$(BIN)/python benchmarks/lm_training.py --threads $(THREADS)
+	$(BIN)/python benchmarks/cells.py --threads $(THREADS)
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -10,21 +10,15 @@ LSTM. Writes ``benchmarks/results/cells.json``.
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
-import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
+from common import Machine, parser, ratios, shown, summary, table, write
 from torch import Tensor
 
-from seqkit import __version__
 from seqkit.nn.recurrent import CELLS, RecurrentLayer, make_layer
 
-RESULTS = Path(__file__).parent / "results" / "cells.json"
 BATCH, SIZE = 32, 200
 PARALLEL = ("mingru", "minlstm", "cbow")
 
@@ -69,35 +63,29 @@ def measure(cells: list[str], steps: int, rounds: int) -> list[dict[str, Any]]:
         name = "training" if training else "inference"
         for row in rows:
             kept = times[row["cell"]][2:]
-            ratios = [own / lstm for own, lstm in zip(kept, times["lstm"][2:], strict=True)]
-            row[name] = {
-                "milliseconds": [1000 * value for value in (statistics.median(kept), min(kept), max(kept))],
-                "ratio": [statistics.median(ratios), min(ratios), max(ratios)],
-            }
+            row[name] = {"milliseconds": [1000 * value for value in kept], "ratio": ratios(kept, times["lstm"][2:])}
     return rows
 
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=15)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    rows = measure(list(CELLS), 50, arguments.rounds) + measure(list(PARALLEL), 1000, max(3, arguments.rounds // 3))
-    print(
-        "| cell | steps | parameters | training, ms | × LSTM | inference, ms | × LSTM |\n|---|---|---|---|---|---|---|"
-    )
+    options = parser(__doc__, threads=1, rounds=15).parse_args()
+    torch.set_num_threads(options.threads)
+    machine = Machine()
+    machine.measure()
+    rows = measure(list(CELLS), 50, options.rounds) + measure(list(PARALLEL), 1000, max(3, options.rounds // 3))
+    machine.measure()
+    lines = []
     for row in rows:
-        shown = [row["cell"], f"{row['steps']:,}", f"{row['parameters']:,}"]
+        line = [row["cell"], f"{row['steps']:,}", f"{row['parameters']:,}"]
         for name in ("training", "inference"):
-            middle, least, most = row[name]["ratio"]
-            shown += [f"{row[name]['milliseconds'][0]:.1f}", f"{middle:.2f} ({least:.2f} … {most:.2f})"]
-        print(f"| {' | '.join(shown)} |")
-    machine = {"processor": platform.processor() or platform.machine(), "threads": arguments.threads}
-    versions = {"seqkit": __version__, "torch": torch.__version__, "python": platform.python_version()}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({"machine": machine, "versions": versions, "rows": rows}, indent=1) + "\n")
+            found = {key: summary(values) for key, values in row[name].items()}
+            line += [f"{found['milliseconds']['median']:.1f}", shown(row[name]["ratio"], ".2f")]
+            row[name] = found
+        lines.append(line)
+    print(machine)
+    print(table(["cell", "steps", "parameters", "training, ms", "× LSTM", "inference, ms", "× LSTM"], lines))
+    write("cells", {"machine": machine.to_json(), "rounds": options.rounds, "rows": rows})
 
 
 if __name__ == "__main__":

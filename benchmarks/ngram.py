@@ -10,33 +10,21 @@ Prints medians with their spread, the process's peak memory, and how fast lines 
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
 import resource
-import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from common import parser, summary, write
 
-from seqkit import __version__
+from seqkit.bench.machine import describe_machine
 from seqkit.config import LmSettings, override
 from seqkit.data.corpus import Corpus
 from seqkit.data.resolving import resolve
 from seqkit.data.units import Units
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.training.language_model import evaluate_stream, read_corpus
-
-RESULTS = Path(__file__).parent / "results" / "ngram.json"
-
-
-def spread(values: list[float]) -> dict[str, float]:
-    """The median with the least and the most."""
-    return {"median": statistics.median(values), "least": min(values), "most": max(values)}
 
 
 def measure(order: int, units: Units, corpora: dict[str, Corpus], rounds: int) -> tuple[dict[str, Any], float]:
@@ -68,17 +56,15 @@ def measure(order: int, units: Units, corpora: dict[str, Corpus], rounds: int) -
     per_line = time.perf_counter() - began
     assert np.isclose(scored, model.log_prob(test)), "expected lines to be as likely as the text that they make up"
     counts = [len(level.keys) - (number == 0) for number, level in enumerate(model.kneser_ney.levels)]
-    found = {"perplexity": scores, "ngrams": counts, **{name: spread(values) for name, values in seconds.items()}}
+    found = {"perplexity": scores, "ngrams": counts, **{name: summary(values) for name, values in seconds.items()}}
     return found, per_line
 
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--orders", type=int, nargs="+", default=[1, 2, 3, 4, 5, 6])
-    options = parser.parse_args()
+    arguments = parser(__doc__, threads=1, rounds=5)
+    arguments.add_argument("--orders", type=int, nargs="+", default=[1, 2, 3, 4, 5, 6])
+    options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     units, dataset = Units.word("spaces"), resolve("ptb")
     began = time.perf_counter()
@@ -98,17 +84,11 @@ def main() -> None:
     print(", ".join(f"order {order}: {speed:,.0f} lines/s" for order, speed in per_second.items()))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(f"peak memory {peak / 1e6:,.0f} MB")
-    about = {
-        "machine": platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": options.threads,
-        "rounds": options.rounds,
-        "seqkit": __version__,
-        "numpy": np.__version__,
-    }
-    tree = {**about, "reading": reading, "peak_bytes": peak, "lines_per_second": per_second, "orders": results}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(tree, indent=1) + "\n")
+    about = {"machine": describe_machine() | {"numpy": np.__version__}, "rounds": options.rounds}
+    write(
+        "ngram",
+        {**about, "reading": reading, "peak_bytes": peak, "lines_per_second": per_second, "orders": results},
+    )
 
 
 if __name__ == "__main__":

@@ -47,7 +47,8 @@ ALLOWED = {
         *(*COMMON, "resources", "config", "artefact", "data", "devices"),
         *("heads", "metrics", "model", "nn", "training"),
     },
-    "cli": {*COMMON, "config", "artefact", "data", "devices", "lab", "metrics", "model", "training"},
+    "bench": {*COMMON, "data", "model", "nn"},
+    "cli": {*COMMON, "bench", "config", "artefact", "data", "devices", "lab", "metrics", "model", "training"},
     "__main__": {"cli"},
 }
 """part of seqkit → the other parts that it may import

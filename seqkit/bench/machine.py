@@ -16,6 +16,8 @@ from seqkit import __version__
 
 __all__ = ["Spread", "describe_machine", "gemm_rate", "spread"]
 
+CPU_FILE = Path("/proc/cpuinfo")
+
 
 class Spread(NamedTuple):
     """Measurements of the same thing, summed up.
@@ -89,9 +91,8 @@ def describe_machine() -> dict[str, Any]:
 
 def _processor() -> str:
     """The processor's name; Linux has it in a file, and `platform` mostly does not know it there."""
-    file = Path("/proc/cpuinfo")
-    if file.is_file():
-        for line in file.read_text(errors="replace").splitlines():
+    if CPU_FILE.is_file():
+        for line in CPU_FILE.read_text(errors="replace").splitlines():
             name, _, value = line.partition(":")
             if name.strip() == "model name":
                 return value.strip()

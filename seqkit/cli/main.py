@@ -26,6 +26,7 @@ COMMANDS = {
     "lab": ("seqkit.cli.lab", "Study networks: gradients, memory, gates, cells compared."),
     "data": ("seqkit.cli.data", "List, fetch, check, describe and convert data sets."),
     "info": ("seqkit.cli.info", "Describe a model."),
+    "bench": ("seqkit.cli.bench", "Measure how fast a model labels a file, and where the time goes."),
 }
 """name → the module whose attribute ``command`` is the command, and its line in the listing"""
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from seqkit.data.tagged import TaggedSentence
     from seqkit.model.tagger import Tagger
 
-__all__ = ["command"]
+__all__ = ["command", "read_input"]
 
 _INPUTS = ["text", "tokens", "conll", "conllu", "jsonl"]
 _OUTPUTS = ["conll", "jsonl", "inline"]
@@ -198,7 +198,7 @@ def predict(
     model = load_as(Tagger, directory, device)
     live = is_live(files, input_format, quiet)
     began = time.perf_counter()
-    readers = [_read(file, input_format, model, quiet) for file in files or ("-",)]
+    readers = [read_input(file, input_format, model, quiet) for file in files or ("-",)]
     counts = [0, 0]
     records = model.predict(
         counted(chain.from_iterable(readers), counts),
@@ -217,7 +217,7 @@ def predict(
     return 0
 
 
-def _read(file: str, input_format: str | None, model: Tagger, quiet: bool) -> Iterator[Sentence]:
+def read_input(file: str, input_format: str | None, model: Tagger, quiet: bool) -> Iterator[Sentence]:
     """A reader of one input; that a file is there and can be read is seen before the first one is tagged."""
     from seqkit.data.formats import read_sentences
 

@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# The peers' virtual environments, one each, because their dependencies are not seqkit's.
+#
+#   benchmarks/environments.sh FOLDER [PYTHON]     makes FOLDER/flair and FOLDER/spacy, as far as they are not there
+#
+# torch is pinned to seqkit's own (constraints.txt), so that both sides compute with the same library. PIP_FLAGS is given
+# to pip: `PIP_FLAGS="--index-url URL"` where the default index serves a torch built for CUDA.
+set -euo pipefail
+
+folder=${1:?expected a folder for the environments, found none}
+python=${2:-python3}
+constraints=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/constraints.txt
+torch=$(sed -n 's/^torch==/torch==/p' "$constraints")
+
+make_environment() {
+    local place=$folder/$1
+    shift
+    if [ ! -e "$place/.ready" ]; then
+        "$python" -m venv "$place"
+        # shellcheck disable=SC2086 - several flags, or none
+        "$place/bin/python" -m pip install --quiet ${PIP_FLAGS:-} "$@"
+        touch "$place/.ready"
+    fi
+}
+
+make_environment flair "$torch" flair==0.15.1
+make_environment spacy spacy==3.8.18

@@ -1,0 +1,57 @@
+"""The useful FLOPs of a network, against a count by hand and torch's own counter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from seqkit.bench.flops import forward_flops
+from seqkit.heads.language_model import LanguageModelHead
+from seqkit.heads.tagging import TaggingHead
+from seqkit.nn.embedding import CharacterCNN, CharacterLSTM, WordEmbedding
+from seqkit.nn.encoder import Encoder
+from seqkit.nn.neighbours import NeighbourPrediction
+from seqkit.nn.network import Network
+
+
+def tagger(characters: CharacterCNN | CharacterLSTM | None, neighbours: NeighbourPrediction | None = None) -> Network:
+    embedding = WordEmbedding(30, 10, characters=characters)
+    encoder = Encoder(embedding.output_size, cell="lstm", hidden_size=7, direction="both")
+    return Network(embedding, encoder, TaggingHead(14, 5, neighbours=neighbours))
+
+
+def body(size: int) -> int:
+    """BiLSTM of 2 × 7, scores of 5 tags, moves between them."""
+    return 2 * (2 * 4 * 7 * (size + 7) + 14 * 5 + 5 * 5)
+
+
+def test_of_a_tagger_by_hand() -> None:
+    assert forward_flops(tagger(None), 4.5) == body(10)
+    convolved = CharacterCNN(9, embedding_size=3, output_size=4, kernel_size=3)
+    assert forward_flops(tagger(convolved), 4.5) == body(14) + 2 * (3 * 3 * 4) * (4.5 + 2)
+    recurrent = CharacterLSTM(9, embedding_size=3, output_size=4)
+    assert forward_flops(tagger(recurrent), 4.5) == body(14) + 2 * (2 * 4 * 2 * (3 + 2)) * 4.5
+
+
+def test_what_only_training_computes_is_not_counted() -> None:
+    assert forward_flops(tagger(None, NeighbourPrediction(14, 7, 20)), 1.0) == body(10)
+
+
+def test_matrix_products_are_those_that_torch_counts() -> None:
+    network = tagger(None)
+    network.encoder = Encoder(10, cell="lstm_peephole", hidden_size=7, direction="both")  # torch counts no fused LSTM
+    lengths = torch.full((3,), 6)
+    with FlopCounterMode(display=False) as counter:
+        outputs = network.encoder(torch.randn(3, 6, 10), lengths).outputs
+        network.head.emission(outputs)
+    beside = 2 * (2 * 3 * 7 + 5 * 5)  # peepholes and moves between tags are no matrix products
+    assert forward_flops(network, 0.0) == counter.get_total_flops() / 18 + beside
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_a_softmax_counts_whether_or_not_its_weights_are_the_embedding_s(tied: bool) -> None:
+    embedding = WordEmbedding(30, 7)
+    head = LanguageModelHead(7, 7, 30, tied_size=7 if tied else None)
+    network = Network(embedding, Encoder(7, cell="lstm", hidden_size=7, direction="forward"), head)
+    assert forward_flops(network, 0.0) == 2 * (4 * 7 * (7 + 7) + 7 * 30)

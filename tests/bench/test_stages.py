@@ -1,0 +1,143 @@
+"""The clock around the parts, and the table of parts of a model's work."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+import seqkit.bench.stages as stages
+from seqkit.bench.flops import forward_flops
+from seqkit.bench.machine import Spread
+from seqkit.bench.stages import STAGES, Measured, StageClock, measure_stages
+from seqkit.config import ClassifySettings, TagSettings, override
+from seqkit.data.sentence import Sentence
+from seqkit.errors import DataError
+from seqkit.model.classifier import Classifier
+from seqkit.model.tagger import Tagger
+
+TINY: dict[str, dict[str, Any]] = {"embedding": {"word_size": 4, "char_hidden": 4}, "encoder": {"hidden": 3}}
+TOKENS = [["Ada", "met", "him"], [], ["In", "Paris"]]
+
+
+@pytest.fixture
+def time(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """Time that passes only when it is told to."""
+    now = SimpleNamespace(seconds=0.0)
+    monkeypatch.setattr(stages.time, "perf_counter", lambda: now.seconds)
+    return now
+
+
+@pytest.fixture
+def tagger() -> Tagger:
+    settings = override(TagSettings(), TINY)
+    return Tagger.build(settings, [Sentence.from_tokens(TOKENS[0])], [["B-PER", "O", "O"]])
+
+
+def test_parts_inside_of_one_another_count_each_for_itself(time: SimpleNamespace) -> None:
+    clock = StageClock(torch.device("cpu"))
+    time.seconds += 100.0
+    with clock.stage("outer"):
+        time.seconds += 1.0
+        with clock.stage("inner"):
+            time.seconds += 2.0
+        time.seconds += 4.0
+        with clock.stage("inner"):
+            time.seconds += 8.0
+    time.seconds += 100.0
+    assert clock.seconds == {"outer": 5.0, "inner": 10.0}
+
+
+def test_a_part_that_fails_has_ended(time: SimpleNamespace) -> None:
+    clock = StageClock(torch.device("cpu"))
+    with clock.stage("outer"):
+        with pytest.raises(ZeroDivisionError), clock.stage("inner"):
+            time.seconds += 1.0
+            raise ZeroDivisionError
+        time.seconds += 2.0
+    assert clock.seconds == {"outer": 2.0, "inner": 1.0}
+
+
+def test_an_iterator_counts_without_what_is_done_with_its_items(time: SimpleNamespace) -> None:
+    def items() -> Iterator[int]:
+        for number in range(3):
+            time.seconds += 1.0
+            yield number
+        time.seconds += 10.0
+
+    clock = StageClock(torch.device("cpu"))
+    found = []
+    for number in clock.iterate(items(), "made"):
+        time.seconds += 100.0
+        found.append(number)
+    assert (found, clock.seconds) == ([0, 1, 2], {"made": 13.0})
+
+
+def test_around_a_method_and_only_inside_the_context(time: SimpleNamespace) -> None:
+    class Owner:
+        def double(self, number: int, *, plus: int = 0) -> int:
+            time.seconds += 1.0
+            return 2 * number + plus
+
+    owner, clock = Owner(), StageClock(torch.device("cpu"))
+    with clock.around(owner, "double", "doubling"):
+        assert owner.double(3, plus=1) == 7
+    assert owner.double(3) == 6
+    assert clock.seconds == {"doubling": 1.0} and not vars(owner)
+
+
+def test_a_tagger_s_rounds(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = iter([10.0, 30.0])
+    asked: list[torch.dtype] = []
+
+    def gemm_rate(*, dtype: torch.dtype) -> float:
+        asked.append(dtype)
+        return next(rates)
+
+    monkeypatch.setattr(stages, "gemm_rate", gemm_rate)
+    written: list[list[list[str]]] = []
+
+    def write(records: Iterable[Any]) -> None:
+        written.append([record.labels for record in records])
+
+    read = partial(map, Sentence.from_tokens, TOKENS)
+    found = measure_stages(tagger, read, write, rounds=2, spans=False, precision="bf16")
+    assert len(written) == 3 and [len(labels) for labels in written[0]] == [3, 0, 2]  # one round is not counted
+    assert (found.sentences, found.tokens) == (3, 5)
+    assert tuple(found.seconds) == STAGES
+    assert all(seconds.least > 0.0 for seconds in found.seconds.values())
+    assert sum(seconds.least for seconds in found.seconds.values()) <= found.total.most
+    assert found.flops == forward_flops(tagger.network, sum(map(len, ["Ada", "met", "him", "In", "Paris"])) / 5)
+    assert found.gemm == (20.0, 10.0, 30.0) and asked == [torch.bfloat16] * 2
+
+
+def test_nothing_is_left_around_the_model(tagger: Tagger) -> None:
+    network = tagger.network
+    parts = [tagger.indexer, network.embedding, network.encoder, network.head]
+    before = [set(vars(part)) for part in parts]
+    measure_stages(tagger, partial(map, Sentence.from_tokens, TOKENS), list, rounds=1)
+    assert [set(vars(part)) for part in parts] == before
+
+
+def test_a_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stages, "gemm_rate", lambda **_: 1.0)
+    texts = [Sentence.from_tokens(tokens) for tokens in TOKENS if tokens]
+    model = Classifier.build(override(ClassifySettings(), TINY), texts, [["a"], ["b"]])
+    found = measure_stages(model, partial(map, Sentence.from_tokens, TOKENS), list, rounds=1, precision="fp32")
+    assert all(found.seconds[name].median > 0.0 for name in ("words", "encoder", "head"))
+
+
+def test_figures_that_follow() -> None:
+    found = Measured({}, Spread(2.0, 1.0, 4.0), 3, 100, 6.0, Spread(1000.0, 900.0, 1100.0))
+    assert (found.tokens_per_second, found.share) == (50.0, 0.3)
+    assert found._replace(gemm=None).share is None
+
+
+def test_no_tokens(tagger: Tagger) -> None:
+    with pytest.raises(DataError) as caught:
+        measure_stages(tagger, lambda: iter([Sentence.from_tokens([])]), list)
+    assert str(caught.value) == "expected at least one token, found none"
