@@ -63,6 +63,7 @@ def test_all_commands_are_there() -> None:
         [],
         *([name] for name in verbs),
         ["info"],
+        ["bench"],
         *([group, verb] for group, names in verbs.items() for verb in names),
     ]
     assert sorted(LEVELS) == sorted(expected)
@@ -81,7 +82,7 @@ def test_help_on_every_level(place: list[str], run: Run) -> None:
 def test_help_of_the_whole_shows_every_command_and_how_to_begin(run: Run) -> None:
     out = run("--help").out
     assert re.findall(r"^  (\w+) +\w", out.partition("Commands:")[2], re.MULTILINE) == [
-        *("tag", "classify", "lm", "generate", "lab", "data", "info")
+        *("tag", "classify", "lm", "generate", "lab", "data", "info", "bench")
     ]
     assert "seqkit tag train sample-ner -c sample-ner -o model" in out
 
@@ -132,9 +133,9 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
         (
             ["tga"],
             "",
-            "expected a command among tag, classify, lm, generate, lab, data, info, found 'tga'; did you mean 'tag'?",
+            "expected a command among tag, classify, lm, generate, lab, data, info, bench, found 'tga'; did you mean 'tag'?",
         ),
-        (["xyz"], "", "expected a command among tag, classify, lm, generate, lab, data, info, found 'xyz'"),
+        (["xyz"], "", "expected a command among tag, classify, lm, generate, lab, data, info, bench, found 'xyz'"),
         (
             ["tag", "trian"],
             " tag",
@@ -183,6 +184,7 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
             "Expected one of --json and --errors on standard output, found both.",
         ),
         (["info"], " info", "Missing argument 'DIR'."),
+        (["bench"], " bench", "Missing argument 'FILE'."),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
