@@ -133,7 +133,8 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
         (
             ["tga"],
             "",
-            "expected a command among tag, classify, lm, generate, lab, data, info, bench, found 'tga'; did you mean 'tag'?",
+            "expected a command among tag, classify, lm, generate, lab, data, info, bench, found 'tga'; "
+            "did you mean 'tag'?",
         ),
         (["xyz"], "", "expected a command among tag, classify, lm, generate, lab, data, info, bench, found 'xyz'"),
         (
