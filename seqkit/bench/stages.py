@@ -207,5 +207,7 @@ def _parts(clock: StageClock, model: Tagger | Classifier) -> Iterator[AbstractCo
     yield clock.around(network.embedding, "forward", "words")
     yield clock.around(network.encoder, "forward", "encoder")
     yield clock.around(network.head, "decode", "head")
+    if isinstance(model, Tagger):
+        yield clock.around(network.head, "emissions", "head")
     if network.context is not None:  # another network, whose outputs are features of words
         yield clock.around(network.context.encoder, "forward", "words")
