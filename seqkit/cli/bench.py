@@ -12,6 +12,7 @@ import click
 
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.options import (
+    WHERE_GPU_HAS_IT,
     at_least_1,
     batch_options,
     device_options,
@@ -38,7 +39,7 @@ __all__ = ["command"]
 @click.option("--input", "input_format", metavar="FORMAT", help="format of FILE  [default: found out]")
 @click.option("--rounds", type=int, default=5, show_default=True, callback=at_least_1, metavar="N", help="rounds")
 @json_option("write the measurements as JSON; - for standard output, instead of the table")
-@batch_options
+@batch_options(WHERE_GPU_HAS_IT)
 @device_options
 def command(
     file: str,
