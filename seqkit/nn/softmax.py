@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -27,6 +28,8 @@ _LINE = 16
 _SHRINK = 4
 """how much smaller the projection of a cluster is than that of the one before"""
 
+_memory = threading.local()
+
 _Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
@@ -43,8 +46,7 @@ def _cross_entropy(
     size, words = len(x), len(weight)
     allowed = _CPU_WORKSPACE if x.device.type == "cpu" else _GPU_WORKSPACE
     rows = max(1, min(size, max(_LEAST_ROWS, allowed // (words * x.element_size()))))
-    # Rows begin at full cache lines: written to any other place, a product takes half as long again.
-    buffer = x.new_empty(rows, -(-words // _LINE) * _LINE)[:, :words]
+    buffer = _workspace(x, rows, words)  # [rows, V]
     nats = x.new_empty(size)
     known = targets != IGNORED  # [N]
     index = targets.clamp(min=0).unsqueeze(1)  # [N, 1]
@@ -76,6 +78,22 @@ def _cross_entropy(
     if by_weight is not None and size == 0:
         by_weight.zero_()
     return nats.masked_fill_(~known, 0.0), (by_x, by_weight, by_bias)
+
+
+def _workspace(x: Tensor, rows: int, columns: int) -> Tensor:
+    """A matrix to be written to, [rows, columns], of the type and on the device of `x`.
+
+    Its rows begin at full cache lines: written to any other place, a product takes half as long again. On a CPU it is
+    the same memory each time, of each thread, or every step would pay for its pages anew.
+    """
+    width = -(-columns // _LINE) * _LINE
+    if x.device.type != "cpu":
+        return x.new_empty(rows, width)[:, :columns]
+    kept: Tensor | None = getattr(_memory, "kept", None)
+    if kept is None or kept.dtype != x.dtype or len(kept) < rows * width:
+        with torch.inference_mode(False):  # what is made in that mode can be used in no other
+            kept = _memory.kept = torch.empty(rows * width, dtype=x.dtype)
+    return kept[: rows * width].view(rows, width)[:, :columns]
 
 
 def _add_product(result: Tensor, left: Tensor, right: Tensor, first: bool) -> None:

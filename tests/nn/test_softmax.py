@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -71,6 +72,26 @@ def test_backward_twice_accumulates() -> None:
     once = weight.grad.clone()
     (loss * 2).backward()
     torch.testing.assert_close(weight.grad, 3 * once)
+
+
+def test_memory_is_kept_and_nothing_of_what_was_in_it() -> None:
+    problems = [problem(size, 4, words, seed) for seed, (size, words) in enumerate([(9, 33), (2, 3), (9, 40), (5, 16)])]
+    with torch.inference_mode():
+        first = linear_cross_entropy(*problems[0])
+    kept = softmax._workspace(problems[0][0], 2, 3).data_ptr()
+    assert softmax._workspace(problems[0][0], 9, 33).data_ptr() == kept
+    for inputs in problems:
+        torch.testing.assert_close(linear_cross_entropy(*inputs), plain(*inputs))
+        single = [tensor.float() for tensor in inputs[:3]]
+        torch.testing.assert_close(linear_cross_entropy(*single, inputs[3]), plain(*single, inputs[3]))
+    assert torch.equal(linear_cross_entropy(*problems[0]), first)
+
+
+def test_threads_do_not_share_memory() -> None:
+    with ThreadPoolExecutor(1) as other:
+        places = [other.submit(lambda: softmax._workspace(torch.zeros(1), 4, 4).data_ptr()).result()]
+        places.append(softmax._workspace(torch.zeros(1), 4, 4).data_ptr())
+    assert len(set(places)) == 2
 
 
 def test_scores_far_apart_stay_exact() -> None:
