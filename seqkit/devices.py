@@ -10,7 +10,7 @@ import torch
 
 from seqkit.errors import SettingsError
 
-__all__ = ["choose_device", "multiplies_bf16", "precision_context", "softmax_products", "training_arithmetic"]
+__all__ = ["choose_device", "multiplies_bf16", "precision_context", "softmax_products", "spread", "training_arithmetic"]
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -41,6 +41,20 @@ def choose_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda", "mps"):
         raise SettingsError(f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}")
     return device
+
+
+def spread(name: str, place: int) -> str:
+    """The device of one of several processes on a machine, each of which gets a GPU of its own as far as there are any.
+
+    Args:
+        name: what was asked for; ``auto`` and ``cuda`` leave the choice.
+        place: the number of the process.
+
+    Returns:
+        The name of its device.
+    """
+    count = torch.cuda.device_count()
+    return f"cuda:{place % count}" if name in ("auto", "cuda") and count else name
 
 
 def precision_context(precision: str, device: torch.device) -> AbstractContextManager[Any]:

@@ -35,6 +35,7 @@ ALLOWED = {
     "resources": {"errors"},
     "config": {"errors", "resources"},
     "artefact": COMMON,
+    "ranks": set(),
     "nn": set(),
     "data": {"errors", "resources"},
     "metrics": {"errors"},
@@ -48,7 +49,7 @@ ALLOWED = {
         *("heads", "metrics", "model", "nn", "training"),
     },
     "bench": {*COMMON, "data", "model", "nn"},
-    "cli": {*COMMON, "bench", "config", "artefact", "data", "devices", "lab", "metrics", "model", "training"},
+    "cli": {*COMMON, "bench", "config", "artefact", "data", "devices", "lab", "metrics", "model", "ranks", "training"},
     "__main__": {"cli"},
 }
 """part of seqkit → the other parts that it may import
@@ -200,3 +201,21 @@ def test_every_task_stands_in_every_table(task: str) -> None:
     assert task in COMMANDS
     assert model_class(task).task == SETTINGS[task]().task == SETTINGS[task]().kind == task
     assert task_class(task).__doc__
+
+
+def test_prediction_loads_only_what_it_needs(trained: Path) -> None:
+    code = (
+        "import io, sys\n"
+        "sys.stdin = io.TextIOWrapper(io.BytesIO(b'Ada met him\\n'))\n"
+        "from seqkit.cli.main import main\n"
+        f"assert main(['tag', '-m', {str(trained)!r}, '--quiet']) == 0\n"
+        "print('', *sys.modules, sep='\\n')"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    loaded = set(result.stdout.split("\n"))
+    assert {"torch", "tokenizers", "seqkit.model.tagger"} <= loaded
+    packages = {"sklearn", "scipy", "seqeval", "matplotlib", "pandas", "sympy", "onnx", "pooch", "requests", "rich"}
+    assert not loaded & (packages | {"torch._dynamo", "torch._inductor", "torch.onnx", "torch.utils.tensorboard"})
+    assert not {name for name in loaded if name.startswith(("seqkit.training", "seqkit.lab"))}

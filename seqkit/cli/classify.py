@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from seqkit.cli.evaluating import check_error_options, error_options, evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
+from seqkit.cli.jobs import Counts, Job, Work
 from seqkit.cli.options import (
     WHERE_LABELS_AGREE,
     at_least_1,
@@ -24,9 +24,11 @@ from seqkit.cli.options import (
     prepare_torch,
     quiet_option,
     usage_unless,
+    workers_option,
 )
-from seqkit.cli.predicting import counted, flushed, input_format_of, is_live, say_speed
+from seqkit.cli.predicting import counted, format_of, predict_inputs, say_speed, teller
 from seqkit.cli.training import train_command
+from seqkit.data.blocks import Block, cut
 from seqkit.errors import DataError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from seqkit.data.dataset import Split
     from seqkit.data.sentence import Sentence
     from seqkit.model.classifier import Classifier
+    from seqkit.model.streaming import KeptWords
 
 __all__ = ["command", "read_input"]
 
@@ -173,6 +176,7 @@ def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[
     help="the K most probable labels  [default: the predicted one (tsv), all with their probabilities (jsonl)]",
 )
 @batch_options(WHERE_LABELS_AGREE)
+@workers_option
 @device_options
 @quiet_option
 def predict(
@@ -183,6 +187,7 @@ def predict(
     top: int | None,
     batch_tokens: int,
     precision: str,
+    workers: int,
     device: str,
     threads: int | None,
     quiet: bool,
@@ -192,37 +197,54 @@ def predict(
     A text is a line, or what stands in the text column of a table or under the text's key of a JSON object; a label
     beside it is left alone. Several labels stand in one column with | between them, and so do their probabilities.
     """
-    prepare_torch(threads)
-    from seqkit.data.classified import write_classified
-    from seqkit.model.classifier import Classifier
-    from seqkit.model.loading import load_as
-    from seqkit.model.streaming import CHUNK_SENTENCES
-
-    model = load_as(Classifier, directory, device)
-    live = is_live(files, input_format, quiet)
-    began = time.perf_counter()
-    readers = [read_input(file, input_format, model, quiet) for file in files or ("-",)]
-    counts = [0, 0]
-    records = model.predict(
-        counted(chain.from_iterable(readers), counts),
-        batch_tokens=batch_tokens,
-        chunk_sentences=1 if live else CHUNK_SENTENCES,
-        precision=precision,
-        say=None if quiet else partial(click.echo, err=True),
-    )
-    write_classified(flushed(records) if live else records, sys.stdout, output_format, top)
-    sys.stdout.flush()
-    if not quiet and not live:
-        say_speed(counts, "text", time.perf_counter() - began)
+    options = {
+        "output_format": output_format,
+        "top": top,
+        "batch_tokens": batch_tokens,
+        "precision": precision,
+        "quiet": quiet,
+    }
+    job = Job(__name__, str(directory), options, device, threads)
+    told = predict_inputs(job, files, input_format, _INPUTS, workers, quiet)
+    if told is not None:
+        say_speed(*told, "text")
     return 0
 
 
-def read_input(file: str, input_format: str | None, model: Classifier, quiet: bool) -> Iterator[Sentence]:
-    """A reader of one input; that a file is there and can be read is seen before the first text is labelled."""
-    from seqkit.data.formats import read_sentences, read_texts
+def work(job: Job) -> Work:
+    """What a process does that labels blocks of texts; see `seqkit.cli.jobs.prepare`."""
+    prepare_torch(job.threads, job.share)
+    from seqkit.data.classified import write_classified
+    from seqkit.model.classifier import Classifier
+    from seqkit.model.loading import load_as
 
-    splitter = model.splitter.split
-    found = input_format_of(file, input_format, _INPUTS, quiet)
-    if found in ("text", "tokens"):
-        return read_sentences(file, found, splitter=splitter)
-    return read_texts(file, found, text=model.codec.text, label=None, splitter=splitter)
+    model = load_as(Classifier, job.model, job.device)
+    options = job.options
+    words: KeptWords = {}
+    say = teller(job)
+
+    def classify(block: Block, stream: TextIO, counts: Counts) -> None:
+        records = model.predict(
+            counted(read_block(block, model), counts),
+            batch_tokens=options["batch_tokens"],
+            chunk_sentences=sys.maxsize,
+            precision=options["precision"],
+            say=say,
+            words=words,
+        )
+        write_classified(records, stream, options["output_format"], options["top"])
+
+    return classify
+
+
+def read_input(file: str, input_format: str | None, model: Classifier, quiet: bool) -> Iterator[Sentence]:
+    """The texts of one input as `predict` reads them; that it can be read is seen before the first one is asked for."""
+    found = format_of(file, input_format, _INPUTS, quiet)
+    return chain.from_iterable(read_block(block, model) for block in cut([(file, found)]))
+
+
+def read_block(block: Block, model: Classifier) -> Iterator[Sentence]:
+    """The texts of a block."""
+    from seqkit.data.formats import part_texts
+
+    return chain.from_iterable(part_texts(part, model.splitter.split, model.codec.text) for part in block)

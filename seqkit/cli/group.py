@@ -7,10 +7,16 @@ from pathlib import Path
 
 import click
 
+from seqkit.ranks import rank
+
 __all__ = ["HELP_OPTIONS", "Commands", "PredictByDefault"]
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 """context settings of every command"""
+
+
+_SHARED = ("train", "predict", "score")
+"""verbs that all processes of a ``torchrun`` work at together; of any other the first does the whole"""
 
 
 class Commands(click.Group):
@@ -48,7 +54,10 @@ class Commands(click.Group):
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"expected a command among {', '.join(known)}, found {name!r}{hint}", ctx)
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        if rank() and not isinstance(found[1], click.Group) and found[0] not in _SHARED:
+            ctx.exit(0)
+        return found
 
 
 class PredictByDefault(Commands):

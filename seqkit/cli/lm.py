@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from seqkit.cli.evaluating import evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, Commands
+from seqkit.cli.jobs import Counts, Job, Work
 from seqkit.cli.options import (
     WHERE_GPU_HAS_IT,
     at_least_1,
@@ -23,12 +23,15 @@ from seqkit.cli.options import (
     prepare_torch,
     quiet_option,
     usage_unless,
+    workers_option,
 )
-from seqkit.cli.predicting import is_live
+from seqkit.cli.predicting import predict_inputs
 from seqkit.cli.training import train_command
+from seqkit.metrics.scores import plural
 
 if TYPE_CHECKING:
-    from seqkit.data.scored import ScoredText, WrittenText
+    from seqkit.data.blocks import Block
+    from seqkit.data.scored import WrittenText
 
 __all__ = ["command", "sampling_options", "show_texts"]
 
@@ -143,6 +146,7 @@ def evaluate(
     help="log-probability, units, perplexity and text between tabs; or JSON objects",
 )
 @batch_options(WHERE_GPU_HAS_IT)
+@workers_option
 @device_options
 @quiet_option
 def score(
@@ -151,6 +155,7 @@ def score(
     output_format: str,
     batch_tokens: int,
     precision: str,
+    workers: int,
     device: str,
     threads: int | None,
     quiet: bool,
@@ -159,50 +164,45 @@ def score(
 
     The log-probability is in nats, the end of the line included.
     """
-    prepare_torch(threads)
-    from seqkit.data.formats import is_pipe
-    from seqkit.data.text import read_lines
-    from seqkit.model.base_language_model import BaseLanguageModel
-    from seqkit.model.loading import load_as
-    from seqkit.model.streaming import CHUNK_SENTENCES
-
-    model = load_as(BaseLanguageModel, directory, device)
-    live = is_live(files, None, quiet)
-    began = time.perf_counter()
-    names = files or ("-",)
-    for file in names:
-        if file != "-" and not is_pipe(file):  # which can be read only once
-            next(iter(read_lines(file)), None)  # that it can be read is seen before the first line is scored
-    lines = chain.from_iterable((line for _, line in read_lines(file)) for file in names)
-    chunk = 1 if live else CHUNK_SENTENCES
-    records = model.score(lines, batch_tokens=batch_tokens, chunk_lines=chunk, precision=precision)
-    counts = [0, 0, 0]
-    for text in _formatted(records, output_format, counts):
-        sys.stdout.write(text)
-        if live:
-            sys.stdout.flush()
-    sys.stdout.flush()
-    seconds = time.perf_counter() - began
-    if not quiet and not live:
-        total = f"{counts[0]:,} line{'' if counts[0] == 1 else 's'}, {counts[1]:,} units"
-        click.echo(f"{total} in {seconds:.2f} s: {counts[1] / max(seconds, 1e-9):,.0f} units/s", err=True)
-        if counts[2]:
-            click.echo(f"{counts[2]:,} of the units are unknown to the model, which finds them all alike", err=True)
+    options = {"output_format": output_format, "batch_tokens": batch_tokens, "precision": precision}
+    job = Job(__name__, str(directory), options, device, threads)
+    told = predict_inputs(job, files, "text", ["text"], workers, quiet)
+    if told is not None:
+        (lines, units, unknown), seconds = told
+        speed = f"{units / max(seconds, 1e-9):,.0f} units/s"
+        click.echo(f"{plural(lines, 'line')}, {units:,} units in {seconds:.2f} s: {speed}", err=True)
+        if unknown:
+            click.echo(f"{unknown:,} of the units are unknown to the model, which finds them all alike", err=True)
     return 0
 
 
-def _formatted(records: Iterable[ScoredText], output_format: str, counts: list[int]) -> Iterator[str]:
+def work(job: Job) -> Work:
+    """What a process does that scores blocks of lines; see `seqkit.cli.jobs.prepare`."""
+    prepare_torch(job.threads, job.share)
+    from seqkit.data.blocks import part_lines
     from seqkit.data.writers import clean, to_json
+    from seqkit.model.base_language_model import BaseLanguageModel
+    from seqkit.model.loading import load_as
 
-    for record in records:
-        counts[0] += 1
-        counts[1] += record.units
-        counts[2] += record.unknown
-        if output_format == "jsonl":
-            yield to_json(record.to_json()) + "\n"
-        else:
-            # The text comes last, so that tabs in it do no harm.
-            yield clean(f"{record.log_prob:.4f}\t{record.units}\t{record.perplexity:.4f}\t{record.text}\n")
+    model = load_as(BaseLanguageModel, job.model, job.device)
+    options = job.options
+
+    def score(block: Block, stream: TextIO, counts: Counts) -> None:
+        lines = (line for part in block for _, line in part_lines(part))
+        records = model.score(
+            lines, batch_tokens=options["batch_tokens"], chunk_lines=sys.maxsize, precision=options["precision"]
+        )
+        for record in records:
+            counts[0] += 1
+            counts[1] += record.units
+            counts[2] += record.unknown
+            if options["output_format"] == "jsonl":
+                stream.write(to_json(record.to_json()) + "\n")
+            else:
+                # The text comes last, so that tabs in it do no harm.
+                stream.write(clean(f"{record.log_prob:.4f}\t{record.units}\t{record.perplexity:.4f}\t{record.text}\n"))
+
+    return score
 
 
 def sampling_options(function: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import importlib
 import os
 import sys
@@ -13,8 +12,8 @@ from typing import Any
 import click
 
 from seqkit import __version__
+from seqkit.cli.faults import describe
 from seqkit.cli.group import HELP_OPTIONS, Commands
-from seqkit.errors import SeqkitError
 
 __all__ = ["cli", "main"]
 
@@ -31,7 +30,6 @@ COMMANDS = {
 """name → the module whose attribute ``command`` is the command, and its line in the listing"""
 
 FAULT, INTERRUPTED = 1, 130
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class _Root(Commands):
@@ -93,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         except OSError as error:
             _drop(stream)
             if status == 0 and not isinstance(error, BrokenPipeError):  # a full disk may show only now
-                _say(_describe(error))
+                _say(describe(error) or str(error))
                 status = FAULT
     return status
 
@@ -106,19 +104,14 @@ def _run(arguments: list[str]) -> int:
     except click.ClickException as error:
         _show_usage_fault(error)
         return error.exit_code
-    except SeqkitError as error:
-        _say(str(error))
-    except OSError as error:
-        _say(_describe(error))
-    except MemoryError:
-        _say("expected enough memory, found too little")
-    except RuntimeError as error:  # torch raises nothing narrower for memory of the processor
-        if not any(words in str(error) for words in ("out of memory", "can't allocate memory")):
-            raise
-        _say("expected enough memory, found too little; try a smaller --batch-tokens, --batch-size or --hidden")
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    return FAULT
+    except Exception as error:
+        line = describe(error)
+        if line is None:
+            raise
+        _say(line)
+        return FAULT
 
 
 def _prepare_streams() -> None:
@@ -155,13 +148,6 @@ def _first_to_tell() -> bool:
     from seqkit.training.distribution import first_to_tell
 
     return first_to_tell()
-
-
-def _describe(error: OSError) -> str:
-    reason = error.strerror or str(error)
-    if error.filename is not None:
-        return f"{error.filename}: {reason}"
-    return f"standard output cannot be written: {reason}" if error.errno in _FULL else reason
 
 
 def _show_usage_fault(error: click.ClickException) -> None:

@@ -36,6 +36,7 @@ __all__ = [
     "settings_options",
     "table_width",
     "usage_unless",
+    "workers_option",
     "write_json",
 ]
 
@@ -287,6 +288,20 @@ def batch_options(auto: str) -> Callable[[Function], Function]:
     return lambda function: tokens(precision_option(auto)(function))
 
 
+def workers_option(function: Function) -> Function:
+    """Add ``--workers``."""
+    option = click.option(
+        "--workers",
+        type=int,
+        default=1,
+        show_default=True,
+        callback=at_least_1,
+        metavar="N",
+        help="processes that share the input and the threads; worth their start for large inputs",
+    )
+    return option(function)
+
+
 def precision_option(auto: str) -> Callable[[Function], Function]:
     """A decorator that adds ``--precision``.
 
@@ -337,14 +352,17 @@ def quiet_option(function: Function) -> Function:
 # --- what commands share ------------------------------------------------------------------------------------------
 
 
-def prepare_torch(threads: int | None) -> None:
+def prepare_torch(threads: int | None, share: int = 1) -> None:
     """Settings of the process that all commands which compute share.
 
     Args:
         threads: processor threads; None leaves torch's choice.
+        share: how many processes share them.
     """
     import torch
 
+    if share > 1:
+        threads = max(1, (threads or torch.get_num_threads()) // share)
     if threads is not None:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)

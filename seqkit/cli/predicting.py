@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 import click
 
-from seqkit.errors import DataError
+from seqkit.cli.jobs import Answer, Counts, Job, answer, prepare
+from seqkit.cli.options import usage_unless
+from seqkit.data.blocks import cut
+from seqkit.data.text import read_lines
+from seqkit.errors import DataError, SeqkitError
 from seqkit.metrics.scores import plural
+from seqkit.ranks import rank, world_size
 
 if TYPE_CHECKING:
     from seqkit.data.sentence import Sentence
 
-__all__ = ["counted", "flushed", "input_format_of", "is_live", "say_speed"]
-
-_Record = TypeVar("_Record")
+__all__ = ["counted", "format_of", "predict_inputs", "say_speed", "teller"]
 
 
-def is_live(files: Sequence[str], input_format: str | None, quiet: bool) -> bool:
+def _is_live(files: Sequence[str], input_format: str | None, quiet: bool) -> bool:
     """Whether someone types and waits for each answer; if so, that is said.
 
     Args:
@@ -37,7 +42,7 @@ def is_live(files: Sequence[str], input_format: str | None, quiet: bool) -> bool
     return live
 
 
-def input_format_of(file: str, given: str | None, known: Sequence[str], quiet: bool) -> str:
+def format_of(file: str, given: str | None, known: Sequence[str], quiet: bool) -> str:
     """The format of one input; that the file is there and can be read is seen here.
 
     Args:
@@ -52,8 +57,7 @@ def input_format_of(file: str, given: str | None, known: Sequence[str], quiet: b
     Raises:
         DataError: the file cannot be read or is in another format.
     """
-    from seqkit.data.formats import detect_format, is_pipe
-    from seqkit.data.text import read_lines
+    from seqkit.data.formats import detect_format, is_pipe  # numpy comes along, which no help text needs
 
     read_once = file == "-" or is_pipe(file)
     if given is None and not read_once and "tsv" in known and Path(file).suffix.lower() == ".tsv":
@@ -85,27 +89,112 @@ def counted(sentences: Iterator[Sentence], counts: list[int]) -> Iterator[Senten
         yield sentence
 
 
-def flushed(records: Iterator[_Record]) -> Iterator[_Record]:
-    """Records for someone who types and waits: what was written is shown before the next line is read.
+def predict_inputs(
+    job: Job, files: Sequence[str], input_format: str | None, known: Sequence[str], workers: int, quiet: bool
+) -> tuple[Counts, float] | None:
+    """Predict files or standard input, in this process or in several, and write the results in order.
 
     Args:
-        records: the records.
+        job: what to do.
+        files: the inputs, none for standard input.
+        input_format: what was said of their format.
+        known: the formats that can be read.
+        workers: how many processes to start; 1 for none.
+        quiet: say nothing.
 
-    Yields:
-        The same.
+    Returns:
+        How much was predicted, and the seconds it took; None where nobody should be told.
+
+    Raises:
+        SeqkitError: an input, the model or a process is at fault; what was predicted before has been written.
     """
-    for record in records:
-        yield record
+    names = tuple(files) or ("-",)
+    quiet = quiet or rank() > 0
+
+    def find() -> list[tuple[str, str]]:
+        return [(file, format_of(file, input_format, known, quiet)) for file in names]
+
+    if world_size() > 1:
+        _refuse_for_ranks(names, workers)
+        from seqkit.cli.ranks import joined_ranks
+
+        crew: AbstractContextManager[Iterator[Answer]] = joined_ranks(job, find)
+    else:
+        crew = _alone(job, find()) if workers == 1 else _with_workers(job, find(), workers)
+    with crew as answers:
+        live = _is_live(files, input_format, quiet)
+        began = time.perf_counter()
+        total = [0, 0, 0]
+        output = sys.stdout.buffer
         sys.stdout.flush()
+        for found in answers:
+            output.write(found.text)
+            output.flush()
+            if found.fault is not None:
+                raise SeqkitError(found.fault)
+            total = [sum(pair) for pair in zip(total, found.counts, strict=True)]
+    return None if quiet or live else (total, time.perf_counter() - began)
 
 
-def say_speed(counts: Sequence[int], noun: str, seconds: float) -> None:
+@contextmanager
+def _alone(job: Job, inputs: Iterable[tuple[str, str]]) -> Iterator[Iterator[Answer]]:
+    work = prepare(job)
+    yield (answer(work, block) for block in cut(inputs))
+
+
+@contextmanager
+def _with_workers(job: Job, inputs: Iterable[tuple[str, str]], count: int) -> Iterator[Iterator[Answer]]:
+    from seqkit.cli.workers import started_workers
+
+    with started_workers(job, count) as crew:
+        yield crew.answers(cut(inputs))
+
+
+def _refuse_for_ranks(files: Sequence[str], workers: int) -> None:
+    """See that processes started by ``torchrun`` can share the work; the first one says if not."""
+    from seqkit.data.formats import is_pipe
+
+    faults = []
+    if workers > 1:
+        faults.append("Expected one of --workers and torchrun, found both.")
+    for file in files:
+        if file == "-" or is_pipe(file):
+            name = "standard input" if file == "-" else f"{file}, a pipe or device"
+            faults.append(f"Expected files, which each process of torchrun can read, found {name}.")
+    if faults and rank():
+        click.get_current_context().exit(
+            0
+        )  # any other status, and torchrun would end the first one before it has said it
+    usage_unless(not faults, "".join(faults[:1]))
+
+
+def teller(job: Job) -> Callable[[str], None]:
+    """What is told of how a process predicts: of several processes the first tells it, and once.
+
+    Args:
+        job: what the process does.
+
+    Returns:
+        A function that takes a line.
+    """
+    told = job.options["quiet"] or job.place > 0 or rank() > 0
+
+    def say(line: str) -> None:
+        nonlocal told
+        if not told:
+            click.echo(line, err=True)
+        told = True
+
+    return say
+
+
+def say_speed(counts: Sequence[int], seconds: float, noun: str) -> None:
     """Say on standard error how much was predicted and how fast.
 
     Args:
         counts: sentences and tokens.
-        noun: what a sentence is called.
         seconds: how long it took.
+        noun: what a sentence is called.
     """
     total = f"{plural(counts[0], noun)}, {plural(counts[1], 'token')}"
     click.echo(f"{total} in {seconds:.2f} s: {counts[1] / max(seconds, 1e-9):,.0f} tokens/s", err=True)

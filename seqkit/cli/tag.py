@@ -5,15 +5,15 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 import click
 
 from seqkit.cli.evaluating import check_error_options, error_options, evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
+from seqkit.cli.jobs import Counts, Job, Work
 from seqkit.cli.options import (
     WHERE_LABELS_AGREE,
     at_least_1,
@@ -23,15 +23,18 @@ from seqkit.cli.options import (
     opened,
     prepare_torch,
     quiet_option,
+    workers_option,
 )
-from seqkit.cli.predicting import counted, flushed, input_format_of, is_live, say_speed
+from seqkit.cli.predicting import counted, format_of, predict_inputs, say_speed, teller
 from seqkit.cli.training import train_command
+from seqkit.data.blocks import Block, cut
 from seqkit.errors import DataError
 
 if TYPE_CHECKING:
     from seqkit.data.dataset import Split
     from seqkit.data.sentence import Sentence
     from seqkit.data.tagged import TaggedSentence
+    from seqkit.model.streaming import KeptWords
     from seqkit.model.tagger import Tagger
 
 __all__ = ["command", "read_input"]
@@ -173,6 +176,7 @@ def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[
     help="the N best label sequences with the probability of each",
 )
 @batch_options(WHERE_LABELS_AGREE)
+@workers_option
 @device_options
 @quiet_option
 def predict(
@@ -184,42 +188,64 @@ def predict(
     nbest: int,
     batch_tokens: int,
     precision: str,
+    workers: int,
     device: str,
     threads: int | None,
     quiet: bool,
 ) -> int:
     """Tag the sentences of files or of standard input, in order, none left out."""
-    prepare_torch(threads)
-    from seqkit.data.writers import write_records
-    from seqkit.model.loading import load_as
-    from seqkit.model.streaming import CHUNK_SENTENCES
-    from seqkit.model.tagger import Tagger
-
-    model = load_as(Tagger, directory, device)
-    live = is_live(files, input_format, quiet)
-    began = time.perf_counter()
-    readers = [read_input(file, input_format, model, quiet) for file in files or ("-",)]
-    counts = [0, 0]
-    records = model.predict(
-        counted(chain.from_iterable(readers), counts),
-        probs=probs,
-        spans=output_format != "conll",
-        nbest=nbest,
-        batch_tokens=batch_tokens,
-        chunk_sentences=1 if live else CHUNK_SENTENCES,
-        precision=precision,
-        say=None if quiet else partial(click.echo, err=True),
-    )
-    write_records(flushed(records) if live else records, sys.stdout, output_format)
-    sys.stdout.flush()
-    if not quiet and not live:
-        say_speed(counts, "sentence", time.perf_counter() - began)
+    options = {
+        "output_format": output_format,
+        "probs": probs,
+        "nbest": nbest,
+        "batch_tokens": batch_tokens,
+        "precision": precision,
+        "quiet": quiet,
+    }
+    job = Job(__name__, str(directory), options, device, threads)
+    told = predict_inputs(job, files, input_format, _INPUTS, workers, quiet)
+    if told is not None:
+        say_speed(*told, "sentence")
     return 0
 
 
-def read_input(file: str, input_format: str | None, model: Tagger, quiet: bool) -> Iterator[Sentence]:
-    """A reader of one input; that a file is there and can be read is seen before the first one is tagged."""
-    from seqkit.data.formats import read_sentences
+def work(job: Job) -> Work:
+    """What a process does that tags blocks; see `seqkit.cli.jobs.prepare`."""
+    prepare_torch(job.threads, job.share)
+    from seqkit.data.writers import write_records
+    from seqkit.model.loading import load_as
+    from seqkit.model.tagger import Tagger
 
-    found = input_format_of(file, input_format, _INPUTS, quiet)
-    return read_sentences(file, found, splitter=model.splitter.split, allow_unlabelled=True)
+    model = load_as(Tagger, job.model, job.device)
+    options = job.options
+    words: KeptWords = {}
+    say = teller(job)
+
+    def tag(block: Block, stream: TextIO, counts: Counts) -> None:
+        records = model.predict(
+            counted(read_block(block, model), counts),
+            probs=options["probs"],
+            spans=options["output_format"] != "conll",
+            nbest=options["nbest"],
+            batch_tokens=options["batch_tokens"],
+            chunk_sentences=sys.maxsize,
+            precision=options["precision"],
+            say=say,
+            words=words,
+        )
+        write_records(records, stream, options["output_format"])
+
+    return tag
+
+
+def read_input(file: str, input_format: str | None, model: Tagger, quiet: bool) -> Iterator[Sentence]:
+    """The sentences of one input as `predict` reads them; that it can be read is seen before the first one is asked for."""
+    found = format_of(file, input_format, _INPUTS, quiet)
+    return chain.from_iterable(read_block(block, model) for block in cut([(file, found)]))
+
+
+def read_block(block: Block, model: Tagger) -> Iterator[Sentence]:
+    """The sentences of a block."""
+    from seqkit.data.formats import part_sentences
+
+    return chain.from_iterable(part_sentences(part, model.splitter.split) for part in block)

@@ -10,10 +10,13 @@ from seqkit.data.sentence import Sentence, align
 from seqkit.data.text import Lines, is_blank
 from seqkit.errors import DataError
 
-__all__ = ["CONLLU_COLUMNS", "read_conll", "read_conllu", "split_row"]
+__all__ = ["CONLLU_COLUMNS", "Width", "read_conll", "read_conllu", "split_row", "width_of"]
 
 CONLLU_COLUMNS = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 """The columns of a CoNLL-U file after its first, the token's number."""
+
+Width = tuple[int, bool]
+"""How many columns rows have, and whether tabs stand between them."""
 
 _TOKEN_COLUMNS = frozenset({"word", "form", "token"})
 _DOCUMENT_START = "-DOCSTART-"
@@ -41,6 +44,7 @@ def read_conll(
     *,
     columns: Sequence[str] | None = None,
     allow_unlabelled: bool = False,
+    width: Width | None = None,
 ) -> Iterator[Sentence]:
     """Read token columns: a token a line, a blank line after each sentence.
 
@@ -53,6 +57,7 @@ def read_conll(
         name: the file's name, for messages.
         columns: the columns' names, in order; by default ``"0"``, ``"1"``, ….
         allow_unlabelled: whether the label columns may be missing.
+        width: that of the file, for lines that do not begin it; by default that of the first row.
 
     Yields:
         Sentences with all columns, that of the tokens among them; without any where there are only tokens.
@@ -60,7 +65,9 @@ def read_conll(
     Raises:
         DataError: a row has more or fewer columns than the first, or an empty cell; there is no label column.
     """
-    blocks, width = _with_width(lines.blocks() if isinstance(lines, Lines) else _one_by_one(lines))
+    blocks = lines.blocks() if isinstance(lines, Lines) else _one_by_one(lines)
+    if width is None:
+        blocks, width, _ = _with_width(blocks)
     names = _column_names(width, columns, allow_unlabelled)
     where = next((index for index, column in enumerate(names) if column.lower() in _TOKEN_COLUMNS), 0)
     rules = _Rules(name, width, names, where, columns is not None, allow_unlabelled)
@@ -77,7 +84,7 @@ class _Rules(NamedTuple):
     """What all rows of a file have to be like."""
 
     file: str
-    width: tuple[int, bool]
+    width: Width
     names: list[str]
     where: int
     named: bool
@@ -154,8 +161,23 @@ def _read_rows(run: list[str], first: int, rules: _Rules) -> Iterator[Sentence]:
         rows.append(row)
 
 
-def _with_width(blocks: Iterable[tuple[int, list[str]]]) -> tuple[Iterator[tuple[int, list[str]]], tuple[int, bool]]:
-    """How many columns the first row has, and whether between tabs; and all lines, from the first on.
+def width_of(lines: Lines) -> Width | None:
+    """How wide a file is, if that can be told from its first lines.
+
+    Args:
+        lines: the first lines of a file.
+
+    Returns:
+        The width; None where all of these lines may be comments.
+    """
+    _, width, known = _with_width(lines.blocks())
+    return width if known else None
+
+
+def _with_width(
+    blocks: Iterable[tuple[int, list[str]]],
+) -> tuple[Iterator[tuple[int, list[str]]], Width, bool]:
+    """All lines, from the first on; how wide the first row is; and whether no further line could make it another one.
 
     Lines that begin with ``#`` may be comments: they count only where the file has no others, or none for long.
     """
@@ -182,16 +204,17 @@ def _with_width(blocks: Iterable[tuple[int, list[str]]]) -> tuple[Iterator[tuple
         if comments >= _LONGEST_HEAD:  # so many in a row are comments
             head.clear()
             comments = 0
+    known = bool(found) or (bool(with_tab) and comments >= _LONGEST_HEAD)
     found = found or with_tab
-    return chain(head, iterator), (len(split_row(found)), "\t" in found)
+    return chain(head, iterator), (len(split_row(found)), "\t" in found), known
 
 
-def _is_comment(line: str, width: tuple[int, bool]) -> bool:
+def _is_comment(line: str, width: Width) -> bool:
     spaced = "\t" not in line
     return (len(split_row(line)), not spaced) != width or (spaced and " = " in line)
 
 
-def _column_names(width: tuple[int, bool], columns: Sequence[str] | None, allow_unlabelled: bool) -> list[str]:
+def _column_names(width: Width, columns: Sequence[str] | None, allow_unlabelled: bool) -> list[str]:
     if columns is None:
         return [str(index) for index in range(width[0])]
     return list(columns[: width[0]] if allow_unlabelled else columns)

@@ -51,7 +51,7 @@ class Dataset:
     splits: dict[str, Split]
     card: Card | None = None
     notes: list[str] = field(default_factory=list)
-    _read: dict[str, tuple[object, list[Sentence]]] = field(default_factory=dict, repr=False)
+    _held_out: dict[str, tuple[object, int, list[Sentence]]] = field(default_factory=dict, repr=False)
     _labelled: dict[str, bool] = field(default_factory=dict, repr=False)
     _totals: dict[str, int] = field(default_factory=dict, repr=False)
 
@@ -191,12 +191,29 @@ class Dataset:
         source = "all" if "all" in self.splits else "train"
         if split in self.splits and not (split == "train" and self.held_out):
             return load(split)
-        # Train and its held-out part are asked for one after the other, so what was read is kept for the second.
-        kept = self._read.get(source)
-        if kept is None or kept[0] != key:
-            kept = self._read[source] = (key, load(source))
-        whole = kept[1]
+        kept = self._held_out.get(source)
+        if split == "dev" and kept is not None and kept[0] == key:
+            _, total, found = kept
+            self._part(split, source, total, "sentences")
+            return found
+        whole = load(source)
+        _, cut = self._part("train", source, len(whole), "sentences")
+        # Dev is asked for after train: it is kept, but not the nine tenths that become arrays.
+        self._held_out[source] = key, len(whole), whole[cut:]
         return whole[slice(*self._part(split, source, len(whole), "sentences"))]
+
+    def forget_train(self) -> None:
+        """Let go of training sentences that came from no file, once they have become arrays; dev stays what it is."""
+        source = "all" if "all" in self.splits else "train"
+        content = self.splits[source].content if source in self.splits else None
+        if content is None:
+            return
+        if self.held_out:
+            _, cut = self._part("train", source, len(content), "sentences")
+            self.splits["dev"] = Split(content=content[cut:])
+        del self.splits[source]
+        self.splits["train"] = Split(content=[])
+        self._held_out.clear()
 
     def lines(self, split: str) -> Iterator[str]:
         """Read one split as raw text, one line at a time.

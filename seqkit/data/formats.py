@@ -17,15 +17,27 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 
-from seqkit.data.columns import read_conll, read_conllu, split_row
+from seqkit.data.blocks import Part, part_lines
+from seqkit.data.columns import Width, read_conll, read_conllu, split_row
 from seqkit.data.jsonl import read_jsonl, read_jsonl_texts
 from seqkit.data.labels import detect_scheme
 from seqkit.data.sentence import Sentence
-from seqkit.data.tables import read_table
+from seqkit.data.tables import read_table, table_columns
 from seqkit.data.text import is_blank, read_lines
 from seqkit.errors import DataError
 
-__all__ = ["FORMATS", "SUFFIXES", "Splitter", "detect_format", "is_pipe", "read_sentences", "read_texts", "table_texts"]
+__all__ = [
+    "FORMATS",
+    "SUFFIXES",
+    "Splitter",
+    "detect_format",
+    "is_pipe",
+    "part_sentences",
+    "part_texts",
+    "read_sentences",
+    "read_texts",
+    "table_texts",
+]
 
 FORMATS = ("conll", "conllu", "tsv", "csv", "jsonl", "text", "tokens")
 
@@ -132,19 +144,49 @@ def read_sentences(
     """
     format = detect_format(path) if format is None else format
     name = "<stdin>" if str(path) == "-" else str(path)
+    return _sentences(read_lines(path), name, format, splitter, columns=columns, allow_unlabelled=allow_unlabelled)
+
+
+def part_sentences(part: Part, splitter: Splitter) -> Iterator[Sentence]:
+    """Read a part of an input of sentences, in which a ``conll`` file may have tokens alone; see `read_sentences`.
+
+    Args:
+        part: the part.
+        splitter: cuts raw text into tokens.
+
+    Returns:
+        An iterator over the sentences, the same ones that reading the whole gives at this place.
+
+    Raises:
+        DataError: the format holds no sentences; while iterating, whatever is wrong with the part.
+    """
+    width = None if part.head is None else (int(part.head[0]), bool(part.head[1]))
+    return _sentences(part_lines(part), part.name, part.format, splitter, allow_unlabelled=True, width=width)
+
+
+def _sentences(
+    lines: Iterator[tuple[int, str]],
+    name: str,
+    format: str,
+    splitter: Splitter | None,
+    *,
+    columns: Sequence[str] | None = None,
+    allow_unlabelled: bool,
+    width: Width | None = None,
+) -> Iterator[Sentence]:
     if format in ("tsv", "csv"):
         found = "labelled texts, one a line"
         raise DataError(f"expected columns of tokens and labels, found {found}", file=name)
     if format == "conll":
-        return read_conll(read_lines(path), name, columns=columns, allow_unlabelled=allow_unlabelled)
+        return read_conll(lines, name, columns=columns, allow_unlabelled=allow_unlabelled, width=width)
     if format == "conllu":
-        return read_conllu(read_lines(path), name)
+        return read_conllu(lines, name)
     if format == "jsonl":
-        return read_jsonl(read_lines(path), name, splitter or _split_at_spaces)
+        return read_jsonl(lines, name, splitter or _split_at_spaces)
     if format == "text":
-        return _read_text(read_lines(path), name, splitter or _split_at_spaces)
+        return _read_text(lines, name, splitter or _split_at_spaces)
     if format == "tokens":
-        return _read_text(read_lines(path), name, _split_at_spaces)
+        return _read_text(lines, name, _split_at_spaces)
     raise DataError(f"expected a format among {', '.join(FORMATS)}, found {format!r}")
 
 
@@ -178,13 +220,48 @@ def read_texts(
     if format is None:
         format = "tsv" if Path(path).suffix.lower() == ".tsv" else detect_format(path)
     name = "<stdin>" if str(path) == "-" else str(path)
-    splitter = splitter or _split_at_spaces
+    return _texts(read_lines(path), name, format, splitter or _split_at_spaces, text=text, label=label)
+
+
+def part_texts(part: Part, splitter: Splitter, text: str = "text") -> Iterator[Sentence]:
+    """Read a part of an input of texts that need no label; see `read_texts`.
+
+    Args:
+        part: the part.
+        splitter: cuts the text into tokens.
+        text: the column or key of the text.
+
+    Returns:
+        An iterator over the texts, the same ones that reading the whole gives at this place; of ``text`` and ``tokens``
+        every line is one.
+
+    Raises:
+        DataError: the format holds no texts; while iterating, whatever is wrong with the part.
+    """
+    if part.format in ("text", "tokens"):
+        return part_sentences(part, splitter)
+    columns = None
+    if part.head is not None:
+        columns, _ = table_columns(part.head, part.name, 1, text=text, labelled=False)
+    return _texts(part_lines(part), part.name, part.format, splitter, text=text, label=None, columns=columns)
+
+
+def _texts(
+    lines: Iterator[tuple[int, str]],
+    name: str,
+    format: str,
+    splitter: Splitter,
+    *,
+    text: str,
+    label: str | None,
+    columns: Sequence[str] | None = None,
+) -> Iterator[Sentence]:
     if format == "jsonl":
-        return read_jsonl_texts(read_lines(path), name, splitter, text=text, label=label)
+        return read_jsonl_texts(lines, name, splitter, text=text, label=label)
     if format in ("tsv", "csv"):
-        return table_texts(read_lines(path), name, format, splitter, text=text, label=label)
+        return table_texts(lines, name, format, splitter, text=text, label=label, columns=columns)
     if format in ("text", "tokens") and label is None:
-        lines = ((number, line) for number, line in read_lines(path) if not is_blank(line))
+        lines = ((number, line) for number, line in lines if not is_blank(line))
         return _records(_read_text(lines, name, splitter))
     if format not in FORMATS:
         raise DataError(f"expected a format among tsv, csv, jsonl, found {format!r}")

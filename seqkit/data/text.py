@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from seqkit.errors import DataError
 
-__all__ = ["Lines", "is_blank", "read_lines"]
+__all__ = ["BYTE_ORDER_MARK", "Lines", "is_blank", "read_lines"]
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "a gzip file (unpack it first)"}
 """first bytes → what begins with them and is often taken for text; none of them is UTF-8"""
 _PART_BYTES = 1 << 18
@@ -59,8 +59,8 @@ class Lines:
         number = self._first
         for part in self._stream:
             raw = part
-            if number == 1 and raw.startswith(_BYTE_ORDER_MARK):
-                raw = raw[len(_BYTE_ORDER_MARK) :]
+            if number == 1 and raw.startswith(BYTE_ORDER_MARK):
+                raw = raw[len(BYTE_ORDER_MARK) :]
             elif number == 1 and raw[:2] in _FOREIGN:
                 raise DataError(f"expected UTF-8 text, found {_FOREIGN[raw[:2]]}", file=self._name, line=1)
             try:

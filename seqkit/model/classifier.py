@@ -27,7 +27,7 @@ from seqkit.model.build import (
     restore_indexer,
 )
 from seqkit.model.precision import in_precision
-from seqkit.model.streaming import CHUNK_SENTENCES, as_sentence, predicted
+from seqkit.model.streaming import CHUNK_SENTENCES, KeptWords, as_sentence, predicted
 from seqkit.nn.network import Network
 
 __all__ = ["Classifier"]
@@ -116,6 +116,7 @@ class Classifier(Model):
         chunk_sentences: int = CHUNK_SENTENCES,
         precision: str = "fp32",
         say: Callable[[str], None] | None = None,
+        words: KeptWords | None = None,
     ) -> Iterator[ClassifiedText]:
         """Classify texts, as many as come and in their order, reading ahead no more than a chunk.
 
@@ -125,6 +126,8 @@ class Classifier(Model):
             chunk_sentences: texts read ahead at most.
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `in_precision`.
             say: is told what ``auto`` became, and why.
+            words: kept from call to call, it spares computing the vectors of words that came in an earlier one; only for as
+                long as the model is not trained.
 
         Yields:
             One record a text.
@@ -142,6 +145,7 @@ class Classifier(Model):
                 batch_tokens=batch_tokens,
                 chunk_sentences=chunk_sentences,
                 precision=chosen,
+                words=words,
             )
             for sentence, found in results:
                 yield self._empty(sentence) if found is None else found

@@ -26,6 +26,7 @@ from seqkit.nn.network import Network
 __all__ = [
     "CHUNK_SENTENCES",
     "EncodedBatch",
+    "KeptWords",
     "ScoredBatch",
     "WordVectors",
     "as_sentence",
@@ -124,6 +125,10 @@ class WordVectors:
                 larger[:known] = kept[:known]
             kept = larger
         return kept.index_copy_(0, torch.from_numpy(order + known).to(device), vectors)
+
+
+KeptWords = dict[str, WordVectors]
+"""precision → the vectors computed in it"""
 
 
 def encoded_batches(
@@ -252,6 +257,7 @@ def predicted(
     chunk_sentences: int,
     precision: str,
     context: Callable[[Sequence[Sentence]], Tensor] | None = None,
+    words: KeptWords | None = None,
 ) -> Iterator[tuple[Sentence, _Record | None]]:
     """Predict a stream of sentences, in its order, reading ahead no more than a chunk.
 
@@ -266,17 +272,18 @@ def predicted(
         chunk_sentences: sentences read ahead at most.
         precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
         context: a chunk → further features of every token, [N, C]; none by default.
+        words: word vectors of earlier streams of the same network, to which those of this one are added.
 
     Yields:
         Every sentence with its record; None for one without tokens.
     """
-    words = WordVectors(network, indexer)
+    known = ({} if words is None else words).setdefault(precision, WordVectors(network, indexer))
     for chunk in chunks(sentences, chunk_sentences):
         results: list[_Record | None] = [None] * len(chunk)
         network.eval()
         with torch.inference_mode(), precision_context(precision, next(network.parameters()).device):
             features = None if context is None else context(chunk)  # [N, C]
-            encoded = encoded_batches(network, words, chunk, batch_tokens, features)
+            encoded = encoded_batches(network, known, chunk, batch_tokens, features)
             for batch in _joined(ScoredBatch(each.rows, each.lengths, score(each)) for each in encoded):
                 rows = batch.rows.tolist()
                 found = decode([chunk[row] for row in rows], batch)

@@ -29,7 +29,7 @@ from seqkit.model.build import (
 from seqkit.model.context import ContextFeatures
 from seqkit.model.decoding import TagDecoder
 from seqkit.model.precision import in_precision
-from seqkit.model.streaming import CHUNK_SENTENCES, ScoredBatch, as_sentence, predicted
+from seqkit.model.streaming import CHUNK_SENTENCES, KeptWords, ScoredBatch, as_sentence, predicted
 from seqkit.nn.neighbours import NeighbourPrediction
 from seqkit.nn.network import Network
 
@@ -128,6 +128,7 @@ class Tagger(Model):
         chunk_sentences: int = CHUNK_SENTENCES,
         precision: str = "fp32",
         say: Callable[[str], None] | None = None,
+        words: KeptWords | None = None,
     ) -> Iterator[TaggedSentence]:
         """Tag sentences, as many as come and in their order, reading ahead no more than a chunk.
 
@@ -141,6 +142,8 @@ class Tagger(Model):
             chunk_sentences: sentences read ahead at most.
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `in_precision`.
             say: is told what ``auto`` became, and why.
+            words: kept from call to call, it spares computing the vectors of words that came in an earlier one; only for as
+                long as the model is not trained.
 
         Yields:
             One record a sentence.
@@ -164,6 +167,7 @@ class Tagger(Model):
                 chunk_sentences=chunk_sentences,
                 precision=chosen,
                 context=self.context,
+                words=words,
             )
             for sentence, found in results:
                 yield self._untagged(sentence, probs, nbest) if found is None else found

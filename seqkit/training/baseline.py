@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -41,7 +41,7 @@ class TfidfBaseline:
     """
 
     def __init__(
-        self, codec: ClassCodec, train: Sequence[Tokens], labels: Labels, dev: Sequence[Tokens], dev_labels: Labels
+        self, codec: ClassCodec, train: Iterable[Tokens], labels: Labels, dev: Sequence[Tokens], dev_labels: Labels
     ) -> None:
         from sklearn.feature_extraction.text import TfidfVectorizer
 

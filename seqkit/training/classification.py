@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -74,9 +75,10 @@ class ClassificationTask(TrainingTask):
         labels = [labels_of_text(sentence, data.label, multi) for sentence in train]
         super().__init__(settings, Classifier.build(settings, train, labels, vectors, start).to(device))
         self.metric = "micro_f1" if multi else "accuracy"
-        self.train, self.dev = train, dev
+        self.dev = dev
         self._labels = labels
         self._arrays = self.model.indexer([sentence.tokens for sentence in train])
+        self._forms = list(dict.fromkeys(token for sentence in train for token in sentence.tokens))
         self.size = len(train)
         self._targets = self.model.codec.encode(labels)  # [S] or [S, K]
         dev_labels = [self.model.codec.labels_of(sentence) for sentence in dev]
@@ -162,13 +164,18 @@ class ClassificationTask(TrainingTask):
         if self.settings.head.baseline:
             dev = splits["dev"]
             labels = [codec.labels_of(sentence) for sentence in dev]
-            baseline = TfidfBaseline(codec, _tokens(self.train), self._labels, _tokens(dev), labels)
+            baseline = TfidfBaseline(codec, self._train_tokens(), self._labels, _tokens(dev), labels)
         found = {}
         for split, texts in splits.items():
             labels = [codec.labels_of(sentence) for sentence in texts]
             beside = None if baseline is None else baseline.score(_tokens(texts), labels)
             found[split] = evaluate_texts(self.model, texts, baseline=beside)
         return found
+
+    def _train_tokens(self) -> Iterator[list[str]]:
+        """The tokens of each training text, of which nothing but arrays is kept: forms are numbered as they appear."""
+        for begin, end in pairwise(self._arrays.offsets):
+            yield [self._forms[form] for form in self._arrays.forms[begin:end]]
 
 
 def gold_classes(model: Classifier, sentences: Iterable[Sentence], label: str | None = None) -> list[list[str]]:

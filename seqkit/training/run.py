@@ -165,6 +165,8 @@ def run(
             check_output(output, resume=resume, force=force)
         progress = Progress(quiet=quiet)
         task = prepare(settings, dataset, group.device, progress)
+        if not isinstance(data, Dataset):  # which may be used again
+            dataset.forget_train()
         if group.is_first:
             claim_output(output, resume=resume, force=force)  # only now that nothing can be wrong with the input
         training = task.fit(output, progress, group, resume=resume)

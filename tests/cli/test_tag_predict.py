@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import seqkit
+import seqkit.cli.main
 
 Run = Callable[..., Any]  # the fixture `run`
 
@@ -200,36 +202,32 @@ def test_threads_are_set(ner_model: Path, monkeypatch: pytest.MonkeyPatch, run: 
     assert asked == [3]
 
 
-def test_whoever_types_sees_each_answer_at_once(
-    ner_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run: Run
-) -> None:
-    from seqkit.cli.main import main
-
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs terminals")
+def test_whoever_types_sees_each_answer_at_once(ner_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    keyboard, terminal = os.openpty()
     seen: list[str] = []
-    said = ""
+    typed = [b"Ada\n", b"met him\n", b"\x04"]  # the last is Ctrl-D
 
-    def typed() -> Iterator[bytes]:
-        nonlocal said
-        said = capsys.readouterr().err
-        for line in (b"Ada\n", b"met him\n"):
-            yield line
-            seen.append(capsys.readouterr().out)
-        yield b""
+    class Screen(io.RawIOBase):
+        """Whoever looks at it types the next line after each answer."""
 
-    class Buffer:
-        lines = typed()
-
-        def read1(self, size: int) -> bytes:
-            return next(self.lines)
-
-    class Terminal:
-        buffer = Buffer()
-
-        def isatty(self) -> bool:
+        def writable(self) -> bool:
             return True
 
-    monkeypatch.setattr(sys, "stdin", Terminal())
-    assert main(["tag", "-m", str(ner_model)]) == 0
+        def write(self, data: Any) -> int:
+            seen.append(bytes(data).decode())
+            os.write(keyboard, typed.pop(0))
+            return len(data)
+
+    stuck = threading.Timer(60, os.close, [keyboard])
+    stuck.start()
+    with open(terminal, encoding="utf-8") as stdin, io.TextIOWrapper(io.BufferedWriter(Screen())) as stdout:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        monkeypatch.setattr(sys, "stdout", stdout)
+        os.write(keyboard, typed.pop(0))
+        assert seqkit.cli.main.main(["tag", "-m", str(ner_model)]) == 0
+        monkeypatch.undo()
+    stuck.cancel()
+    os.close(keyboard)
     assert [re.sub(r"\t.*", "", block) for block in seen] == ["Ada\n\n", "met\nhim\n\n"]
-    assert said == "reading text from the terminal; Ctrl-D ends it\n"
-    assert capsys.readouterr() == ("", "")
+    assert capsys.readouterr() == ("", "reading text from the terminal; Ctrl-D ends it\n")
