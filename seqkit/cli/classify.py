@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -238,7 +239,7 @@ def work(job: Job) -> Work:
 
 
 def read_input(file: str, input_format: str | None, model: Classifier, quiet: bool) -> Iterator[Sentence]:
-    """The texts of one input as `predict` reads them; that it can be read is seen before the first one is asked for."""
+    """The texts of one input as `predict` reads them; that they can be read is seen at once."""
     found = format_of(file, input_format, _INPUTS, quiet)
     return chain.from_iterable(read_block(block, model) for block in cut([(file, found)]))
 

@@ -165,7 +165,7 @@ def part_sentences(part: Part, splitter: Splitter) -> Iterator[Sentence]:
 
 
 def _sentences(
-    lines: Iterator[tuple[int, str]],
+    lines: Iterable[tuple[int, str]],
     name: str,
     format: str,
     splitter: Splitter | None,
@@ -247,7 +247,7 @@ def part_texts(part: Part, splitter: Splitter, text: str = "text") -> Iterator[S
 
 
 def _texts(
-    lines: Iterator[tuple[int, str]],
+    lines: Iterable[tuple[int, str]],
     name: str,
     format: str,
     splitter: Splitter,

@@ -142,8 +142,8 @@ class Tagger(Model):
             chunk_sentences: sentences read ahead at most.
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `in_precision`.
             say: is told what ``auto`` became, and why.
-            words: kept from call to call, it spares computing the vectors of words that came in an earlier one; only for as
-                long as the model is not trained.
+            words: word vectors kept from call to call, of a model that is not trained meanwhile; by default only along
+                one stream.
 
         Yields:
             One record a sentence.
