@@ -125,15 +125,21 @@ def predict_inputs(
         live = _is_live(files, input_format, quiet)
         began = time.perf_counter()
         total = [0, 0, 0]
-        output = sys.stdout.buffer
         sys.stdout.flush()
         for found in answers:
-            output.write(found.text)
-            output.flush()
+            _write(found.text)
             if found.fault is not None:
                 raise SeqkitError(found.fault)
             total = [sum(pair) for pair in zip(total, found.counts, strict=True)]
     return None if quiet or live else (total, time.perf_counter() - began)
+
+
+def _write(content: bytes) -> None:
+    """Write all of it: without a buffer, as with PYTHONUNBUFFERED, a pipe may take but a part at a time."""
+    rest = memoryview(content)
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest) :]
+    sys.stdout.buffer.flush()
 
 
 @contextmanager

@@ -257,6 +257,19 @@ def test_a_closed_pipe_ends_quietly(pos_model: Path, tmp_path: Path) -> None:
     assert first.split("\t")[0] == "né"
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_slow_reader_gets_everything(
+    pos_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
+) -> None:
+    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)  # with it a pipe takes but a part of what is written at a time
+    file = tmp_path / "much.txt"
+    file.write_text("né\n" * 50_000, encoding="utf-8")
+    with process("tag", "predict", file, "-m", pos_model, "--threads", 1) as running:
+        assert running.stdout is not None
+        assert running.stdout.read().count(b"\n") == 100_000
+        assert running.wait(timeout=60) == 0
+
+
 def test_interrupted_prediction_ends_quietly(pos_model: Path) -> None:
     with process("tag", "-m", pos_model, "--input", "tokens", "--threads", 1) as running:
         assert running.stdin is not None and running.stdout is not None and running.stderr is not None
