@@ -44,7 +44,7 @@ LEVELS = levels()
 def process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
     pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")} | options
     words = [sys.executable, "-m", "seqkit", *map(str, arguments)]
-    return subprocess.Popen(words, env=ENVIRONMENT, **pipes)
+    return subprocess.Popen(words, **{"env": ENVIRONMENT, **pipes})
 
 
 # --- help and version ---------------------------------------------------------------------------------------------
@@ -258,13 +258,11 @@ def test_a_closed_pipe_ends_quietly(pos_model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_slow_reader_gets_everything(
-    pos_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unbuffered: str
-) -> None:
-    monkeypatch.setenv("PYTHONUNBUFFERED", unbuffered)  # with it a pipe takes but a part of what is written at a time
+def test_a_slow_reader_gets_everything(pos_model: Path, tmp_path: Path, unbuffered: str) -> None:
+    environment = {**ENVIRONMENT, "PYTHONUNBUFFERED": unbuffered}  # a pipe then takes but a part of what is written
     file = tmp_path / "much.txt"
     file.write_text("né\n" * 50_000, encoding="utf-8")
-    with process("tag", "predict", file, "-m", pos_model, "--threads", 1) as running:
+    with process("tag", "predict", file, "-m", pos_model, "--threads", 1, env=environment) as running:
         assert running.stdout is not None
         assert running.stdout.read().count(b"\n") == 100_000
         assert running.wait(timeout=60) == 0
