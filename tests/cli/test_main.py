@@ -246,26 +246,17 @@ def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch, r
 # --- streams and signals ------------------------------------------------------------------------------------------
 
 
-def test_a_closed_pipe_ends_quietly(pos_model: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # with "1" a write may end early, and only the next one fails
+def test_a_closed_pipe_ends_quietly(pos_model: Path, tmp_path: Path, unbuffered: str) -> None:
+    environment = {**ENVIRONMENT, "PYTHONUNBUFFERED": unbuffered}
     file = tmp_path / "much.txt"
     file.write_text("né\n" * 50_000, encoding="utf-8")  # far more than a pipe holds
-    with process("tag", "predict", file, "-m", pos_model, "--threads", 1) as running:
+    with process("tag", "predict", file, "-m", pos_model, "--threads", 1, env=environment) as running:
         assert running.stdout is not None and running.stderr is not None
         first = running.stdout.readline().decode("utf-8")  # UTF-8 in the C locale too
         running.stdout.close()
         assert (running.stderr.read(), running.wait(timeout=60)) == (b"", 0)
     assert first.split("\t")[0] == "né"
-
-
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_slow_reader_gets_everything(pos_model: Path, tmp_path: Path, unbuffered: str) -> None:
-    environment = {**ENVIRONMENT, "PYTHONUNBUFFERED": unbuffered}  # a pipe then takes but a part of what is written
-    file = tmp_path / "much.txt"
-    file.write_text("né\n" * 50_000, encoding="utf-8")
-    with process("tag", "predict", file, "-m", pos_model, "--threads", 1, env=environment) as running:
-        assert running.stdout is not None
-        assert running.stdout.read().count(b"\n") == 100_000
-        assert running.wait(timeout=60) == 0
 
 
 def test_interrupted_prediction_ends_quietly(pos_model: Path) -> None:
