@@ -13,7 +13,7 @@ Integers = NDArray[np.int64]
 
 _POOL_BATCHES = 50
 """batches in a pool: sentences are ordered by length within a pool only, so that batches differ from epoch to epoch"""
-_BATCH_TOKENS, _STEP_TOKENS, _MASKING = 50, 5, 1.06
+_BATCH_TOKENS, _STEP_TOKENS, _MASKING = 300, 5, 1.06
 """what a batch, a step of a batch, and a token in a batch of different lengths cost, counted in tokens of a batch of
 one length: measured with the reference tagger on two cores"""
 
