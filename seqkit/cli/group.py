@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from seqkit.ranks import rank
+from seqkit.ranks import Launch
 
 __all__ = ["HELP_OPTIONS", "Commands", "PredictByDefault"]
 
@@ -55,7 +55,7 @@ class Commands(click.Group):
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"expected a command among {', '.join(known)}, found {name!r}{hint}", ctx)
         found = super().resolve_command(ctx, args)
-        if rank() and not isinstance(found[1], click.Group) and found[0] not in _SHARED:
+        if Launch.from_environment().rank and not isinstance(found[1], click.Group) and found[0] not in _SHARED:
             ctx.exit(0)
         return found
 

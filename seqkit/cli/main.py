@@ -145,7 +145,7 @@ def _first_to_tell() -> bool:
     # Where one process fails torchrun ends all the others: let there be time to say why.
     with contextlib.suppress(ValueError):  # in a thread
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    from seqkit.training.distribution import first_to_tell
+    from seqkit.ranks import first_to_tell
 
     return first_to_tell()
 

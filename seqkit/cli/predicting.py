@@ -17,7 +17,7 @@ from seqkit.data.blocks import cut
 from seqkit.data.text import read_lines
 from seqkit.errors import DataError, SeqkitError
 from seqkit.metrics.scores import plural
-from seqkit.ranks import rank, world_size
+from seqkit.ranks import Launch
 
 if TYPE_CHECKING:
     from seqkit.data.sentence import Sentence
@@ -109,16 +109,17 @@ def predict_inputs(
         SeqkitError: an input, the model or a process is at fault; what was predicted before has been written.
     """
     names = tuple(files) or ("-",)
-    quiet = quiet or rank() > 0
+    launch = Launch.from_environment()
+    quiet = quiet or launch.rank > 0
 
     def find() -> list[tuple[str, str]]:
         return [(file, format_of(file, input_format, known, quiet)) for file in names]
 
-    if world_size() > 1:
-        _refuse_for_ranks(names, workers)
+    if launch.size > 1:
+        _refuse_for_ranks(names, workers, launch)
         from seqkit.cli.ranks import joined_ranks
 
-        crew: AbstractContextManager[Iterator[Answer]] = joined_ranks(job, find)
+        crew: AbstractContextManager[Iterator[Answer]] = joined_ranks(job, find, launch)
     else:
         crew = _alone(job, find()) if workers == 1 else _with_workers(job, find(), workers)
     with crew as answers:
@@ -156,7 +157,7 @@ def _with_workers(job: Job, inputs: Iterable[tuple[str, str]], count: int) -> It
         yield crew.answers(cut(inputs))
 
 
-def _refuse_for_ranks(files: Sequence[str], workers: int) -> None:
+def _refuse_for_ranks(files: Sequence[str], workers: int, launch: Launch) -> None:
     """See that processes started by ``torchrun`` can share the work; the first one says if not."""
     from seqkit.data.formats import is_pipe
 
@@ -167,7 +168,7 @@ def _refuse_for_ranks(files: Sequence[str], workers: int) -> None:
         if file == "-" or is_pipe(file):
             name = "standard input" if file == "-" else f"{file}, a pipe or device"
             faults.append(f"Expected files, which each process of torchrun can read, found {name}.")
-    if faults and rank():
+    if faults and launch.rank:
         click.get_current_context().exit(
             0
         )  # any other status, and torchrun would end the first one before it has said it
@@ -183,7 +184,7 @@ def teller(job: Job) -> Callable[[str], None]:
     Returns:
         A function that takes a line.
     """
-    told = job.options["quiet"] or job.place > 0 or rank() > 0
+    told = job.options["quiet"] or job.place > 0 or Launch.from_environment().rank > 0
 
     def say(line: str) -> None:
         nonlocal told

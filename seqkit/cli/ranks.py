@@ -18,7 +18,7 @@ from seqkit.cli.jobs import Answer, Job, answer, prepare
 from seqkit.cli.messages import read_answer, write_answer
 from seqkit.data.blocks import cut
 from seqkit.errors import SeqkitError
-from seqkit.ranks import joined, local_rank, rank, world_size
+from seqkit.ranks import Launch, joined
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,12 +30,13 @@ _AHEAD = 2
 
 
 @contextmanager
-def joined_ranks(job: Job, find: Callable[[], list[tuple[str, str]]]) -> Iterator[Iterator[Answer]]:
+def joined_ranks(job: Job, find: Callable[[], list[tuple[str, str]]], launch: Launch) -> Iterator[Iterator[Answer]]:
     """Join the processes, each with the model loaded.
 
     Args:
         job: what to do.
         find: finds the files and their formats, and whatever is wrong with them on this machine.
+        launch: which of the processes this is.
 
     Yields:
         The answers to all blocks in order, in the first process; in every other one nothing, but it works all the same.
@@ -44,11 +45,11 @@ def joined_ranks(job: Job, find: Callable[[], list[tuple[str, str]]]) -> Iterato
         SeqkitError: a process could not read a file or load the model, or ended.
     """
     with joined():
-        own = _share(replace(job, place=local_rank()), find)
-        if rank():
+        own = _share(replace(job, place=launch.local_rank), find, launch)
+        if launch.rank:
             yield _sent(own)
             return
-        sources = [own, *map(_received, range(1, world_size()))]
+        sources = [own, *(_received(rank, launch.size) for rank in range(1, launch.size))]
         faults = [next(source).fault for source in sources]
         for fault in faults:
             if fault is not None:
@@ -56,7 +57,7 @@ def joined_ranks(job: Job, find: Callable[[], list[tuple[str, str]]]) -> Iterato
         yield _in_turn(sources)
 
 
-def _share(job: Job, find: Callable[[], list[tuple[str, str]]]) -> Iterator[Answer]:
+def _share(job: Job, find: Callable[[], list[tuple[str, str]]], launch: Launch) -> Iterator[Answer]:
     """What one process has to say: whether all went well before the first block, then the answers to its blocks."""
     try:
         inputs, work = find(), prepare(job)
@@ -69,7 +70,7 @@ def _share(job: Job, find: Callable[[], list[tuple[str, str]]]) -> Iterator[Answ
     yield Answer(b"", [], None)
     try:
         for number, block in enumerate(cut(inputs)):
-            if number % world_size() == rank():
+            if number % launch.size == launch.rank:
                 yield answer(work, block)
     except SeqkitError as error:  # of cutting
         yield Answer(b"", [], str(error))
@@ -116,7 +117,7 @@ def _sent(answers: Iterator[Answer]) -> Iterator[Answer]:
     yield from ()
 
 
-def _received(source: int) -> Iterator[Answer]:
+def _received(source: int, processes: int) -> Iterator[Answer]:
     """The answers of another process."""
     import torch
     import torch.distributed
@@ -130,6 +131,6 @@ def _received(source: int) -> Iterator[Answer]:
             content = torch.empty(int(size), dtype=torch.uint8)  # [bytes]
             torch.distributed.recv(content, source)
         except RuntimeError:
-            expected = f"expected process {source + 1} of {world_size()} to go on"
+            expected = f"expected process {source + 1} of {processes} to go on"
             raise SeqkitError(f"{expected}, found it ended") from None
         yield read_answer(io.BytesIO(content.numpy().tobytes()))

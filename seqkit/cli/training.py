@@ -23,7 +23,7 @@ from seqkit.cli.options import (
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
-    from seqkit.training.distribution import Launch
+    from seqkit.ranks import Launch
 
 __all__ = ["again", "train_command"]
 
@@ -80,7 +80,7 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
         usage_unless(output or dry_run, "Missing option '-o' / '--output'.")
         usage_unless(not (resume and force), "Expected one of --resume and --force, found both.")
         prepare_torch(threads)
-        from seqkit.training.distribution import Launch
+        from seqkit.ranks import Launch
         from seqkit.training.loop import Interrupted
         from seqkit.training.run import run
 

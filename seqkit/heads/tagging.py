@@ -101,6 +101,11 @@ class TaggingHead(nn.Module):
             emissions: Tensor = self.emission(outputs.float())  # [B, T, K]
         return emissions
 
+    def _check(self, emissions: Tensor) -> None:
+        if emissions.dim() != 3 or emissions.shape[2] != self.crf.num_tags:
+            expected = f"expected scores of tags, [B, T, {self.crf.num_tags}]"
+            raise ValueError(f"{expected}, as `emissions` gives them, found {list(emissions.shape)}")
+
     def loss(self, outputs: Tensor, lengths: Tensor, tags: Tensor, words: Tensor | None = None) -> Tensor:
         """The training loss: negative log-likelihood in nats, summed over tokens, the mean over sentences.
 
@@ -137,7 +142,11 @@ class TaggingHead(nn.Module):
 
         Returns:
             The tags, and what else was asked for.
+
+        Raises:
+            ValueError: these are no scores of tags.
         """
+        self._check(emissions)
         if self.independent:
             best = emissions.argmax(2).masked_fill(~_inside(lengths, emissions), 0)  # [B, T]
         else:
@@ -161,7 +170,11 @@ class TaggingHead(nn.Module):
 
         Returns:
             Probabilities, [N].
+
+        Raises:
+            ValueError: these are no scores of tags.
         """
+        self._check(emissions)
         if not segments:
             return emissions.new_zeros(0)
         passes = self.crf.forward_backward(emissions, lengths)

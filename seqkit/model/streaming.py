@@ -43,7 +43,7 @@ CHUNK_SENTENCES = 4096
 CHUNK_TOKENS = 1 << 16
 """a chunk ends where it has so many tokens"""
 JOINED_TOKENS = 1 << 14
-"""how many tokens, padding included, are decided on together, or a few more"""
+"""how many tokens at most, padding included, of several batches are decided on together"""
 MOST_WORDS = 1 << 16
 """words whose vectors are kept from chunk to chunk; with more, all are computed anew when they come again"""
 
@@ -81,7 +81,7 @@ class EncodedBatch(NamedTuple):
 
 
 class WordVectors:
-    """The vectors of the words of a stream: each word's is computed when it first comes.
+    """The vectors of the words of a stream: each word's is computed when it first comes. For one thread at a time.
 
     Args:
         network: has the embedding.
@@ -108,7 +108,11 @@ class WordVectors:
         known = len(self._numbers)
         rows = self._numbers.of([sentence.tokens for sentence in chunk])
         if len(self._numbers) > known:
-            self._vectors = self._with(list(islice(self._numbers, known, None)), known)
+            try:
+                self._vectors = self._with(list(islice(self._numbers, known, None)), known)
+            except BaseException:  # no word is numbered whose vector is not there
+                self._numbers, self._vectors = FormNumbers(), None
+                raise
         return rows, torch.empty(0, 0) if self._vectors is None else self._vectors
 
     def _with(self, forms: list[str], known: int) -> Tensor:
@@ -225,12 +229,14 @@ class ScoredBatch(NamedTuple):
 def _joined(batches: Iterable[ScoredBatch]) -> Iterator[ScoredBatch]:
     """Put batches together: an encoder wants sentences of one length, a decision is faster for many at once."""
     group: list[ScoredBatch] = []
+    rows = 0
     for batch in batches:
-        group.append(batch)
-        # Sentences come in the order of their lengths, so that the last ones are the longest.
-        if sum(len(part.rows) for part in group) * int(batch.lengths.max()) >= JOINED_TOKENS:
+        # Sentences come in the order of their lengths, so that those of the last batch are the longest.
+        if group and (rows + len(batch.rows)) * int(batch.lengths.max()) > JOINED_TOKENS:
             yield _join(group)
-            group = []
+            group, rows = [], 0
+        group.append(batch)
+        rows += len(batch.rows)
     if group:
         yield _join(group)
 

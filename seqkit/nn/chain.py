@@ -172,8 +172,9 @@ def _exact_variables(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
     before[0] = torch.stack((chain.start, chain.end))[:, None]
     for step, (emission, left, right) in enumerate(zip(both, before, after, strict=True)):
         if step:
-            # On a GPU the cumulative sum is one kernel, `logsumexp` eight.
-            left.copy_((after[step - 1][:, :, None] + moves).logcumsumexp(3)[..., -1])
+            ways = after[step - 1][:, :, None] + moves  # [2, B, K, K], to, from
+            # On CUDA the cumulative sum is one kernel, `logsumexp` eight; elsewhere it may be slow, or not be there.
+            left.copy_(ways.logcumsumexp(3)[..., -1] if ways.is_cuda else ways.logsumexp(3))
         torch.add(left, emission, out=right)
     alpha = after[:, 0].transpose(0, 1)  # [B, T, K]
     beta = reverse(before[:, 1]).transpose(0, 1)  # [B, T, K]

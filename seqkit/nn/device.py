@@ -15,7 +15,7 @@ def put(values: Tensor, device: torch.device) -> Tensor:
     that was ordered before, and then the GPU for the CPU.
 
     Args:
-        values: any tensor, most often of the CPU; must not be changed afterwards.
+        values: any tensor, most often of the CPU; not to be changed afterwards, as the result may be this very tensor.
         device: where it is needed.
 
     Returns:

@@ -16,6 +16,8 @@ from seqkit.nn.masks import length_mask
 __all__ = ["CHARACTER_FEATURES", "CharacterCNN", "CharacterLSTM", "FormBatch", "WordEmbedding"]
 
 UNKNOWN = 1
+_FEW_CHARACTERS = 512
+"""Alphabets have fewer; of scripts with thousands of characters a table would cost more than it saves."""
 
 
 class FormBatch(NamedTuple):
@@ -93,7 +95,7 @@ class CharacterCNN(nn.Module):
         if not bool((lengths == characters.shape[1]).all()):
             kept = (lengths + border).clamp(min=1)  # [U]; a word without characters has one window of zeros
             past = put(~length_mask(kept, characters.shape[1] + border), characters.device)  # [U, L + K − 1]
-        if not self.training or self.dropout == 0.0:
+        if self._has_few_characters(padded.device):
             return self._looked_up(padded, past)  # [U, F]
         vectors = functional.embedding(padded, self.table, padding_idx=0)  # [U, L + 2(K − 1), E]
         vectors = functional.dropout(vectors, self.dropout, self.training)
@@ -103,9 +105,15 @@ class CharacterCNN(nn.Module):
             responses = responses.masked_fill(past.unsqueeze(2), float("-inf"))
         return responses.amax(1)  # [U, F]
 
+    def _has_few_characters(self, device: torch.device) -> bool:
+        """Whether a table of characters pays; not a question of the batch, so that a word's features are not either."""
+        dropped = self.training and self.dropout > 0.0  # then a character is not the same everywhere
+        # Apple's GPUs have had no sum of rows for long.
+        return not dropped and device.type != "mps" and len(self.table) <= _FEW_CHARACTERS
+
     def _looked_up(self, padded: Tensor, past: Tensor | None) -> Tensor:
         """The same without dropout: what a character adds to a filter at a place in its window is one row of a table,
-        and there are few characters, so that a window is a sum of K rows and not a product."""  # noqa: D205, D209
+        so that a window is a sum of K rows and not a product."""  # noqa: D205, D209
         size, places = len(self.table), self.kernel_size
         table = torch.cat([self.table.new_zeros(1, self.table.shape[1]), self.table[1:]])  # [C, E]
         weight = self.filters.weight.view(self.output_size, places, -1)  # [F, K, E]
@@ -118,7 +126,7 @@ class CharacterCNN(nn.Module):
         sums = functional.embedding_bag(
             rows.flatten(0, 1), torch.cat([shares, nothing]), mode="sum"
         )  # [U·(L + K − 1), F]
-        best = sums.view(*rows.shape[:2], -1).amax(1)  # [U, F]
+        best = sums.view(*rows.shape[:2], self.output_size).amax(1)  # [U, F]
         return best + self.filters.bias.to(best.dtype)
 
 

@@ -72,8 +72,8 @@ class Network(nn.Module):
         """Encode a batch of sentences whose words have their vectors already.
 
         Args:
-            vectors: one vector a unique word, [U, I].
-            index: the position of every token's word among them, int64 [B, T].
+            vectors: one vector a unique word, [U, I]; there may be rows that no token asks for.
+            index: the position of every token's word among them, int64 or int32 [B, T].
             lengths: tokens in each sentence, int64 [B], on the CPU.
             features: further features of each token, put beside its word's vector, [B, T, C].
             state: the encoder's state before the first step; zeros by default.

@@ -6,13 +6,10 @@ the same step: what one process would do with the whole batch. The first process
 
 from __future__ import annotations
 
-import atexit
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,91 +19,17 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from seqkit.devices import choose_device
-from seqkit.errors import SettingsError, TrainingError
+from seqkit import ranks
+from seqkit.errors import TrainingError
+from seqkit.ranks import Launch
 
-__all__ = ["ALONE", "Group", "Launch", "ProcessLost", "Tensors", "Together", "first_to_tell", "joined"]
-
-_PATIENCE = timedelta(hours=12)
-"""how long a process waits for another, busy with a large dev set say; one that has ended is noticed at once"""
-
-_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+__all__ = ["ALONE", "Group", "ProcessLost", "Tensors", "Together", "joined"]
 
 Tensors = dict[str, Tensor]
 
 
 class ProcessLost(TrainingError):
     """Another process of the group has ended, and why is its own to tell."""
-
-
-class Launch(NamedTuple):
-    """How this process was started.
-
-    Attributes:
-        rank: its number, from 0.
-        size: how many processes there are, on all machines.
-        local_rank: its number on this machine.
-        local_size: how many there are on this machine.
-    """
-
-    rank: int = 0
-    size: int = 1
-    local_rank: int = 0
-    local_size: int = 1
-
-    @classmethod
-    def from_environment(cls) -> Launch:
-        """What ``torchrun`` says in the environment; a process alone where it says nothing.
-
-        Returns:
-            The numbers.
-
-        Raises:
-            SettingsError: only some of what belongs together is there.
-        """
-        if os.environ.get("WORLD_SIZE", "1") == "1":
-            return cls()
-        for name in _VARIABLES:
-            value = os.environ.get(name, "")
-            if not (value and (value.isdecimal() or name == "MASTER_ADDR")):
-                raise SettingsError(f"expected {name} as torchrun sets it, found {value!r}")
-        return cls(*(int(os.environ[name]) for name in _VARIABLES[:4]))
-
-    @property
-    def command(self) -> str:
-        """How such processes are started."""
-        if self.size == 1:
-            return "seqkit"
-        nodes = "" if self.size == self.local_size else f"--nnodes {self.size // self.local_size} … "
-        return f"torchrun {nodes}--nproc-per-node {self.local_size} -m seqkit"
-
-    def device(self, name: str) -> torch.device:
-        """The device of this process: of several on a machine each has a GPU of its own.
-
-        Args:
-            name: see `seqkit.devices.choose_device`.
-
-        Returns:
-            The device.
-
-        Raises:
-            SettingsError: there is no such device, or the processes cannot share it.
-        """
-        device = choose_device(name)
-        if self.size == 1 or device.type == "cpu":
-            return device
-        if device.type == "mps":
-            raise SettingsError(f"expected the device cpu or cuda for several processes, found {device.type}")
-        if ":" in name:
-            if self.local_size > 1:
-                expected = f"expected --device cuda for {self.local_size} processes, which take a GPU each"
-                raise SettingsError(f"{expected}, found {name!r}; CUDA_VISIBLE_DEVICES says which they may take")
-            return device
-        count = torch.cuda.device_count()
-        if self.local_size > count:
-            expected = f"expected a GPU for each of {self.local_size} processes"
-            raise SettingsError(f"{expected}, found {count}; start fewer, or use --device cpu")
-        return torch.device("cuda", self.local_rank)
 
 
 class Together(NamedTuple):
@@ -279,45 +202,14 @@ def joined(device: str) -> Iterator[Group]:
 
     Raises:
         SettingsError: there is no such device, or the processes cannot share it.
-        TrainingError: they do not find each other.
+        SeqkitError: they do not find each other.
     """
     launch = Launch.from_environment()
     place = launch.device(device)
-    if launch.size == 1:
-        yield Group(launch, place)
-        return
-    if place.type == "cuda":
+    if place.type == "cuda" and launch.size > 1:
         torch.cuda.set_device(place)
-    if not dist.is_initialized():
-        try:
-            dist.init_process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo", timeout=_PATIENCE)
-        except (RuntimeError, ValueError) as error:
-            raise TrainingError(f"expected to join {launch.size} processes, found: {error}") from None
-        atexit.register(dist.destroy_process_group)
-    try:
+    with ranks.joined("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"):
         yield Group(launch, place)
-    except BaseException:
-        atexit.unregister(dist.destroy_process_group)  # it might wait for the others, who wait for this process
-        raise
-
-
-def first_to_tell() -> bool:
-    """Whether this process is the first of those started together that has a fault to tell; the others keep silent.
-
-    Returns:
-        True also where there is nobody to ask.
-    """
-    try:
-        if Launch.from_environment().size == 1:
-            return True
-        host, port, attempt = (os.environ.get(name, "0") for name in (*_VARIABLES[4:], "TORCHELASTIC_RESTART_COUNT"))
-        patience = timedelta(seconds=5)
-        store = dist.TCPStore(  # type: ignore[attr-defined]
-            host, int(port), is_master=False, timeout=patience, wait_for_workers=False
-        )
-        return int(store.add(f"seqkit faults told in attempt {attempt}", 1)) == 1
-    except (RuntimeError, SettingsError):
-        return True
 
 
 def _packed(value: Any, tensors: Tensors) -> bytes:

@@ -196,6 +196,15 @@ def test_fewer_legal_sequences_than_asked_for_have_probability_zero() -> None:
     assert float(decoded.alternative_scores.sum()) == pytest.approx(1.0)
 
 
+def test_outputs_of_the_encoder_are_not_taken_for_scores() -> None:
+    head = TaggingHead(7, K)
+    expected = rf"expected scores of tags, \[B, T, {K}\], as `emissions` gives them, found \[1, 2, 7\]"
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        head.decode(torch.zeros(1, 2, 7), torch.tensor([2]))
+    with pytest.raises(ValueError, match=f"^{expected}$"):
+        head.segment_probabilities(torch.zeros(1, 2, 7), torch.tensor([2]), [])
+
+
 def test_nothing_more_than_asked_for_is_computed() -> None:
     head = make_head(crf=True)
     assert (

@@ -189,6 +189,37 @@ def test_the_vector_of_a_word_is_computed_once_in_a_stream(
     handle.remove()
 
 
+def test_a_word_whose_vector_could_not_be_computed_is_computed_the_next_time(
+    model: Tagger, make_sentences: Callable[..., list[Sentence]]
+) -> None:
+    sentences, words = make_sentences(9, 3), {}
+    expected = [record.labels for record in model.predict(sentences)]
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    handle = model.network.embedding.register_forward_pre_hook(fail)
+    with pytest.raises(MemoryError):
+        list(model.predict(sentences, words=words))
+    handle.remove()
+    assert [record.labels for record in model.predict(sentences, words=words)] == expected
+
+
+def test_one_long_sentence_after_many_short_ones_is_decided_on_by_itself(model: Tagger) -> None:
+    sizes: list[int] = []
+    joined = [Sentence.from_tokens(["a"])] * 600 + [Sentence.from_tokens(["a"] * 3000)]
+    decode = model.network.head.decode
+
+    def counted(scores: Tensor, lengths: Tensor, **options: Any) -> Any:
+        sizes.append(scores.shape[0] * scores.shape[1])
+        return decode(scores, lengths, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model.network.head, "decode", counted)
+        assert len(list(model.predict(joined))) == 601
+    assert sorted(sizes) == [600, 3000]
+
+
 def test_batches_are_decided_on_together(
     model: Tagger, make_sentences: Callable[..., list[Sentence]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -206,6 +237,8 @@ def test_batches_are_decided_on_together(
         monkeypatch.setattr("seqkit.model.streaming.JOINED_TOKENS", limit)
         decisions.clear()
         found[limit] = [record.labels for record in model.predict(sentences, batch_tokens=6)], len(decisions)
+        largest = max(len(sizes) * max(sizes) for sizes in decisions)
+        assert largest <= max(limit, 6, max(map(len, sentences)))
     assert found[1][0] == found[20][0] == found[1 << 14][0]
     assert found[1][1] > found[20][1] > found[1 << 14][1] == 1
 

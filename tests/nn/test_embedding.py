@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from seqkit.data.arrays import FormTable
+from seqkit.nn import embedding as embedding_module
 from seqkit.nn.dropout import SequenceDropout
 from seqkit.nn.embedding import CHARACTER_FEATURES, CharacterCNN, CharacterLSTM, FormBatch, WordEmbedding
 from seqkit.nn.encoder import Encoder
@@ -76,15 +77,17 @@ ORACLES: dict[str, Any] = {"cnn": by_windows, "lstm": by_packed_lstm}
     words=words_of_characters,
     kernel=st.integers(1, 4),
     more=st.integers(0, 3),
-    dropout=st.sampled_from([0.0, 1e-12]),  # which is computed in another way, but drops nothing
+    looked_up=st.booleans(),
 )
-@example(kind="cnn", words=[[1], [2, 3]], kernel=4, more=0, dropout=0.0)  # a filter wider than any word
+@example(kind="cnn", words=[[1], [2, 3]], kernel=4, more=0, looked_up=True)  # a filter wider than any word
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_character_features_equal_the_oracle(
-    kind: str, words: list[list[int]], kernel: int, more: int, dropout: float
+    kind: str, words: list[list[int]], kernel: int, more: int, looked_up: bool
 ) -> None:
-    features = random_features(kind, dropout=dropout, **({"kernel_size": kernel} if kind == "cnn" else {}))
-    result = features(*padded(words, more))
+    features = random_features(kind, **({"kernel_size": kernel} if kind == "cnn" else {}))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(embedding_module, "_FEW_CHARACTERS", ALPHABET if looked_up else ALPHABET - 1)
+        result = features(*padded(words, more))
     expected = torch.stack([ORACLES[kind](features, word) for word in words])
     torch.testing.assert_close(result, expected, **TIGHT)
     pull = torch.randn_like(expected)
@@ -112,6 +115,20 @@ def test_a_word_without_characters_has_finite_features(kind: str, longest: int) 
         nothing = features.filters.bias if kind == "cnn" else torch.zeros(6).double()
         torch.testing.assert_close(result[0], nothing, **TIGHT)
         torch.testing.assert_close(result[1], ORACLES[kind](features, [2] * longest), **TIGHT)
+
+
+@pytest.mark.parametrize("few", [0, 512])
+def test_no_words_have_no_features(few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedding_module, "_FEW_CHARACTERS", few)
+    assert CharacterCNN(ALPHABET, output_size=6)(torch.zeros(0, 4).long(), torch.zeros(0).long()).shape == (0, 6)
+
+
+def test_looked_up_features_do_not_depend_on_the_other_words() -> None:
+    features = random_features("cnn").float()
+    words = [torch.randint(1, ALPHABET, (size,)).tolist() for size in (3, 5, 5, 9, 2)]
+    together = features(*padded(words))
+    alone = torch.cat([features(*padded([word])) for word in words])
+    assert together.equal(alone)
 
 
 @pytest.mark.parametrize("kind", CHARACTER_FEATURES)

@@ -19,8 +19,9 @@ from torch import nn
 import seqkit
 from seqkit.data.samples import generate
 from seqkit.errors import SeqkitError, SettingsError, TrainingError
+from seqkit.ranks import Launch, first_to_tell
 from seqkit.training.checkpoint import read_checkpoint
-from seqkit.training.distribution import ALONE, Group, Launch, first_to_tell
+from seqkit.training.distribution import ALONE, Group
 from seqkit.training.run import run
 from tests.training.together import DROPOUT, SMALL, STEPS, TASKS, data_of, settings_of, train_all
 
