@@ -20,6 +20,8 @@ Width = tuple[int, bool]
 
 _TOKEN_COLUMNS = frozenset({"word", "form", "token"})
 _DOCUMENT_START = "-DOCSTART-"
+_LONG_RUN = 1_000
+"""Lines without an empty one among them from which on others that end sentences are looked for."""
 _LONGEST_HEAD = 10_000
 """Lines that begin with ``#`` kept until a row tells whether they are comments or tokens."""
 
@@ -96,7 +98,8 @@ def _one_by_one(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[st
 
 
 def _runs(blocks: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
-    """Lines between empty ones, with the number of the first."""
+    """Lines between empty ones, with the number of the first; where these are rare also between others that end a
+    sentence, so that no more than a few are held."""  # noqa: D205, D209
     run: list[str] = []
     first = 0
     for number, lines in blocks:
@@ -115,8 +118,17 @@ def _runs(blocks: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[s
                 yield first, run
                 run = []
             begin = end + 1
+        if len(run) > _LONG_RUN:
+            kept = next((size for size, line in enumerate(reversed(lines[begin:]), 1) if _ends_sentence(line)), 0)
+            if kept:
+                yield first, run[:-kept]
+                first, run = first + len(run) - kept, run[-kept:]
     if run:
         yield first, run
+
+
+def _ends_sentence(line: str) -> bool:
+    return is_blank(line) or line.startswith(_DOCUMENT_START)
 
 
 def _plain_columns(run: list[str], separator: str, width: int, allow_unlabelled: bool) -> list[list[str]] | None:
@@ -147,7 +159,7 @@ def _read_rows(run: list[str], first: int, rules: _Rules) -> Iterator[Sentence]:
     rows: list[list[str]] = []
     begin = first
     for number, line in enumerate([*run, ""], first):
-        if line.startswith(_DOCUMENT_START) or is_blank(line):
+        if _ends_sentence(line):
             if rows:
                 yield _sentence([list(column) for column in zip(*rows, strict=True)], rules, begin)
                 rows = []

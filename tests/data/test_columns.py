@@ -195,8 +195,23 @@ def test_blocks_are_read_as_rows_are_one_at_a_time(rows: list[str], unlabelled: 
 
     whole = outcome(Lines([text] if text else [], "f"))
     assert whole == outcome(Lines(parts(), "f"))
+    assert whole == outcome(Lines(parts(), "f"), _LONG_RUN=1)
     assert whole == outcome(list(Lines([text] if text else [], "f")))
     assert whole == outcome(Lines([text] if text else [], "f"), _plain_columns=lambda *_: None)
+
+
+@pytest.mark.parametrize("end", [" ", "\t", "-DOCSTART- X"])
+def test_sentences_come_one_at_a_time_whatever_ends_them(end: str) -> None:
+    read = 0
+
+    def parts() -> Iterator[bytes]:
+        nonlocal read
+        for _ in range(100):
+            read += 1
+            yield f"a X\nb Y\n{end}\n".encode() * 200
+
+    assert next(read_conll(Lines(parts(), "f"), "f")).tokens == ["a", "b"]
+    assert read < 5
 
 
 def test_plain_rows_take_the_short_cut(monkeypatch: pytest.MonkeyPatch) -> None:
