@@ -48,9 +48,9 @@ class Launch(NamedTuple):
         Raises:
             SettingsError: only some of what belongs together is there.
         """
-        if os.environ.get("WORLD_SIZE", "1") == "1":
+        if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
             return cls()
-        for name in _VARIABLES:
+        for name in ("WORLD_SIZE", *_VARIABLES):
             value = os.environ.get(name, "")
             if not (value and (value.isdecimal() or name == "MASTER_ADDR")):
                 raise SettingsError(f"expected {name} as torchrun sets it, found {value!r}")

@@ -55,7 +55,8 @@ class Commands(click.Group):
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise click.UsageError(f"expected a command among {', '.join(known)}, found {name!r}{hint}", ctx)
         found = super().resolve_command(ctx, args)
-        if Launch.from_environment().rank and not isinstance(found[1], click.Group) and found[0] not in _SHARED:
+        is_shared = isinstance(found[1], click.Group) or found[0] in _SHARED
+        if not is_shared and not {"-h", "--help"} & set(args) and Launch.from_environment().rank:
             ctx.exit(0)
         return found
 

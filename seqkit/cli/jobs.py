@@ -30,8 +30,8 @@ class Job:
         model: the model's directory.
         options: the command's own options.
         device: where to compute, as the user said.
-        threads: processor threads of all processes on this machine together; None for all cores.
-        share: how many processes share them.
+        threads: processor threads; None for all cores.
+        share: how many worker processes share them; a process of ``torchrun`` has as many for itself.
         place: the number of this process, by which several get a GPU each.
     """
 

@@ -122,6 +122,9 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
+    for stream in (sys.stdin, sys.stdout):  # what shares a terminal with us may have told it not to wait
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            os.set_blocking(stream.fileno(), True)
 
 
 def _drop(stream: Any) -> None:
@@ -132,7 +135,7 @@ def _drop(stream: Any) -> None:
 
 def _say(message: str, before: str = "") -> None:
     """Print a fault on one line, whatever was in the data that it quotes; of several processes the first one does."""
-    if os.environ.get("WORLD_SIZE", "1") != "1" and not _first_to_tell():
+    if os.environ.get("WORLD_SIZE", "1") not in ("", "1") and not _first_to_tell():
         return
     line = " ".join(part for part in message.splitlines() if part)
     with contextlib.suppress(OSError):

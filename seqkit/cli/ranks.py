@@ -7,6 +7,8 @@ in their order. Messages go through torch.distributed (gloo), whatever device co
 from __future__ import annotations
 
 import io
+import json
+import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from seqkit.cli.faults import describe
 from seqkit.cli.jobs import Answer, Job, answer, prepare
 from seqkit.cli.messages import read_answer, write_answer
 from seqkit.data.blocks import cut
-from seqkit.errors import SeqkitError
+from seqkit.errors import DataError, SeqkitError
 from seqkit.ranks import Launch, joined
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def joined_ranks(job: Job, find: Callable[[], list[tuple[str, str]]], launch: La
         The answers to all blocks in order, in the first process; in every other one nothing, but it works all the same.
 
     Raises:
-        SeqkitError: a process could not read a file or load the model, or ended.
+        SeqkitError: a process could not read a file or load the model, has another file than the first, or ended.
     """
     with joined():
         own = _share(replace(job, place=launch.local_rank), find, launch)
@@ -50,11 +52,21 @@ def joined_ranks(job: Job, find: Callable[[], list[tuple[str, str]]], launch: La
             yield _sent(own)
             return
         sources = [own, *(_received(rank, launch.size) for rank in range(1, launch.size))]
-        faults = [next(source).fault for source in sources]
-        for fault in faults:
-            if fault is not None:
-                raise SeqkitError(fault)
+        found = [next(source) for source in sources]
+        for one in found:
+            if one.fault is not None:
+                raise SeqkitError(one.fault)
+        _refuse_different([json.loads(one.text) for one in found])
         yield _in_turn(sources)
+
+
+def _refuse_different(sizes: list[list[tuple[str, int]]]) -> None:
+    """See that every process has the same files: of others each would take another share."""
+    for number, own in enumerate(sizes, 1):
+        for (file, expected), (_, found) in zip(sizes[0], own, strict=True):
+            if found != expected:
+                told = f"expected {expected:,} bytes, as process 1 of {len(sizes)} has"
+                raise DataError(f"{told}, found {found:,} in process {number}", file=file)
 
 
 def _share(job: Job, find: Callable[[], list[tuple[str, str]]], launch: Launch) -> Iterator[Answer]:
@@ -67,7 +79,7 @@ def _share(job: Job, find: Callable[[], list[tuple[str, str]]], launch: Launch) 
             raise
         yield Answer(b"", [], fault)
         return
-    yield Answer(b"", [], None)
+    yield Answer(json.dumps([(file, os.path.getsize(file)) for file, _ in inputs]).encode("ascii"), [], None)
     try:
         for number, block in enumerate(cut(inputs)):
             if number % launch.size == launch.rank:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import traceback
 from queue import SimpleQueue
 from typing import IO
 
@@ -44,9 +45,12 @@ def main() -> None:
 
 
 def _receive(requests: IO[bytes], blocks: SimpleQueue[Block]) -> None:
-    """Read blocks while others are predicted, and end the process as soon as no more will come."""
+    """Read blocks, and end the process as soon as no more will come, also in the middle of one."""
     try:
         while True:
             blocks.put(read_block(requests))
     except EOFError:
         os._exit(0)
+    except BaseException:  # or the other thread would wait for ever
+        traceback.print_exc()
+        os._exit(1)

@@ -163,7 +163,7 @@ def _fill(buffer: bytearray, stream: Any, wanted: int, pending: Callable[[float]
             return True
         data = stream.read(wanted - len(buffer))
         if data is None:  # a pipe that was told not to wait, and has nothing
-            select.select([stream], [], [])
+            time.sleep(0.01)
             continue
         if not data:
             return False

@@ -224,6 +224,7 @@ class Trainer:
             self.average.update()
         self.step += 1
         self.sums["tokens"] += tokens
+        save = save or (self.group.size == 1 and bool(self._signal))  # it may have come meanwhile
         return (loss, norm, units), save, stop
 
     def _note(self, pending: list[_Noted]) -> None:

@@ -132,6 +132,15 @@ def test_a_closed_output_ends_all_ranks_quietly(ner_model: Path, tmp_path: Path,
     assert [process.stderr.read() for process in processes if process.stderr is not None] == ["", ""]
 
 
+def test_files_that_differ_between_processes_are_refused(ner_model: Path, tmp_path: Path, launch: Launch) -> None:
+    files = [tmp_path / name for name in ("first", "second")]  # as if an old copy stood on another machine
+    for file, lines in zip(files, (60, 25), strict=True):
+        file.write_text("Ada met him\n" * lines)
+    first, second = (("tag", "predict", file, "-m", ner_model, "--input", "text") for file in files)
+    found, _ = results(launch(*first, second=second))
+    assert found == (1, "", f"error: {files[0]}: expected 720 bytes, as process 1 of 2 has, found 300 in process 2\n")
+
+
 @pytest.mark.parametrize(
     ("files", "flags", "fault"),
     [
@@ -157,7 +166,7 @@ def test_what_ranks_cannot_share_is_told_by_the_first(
     monkeypatch.chdir(tmp_path)
     for name, value in {**LAUNCHED, "RANK": rank, "LOCAL_RANK": rank}.items():
         monkeypatch.setenv(name, str(value))
-    monkeypatch.setattr("seqkit.ranks.first_to_tell", lambda: True)  # nobody else is there
+    monkeypatch.setattr("seqkit.cli.main._first_to_tell", lambda: True)  # nobody else is there
     result = run("tag", "predict", *files, "-m", ner_model, *flags)
     if rank == 0:
         assert (result.status, result.out, result.lines[-1]) == (2, "", f"error: {fault}")
