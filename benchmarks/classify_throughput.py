@@ -5,7 +5,7 @@
 All texts of ``sst2`` (train, dev and test), one a line. seqkit: the recipe ``classify-sst2`` (character CNN 50, BiLSTM
 2 × 200, attention) trained for one epoch, without given vectors unless ``--vectors`` names some. scikit-learn: its own
 `TfidfVectorizer` with words and pairs of words, and `LogisticRegression`. That has next to nothing to compute, on one
-thread, so it says what a network costs. Both take turns in one process. Prints a table and writes
+thread, so it says what a network costs. Both take turns in one process. Prints tables, the time of each part among them, and writes
 ``benchmarks/results/classify_throughput.json``.
 """
 
@@ -13,11 +13,12 @@ from __future__ import annotations
 
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import sklearn
 import torch
-from common import Machine, alternate, parser, ratios, shown, summary, table, write
+from common import Machine, alternate, parser, ratios, shown, stage_table, summary, table, write
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -72,26 +73,30 @@ def main() -> None:
                 )
             return len(lines) / (time.perf_counter() - began)
 
+        read = partial(read_sentences, file, "text", splitter=model.splitter.split)
         machine = Machine()
         speeds = alternate({"seqkit": own, "scikit-learn": other}, options.rounds, machine)
+        stages = stage_table(model, read, partial(write_classified, output_format="tsv"))
         test = texts["test"]
         right = [one.fields["label"] for one in test]
         found = {"seqkit": [record.labels[0] for record in model.predict([one.text for one in test])]}
         found["scikit-learn"] = list(baseline.predict([one.text for one in test]))
     tokens = [token for split in texts.values() for one in split for token in one.tokens]
-    flops = forward_flops(model.network, sum(map(len, tokens)) / len(tokens))
+    flops = forward_flops(model.network, sum(map(len, tokens)) / len(tokens), len(tokens) / len(lines))
     ratio = ratios(speeds["seqkit"], speeds["scikit-learn"])
-    share = flops * len(tokens) / len(lines) * summary(speeds["seqkit"])["median"] / machine.rate()
+    achieved = flops * len(tokens) / len(lines) * summary(speeds["seqkit"])["median"]
     accuracy = {name: sum(map(str.__eq__, labels, right)) / len(right) for name, labels in found.items()}
     rows = [
-        ["seqkit", shown(speeds["seqkit"]), shown(ratio, ".2f"), f"{share:.0%}", f"{accuracy['seqkit']:.2%}"],
+        ["seqkit", shown(speeds["seqkit"]), shown(ratio, ".2f"), machine.shares(achieved), f"{accuracy['seqkit']:.2%}"],
         ["scikit-learn", shown(speeds["scikit-learn"]), "1", "", f"{accuracy['scikit-learn']:.2%}"],
     ]
     print(machine)
     print(table(["", "texts/s", "ratio", "roofline", "test accuracy"], rows))
+    print(stages)
     tree = {
         "rounds": options.rounds,
         "flops_per_token": flops,
+        "share": achieved / machine.rate(),
         "texts_per_second": {name: summary(values) for name, values in speeds.items()},
         "ratio": summary(ratio),
         "accuracy": accuracy,

@@ -12,32 +12,32 @@ import json
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from seqkit.bench.machine import describe_machine, gemm_rate, spread
+from seqkit.bench.machine import describe_machine, gemm_rate, onednn_rate, spread
+from seqkit.bench.stages import measure_stages
 from seqkit.config import BATCH_TOKENS
 from seqkit.data.formats import read_sentences
+from seqkit.data.sentence import Sentence
 from seqkit.data.writers import write_records
+from seqkit.model.classifier import Classifier
 from seqkit.model.tagger import Tagger
 from seqkit.training.loop import Trainer
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask
 
 RESULTS = Path(__file__).parent / "results"
-GEMMS = {
-    f"{name}, {size:,}": (size, dtype)
-    for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16))
-    for size in (1024, 2048)
-}
-"""the matrix products that are measured; the first one, and the first bf16 one, are what shares are of"""
+SIZES = {"cpu": (1024, 2048), "cuda": (4096,)}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
-def parser(description: str | None, *, threads: int = 2, rounds: int = 9) -> argparse.ArgumentParser:
+def parser(description: str | None, *, threads: int = 2, rounds: int = 5) -> argparse.ArgumentParser:
     """A parser with the arguments that all benchmarks have.
 
     Args:
@@ -56,22 +56,46 @@ def parser(description: str | None, *, threads: int = 2, rounds: int = 9) -> arg
 
 @dataclass
 class Machine:
-    """The machine, and what its matrix products reached while something else was measured."""
+    """The machine, and what matrix products reached on it while something else was measured.
 
-    rates: dict[str, list[float]] = field(default_factory=lambda: {name: [] for name in GEMMS})
+    Attributes:
+        device: whose products are measured.
+        rates: product → FLOP/s, each time it was measured.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    rates: dict[str, list[float]] = field(default_factory=dict)
 
     def measure(self) -> None:
         """Measure the matrix products once more; called between rounds."""
-        for name, (size, dtype) in GEMMS.items():
-            self.rates[name].append(gemm_rate(size, dtype, repeats=3))
+        for size in SIZES[self.device.type]:
+            for name, dtype in DTYPES.items():
+                self._note(f"{name}, {size:,}", gemm_rate(size, dtype, repeats=3, device=self.device))
+        if self.device.type == "cpu":
+            self._note("fp32 by oneDNN, 1,024", onednn_rate(repeats=3))
+
+    def _note(self, name: str, rate: float | None) -> None:
+        if rate is not None:
+            self.rates.setdefault(name, []).append(rate)
 
     def rate(self, precision: str = "fp32") -> float:
-        """The median rate of the product of 1,024 × 1,024 matrices, in FLOP/s."""
+        """The median rate of torch's product of 1,024 × 1,024 matrices on the CPU, in FLOP/s: what shares are of."""
         return spread(self.rates[f"{precision}, 1,024"]).median
+
+    def shares(self, flops: float, precision: str = "fp32") -> str:
+        """FLOP/s as shares of torch's product and, in fp32, of oneDNN's where it was measured."""
+        others = self.rates.get("fp32 by oneDNN, 1,024") if precision == "fp32" else None
+        beside = f" ({flops / spread(others).median:.0%} of oneDNN's)" if others else ""
+        return f"{flops / self.rate(precision):.0%}{beside}"
 
     def to_json(self) -> dict[str, Any]:
         """The machine for JSON."""
-        return {**describe_machine(), "gemm_flops": {name: summary(values) for name, values in self.rates.items()}}
+        gpu = {"gpu": torch.cuda.get_device_name(self.device)} if self.device.type == "cuda" else {}
+        return {
+            **describe_machine(),
+            **gpu,
+            "gemm_flops": {name: summary(values) for name, values in self.rates.items()},
+        }
 
     def __str__(self) -> str:
         about = describe_machine()
@@ -151,6 +175,29 @@ def decode_file(model: Tagger, file: Path, precision: str = "fp32", batch_tokens
         write_records(records, output, "conll")
         output.flush()
         return time.perf_counter() - began
+
+
+def stage_table(
+    model: Tagger | Classifier, read: Callable[[], Iterable[Sentence]], write: Callable[..., object]
+) -> str:
+    """Where the time goes, as `seqkit bench` shows it, of three rounds in fp32.
+
+    Args:
+        model: the model.
+        read: opens the file anew.
+        write: records and a stream.
+
+    Returns:
+        A Markdown table.
+    """
+    options = {"spans": False} if isinstance(model, Tagger) else {}
+    with tempfile.TemporaryFile("w", encoding="utf-8") as sink:
+        found = measure_stages(model, read, partial(write, stream=sink), rounds=3, **options)
+    rows = [
+        [name, f"{1e6 * seconds.median / found.tokens:.2f}", f"{seconds.median / found.total.median:.1%}"]
+        for name, seconds in found.seconds.items()
+    ]
+    return table(["stage", "µs a token", "of the time"], rows)
 
 
 class Peer:

@@ -2,7 +2,7 @@
 
     python benchmarks/gpu.py
 
-Runs the tests marked ``gpu``, then, in turns of rounds: training the reference tagger (word vectors 100, character CNN
+Runs the tests marked ``gpu``, then, all of them turn by turn in every round: training the reference tagger (word vectors 100, character CNN
 50, BiLSTM 2 × 100, CRF) in ``fp32`` and ``auto``; training the language model of ``lm-ptb-small`` (2 × 200 LSTM, 10,000
 words, 20 × 20) likewise, beside a plain torch loop of the same network in the same arithmetic; and decoding with the
 tagger in ``fp32``, ``bf16`` and ``auto``. Prints medians with their spread and writes ``benchmarks/results/gpu.json``.
@@ -11,26 +11,23 @@ With ``--device cpu`` it shows that it works, and writes nothing.
 
 from __future__ import annotations
 
-import argparse
-import json
-import platform
 import random
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from common import Machine, alternate, parser, ratios, shown, summary, table, write
+from torch import Tensor, nn
 from torch.nn import functional
 
-from seqkit import __version__
 from seqkit.config import Settings, TagSettings, load_recipe, override
-from seqkit.devices import training_arithmetic
+from seqkit.devices import multiplies_bf16, training_arithmetic
 from seqkit.model.tagger import Tagger
 from seqkit.training.language_model import LanguageModelTask
 from seqkit.training.loop import Trainer
@@ -39,24 +36,25 @@ from seqkit.training.run import complete_settings, prepare, task_class
 from seqkit.training.task import TrainingTask
 
 ROOT = Path(__file__).resolve().parents[1]
-RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"
 WORDS = 10_000
 LABELS = ["O", "O", "O", "B-A", "B-B", "B-C", "I-A", "I-B", "I-C"]
 
 
-class Rounds:
-    """A task some of whose batches, other ones each time, are an epoch; it has no dev scores.
+class Round:
+    """A task of which a round is an epoch: some batches, other ones each time, and no dev scores.
 
     Args:
         task: the real one.
-        batches: batches of an epoch.
+        size: batches of a round.
     """
 
     metric = "score"
 
-    def __init__(self, task: TrainingTask, batches: int) -> None:
+    def __init__(self, task: TrainingTask, size: int) -> None:
         self.task = task
-        self.count = batches
+        self.every = task.batches(0)
+        self.size = size
+        self.begin = 0
 
     def __getattr__(self, name: str) -> Any:
         """What is the same as in the real task."""
@@ -64,9 +62,9 @@ class Rounds:
 
     def batches(self, epoch: int) -> Sequence[Any]:
         """The next ones, from the beginning again where there are no more."""
-        found = self.task.batches(0)
-        begin = epoch * self.count % max(1, len(found) - self.count)
-        return found[begin : begin + self.count]
+        found = self.every[self.begin : self.begin + self.size]
+        self.begin = (self.begin + self.size) % max(1, len(self.every) - self.size)
+        return found
 
     def evaluate(self) -> dict[str, float]:
         """No scores."""
@@ -100,76 +98,66 @@ def build(settings: Settings, items: list[Any], device: torch.device) -> Trainin
     return prepare(complete_settings(settings, dataset), dataset, device, Progress(quiet=True))
 
 
-def trained_speed(task: TrainingTask, batches: int) -> list[float]:
-    """Tokens a second of each round through the training loop, the first one left out: libraries are set up in it."""
+def own_training(task: Round) -> float:
+    """A turn of the training loop; tokens a second."""
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(Rounds(task, batches), task.settings.training, Path(folder), Progress(quiet=True))
+        trainer = Trainer(task, task.settings.training, Path(folder), Progress(quiet=True))
         with training_arithmetic(task.settings.training.precision, task.model.device):
             trainer.run()
-    assert all(line["loss"] == line["loss"] for line in trainer.history)
-    return [line["tokens_per_second"] for line in trainer.history][1:]
+    (line,) = trainer.history
+    assert line["loss"] == line["loss"]
+    return float(line["tokens_per_second"])
 
 
-def plain_speed(task: LanguageModelTask, rounds: int, windows: int, device: torch.device) -> list[float]:
-    """The same of a language model as one writes it with torch alone, reading each loss at the end of a round."""
-    words, size = task.network.embedding.table.shape
-    layers = len(task.network.encoder.layers)
-    parts = nn.Embedding(words, size), nn.LSTM(size, size, layers, batch_first=True), nn.Linear(size, words)
-    embedding, lstm, output = (part.to(device) for part in parts)
-    parameters = [parameter for part in parts for parameter in part.parameters()]
-    training = task.settings.training
-    optimizer = torch.optim.SGD(parameters, lr=training.lr)
-    half = training.precision == "auto" and device.type == "cuda" and torch.cuda.is_bf16_supported()
-    cut, speeds = Rounds(task, windows), []
-    for epoch in range(rounds + 1):
-        state, losses, tokens = None, [], 0
-        began = time.perf_counter()
-        for begin, end in cut.batches(epoch):
-            pair = task._streams.window(begin, end)
-            inputs, targets = (torch.from_numpy(task._table.words[part]).to(device) for part in pair)  # [B, T]
-            optimizer.zero_grad()
-            with torch.autocast(device.type, torch.bfloat16, enabled=half):
-                hidden, state = lstm(embedding(inputs), state)  # [B, T, H]
-                loss = functional.cross_entropy(output(hidden).flatten(0, 1), targets.flatten())
-            loss.backward()
-            nn.utils.clip_grad_norm_(parameters, training.clip)
-            optimizer.step()
-            state = tuple(part.detach() for part in state)
-            losses.append(loss.detach())
-            tokens += targets.numel()
-        assert torch.stack(losses).isfinite().all()
-        speeds.append(tokens / (time.perf_counter() - began))
-    return speeds[1:]
+class PlainLoop:
+    """The same language model as one writes it with torch alone, reading each loss at the end of a turn.
+
+    Args:
+        task: seqkit's.
+        size: windows of a turn.
+        device: where to compute.
+    """
+
+    def __init__(self, task: LanguageModelTask, size: int, device: torch.device) -> None:
+        self.task, self.device, self.windows = task, device, Round(task, size)
+        words, width = task.network.embedding.table.shape
+        self.training = task.settings.training
+        layers = len(task.network.encoder.layers)
+        self.embedding = nn.Embedding(words, width).to(device)
+        self.lstm = nn.LSTM(width, width, layers, batch_first=True).to(device)
+        self.output = nn.Linear(width, words).to(device)
+        self.parameters = [weight for part in (self.embedding, self.lstm, self.output) for weight in part.parameters()]
+        self.optimizer = torch.optim.SGD(self.parameters, lr=self.training.lr)
+        self.half = self.training.precision == "auto" and device.type == "cuda" and multiplies_bf16(device)
+
+    def turn(self) -> float:
+        """A turn; tokens a second."""
+        state: tuple[Tensor, Tensor] | None = None
+        losses, tokens = [], 0
+        with training_arithmetic(self.training.precision, self.device):
+            began = time.perf_counter()
+            for begin, end in self.windows.batches(0):
+                pair = self.task._streams.window(begin, end)
+                inputs, targets = (torch.from_numpy(self.task._table.words[part]).to(self.device) for part in pair)
+                self.optimizer.zero_grad()
+                with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
+                    hidden, state = self.lstm(self.embedding(inputs), state)  # [B, T, H]
+                    loss = functional.cross_entropy(self.output(hidden).flatten(0, 1), targets.flatten())
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.parameters, self.training.clip)
+                self.optimizer.step()
+                state = (state[0].detach(), state[1].detach())
+                losses.append(loss.detach())
+                tokens += targets.numel()
+            assert torch.stack(losses).isfinite().all()
+            return tokens / (time.perf_counter() - began)
 
 
-def decoded_speed(model: Tagger, sentences: list[list[str]], precision: str, rounds: int) -> list[float]:
-    """Tokens a second from lists of tokens to labels, the first round left out."""
-    tokens, speeds = sum(map(len, sentences)), []
-    for _ in range(rounds + 1):
-        began = time.perf_counter()
-        found = list(model.predict(sentences, spans=False, precision=precision))
-        speeds.append(tokens / (time.perf_counter() - began))
-        assert sum(len(record.labels) for record in found) == tokens
-    return speeds[1:]
-
-
-def gemm_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """What a matrix product of 4,096 × 4,096 × 4,096 (on a CPU of a quarter of that each way) reaches, in FLOP/s."""
-    size = 4096 if device.type == "cuda" else 1024
-    left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
-    rounds = []
-    for _ in range(10):
-        _wait(device)
-        began = time.perf_counter()
-        torch.mm(left, right)
-        _wait(device)
-        rounds.append(time.perf_counter() - began)
-    return 2 * size**3 / statistics.median(rounds)
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+def own_decoding(model: Tagger, sentences: list[list[str]], precision: str) -> float:
+    """A turn of decoding, from lists of tokens to labels; tokens a second."""
+    began = time.perf_counter()
+    found = list(model.predict(sentences, spans=False, precision=precision))
+    return sum(len(record.labels) for record in found) / (time.perf_counter() - began)
 
 
 def run_tests() -> dict[str, Any]:
@@ -182,61 +170,76 @@ def run_tests() -> dict[str, Any]:
     return {"passed": done.returncode == 0, "summary": lines[-1] if lines else ""}
 
 
+def all_turns(sentences: int, batches: int, device: torch.device) -> dict[str, Callable[[], float]]:
+    """Everyone who takes turns.
+
+    Args:
+        sentences: how many are decoded.
+        batches: of a turn of training.
+        device: where to compute.
+
+    Returns:
+        Name → a turn, which returns its speed.
+    """
+    tagged = make_tagged(max(2000, sentences))
+    lines = [" ".join(tokens) for tokens, _ in tagged]
+    turns: dict[str, Callable[[], float]] = {}
+    for precision in ("fp32", "auto"):
+        changes = {"epochs": 1, "patience": 0, "schedule": "constant", "precision": precision}
+        for batch in (10, 32, 256):
+            settings = {"encoder": {"hidden": 100}, "training": {**changes, "batch_size": batch}}
+            tagging = build(override(TagSettings(), settings), tagged, device)
+            turns[f"tag train {precision} batch {batch}"] = partial(own_training, Round(tagging, batches))
+        settings = {"training": {**changes, "lr": 1.0}}
+        modelling = build(override(load_recipe("lm-ptb-small").settings, settings), lines, device)
+        assert isinstance(modelling, LanguageModelTask)
+        turns[f"lm train {precision}"] = partial(own_training, Round(modelling, batches))
+        turns[f"lm train {precision}, plain torch"] = PlainLoop(modelling, batches, device).turn
+    model = tagging.model
+    assert isinstance(model, Tagger)
+    decoded = [tokens for tokens, _ in tagged[:sentences]]
+    for precision in ("fp32", "bf16", "auto"):
+        turns[f"tag predict {precision}"] = partial(own_decoding, model, decoded, precision)
+    return turns
+
+
 def main() -> None:
     """Test, measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--batches", type=int, default=200, help="batches of a round of training")
-    parser.add_argument("--sentences", type=int, default=20_000, help="sentences that are decoded")
-    options = parser.parse_args()
+    arguments = parser(__doc__, rounds=7)
+    arguments.add_argument("--device", default="cuda")
+    arguments.add_argument("--batches", type=int, default=200, help="batches of a turn of training")
+    arguments.add_argument("--sentences", type=int, default=20_000, help="sentences that are decoded")
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        parser.error("expected a CUDA device, found none; --device cpu tries the measuring itself")
+        arguments.error("expected a CUDA device, found none; --device cpu tries the measuring itself")
     tests = run_tests() if device.type == "cuda" else None
     if tests is not None:
         print(f"tests: {tests['summary']}")
-    results: dict[str, dict[str, float]] = {}
-
-    def measure(name: str, speeds: Callable[[], list[float]]) -> None:
-        found = speeds()
-        results[name] = {"median": statistics.median(found), "least": min(found), "most": max(found)}
-        print(f"{name}: {results[name]['median']:,.0f} tokens/s ({min(found):,.0f} … {max(found):,.0f})")
-
-    tagged = make_tagged(max(2000, options.sentences))
-    lines = [" ".join(tokens) for tokens, _ in tagged]
-    epochs = {"epochs": options.rounds + 1, "patience": 0, "schedule": "constant"}
-    for precision in ("fp32", "auto"):
-        changes = {**epochs, "precision": precision}
-        for batch in (10, 32, 256):
-            training = {"training": {**changes, "batch_size": batch}}
-            tagging = build(override(TagSettings(), {"encoder": {"hidden": 100}, **training}), tagged, device)
-            speeds = lambda task=tagging: trained_speed(task, options.batches)  # noqa: E731
-            measure(f"tag train {precision} batch {batch}", speeds)
-        modelling = build(
-            override(load_recipe("lm-ptb-small").settings, {"training": {**changes, "lr": 1.0}}), lines, device
-        )
-        assert isinstance(modelling, LanguageModelTask)
-        speeds = lambda task=modelling: trained_speed(task, options.batches)  # noqa: E731
-        measure(f"lm train {precision}", speeds)
-        plain = lambda task=modelling: plain_speed(task, options.rounds, options.batches, device)  # noqa: E731
-        with training_arithmetic(precision, device):
-            measure(f"lm train {precision}, plain torch", plain)
-    model = tagging.model
-    assert isinstance(model, Tagger)
-    sentences = [tokens for tokens, _ in tagged[: options.sentences]]
-    for precision in ("fp32", "bf16", "auto"):
-        measure(f"tag predict {precision}", lambda p=precision: decoded_speed(model, sentences, p, options.rounds))
-    rates = {str(dtype).removeprefix("torch."): gemm_rate(device, dtype) for dtype in (torch.float32, torch.bfloat16)}
-    for name, rate in rates.items():
-        print(f"matrix product in {name}: {rate / 1e12:.1f} TFLOP/s")
+    machine = Machine(device)
+    speeds = alternate(all_turns(options.sentences, options.batches, device), options.rounds, machine)
+    compared = {
+        name: ratios(values, speeds[f"{name}, plain torch"])
+        for name, values in speeds.items()
+        if f"{name}, plain torch" in speeds
+    }
+    rows = [
+        [name, shown(values), shown(compared[name], ".2f") if name in compared else ""]
+        for name, values in speeds.items()
+    ]
+    print(machine)
+    print(table(["", "tokens/s", "× plain torch"], rows))
     if device.type != "cuda":
         return
-    about = {"device": torch.cuda.get_device_name(device), "machine": platform.machine(), "rounds": options.rounds}
-    versions = {"seqkit": __version__, "torch": torch.__version__, "cuda": torch.version.cuda}
-    RESULTS.parent.mkdir(exist_ok=True)
-    tree = {**about, **versions, "tests": tests, "gemm_flops": rates, "tokens_per_second": results}
-    RESULTS.write_text(json.dumps(tree, indent=1) + "\n")
+    tree = {
+        "tests": tests,
+        "cuda": torch.version.cuda,
+        "rounds": options.rounds,
+        "tokens_per_second": {name: summary(values) for name, values in speeds.items()},
+        "ratios": {name: summary(values) for name, values in compared.items()},
+    }
+    write("gpu", {"machine": machine.to_json(), **tree})
 
 
 if __name__ == "__main__":

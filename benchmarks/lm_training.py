@@ -139,7 +139,7 @@ def measure(precision: str, rounds: int, windows: int, machine: Machine) -> dict
 
 def main() -> None:
     """Measure and report."""
-    arguments = parser(__doc__, rounds=15)
+    arguments = parser(__doc__, rounds=7)
     arguments.add_argument("--windows", type=int, default=40, help="windows of a round")
     arguments.add_argument("--precision", nargs="+", default=["auto", "fp32", "bf16"], choices=["auto", "fp32", "bf16"])
     options = arguments.parse_args()

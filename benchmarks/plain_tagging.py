@@ -5,7 +5,7 @@
 Word vectors 100, character CNN 50, BiLSTM 2 × 100, CRF; ``conll2000``; fp32. The plain network is what one writes with
 torch alone: sentences are numbered once, a batch is padded and packed, the characters of every token go through a
 convolution, the CRF is a loop over time that is batched over sentences. Both train on the same batches, of sentences of
-near-equal lengths, with Adam and the same dropout; they draw their weights themselves, so losses are only alike. A
+near-equal lengths, with Adam and the same probability of dropout; they draw their weights themselves, so losses are only alike. A
 round of training is some batches through seqkit's own training loop, then the same through the plain one. Decoding is
 from tokenised sentences in memory to labels, the plain one at batches of 32 sorted by length.
 
@@ -33,6 +33,7 @@ from seqkit.training.tagging import TaggingTask
 
 TARGET = "chunk"
 DROPOUT, RATE, CLIP = 0.33, 2e-3, 5.0
+NETWORK = {"embedding": {"dropout": DROPOUT, "word_dropout": 0.0}, "encoder": {"hidden": 100, "dropout": DROPOUT}}
 
 
 class PlainTagger(nn.Module):
@@ -163,7 +164,7 @@ def _inside(lengths: Tensor, like: Tensor) -> Tensor:
 
 def main() -> None:
     """Measure and report."""
-    arguments = parser(__doc__, rounds=7)
+    arguments = parser(__doc__, rounds=5)
     arguments.add_argument("--batch-size", type=int, nargs="+", default=[10, 32])
     arguments.add_argument("--sentences", type=int, default=960, help="sentences of a round of training")
     options = arguments.parse_args()
@@ -178,7 +179,7 @@ def main() -> None:
     rows, training = [], {}
     for size in options.batch_size:
         changes = {"epochs": options.rounds, "batch_size": size, "lr": RATE, "clip": CLIP, "precision": "fp32"}
-        settings = complete_settings(override(TagSettings(), {"encoder": {"hidden": 100}, "training": changes}), data)
+        settings = complete_settings(override(TagSettings(), {**NETWORK, "training": changes}), data)
         task = prepare(settings, data, torch.device("cpu"), Progress(quiet=True))
         assert isinstance(task, TaggingTask)
         plain = PlainLoop(data.sentences("train"))

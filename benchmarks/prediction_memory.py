@@ -10,8 +10,6 @@ shows it. One line is answered before the first measurement. Linux only. Prints 
 from __future__ import annotations
 
 import argparse
-import json
-import platform
 import random
 import subprocess
 import sys
@@ -20,9 +18,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from seqkit import __version__
+from common import write
 
-RESULTS = Path(__file__).parent / "results" / "prediction_memory.json"
+from seqkit.bench.machine import describe_machine
+
 SHARES = (0.1, 0.5, 1.0)
 LETTERS = "etaoinshrdlcumwfgypbvk"
 
@@ -126,11 +125,8 @@ def main() -> None:
     for name, (arguments, ends) in runs.items():
         results[name] = measure([*arguments, "--threads", str(options.threads)], ends, options.lines)
         print(f"{name:22}", *(f"{what} {size:,.0f} MB" for what, size in results[name].items()), sep="  ", flush=True)
-    about = {"machine": platform.machine(), "threads": options.threads, "lines": options.lines, "seqkit": __version__}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(
-        json.dumps({**about, "megabytes": results}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8"
-    )
+    tree = {"threads": options.threads, "lines": options.lines, "megabytes": results}
+    write("prediction_memory", {"machine": describe_machine(), **tree})
 
 
 if __name__ == "__main__":

@@ -82,7 +82,7 @@ def their_turn(peer: Peer, component: str, source: str, batch: int) -> Callable[
 
 def main() -> None:
     """Measure and report."""
-    arguments = parser(__doc__, rounds=7)
+    arguments = parser(__doc__, rounds=5)
     arguments.add_argument("--spacy", type=Path, required=True, help="folder of spaCy's virtual environment")
     arguments.add_argument("--epochs", type=int, default=1, help="of both")
     arguments.add_argument("--batch", type=int, default=128, help="batch_size of spaCy's pipe")

@@ -4,7 +4,7 @@
 
 Trains the reference tagger (word vectors 100, character CNN 50, BiLSTM 2 × 100, CRF) on ``conll2000`` for one epoch
 unless ``--model`` names one, then decodes the test file several rounds, in fp32 and in bf16 in turn. Prints medians
-with their spread and the share of the roofline, and writes ``benchmarks/results/tagging_decoding.json``.
+with their spread, the share of the roofline and the time of each part, and writes ``benchmarks/results/tagging_decoding.json``.
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from common import Machine, alternate, decode_file, parser, shown, summary, table, write
+from common import Machine, alternate, decode_file, parser, shown, stage_table, summary, table, write
 
 from seqkit.bench.flops import forward_flops
 from seqkit.config import TagSettings, override
 from seqkit.data.formats import read_sentences
 from seqkit.data.resolving import resolve
+from seqkit.data.writers import write_records
 from seqkit.model import load
 from seqkit.model.tagger import Tagger
 from seqkit.training.run import train
@@ -58,10 +59,18 @@ def main() -> None:
         each = summary(found)
         share = flops * each["median"] / machine.rate(precision)
         results[precision] = {**each, "sentences_per_second": each["median"] * len(sentences) / tokens, "share": share}
-        rows.append([precision, shown(found), f"{results[precision]['sentences_per_second']:,.0f}", f"{share:.0%}"])
+        rows.append(
+            [
+                precision,
+                shown(found),
+                f"{results[precision]['sentences_per_second']:,.0f}",
+                machine.shares(flops * each["median"], precision),
+            ]
+        )
     print(machine)
     print(f"{flops / 1e6:.2f} MFLOP a token")
     print(table(["arithmetic", "tokens/s", "sentences/s", "roofline"], rows))
+    print(stage_table(model, partial(read_sentences, file), partial(write_records, output_format="conll")))
     tree = {"rounds": options.rounds, "flops_per_token": flops, "decoding": results}
     write("tagging_decoding", {"machine": machine.to_json(), **tree})
 

@@ -9,21 +9,18 @@ the speed without starting up. Prints medians with their spread and writes ``ben
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from seqkit import __version__
+import torch
+from common import Machine, parser, ratios, shown, summary, write
+
 from seqkit.data.resolving import resolve
 
-RESULTS = Path(__file__).parent / "results" / "two_processes.json"
 ALONE = [sys.executable, "-m", "seqkit"]
 JOINED = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "seqkit"]
 WAYS = {
@@ -59,11 +56,12 @@ def seconds(way: str, file: Path, model: str) -> tuple[float, bytes]:
 
 def main() -> None:
     """Measure and report."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", required=True, help="a tagger's directory")
-    parser.add_argument("--times", type=int, default=40, help="how many times the test split is repeated")
-    parser.add_argument("--rounds", type=int, default=5)
-    options = parser.parse_args()
+    arguments = parser(__doc__, threads=1)
+    arguments.add_argument("--model", required=True, help="a tagger's directory")
+    arguments.add_argument("--times", type=int, default=40, help="how many times the test split is repeated")
+    options = arguments.parse_args()
+    torch.set_num_threads(options.threads)
+    machine = Machine()
     test = resolve("conll2000").splits["test"].file
     assert test is not None
     content = test.read_bytes().rstrip() + b"\n\n"
@@ -76,6 +74,7 @@ def main() -> None:
         large.write_bytes(content * options.times)
         small.write_bytes(content * few)
         for _ in range(options.rounds):
+            machine.measure()
             outputs = set()
             for way in WAYS:
                 little, _ = seconds(way, small, options.model)
@@ -87,15 +86,12 @@ def main() -> None:
     results = {}
     for name, found in (("with start-up", whole), ("without start-up", steady)):
         for way, speeds in found.items():
-            ratios = [speed / alone for speed, alone in zip(speeds, found["one process"], strict=True)]
-            row = {"tokens_per_second": statistics.median(speeds), "ratio": statistics.median(ratios)}
-            row |= {"least": min(ratios), "most": max(ratios)}
-            results[f"{way}, {name}"] = row
-            spread = f"{row['ratio']:.2f} ({row['least']:.2f} … {row['most']:.2f})"
-            print(f"{way:12} {name:17} {row['tokens_per_second']:10,.0f} tokens/s  {spread} × one process")
-    about = {"machine": platform.machine(), "cores": os.cpu_count(), "rounds": options.rounds, "tokens": tokens}
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps({**about, "seqkit": __version__, "speeds": results}, indent=1) + "\n")
+            ratio = ratios(speeds, found["one process"])
+            results[f"{way}, {name}"] = {"tokens_per_second": summary(speeds), "ratio": summary(ratio)}
+            print(f"{way:12} {name:17} {shown(speeds)} tokens/s  {shown(ratio, '.2f')} × one process")
+    print(machine)
+    tree = {"rounds": options.rounds, "tokens": tokens, "speeds": results}
+    write("two_processes", {"machine": machine.to_json(), **tree})
 
 
 if __name__ == "__main__":

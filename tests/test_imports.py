@@ -60,7 +60,7 @@ ALLOWED = {
         *(*COMMON, "resources", "config", "artefact", "data", "devices"),
         *("heads", "metrics", "model", "nn", "training"),
     },
-    "bench": {*COMMON, "data", "model", "nn"},
+    "bench": {*COMMON, "data", "heads", "model", "nn"},
     "cli": {*COMMON, "bench", "config", "artefact", "data", "devices", "lab", "metrics", "model", "ranks", "training"},
     "__main__": {"cli"},
 }

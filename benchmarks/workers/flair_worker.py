@@ -100,6 +100,7 @@ class Worker:
 
     def __init__(self, data: str, vectors: str, threads: int, seed: int, hidden: int, reproject: bool) -> None:
         torch.set_num_threads(threads)
+        torch.set_flush_denormal(True)  # as seqkit's side
         flair.device = torch.device("cpu")
         flair.set_seed(seed)
         self.folder = Path(data)

@@ -1,4 +1,4 @@
-"""What the machine is, what a matrix product reaches on it, and how measurements are summed up."""
+"""What the machine is, what matrix products reach on it, and how measurements are summed up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import torch
 
 from seqkit import __version__
 
-__all__ = ["Spread", "describe_machine", "gemm_rate", "spread"]
+__all__ = ["Spread", "describe_machine", "gemm_rate", "onednn_rate", "spread", "wait_for"]
 
 CPU_FILE = Path("/proc/cpuinfo")
 
@@ -45,24 +45,66 @@ def spread(values: Sequence[float]) -> Spread:
     return Spread(statistics.median(values), min(values), max(values))
 
 
-def gemm_rate(size: int = 1024, dtype: torch.dtype = torch.float32, repeats: int = 9) -> float:
-    """What a product of two square matrices reaches here and now, with torch's threads.
+def wait_for(device: torch.device) -> None:
+    """Wait until a device has done what it was given to do.
+
+    Args:
+        device: a GPU; on another device nothing is outstanding.
+    """
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()
+
+
+def gemm_rate(
+    size: int = 1024, dtype: torch.dtype = torch.float32, repeats: int = 9, device: torch.device | None = None
+) -> float:
+    """What `torch.mm` of two square matrices reaches here and now, with torch's threads.
 
     Args:
         size: rows and columns.
         dtype: of the matrices.
         repeats: the median of so many products counts, after one that does not.
+        device: where to multiply; by default the CPU.
 
     Returns:
         FLOP/s; a product of n × n matrices is 2 n³ FLOPs.
     """
-    left, right = torch.randn(size, size).to(dtype), torch.randn(size, size).to(dtype)  # [n, n] each
+    device = device or torch.device("cpu")
+    left, right = (torch.randn(size, size).to(device, dtype) for _ in range(2))  # [n, n] each
+    return 2 * size**3 / _median_seconds(lambda: torch.mm(left, right), repeats, device)
+
+
+def onednn_rate(size: int = 1024, repeats: int = 9) -> float | None:
+    """What oneDNN's product of two square matrices in fp32 reaches on the CPU, whose library also has the LSTM.
+
+    `torch.mm` asks another library, mostly MKL, which on some processors is slower.
+
+    Args:
+        size: rows and columns.
+        repeats: the median of so many products counts, after one that does not.
+
+    Returns:
+        FLOP/s; None where torch has no oneDNN.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return None
+    left, right = (torch.randn(size, size).to_mkldnn() for _ in range(2))  # [n, n] each
+    product = torch.ops.aten.mkldnn_linear
+    return 2 * size**3 / _median_seconds(lambda: product(left, right, None), repeats, torch.device("cpu"))
+
+
+def _median_seconds(work: Callable[[], object], repeats: int, device: torch.device) -> float:
+    """The median time of some work, after once that does not count."""
     seconds = []
     for _ in range(repeats + 1):
+        wait_for(device)
         began = time.perf_counter()
-        torch.mm(left, right)
+        work()
+        wait_for(device)
         seconds.append(time.perf_counter() - began)
-    return 2 * size**3 / statistics.median(seconds[1:])
+    return statistics.median(seconds[1:])
 
 
 def describe_machine() -> dict[str, Any]:

@@ -10,10 +10,11 @@ from typing import Any, NamedTuple, TypeVar
 import torch
 
 from seqkit.bench.flops import forward_flops
-from seqkit.bench.machine import Spread, gemm_rate, spread
+from seqkit.bench.machine import Spread, gemm_rate, onednn_rate, spread, wait_for
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
 from seqkit.model.classifier import Classifier
+from seqkit.model.precision import AutoPrecision
 from seqkit.model.tagger import Tagger
 
 __all__ = ["STAGES", "Measured", "StageClock", "measure_stages"]
@@ -21,9 +22,9 @@ __all__ = ["STAGES", "Measured", "StageClock", "measure_stages"]
 _Item = TypeVar("_Item")
 
 # "indexing" asks the vocabularies; numbering tokens by their spelling belongs to what lies between the parts.
-STAGES = ("reading", "indexing", "words", "encoder", "head", "batches and records", "writing")
-"""The parts of labelling a file, in order: the file to sentences; words to numbers; words' vectors, character features
-among them; the encoder; scores and the search for the best labels; what lies between these; records to text."""
+STAGES = ("reading", "indexing", "characters", "words", "encoder", "head", "batches and records", "writing")
+"""The parts of labelling a file, in order: the file to sentences; words to numbers; what a word's characters are worth;
+words' vectors; the encoder; scores and the search for the best labels; what lies between these; records to text."""
 
 
 class StageClock:
@@ -99,9 +100,9 @@ class StageClock:
 
         def timed(*args: Any, **options: Any) -> Any:
             with self.stage(name):
-                self._wait()
+                wait_for(self._device)
                 found = plain(*args, **options)
-                self._wait()
+                wait_for(self._device)
                 return found
 
         setattr(owner, method, timed)
@@ -109,10 +110,6 @@ class StageClock:
             yield
         finally:
             delattr(owner, method)  # the class's own shows again
-
-    def _wait(self) -> None:
-        if self._device.type == "cuda":
-            torch.cuda.synchronize(self._device)
 
 
 class Measured(NamedTuple):
@@ -124,7 +121,9 @@ class Measured(NamedTuple):
         sentences: in the file.
         tokens: in the file.
         flops: useful FLOPs a token, see `seqkit.bench.flops.forward_flops`.
-        gemm: FLOP/s of a matrix product in the same arithmetic, over the rounds; None on another device than the CPU.
+        precision: in which most of the file was labelled, ``fp32`` or ``bf16``.
+        gemm: FLOP/s of `torch.mm` in this precision, over the rounds; None on another device than the CPU.
+        onednn: FLOP/s of oneDNN's product in fp32; None in bf16, and where there is none.
     """
 
     seconds: dict[str, Spread]
@@ -132,7 +131,9 @@ class Measured(NamedTuple):
     sentences: int
     tokens: int
     flops: float
+    precision: str
     gemm: Spread | None
+    onednn: Spread | None
 
     @property
     def tokens_per_second(self) -> float:
@@ -141,8 +142,13 @@ class Measured(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """Useful FLOP/s over those of a matrix product: the share of the roofline."""
+        """Useful FLOP/s over those of `torch.mm`: the share of the roofline."""
         return None if self.gemm is None else self.flops * self.tokens_per_second / self.gemm.median
+
+    @property
+    def onednn_share(self) -> float | None:
+        """Useful FLOP/s over those of oneDNN's product."""
+        return None if self.onednn is None else self.flops * self.tokens_per_second / self.onednn.median
 
 
 def measure_stages(
@@ -151,6 +157,8 @@ def measure_stages(
     write: Callable[[Iterable[Any]], object],
     *,
     rounds: int = 5,
+    precision: str = "fp32",
+    say: Callable[[str], None] | None = None,
     **options: Any,
 ) -> Measured:
     """Label a file several times over, and see where the time goes.
@@ -160,6 +168,8 @@ def measure_stages(
         read: opens the file anew.
         write: records → text.
         rounds: how many rounds count; one more comes before them.
+        precision: ``fp32``, ``bf16`` or ``auto``, which decides anew in every round, as in every process.
+        say: is told what ``auto`` became, and why.
         **options: of the model's `predict`.
 
     Returns:
@@ -175,28 +185,34 @@ def measure_stages(
     if not tokens:
         raise DataError("expected at least one token, found none")
     seconds: dict[str, list[float]] = {name: [] for name in STAGES}
-    rates = []
+    rates: list[float] = []
+    onednn: list[float] = []
     for number in range(-1, rounds):
+        auto = AutoPrecision(say if number < 0 else None)
         clock = StageClock(model.device)
         with ExitStack() as stack:
             for context in _parts(clock, model):
                 stack.enter_context(context)
             with clock.stage("writing"):
-                records = model.predict(clock.iterate(read(), "reading"), **options)
+                records = model.predict(clock.iterate(read(), "reading"), precision=precision, auto=auto, **options)
                 write(clock.iterate(records, "batches and records"))
+        chosen = (auto.chosen or "fp32") if precision == "auto" else precision
         if number >= 0:
             for name in STAGES:
                 seconds[name].append(clock.seconds.get(name, 0.0))
             if model.device.type == "cpu":
-                dtype = torch.bfloat16 if options.get("precision") == "bf16" else torch.float32
-                rates.append(gemm_rate(dtype=dtype))
+                rates.append(gemm_rate(dtype=torch.bfloat16 if chosen == "bf16" else torch.float32))
+                rate = onednn_rate() if chosen == "fp32" else None
+                onednn += [] if rate is None else [rate]
     return Measured(
         {name: spread(values) for name, values in seconds.items()},
         spread([sum(values) for values in zip(*seconds.values(), strict=True)]),
         sentences,
         tokens,
-        forward_flops(model.network, characters / tokens),
+        forward_flops(model.network, characters / tokens, tokens / sentences),
+        chosen,
         spread(rates) if rates else None,
+        spread(onednn) if onednn else None,
     )
 
 
@@ -204,10 +220,13 @@ def _parts(clock: StageClock, model: Tagger | Classifier) -> Iterator[AbstractCo
     """The clock around the parts of a model."""
     network = model.network
     yield clock.around(model.indexer, "table", "indexing")
+    if network.embedding.characters is not None:
+        yield clock.around(network.embedding.characters, "forward", "characters")
     yield clock.around(network.embedding, "forward", "words")
     yield clock.around(network.encoder, "forward", "encoder")
     yield clock.around(network.head, "decode", "head")
     if isinstance(model, Tagger):
         yield clock.around(network.head, "emissions", "head")
     if network.context is not None:  # another network, whose outputs are features of words
+        yield clock.around(network.context.embedding, "forward", "words")
         yield clock.around(network.context.encoder, "forward", "words")

@@ -96,6 +96,7 @@ def evaluate(
     from seqkit.data.resolving import resolve
     from seqkit.model.classifier import Classifier
     from seqkit.model.loading import load_as
+    from seqkit.model.precision import AutoPrecision
     from seqkit.training.classification import baseline_of, gold_classes, score_texts
 
     model = load_as(Classifier, directory, device)
@@ -110,8 +111,8 @@ def evaluate(
     texts = dataset.texts(chosen, model.splitter.split, text=model.codec.text, label=field)
     _refuse_empty(texts, dataset.splits, chosen)
     gold = gold_classes(model, texts, field)
-    say = None if quiet else partial(click.echo, err=True)
-    predicted = list(model.predict(texts, batch_tokens=batch_tokens, precision=precision, say=say))
+    auto = AutoPrecision(None if quiet else partial(click.echo, err=True))
+    predicted = list(model.predict(texts, batch_tokens=batch_tokens, precision=precision, auto=auto))
     report = score_texts(model, gold, predicted, baseline_of(model, dataset.name, chosen, len(texts)))
     seconds = time.perf_counter() - began
     if errors is not None:
@@ -218,11 +219,12 @@ def work(job: Job) -> Work:
     from seqkit.data.classified import write_classified
     from seqkit.model.classifier import Classifier
     from seqkit.model.loading import load_as
+    from seqkit.model.precision import AutoPrecision
 
     model = load_as(Classifier, job.model, job.device)
     options = job.options
     words: KeptWords = {}
-    say = teller(job)
+    auto = AutoPrecision(teller(job))
 
     def classify(block: Block, stream: TextIO, counts: Counts) -> None:
         records = model.predict(
@@ -230,7 +232,7 @@ def work(job: Job) -> Work:
             batch_tokens=options["batch_tokens"],
             chunk_sentences=sys.maxsize,
             precision=options["precision"],
-            say=say,
+            auto=auto,
             words=words,
         )
         write_classified(records, stream, options["output_format"], options["top"])

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -175,24 +176,17 @@ def _refuse_for_ranks(files: Sequence[str], workers: int, launch: Launch) -> Non
     usage_unless(not faults, "".join(faults[:1]))
 
 
-def teller(job: Job) -> Callable[[str], None]:
-    """What is told of how a process predicts: of several processes the first tells it, and once.
+def teller(job: Job) -> Callable[[str], None] | None:
+    """Who is told how a process predicts: of several processes the first tells it.
 
     Args:
         job: what the process does.
 
     Returns:
-        A function that takes a line.
+        A function that takes a line; None to be silent.
     """
-    told = job.options["quiet"] or job.place > 0 or Launch.from_environment().rank > 0
-
-    def say(line: str) -> None:
-        nonlocal told
-        if not told:
-            click.echo(line, err=True)
-        told = True
-
-    return say
+    silent = job.options["quiet"] or job.place > 0 or Launch.from_environment().rank > 0
+    return None if silent else partial(click.echo, err=True)
 
 
 def say_speed(counts: Sequence[int], seconds: float, noun: str) -> None:

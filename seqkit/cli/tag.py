@@ -99,6 +99,7 @@ def evaluate(
     prepare_torch(threads)
     from seqkit.data.resolving import resolve
     from seqkit.model.loading import load_as
+    from seqkit.model.precision import AutoPrecision
     from seqkit.model.tagger import Tagger
     from seqkit.training.evaluation import gold_labels, score
 
@@ -109,8 +110,8 @@ def evaluate(
     sentences = dataset.sentences(chosen, model.splitter.split)
     _refuse_empty(sentences, dataset.splits, chosen)
     gold = gold_labels(model, sentences, target)
-    say = None if quiet else partial(click.echo, err=True)
-    predicted = list(model.predict(sentences, spans=False, batch_tokens=batch_tokens, precision=precision, say=say))
+    auto = AutoPrecision(None if quiet else partial(click.echo, err=True))
+    predicted = list(model.predict(sentences, spans=False, batch_tokens=batch_tokens, precision=precision, auto=auto))
     report = score(model, gold, predicted)
     seconds = time.perf_counter() - began
     if errors is not None:
@@ -215,12 +216,13 @@ def work(job: Job) -> Work:
     prepare_torch(job.threads, job.share)
     from seqkit.data.writers import write_records
     from seqkit.model.loading import load_as
+    from seqkit.model.precision import AutoPrecision
     from seqkit.model.tagger import Tagger
 
     model = load_as(Tagger, job.model, job.device)
     options = job.options
     words: KeptWords = {}
-    say = teller(job)
+    auto = AutoPrecision(teller(job))
 
     def tag(block: Block, stream: TextIO, counts: Counts) -> None:
         records = model.predict(
@@ -231,7 +233,7 @@ def work(job: Job) -> Work:
             batch_tokens=options["batch_tokens"],
             chunk_sentences=sys.maxsize,
             precision=options["precision"],
-            say=say,
+            auto=auto,
             words=words,
         )
         write_records(records, stream, options["output_format"])

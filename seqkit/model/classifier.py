@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -26,7 +26,7 @@ from seqkit.model.build import (
     indexer_documents,
     restore_indexer,
 )
-from seqkit.model.precision import in_precision
+from seqkit.model.precision import AutoPrecision, in_precision
 from seqkit.model.streaming import CHUNK_SENTENCES, KeptWords, as_sentence, predicted
 from seqkit.nn.network import Network
 
@@ -115,7 +115,7 @@ class Classifier(Model):
         batch_tokens: int = BATCH_TOKENS,
         chunk_sentences: int = CHUNK_SENTENCES,
         precision: str = "fp32",
-        say: Callable[[str], None] | None = None,
+        auto: AutoPrecision | None = None,
         words: KeptWords | None = None,
     ) -> Iterator[ClassifiedText]:
         """Classify texts, as many as come and in their order, reading ahead no more than a chunk.
@@ -125,7 +125,7 @@ class Classifier(Model):
             batch_tokens: tokens a batch; a longer text is a batch of its own.
             chunk_sentences: texts read ahead at most.
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `in_precision`.
-            say: is told what ``auto`` became, and why.
+            auto: what ``auto`` became, kept from call to call; by default every call decides.
             words: word vectors kept from call to call, of a model that is not trained meanwhile; by default only along
                 one stream.
 
@@ -157,7 +157,7 @@ class Classifier(Model):
             lambda record: [frozenset(record.labels)],
             device=self.device,
             ahead=chunk_sentences,
-            say=say,
+            auto=auto,
         )
 
     def _records(self, batch: Sequence[Sentence], probabilities: Tensor) -> list[ClassifiedText]:

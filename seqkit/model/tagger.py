@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -28,7 +28,7 @@ from seqkit.model.build import (
 )
 from seqkit.model.context import ContextFeatures
 from seqkit.model.decoding import TagDecoder
-from seqkit.model.precision import in_precision
+from seqkit.model.precision import AutoPrecision, in_precision
 from seqkit.model.streaming import CHUNK_SENTENCES, KeptWords, ScoredBatch, as_sentence, predicted
 from seqkit.nn.neighbours import NeighbourPrediction
 from seqkit.nn.network import Network
@@ -127,7 +127,7 @@ class Tagger(Model):
         batch_tokens: int = BATCH_TOKENS,
         chunk_sentences: int = CHUNK_SENTENCES,
         precision: str = "fp32",
-        say: Callable[[str], None] | None = None,
+        auto: AutoPrecision | None = None,
         words: KeptWords | None = None,
     ) -> Iterator[TaggedSentence]:
         """Tag sentences, as many as come and in their order, reading ahead no more than a chunk.
@@ -141,7 +141,7 @@ class Tagger(Model):
             batch_tokens: tokens a batch; a longer sentence is a batch of its own.
             chunk_sentences: sentences read ahead at most.
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `in_precision`.
-            say: is told what ``auto`` became, and why.
+            auto: what ``auto`` became, kept from call to call; by default every call decides.
             words: word vectors kept from call to call, of a model that is not trained meanwhile; by default only along
                 one stream.
 
@@ -179,7 +179,7 @@ class Tagger(Model):
             lambda record: record.labels,
             device=self.device,
             ahead=chunk_sentences,
-            say=say,
+            auto=auto,
         )
 
     def _untagged(self, sentence: Sentence, probs: bool, nbest: int) -> TaggedSentence:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from seqkit.bench.flops import forward_flops
+from seqkit.heads.classification import ClassificationHead
 from seqkit.heads.language_model import LanguageModelHead
 from seqkit.heads.tagging import TaggingHead
 from seqkit.nn.embedding import CharacterCNN, CharacterLSTM, WordEmbedding
@@ -32,6 +34,19 @@ def test_of_a_tagger_by_hand() -> None:
     assert forward_flops(tagger(convolved), 4.5) == body(14) + 2 * (3 * 3 * 4) * (4.5 + 2)
     recurrent = CharacterLSTM(9, embedding_size=3, output_size=4)
     assert forward_flops(tagger(recurrent), 4.5) == body(14) + 2 * (2 * 4 * 2 * (3 + 2)) * 4.5
+
+
+def test_a_classifier_scores_labels_once_a_text() -> None:
+    encoder = Encoder(10, cell="lstm", hidden_size=7, direction="both")
+    network = Network(WordEmbedding(30, 10), encoder, ClassificationHead(14, 7, 5, pool="mean"))
+    assert forward_flops(network, 4.0, 20.0) == pytest.approx(2 * (2 * 4 * 7 * (7 + 10) + 14 * 5 / 20))
+
+
+def test_the_network_of_the_context_reads_each_character_and_a_space() -> None:
+    network = tagger(None)
+    encoder = Encoder(3, cell="lstm", hidden_size=4, direction="forward")
+    network.context = Network(WordEmbedding(9, 3), encoder, nn.Identity())
+    assert forward_flops(network, 4.5) == body(10) + 2 * (4 * 4 * (4 + 3)) * 5.5
 
 
 def test_what_only_training_computes_is_not_counted() -> None:

@@ -11,7 +11,7 @@ import torch
 
 import seqkit
 from seqkit.bench import machine
-from seqkit.bench.machine import describe_machine, gemm_rate, spread
+from seqkit.bench.machine import describe_machine, gemm_rate, onednn_rate, spread
 
 
 def test_spread() -> None:
@@ -32,6 +32,19 @@ def test_the_rate_is_of_the_median_product_without_the_first(monkeypatch: pytest
     monkeypatch.setattr(torch, "mm", mm)
     assert gemm_rate(10, torch.bfloat16, repeats=3) == 2 * 10**3 / 4.0
     assert seen == 4 * [((10, 10), torch.bfloat16)]
+
+
+def test_the_rate_of_onednn_is_of_its_median_product(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not torch.backends.mkldnn.is_available():
+        pytest.skip("torch without oneDNN")
+    times = iter([0.0, 100.0, 0.0, 2.0, 0.0, 5.0, 0.0, 4.0])
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: next(times))
+    assert onednn_rate(10, repeats=3) == 2 * 10**3 / 4.0
+
+
+def test_no_rate_of_onednn_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    assert onednn_rate(10) is None
 
 
 def test_the_description_is_json_and_names_threads_and_versions() -> None:

@@ -17,6 +17,7 @@ from seqkit.bench.stages import STAGES, Measured, StageClock, measure_stages
 from seqkit.config import ClassifySettings, TagSettings, override
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
+from seqkit.model import precision
 from seqkit.model.classifier import Classifier
 from seqkit.model.tagger import Tagger
 
@@ -99,6 +100,7 @@ def test_a_tagger_s_rounds(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> N
         return next(rates)
 
     monkeypatch.setattr(stages, "gemm_rate", gemm_rate)
+    monkeypatch.setattr(stages, "onednn_rate", lambda: 1.0)
     written: list[list[list[str]]] = []
 
     def write(records: Iterable[Any]) -> None:
@@ -113,6 +115,23 @@ def test_a_tagger_s_rounds(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> N
     assert sum(seconds.least for seconds in found.seconds.values()) <= found.total.most
     assert found.flops == forward_flops(tagger.network, sum(map(len, ["Ada", "met", "him", "In", "Paris"])) / 5)
     assert found.gemm == (20.0, 10.0, 30.0) and asked == [torch.bfloat16] * 2
+    assert (found.precision, found.onednn) == ("bf16", None)  # whose product is of fp32
+
+
+@pytest.mark.parametrize(("fast", "times", "chosen"), [(False, 60, "fp32"), (True, 60, "bf16"), (True, 1, "fp32")])
+def test_the_product_is_of_the_precision_that_auto_became(
+    fast: bool, times: int, chosen: str, tagger: Tagger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(precision, "multiplies_bf16", lambda device: fast)
+    asked: list[torch.dtype] = []
+    monkeypatch.setattr(stages, "gemm_rate", lambda *, dtype: (asked.append(dtype), 1.0)[1])
+    monkeypatch.setattr(stages, "onednn_rate", lambda: 2.0)
+    said: list[str] = []
+    read = partial(map, Sentence.from_tokens, TOKENS * times)
+    found = measure_stages(tagger, read, list, rounds=2, precision="auto", say=said.append)
+    assert (found.precision, found.onednn is None) == (chosen, chosen == "bf16")
+    assert asked == [torch.bfloat16 if chosen == "bf16" else torch.float32] * 2
+    assert len(said) == 1 and said[0].startswith(f"precision auto: {chosen}")
 
 
 def test_nothing_is_left_around_the_model(tagger: Tagger) -> None:
@@ -125,15 +144,20 @@ def test_nothing_is_left_around_the_model(tagger: Tagger) -> None:
 
 def test_a_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "gemm_rate", lambda **_: 1.0)
+    monkeypatch.setattr(stages, "onednn_rate", lambda: None)
     texts = [Sentence.from_tokens(tokens) for tokens in TOKENS if tokens]
     model = Classifier.build(override(ClassifySettings(), TINY), texts, [["a"], ["b"]])
     found = measure_stages(model, partial(map, Sentence.from_tokens, TOKENS), list, rounds=1, precision="fp32")
     assert all(found.seconds[name].median > 0.0 for name in ("words", "encoder", "head"))
+    assert found.seconds["characters"].most == 0.0  # it has none
+    assert found.onednn is found.onednn_share is None
 
 
 def test_figures_that_follow() -> None:
-    found = Measured({}, Spread(2.0, 1.0, 4.0), 3, 100, 6.0, Spread(1000.0, 900.0, 1100.0))
-    assert (found.tokens_per_second, found.share) == (50.0, 0.3)
+    found = Measured(
+        {}, Spread(2.0, 1.0, 4.0), 3, 100, 6.0, "fp32", Spread(1000.0, 900.0, 1100.0), Spread(1500.0, 1.0, 1600.0)
+    )
+    assert (found.tokens_per_second, found.share, found.onednn_share) == (50.0, 0.3, 0.2)
     assert found._replace(gemm=None).share is None
 
 

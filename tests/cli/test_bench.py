@@ -18,6 +18,7 @@ Run = Callable[..., Any]  # the fixture `run`
 @pytest.fixture(autouse=True)
 def rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "gemm_rate", lambda **_: 1e11)
+    monkeypatch.setattr(stages, "onednn_rate", lambda: 2e11)
 
 
 @pytest.fixture(scope="module")
@@ -40,12 +41,14 @@ def opinions(texts: Path) -> Path:
 def test_the_table_of_a_tagger(ner_model: Path, corpus: Path, run: Run) -> None:
     result = run("bench", corpus / "test.conll", "-m", ner_model, "--rounds", "1")
     assert (result.status, result.err) == (0, "")
-    head, *rows, blank, speed, work = result.out.splitlines()
+    head, *rows, blank, speed, work, share, onednn = result.out.splitlines()
     assert head.split() == ["seconds", "µs", "a", "token", "share"]
     assert [row[:20].rstrip() for row in rows] == [*STAGES, "all"]
     assert sum(float(row.split()[-1].rstrip("%")) for row in rows[:-1]) == pytest.approx(100.0, abs=0.5)
     assert blank == "" and speed.startswith("12 sentences, ") and " tokens/s (" in speed
-    assert work.endswith("% of a matrix product's 100 GFLOP/s")
+    assert work.endswith(" GFLOP/s in fp32")
+    assert share.endswith("% of torch's matrix product, 100 GFLOP/s")
+    assert onednn.endswith("% of oneDNN's matrix product, 200 GFLOP/s")
 
 
 def test_json_to_a_file_and_instead_of_the_table(ner_model: Path, corpus: Path, tmp_path: Path, run: Run) -> None:
@@ -59,10 +62,19 @@ def test_json_to_a_file_and_instead_of_the_table(ner_model: Path, corpus: Path, 
     assert set(found["seconds"]) == {"median", "least", "most"}
     assert found["tokens_per_second"] == pytest.approx(found["tokens"] / found["seconds"]["median"])
     assert found["roofline_share"] == pytest.approx(found["flops_per_token"] * found["tokens_per_second"] / 1e11)
+    assert (found["arithmetic"], found["onednn_flops"], found["onednn_share"]) == ("bf16", None, None)
     assert found["machine"]["threads"] >= 1
     file = tmp_path / "found.json"
     beside = run(*command, "--json", file)
     assert beside.out.startswith(" ") and set(json.loads(file.read_text())) == set(found)
+
+
+def test_what_auto_became_is_said(ner_model: Path, corpus: Path, run: Run) -> None:
+    result = run("bench", corpus / "test.conll", "-m", ner_model, "--rounds=1", "--precision=auto", "--json=-")
+    assert result.status == 0 and result.err.count("precision auto: fp32, since ") == 1  # of 12 sentences
+    found = json.loads(result.out)
+    assert (found["precision"], found["arithmetic"]) == ("auto", "fp32")
+    assert found["onednn_share"] == pytest.approx(found["roofline_share"] / 2)
 
 
 def test_a_classifier_and_its_formats(opinions: Path, texts: Path, tmp_path: Path, run: Run) -> None:

@@ -246,7 +246,8 @@ def test_it_starts_from_another_model(trained: Path, tmp_path: Path) -> None:
 def test_auto_is_bf16_where_the_first_labels_agree(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(precision, "multiplies_bf16", lambda device: True)
     model, texts, said = load(directory), [text for text, _ in make_texts(150, 3)], []
-    exact, found = (list(model.predict(texts, precision=name, say=said.append)) for name in ("fp32", "auto"))
+    auto = precision.AutoPrecision(said.append)
+    exact, found = (list(model.predict(texts, precision=name, auto=auto)) for name in ("fp32", "auto"))
     assert [record.probs for record in found[:128]] == [record.probs for record in exact[:128]]
     assert all(abs(a.probs[a.label] - b.probs[a.label]) < 0.05 for a, b in zip(found, exact, strict=True))
     assert said == [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from seqkit.cli.options import WHERE_LABELS_AGREE
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
 from seqkit.model import load, precision
-from seqkit.model.precision import CHECKED_SENTENCES, in_precision
+from seqkit.model.precision import CHECKED_SENTENCES, AutoPrecision, in_precision
 
 CPU = torch.device("cpu")
 Record = tuple[str, str, Sequence[str]]
@@ -23,6 +24,7 @@ class Stub:
     def __init__(self) -> None:
         self.asked: list[tuple[str, int]] = []
         self.said: list[str] = []
+        self.auto = AutoPrecision(self.said.append)
         self.read = 0
 
     def predict(self, sentences: Iterable[Sentence], chosen: str) -> Iterator[Record]:
@@ -41,7 +43,7 @@ class Stub:
 
     def run(self, wanted: str, sentences: Iterator[Sentence], ahead: int = 4096) -> Iterator[Record]:
         return in_precision(
-            wanted, self.predict, sentences, lambda record: record[2], device=CPU, ahead=ahead, say=self.said.append
+            wanted, self.predict, sentences, lambda record: record[2], device=CPU, ahead=ahead, auto=self.auto
         )
 
 
@@ -112,6 +114,34 @@ def test_silence_is_possible(stub: Stub) -> None:
     assert len(list(found)) == 300
 
 
+def test_a_check_without_labels_decides_nothing(stub: Stub) -> None:
+    empty = [Sentence.from_tokens([])] * CHECKED_SENTENCES
+    found = list(stub.run("auto", chain(empty, stub.stream(300))))
+    assert {record[0] for record in found} == {"fp32"} and len(found) == 428
+    assert stub.said == ["precision auto: fp32, since the first 128 sentences have no labels to check bf16 by"]
+    assert stub.auto.chosen is None
+
+
+@pytest.mark.parametrize(("odd", "chosen"), [([], "bf16"), ([3], "fp32")])
+def test_the_first_stream_that_can_be_checked_decides_for_all(stub: Stub, odd: list[int], chosen: str) -> None:
+    for _ in range(2):
+        assert {record[0] for record in stub.run("auto", stub.stream(5))} == {"fp32"}
+    assert stub.auto.chosen is None
+    list(stub.run("auto", stub.stream(300, odd=odd)))
+    assert stub.auto.chosen == chosen
+    stub.asked.clear()
+    for count, ahead in ((300, 4096), (5, 4096), (300, 1)):
+        assert [record[0] for record in stub.run("auto", stub.stream(count, odd=[0]), ahead)] == [chosen] * count
+    assert stub.asked == [(chosen, 300), (chosen, 5), (chosen, 300)]
+    assert len(stub.said) == 2 and stub.said[1].startswith(f"precision auto: {chosen}")  # too few, said once
+
+
+def test_a_stream_that_ends_in_a_fault_while_it_is_checked_decides_nothing(stub: Stub) -> None:
+    with pytest.raises(DataError, match="a fault"):
+        list(stub.run("auto", stub.stream(300, fault=CHECKED_SENTENCES)))
+    assert (stub.auto.chosen, stub.said) == (None, [])
+
+
 def test_the_option_tells_how_many_are_checked() -> None:
     assert f"the first {CHECKED_SENTENCES} sentences" in WHERE_LABELS_AGREE
 
@@ -119,7 +149,7 @@ def test_the_option_tells_how_many_are_checked() -> None:
 def test_a_tagger_checks_itself(stub: Stub, trained: str, make_sentences: Callable[..., list[Sentence]]) -> None:
     model, sentences = load(trained), make_sentences(200, 3)
     exact = list(model.predict(sentences))
-    found = list(model.predict(sentences, precision="auto", say=stub.said.append))
+    found = list(model.predict(sentences, precision="auto", auto=stub.auto))
     assert [record.sentence for record in found] == sentences
     assert [record.labels for record in found[:CHECKED_SENTENCES]] == [
         record.labels for record in exact[:CHECKED_SENTENCES]
