@@ -3,7 +3,7 @@
 #   make demo       each task in turn: train on an embedded sample, report, use the model
 #   make test       the whole test suite
 #   make check      format, lint, types, docstrings, doctests and tests: what a change has to pass
-#   make bench      speed beside Flair, spaCy, plain torch and scikit-learn, about 40 minutes; needs $SEQKIT_DATA
+#   make bench      speed beside Flair, spaCy, plain torch and scikit-learn, about half an hour; needs $SEQKIT_DATA
 #
 # Overridable: make demo PYTHON=python3.12 VENV=/somewhere/else PIP_FLAGS="--index-url …" PYTEST_FLAGS="-n 2 -k crf"
 
@@ -15,8 +15,10 @@ DEMO ?= build/demo
 PEERS ?= build/peers
 THREADS ?= 2
 VECTORS ?=
+ROUNDS ?=
 
 BIN := $(VENV)/bin
+BENCH_FLAGS := --threads $(THREADS) $(if $(ROUNDS),--rounds $(ROUNDS))
 READY := $(VENV)/.ready
 
 .DELETE_ON_ERROR:
@@ -88,16 +90,16 @@ format: $(READY)
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-# Each script also runs alone. VECTORS=glove.6B.100d.txt for the vectors of Flair's network; random ones otherwise.
+# Each script also runs alone. ROUNDS=3 for fewer or more rounds than the scripts' own. VECTORS=glove.6B.100d.txt for the vectors of Flair's network; random ones otherwise.
 bench: $(READY)
 	PIP_FLAGS="$(PIP_FLAGS)" benchmarks/environments.sh $(PEERS) $(PYTHON)
-	$(BIN)/python benchmarks/tagging_decoding.py --threads $(THREADS)
-	$(BIN)/python benchmarks/plain_tagging.py --threads $(THREADS)
-	$(BIN)/python benchmarks/flair_tagging.py --flair $(PEERS)/flair --threads $(THREADS) $(if $(VECTORS),--vectors $(VECTORS))
-	$(BIN)/python benchmarks/spacy_tagging.py --spacy $(PEERS)/spacy --threads $(THREADS)
-	$(BIN)/python benchmarks/classify_throughput.py --threads $(THREADS)
-	$(BIN)/python benchmarks/lm_training.py --threads $(THREADS)
-	$(BIN)/python benchmarks/cells.py --threads $(THREADS)
+	$(BIN)/python benchmarks/tagging_decoding.py $(BENCH_FLAGS)
+	$(BIN)/python benchmarks/plain_tagging.py $(BENCH_FLAGS)
+	$(BIN)/python benchmarks/flair_tagging.py --flair $(PEERS)/flair $(BENCH_FLAGS) $(if $(VECTORS),--vectors $(VECTORS))
+	$(BIN)/python benchmarks/spacy_tagging.py --spacy $(PEERS)/spacy $(BENCH_FLAGS)
+	$(BIN)/python benchmarks/classify_throughput.py $(BENCH_FLAGS)
+	$(BIN)/python benchmarks/lm_training.py $(BENCH_FLAGS)
+	$(BIN)/python benchmarks/cells.py $(BENCH_FLAGS)
 
 clean:
 	rm -rf build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

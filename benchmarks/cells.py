@@ -69,7 +69,7 @@ def measure(cells: list[str], steps: int, rounds: int) -> list[dict[str, Any]]:
 
 def main() -> None:
     """Measure and report."""
-    options = parser(__doc__, threads=1, rounds=15).parse_args()
+    options = parser(__doc__, threads=1, rounds=7).parse_args()
     torch.set_num_threads(options.threads)
     machine = Machine()
     machine.measure()

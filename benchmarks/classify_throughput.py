@@ -5,8 +5,8 @@
 All texts of ``sst2`` (train, dev and test), one a line. seqkit: the recipe ``classify-sst2`` (character CNN 50, BiLSTM
 2 × 200, attention) trained for one epoch, without given vectors unless ``--vectors`` names some. scikit-learn: its own
 `TfidfVectorizer` with words and pairs of words, and `LogisticRegression`. That has next to nothing to compute, on one
-thread, so it says what a network costs. Both take turns in one process. Prints tables, the time of each part among them, and writes
-``benchmarks/results/classify_throughput.json``.
+thread, so it says what a network costs. Both take turns in one process. Prints tables, the time of each part
+among them, and writes ``benchmarks/results/classify_throughput.json``.
 """
 
 from __future__ import annotations

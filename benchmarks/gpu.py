@@ -2,11 +2,11 @@
 
     python benchmarks/gpu.py
 
-Runs the tests marked ``gpu``, then, all of them turn by turn in every round: training the reference tagger (word vectors 100, character CNN
-50, BiLSTM 2 × 100, CRF) in ``fp32`` and ``auto``; training the language model of ``lm-ptb-small`` (2 × 200 LSTM, 10,000
-words, 20 × 20) likewise, beside a plain torch loop of the same network in the same arithmetic; and decoding with the
-tagger in ``fp32``, ``bf16`` and ``auto``. Prints medians with their spread and writes ``benchmarks/results/gpu.json``.
-With ``--device cpu`` it shows that it works, and writes nothing.
+Runs the tests marked ``gpu``, then, all of it turn by turn in every round: training the reference tagger (word vectors
+100, character CNN 50, BiLSTM 2 × 100, CRF) in ``fp32`` and ``auto``; training the language model of ``lm-ptb-small``
+(2 × 200 LSTM, 10,000 words, 20 × 20) likewise, beside a plain torch loop of the same network in the same arithmetic;
+and decoding with the tagger in ``fp32``, ``bf16`` and ``auto``. Prints medians with their spread and writes
+``benchmarks/results/gpu.json``. With ``--device cpu`` it shows that it works, and writes nothing.
 """
 
 from __future__ import annotations
@@ -205,7 +205,7 @@ def all_turns(sentences: int, batches: int, device: torch.device) -> dict[str, C
 
 def main() -> None:
     """Test, measure and report."""
-    arguments = parser(__doc__, rounds=7)
+    arguments = parser(__doc__, threads=torch.get_num_threads(), rounds=7)
     arguments.add_argument("--device", default="cuda")
     arguments.add_argument("--batches", type=int, default=200, help="batches of a turn of training")
     arguments.add_argument("--sentences", type=int, default=20_000, help="sentences that are decoded")

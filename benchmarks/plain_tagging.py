@@ -4,10 +4,10 @@
 
 Word vectors 100, character CNN 50, BiLSTM 2 × 100, CRF; ``conll2000``; fp32. The plain network is what one writes with
 torch alone: sentences are numbered once, a batch is padded and packed, the characters of every token go through a
-convolution, the CRF is a loop over time that is batched over sentences. Both train on the same batches, of sentences of
-near-equal lengths, with Adam and the same probability of dropout; they draw their weights themselves, so losses are only alike. A
-round of training is some batches through seqkit's own training loop, then the same through the plain one. Decoding is
-from tokenised sentences in memory to labels, the plain one at batches of 32 sorted by length.
+convolution, the CRF is a loop over time that is batched over sentences. Both train on the same batches, of sentences
+of near-equal lengths, with Adam and the same probability of dropout; they draw their weights themselves, so losses are
+only alike. A round of training is some batches through seqkit's own training loop, then the same through the plain
+one. Decoding is from tokenised sentences in memory to labels, the plain one at batches of 32 sorted by length.
 
 Prints tables and writes ``benchmarks/results/plain_tagging.json``.
 """

@@ -4,7 +4,8 @@
 
 Trains the reference tagger (word vectors 100, character CNN 50, BiLSTM 2 × 100, CRF) on ``conll2000`` for one epoch
 unless ``--model`` names one, then decodes the test file several rounds, in fp32 and in bf16 in turn. Prints medians
-with their spread, the share of the roofline and the time of each part, and writes ``benchmarks/results/tagging_decoding.json``.
+with their spread, the share of the roofline and the time of each part, and writes
+``benchmarks/results/tagging_decoding.json``.
 """
 
 from __future__ import annotations

@@ -261,7 +261,7 @@ def device_options(function: Function) -> Function:
 
 
 WHERE_GPU_HAS_IT = "on a GPU that has it"
-WHERE_LABELS_AGREE = "where it is fast and the labels of the first 128 sentences agree with fp32"
+WHERE_LABELS_AGREE = "where it is fast and the labels of the first 128 sentences of a process agree with fp32"
 """when ``--precision auto`` is bf16"""
 
 
