@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from torch.distributed import TCPStore
 
 from seqkit.cli.main import main
 
@@ -36,16 +36,16 @@ Launch = Callable[..., list[subprocess.Popen[str]]]
 def launch() -> Any:
     """Starts the processes that ``torchrun --nproc-per-node 2`` would, each with its own arguments if need be."""
     started: list[subprocess.Popen[str]] = []
+    stores: list[TCPStore] = []
 
     def start(*arguments: object, second: tuple[object, ...] | None = None) -> list[subprocess.Popen[str]]:
-        with socket.socket() as free:
-            free.bind(("localhost", 0))
-            port = free.getsockname()[1]
+        stores.append(TCPStore("localhost", 0, is_master=True, wait_for_workers=False))  # torchrun keeps it
         for rank in range(2):
             given = second if rank and second is not None else arguments
             environment = {
                 **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
-                **{"MASTER_ADDR": "localhost", "MASTER_PORT": str(port)},
+                **{"MASTER_ADDR": "localhost", "MASTER_PORT": str(stores[-1].port)},
+                **{"TORCHELASTIC_USE_AGENT_STORE": "True"},
             }
             process = subprocess.Popen(
                 [sys.executable, "-c", START, *map(str, given)],
