@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TextIO
 
 from seqkit.cli.faults import describe
-from seqkit.cli.memory import memory_returner
+from seqkit.cli.memory import bound_kernels, memory_returner
 from seqkit.data.blocks import Block
 
 __all__ = ["Answer", "Counts", "Job", "Work", "answer", "prepare"]
@@ -67,6 +67,7 @@ def prepare(job: Job) -> Work:
     Returns:
         The function that does it.
     """
+    bound_kernels()
     if job.place and job.device in ("auto", "cuda"):
         from seqkit.devices import spread
 

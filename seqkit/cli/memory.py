@@ -7,12 +7,23 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["memory_returner"]
+__all__ = ["bound_kernels", "memory_returner"]
 
 _SLACK = 96 << 20
 """bytes that may be in use or free beyond what there was at first"""
 
+_KERNELS = 64
+"""more than the sizes of one block; a smaller number costs time"""
+
 _STATUS = Path("/proc/self/statm")
+
+
+def bound_kernels() -> None:
+    """Keep few of the kernels that oneDNN makes for every size of a batch; to be called before the first is made.
+
+    It keeps 1,024 of them by default, each with memory of its own, and a stream has ever new sizes.
+    """
+    os.environ.setdefault("ONEDNN_PRIMITIVE_CACHE_CAPACITY", str(_KERNELS))
 
 
 def memory_returner() -> Callable[[], None]:
