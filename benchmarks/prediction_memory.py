@@ -85,8 +85,9 @@ def measure(arguments: list[str], ends: bytes, count: int) -> dict[str, float]:
         assert process.stdin is not None and process.stdout is not None
         process.stdin.write(b"One line .\n")
         process.stdin.flush()
-        while process.stdout.readline() != ends and ends:
-            pass  # to the end of the first answer
+        while (line := process.stdout.readline()) != ends and ends:
+            if not line:
+                raise SystemExit(process.wait())  # it has said why
         found = {"loaded": resident(process.pid)}
         feeder = threading.Thread(target=feed, args=(process.stdin, count))
         feeder.start()
@@ -113,6 +114,8 @@ def main() -> None:
     parser.add_argument("--lines", type=int, default=1_000_000)
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
+    if not options.tagger and not options.classifier:
+        parser.error("expected --tagger, --classifier or both")
     runs: dict[str, tuple[list[str], bytes]] = {}
     if options.tagger:
         tag = ["tag", "predict", "-m", options.tagger]

@@ -260,6 +260,7 @@ def device_options(function: Function) -> Function:
     return device(threads(function))
 
 
+MOST_WORKERS = 256
 WHERE_GPU_HAS_IT = "on a GPU that has it"
 WHERE_LABELS_AGREE = "where it is fast and the labels of the first 128 sentences of a process agree with fp32"
 """when ``--precision auto`` is bf16"""
@@ -288,6 +289,13 @@ def batch_options(auto: str) -> Callable[[Function], Function]:
     return lambda function: tokens(precision_option(auto)(function))
 
 
+def _some_workers(context: click.Context, parameter: click.Parameter, value: int) -> int:
+    at_least_1(context, parameter, value)
+    if value > MOST_WORKERS:  # they are started all at once
+        raise click.BadParameter(f"expected at most {MOST_WORKERS}, found {value}", context, parameter)
+    return value
+
+
 def workers_option(function: Function) -> Function:
     """Add ``--workers``."""
     option = click.option(
@@ -295,7 +303,7 @@ def workers_option(function: Function) -> Function:
         type=int,
         default=1,
         show_default=True,
-        callback=at_least_1,
+        callback=_some_workers,
         metavar="N",
         help="processes that share the input and the threads; worth their start for large inputs",
     )

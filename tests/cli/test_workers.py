@@ -176,12 +176,11 @@ def test_a_fault_of_the_files_is_seen_before_a_worker_starts(ner_model: Path, tm
     assert result.err == f"error: {tmp_path / 'none'}: cannot be read: No such file or directory\n"
 
 
-def test_no_workers_are_wrong_usage(ner_model: Path, run: Run) -> None:
-    result = run("tag", "-m", ner_model, "--workers", "0")
-    assert (result.status, result.lines[-1]) == (
-        2,
-        "error: Invalid value for '--workers': expected at least 1, found 0",
-    )
+@pytest.mark.parametrize(("count", "expected"), [("0", "at least 1"), ("257", "at most 256")])
+def test_no_workers_and_too_many_are_wrong_usage(count: str, expected: str, ner_model: Path, run: Run) -> None:
+    result = run("tag", "-m", ner_model, "--workers", count)
+    fault = f"error: Invalid value for '--workers': expected {expected}, found {count}"
+    assert (result.status, result.lines[-1]) == (2, fault)
 
 
 # --- order, threads, faults of blocks -----------------------------------------------------------------------------
