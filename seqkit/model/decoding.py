@@ -109,8 +109,9 @@ class TagDecoder:
             for first, last, label in self.codec.spans(tags):
                 start, end = sentence.offsets[first][0], sentence.offsets[last - 1][1]
                 result.spans.append(TaggedSpan(start, end, label, sentence.text[start:end], first, last))
-                segments.append(TagSegment(number, first, tags[first:last]))
-        if probs and segments:
+                if probs:
+                    segments.append(TagSegment(number, first, tags[first:last]))
+        if segments:
             values = iter(self.head.segment_probabilities(emissions, lengths, segments).clamp(max=1.0).tolist())
             for result in results:
                 for span in result.spans:
