@@ -44,7 +44,7 @@ CHUNK_TOKENS = 1 << 16
 """a chunk ends where it has so many tokens"""
 JOINED_TOKENS = 1 << 14
 """how many tokens at most, padding included, of several batches are decided on together"""
-MOST_WORDS = 1 << 16
+MOST_WORDS = 1 << 15
 """words whose vectors are kept from chunk to chunk; with more, all are computed anew when they come again"""
 
 
