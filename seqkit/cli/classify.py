@@ -20,8 +20,8 @@ from seqkit.cli.options import (
     at_least_1,
     batch_options,
     device_options,
-    model_option,
     opened,
+    prediction_options,
     prepare_torch,
     quiet_option,
     usage_unless,
@@ -153,23 +153,7 @@ def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[
 
 
 @command.command(short_help="Label the texts of files or of standard input.")
-@click.argument("files", nargs=-1, metavar="[FILE…|-]")
-@model_option
-@click.option(
-    "--input",
-    "input_format",
-    type=click.Choice(_INPUTS),
-    metavar="|".join(_INPUTS),
-    help="what comes in  [default: text; of a file what its name and content say]",
-)
-@click.option(
-    "--output-format",
-    type=click.Choice(_OUTPUTS),
-    default="tsv",
-    show_default=True,
-    metavar="|".join(_OUTPUTS),
-    help="what goes out: label, probability and text between tabs, or JSON objects",
-)
+@prediction_options(_INPUTS, _OUTPUTS, "label, probability and text between tabs, or JSON objects")
 @click.option(
     "--top",
     type=int,

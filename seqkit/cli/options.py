@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar, get_args, get_origin
@@ -30,6 +30,7 @@ __all__ = [
     "opened",
     "output_file",
     "precision_option",
+    "prediction_options",
     "prepare_torch",
     "quiet_option",
     "settings_from_flags",
@@ -258,6 +259,36 @@ def device_options(function: Function) -> Function:
         "--device", default="auto", show_default=True, metavar="auto|cpu|cuda|cuda:N|mps", help="where to compute"
     )
     return device(threads(function))
+
+
+def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str) -> Callable[[Function], Function]:
+    """A decorator that adds FILES, ``--model``, ``--input`` and ``--output-format``.
+
+    Args:
+        inputs: formats of what comes in.
+        outputs: formats of what goes out, the default first.
+        told: what these are.
+
+    Returns:
+        The decorator.
+    """
+    files = click.argument("files", nargs=-1, metavar="[FILE…|-]")
+    input_format = click.option(
+        "--input",
+        "input_format",
+        type=click.Choice(inputs),
+        metavar="|".join(inputs),
+        help="what comes in  [default: text; of a file what its name and content say]",
+    )
+    output_format = click.option(
+        "--output-format",
+        type=click.Choice(outputs),
+        default=outputs[0],
+        show_default=True,
+        metavar="|".join(outputs),
+        help=f"what goes out: {told}",
+    )
+    return lambda function: files(model_option(input_format(output_format(function))))
 
 
 MOST_WORKERS = 256

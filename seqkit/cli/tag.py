@@ -20,8 +20,8 @@ from seqkit.cli.options import (
     at_least_1,
     batch_options,
     device_options,
-    model_option,
     opened,
+    prediction_options,
     prepare_torch,
     quiet_option,
     workers_option,
@@ -151,23 +151,7 @@ def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[
 
 
 @command.command(short_help="Tag files or standard input.")
-@click.argument("files", nargs=-1, metavar="[FILE…|-]")
-@model_option
-@click.option(
-    "--input",
-    "input_format",
-    type=click.Choice(_INPUTS),
-    metavar="|".join(_INPUTS),
-    help="what comes in  [default: text; of a file what its name and content say]",
-)
-@click.option(
-    "--output-format",
-    type=click.Choice(_OUTPUTS),
-    default="conll",
-    show_default=True,
-    metavar="|".join(_OUTPUTS),
-    help="what goes out: columns, JSON objects with character offsets, or [brackets]LABEL in the text",
-)
+@prediction_options(_INPUTS, _OUTPUTS, "columns, JSON objects with character offsets, or [brackets]LABEL in the text")
 @click.option("--probs", is_flag=True, help="also the probability of every label (conll), and of every span (jsonl)")
 @click.option(
     "--nbest",
