@@ -6,7 +6,12 @@ a traceback. A message says what was expected and what was found, with ``file:li
 
 from __future__ import annotations
 
-__all__ = ["DataError", "ModelError", "SeqkitError", "SettingsError", "TrainingError"]
+import errno
+
+__all__ = ["DataError", "ModelError", "SeqkitError", "SettingsError", "TrainingError", "is_out_of_memory"]
+
+_NO_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
+"""what torch and the libraries beneath it say; of memory of the processor torch raises nothing narrower"""
 
 
 class SeqkitError(Exception):
@@ -39,3 +44,19 @@ class ModelError(SeqkitError):
 
 class TrainingError(SeqkitError):
     """A training run that cannot start or go on (an output directory in use, a loss that is not finite)."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that there was too little memory, of the processor or of a GPU.
+
+    Args:
+        error: the exception.
+
+    Returns:
+        Whether less at a time might go well.
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+    )

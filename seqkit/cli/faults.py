@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from seqkit.errors import SeqkitError
+from seqkit.errors import SeqkitError, is_out_of_memory
 
 __all__ = ["describe"]
 
@@ -22,16 +22,11 @@ def describe(error: Exception) -> str | None:
     """
     if isinstance(error, SeqkitError):
         return str(error)
+    if is_out_of_memory(error):
+        return "expected enough memory, found too little; try a smaller --batch-tokens, --batch-size or --hidden"
     if isinstance(error, OSError):
         reason = error.strerror or str(error)
         if error.filename is not None:
             return f"{error.filename}: {reason}"
         return f"standard output cannot be written: {reason}" if error.errno in _FULL else reason
-    if isinstance(error, MemoryError):
-        return "expected enough memory, found too little"
-    # torch raises nothing narrower for memory of the processor
-    if isinstance(error, RuntimeError) and any(
-        words in str(error) for words in ("out of memory", "can't allocate memory")
-    ):
-        return "expected enough memory, found too little; try a smaller --batch-tokens, --batch-size or --hidden"
     return None

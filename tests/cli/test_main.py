@@ -211,7 +211,10 @@ def test_a_misspelled_option_is_named(run: Run) -> None:
 @pytest.mark.parametrize(
     ("raised", "message"),
     [
-        (MemoryError(), "expected enough memory, found too little"),
+        (
+            MemoryError(),
+            "expected enough memory, found too little; try a smaller --batch-tokens, --batch-size or --hidden",
+        ),
         (
             RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
             "expected enough memory, found too little; try a smaller --batch-tokens, --batch-size or --hidden",

@@ -1,0 +1,53 @@
+"""The family of errors, and what out of memory looks like."""
+
+from __future__ import annotations
+
+import errno
+import subprocess
+import sys
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from seqkit.errors import DataError, SeqkitError, is_out_of_memory
+
+HUGE = 1 << 46
+
+
+@pytest.mark.parametrize("allocate", [lambda: torch.empty(HUGE), lambda: np.empty(HUGE), lambda: bytearray(HUGE)])
+def test_what_allocators_raise_is_out_of_memory(allocate: Callable[[], object]) -> None:
+    with pytest.raises((MemoryError, RuntimeError)) as caught:
+        allocate()
+    assert is_out_of_memory(caught.value)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("std::bad_alloc"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+    ],
+)
+def test_what_libraries_say_is_out_of_memory(error: Exception) -> None:
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("mat1 and mat2"), OSError(errno.ENOSPC, "full"), ValueError("9"), EOFError()]
+)
+def test_other_faults_are_not(error: Exception) -> None:
+    assert not is_out_of_memory(error)
+
+
+def test_errors_need_no_torch() -> None:
+    code = "import sys, seqkit.errors; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_data_error_says_where() -> None:
+    assert str(DataError("expected a, found b", file="x.txt", line=3)) == "x.txt:3: expected a, found b"
+    assert isinstance(DataError("a"), SeqkitError)
