@@ -36,12 +36,14 @@ def aside(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
 
-def write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
     """Write a file aside, flush it to the disk and rename it, so that a reader finds the old or the new one whole.
 
     Args:
         path: the file.
         content: its bytes.
+        keep: where the old file goes, in the same directory; it is replaced. For a moment there is none at `path`, and
+            the old one is there.
 
     Raises:
         ModelError: it cannot be written.
@@ -53,11 +55,25 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+        if keep is not None:
+            with suppress(FileNotFoundError):
+                os.replace(path, keep)
         os.replace(part, path)
+        _flush_names(path.parent)
     except OSError as error:
         with suppress(OSError):
             part.unlink(missing_ok=True)
         raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _flush_names(directory: Path) -> None:
+    """See that renamings outlive a loss of power, where the system lets a directory be flushed."""
+    with suppress(OSError):
+        handle = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str, bytes]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
@@ -10,7 +11,15 @@ import torch
 
 from seqkit.errors import SettingsError
 
-__all__ = ["choose_device", "multiplies_bf16", "precision_context", "softmax_products", "spread", "training_arithmetic"]
+__all__ = [
+    "choose_device",
+    "multiplies_bf16",
+    "precision_context",
+    "repeatable",
+    "softmax_products",
+    "spread",
+    "training_arithmetic",
+]
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 
@@ -108,6 +117,41 @@ def training_arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     finally:
         for place, allowed in zip(places, before, strict=True):
             place.allow_tf32 = allowed
+
+
+@contextmanager
+def repeatable(wanted: bool) -> Iterator[None]:
+    """Let only such kernels run that add up in the same order every time.
+
+    A processor's do so anyway, with the same number of threads.
+
+    Args:
+        wanted: whether that is wanted; otherwise nothing is changed.
+
+    Yields:
+        Nothing; at the end all is as it was.
+
+    Raises:
+        SettingsError: the device has none for something that the network computes.
+    """
+    if not wanted:
+        yield
+        return
+    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
+    # cuBLAS looks at it when it is first used: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    try:
+        yield
+    except RuntimeError as error:
+        if "deterministic" not in str(error):
+            raise
+        found = str(error).splitlines()[0]
+        raise SettingsError(f"expected kernels that can be repeated for --deterministic, found: {found}") from None
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        torch.backends.cudnn.benchmark = before[1]
 
 
 def multiplies_bf16(device: torch.device) -> bool:

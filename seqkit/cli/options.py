@@ -59,6 +59,8 @@ SETTING_FLAGS = {
     "--patience": "training.patience",
     "--time-limit": "training.time_limit",
     "--checkpoint-minutes": "training.checkpoint_minutes",
+    "--on-nan": "training.on_nan",
+    "--deterministic": "training.deterministic",
     "--precision": "training.precision",
     "--init-from": "training.init_from",
     "--freeze": "training.freeze",
@@ -66,7 +68,7 @@ SETTING_FLAGS = {
 }
 """flags of every ``train`` command that are settings; the settings give type, default and help"""
 
-SWITCHES = ("--multi-label",)
+SWITCHES = ("--multi-label", "--deterministic")
 """flags that only turn something on"""
 
 _METAVARS = {

@@ -81,8 +81,8 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
         usage_unless(not (resume and force), "Expected one of --resume and --force, found both.")
         prepare_torch(threads)
         from seqkit.ranks import Launch
-        from seqkit.training.loop import Interrupted
         from seqkit.training.run import run
+        from seqkit.training.signals import Interrupted
 
         launch = Launch.from_environment()
         if output is None or dry_run:
@@ -108,9 +108,9 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
 
 
 def _how_to_go_on(output: Path, launch: Launch) -> str:
-    from seqkit.training.checkpoint import checkpoint_file
+    from seqkit.training.checkpoint import has_checkpoint
 
-    if not checkpoint_file(output).is_file():
+    if not has_checkpoint(output):
         return "interrupted before there was anything to save"
     return f"interrupted; a checkpoint is saved, go on with: {again(launch.command)}"
 

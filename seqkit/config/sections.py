@@ -175,6 +175,10 @@ class TrainingSettings(Section):
     """minutes after which training ends with the best model so far; 0 for no limit"""
     checkpoint_minutes: Weight = 0.0
     """also write a checkpoint every so many minutes, not only after each epoch; 0 for epochs only"""
+    on_nan: Literal["stop", "skip"] = "stop"
+    """at a loss or gradient that is not finite: end with a message, or leave the batch out and count it"""
+    deterministic: bool = False
+    """the same settings, data, machine and threads give the same weights to the last bit, also on a GPU"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
     """arithmetic of the encoder: auto is bf16 on a GPU that has it, fp32 elsewhere; CRF and loss stay in fp32"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 1
@@ -184,6 +188,12 @@ class TrainingSettings(Section):
     def _one_average(self) -> TrainingSettings:
         if self.average and self.average_trigger:
             raise ValueError("expected one of average and average_trigger, found both")
+        return self
+
+    @model_validator(mode="after")
+    def _no_clock(self) -> TrainingSettings:
+        if self.deterministic and self.time_limit:
+            raise ValueError("expected no time_limit beside deterministic: how far a run comes depends on the machine")
         return self
 
     @model_validator(mode="after")

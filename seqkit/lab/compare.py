@@ -23,9 +23,9 @@ from seqkit.lab.output import claim_files, remove_files, write_files
 from seqkit.metrics.scores import plural
 from seqkit.model.build import build_encoder
 from seqkit.nn.recurrent import CELLS
-from seqkit.training.checkpoint import checkpoint_file
+from seqkit.training.checkpoint import has_checkpoint
 from seqkit.training.loop import HISTORY, Diverged
-from seqkit.training.output import check_output, claim_output
+from seqkit.training.output import check_output, claimed_output
 from seqkit.training.progress import Progress
 from seqkit.training.run import run
 
@@ -143,8 +143,9 @@ def _remove(output: Path, cells: Sequence[str]) -> None:
     for folder in [output / cell for cell in (*cells, *others)]:
         if folder.is_dir():
             # A folder that no run wrote to, of a cell not asked for, is someone else's.
-            with suppress(TrainingError) if folder.name in others else nullcontext():
-                claim_output(folder, resume=False, force=True)
+            foreign = suppress(TrainingError) if folder.name in others else nullcontext()
+            with foreign, claimed_output(folder, resume=False, force=True):
+                pass
             with suppress(OSError):  # something else is in it
                 folder.rmdir()
     remove_files(output, NAME)
@@ -155,7 +156,7 @@ def _train(
 ) -> CellRun:
     """Train one cell, or go on with it; `earlier` is what the file says of it so far."""
     cell = settings.encoder.cell
-    begun, before = checkpoint_file(output).is_file(), _history(output)
+    begun, before = has_checkpoint(output), _history(output)
     began = time.monotonic()
     fault, report = "", {}
     try:

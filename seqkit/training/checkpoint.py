@@ -1,10 +1,10 @@
-"""All that a training run needs to go on where it stopped, in one file, written atomically; no pickle."""
+"""All that a training run needs to go on where it stopped, in one file, written aside and renamed; no pickle."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +16,25 @@ from torch import Tensor
 from seqkit.artefact import write_atomically
 from seqkit.errors import TrainingError
 
-__all__ = ["checkpoint_file", "optimizer_tensors", "read_checkpoint", "restore_optimizer", "write_checkpoint"]
+__all__ = ["checkpoint_files", "has_checkpoint", "read_checkpoint", "write_checkpoint"]
 
 _STATE, _CHECKSUM = "state", "checksum"
 
 
-def checkpoint_file(output: Path) -> Path:
-    """Where a run that writes to `output` keeps its checkpoint."""
-    return output / "checkpoint" / "state.safetensors"
+def checkpoint_files(output: Path) -> tuple[Path, Path]:
+    """Where a run that writes to `output` keeps its last checkpoint, and the one before."""
+    return output / "checkpoint" / "state.safetensors", output / "checkpoint" / "previous.safetensors"
+
+
+def has_checkpoint(output: Path) -> bool:
+    """Whether there is a checkpoint to go on from."""
+    return any(path.is_file() for path in checkpoint_files(output))
 
 
 def write_checkpoint(output: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    """Write a checkpoint in place of the last one.
+    """Write a checkpoint; the last one is kept beside it, in case that the file is damaged later.
+
+    Whenever the process ends in here, `read_checkpoint` finds the last one or the new one.
 
     Args:
         output: the run's output directory.
@@ -40,35 +47,56 @@ def write_checkpoint(output: Path, tensors: dict[str, Tensor], state: dict[str, 
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     text = json.dumps(state)
     content = safetensors.torch.save(plain, metadata={_STATE: text, _CHECKSUM: _checksum(plain, text)})
-    write_atomically(checkpoint_file(output), content)
+    last, previous = checkpoint_files(output)
+    write_atomically(last, content, keep=previous)
 
 
-def read_checkpoint(output: Path) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Read the checkpoint of a run.
+def read_checkpoint(
+    output: Path, warn: Callable[[str], object] = lambda message: None
+) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """Read the last whole checkpoint of a run.
 
     Args:
         output: the run's output directory.
+        warn: what is told of a damaged one, where the one before is taken.
 
     Returns:
         Tensors and state as they were written, or None where there is no checkpoint.
 
     Raises:
-        TrainingError: the file is damaged.
+        TrainingError: all there are, are damaged.
     """
-    path = checkpoint_file(output)
-    if not path.is_file():
-        return None
+    faults = []
+    for path in checkpoint_files(output):
+        if not path.is_file():
+            continue
+        try:
+            found = _read(path)
+        except _Damaged as error:
+            faults.append(f"{path}: damaged checkpoint ({error})")
+            continue
+        for fault in faults:
+            warn(f"warning: {fault}; going on from the one before")
+        return found
+    if faults:
+        raise TrainingError(f"{' and '.join(faults)}; start again with --force")
+    return None
+
+
+class _Damaged(Exception):
+    """A checkpoint that cannot be used."""
+
+
+def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         with safetensors.safe_open(path, framework="pt") as stream:
             metadata = stream.metadata()
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
-        state = json.loads(metadata[_STATE])
-        fault = "" if metadata[_CHECKSUM] == _checksum(tensors, metadata[_STATE]) else "its checksum is another"
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        fault = str(error) or type(error).__name__
-    if fault:
-        raise TrainingError(f"{path}: damaged checkpoint ({fault}); start again with --force")
-    return tensors, state
+        if metadata[_CHECKSUM] != _checksum(tensors, metadata[_STATE]):
+            raise _Damaged("its checksum is another")
+        return tensors, json.loads(metadata[_STATE])
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+        raise _Damaged(" ".join(str(error).split()) or type(error).__name__) from None
 
 
 def _checksum(tensors: Mapping[str, Tensor], state: str) -> str:
@@ -78,24 +106,3 @@ def _checksum(tensors: Mapping[str, Tensor], state: str) -> str:
         digest = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), digest)
         digest = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, digest)
     return str(digest)
-
-
-def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
-    """The state of an optimiser as named tensors."""
-    state = optimizer.state_dict()["state"]
-    return {
-        f"{prefix}{index}.{name}": torch.as_tensor(value)
-        for index, values in state.items()
-        for name, value in values.items()
-        if value is not None
-    }
-
-
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
-    """Put back what `optimizer_tensors` gave."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, tensor in tensors.items():
-        if key.startswith(prefix):
-            index, _, name = key[len(prefix) :].partition(".")
-            state.setdefault(int(index), {})[name] = tensor
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

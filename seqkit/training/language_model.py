@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from itertools import pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -96,6 +97,22 @@ class StreamTask(TrainingTask):
         return found
 
 
+class Window(NamedTuple):
+    """Some steps of streams that are read side by side.
+
+    Attributes:
+        begin: the first step.
+        end: the step after the last.
+        first: the first stream.
+        last: the stream after the last; None for all.
+    """
+
+    begin: int
+    end: int
+    first: int = 0
+    last: int | None = None
+
+
 class LanguageModelTask(StreamTask):
     """Trains a language model by truncated back-propagation through time.
 
@@ -128,6 +145,8 @@ class LanguageModelTask(StreamTask):
         self._table = self.model.indexer.table(train.forms)
         self._streams = train.streams(settings.training.batch_size)
         self._state: tuple[State, ...] | None = None
+        self._after: list[tuple[State, ...] | None] = []
+        """the states after the parts of a window that have been computed so far"""
 
     @classmethod
     def prepare(
@@ -145,8 +164,8 @@ class LanguageModelTask(StreamTask):
             progress.say(f"no baseline, since the training text has more than {BASELINE_UNITS:,} units")
         return task
 
-    def batches(self, epoch: int) -> Sequence[tuple[int, int] | None]:
-        """See `TrainingTask.batches`: where each window begins and ends."""
+    def batches(self, epoch: int) -> Sequence[Window | None]:
+        """See `TrainingTask.batches`: the windows of all streams."""
         training = self.settings.training
         bounds = window_bounds(
             self._streams.length,
@@ -154,30 +173,52 @@ class LanguageModelTask(StreamTask):
             variable=training.variable_window,
             seed=(training.seed & 0xFFFFFFFF, epoch),
         )
-        return [bound if range(self._streams.batch)[self.share] else None for bound in bounds]
+        return [Window(*bound) if self._rows else None for bound in bounds]
 
-    def loss(self, batch: tuple[int, int]) -> tuple[Tensor, int, int]:
+    @property
+    def _rows(self) -> int:
+        """How many streams are read here."""
+        return len(range(self._streams.batch)[self.share])
+
+    def divided(self, batch: Window, count: int) -> Sequence[Window]:
+        """See `TrainingTask.divided`: the same steps of fewer streams."""
+        bounds = np.linspace(0, self._rows, min(count, self._rows) + 1).astype(int).tolist()
+        return [batch._replace(first=first, last=last) for first, last in pairwise(bounds)]
+
+    def named(self, batch: Window) -> str:
+        """See `TrainingTask.named`: the steps of a window, counted from 1."""
+        return f"steps {batch.begin + 1:,} … {batch.end:,} of {self._rows} streams of {self._streams.length:,}"
+
+    def loss(self, batch: Window) -> tuple[Tensor, int, int]:
         """See `TrainingTask.loss`; the units are those that are predicted."""
-        begin, end = batch
+        begin, end, first, last = batch
         if begin == 0:
             self._state = None
+        rows = slice(first, last)
         network, model = self.network, self.model
-        inputs, targets = (part[self.share] for part in self._streams.window(begin, end))  # [B, T], [B, T]
+        inputs, targets = (part[self.share][rows] for part in self._streams.window(begin, end))  # [B, T], [B, T]
         with precision_context(self.settings.training.precision, model.device):
-            output = encode_window(network, self._table, inputs, self._state)
+            output = encode_window(network, self._table, inputs, _some_rows(self._state, rows))
             following, here = (
                 put(torch.from_numpy(self._table.words[part]), model.device) for part in (targets, inputs)
             )  # [B, T]
             before = functional.pad(here[:, :-1], (1, 0), value=IGNORED)  # [B, T]
             lengths = torch.full((len(targets),), end - begin)  # [B]
             found = model.head.loss(output.outputs, lengths, following, before, network.embedding.table)
-        self._state = carried(network.encoder, output.state)
+        self._carry(batch, carried(network.encoder, output.state))
         objective = found.objective
         if self.settings.training.variable_window:  # a unit counts as much in a short window as in a long one
             objective = objective * ((end - begin) / self.settings.training.window)
         # Told is what perplexity is made of; what the gradient descends has the regularisers in it.
         loss = objective + (found.nats / found.units - objective).detach()
         return loss, found.units, found.units
+
+    def _carry(self, batch: Window, state: tuple[State, ...] | None) -> None:
+        """Keep the state for the next window; where this one comes in parts, when the last of them has come."""
+        self._after = [*(self._after if batch.first else []), state]
+        if batch.last in (None, self._rows):
+            self._state = _all_rows(self._after)
+            self._after = []
 
     def evaluate(self) -> dict[str, float]:
         """See `TrainingTask.evaluate`: dev as one stream."""
@@ -202,6 +243,21 @@ class LanguageModelTask(StreamTask):
         for name in sorted(state, key=lambda name: [int(number) for number in name.split(".")]):
             layers.setdefault(int(name.split(".")[0]), []).append(state[name].to(self.model.device))
         self._state = tuple(map(tuple, layers.values())) or None
+
+
+def _some_rows(state: tuple[State, ...] | None, rows: slice) -> tuple[State, ...] | None:
+    """The state of some streams."""
+    if state is None or rows == slice(0, None):
+        return state
+    return tuple(tuple(part[rows] for part in parts) for parts in state)
+
+
+def _all_rows(states: Sequence[tuple[State, ...] | None]) -> tuple[State, ...] | None:
+    """The state of all streams from those of parts of them."""
+    if len(states) == 1:
+        return states[0]
+    layers = zip(*(state for state in states if state is not None), strict=True)
+    return tuple(tuple(torch.cat(parts) for parts in zip(*layer, strict=True)) for layer in layers)
 
 
 def read_corpora(

@@ -1,60 +1,46 @@
-"""One training loop for all tasks: steps, dev scores, early stopping, the best weights, checkpoints and resuming."""
+"""One training loop for all tasks: epochs, dev scores, early stopping, the best weights, checkpoints, resuming."""
 
 from __future__ import annotations
 
 import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
-from typing import Any, NoReturn, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqkit.artefact import write_atomically
 from seqkit.config import TrainingSettings
 from seqkit.data.writers import finite
-from seqkit.errors import TrainingError
-from seqkit.nn.embedding import WordEmbedding
-from seqkit.training.checkpoint import optimizer_tensors, read_checkpoint, restore_optimizer, write_checkpoint
+from seqkit.errors import ModelError, TrainingError
+from seqkit.training.checkpoint import read_checkpoint, write_checkpoint
 from seqkit.training.distribution import ALONE, Group, Tensors
-from seqkit.training.optimisation import (
-    MovingAverage,
-    PlainSGD,
-    RunningAverage,
-    Schedule,
-    clip_gradient,
-    make_optimizer,
-)
+from seqkit.training.optimisation import RunningAverage, Schedule
 from seqkit.training.progress import Progress
+from seqkit.training.signals import Interrupted, Signals
+from seqkit.training.stepping import Diverged, Learnable, Stepper, Taken
 
-__all__ = ["HISTORY", "Diverged", "Interrupted", "Task", "Trainer"]
+__all__ = ["HISTORY", "NORM_POINTS", "Diverged", "Interrupted", "Task", "Trainer"]
 
 HISTORY = "train.jsonl"
 NOTE_EVERY = 20
 """steps between looks at the loss: reading it from a GPU waits for the GPU"""
+NORM_POINTS = 50
+"""stretches of an epoch, of equally many steps, for each of which the mean norm of the gradient is kept"""
 
 
-class Task(Protocol):
+class Task(Learnable, Protocol):
     """What the loop needs to know of a task; `seqkit.training.task.TrainingTask` says what each means."""
 
     metric: str
 
-    @property
-    def network(self) -> nn.Module:
-        """What is trained."""
-
     def batches(self, epoch: int) -> Sequence[Any]:
         """This process's shares of an epoch's batches, in their order, reproducibly; None for an empty one."""
-
-    def loss(self, batch: Any) -> tuple[Tensor, int, int]:
-        """The loss of a batch, a scalar with gradient; how many units it is the mean of; how many tokens it has."""
 
     def evaluate(self) -> dict[str, float]:
         """Scores on dev; under `metric` the one to maximise."""
@@ -65,26 +51,11 @@ class Task(Protocol):
     def state(self) -> dict[str, Tensor]:
         """What the task carries from batch to batch."""
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up what `state` gave."""
-
     def before(self, name: str) -> Any:
         """What a part of the fingerprint was for checkpoints that are older than it."""
 
     def fingerprint(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be taken up: settings and data."""
-
-
-_Noted = tuple[Tensor, Tensor, int]
-"""of a step its loss, the norm of its gradient, and its units"""
-
-
-class Diverged(TrainingError):
-    """The loss or its gradient is not finite: these settings do not train this network."""
-
-
-class Interrupted(KeyboardInterrupt):
-    """Training was interrupted by a signal; a checkpoint has been written."""
 
 
 class Trainer:
@@ -106,16 +77,10 @@ class Trainer:
         self.output = output
         self.progress = progress
         self.group = group
-        self.parameters = {name: p for name, p in task.network.named_parameters() if p.requires_grad}
+        self.stepper = Stepper(task, settings, group, progress)
+        self.parameters = self.stepper.parameters
         self._begin_alike()
-        self.optimizer = make_optimizer(settings, self.parameters.values())
         self.schedule = Schedule(settings)
-        self.average: MovingAverage | RunningAverage | None = None
-        if settings.average:
-            self.average = MovingAverage(self.parameters, settings.average)
-        self.device = next(iter(self.parameters.values())).device
-        self._nothing = torch.zeros((), device=self.device)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
         self.epoch = 0
         self.position = 0
         self.step = 0
@@ -126,8 +91,10 @@ class Trainer:
         self.best_weights: dict[str, Tensor] = {}
         self.history: list[dict[str, Any]] = []
         self.sums = {"loss": 0.0, "units": 0, "tokens": 0, "norm": 0.0, "seconds": 0.0}
+        self.norms: list[list[float]] = []
+        self.saved_step = 0
         self.elapsed = 0.0
-        self._signal = 0
+        self.signals = Signals()
 
     def _begin_alike(self) -> None:
         """See that all processes have the same settings, data and weights; from here on each draws its own masks.
@@ -155,9 +122,8 @@ class Trainer:
         """
         self._clock = time.monotonic()
         self._checkpointed = time.monotonic()
-        # Several processes add whole gradients up, which takes one message.
-        self._use_sparse_gradients(isinstance(self.optimizer, PlainSGD) and self.group.size == 1)
-        with self.progress, self._signals():
+        self.stepper.use_sparse_gradients(True)
+        with self.progress, self.signals.noted():
             while self.epoch < self.settings.epochs and not self._is_over():
                 self._train_epoch()
                 self._end_epoch()
@@ -166,13 +132,8 @@ class Trainer:
         with torch.no_grad():
             for name, weight in self.best_weights.items():
                 self.parameters[name].copy_(weight)
-        self._use_sparse_gradients(False)
+        self.stepper.use_sparse_gradients(False)
         self.task.network.eval()
-
-    def _use_sparse_gradients(self, sparse: bool) -> None:
-        for module in self.task.network.modules():
-            if isinstance(module, WordEmbedding):
-                module.sparse_gradient = sparse
 
     def _train_epoch(self) -> None:
         batches = self.task.batches(self.epoch)
@@ -181,76 +142,58 @@ class Trainer:
             parameter.requires_grad_(name not in frozen)
         advance = self.progress.epoch(f"epoch {self.epoch + 1}", len(batches), self.position)
         self.task.network.train()
-        pending: list[_Noted] = []
+        pending: list[Taken] = []
         began = time.monotonic()
         while self.position < len(batches):
             self.rate = self.schedule.rate(self.epoch + self.position / len(batches))
-            noted, save, stop = self._step(batches[self.position])
-            pending.append(noted)
+            asked = (bool(self.signals) or self._checkpoint_due(), self._out_of_time())
+            taken, (save, stop) = self.stepper.take(batches[self.position], self.rate, self.step + 1, asked)
+            save = save or (self.group.size == 1 and bool(self.signals))  # it may have come meanwhile
+            pending.append(taken)
+            self.step += 1
             self.position += 1
-            if save or len(pending) == NOTE_EVERY or self.position == len(batches):
-                self._note(pending)
+            if save or stop or len(pending) == NOTE_EVERY or self.position == len(batches):
+                self._note(pending, len(batches))
                 pending = []
                 self.sums["seconds"] += time.monotonic() - began
                 began = time.monotonic()
                 if save:
                     self.checkpoint()
             if stop:
-                self._note(pending)
                 break
             mean = self.sums["loss"] / max(1, self.sums["units"])
             advance(f"loss {mean:.4f}")
         self.sums["seconds"] += time.monotonic() - began
 
-    def _step(self, batch: Any) -> tuple[_Noted, bool, bool]:
-        """Take a step; give what is to be noted of it, whether a checkpoint is due, and whether the time is over."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.rate
-        loss, units, tokens = (self._nothing, 0, 0) if batch is None else self.task.loss(batch)
-        self.optimizer.zero_grad(set_to_none=True)
-        scaled = self.scaler.scale(loss)
-        if batch is not None:
-            scaled.backward()
-        trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
-        asked = (bool(self._signal) or self._checkpoint_due(), self._out_of_time())
-        loss, units, tokens, (save, stop) = self.group.add_up(trained, loss, units, tokens, asked)
-        self.scaler.unscale_(self.optimizer)
-        norm = clip_gradient(self.optimizer, self.parameters.values(), self.settings.clip, self.settings.clip_by)
-        if norm.device.type == "cpu" and self._is_fatal(float(norm)):  # from elsewhere it is read in `_note`
-            self._not_finite(float(loss), float(norm), self.step + 1)
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
-        if self.average is not None:
-            self.average.update()
-        self.step += 1
-        self.sums["tokens"] += tokens
-        save = save or (self.group.size == 1 and bool(self._signal))  # it may have come meanwhile
-        return (loss, norm, units), save, stop
-
-    def _note(self, pending: list[_Noted]) -> None:
-        for step, (loss, gradient_norm, units) in enumerate(pending, self.step - len(pending) + 1):
-            value, norm = float(loss), float(gradient_norm)
-            if not math.isfinite(value) or self._is_fatal(norm):
-                self._not_finite(value, norm, step)
-            self.sums["loss"] += value * units
-            self.sums["units"] += units
-            if math.isfinite(norm):
-                self.sums["norm"] += norm
-            else:
+    def _note(self, pending: list[Taken], batches: int) -> None:
+        """Take steps down, the last of which is the one before `position`."""
+        first = self.position - len(pending)
+        for place, taken in enumerate(pending):
+            self.stepper.see_finite(taken, self.step - len(pending) + place + 1)
+            self.sums["tokens"] += taken.tokens
+            if not self.stepper.is_finite(taken):
+                self.sums["skipped"] = self.sums.get("skipped", 0) + 1
+                continue
+            self.sums["loss"] += float(taken.loss) * taken.units
+            self.sums["units"] += taken.units
+            norm = float(taken.norm)
+            if not math.isfinite(norm):
                 self.sums["overflows"] = self.sums.get("overflows", 0) + 1
-
-    def _is_fatal(self, norm: float) -> bool:
-        """Whether a gradient spoils the weights: in fp16 one that is not finite only makes the scaler skip the step."""
-        return self.settings.precision != "fp16" and not math.isfinite(norm)
-
-    def _not_finite(self, loss: float, norm: float, step: int) -> NoReturn:
-        found = f"found loss {loss:g} and gradient norm {norm:g} at step {step}"
-        raise Diverged(f"expected a finite loss and gradient, {found}; try a smaller --lr or --clip")
+                continue
+            self.sums["norm"] += norm
+            stretch = (first + place) * min(NORM_POINTS, batches) // batches
+            self.norms += [[0.0, 0.0]] * (stretch + 1 - len(self.norms))
+            total, count = self.norms[stretch]
+            self.norms[stretch] = [total + norm, count + 1]
 
     def _end_epoch(self) -> None:
-        network_average = self.average.applied() if self.average is not None else nullcontext()
+        if not self.sums["units"] and self.sums.get("skipped"):
+            expected = f"expected a batch with a finite loss and gradient in epoch {self.epoch + 1}"
+            raise Diverged(f"{expected}, found none of {self.position}; try a smaller --lr")
+        self.stepper.see_finite_weights(self.step)
+        average = self.stepper.average
         began = time.monotonic()
-        with network_average:
+        with nullcontext() if average is None else average.applied():
             scores: dict[str, float] = self.group.tell(self.task.evaluate() if self.group.is_first else None)[0]
             score = scores[self.task.metric]
             better = score > self.best_score
@@ -260,17 +203,19 @@ class Trainer:
             else:
                 self.stale += 1
         self.schedule.observe(score)
-        if self.average is None and 0 < self.settings.average_trigger <= self.stale:
-            self.average = RunningAverage(self.parameters)
+        if average is None and 0 < self.settings.average_trigger <= self.stale:
+            self.stepper.average = RunningAverage(self.parameters)
             self.progress.say(f"no better score on dev for {self.stale} epochs: weights are averaged from here on")
         self._record(scores, time.monotonic() - began, better)
         self.epoch += 1
         self.position = 0
-        self.sums = dict.fromkeys(self.sums, 0)
+        self.sums = dict.fromkeys(("loss", "units", "tokens", "norm", "seconds"), 0)
+        self.norms = []
         self.checkpoint()
 
     def _record(self, scores: dict[str, float], dev_seconds: float, better: bool) -> None:
-        taken = max(1, self.position - self.sums.get("overflows", 0))  # steps that had a gradient
+        skipped = self.sums.get("skipped", 0)
+        taken = max(1, self.position - self.sums.get("overflows", 0) - skipped)  # steps that had a gradient
         line = {
             "epoch": self.epoch + 1,
             "step": self.step,
@@ -279,6 +224,8 @@ class Trainer:
             "best_epoch": self.best_epoch,
             "lr": self.rate,
             "gradient_norm": self.sums["norm"] / taken,
+            "gradient_norms": [float(f"{total / max(1, count):.6g}") for total, count in self.norms],
+            "skipped": skipped,
             "tokens_per_second": self.sums["tokens"] / max(1e-9, self.sums["seconds"]),
             "seconds": self.sums["seconds"],
             "dev_seconds": dev_seconds,
@@ -287,6 +234,10 @@ class Trainer:
         if self.group.is_first:
             lines = "".join(json.dumps(finite(entry)) + "\n" for entry in self.history)
             write_atomically(self.output / HISTORY, lines.encode("ascii"))
+        if skipped:
+            self.progress.say(
+                f"warning: {skipped} of {self.position} batches skipped, without a finite loss and gradient"
+            )
         shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
         mark = "*" if better else " "
         self.progress.say(
@@ -318,10 +269,12 @@ class Trainer:
 
         Raises:
             Interrupted: a signal asked for it.
+            Diverged: the weights are not finite, so that the last checkpoint is the better one.
+            TrainingError: it cannot be written; the last one is still whole.
         """
-        tensors = self._weights()
+        self.stepper.see_finite_weights(self.step)
+        tensors = self._weights() | self.stepper.tensors()
         tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
-        tensors |= optimizer_tensors(self.optimizer, "optimizer.")
         for rank, own in enumerate(self.group.collect(self._own_tensors())):
             tensors |= {_of_process(rank) + name: tensor for name, tensor in own.items()}
         state = {
@@ -329,16 +282,23 @@ class Trainer:
             "counters": {name: getattr(self, name) for name in _COUNTERS},
             "elapsed": self._spent(),
             "schedule": self.schedule.state(),
-            "scaler": self.scaler.state_dict(),
+            **self.stepper.state(),
         }
-        if self.average is not None:
-            tensors |= {f"average.{name}": weight for name, weight in self.average.average.items()}
-            state["updates"] = self.average.updates
         if self.group.is_first:
-            write_checkpoint(self.output, tensors, state)
+            self._write(tensors, state)
         self._checkpointed = time.monotonic()
-        if self.group.any(bool(self._signal)):  # and nobody ends before it is written
+        if self.group.any(bool(self.signals)):  # and nobody ends before it is written
             raise Interrupted
+
+    def _write(self, tensors: Tensors, state: dict[str, Any]) -> None:
+        try:
+            write_checkpoint(self.output, tensors, state)
+        except ModelError as error:
+            kept = (
+                f"; the checkpoint of step {self.saved_step} is whole, go on with --resume" if self.saved_step else ""
+            )
+            raise TrainingError(f"{error}{kept}") from None
+        self.saved_step = self.step
 
     def resume(self) -> bool:
         """Take up the checkpoint in the output directory, which only the first process reads.
@@ -349,7 +309,7 @@ class Trainer:
         Raises:
             TrainingError: it is damaged, or of other settings or data.
         """
-        read = read_checkpoint(self.output) if self.group.is_first else None
+        read = read_checkpoint(self.output, self.progress.say) if self.group.is_first else None
         state, tensors = self.group.tell(*((None, {}) if read is None else (read[1], read[0])))
         if state is None:
             return False
@@ -360,27 +320,30 @@ class Trainer:
                 expected = f"expected a checkpoint with {name} = {value}"
                 raise TrainingError(f"{self.output}: {expected}, found {other}; start again with --force")
         self._take(tensors)
-        best = {name: tensors[f"best.{name}"].to(self.device) for name in self.parameters if f"best.{name}" in tensors}
+        device = self.stepper.device
+        best = {name: tensors[f"best.{name}"].to(device) for name in self.parameters if f"best.{name}" in tensors}
         self.best_weights = best
-        restore_optimizer(self.optimizer, tensors, "optimizer.")
         for name in _COUNTERS:
-            setattr(self, name, state["counters"][name])
+            if name in state["counters"]:  # older checkpoints have fewer
+                setattr(self, name, state["counters"][name])
         self.elapsed = state["elapsed"]
+        self.saved_step = self.step
         self.schedule.restore(state["schedule"])
-        self.scaler.load_state_dict(state["scaler"])
-        if self.settings.average_trigger and "updates" in state:
-            self.average = RunningAverage(self.parameters)
-        if self.average is not None:
-            self.average.average = {name: tensors[f"average.{name}"].to(self.device) for name in self.parameters}
-            self.average.updates = state["updates"]
+        self.stepper.restore(tensors, state)
         mine = _of_process(self.group.rank)
         self._restore_own({name[len(mine) :]: tensor for name, tensor in tensors.items() if name.startswith(mine)})
         return True
 
     def _fingerprint(self) -> dict[str, Any]:
         # One process says nothing of it, as before there could be several.
-        processes = {"processes": self.group.size} if self.group.size > 1 else {}
-        return {**self.task.fingerprint(), **processes}
+        found: dict[str, Any] = {"processes": self.group.size} if self.group.size > 1 else {}
+        if self.settings.deterministic:  # with others the same sums may round differently
+            found |= {
+                "threads": torch.get_num_threads(),
+                "torch": str(torch.__version__),
+                "device": self.stepper.device.type,
+            }
+        return {**self.task.fingerprint(), **found}
 
     def _weights(self) -> Tensors:
         return {f"weights.{name}": weight for name, weight in self.parameters.items()}
@@ -392,37 +355,19 @@ class Trainer:
 
     def _own_tensors(self) -> Tensors:
         """What every process has for itself: its random state, and what its share of the task carries along."""
-        tensors = {"random.cpu": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            tensors["random.cuda"] = torch.cuda.get_rng_state(self.device)
+        tensors = {"random.cpu": torch.get_rng_state(), "parts": torch.tensor(self.stepper.parts)}
+        if self.stepper.device.type == "cuda":
+            tensors["random.cuda"] = torch.cuda.get_rng_state(self.stepper.device)
         return tensors | {f"task.{name}": tensor for name, tensor in self.task.state().items()}
 
     def _restore_own(self, tensors: Tensors) -> None:
         self.task.restore(
             {name.removeprefix("task."): value for name, value in tensors.items() if name.startswith("task.")}
         )
+        self.stepper.parts = int(tensors.get("parts", 1))
         torch.set_rng_state(tensors["random.cpu"])
-        if "random.cuda" in tensors and self.device.type == "cuda":
-            torch.cuda.set_rng_state(tensors["random.cuda"], self.device)
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Turn Ctrl-C and SIGTERM into a flag that is looked at between steps; a second one ends at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-
-        def note(number: int, frame: FrameType | None) -> None:
-            if self._signal:
-                raise KeyboardInterrupt
-            self._signal = number
-
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+        if "random.cuda" in tensors and self.stepper.device.type == "cuda":
+            torch.cuda.set_rng_state(tensors["random.cuda"], self.stepper.device)
 
 
 def _of_process(rank: int) -> str:
@@ -430,4 +375,4 @@ def _of_process(rank: int) -> str:
     return f"process.{rank}." if rank else ""
 
 
-_COUNTERS = ("epoch", "position", "step", "rate", "stale", "best_score", "best_epoch", "history", "sums")
+_COUNTERS = ("epoch", "position", "step", "rate", "stale", "best_score", "best_epoch", "history", "sums", "norms")

@@ -12,7 +12,7 @@ from seqkit.config import LmSettings, Settings
 from seqkit.data.dataset import Dataset
 from seqkit.errors import TrainingError
 from seqkit.model.ngram_model import NgramLanguageModel
-from seqkit.training.checkpoint import checkpoint_file
+from seqkit.training.checkpoint import has_checkpoint
 from seqkit.training.distribution import ALONE, Group
 from seqkit.training.language_model import StreamTask, read_corpora
 from seqkit.training.progress import Progress
@@ -54,7 +54,7 @@ class NgramTask(StreamTask):
         Raises:
             TrainingError: there is one.
         """
-        if resume and checkpoint_file(output).is_file():
+        if resume and has_checkpoint(output):
             expected = "expected nothing to go on from, since n-grams are counted at once, found a checkpoint"
             raise TrainingError(f"{output}: {expected}; use --force")
         progress.say(f"{self.model.name}: counted in {self.seconds:.1f} seconds")

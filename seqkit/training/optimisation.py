@@ -12,7 +12,16 @@ from torch import Tensor, nn
 
 from seqkit.config import TrainingSettings
 
-__all__ = ["MovingAverage", "PlainSGD", "RunningAverage", "Schedule", "clip_gradient", "make_optimizer"]
+__all__ = [
+    "MovingAverage",
+    "PlainSGD",
+    "RunningAverage",
+    "Schedule",
+    "clip_gradient",
+    "make_optimizer",
+    "optimizer_tensors",
+    "restore_optimizer",
+]
 
 
 class PlainSGD(torch.optim.Optimizer):
@@ -109,6 +118,27 @@ def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter
         return kind(wanted, **{**options, "fused": True})
     except (RuntimeError, TypeError):  # older torch has no fused form on the CPU
         return kind(wanted, **options)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
+    """The state of an optimiser as named tensors, for a checkpoint."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{prefix}{index}.{name}": torch.as_tensor(value)
+        for index, values in state.items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], prefix: str) -> None:
+    """Put back what `optimizer_tensors` gave."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        if key.startswith(prefix):
+            index, _, name = key[len(prefix) :].partition(".")
+            state.setdefault(int(index), {})[name] = tensor
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
 
 
 def clip_gradient(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from seqkit.artefact import CONFIG, FILES, aside
 from seqkit.errors import TrainingError
-from seqkit.training.checkpoint import checkpoint_file
+from seqkit.training.checkpoint import checkpoint_files, has_checkpoint
+from seqkit.training.lock import LOCK, held, see_free
 from seqkit.training.loop import HISTORY
 
-__all__ = ["check_output", "claim_output"]
+__all__ = ["check_output", "claimed_output"]
 
 
 def check_output(output: Path, *, resume: bool, force: bool) -> None:
@@ -22,56 +24,68 @@ def check_output(output: Path, *, resume: bool, force: bool) -> None:
         force: what a run wrote there may be removed.
 
     Raises:
-        TrainingError: it is not empty, or no directory.
+        TrainingError: it is not empty, or no directory, or another run writes to it.
     """
     if not output.exists():
         return
+    see_free(output)
     try:
-        present = any(output.iterdir())
+        present = any(path.name != LOCK for path in output.iterdir())
         # With --resume other files may stand there, a log say, but none that would be written over.
         foreign = present and (not resume or bool(_written_files(output))) and not _is_run(output)
     except OSError as error:
         raise TrainingError(_unusable(output, error)) from None
     if present and not (resume or force):
         raise TrainingError(f"{output}: expected an empty output directory, found files; use --resume or --force")
-    if resume and (output / CONFIG).is_file() and not checkpoint_file(output).is_file():
+    if resume and (output / CONFIG).is_file() and not has_checkpoint(output):
         raise TrainingError(f"{output}: expected a checkpoint to go on from, found a model alone; use --force")
     if foreign:
         raise TrainingError(f"{output}: expected a model or a training run to replace, found other files")
 
 
-def claim_output(output: Path, *, resume: bool, force: bool) -> None:
-    """Make a directory ready for a run.
+@contextmanager
+def claimed_output(output: Path, *, resume: bool, force: bool) -> Iterator[None]:
+    """Make a directory ready for a run, and keep other runs out of it.
 
     Args:
         output: the directory; created if need be.
         resume: what is there stays.
         force: what a run wrote there is removed, and nothing else.
 
+    Yields:
+        Nothing; until the end no other run can claim it.
+
     Raises:
-        TrainingError: it is not empty, or no directory.
+        TrainingError: it is not empty, or no directory, or another run writes to it.
     """
     check_output(output, resume=resume, force=force)
-    try:
-        if force and not resume:
-            for path in _written_files(output):
-                path.unlink()
-            with suppress(OSError):  # not there, or not empty
-                checkpoint_file(output).parent.rmdir()
-        output.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TrainingError(_unusable(output, error)) from None
+    with ExitStack() as stack:
+        try:
+            output.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(output))
+            if force and not resume:
+                _remove_run(output)
+        except OSError as error:
+            raise TrainingError(_unusable(output, error)) from None
+        yield
+
+
+def _remove_run(output: Path) -> None:
+    for path in _written_files(output):
+        path.unlink()
+    with suppress(OSError):  # not there, or not empty
+        checkpoint_files(output)[0].parent.rmdir()
 
 
 def _written_files(output: Path) -> list[Path]:
     """The files in a directory that bear a name which a run writes to."""
-    paths = [*(output / name for name in (*FILES, HISTORY)), checkpoint_file(output)]
+    paths = [*(output / name for name in (*FILES, HISTORY)), *checkpoint_files(output)]
     return [path for path in (*paths, *map(aside, paths)) if path.is_file()]
 
 
 def _is_run(output: Path) -> bool:
     """Whether a run wrote to a directory; a ``config.json`` or ``train.jsonl`` may well be someone else's."""
-    if checkpoint_file(output).is_file():
+    if has_checkpoint(output):
         return True
     marks = {CONFIG: b'"seqkit_version"', HISTORY: b'{"epoch": 1, "step": '}
     for name, mark in marks.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,12 +15,12 @@ from seqkit.artefact import read_config
 from seqkit.config import Recipe, Settings, load_recipe
 from seqkit.data.dataset import Dataset
 from seqkit.data.resolving import resolve
-from seqkit.devices import precision_context
+from seqkit.devices import precision_context, repeatable
 from seqkit.errors import SettingsError
 from seqkit.model import Model
 from seqkit.resources import imported
 from seqkit.training.distribution import joined
-from seqkit.training.output import check_output, claim_output
+from seqkit.training.output import check_output, claimed_output
 from seqkit.training.progress import Progress
 from seqkit.training.task import Report, TrainingTask
 
@@ -154,7 +155,7 @@ def run(
     named = chosen.dataset if isinstance(chosen, Recipe) else ""
     kind = task_class(settings.kind)
     output = Path(output)
-    with joined(device) as group:
+    with joined(device) as group, ExitStack() as stack:
         if group.size > 1 and not kind.divisible:
             raise SettingsError(f"expected one process, found {group.size}: counting n-grams is not shared")
         quiet = quiet or not group.is_first
@@ -164,11 +165,13 @@ def run(
         if group.is_first:
             check_output(output, resume=resume, force=force)
         progress = Progress(quiet=quiet)
+        stack.enter_context(repeatable(settings.training.deterministic))
         task = prepare(settings, dataset, group.device, progress)
         if not isinstance(data, Dataset):  # which may be used again
             dataset.forget_train()
         if group.is_first:
-            claim_output(output, resume=resume, force=force)  # only now that nothing can be wrong with the input
+            # Only now that nothing can be wrong with the input.
+            stack.enter_context(claimed_output(output, resume=resume, force=force))
         training = task.fit(output, progress, group, resume=resume)
         reports = _finish(task, training, dataset, output) if group.is_first else {}
         task.model.report = group.tell(task.model.report)[0]

@@ -28,6 +28,8 @@ from seqkit.training.transfer import describe, thawing_groups, transfer
 __all__ = ["Report", "TrainingTask", "digest", "digest_network", "recorded_baseline"]
 
 _Scores = TypeVar("_Scores")
+MOST_NAMED = 32
+"""sentences of a batch that a message names at most"""
 
 
 class Report(Protocol):
@@ -136,6 +138,24 @@ class TrainingTask:
         """Score the finished model: split → its `Report`, dev and, where there is one, test."""
         raise NotImplementedError  # pragma: no cover - every task overrides it
 
+    def divided(self, batch: Any, count: int) -> Sequence[Any]:
+        """A batch in so many parts, or fewer where it is smaller, for each of which `loss` can be asked in turn.
+
+        Args:
+            batch: one of `batches`; by default numbers of sentences, [B].
+            count: how many parts.
+
+        Returns:
+            The parts, none of them empty.
+        """
+        return [part for part in np.array_split(batch, count) if len(part)]
+
+    def named(self, batch: Any) -> str:
+        """What messages call a batch: by default its sentences, counted from 1 in the order of the training data."""
+        numbers = sorted(int(row) + 1 for row in batch)
+        shown = ", ".join(map(str, numbers[:MOST_NAMED])) + (", …" if len(numbers) > MOST_NAMED else "")
+        return f"training sentence{'s' if len(numbers) > 1 else ''} {shown}"
+
     def fit(self, output: Path, progress: Progress, group: Group = ALONE, *, resume: bool) -> dict[str, Any]:
         """Train the model.
 
@@ -199,7 +219,7 @@ class TrainingTask:
         return {}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up what `state` gave."""
+        """Take up what `state` gave; of nothing, begin anew."""
 
     def fingerprint(self) -> dict[str, Any]:
         """What must agree for a checkpoint to be taken up: everything but how long to train, and the data."""
@@ -209,6 +229,7 @@ class TrainingTask:
             tree[section].pop(name, None)
         tree["head"].pop("baseline", None)  # is only reported
         training = tree["training"]
+        training.pop("on_nan")  # how to go on may well be chosen when it happens
         length = {name: training.pop(name) for name in ("epochs", "time_limit", "patience", "checkpoint_minutes")}
         if training["schedule"] == "cosine":  # which depends on it; otherwise one may well train on for longer
             training["epochs"] = length["epochs"]

@@ -13,13 +13,11 @@ from torch import nn
 from seqkit.config import TrainingSettings
 from seqkit.errors import TrainingError
 from seqkit.training.checkpoint import (
-    checkpoint_file,
-    optimizer_tensors,
+    checkpoint_files,
     read_checkpoint,
-    restore_optimizer,
     write_checkpoint,
 )
-from seqkit.training.optimisation import make_optimizer
+from seqkit.training.optimisation import make_optimizer, optimizer_tensors, restore_optimizer
 
 TENSORS = {
     "weights.a": torch.arange(6, dtype=torch.float32).reshape(2, 3),
@@ -50,7 +48,10 @@ def test_a_new_checkpoint_takes_the_place_of_the_last(tmp_path: Path) -> None:
     found = read_checkpoint(tmp_path)
     assert found is not None
     assert list(found[0]) == ["a"]
-    assert [path.name for path in checkpoint_file(tmp_path).parent.iterdir()] == ["state.safetensors"]
+    assert {path.name for path in checkpoint_files(tmp_path)[0].parent.iterdir()} == {
+        "state.safetensors",
+        "previous.safetensors",
+    }
 
 
 def test_views_and_gradients_are_written_as_plain_values(tmp_path: Path) -> None:
@@ -66,7 +67,7 @@ def test_views_and_gradients_are_written_as_plain_values(tmp_path: Path) -> None
 def test_any_changed_byte_is_found(position: float, flip: int, tmp_path_factory: pytest.TempPathFactory) -> None:
     output = tmp_path_factory.mktemp("run")
     write_checkpoint(output, {"a": torch.ones(2, 2), "b": torch.zeros(3)}, {"x": 1})
-    path = checkpoint_file(output)
+    path = checkpoint_files(output)[0]
     content = bytearray(path.read_bytes())
     place = int(position * len(content))
     if content[place] == ord(" ") and content[place] ^ flip in b"\t\n\r":
@@ -82,7 +83,7 @@ def test_any_changed_byte_is_found(position: float, flip: int, tmp_path_factory:
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x04pickle", b"\xff" * 100])
 def test_what_is_no_checkpoint_is_found(content: bytes, tmp_path: Path) -> None:
     write_checkpoint(tmp_path, TENSORS, STATE)
-    checkpoint_file(tmp_path).write_bytes(content)
+    checkpoint_files(tmp_path)[0].write_bytes(content)
     with pytest.raises(TrainingError, match="damaged checkpoint"):
         read_checkpoint(tmp_path)
 
@@ -90,14 +91,14 @@ def test_what_is_no_checkpoint_is_found(content: bytes, tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [4, 100, -1])
 def test_a_checkpoint_cut_short_is_found(size: int, tmp_path: Path) -> None:
     write_checkpoint(tmp_path, TENSORS, STATE)
-    path = checkpoint_file(tmp_path)
+    path = checkpoint_files(tmp_path)[0]
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(TrainingError, match="damaged checkpoint"):
         read_checkpoint(tmp_path)
 
 
 def test_weights_of_something_else_are_no_checkpoint(tmp_path: Path) -> None:
-    path = checkpoint_file(tmp_path)
+    path = checkpoint_files(tmp_path)[0]
     path.parent.mkdir()
     for metadata in (None, {"format": "pt"}, {"state": "{}"}):
         path.write_bytes(safetensors.torch.save({"a": torch.ones(1)}, metadata=metadata))

@@ -18,9 +18,16 @@ from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.model import load
 from seqkit.training.evaluation import gold_labels
-from seqkit.training.run import check_output, claim_output, complete_settings, run, train
+from seqkit.training.output import check_output, claimed_output
+from seqkit.training.run import complete_settings, run, train
 
 Make = Callable[..., Any]
+
+
+def claim(output: Path, **options: Any) -> None:
+    """Claim a directory, and let it go."""
+    with claimed_output(output, **options):
+        pass
 
 
 def weights(output: Path) -> bytes:
@@ -211,7 +218,7 @@ def test_force_leaves_a_folder_that_is_not_ours(name: str, content: str, tmp_pat
     path = tmp_path / name
     path.parent.mkdir(exist_ok=True)
     path.write_text(content)
-    for check in (check_output, claim_output):
+    for check in (check_output, claim):
         message = fault_of(TrainingError, check, tmp_path, resume=False, force=True)
         assert message == f"{tmp_path}: expected a model or a training run to replace, found other files"
     assert path.read_text() == content
@@ -219,9 +226,9 @@ def test_force_leaves_a_folder_that_is_not_ours(name: str, content: str, tmp_pat
 
 def test_resume_writes_over_no_file_of_someone_else(tmp_path: Path) -> None:
     (tmp_path / "run.log").write_text("x")
-    claim_output(tmp_path, resume=True, force=False)  # a log is no obstacle
+    claim(tmp_path, resume=True, force=False)  # a log is no obstacle
     (tmp_path / "train.jsonl").write_text('{"tokens": ["a"], "labels": ["O"]}\n')  # but data of that name is
-    message = fault_of(TrainingError, claim_output, tmp_path, resume=True, force=False)
+    message = fault_of(TrainingError, claim, tmp_path, resume=True, force=False)
     assert message == f"{tmp_path}: expected a model or a training run to replace, found other files"
 
 
@@ -231,7 +238,7 @@ def test_what_is_left_of_a_run_is_known_for_one(left: str, trained: Path, tmp_pa
     for path in (tmp_path / "m").iterdir():
         if path.name != left:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    claim_output(tmp_path / "m", resume=False, force=True)
+    claim(tmp_path / "m", resume=False, force=True)
     assert list((tmp_path / "m").iterdir()) == []
 
 
@@ -243,9 +250,9 @@ def test_an_output_must_be_a_directory(tmp_path: Path) -> None:
         {"resume": False, "force": True},
         {"resume": True, "force": False},
     ):
-        message = fault_of(TrainingError, claim_output, path, **options)
+        message = fault_of(TrainingError, claim, path, **options)
         assert message == f"{path}: cannot be used as output directory: Not a directory"
-        below = fault_of(TrainingError, claim_output, path / "x", **options)
+        below = fault_of(TrainingError, claim, path / "x", **options)
         assert below == f"{path / 'x'}: cannot be used as output directory: Not a directory"
 
 

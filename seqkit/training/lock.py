@@ -1,0 +1,105 @@
+"""One run at a time in an output directory: a lock that ends with its process, however that ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from seqkit.errors import TrainingError
+
+__all__ = ["LOCK", "held", "see_free"]
+
+LOCK = ".seqkit.lock"
+"""stands in the output directory while a run writes there; left over from a run that was killed, it means nothing"""
+
+
+@contextmanager
+def held(output: Path) -> Iterator[None]:
+    """Hold the lock of an output directory.
+
+    Args:
+        output: the directory, which exists.
+
+    Yields:
+        Nothing; at the end the file is removed.
+
+    Raises:
+        TrainingError: another run holds it.
+        OSError: the directory cannot be written.
+    """
+    path = output / LOCK
+    handle = _open(path)
+    try:
+        os.truncate(handle, 0)
+        os.write(handle, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode("ascii"))
+        yield
+    finally:
+        with suppress(OSError):  # the directory may be gone
+            path.unlink()  # before it is let go, or another's would be removed
+        os.close(handle)
+
+
+def see_free(output: Path) -> None:
+    """See that no run holds the lock of a directory, which need not exist.
+
+    Args:
+        output: the directory.
+
+    Raises:
+        TrainingError: a run holds it.
+    """
+    try:
+        handle = os.open(output / LOCK, os.O_RDWR)
+    except OSError:
+        return
+    try:
+        _lock(handle, output / LOCK)
+    finally:
+        os.close(handle)
+
+
+def _open(path: Path) -> int:
+    """Open and lock a file, which another may remove in between."""
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            _lock(handle, path)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle), os.stat(path)):
+                    return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+
+
+def _lock(handle: int, path: Path) -> None:
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        found = f"found one in use by {_holder(handle)}"
+        raise TrainingError(
+            f"{path.parent}: expected an output directory that no other run writes to, {found}"
+        ) from None
+    except OSError:
+        pass  # a file system without locks is no reason not to train
+
+
+def _holder(handle: int) -> str:
+    """Who holds a lock, as far as it says."""
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        who = json.loads(os.pread(handle, 1000, 0))
+        return f"process {int(who['process'])} on {str(who['host'])[:100]!r}"
+    return "another process"

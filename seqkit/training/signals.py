@@ -1,0 +1,49 @@
+"""Ctrl-C and SIGTERM while training: a flag that is looked at between steps."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+__all__ = ["Interrupted", "Signals"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """Training was interrupted by a signal; a checkpoint has been written."""
+
+
+class Signals:
+    """Which signal asked for an end.
+
+    Attributes:
+        number: the signal, 0 for none.
+    """
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    def __bool__(self) -> bool:
+        """Whether a signal came."""
+        return bool(self.number)
+
+    @contextmanager
+    def noted(self) -> Iterator[None]:
+        """Note signals instead of ending; a second one ends at once. Signals reach the main thread alone."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def note(number: int, frame: FrameType | None) -> None:
+            if self.number:
+                raise KeyboardInterrupt
+            self.number = number
+
+        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
