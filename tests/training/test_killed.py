@@ -1,0 +1,94 @@
+"""A training that is killed at any moment loses nothing: when it has been resumed, its weights are the same bits."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import random
+import signal
+import time
+from collections.abc import Iterator
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.training import killed
+
+ROOT = Path(__file__).resolve().parents[2]
+KILLS = 20
+IMPORTED = [
+    *("tests.training.killed", "seqkit.training.tagging", "seqkit.training.classification"),
+    *("seqkit.training.language_model", "seqkit.training.generation"),
+    "torch._dynamo",  # which optimisers import, a second's work
+]
+
+
+@pytest.fixture(scope="module")
+def processes() -> Iterator[Any]:
+    """Processes are forked from one that has imported everything and computed nothing."""
+    context = multiprocessing.get_context("forkserver")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(ROOT))  # or the server finds nothing to import
+        context.set_forkserver_preload(IMPORTED)
+        first = context.Process(target=len, args=("",))  # the server starts with the first
+        first.start()
+        first.join()
+    yield context
+
+
+def life(processes: Any, task: str, output: Path, minutes: float, draw: random.Random | None) -> str:
+    """Train until the end, or until the drawn moment; gives ``killed``, ``done`` or a fault."""
+    here, there = processes.Pipe(duplex=False)
+    process = processes.Process(target=killed.train, args=(task, output, minutes, there))
+    process.start()
+    there.close()
+    if draw is None:
+        return last_word(here)
+    if draw.random() < 0.15:
+        time.sleep(draw.uniform(0.0, 0.5))  # while it reads its data and its checkpoint, perhaps
+    else:
+        for _ in range(draw.randint(1, 5)):
+            if here.recv() != "step":
+                return "ended"
+        time.sleep(draw.uniform(0.0, 0.01))  # in the middle of a step, of a checkpoint, of an evaluation
+    process.kill()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+    return "killed"
+
+
+def last_word(here: Connection) -> str:
+    word = ""
+    while True:
+        try:
+            word = here.recv()
+        except EOFError:
+            return word
+
+
+def without_times(output: Path) -> list[dict[str, Any]]:
+    lines = [json.loads(line) for line in (output / "train.jsonl").read_text(encoding="ascii").splitlines()]
+    return [{name: value for name, value in line.items() if "second" not in name} for line in lines]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", killed.TASKS)
+def test_killed_at_20_moments_a_run_ends_with_the_weights_of_one_left_in_peace(
+    task: str, processes: Any, tmp_path: Path
+) -> None:
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    assert life(processes, task, whole, 0.0, None) == "done"
+    draw = random.Random(task)
+    for _ in range(KILLS):
+        # A checkpoint after every step, so that many are killed while they write one, or at the end of epochs alone.
+        minutes = draw.choice([1e-9, 1e-9, 1e-9, 0.0])
+        assert life(processes, task, parts, minutes, draw) == "killed"
+    assert not (parts / "config.json").exists()
+    assert life(processes, task, parts, 0.0, None) == "done"
+    assert (parts / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
+    assert without_times(parts) == without_times(whole)
+    scores = [json.loads((folder / "report.json").read_text())["scores"] for folder in (parts, whole)]
+    assert scores[0] == scores[1]
+    assert not [path for path in parts.rglob("*") if path.name.endswith(".part") or path.name == ".seqkit.lock"]
