@@ -99,7 +99,7 @@ def _lock(handle: int, path: Path) -> None:
 
 def _holder(handle: int) -> str:
     """Who holds a lock, as far as it says."""
-    with suppress(OSError, ValueError, TypeError, KeyError):
+    with suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
         who = json.loads(os.pread(handle, 1000, 0))
         return f"process {int(who['process'])} on {str(who['host'])[:100]!r}"
     return "another process"

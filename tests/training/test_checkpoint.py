@@ -1,7 +1,12 @@
 from __future__ import annotations
 
+import errno
+import importlib
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import safetensors.torch
@@ -11,9 +16,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from seqkit.config import TrainingSettings
-from seqkit.errors import TrainingError
+from seqkit.errors import ModelError, TrainingError
 from seqkit.training.checkpoint import (
     checkpoint_files,
+    has_checkpoint,
     read_checkpoint,
     write_checkpoint,
 )
@@ -131,3 +137,162 @@ def test_an_optimiser_goes_on_from_its_tensors(kind: str, momentum: float, tmp_p
     run(weight, optimizer, gradients[3:])
     run(other, again, gradients[3:])
     assert torch.equal(weight, other)
+
+
+# --- a process that ends, and disks that are full, at any point of writing -----------------------------------------
+
+CALLS = [("builtins", "open"), ("os", "fsync"), ("os", "replace")]
+"""what writing a file goes through, each of them before and after"""
+
+
+class _Killed(BaseException):
+    """What no handler takes care of, as nothing does when a process is killed."""
+
+
+def dying_at(moment: int, patch: pytest.MonkeyPatch) -> list[str]:
+    """Let the process end at the given moment, counted from 0; gives the moments there were."""
+    moments: list[str] = []
+
+    def at(name: str) -> None:
+        moments.append(name)
+        if len(moments) - 1 == moment:
+            raise _Killed
+
+    def watched(module: str, name: str) -> None:
+        plain = getattr(importlib.import_module(module), name)
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            at(f"before {name}")
+            found = plain(*arguments, **options)
+            if name == "open" and "w" in str(arguments[1:]):
+                return _HalfWritten(found, lambda: at("half written"))
+            at(f"after {name}")
+            return found
+
+        patch.setattr(f"{module}.{name}", call)
+
+    for module, name in CALLS:
+        watched(module, name)
+    return moments
+
+
+class _HalfWritten:
+    """A file of which half is written before the rest."""
+
+    def __init__(self, stream: Any, between: Callable[[], None]) -> None:
+        self.stream = stream
+        self.between = between
+
+    def __enter__(self) -> _HalfWritten:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stream.close()
+
+    def write(self, content: bytes) -> None:
+        self.stream.write(content[: len(content) // 2])
+        self.stream.flush()
+        self.between()
+        self.stream.write(content[len(content) // 2 :])
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+def step_of(output: Path, warnings: list[str] | None = None) -> int:
+    found = read_checkpoint(output, (warnings if warnings is not None else []).append)
+    assert found is not None
+    assert torch.equal(found[0]["step"], torch.tensor(found[1]["step"]))
+    return int(found[1]["step"])
+
+
+def write(output: Path, step: int) -> None:
+    write_checkpoint(output, {"step": torch.tensor(step), "more": torch.rand(50)}, {"step": step})
+
+
+def test_whenever_writing_ends_the_last_or_the_new_one_is_found(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        moments = dying_at(-1, patch)
+        for step in (1, 2, 3):
+            write(tmp_path / "never", step)
+        count = len(moments) // 3 + 3
+    reached = 0
+    for moment in range(count):
+        for before in (1, 2, 3):
+            output = tmp_path / f"{moment} {before}"
+            for step in range(1, before + 1):
+                write(output, step)
+            with pytest.MonkeyPatch.context() as patch:
+                dying_at(moment, patch)
+                try:
+                    write(output, before + 1)
+                except _Killed:
+                    reached += 1
+            warnings: list[str] = []
+            assert step_of(output, warnings) in (before, before + 1)
+            assert warnings == []
+            write(output, before + 2)  # and what is left over is no obstacle
+            assert step_of(output) == before + 2
+            assert not list(output.rglob("*.part"))
+    assert reached > 20
+    assert {"before open", "half written", "after fsync", "before replace", "after replace"} <= set(moments)
+
+
+@pytest.mark.parametrize("name", ["fsync", "replace", "write", "open"])
+def test_a_disk_that_is_full_leaves_the_last_one_whole(name: str, tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    write(tmp_path, 2)
+    files = checkpoint_files(tmp_path)
+
+    def full(*_: object, **__: object) -> Any:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.MonkeyPatch.context() as patch:
+        if name == "write":
+            plain = open
+            patch.setattr("builtins.open", lambda *given: _HalfWritten(plain(*given), full))
+        else:
+            patch.setattr(f"{'builtins' if name == 'open' else 'os'}.{name}", full)
+        with pytest.raises(ModelError) as caught:
+            write(tmp_path, 3)
+    assert str(caught.value) == f"{files[0]}: cannot be written: No space left on device"
+    assert step_of(tmp_path) == 2
+    assert {path.name for path in files[0].parent.iterdir()} <= {path.name for path in files}
+
+
+@pytest.mark.parametrize("damage", [lambda content: b"", lambda content: content[:-9], lambda content: b"x" + content])
+def test_of_a_damaged_one_the_one_before_is_used_with_a_warning(
+    damage: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    write(tmp_path, 1)
+    write(tmp_path, 2)
+    last, previous = checkpoint_files(tmp_path)
+    last.write_bytes(damage(last.read_bytes()))
+    warnings: list[str] = []
+    assert step_of(tmp_path, warnings) == 1
+    assert len(warnings) == 1
+    assert warnings[0].startswith(f"warning: {last}: damaged checkpoint (")
+    assert warnings[0].endswith("); going on from the one before")
+    previous.write_bytes(damage(previous.read_bytes()))
+    with pytest.raises(TrainingError) as caught:
+        read_checkpoint(tmp_path)
+    told = str(caught.value)
+    assert told.startswith(f"{last}: damaged checkpoint (") and f" and {previous}: damaged checkpoint (" in told
+    assert told.endswith("); start again with --force") and "\n" not in told
+
+
+def test_one_of_both_is_enough(tmp_path: Path) -> None:
+    assert not has_checkpoint(tmp_path)
+    write(tmp_path, 1)
+    write(tmp_path, 2)
+    last, previous = checkpoint_files(tmp_path)
+    last.unlink()
+    assert has_checkpoint(tmp_path)
+    assert step_of(tmp_path) == 1
+    write(tmp_path, 3)  # the one before is not thrown away for nothing
+    last.write_bytes(b"")
+    assert step_of(tmp_path) == 1
+    previous.unlink()
+    last.unlink()
+    assert not has_checkpoint(tmp_path)
+    assert read_checkpoint(tmp_path) is None

@@ -1,0 +1,202 @@
+"""A step where memory or numbers run out, for every task."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from seqkit.config import override
+from seqkit.errors import TrainingError
+from seqkit.training.distribution import ALONE
+from seqkit.training.language_model import Window
+from seqkit.training.progress import Progress
+from seqkit.training.run import prepare
+from seqkit.training.stepping import Diverged, Stepper
+from seqkit.training.task import TrainingTask
+from tests.training.together import data_of, settings_of
+
+TASKS = ["tag", "tag sgd", "classify", "lm", "generate"]
+
+
+def make(task: str, **training: Any) -> TrainingTask:
+    """A task without dropout, which draws nothing, so that a batch and its parts are alike."""
+    settings = override(settings_of(task, Path()), {"training": {"lr": 0.01, **training}})
+    return prepare(settings, data_of(task), torch.device("cpu"), Progress(quiet=True))
+
+
+def stepper_of(task: TrainingTask) -> Stepper:
+    stepper = Stepper(task, task.settings.training, ALONE, Progress())
+    stepper.use_sparse_gradients(True)
+    return stepper
+
+
+def size_of(task: TrainingTask, batch: Any) -> int:
+    if isinstance(batch, Window):
+        return len(range(task._rows)[batch.first : batch.last])  # type: ignore[attr-defined]
+    return len(batch)
+
+
+def limited(task: TrainingTask, most: int, error: Exception) -> list[int]:
+    """Let memory be too small for more than so many sentences; gives the sizes that were tried."""
+    plain, tried = task.loss, []
+
+    def loss(batch: Any) -> tuple[Tensor, int, int]:
+        tried.append(size_of(task, batch))
+        found = plain(batch)
+        if tried[-1] > most:
+            raise error
+        return found
+
+    task.loss = loss  # type: ignore[method-assign]
+    return tried
+
+
+def train(task: TrainingTask, steps: int = 12) -> tuple[Stepper, list[tuple[float, int, int]]]:
+    stepper = stepper_of(task)
+    task.network.train()
+    taken = [stepper.take(batch, 0.01, 1, ())[0] for batch in list(task.batches(0))[:steps]]
+    return stepper, [(float(each.loss), each.units, each.tokens) for each in taken]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory")]
+)
+def test_a_batch_that_does_not_fit_is_computed_in_parts(
+    task: str, error: Exception, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the same gradient, whatever is carried along; and it is said."""
+    size = 3 if task == "lm" else 5
+    more = {"batch_size": size, "equal_lengths": False}
+    whole, parts = make(task, **more), make(task, **more)
+    most = size // 2
+    tried = limited(parts, most, error)
+    one, expected = train(whole)
+    capsys.readouterr()
+    other, found = train(parts)
+    assert tried[:2] == [size, 1 if task == "lm" else 3]  # the larger part of five comes first
+    assert other.parts == 4
+    assert max(tried[4:]) <= most
+    assert [row[1:] for row in found] == [row[1:] for row in expected]
+    assert [row[0] for row in found] == pytest.approx([row[0] for row in expected], rel=1e-4)
+    for name, weight in one.parameters.items():
+        torch.testing.assert_close(other.parameters[name], weight, rtol=1e-3, atol=1e-5)
+    for name, state in whole.state().items():
+        torch.testing.assert_close(parts.state()[name], state, rtol=1e-3, atol=1e-5)
+    warnings = capsys.readouterr().err.splitlines()
+    assert warnings == [
+        f"warning: out of memory: from here on a batch is computed in {count} parts, with the same gradient"
+        for count in (2, 4)
+    ]
+
+
+@pytest.mark.parametrize("task", ["tag", "lm"])
+def test_a_sentence_that_does_not_fit_by_itself_is_named(task: str) -> None:
+    broken = make(task)
+    limited(broken, 0, RuntimeError("DefaultCPUAllocator: can't allocate memory:\nyou tried"))
+    with pytest.raises(TrainingError) as caught:
+        train(broken, 1)
+    named = broken.named(broken.batches(0)[0])
+    told = "DefaultCPUAllocator: can't allocate memory: you tried"
+    assert str(caught.value) == (
+        f"expected enough memory for {named}, each by itself, found too little ({told}); try a smaller --hidden"
+    )
+    assert all(parameter.grad is None for parameter in broken.network.parameters())
+
+
+def test_other_errors_are_not_taken_for_too_little_memory() -> None:
+    broken = make("tag")
+    limited(broken, 0, RuntimeError("shapes do not fit"))
+    with pytest.raises(RuntimeError, match="shapes do not fit"):
+        train(broken, 1)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_parts_are_the_batch_in_its_order(task: str) -> None:
+    made = make(task)
+    batch = made.batches(0)[0]
+    for count in range(1, 8):
+        parts = made.divided(batch, count)
+        assert len(parts) == min(count, size_of(made, batch))
+        assert all(size_of(made, part) for part in parts)
+        if isinstance(batch, Window):
+            bounds = [bound for part in parts for bound in part[2:]]
+            assert bounds[0] == 0 and bounds[-1] == size_of(made, batch) and bounds[1:-1:2] == bounds[2::2]
+        else:
+            assert [row for part in parts for row in part] == list(batch)
+
+
+def test_batches_are_named_for_messages() -> None:
+    tag, lm = make("tag"), make("lm")
+    assert tag.named([6, 2]) == "training sentences 3, 7"
+    assert tag.named([6]) == "training sentence 7"
+    assert tag.named(range(40)).endswith("30, 31, 32, …")
+    streams = lm._streams  # type: ignore[attr-defined]
+    assert lm.named(Window(1000, 1020)) == f"steps 1,001 … 1,020 of 3 streams of {streams.length:,}"
+
+
+# --- numbers that are none ---------------------------------------------------------------------------------------
+
+
+def spoil(task: TrainingTask, calls: set[int], value: float) -> None:
+    """Let some losses, counted from 0, be no numbers."""
+    plain, count = task.loss, iter(range(1000))
+
+    def loss(batch: Any) -> tuple[Tensor, int, int]:
+        found, units, tokens = plain(batch)
+        return found * (value if next(count) in calls else 1.0), units, tokens
+
+    task.loss = loss  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_batch_without_a_finite_loss_is_left_out_if_that_is_asked_for(task: str, value: float) -> None:
+    more = {"on_nan": "skip", "average": 0.9}
+    broken, fine = make(task, **more), make(task, **more)
+    spoil(broken, {2, 5}, value)
+    stepper, found = train(broken, 5)
+    other = stepper_of(fine)
+    fine.network.train()
+    for number, batch in enumerate(list(fine.batches(0))[:5]):
+        if number != 2:
+            other.take(batch, 0.01, 1, ())
+        else:
+            fine.restore({})  # what a language model carries along begins anew
+    assert not math.isfinite(found[2][0])
+    assert stepper.average is not None and other.average is not None
+    assert stepper.average.updates == 4
+    for name, weight in stepper.parameters.items():
+        assert torch.equal(weight, other.parameters[name])
+        assert torch.equal(stepper.average.average[name], other.average.average[name])
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_it_ends_training_otherwise_and_the_sentences_are_named(task: str) -> None:
+    broken = make(task)
+    spoil(broken, {0}, math.nan)
+    before = {name: weight.detach().clone() for name, weight in broken.network.named_parameters()}
+    with pytest.raises(Diverged) as caught:
+        train(broken, 1)
+    where = f"found loss nan and gradient norm nan at step 1, in {broken.named(broken.batches(0)[0])}"
+    advice = "try a smaller --lr or --clip, or leave such batches out by --on-nan skip"
+    assert str(caught.value) == f"expected a finite loss and gradient, {where}; {advice}"
+    for name, weight in broken.network.named_parameters():
+        assert torch.equal(weight, before[name])
+
+
+def test_weights_that_are_not_finite_are_not_kept() -> None:
+    stepper = stepper_of(make("tag"))
+    stepper.see_finite_weights(7)
+    name, weight = list(stepper.parameters.items())[2]
+    with torch.no_grad():
+        weight.view(-1)[-1] = math.inf
+    with pytest.raises(Diverged) as caught:
+        stepper.see_finite_weights(7)
+    found = f"found others in {name} after step 7"
+    assert str(caught.value) == f"expected finite weights, {found}; try a smaller --lr or --clip"
