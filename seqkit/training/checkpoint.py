@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ import torch
 from torch import Tensor
 
 from seqkit.artefact import write_atomically
-from seqkit.errors import TrainingError
+from seqkit.errors import ModelError, TrainingError
 
-__all__ = ["checkpoint_files", "has_checkpoint", "read_checkpoint", "write_checkpoint"]
+__all__ = ["checkpoint_files", "has_checkpoint", "read_checkpoint", "saying_what_is_left", "write_checkpoint"]
 
 _STATE, _CHECKSUM = "state", "checksum"
 
@@ -54,7 +55,7 @@ def write_checkpoint(output: Path, tensors: dict[str, Tensor], state: dict[str, 
 def read_checkpoint(
     output: Path, warn: Callable[[str], object] = lambda message: None
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Read the last whole checkpoint of a run.
+    """Read the last whole checkpoint of a run; a damaged one after it is removed.
 
     Args:
         output: the run's output directory.
@@ -66,7 +67,8 @@ def read_checkpoint(
     Raises:
         TrainingError: all there are, are damaged.
     """
-    faults = []
+    faults: list[str] = []
+    damaged: list[Path] = []
     for path in checkpoint_files(output):
         if not path.is_file():
             continue
@@ -74,13 +76,36 @@ def read_checkpoint(
             found = _read(path)
         except _Damaged as error:
             faults.append(f"{path}: damaged checkpoint ({error})")
+            damaged.append(path)
             continue
-        for fault in faults:
+        for fault, other in zip(faults, damaged, strict=True):
             warn(f"warning: {fault}; going on from the one before")
+            with suppress(OSError):
+                other.unlink()  # or the next checkpoint to be written would take this one's place by it
         return found
     if faults:
         raise TrainingError(f"{' and '.join(faults)}; start again with --force")
     return None
+
+
+@contextmanager
+def saying_what_is_left(output: Path) -> Iterator[None]:
+    """Where a file of a run cannot be written, say whether the run can go on later.
+
+    Args:
+        output: the run's output directory.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        TrainingError: in place of a `ModelError`.
+    """
+    try:
+        yield
+    except ModelError as error:
+        kept = "; the last checkpoint is whole, go on from it with --resume" if has_checkpoint(output) else ""
+        raise TrainingError(f"{error}{kept}") from None
 
 
 class _Damaged(Exception):

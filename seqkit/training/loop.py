@@ -17,8 +17,8 @@ from torch import Tensor
 from seqkit.artefact import write_atomically
 from seqkit.config import TrainingSettings
 from seqkit.data.writers import finite
-from seqkit.errors import ModelError, TrainingError
-from seqkit.training.checkpoint import read_checkpoint, write_checkpoint
+from seqkit.errors import TrainingError
+from seqkit.training.checkpoint import read_checkpoint, saying_what_is_left, write_checkpoint
 from seqkit.training.distribution import ALONE, Group, Tensors
 from seqkit.training.optimisation import RunningAverage, Schedule
 from seqkit.training.progress import Progress
@@ -92,7 +92,6 @@ class Trainer:
         self.history: list[dict[str, Any]] = []
         self.sums = {"loss": 0.0, "units": 0, "tokens": 0, "norm": 0.0, "seconds": 0.0}
         self.norms: list[list[float]] = []
-        self.saved_step = 0
         self.elapsed = 0.0
         self.signals = Signals()
 
@@ -233,7 +232,8 @@ class Trainer:
         self.history.append(line)
         if self.group.is_first:
             lines = "".join(json.dumps(finite(entry)) + "\n" for entry in self.history)
-            write_atomically(self.output / HISTORY, lines.encode("ascii"))
+            with saying_what_is_left(self.output):
+                write_atomically(self.output / HISTORY, lines.encode("ascii"))
         if skipped:
             self.progress.say(
                 f"warning: {skipped} of {self.position} batches skipped, without a finite loss and gradient"
@@ -285,20 +285,11 @@ class Trainer:
             **self.stepper.state(),
         }
         if self.group.is_first:
-            self._write(tensors, state)
+            with saying_what_is_left(self.output):
+                write_checkpoint(self.output, tensors, state)
         self._checkpointed = time.monotonic()
         if self.group.any(bool(self.signals)):  # and nobody ends before it is written
             raise Interrupted
-
-    def _write(self, tensors: Tensors, state: dict[str, Any]) -> None:
-        try:
-            write_checkpoint(self.output, tensors, state)
-        except ModelError as error:
-            kept = (
-                f"; the checkpoint of step {self.saved_step} is whole, go on with --resume" if self.saved_step else ""
-            )
-            raise TrainingError(f"{error}{kept}") from None
-        self.saved_step = self.step
 
     def resume(self) -> bool:
         """Take up the checkpoint in the output directory, which only the first process reads.
@@ -327,7 +318,6 @@ class Trainer:
             if name in state["counters"]:  # older checkpoints have fewer
                 setattr(self, name, state["counters"][name])
         self.elapsed = state["elapsed"]
-        self.saved_step = self.step
         self.schedule.restore(state["schedule"])
         self.stepper.restore(tensors, state)
         mine = _of_process(self.group.rank)

@@ -19,6 +19,7 @@ from seqkit.devices import precision_context, repeatable
 from seqkit.errors import SettingsError
 from seqkit.model import Model
 from seqkit.resources import imported
+from seqkit.training.checkpoint import saying_what_is_left
 from seqkit.training.distribution import joined
 from seqkit.training.output import check_output, claimed_output
 from seqkit.training.progress import Progress
@@ -196,7 +197,8 @@ def _dataset(data: Any, dev: Any, test: Any, task: type[TrainingTask], quiet: bo
 def _finish(task: TrainingTask, training: dict[str, Any], dataset: Dataset, output: Path) -> dict[str, Report]:
     """Write the model, and once more with its scores: whatever goes wrong in scoring, hours of training are kept."""
     model = task.model
-    model.save(output)
+    with saying_what_is_left(output):
+        model.save(output)
     reports: dict[str, Report] = task.reports(dataset)
     model.report |= {
         "data": {
@@ -208,5 +210,6 @@ def _finish(task: TrainingTask, training: dict[str, Any], dataset: Dataset, outp
         "parameters": model.parameter_counts(),
         "versions": {"seqkit": __version__, "torch": torch.__version__, "python": platform.python_version()},
     }
-    model.save(output)
+    with saying_what_is_left(output):
+        model.save(output)
     return reports

@@ -273,7 +273,12 @@ def test_of_a_damaged_one_the_one_before_is_used_with_a_warning(
     assert len(warnings) == 1
     assert warnings[0].startswith(f"warning: {last}: damaged checkpoint (")
     assert warnings[0].endswith("); going on from the one before")
-    previous.write_bytes(damage(previous.read_bytes()))
+    assert not last.exists()
+    write(tmp_path, 3)
+    assert step_of(tmp_path) == 3
+    assert len(warnings) == 1
+    for path in (last, previous):
+        path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(TrainingError) as caught:
         read_checkpoint(tmp_path)
     told = str(caught.value)
@@ -292,7 +297,7 @@ def test_one_of_both_is_enough(tmp_path: Path) -> None:
     write(tmp_path, 3)  # the one before is not thrown away for nothing
     last.write_bytes(b"")
     assert step_of(tmp_path) == 1
+    assert not last.exists()
     previous.unlink()
-    last.unlink()
     assert not has_checkpoint(tmp_path)
     assert read_checkpoint(tmp_path) is None
