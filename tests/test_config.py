@@ -253,7 +253,7 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
     try:
         settings = override(TagSettings(), tree)
     except SettingsError as error:  # the checks across settings
-        known = ("none of them", "warm-up", "head.neighbours", "average", "freeze", "clip_by")
+        known = ("none of them", "warm-up", "head.neighbours", "average", "freeze", "clip_by", "deterministic")
         assert any(part in str(error) for part in known)
         return
     path = tmp_path_factory.mktemp("recipe") / "r.toml"

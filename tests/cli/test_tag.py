@@ -230,14 +230,17 @@ def test_every_setting_flag_reaches_its_setting(corpus: Path, vectors: Path, run
         "--cell": "gru", "--layers": 3, "--hidden": 5, "--direction": "forward", "--dropout": 0.125, "--chars": "lstm",
         "--vectors": str(vectors), "--epochs": 9, "--batch-size": 3, "--optimizer": "sgd", "--lr": 0.25, "--clip": 1.5,
         "--patience": 4, "--time-limit": 2.5, "--checkpoint-minutes": 0.5, "--precision": "fp32", "--seed": 12,
-        "--init-from": "", "--freeze": 0,
+        "--init-from": "", "--freeze": 0, "--on-nan": "skip",
     }  # fmt: skip
-    assert values.keys() == SETTING_FLAGS.keys()
+    assert values.keys() | {"--deterministic"} == SETTING_FLAGS.keys()
     words = [word for flag, value in values.items() for word in (flag, value)]
     found = settings_of(run("tag", "train", corpus, "--dry-run", "--quiet", *words))
     for flag, value in values.items():
         section, name = SETTING_FLAGS[flag].split(".")
         assert found[section][name] == value, flag
+    assert found["training"]["deterministic"] is False
+    found = settings_of(run("tag", "train", corpus, "--dry-run", "--quiet", "--deterministic"))
+    assert found["training"]["deterministic"] is True  # not beside --time-limit
 
 
 # --- output directories, interruptions ----------------------------------------------------------------------------

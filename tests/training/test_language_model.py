@@ -17,7 +17,7 @@ from seqkit.data.resolving import resolve
 from seqkit.data.units import Units
 from seqkit.errors import DataError
 from seqkit.model import load
-from seqkit.training.language_model import LanguageModelTask, evaluate_stream
+from seqkit.training.language_model import LanguageModelTask, Window, evaluate_stream
 from seqkit.training.loop import Interrupted
 from seqkit.training.progress import Progress
 from seqkit.training.run import complete_settings, run
@@ -122,7 +122,7 @@ def test_windows_of_variable_length_count_by_their_units() -> None:
     plain = task_of("training.window=8", "training.batch_size=1")
     batch = next(bounds for bounds in task.batches(0) if bounds[0] == 0)
     steps = batch[1]
-    loss, same = task.loss((0, steps))[0], plain.loss((0, steps))[0]
+    loss, same = task.loss(Window(0, steps))[0], plain.loss(Window(0, steps))[0]
     assert torch.equal(loss, same)
     loss.backward()
     same.backward()
