@@ -136,7 +136,7 @@ class PlainLoop:
         losses, tokens = [], 0
         with training_arithmetic(self.training.precision, self.device):
             began = time.perf_counter()
-            for begin, end in self.windows.batches(0):
+            for begin, end, *_ in self.windows.batches(0):
                 pair = self.task._streams.window(begin, end)
                 inputs, targets = (torch.from_numpy(self.task._table.words[part]).to(self.device) for part in pair)
                 self.optimizer.zero_grad()

@@ -82,7 +82,7 @@ class PlainLoop:
         self.model.train()
         total, tokens = 0.0, 0
         began = time.monotonic()
-        for begin, end in windows:
+        for begin, end, *_ in windows:
             inputs, targets = (
                 torch.from_numpy(self.task._table.words[part]).t() - 1  # [T, B]
                 for part in self.task._streams.window(begin, end)
