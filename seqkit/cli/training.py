@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -91,10 +92,10 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
             return 0
         try:
             trained = run(chosen, output, data, device=device, resume=resume, force=force, quiet=quiet)
-        except (Interrupted, KeyboardInterrupt):
+        except KeyboardInterrupt as error:
             if launch.rank == 0:
                 click.echo(_how_to_go_on(output, launch), err=True)
-            return 130
+            return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
         if launch.rank:
             return 0
         if json_file:

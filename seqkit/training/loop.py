@@ -289,7 +289,7 @@ class Trainer:
                 write_checkpoint(self.output, tensors, state)
         self._checkpointed = time.monotonic()
         if self.group.any(bool(self.signals)):  # and nobody ends before it is written
-            raise Interrupted
+            raise Interrupted(self.signals.number)
 
     def resume(self) -> bool:
         """Take up the checkpoint in the output directory, which only the first process reads.

@@ -12,7 +12,15 @@ __all__ = ["Interrupted", "Signals"]
 
 
 class Interrupted(KeyboardInterrupt):
-    """Training was interrupted by a signal; a checkpoint has been written."""
+    """Training was interrupted by a signal; a checkpoint has been written.
+
+    Args:
+        number: the signal; 0 for one that another process got.
+    """
+
+    def __init__(self, number: int = 0) -> None:
+        super().__init__()
+        self.number = number or signal.SIGINT
 
 
 class Signals:

@@ -592,8 +592,9 @@ def test_a_signal_is_taken_at_the_end_of_a_step(number: signal.Signals, tmp_path
 
     task.loss = signalled  # type: ignore[method-assign]
     before = signal.getsignal(number)
-    with pytest.raises(Interrupted):
+    with pytest.raises(Interrupted) as caught:
         trainer.run()
+    assert caught.value.number == number
     assert trainer.step == 7
     assert checkpoint_files(tmp_path)[0].is_file()
     assert signal.getsignal(number) is before

@@ -146,8 +146,9 @@ def test_a_damaged_checkpoint_is_a_fault_and_force_starts_again(
 
 
 @pytest.mark.slow
-def test_ctrl_c_in_a_real_process(make_pairs: Make, tmp_path: Path) -> None:
-    """Exit status 130, how to go on, and after `--resume` the weights of a run that was left in peace."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_a_real_process(number: signal.Signals, make_pairs: Make, tmp_path: Path) -> None:
+    """Exit status 130 or 143, how to go on, and after `--resume` the weights of a run that was left in peace."""
     folder = tmp_path / "data folder"
     folder.mkdir()
     for split, (count, seed) in {"train": (80, 0), "dev": (8, 1)}.items():
@@ -164,9 +165,9 @@ def test_ctrl_c_in_a_real_process(make_pairs: Make, tmp_path: Path) -> None:
         if line.startswith("epoch   1/"):
             break
     time.sleep(0.05)  # into the next epoch
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     out, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
+    assert process.returncode == 128 + number, err
     assert out == ""
     last = err.splitlines()[-1]
     assert last.startswith("interrupted; a checkpoint is saved, go on with: seqkit tag train ")
