@@ -120,7 +120,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         if metadata[_CHECKSUM] != _checksum(tensors, metadata[_STATE]):
             raise _Damaged("its checksum is another")
         return tensors, json.loads(metadata[_STATE])
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise _Damaged(" ".join(str(error).split()) or type(error).__name__) from None
 
 
@@ -129,5 +129,8 @@ def _checksum(tensors: Mapping[str, Tensor], state: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest = zlib.crc32(f"{name} {tensor.dtype} {list(tensor.shape)}".encode(), digest)
-        digest = zlib.crc32(tensor.reshape(-1).view(torch.uint8).numpy().data, digest)
+        flat = tensor.reshape(-1)
+        if flat.stride(0) != 1:  # of a single number it may be anything
+            flat = flat.clone(memory_format=torch.contiguous_format)
+        digest = zlib.crc32(flat.view(torch.uint8).numpy().data, digest)
     return str(digest)

@@ -14,8 +14,6 @@ from seqkit.training.run import run
 from seqkit.training.stepping import Stepper
 from tests.training.together import DROPOUT, SMALL, data_of
 
-STEPS = {"tag": 11, "classify": 11, "lm": 30, "generate": 11}
-"""steps of an epoch, about"""
 TASKS: dict[str, dict[str, Any]] = {
     "tag": {
         "embedding": {"char_size": 6, "char_hidden": 6, "char_dropout": 0.1},
@@ -44,7 +42,7 @@ TASKS: dict[str, dict[str, Any]] = {
         "training": {
             "optimizer": "sgd",
             "momentum": 0.9,
-            "lr": 0.1,
+            "lr": 0.5,
             "schedule": "plateau",
             "plateau_patience": 0,
             "patience": 6,
@@ -61,13 +59,13 @@ def settings_of(task: str, checkpoint_minutes: float) -> Settings:
 
 
 def train(task: str, output: Path, checkpoint_minutes: float, told: Connection) -> None:
-    """Train, or go on with it, telling every step; at the end ``done``, or what was wrong."""
+    """Train, or go on with it, telling the number of every step; at the end ``done``, or what was wrong."""
     torch.set_num_threads(1)
     take = Stepper.take
 
-    def telling(stepper: Stepper, *arguments: Any) -> Any:
-        told.send("step")
-        return take(stepper, *arguments)
+    def telling(stepper: Stepper, batch: Any, rate: float, step: int, asked: Any) -> Any:
+        told.send(step)
+        return take(stepper, batch, rate, step, asked)
 
     Stepper.take = telling  # type: ignore[method-assign]
     try:

@@ -31,6 +31,7 @@ TENSORS = {
     "random.cpu": torch.arange(5, dtype=torch.uint8),
     "step": torch.tensor(3.0),
     "empty": torch.zeros(0, 4),
+    "one": torch.zeros(4, dtype=torch.bfloat16)[::2][:1],  # of any stride
 }
 STATE = {"counters": {"epoch": 2, "best_score": -math.inf}, "text": "é\ud800", "history": [{"loss": 0.1}]}
 

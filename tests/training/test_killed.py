@@ -18,6 +18,7 @@ from tests.training import killed
 
 ROOT = Path(__file__).resolve().parents[2]
 KILLS = 20
+NEVER = 0
 IMPORTED = [
     *("tests.training.killed", "seqkit.training.tagging", "seqkit.training.classification"),
     *("seqkit.training.language_model", "seqkit.training.generation"),
@@ -38,20 +39,19 @@ def processes() -> Iterator[Any]:
     yield context
 
 
-def life(processes: Any, task: str, output: Path, minutes: float, draw: random.Random | None) -> str:
-    """Train until the end, or until the drawn moment; gives ``killed``, ``done`` or a fault."""
+def life(processes: Any, task: str, output: Path, minutes: float, step: int, draw: random.Random) -> object:
+    """Train until the end, or until a drawn moment about a step; gives ``killed``, ``done`` or a fault."""
     here, there = processes.Pipe(duplex=False)
     process = processes.Process(target=killed.train, args=(task, output, minutes, there))
     process.start()
     there.close()
-    if draw is None:
+    if step == NEVER:
         return last_word(here)
     if draw.random() < 0.15:
-        time.sleep(draw.uniform(0.0, 0.5))  # while it reads its data and its checkpoint, perhaps
+        here.poll(draw.uniform(0.0, 0.5))  # while it reads its data and its checkpoint, before the first step
     else:
-        for _ in range(draw.randint(1, 5)):
-            if here.recv() != "step":
-                return "ended"
+        while here.recv() < step:
+            pass
         time.sleep(draw.uniform(0.0, 0.01))  # in the middle of a step, of a checkpoint, of an evaluation
     process.kill()
     process.join()
@@ -59,8 +59,8 @@ def life(processes: Any, task: str, output: Path, minutes: float, draw: random.R
     return "killed"
 
 
-def last_word(here: Connection) -> str:
-    word = ""
+def last_word(here: Connection) -> object:
+    word = None
     while True:
         try:
             word = here.recv()
@@ -79,14 +79,15 @@ def test_killed_at_20_moments_a_run_ends_with_the_weights_of_one_left_in_peace(
     task: str, processes: Any, tmp_path: Path
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    assert life(processes, task, whole, 0.0, None) == "done"
     draw = random.Random(task)
-    for _ in range(KILLS):
+    assert life(processes, task, whole, 0.0, NEVER, draw) == "done"
+    last = without_times(whole)[-1]["step"]
+    for step in sorted(draw.choices(range(2, last - 20), k=KILLS)):
         # A checkpoint after every step, so that many are killed while they write one, or at the end of epochs alone.
         minutes = draw.choice([1e-9, 1e-9, 1e-9, 0.0])
-        assert life(processes, task, parts, minutes, draw) == "killed"
+        assert life(processes, task, parts, minutes, step, draw) == "killed"
     assert not (parts / "config.json").exists()
-    assert life(processes, task, parts, 0.0, None) == "done"
+    assert life(processes, task, parts, 0.0, NEVER, draw) == "done"
     assert (parts / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
     assert without_times(parts) == without_times(whole)
     scores = [json.loads((folder / "report.json").read_text())["scores"] for folder in (parts, whole)]
