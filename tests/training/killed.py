@@ -45,7 +45,7 @@ TASKS: dict[str, dict[str, Any]] = {
             "lr": 0.5,
             "schedule": "plateau",
             "plateau_patience": 0,
-            "patience": 6,
+            "patience": 12,
             "epochs": 60,
         },
     },
