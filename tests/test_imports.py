@@ -39,6 +39,7 @@ ALLOWED = {
     "nn": set(),
     "data": {"errors", "resources"},
     "metrics": {"errors"},
+    "interop": {"data", "errors"},
     "ngram": {"errors"},
     "heads": {"nn"},
     "devices": {"errors"},

@@ -1,0 +1,1 @@
+"""What other libraries' objects are in seqkit's terms; none of these libraries has to be installed."""
