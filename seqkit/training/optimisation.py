@@ -114,9 +114,11 @@ def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter
     }
     kind, options = kinds[settings.optimizer]
     options = {**options, "lr": settings.lr, "weight_decay": settings.weight_decay}
+    if torch.__version__ < "2.4" and any(parameter.device.type == "cpu" for parameter in wanted):
+        return kind(wanted, **options)  # torch 2.3 takes SGD's fused form on the CPU, and has none to step with
     try:
         return kind(wanted, **{**options, "fused": True})
-    except (RuntimeError, TypeError):  # older torch has no fused form on the CPU
+    except RuntimeError:  # this device has no fused form
         return kind(wanted, **options)
 
 

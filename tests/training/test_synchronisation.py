@@ -93,7 +93,12 @@ def test_a_step_reads_no_number_and_waits_for_no_copy(name: str, changes: str, m
     assert len(batches) > 1
     with _CopiesDoNotBlock() as seen:
         for batch in batches:
-            loss = step(task, optimizer, batch)
+            try:
+                loss = step(task, optimizer, batch)
+            except NotImplementedError as error:  # as of torch 2.3
+                if "_embedding_bag_dense_backward" in str(error):
+                    pytest.skip("this torch's meta device has no gradient of embedding_bag")
+                raise
             assert loss.device.type == "meta"
     assert seen.copies
     trained = [p for p in task.network.parameters() if p.requires_grad]
