@@ -8,7 +8,7 @@ which loads beside torch 2.3 alone, and those of 0.6.0, the last one in pure Pyt
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -145,13 +145,17 @@ def _pairs(items: Iterable[Any], target: str) -> Iterator[tuple[list[str], list[
         yield list(next(iter(columns.values()))), list(row.column(target))
 
 
-def texts(dataset: Any) -> Iterator[tuple[str | list[str], str]]:
+def texts(
+    dataset: Any, *, text: str | int = "text", label: str | int = "label"
+) -> Iterator[tuple[str | list[str], str]]:
     """Labelled texts, what a classifier learns from.
 
     Args:
         dataset: what yields ``(label, text)``, as most data sets of 0.18 do, or ``(text, label)`` with a number as the
-            label, as its ``SST2`` does; or a ``Dataset`` of 0.6 with a field ``text``, or else the first one, and a
-            field ``label``, or else the last one; or an iterator over one.
+            label, as its ``SST2`` does; or a ``Dataset`` of 0.6, or an iterator over one.
+        text: the field of a ``Dataset`` of 0.6 that holds the text; of rows of more than two columns, as ``CoLA`` of
+            0.18 has them, the column's position counted from 0.
+        label: the one that holds the label.
 
     Returns:
         Pairs of a text (or its tokens, if that is what the data set has) and a label, made as they are asked for.
@@ -164,34 +168,30 @@ def texts(dataset: Any) -> Iterator[tuple[str | list[str], str]]:
         >>> list(texts([(1, "A fine film."), (2, "Never again.")]))  # as AG_NEWS yields them
         [('A fine film.', '1'), ('Never again.', '2')]
     """
-    return _texts(_items(dataset))
+    return _texts(_items(dataset), str(text), str(label))
 
 
-def _texts(items: Iterable[Any]) -> Iterator[tuple[str | list[str], str]]:
+def _texts(items: Iterable[Any], text_field: str, label_field: str) -> Iterator[tuple[str | list[str], str]]:
     for number, item in enumerate(items, start=1):
         columns = _columns(item)
-        label, text = _label_and_text(columns, named=not isinstance(item, Sequence))
+        label, text = columns.get(label_field), columns.get(text_field)
+        if isinstance(item, Sequence) and len(columns) == 2:
+            label, text = columns.values()
+            if _is_number(text):
+                label, text = text, label
         if not (isinstance(label, str) or _is_number(label)) or not (isinstance(text, str) or _is_tokens(text)):
-            raise _fault("a label and a text, or its tokens", item, number)
+            raise _fault("a label and a text, or its tokens", item, number, label_field, text_field)
         yield text if isinstance(text, str) else list(text), str(label)
 
 
-def _label_and_text(columns: Mapping[str, Any], *, named: bool) -> tuple[Any, Any]:
-    """The two, wherever they stand; None for both where there are not two."""
-    if len(columns) < 2 or (len(columns) > 2 and not named):
-        return None, None
-    first, *_, last = columns.values()
-    if named:
-        return columns.get("label", last), columns.get("text", first)
-    return (last, first) if _is_number(last) else (first, last)
-
-
-def lines(dataset: Any) -> Iterator[str]:
+def lines(dataset: Any, *, text: str | int = "text") -> Iterator[str]:
     r"""Lines of text, what a language model learns from.
 
     Args:
-        dataset: what yields lines, as ``WikiText2`` and ``PennTreebank`` of 0.18 do; or a ``Dataset`` of 0.6 with a
-            field ``text``, or else the first one, such as a ``LanguageModelingDataset``; or an iterator over one.
+        dataset: what yields lines, as ``WikiText2`` and ``PennTreebank`` of 0.18 do; or a ``Dataset`` of 0.6 such as a
+            ``LanguageModelingDataset``, or an iterator over one.
+        text: the field of a ``Dataset`` of 0.6 that holds the text; of rows of columns, as ``CC100`` of 0.18 has them,
+            the column's position counted from 0.
 
     Returns:
         The lines, made as they are asked for. Tokens are joined by spaces, and ``<eos>``, which 0.6 writes where a line
@@ -204,19 +204,18 @@ def lines(dataset: Any) -> Iterator[str]:
         >>> list(lines(["no it was n't \n", "black monday \n"]))  # as PennTreebank yields them
         ["no it was n't ", 'black monday ']
     """
-    return _lines(_items(dataset))
+    return _lines(_items(dataset), str(text))
 
 
-def _lines(items: Iterable[Any]) -> Iterator[str]:
+def _lines(items: Iterable[Any], field: str) -> Iterator[str]:
     for number, item in enumerate(items, start=1):
-        columns = {"text": item} if isinstance(item, str | list) else {} if isinstance(item, tuple) else _columns(item)
-        text: Any = columns.get("text", next(iter(columns.values()), None))
+        text = item if isinstance(item, str | list) else _columns(item).get(field)
         if isinstance(text, str):
             yield text.removesuffix("\n").removesuffix("\r")
         elif _is_tokens(text):
             yield from _joined(text, number)
         else:
-            raise _fault("a line of text, or its tokens", item, number)
+            raise _fault("a line of text, or its tokens", item, number, field)
 
 
 def _joined(tokens: Sequence[str], number: int) -> Iterator[str]:
@@ -251,7 +250,7 @@ def _columns(item: Any) -> dict[str, Any]:
     return dict(getattr(item, "__dict__", {}))
 
 
-def _is_tokens(value: Any) -> bool:
+def _is_tokens(value: Any) -> TypeGuard[Sequence[str]]:
     return isinstance(value, list | tuple) and all(isinstance(token, str) for token in value)
 
 
@@ -259,9 +258,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
-def _fault(expected: str, item: Any, number: int) -> DataError:
-    shown = item if isinstance(item, str | Sequence) else dict(getattr(item, "__dict__", {})) or item
-    return DataError(f"expected {expected}, found {' '.join(repr(shown).split()):.80}", file=_ITEM, line=number)
+def _fault(expected: str, item: Any, number: int, *fields: str) -> DataError:
+    columns = _columns(item)
+    is_example = bool(columns) and not isinstance(item, Sequence)
+    place = f" in {' and '.join(map(repr, fields))}" if is_example and fields else ""
+    found = " ".join(repr(columns if is_example else item).split())
+    return DataError(f"expected {expected}{place}, found {found:.80}", file=_ITEM, line=number)
 
 
 def _message(expected: str, found: Any) -> str:

@@ -182,6 +182,11 @@ def test_items_that_are_no_labelled_texts(item: Any) -> None:
     fault(lambda: list(interop.texts([item])), message)
 
 
+def test_columns_of_longer_rows() -> None:
+    assert list(interop.texts([("gj04", 1, "fine")], text=2, label=1)) == [("fine", "1")]
+    assert list(interop.lines([("en", "so fine")], text=1)) == ["so fine"]
+
+
 def test_a_long_item_is_shown_in_one_short_line() -> None:
     with pytest.raises(DataError) as caught:
         list(interop.texts([(1, torch.ones(30, 30))]))
