@@ -196,7 +196,7 @@ def test_cells_that_diverge_are_told_from_those_at_chance(run: Run, tmp_path: Pa
     assert trained["fault"] == "loss not finite at update 1"
     assert (trained["accuracy"], trained["after"]) == (None, None)
     assert "rnn_relu: loss not finite at update 1" in result.out
-    result = run(*MEMORY, "--cells=gru", "--task=adding", "--lr=1e38", "--clip=0", "--force", "-o", tmp_path)
+    result = run(*MEMORY, "--cells=gru", "--task=adding", "--lr=1e37", "--clip=0", "--force", "-o", tmp_path)
     assert result.status == 0, result.err
     (curve,) = read(tmp_path, "memory")["results"][0]["curves"]
     assert (curve["mean"], curve["accuracies"]) == (None, [None])

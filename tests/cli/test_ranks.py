@@ -45,7 +45,7 @@ def launch() -> Any:
             environment = {
                 **{"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"},
                 **{"MASTER_ADDR": "localhost", "MASTER_PORT": str(stores[-1].port)},
-                **{"TORCHELASTIC_USE_AGENT_STORE": "True"},
+                **{"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"},
             }
             process = subprocess.Popen(
                 [sys.executable, "-c", START, *map(str, given)],
