@@ -247,7 +247,7 @@ def _columns(item: Any) -> dict[str, Any]:
     """The columns of an item by name: of a row their positions, of an Example of 0.6 its fields."""
     if isinstance(item, Sequence):
         return {} if isinstance(item, str | bytes) else {str(place): value for place, value in enumerate(item)}
-    return dict(getattr(item, "__dict__", {}))
+    return dict(vars(item)) if type(item).__name__ == "Example" else {}
 
 
 def _is_tokens(value: Any) -> TypeGuard[Sequence[str]]:

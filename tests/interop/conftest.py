@@ -33,5 +33,6 @@ def torchtext_018() -> ModuleType:
     """torchtext 0.18.0, which warns that it is the last."""
     torchtext = installed("0.18.0", "`make test-torch23` sets up")
     torchtext.disable_torchtext_deprecation_warning()
-    importlib.import_module("torchtext.datasets")
+    for part in ("data.functional", "datasets", "vocab"):
+        importlib.import_module(f"torchtext.{part}")
     return torchtext
