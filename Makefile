@@ -2,6 +2,7 @@
 #
 #   make demo       each task in turn: train on an embedded sample, report, use the model
 #   make test       the whole test suite
+#   make test-torch23   the suite with torch 2.3, NumPy 1.26 and torchtext 0.18 (constraints-torch23.txt says why these)
 #   make check      format, lint, types, docstrings, doctests and tests: what a change has to pass
 #   make bench      speed beside Flair, spaCy, plain torch and scikit-learn, about half an hour; needs $SEQKIT_DATA
 #
@@ -13,6 +14,7 @@ PIP_FLAGS ?=
 PYTEST_FLAGS ?=
 DEMO ?= build/demo
 PEERS ?= build/peers
+TORCH23 ?= build/torch23
 THREADS ?= 2
 VECTORS ?=
 ROUNDS ?=
@@ -22,7 +24,7 @@ BENCH_FLAGS := --threads $(THREADS) $(if $(ROUNDS),--rounds $(ROUNDS))
 READY := $(VENV)/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate test check format-check lint types docstrings format wheel bench clean
+.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate test test-torch23 check format-check lint types docstrings format wheel bench clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -65,6 +67,17 @@ demo-generate: $(READY)
 # Doctests are part of the suite: pytest collects them from the modules themselves.
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# The other versions of constraints-torch23.txt go before the same packages' of constraints.txt. torchtext's own data sets need torchdata.
+test-torch23: $(TORCH23)/.ready
+	$(TORCH23)/bin/python -m pytest $(PYTEST_FLAGS)
+
+$(TORCH23)/.ready: pyproject.toml constraints.txt constraints-torch23.txt
+	@echo "Setting up $(TORCH23) (on Linux torch brings its CUDA libraries: 2.5 GB to download, 5.5 GB on the disk)"
+	$(PYTHON) -m venv $(TORCH23)
+	awk -F '==' 'NR == FNR { other[$$1]; print; next } !($$1 in other)' constraints-torch23.txt constraints.txt > $(TORCH23)/constraints.txt
+	$(TORCH23)/bin/python -m pip install --quiet $(PIP_FLAGS) -c $(TORCH23)/constraints.txt -e '.[dev,plots]' torchdata portalocker
+	@touch $@
 
 check: format-check lint types docstrings test
 

@@ -92,6 +92,17 @@ def test_every_direct_dependency_is_pinned_and_nothing_names_a_place(project: di
     assert not missing
 
 
+def test_the_old_torch_is_pinned_with_what_else_has_to_be_old(project: dict) -> None:
+    lines = (ROOT / "constraints-torch23.txt").read_text(encoding="utf-8").splitlines()
+    pins = dict(line.split("==") for line in lines if line and not line.startswith("#"))
+    assert {"torch", "torchtext", "numpy"} <= set(pins)
+    usual = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    assert not {f"{name}=={version}" for name, version in pins.items()} & set(usual)
+    for name in ("torch", "numpy"):  # the oldest that are promised are those that are tested
+        (oldest,) = [line.split(">=")[1] for line in project["project"]["dependencies"] if line.startswith(f"{name}>=")]
+        assert pins[name].startswith(f"{oldest}."), name
+
+
 def test_every_package_that_is_imported_is_a_declared_dependency(project: dict) -> None:
     wanted = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["plots"]
     declared = {normalised(re.split(r"[^A-Za-z0-9._-]", line)[0]) for line in wanted}
