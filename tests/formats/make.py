@@ -1,0 +1,132 @@
+"""Writes one tiny model of each kind in the present format, and what it predicts: `python tests/formats/make.py`.
+
+They are written once for a format version and then kept as they are, so that every later seqkit can be tried on files
+that an earlier one wrote. Where the folder of the present version exists, nothing is written.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import seqkit
+from seqkit.artefact import FORMAT_VERSION
+from seqkit.config import SETTINGS, override
+from seqkit.data.dataset import Dataset, Split
+from seqkit.data.samples import generate
+from seqkit.data.vector_writing import write_vectors
+from seqkit.data.vectors import Vectors
+
+FORMATS = Path(__file__).resolve().parent
+
+# --- what the models are made of ----------------------------------------------------------------------------------
+
+TINY: dict[str, Any] = {
+    "data": {"min_count": 2},
+    "embedding": {"word_size": 6},
+    "encoder": {"hidden": 6, "layers": 1},
+    "training": {"epochs": 30, "batch_size": 8, "lr": 0.05, "optimizer": "adam", "precision": "fp32"},
+}
+CHARACTERS: dict[str, Any] = {"chars": "cnn", "char_size": 4, "char_hidden": 4}
+KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
+    "tag": ("tag", "sample-ner", {"embedding": {**CHARACTERS, "vectors": "vectors.bin", "vectors_join": "concat"}}),
+    "tag-context": (
+        "tag",
+        "sample-pos",
+        {
+            "embedding": {"chars": "none", "context": "characters"},
+            "encoder": {"hidden": 4},
+            "head": {"crf": False},
+        },
+    ),
+    "classify": ("classify", "sample-reviews", {"embedding": CHARACTERS, "head": {"pool": "attention"}}),
+    "lm": (
+        *("lm", "sample-sentences"),
+        {
+            "data": {"unit": "bpe", "bpe_size": 257},
+            "embedding": {"word_size": 4},
+            "encoder": {"hidden": 4},
+            "head": {"tied": True, "baseline": 0},
+        },
+    ),
+    "generate": ("generate", "sample-names", {"data": {"condition": "category"}}),
+    "ngram": ("lm", "sample-sentences", {"head": {"ngram": 2}}),
+}
+"""name → task, sample, and settings beside those of `TINY`; together they have every file that a model may have"""
+
+
+def make(name: str, place: Path, working: Path) -> None:
+    """Train a model of a kind and write it, without what only a training leaves behind."""
+    task, sample, changes = KINDS[name]
+    splits = generate(sample, {"train": 40, "dev": 20}, seed=1)
+    data = Dataset(sample, {split: Split(content=sentences) for split, sentences in splits.items()})
+    settings = override(override(SETTINGS[task](), TINY), changes)
+    seqkit.train(settings, working / name, data, device="cpu")
+    seqkit.load(working / name).save(place)
+
+
+def write_inputs(working: Path) -> None:
+    """Write the vectors and the character language model that two of the kinds start from."""
+    words = ["the", "Paris", "in", "and", "from", "met", "was", "to"]
+    matrix = np.random.default_rng(1).normal(size=(len(words), 4)).astype(np.float32)
+    write_vectors(Vectors(words, matrix), working / "vectors.bin")
+    lines = generate("sample-sentences", {"train": 40, "dev": 20}, seed=1)
+    data = Dataset("sample-sentences", {split: Split(content=sentences) for split, sentences in lines.items()})
+    changes = {
+        "data": {"unit": "char"},
+        "encoder": {"hidden": 4, "direction": "both", "join": "top"},
+        "training": {"epochs": 3},
+        "head": {"baseline": 0},
+    }
+    seqkit.train(override(override(SETTINGS["lm"](), TINY), changes), working / "characters", data, device="cpu")
+
+
+# --- what they predict --------------------------------------------------------------------------------------------
+
+
+def predictions(name: str, directory: Path) -> list[Any]:
+    """What a model of a kind predicts for a few texts, as JSON: strings, and numbers."""
+    model = seqkit.load(directory)
+    task = KINDS[name][0]
+    if task == "tag":
+        texts = ["Ronald met Gerald in Paris.", "O, 1984 was dull ☃", ""]
+        tagged = [model.tag(text, probs=True) for text in texts]
+        return [[one.sentence.tokens, one.labels, one.probs] for one in tagged]
+    if task == "classify":
+        texts = ["The salad was bland, but the cake was good.", "The menu changes in August.", "☃", ""]
+        return [[one.labels, one.probs] for one in map(model.classify, texts)]
+    if task == "generate":
+        written = [model.generate({"category": kind}, count=2, beam=4) for kind in ("dragon", "robot")]
+        return [[one.text, one.log_prob] for several in written for one in several]
+    lines = ["The king and his son are quiet.", "Naïve ☃", ""]
+    scored = [model.score(line) for line in lines]
+    written = model.sample("The", count=2, beam=4, length=12)
+    return [[one.units, one.log_prob] for one in scored] + [[one.text, one.log_prob] for one in written]
+
+
+def main() -> None:
+    """Write the models of the present version and what they predict, unless they are there."""
+    folder = FORMATS / f"v{FORMAT_VERSION}"
+    if folder.exists():
+        sys.exit(f"{folder} is there: files of a version are written once and then kept as they are")
+    with tempfile.TemporaryDirectory() as name:
+        working = Path(name)
+        write_inputs(working)
+        for kind, (_, _, changes) in KINDS.items():
+            for given in ("vectors", "context"):
+                if given in changes.get("embedding", {}):
+                    changes["embedding"][given] = str(working / changes["embedding"][given])
+            make(kind, working / "saved" / kind, working)
+        expected = {kind: predictions(kind, working / "saved" / kind) for kind in KINDS}
+        (working / "saved" / "expected.json").write_text(json.dumps(expected, indent=1) + "\n", encoding="ascii")
+        shutil.copytree(working / "saved", folder)
+
+
+if __name__ == "__main__":
+    main()
