@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import re
+from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -36,3 +40,19 @@ def torchtext_018() -> ModuleType:
     for part in ("data.functional", "datasets", "vocab"):
         importlib.import_module(f"torchtext.{part}")
     return torchtext
+
+
+@pytest.fixture
+def run_readme(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], dict[str, Any]]:
+    """`run_readme(0)`: run the first block of Python in README's section on torchtext, in an empty folder."""
+    readme = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("\n## From torchtext\n")[2].partition("\n## ")[0]
+    blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+
+    def run(number: int) -> dict[str, Any]:
+        monkeypatch.chdir(tmp_path)
+        names: dict[str, Any] = {}
+        exec(blocks[number], names)
+        return names
+
+    return run

@@ -34,7 +34,7 @@ def opened(torchtext_018: ModuleType, tmp_path: Path, monkeypatch: pytest.Monkey
 
     def open_it(name: str, split: str, files: dict[str, tuple[str, bytes]] | tuple[str, bytes], **options: Any) -> Any:
         module = importlib.import_module(f"torchtext.datasets.{name.lower()}")
-        folder = tmp_path / "datasets" / name
+        folder = tmp_path / "data" / "datasets" / name
         folder.mkdir(parents=True, exist_ok=True)
         several = files if isinstance(files, dict) else {"": files}
         sums = {}
@@ -42,7 +42,7 @@ def opened(torchtext_018: ModuleType, tmp_path: Path, monkeypatch: pytest.Monkey
             (folder / file).write_bytes(content)
             sums[part] = hashlib.md5(content).hexdigest()
         monkeypatch.setattr(module, "MD5", sums if isinstance(files, dict) else sums[""])
-        return getattr(torchtext_018.datasets, name)(root=str(tmp_path), split=split, **options)
+        return getattr(torchtext_018.datasets, name)(root=str(tmp_path / "data"), split=split, **options)
 
     return open_it
 
@@ -211,3 +211,13 @@ def test_a_language_model(opened: Open, tmp_path: Path) -> None:
     model = seqkit.train(settings, tmp_path / "model", lines, device="cpu")
     assert model.report["data"]["sentences"]["train"] == 36
     assert model.score("the dog ran").units == 4
+
+
+def test_what_readme_says(opened: Open, tmp_path: Path, run_readme: Callable[[int], dict[str, Any]]) -> None:
+    rows = {"train": b"He PRP B-NP\nran VBD B-VP\n\n" * 8, "test": b"Paris NNP B-NP\n\n"}
+    opened("CoNLL2000Chunking", "train", {name: (f"{name}.txt.gz", gzip.compress(row)) for name, row in rows.items()})
+    (tmp_path / "glove.6B.100d.txt").write_text(f"He{' 0.5' * 100}\nran{' 0.25' * 100}\n", encoding="utf-8")
+    names = run_readme(0)
+    assert names["model"].report["data"]["sentences"] == {"train": 7, "dev": 1, "test": 1}
+    assert names["model"].report["vectors"] == {"words": 2, "size": 100, "found": 1.0}
+    assert seqkit.load(tmp_path / "chunker").tag("He ran").labels == ["B-NP", "B-VP"]

@@ -234,3 +234,13 @@ def test_a_language_model(torchtext_06: ModuleType, tmp_path: Path) -> None:
     model = seqkit.train(settings, tmp_path / "model", interop.lines(text), device="cpu")
     assert model.report["data"]["sentences"]["train"] == 36
     assert model.score("the dog ran").units == 4
+
+
+def test_what_readme_says(
+    torchtext_06: ModuleType, tmp_path: Path, run_readme: Callable[[int], dict[str, Any]]
+) -> None:
+    (tmp_path / "train.tsv").write_text("pos\tA good film\nneg\tA bad film\n" * 8, encoding="utf-8")
+    (tmp_path / "dev.tsv").write_text("neg\tBad\n", encoding="utf-8")
+    names = run_readme(1)
+    assert names["model"].report["data"]["sentences"] == {"train": 16, "dev": 1}
+    assert seqkit.load(tmp_path / "opinions").classify("good").labels
