@@ -56,14 +56,15 @@ def vocabulary(vocab: Any, *, pad: str = "<pad>") -> Vocabulary:
         >>> vocabulary(vocab).indices(["the", "dog", "cat"])
         [2, 1, 3]
     """
-    if callable(getattr(vocab, "get_itos", None)) and callable(getattr(vocab, "get_default_index", None)):
+    if _is_vocab(vocab):
         strings, default = vocab.get_itos(), vocab.get_default_index()
-    elif hasattr(vocab, "itos") and hasattr(vocab, "stoi"):
-        strings, default = vocab.itos, getattr(vocab, "unk_index", None)
     else:
-        expected = "a torchtext Vocab (with get_itos and get_default_index, or itos and stoi)"
-        raise DataError(_message(expected, vocab))
-    reserved = {pad, _UNKNOWN if default is None else strings[default]}
+        strings, default = getattr(vocab, "itos", None), getattr(vocab, "unk_index", None)
+    if not isinstance(strings, list):
+        raise DataError(_message("a torchtext Vocab (with get_itos and get_default_index, or itos)", vocab))
+    # -1 is a default that is often set, and no string's index
+    known = isinstance(default, int) and 0 <= default < len(strings)
+    reserved = {pad, strings[default] if known else _UNKNOWN}
     try:
         return Vocabulary(string for string in strings if string not in reserved)
     except ValueError as error:
@@ -94,13 +95,13 @@ def vectors(given: Any) -> Vectors:
         (['the', 'cat'], 2)
     """
     expected = "torchtext Vectors (with itos and vectors)"
-    if not hasattr(given, "itos") or not hasattr(given, "vectors") or not hasattr(given, "stoi"):
+    if not hasattr(given, "itos") or not hasattr(given, "vectors"):
         raise DataError(_message(expected, given))
     if any(kind.__name__ == "CharNGram" for kind in type(given).__mro__):
         raise DataError(
             f"expected {expected}, found those of parts of words; a Vocab of 0.6 that loaded them has words'"
         )
-    if given.itos is None or given.vectors is None:
+    if not isinstance(given.itos, list) or not callable(getattr(given.vectors, "detach", None)):
         raise DataError(f"expected {expected}, found a {type(given).__name__} without vectors")
     matrix: npt.NDArray[np.float32] = given.vectors.detach().float().cpu().numpy()  # [N, D]
     if matrix.ndim != 2 or len(matrix) != len(given.itos):
@@ -237,10 +238,15 @@ def _items(dataset: Any) -> Iterable[Any]:
     if isinstance(getattr(dataset, "batch_size", None), int):  # a Dataset of 0.6 has every attribute, as a generator
         dataset = getattr(dataset, "dataset", None)
     iterable = hasattr(dataset, "__iter__") or hasattr(dataset, "__getitem__")  # torch's Subset has the latter alone
-    if not iterable or isinstance(dataset, str | bytes | Mapping):
+    if not iterable or isinstance(dataset, str | bytes | Mapping) or _is_vocab(dataset):
         raise DataError(_message("a torchtext data set or an iterator over one", dataset))
     found: Iterable[Any] = dataset
     return found
+
+
+def _is_vocab(value: Any) -> bool:
+    """Whether this is a Vocab of 0.18."""
+    return callable(getattr(value, "get_itos", None)) and callable(getattr(value, "get_default_index", None))
 
 
 def _columns(item: Any) -> dict[str, Any]:

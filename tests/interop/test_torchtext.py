@@ -44,6 +44,8 @@ def newer(strings: list[str], default: int | None) -> SimpleNamespace:
         (["the", "cat", "<pad>", "<unk>"], 3, ["the", "cat"]),
         (["[UNK]", "the", "<eos>"], 0, ["the", "<eos>"]),
         (["the", "cat"], None, ["the", "cat"]),
+        (["<unk>", "the", "cat"], -1, ["the", "cat"]),
+        (["the", "cat"], 2, ["the", "cat"]),
         (["<unk>", "the"], None, ["the"]),
         ([], None, []),
     ],
@@ -63,7 +65,7 @@ def test_another_padding_string() -> None:
 
 
 def test_what_is_no_vocabulary() -> None:
-    expected = "expected a torchtext Vocab (with get_itos and get_default_index, or itos and stoi), found "
+    expected = "expected a torchtext Vocab (with get_itos and get_default_index, or itos), found "
     fault(lambda: interop.vocabulary(["the"]), expected + "list")
     fault(lambda: interop.vocabulary(None), expected + "NoneType")
     fault(
@@ -98,6 +100,7 @@ def test_what_has_no_vectors_of_words() -> None:
     fault(lambda: interop.vectors("glove.6B.100d"), expected + "found str")
     fault(lambda: interop.vectors(given(["a"], None)), expected + "found a SimpleNamespace without vectors")
     fault(lambda: interop.vectors(given(None, None)), expected + "found a SimpleNamespace without vectors")
+    fault(lambda: interop.vectors(given(["a"], [[1.0]])), expected + "found a SimpleNamespace without vectors")
     fault(
         lambda: interop.vectors(given(["a"], torch.ones(2, 3))),
         expected + "one row a word, found 1 words and 2 × 3 values",
@@ -216,7 +219,9 @@ def test_tokens_that_a_line_cannot_hold(token: str) -> None:
 
 
 @pytest.mark.parametrize("call", [interop.pairs, interop.texts, interop.lines])
-@pytest.mark.parametrize("dataset", [None, 7, "AG_NEWS", b"x", {"train": []}], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "dataset", [None, 7, "AG_NEWS", b"x", {"train": []}, newer([], None)], ids=lambda value: type(value).__name__
+)
 def test_what_is_no_data_set_is_told_at_once(call: Callable[[Any], Any], dataset: Any) -> None:
     message = f"expected a torchtext data set or an iterator over one, found {type(dataset).__name__}"
     fault(lambda: call(dataset), message)

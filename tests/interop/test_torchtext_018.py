@@ -75,6 +75,10 @@ def test_other_names_and_places_of_the_unknown_string(torchtext_018: ModuleType)
     assert list(interop.vocabulary(vocab))[2:] == ["the", "cat", "[UNK]"]  # no default index: a word like others
     vocab.set_default_index(2)
     assert list(interop.vocabulary(vocab))[2:] == ["the", "cat"]
+    vocab.set_default_index(-1)
+    assert list(interop.vocabulary(vocab))[2:] == ["the", "cat", "[UNK]"]
+    with pytest.raises(DataError, match=r"^expected a torchtext data set or an iterator over one, found Vocab$"):
+        interop.pairs(vocab)
 
 
 def test_the_way_back(torchtext_018: ModuleType) -> None:

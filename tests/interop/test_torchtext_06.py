@@ -110,6 +110,13 @@ def test_a_data_set_of_columns(columns: Any, torchtext_06: ModuleType) -> None:
         next(interop.pairs(columns, target="pos"))
 
 
+def test_a_data_set_is_no_vocabulary_although_it_has_every_attribute(columns: Any) -> None:
+    with pytest.raises(DataError, match=r"found SequenceTaggingDataset$"):
+        interop.vocabulary(columns)
+    with pytest.raises(DataError, match=r"found a SequenceTaggingDataset without vectors$"):
+        interop.vectors(columns)
+
+
 def test_iterators_give_the_examples_that_they_would_pad(columns: Any, torchtext_06: ModuleType) -> None:
     for field in columns.fields.values():
         if field is not None:
