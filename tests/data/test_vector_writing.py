@@ -44,6 +44,15 @@ def test_values_that_look_like_text_are_none(
     assert (found.words, found.matrix.tobytes()) == (numbered, matrix.tobytes())
 
 
+def test_a_file_cut_short_anywhere_is_noticed(tmp_path: Path) -> None:
+    write_vectors(Vectors(["the", "☃"], np.array([[0.5, -1.0], [2.0, 3.25]], dtype=np.float32)), tmp_path / "whole")
+    content = (tmp_path / "whole").read_bytes()
+    for size in range(len(content)):
+        (tmp_path / "cut").write_bytes(content[:size])
+        with pytest.raises(DataError):
+            read_vectors(tmp_path / "cut")
+
+
 def test_any_layout_and_byte_order_is_written_alike(tmp_path: Path) -> None:
     matrix = np.arange(12, dtype=np.float32).reshape(3, 4)
     for number, same in enumerate([np.asfortranarray(matrix), matrix.astype(">f4"), np.repeat(matrix, 2, 0)[::2]]):
