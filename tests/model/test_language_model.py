@@ -374,13 +374,13 @@ def test_no_limit_on_the_vocabulary_leaves_out_the_end_of_a_line() -> None:
 
 @pytest.mark.parametrize("variant", ["encoder.direction=both", "head.tied=true", "head.cutoffs=[4]"])
 def test_every_parameter_learns(variant: str) -> None:
-    from seqkit.training.language_model import LanguageModelTask
+    from seqkit.training.language_model import LanguageModelTask, Window
 
     settings = override(override(LmSettings(), TINY), parse_assignments([variant, "training.batch_size=2"]))
     units = Units.word()
     corpus = Corpus.read(TEXT, units)
     task = LanguageModelTask(settings, units, {"train": corpus, "dev": corpus}, None, torch.device("cpu"))
-    loss, _, _ = task.loss((0, len(corpus) // 2))
+    loss, _, _ = task.loss(Window(0, len(corpus) // 2))
     loss.backward()
     silent = [name for name, part in task.network.named_parameters() if part.grad is None or not part.grad.any()]
     assert not silent

@@ -65,7 +65,7 @@ def train(task: TrainingTask, steps: int = 12) -> tuple[Stepper, list[tuple[floa
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize(
-    "error", [MemoryError(), torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory")]
+    "error", [MemoryError(), torch.cuda.OutOfMemoryError("CUDA out of memory."), RuntimeError("can't allocate memory")]
 )
 def test_a_batch_that_does_not_fit_is_computed_in_parts(
     task: str, error: Exception, capsys: pytest.CaptureFixture[str]
