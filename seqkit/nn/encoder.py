@@ -3,11 +3,15 @@
 Sequences are padded at the end. The forward direction never sees padding before a token; the backward direction is a
 layer of its own that runs over each sequence reversed by its own length, so that padding comes last there too. Hence
 no output depends on padding or on batch mates, and the fused kernels run at full speed.
+
+Without gradients a long sequence goes through each layer in windows of time, the state carried from one to the next, from
+the end on where the layer reads backward: the result is that of one piece, and of gates, which take several times as
+much as outputs, there are never more than a window's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
@@ -24,6 +28,9 @@ __all__ = ["DIRECTIONS", "JOINS", "SKIPS", "Encoder", "EncoderOutput", "reverse_
 DIRECTIONS = ("forward", "backward", "both")
 JOINS = ("deep", "top")
 SKIPS = ("none", "residual", "highway", "dense")
+
+_WINDOW = 1 << 13
+"""steps that a layer takes in one piece where no gradient is wanted"""
 
 
 class EncoderOutput(NamedTuple):
@@ -137,40 +144,80 @@ class _Stack(nn.Module):
     def forward(
         self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None, carry: bool
     ) -> tuple[list[Tensor], list[State]]:
-        """Run the stack; the features come back one tensor a direction, [B, T, H or L·H], with the layers' states."""
+        """Run the stack; what comes back with the layers' states are tensors of features to be put side by side, those
+        that read forward first, [B, T, H or L·H] a direction or one of all, [B, T, W]."""  # noqa: D205, D209
         states: list[State] = []
         history: list[list[Tensor]] = []
         memories: dict[str, Tensor] = {}  # of the level below, where the cell hands it up
         for level, layers in enumerate(self.layers()):
-            outputs: list[Tensor] = []
-            for direction, layer in zip(self.directions, layers, strict=True):
-                given = None if state is None else state[len(states)]
-                inputs = torch.cat([x, memories[direction]], 2) if direction in memories else x  # [B, T, I (+ H)]
-                output, after = _run(layer, inputs, lengths, given, direction == "backward", carry)  # [B, T, H (+ H)]
-                memories.pop(direction, None)
-                if layer.output_size > layer.hidden_size:
-                    output, memories[direction] = output.chunk(2, 2)  # each [B, T, H]
-                outputs.append(output)
-                states.append(after)
-            y = outputs[0] if len(outputs) == 1 else torch.cat(outputs, 2)  # [B, T, W]
+            given = None if state is None else state[len(states) : len(states) + len(layers)]
+            y, after = self._level(layers, x, lengths, given, memories, carry)  # [B, T, W]
+            states += after
             if self.skips is not None:
                 y = self.skips[level](x, y)  # [B, T, W]
             y = (self.last_dropout if level == len(self.levels) - 1 else self.dropout)(y)  # [B, T, W]
-            history.append(list(y.chunk(len(self.directions), 2)))
-            x = torch.cat([x, y], 2) if self.skip == "dense" else y  # [B, T, next I]
-        kept = history if self.skip == "dense" else history[-1:]
-        return [parts[0] if len(parts) == 1 else torch.cat(parts, 2) for parts in zip(*kept, strict=True)], states
+            if self.skip == "dense":
+                history.append(list(y.chunk(len(self.directions), 2)))
+                y = torch.cat([x, y], 2)  # [B, T, next I]
+            x = y
+        return [_beside(parts) for parts in zip(*history, strict=True)] if history else [x], states
+
+    def _level(
+        self,
+        layers: Sequence[RecurrentLayer],
+        x: Tensor,
+        lengths: Tensor,
+        state: tuple[State, ...] | None,
+        memories: dict[str, Tensor],
+        carry: bool,
+    ) -> tuple[Tensor, list[State]]:
+        """Run one level: its outputs, [B, T, W], and its layers' states; memories give way to its own."""
+        outputs: list[Tensor] = []
+        states: list[State] = []
+        for number, (direction, layer) in enumerate(zip(self.directions, layers, strict=True)):
+            given = None if state is None else state[number]
+            inputs = torch.cat([x, memories.pop(direction)], 2) if direction in memories else x  # [B, T, I (+ H)]
+            output, after = _run(layer, inputs, lengths, given, direction == "backward", carry)  # [B, T, H (+ H)]
+            if layer.output_size > layer.hidden_size:
+                output, memories[direction] = output.chunk(2, 2)  # each [B, T, H]
+            outputs.append(output)
+            states.append(after)
+        return _beside(outputs), states
+
+
+def _beside(parts: Sequence[Tensor]) -> Tensor:
+    """Features put side by side, [B, T, …]."""
+    return parts[0] if len(parts) == 1 else torch.cat(list(parts), 2)
 
 
 def _run(
     layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State | None, backward: bool, carry: bool
 ) -> tuple[Tensor, State]:
     """One layer in one direction; with `carry` the state is each sequence's own last, whatever the padding."""
+    equal = bool((lengths == x.shape[1]).all())
+    if equal and x.shape[1] > _WINDOW and not torch.is_grad_enabled():
+        return _run_in_windows(layer, x, state, backward)
     if backward:
         x = reverse_by_length(x, lengths)  # [B, T, I]
-    ragged = carry and not bool((lengths == x.shape[1]).all())
+    ragged = carry and not equal
     outputs, state = _run_ragged(layer, x, lengths, state) if ragged else layer(x, state)  # [B, T, H]
     return (reverse_by_length(outputs, lengths) if backward else outputs), state
+
+
+def _run_in_windows(layer: RecurrentLayer, x: Tensor, state: State | None, backward: bool) -> tuple[Tensor, State]:
+    """Run in windows of time, each from the state that the one before it ended in."""
+    steps = x.shape[1]
+    outputs: Tensor | None = None
+    recurrent = layer.dropped()  # one mask for all windows
+    begins = range(0, steps, _WINDOW)
+    for begin in reversed(begins) if backward else begins:
+        window = slice(begin, min(steps, begin + _WINDOW))
+        piece, state = layer(x[:, window].flip(1) if backward else x[:, window], state, recurrent)  # [B, W, H]
+        if outputs is None:  # in the precision that the layer has by itself
+            outputs = piece.new_empty(x.shape[0], steps, layer.output_size)  # [B, T, H]
+        outputs[:, window] = piece.flip(1) if backward else piece
+    assert outputs is not None and state is not None
+    return outputs, state
 
 
 def _run_ragged(layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State | None) -> tuple[Tensor, State]:

@@ -294,3 +294,53 @@ def test_state_survives_where_there_is_nothing_to_read() -> None:
     for steps in (0, 3):
         after = encoder(torch.randn(2, steps, 3, dtype=torch.float64), nothing, state, return_state=True).state
         torch.testing.assert_close(after, state, rtol=0, atol=0)
+
+
+# --- windows of time ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("window", [1, 5, 16])
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_windows_of_time_give_what_one_piece_gives(
+    cell: str, direction: str, window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    for join in JOINS if direction == "both" else JOINS[:1]:
+        for skip in SKIPS:
+            encoder = random_encoder(cell=cell, layers=2, direction=direction, join=join, skip=skip)
+            x, lengths = random_batch([17, 17])
+            start = tuple(
+                tuple(torch.randint(0, 9, (2, 4)).double() for _ in layer.state_parts) for layer in encoder.layers
+            )
+            whole = encoder(x, lengths, start, return_state=True)  # gradients are wanted: always in one piece
+            monkeypatch.setattr("seqkit.nn.encoder._WINDOW", window)
+            with torch.no_grad():
+                pieces = encoder(x, lengths, start, return_state=True)
+            torch.testing.assert_close(pieces, whole, **TIGHT)
+
+
+@pytest.mark.parametrize("grad", [True, False])
+def test_no_layer_sees_more_than_a_window_unless_a_gradient_is_wanted(
+    grad: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("seqkit.nn.encoder._WINDOW", 8)
+    encoder = random_encoder(layers=2, direction="both")
+    seen: list[int] = []
+    for layer in encoder.layers:
+        layer.register_forward_pre_hook(lambda _, given: seen.append(given[0].shape[1]))
+    with torch.set_grad_enabled(grad):
+        encoder(*random_batch([20]))
+    assert seen == ([20] * 4 if grad else [8, 8, 4, 4, 8, 8] * 2)
+
+
+def test_windows_share_one_mask_of_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoder = random_encoder(cell="gru", layers=1, direction="forward", weight_dropout=0.5)
+    x, lengths = random_batch([20])
+    found = []
+    for window in (100, 3):
+        monkeypatch.setattr("seqkit.nn.encoder._WINDOW", window)
+        torch.manual_seed(1)
+        with torch.no_grad():
+            found.append(encoder(x, lengths).outputs)
+    torch.testing.assert_close(*found, **TIGHT)
