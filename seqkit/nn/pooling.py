@@ -22,9 +22,21 @@ __all__ = [
 ]
 
 
-def _mask(outputs: Tensor, lengths: Tensor) -> Tensor:
-    """[B, T, 1], true within a sentence."""
-    return put(length_mask(lengths, outputs.shape[1])[:, :, None], outputs.device)
+_WINDOW = 1 << 13
+"""tokens of a sentence whose attention is computed together where no gradient is wanted"""
+
+
+def _filled(outputs: Tensor, lengths: Tensor, value: float) -> Tensor:
+    """The outputs, [B, T, D], with a number past a sentence's end; no copy where all sentences are of one length."""
+    if bool((lengths == outputs.shape[1]).all()):
+        return outputs
+    inside = put(length_mask(lengths, outputs.shape[1])[:, :, None], outputs.device)  # [B, T, 1]
+    return torch.where(inside, outputs, value)
+
+
+def _windows(values: Tensor) -> tuple[Tensor, ...]:
+    """[B, T, …] in windows of time; in one piece where a gradient is wanted."""
+    return (values,) if torch.is_grad_enabled() else values.split(_WINDOW, 1)
 
 
 class Pooling(nn.Module):
@@ -80,7 +92,7 @@ class MeanPooling(Pooling):
         super().__init__(input_size, input_size)
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        total = torch.where(_mask(outputs, lengths), outputs, 0).sum(1)  # [B, D]
+        total = _filled(outputs, lengths, 0.0).sum(1)  # [B, D]
         return total / put(lengths.clamp(min=1)[:, None].to(outputs.dtype), outputs.device)
 
 
@@ -95,7 +107,7 @@ class MaxPooling(Pooling):
         super().__init__(input_size, input_size)
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        highest = torch.where(_mask(outputs, lengths), outputs, -torch.inf).amax(1)  # [B, D]
+        highest = _filled(outputs, lengths, -torch.inf).amax(1)  # [B, D]
         return torch.where(put((lengths > 0)[:, None], outputs.device), highest, 0)
 
 
@@ -152,16 +164,18 @@ class AttentionPooling(Pooling):
         Returns:
             [B, T], summing to 1 over a sentence; zero past its end.
         """
-        mask = _mask(outputs, lengths)  # [B, T, 1]
         # Padding is cleared before the projection, not only after it: NaN there would reach the gradients.
-        energy = torch.tanh(self.projection(torch.where(mask, outputs, 0))) @ self.query  # [B, T]
+        windows = _windows(_filled(outputs, lengths, 0.0))  # each [B, W, D]
+        energy = torch.cat([torch.tanh(self.projection(window)) @ self.query for window in windows], 1)  # [B, T]
+        mask = put(length_mask(lengths, outputs.shape[1]), outputs.device)  # [B, T]
         # The least finite number instead of -inf, so that a row of padding alone gives no NaN.
-        energy = energy.masked_fill(~mask.squeeze(2), torch.finfo(energy.dtype).min)
-        return torch.where(mask.squeeze(2), energy.softmax(1), 0)
+        energy = energy.masked_fill(~mask, torch.finfo(energy.dtype).min)  # [B, T]
+        return torch.where(mask, energy.softmax(1), 0)
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         weights = self.weights(outputs, lengths)[:, :, None]  # [B, T, 1]
-        return (weights * torch.where(_mask(outputs, lengths), outputs, 0)).sum(1)  # [B, D]
+        pairs = zip(_windows(weights), _windows(_filled(outputs, lengths, 0.0)), strict=True)
+        return torch.stack([(share * window).sum(1) for share, window in pairs]).sum(0)  # [B, D]
 
 
 class ConcatPooling(Pooling):

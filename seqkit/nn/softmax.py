@@ -23,6 +23,8 @@ _CPU_WORKSPACE = 2**25
 _GPU_WORKSPACE = 2**28
 # Below so many rows a product over them no longer pays for going through the weight's gradient once more.
 _LEAST_ROWS = 128
+_ADAPTIVE_ROWS = 1 << 13
+"""rows at a time of an adaptive softmax where no gradient is wanted"""
 _LINE = 16
 """numbers in a cache line, float32"""
 _SHRINK = 4
@@ -290,7 +292,9 @@ class Softmax(nn.Module):
         result = features.new_zeros(len(targets), dtype=torch.float32)  # [N]
         if not len(known):
             return result
-        found = self.adaptive(features[known].float(), targets[known] - 1).output  # [n]
+        # Scores of all words at once would take many times as much as the features.
+        parts = [known] if torch.is_grad_enabled() else known.split(_ADAPTIVE_ROWS)  # each [n]
+        found = torch.cat([self.adaptive(features[part].float(), targets[part] - 1).output for part in parts])
         return result.index_put((known,), found)  # [N]
 
     def extra_repr(self) -> str:

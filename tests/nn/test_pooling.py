@@ -105,6 +105,16 @@ def test_reduced_precision_is_kept(name: str) -> None:
     torch.testing.assert_close(pooled.float(), build(name)(outputs.float(), lengths), rtol=0.05, atol=0.05)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_windows_of_a_long_sentence_give_what_one_piece_gives(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pooling = build(name).double()
+    outputs, lengths = torch.randn(3, 20, SIZE, dtype=torch.float64), torch.tensor([20, 13, 0])
+    whole = pooling(outputs, lengths)
+    monkeypatch.setattr("seqkit.nn.pooling._WINDOW", 6)
+    with torch.no_grad():
+        torch.testing.assert_close(pooling(outputs, lengths), whole.detach(), rtol=1e-12, atol=1e-14)
+
+
 def test_last_is_the_final_state_of_both_directions() -> None:
     torch.manual_seed(0)
     network, pooling = nn.LSTM(3, 4, batch_first=True, bidirectional=True), make_pooling("last", 8, 4)

@@ -170,6 +170,17 @@ def test_loss_and_target_probabilities_are_those_of_all_words(kind: str) -> None
         torch.testing.assert_close(layer.loss(features, targets, table), -expected.sum())
 
 
+def test_an_adaptive_softmax_scores_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    layer, _ = build(next(kind for kind in LAYERS if "cutoffs" in LAYERS[kind]))
+    features, targets = torch.randn(9, 16), torch.tensor([1, 2, 5, IGNORED, 11, 7, 4, 3, 2])
+    whole = layer.target_log_probabilities(features, targets)
+    monkeypatch.setattr("seqkit.nn.softmax._ADAPTIVE_ROWS", 3)
+    seen: list[int] = []
+    layer.adaptive.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    torch.testing.assert_close(layer.target_log_probabilities(features, targets), whole)
+    assert seen == [3, 3, 2]
+
+
 @pytest.mark.parametrize("kind", LAYERS)
 def test_gradients_of_the_loss_are_those_of_all_words(kind: str) -> None:
     layer, table = build(kind)
