@@ -7,11 +7,16 @@ a traceback. A message says what was expected and what was found, with ``file:li
 from __future__ import annotations
 
 import errno
+import re
 
 __all__ = ["DataError", "ModelError", "SeqkitError", "SettingsError", "TrainingError", "is_out_of_memory"]
 
-_NO_MEMORY = ("out of memory", "can't allocate memory", "ALLOC_FAILED", "bad_alloc", "bad allocation")
-"""what torch and the libraries beneath it say; of memory of the processor torch raises nothing narrower"""
+_NO_MEMORY = re.compile(
+    "out of memory|can't allocate memory|ALLOC_FAILED|bad_alloc|bad allocation"
+    "|could not (create|execute) a primitive(?! desc)|could not create a memory object"
+)
+"""what torch says of memory of the processor, for which it raises nothing narrower, and the libraries beneath it: the last
+ones are oneDNN's, whose descriptors fail for other reasons"""
 
 
 class SeqkitError(Exception):
@@ -58,5 +63,5 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
     return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _NO_MEMORY)
+        isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
     )

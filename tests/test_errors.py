@@ -29,6 +29,7 @@ def test_what_allocators_raise_is_out_of_memory(allocate: Callable[[], object]) 
         torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
         RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
         RuntimeError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
     ],
 )
@@ -37,7 +38,14 @@ def test_what_libraries_say_is_out_of_memory(error: Exception) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [RuntimeError("mat1 and mat2"), OSError(errno.ENOSPC, "full"), ValueError("9"), EOFError()]
+    "error",
+    [
+        RuntimeError("mat1 and mat2"),
+        RuntimeError("could not create a primitive descriptor for an LSTM"),
+        OSError(errno.ENOSPC, "full"),
+        ValueError("9"),
+        EOFError(),
+    ],
 )
 def test_other_faults_are_not(error: Exception) -> None:
     assert not is_out_of_memory(error)

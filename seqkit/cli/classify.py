@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from seqkit.cli import predicting
 from seqkit.cli.evaluating import check_error_options, error_options, evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
 from seqkit.cli.jobs import Counts, Job, Work
@@ -112,7 +113,8 @@ def evaluate(
     _refuse_empty(texts, dataset.splits, chosen)
     gold = gold_classes(model, texts, field)
     auto = AutoPrecision(None if quiet else partial(click.echo, err=True))
-    predicted = list(model.predict(texts, batch_tokens=batch_tokens, precision=precision, auto=auto))
+    tokens = predicting.batch_tokens(batch_tokens, quiet)
+    predicted = list(model.predict(texts, batch_tokens=tokens, precision=precision, auto=auto))
     report = score_texts(model, gold, predicted, baseline_of(model, dataset.name, chosen, len(texts)))
     seconds = time.perf_counter() - began
     if errors is not None:
@@ -209,11 +211,12 @@ def work(job: Job) -> Work:
     options = job.options
     words: KeptWords = {}
     auto = AutoPrecision(teller(job))
+    tokens = predicting.batch_tokens(options["batch_tokens"], options["quiet"])
 
     def classify(block: Block, stream: TextIO, counts: Counts) -> None:
         records = model.predict(
             counted(read_block(block, model), counts),
-            batch_tokens=options["batch_tokens"],
+            batch_tokens=tokens,
             chunk_sentences=sys.maxsize,
             precision=options["precision"],
             auto=auto,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from seqkit.cli import predicting
 from seqkit.cli.evaluating import evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.lm import sampling_options, show_texts
@@ -192,9 +193,10 @@ def evaluate(
     model = load_as(Generator, directory, device)
     dataset = resolve(data, quiet=quiet)  # may download, which is not timed
     chosen = dataset.evaluation_split(split)
+    tokens = predicting.batch_tokens(batch_tokens, quiet)
     began = time.perf_counter()
     records = read_records(dataset, chosen, model.settings.data.target)
-    report = evaluate_generator(model, records, batch_tokens=batch_tokens, precision=precision)
+    report = evaluate_generator(model, records, batch_tokens=tokens, precision=precision)
     seconds = time.perf_counter() - began
     about = {"task": "generate", "split": chosen, "model": str(directory)}
     show_scores(report, about, dataset, seconds, json_file, quiet=quiet)

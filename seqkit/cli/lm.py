@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from seqkit.cli import predicting
 from seqkit.cli.evaluating import evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.jobs import Counts, Job, Work
@@ -164,7 +165,7 @@ def score(
 
     The log-probability is in nats, the end of the line included.
     """
-    options = {"output_format": output_format, "batch_tokens": batch_tokens, "precision": precision}
+    options = {"output_format": output_format, "batch_tokens": batch_tokens, "precision": precision, "quiet": quiet}
     job = Job(__name__, str(directory), options, device, threads)
     told = predict_inputs(job, files, "text", ["text"], workers, quiet)
     if told is not None:
@@ -180,18 +181,20 @@ def work(job: Job) -> Work:
     """What a process does that scores blocks of lines; see `seqkit.cli.jobs.prepare`."""
     prepare_torch(job.threads, job.share)
     from seqkit.data.blocks import part_lines
+    from seqkit.data.sentence import Sentence
     from seqkit.data.writers import clean, to_json
     from seqkit.model.base_language_model import BaseLanguageModel
     from seqkit.model.loading import load_as
 
     model = load_as(BaseLanguageModel, job.model, job.device)
     options = job.options
+    tokens = predicting.batch_tokens(options["batch_tokens"], options["quiet"])
 
     def score(block: Block, stream: TextIO, counts: Counts) -> None:
-        lines = (line for part in block for _, line in part_lines(part))
-        records = model.score(
-            lines, batch_tokens=options["batch_tokens"], chunk_lines=sys.maxsize, precision=options["precision"]
+        lines = (
+            Sentence([], line, [], file=part.name, line=number) for part in block for number, line in part_lines(part)
         )
+        records = model.score(lines, batch_tokens=tokens, chunk_lines=sys.maxsize, precision=options["precision"])
         for record in records:
             counts[0] += 1
             counts[1] += record.units

@@ -22,8 +22,9 @@ from seqkit.ranks import Launch
 
 if TYPE_CHECKING:
     from seqkit.data.sentence import Sentence
+    from seqkit.model.memory import BatchTokens
 
-__all__ = ["counted", "format_of", "predict_inputs", "say_speed", "teller"]
+__all__ = ["batch_tokens", "counted", "format_of", "predict_inputs", "say_speed", "teller"]
 
 
 def _is_live(files: Sequence[str], input_format: str | None, quiet: bool) -> bool:
@@ -187,6 +188,25 @@ def teller(job: Job) -> Callable[[str], None] | None:
     """
     silent = job.options["quiet"] or job.place > 0 or Launch.from_environment().rank > 0
     return None if silent else partial(click.echo, err=True)
+
+
+def batch_tokens(size: int, quiet: bool) -> BatchTokens:
+    """Tokens a batch; that memory makes them fewer is said on standard error, by each of several processes.
+
+    Args:
+        size: how many at first.
+        quiet: say nothing.
+
+    Returns:
+        What a model's `predict` takes.
+    """
+    from seqkit.model.memory import BatchTokens
+
+    return BatchTokens(size, _nothing if quiet else partial(click.echo, err=True))
+
+
+def _nothing(line: str) -> None:
+    """Say nothing."""
 
 
 def say_speed(counts: Sequence[int], seconds: float, noun: str) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import click
 
+from seqkit.cli import predicting
 from seqkit.cli.evaluating import check_error_options, error_options, evaluation_options, show_scores
 from seqkit.cli.group import HELP_OPTIONS, PredictByDefault
 from seqkit.cli.jobs import Counts, Job, Work
@@ -111,7 +112,8 @@ def evaluate(
     _refuse_empty(sentences, dataset.splits, chosen)
     gold = gold_labels(model, sentences, target)
     auto = AutoPrecision(None if quiet else partial(click.echo, err=True))
-    predicted = list(model.predict(sentences, spans=False, batch_tokens=batch_tokens, precision=precision, auto=auto))
+    tokens = predicting.batch_tokens(batch_tokens, quiet)
+    predicted = list(model.predict(sentences, spans=False, batch_tokens=tokens, precision=precision, auto=auto))
     report = score(model, gold, predicted)
     seconds = time.perf_counter() - began
     if errors is not None:
@@ -207,6 +209,7 @@ def work(job: Job) -> Work:
     options = job.options
     words: KeptWords = {}
     auto = AutoPrecision(teller(job))
+    tokens = predicting.batch_tokens(options["batch_tokens"], options["quiet"])
 
     def tag(block: Block, stream: TextIO, counts: Counts) -> None:
         records = model.predict(
@@ -214,7 +217,7 @@ def work(job: Job) -> Work:
             probs=options["probs"],
             spans=options["output_format"] != "conll",
             nbest=options["nbest"],
-            batch_tokens=options["batch_tokens"],
+            batch_tokens=tokens,
             chunk_sentences=sys.maxsize,
             precision=options["precision"],
             auto=auto,

@@ -18,6 +18,7 @@ from seqkit.data.vocabulary import UNKNOWN
 from seqkit.errors import DataError, ModelError
 from seqkit.model.base import Documents, Model
 from seqkit.model.build import build_indexer, indexer_documents, restore_indexer
+from seqkit.model.memory import BatchTokens, fitted
 from seqkit.model.stream import STATIC_WINDOW
 from seqkit.model.streaming import CHUNK_SENTENCES, chunks
 from seqkit.model.writing import Beginning, UnitWriter, known_numbers
@@ -86,15 +87,17 @@ class BaseLanguageModel(Model):
     def score(self, text: str, **options: Any) -> ScoredText: ...
 
     @overload
-    def score(self, text: Iterable[str], **options: Any) -> Iterator[ScoredText]: ...
+    def score(self, text: Iterable[str | Sentence], **options: Any) -> Iterator[ScoredText]: ...
 
-    def score(self, text: str | Iterable[str], **options: Any) -> ScoredText | Iterator[ScoredText]:
+    def score(self, text: str | Iterable[str | Sentence], **options: Any) -> ScoredText | Iterator[ScoredText]:
         """Say how likely lines are, each by itself.
 
         Args:
-            text: one line, or any iterable of lines, of which no more than a chunk is read ahead.
-            **options: ``batch_tokens``, units a batch (a longer line is a batch of its own); ``chunk_lines``, lines
-                read ahead at most; ``precision``, arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
+            text: one line, or any iterable of lines, of which no more than a chunk is read ahead: strings, or records,
+                whose place a fault then names.
+            **options: ``batch_tokens``, units a batch (a longer line is a batch of its own), halved where memory does
+                not suffice (see `seqkit.model.memory.BatchTokens`); ``chunk_lines``, lines read ahead at most;
+                ``precision``, arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
 
         Returns:
             One record a line, in order; one record alone for one line.
@@ -103,22 +106,34 @@ class BaseLanguageModel(Model):
 
     def _scores(
         self,
-        lines: Iterable[str],
+        lines: Iterable[str | Sentence],
         *,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | BatchTokens = BATCH_TOKENS,
         chunk_lines: int = CHUNK_SENTENCES,
         precision: str = "fp32",
     ) -> Iterator[ScoredText]:
-        # What goes in begins with the end of a line; what is to be predicted ends with one.
-        records = (Sentence([END, *self.units.split(line)], line, []) for line in lines)
+        records = (self._line(line) for line in lines)
+        room = BatchTokens.of(batch_tokens)
+
+        def score(part: Sequence[Sentence], size: int) -> list[ScoredText]:
+            targets = [[*self._numbers(sentence.tokens[1:]), self.end] for sentence in part]
+            found = self._log_probs(part, targets, size, precision)
+            return [
+                ScoredText(sentence.text, log_prob, len(numbers), numbers.count(UNKNOWN))
+                for sentence, numbers, log_prob in zip(part, targets, found, strict=True)
+            ]
+
         for chunk in chunks(records, chunk_lines):
-            targets = [[*self._numbers(sentence.tokens[1:]), self.end] for sentence in chunk]
-            found = self._log_probs(chunk, targets, batch_tokens, precision)
-            for sentence, numbers, log_prob in zip(chunk, targets, found, strict=True):
-                yield ScoredText(sentence.text, log_prob, len(numbers), numbers.count(UNKNOWN))
+            for _, scored in fitted(chunk, room, score):
+                yield scored
+
+    def _line(self, given: str | Sentence) -> Sentence:
+        """A line as what goes in, which begins with the end of a line; what is to be predicted ends with one."""
+        line = given if isinstance(given, Sentence) else Sentence([], given, [])
+        return Sentence([END, *self.units.split(line.text)], line.text, [], file=line.file, line=line.line)
 
     def _log_probs(
-        self, chunk: list[Sentence], targets: list[list[int]], batch_tokens: int, precision: str
+        self, chunk: Sequence[Sentence], targets: list[list[int]], batch_tokens: int, precision: str
     ) -> list[float]:
         """How likely each line of a chunk is by itself.
 

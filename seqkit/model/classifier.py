@@ -26,6 +26,7 @@ from seqkit.model.build import (
     indexer_documents,
     restore_indexer,
 )
+from seqkit.model.memory import BatchTokens
 from seqkit.model.precision import AutoPrecision, in_precision
 from seqkit.model.streaming import CHUNK_SENTENCES, KeptWords, as_sentence, predicted
 from seqkit.nn.network import Network
@@ -112,7 +113,7 @@ class Classifier(Model):
         self,
         sentences: Iterable[Sentence | str | Sequence[str]],
         *,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | BatchTokens = BATCH_TOKENS,
         chunk_sentences: int = CHUNK_SENTENCES,
         precision: str = "fp32",
         auto: AutoPrecision | None = None,
@@ -122,7 +123,8 @@ class Classifier(Model):
 
         Args:
             sentences: raw texts, lists of tokens, or records; one without tokens gets what an empty text gets.
-            batch_tokens: tokens a batch; a longer text is a batch of its own.
+            batch_tokens: tokens a batch; a longer text is a batch of its own. Halved where memory does not
+                suffice; one that is kept from call to call stays so.
             chunk_sentences: texts read ahead at most.
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `in_precision`.
             auto: what ``auto`` became, kept from call to call; by default every call decides.

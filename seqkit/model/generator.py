@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -33,6 +35,7 @@ from seqkit.model.generation import (
     record_sentence,
     target_text,
 )
+from seqkit.model.memory import BatchTokens, fitted
 from seqkit.model.writing import Writer, known_numbers
 from seqkit.nn.condition import ConditionInput, TextUnits
 from seqkit.nn.device import put
@@ -206,13 +209,13 @@ class Generator(Model):
     # --- use ---------------------------------------------------------------------------------------------------
 
     def log_probs(
-        self, sentences: Sequence[Sentence], *, batch_tokens: int = BATCH_TOKENS, precision: str = "fp32"
+        self, sentences: Sequence[Sentence], *, batch_tokens: int | BatchTokens = BATCH_TOKENS, precision: str = "fp32"
     ) -> list[tuple[float, int]]:
         """How likely the model finds texts, each under its condition.
 
         Args:
             sentences: records with the texts and the fields of the condition.
-            batch_tokens: units a batch; a longer text is a batch of its own.
+            batch_tokens: units a batch; a longer text is a batch of its own. Halved where memory does not suffice.
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
 
         Returns:
@@ -221,9 +224,19 @@ class Generator(Model):
         Raises:
             DataError: a field is missing or cannot be used.
         """
-        arrays = self.arrays([target_text(sentence, self.settings.data.target) for sentence in sentences])
-        encoded = [self.codec.encode(one.fields, one.file, one.line) for one in sentences]
-        found: list[tuple[float, int]] = [(0.0, 0)] * len(sentences)
+        lines = [self._line(sentence) for sentence in sentences]
+        score = partial(self._log_probs, precision=precision)
+        return [found for _, found in fitted(lines, BatchTokens.of(batch_tokens), score)]
+
+    def _line(self, sentence: Sentence) -> Sentence:
+        """A record with what the decoder reads of its text as tokens."""
+        text = target_text(sentence, self.settings.data.target)
+        return replace(sentence, text=text, tokens=[END, *self.units.split(text)], offsets=[])
+
+    def _log_probs(self, lines: Sequence[Sentence], batch_tokens: int, precision: str) -> list[tuple[float, int]]:
+        arrays = self.indexer([line.tokens for line in lines])
+        encoded = [self.codec.encode(line.fields, line.file, line.line) for line in lines]
+        found: list[tuple[float, int]] = [(0.0, 0)] * len(lines)
         self.network.eval()
         with torch.inference_mode(), precision_context(precision, self.device):
             for rows in length_batches(arrays.lengths, batch_tokens):

@@ -71,7 +71,7 @@ class LanguageModel(BaseLanguageModel):
         return head
 
     def _log_probs(
-        self, chunk: list[Sentence], targets: list[list[int]], batch_tokens: int, precision: str
+        self, chunk: Sequence[Sentence], targets: list[list[int]], batch_tokens: int, precision: str
     ) -> list[float]:
         found = [0.0] * len(chunk)
         table = self.network.embedding.table

@@ -187,7 +187,7 @@ class NgramLanguageModel(BaseLanguageModel):
         return counts
 
     def _log_probs(
-        self, chunk: list[Sentence], targets: list[list[int]], batch_tokens: int, precision: str
+        self, chunk: Sequence[Sentence], targets: list[list[int]], batch_tokens: int, precision: str
     ) -> list[float]:
         starts = np.cumsum([0, *map(len, targets)])[:-1]  # [B]
         numbers = np.fromiter(chain.from_iterable(targets), dtype=np.int64)  # [N]

@@ -19,6 +19,7 @@ from seqkit.data.splitting import Splitter
 from seqkit.devices import precision_context
 from seqkit.errors import SeqkitError
 from seqkit.model.build import form_batch
+from seqkit.model.memory import BatchTokens, fitted
 from seqkit.nn.device import put
 from seqkit.nn.encoder import EncoderOutput
 from seqkit.nn.network import Network
@@ -259,7 +260,7 @@ def predicted(
     score: Callable[[EncodedBatch], Tensor],
     decode: Callable[[list[Sentence], ScoredBatch], Iterable[_Record]],
     *,
-    batch_tokens: int,
+    batch_tokens: int | BatchTokens,
     chunk_sentences: int,
     precision: str,
     context: Callable[[Sequence[Sentence]], Tensor] | None = None,
@@ -274,7 +275,7 @@ def predicted(
         score: what the encoder makes of a batch → the head's numbers for each token, [B, T, K], or sentence, [B, K].
         decode: the sentences of a batch, which may be several of `score` put together, and their numbers → one record
             each.
-        batch_tokens: tokens a batch; a longer sentence is a batch of its own.
+        batch_tokens: tokens a batch; a longer sentence is a batch of its own. Halved where memory does not suffice.
         chunk_sentences: sentences read ahead at most.
         precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``.
         context: a chunk → further features of every token, [N, C]; none by default.
@@ -284,15 +285,20 @@ def predicted(
         Every sentence with its record; None for one without tokens.
     """
     known = ({} if words is None else words).setdefault(precision, WordVectors(network, indexer))
-    for chunk in chunks(sentences, chunk_sentences):
-        results: list[_Record | None] = [None] * len(chunk)
+    room = BatchTokens.of(batch_tokens)
+
+    def predict(part: Sequence[Sentence], size: int) -> list[_Record | None]:
+        results: list[_Record | None] = [None] * len(part)
         network.eval()
         with torch.inference_mode(), precision_context(precision, next(network.parameters()).device):
-            features = None if context is None else context(chunk)  # [N, C]
-            encoded = encoded_batches(network, known, chunk, batch_tokens, features)
+            features = None if context is None else context(part)  # [N, C]
+            encoded = encoded_batches(network, known, part, size, features)
             for batch in _joined(ScoredBatch(each.rows, each.lengths, score(each)) for each in encoded):
                 rows = batch.rows.tolist()
-                found = decode([chunk[row] for row in rows], batch)
+                found = decode([part[row] for row in rows], batch)
                 for row, record in zip(rows, found, strict=True):
                     results[row] = record
-        yield from zip(chunk, results, strict=True)
+        return results
+
+    for chunk in chunks(sentences, chunk_sentences):
+        yield from fitted(chunk, room, predict)

@@ -28,6 +28,7 @@ from seqkit.model.build import (
 )
 from seqkit.model.context import ContextFeatures
 from seqkit.model.decoding import TagDecoder
+from seqkit.model.memory import BatchTokens
 from seqkit.model.precision import AutoPrecision, in_precision
 from seqkit.model.streaming import CHUNK_SENTENCES, KeptWords, ScoredBatch, as_sentence, predicted
 from seqkit.nn.neighbours import NeighbourPrediction
@@ -124,7 +125,7 @@ class Tagger(Model):
         probs: bool = False,
         spans: bool = True,
         nbest: int = 1,
-        batch_tokens: int = BATCH_TOKENS,
+        batch_tokens: int | BatchTokens = BATCH_TOKENS,
         chunk_sentences: int = CHUNK_SENTENCES,
         precision: str = "fp32",
         auto: AutoPrecision | None = None,
@@ -138,7 +139,8 @@ class Tagger(Model):
                 carrying exactly its label.
             spans: also collect the spans.
             nbest: also give so many best label sequences, with their probabilities.
-            batch_tokens: tokens a batch; a longer sentence is a batch of its own.
+            batch_tokens: tokens a batch; a longer sentence is a batch of its own. Halved where memory does not
+                suffice; one that is kept from call to call stays so.
             chunk_sentences: sentences read ahead at most.
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `in_precision`.
             auto: what ``auto`` became, kept from call to call; by default every call decides.

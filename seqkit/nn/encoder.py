@@ -4,9 +4,9 @@ Sequences are padded at the end. The forward direction never sees padding before
 layer of its own that runs over each sequence reversed by its own length, so that padding comes last there too. Hence
 no output depends on padding or on batch mates, and the fused kernels run at full speed.
 
-Without gradients a long sequence goes through each layer in windows of time, the state carried from one to the next, from
-the end on where the layer reads backward: the result is that of one piece, and of gates, which take several times as
-much as outputs, there are never more than a window's.
+Without gradients a long sequence goes through each layer in windows of time, the state carried from one to the next,
+from the end on where the layer reads backward: the result is that of one piece, and of gates, which take several times
+as much as outputs, there are never more than a window's.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from seqkit.heads.classification import ClassificationHead
 from seqkit.metrics.classification import Baseline, ClassificationReport, classification_report
 from seqkit.model.base import Model
 from seqkit.model.classifier import Classifier
+from seqkit.model.memory import BatchTokens
 from seqkit.nn.device import put
 from seqkit.training.baseline import TfidfBaseline
 from seqkit.training.progress import Progress
@@ -212,7 +213,7 @@ def evaluate_texts(
     model: Classifier,
     sentences: Sequence[Sentence],
     *,
-    batch_tokens: int = BATCH_TOKENS,
+    batch_tokens: int | BatchTokens = BATCH_TOKENS,
     baseline: Baseline | None = None,
 ) -> ClassificationReport:
     """Predict texts that have labels, and score the predictions.

@@ -9,6 +9,7 @@ from seqkit.data.labels import convert, detect_scheme, is_label
 from seqkit.data.sentence import Sentence
 from seqkit.data.tagged import TaggedSentence
 from seqkit.metrics.tagging import TaggingReport, tagging_report
+from seqkit.model.memory import BatchTokens
 from seqkit.model.tagger import Tagger
 
 __all__ = ["evaluate", "gold_labels", "label_column", "score"]
@@ -67,7 +68,9 @@ def score(model: Tagger, gold: Sequence[Sequence[str]], predicted: Sequence[Tagg
     return tagging_report(gold, [record.labels for record in predicted], model.codec.scheme)
 
 
-def evaluate(model: Tagger, sentences: Sequence[Sentence], *, batch_tokens: int = BATCH_TOKENS) -> TaggingReport:
+def evaluate(
+    model: Tagger, sentences: Sequence[Sentence], *, batch_tokens: int | BatchTokens = BATCH_TOKENS
+) -> TaggingReport:
     """Predict sentences that have labels, and score the predictions.
 
     Args:

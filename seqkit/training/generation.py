@@ -25,6 +25,7 @@ from seqkit.metrics.perplexity import PerplexityReport
 from seqkit.model import Model
 from seqkit.model.generation import target_text
 from seqkit.model.generator import Encoded, Generator
+from seqkit.model.memory import BatchTokens
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest
 from seqkit.training.transfer import adopt, load_start
@@ -153,7 +154,11 @@ def read_records(dataset: Dataset, split: str, target: str) -> list[Sentence]:
 
 
 def evaluate_generator(
-    model: Generator, records: Sequence[Sentence], *, batch_tokens: int = BATCH_TOKENS, precision: str = "fp32"
+    model: Generator,
+    records: Sequence[Sentence],
+    *,
+    batch_tokens: int | BatchTokens = BATCH_TOKENS,
+    precision: str = "fp32",
 ) -> GenerationReport:
     """Score a model on texts: how it foretells them, and how what it writes greedily compares with them.
 
@@ -185,7 +190,9 @@ def evaluate_generator(
     )
 
 
-def _prediction(model: Generator, records: Sequence[Sentence], batch_tokens: int, precision: str) -> PerplexityReport:
+def _prediction(
+    model: Generator, records: Sequence[Sentence], batch_tokens: int | BatchTokens, precision: str
+) -> PerplexityReport:
     scored = model.log_probs(records, batch_tokens=batch_tokens, precision=precision)
     total = sum(log_prob for log_prob, _ in scored)
     target = model.settings.data.target
