@@ -112,13 +112,14 @@ def fitted(
     Raises:
         DataError: a sentence does not fit by itself; those before it have been given.
     """
-    waiting = deque(batch_tokens.divide(chunk))
+    waiting = deque([chunk])
     while waiting:
-        part = waiting.popleft()
+        part, *others = batch_tokens.divide(waiting.popleft())
+        waiting.extendleft(reversed(others))
         found = _attempted(predict, part, batch_tokens.size)
         if found is None:
             batch_tokens.halve(part)
-            waiting.extendleft(reversed(batch_tokens.divide(part)))
+            waiting.appendleft(part)
         else:
             yield from zip(part, found, strict=True)
 
