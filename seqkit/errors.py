@@ -15,8 +15,8 @@ _NO_MEMORY = re.compile(
     "out of memory|can't allocate memory|ALLOC_FAILED|bad_alloc|bad allocation"
     "|could not (create|execute) a primitive(?! desc)|could not create a memory object"
 )
-"""what torch says of memory of the processor, for which it raises nothing narrower, and the libraries beneath it: the last
-ones are oneDNN's, whose descriptors fail for other reasons"""
+"""what torch says of memory of the processor, for which it raises nothing narrower, and the libraries beneath it; the
+last ones are oneDNN's, whose descriptors fail for other reasons"""
 
 
 class SeqkitError(Exception):

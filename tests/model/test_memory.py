@@ -1,4 +1,4 @@
-"""Too little memory: fewer tokens at a time, the same results in the same order, and a fault that names the sentence."""
+"""Too little memory: fewer tokens at a time, the same results in the same order, a fault that names the sentence."""
 
 from __future__ import annotations
 
