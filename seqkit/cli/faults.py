@@ -8,7 +8,7 @@ from seqkit.errors import SeqkitError, is_out_of_memory
 
 __all__ = ["describe"]
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
 
 
 def describe(error: Exception) -> str | None:
@@ -28,5 +28,5 @@ def describe(error: Exception) -> str | None:
         reason = error.strerror or str(error)
         if error.filename is not None:
             return f"{error.filename}: {reason}"
-        return f"standard output cannot be written: {reason}" if error.errno in _FULL else reason
+        return f"standard output cannot be written: {reason}" if error.errno in _UNWRITABLE else reason
     return None

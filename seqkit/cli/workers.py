@@ -18,6 +18,8 @@ from seqkit.errors import SeqkitError
 __all__ = ["started_workers"]
 
 _START = "import sys; sys.path[:] = sys.argv[1:]; from seqkit.cli.worker import main; main()"
+_LOOK = 0.2
+"""seconds between two looks at whether all processes are there; nor can a longer wait be interrupted on Windows"""
 _IN_FLIGHT = 3
 """blocks a worker that are taken from the input before their results are written"""
 
@@ -86,13 +88,19 @@ class Crew:
                 while number not in self._answers:
                     if self._ended and number >= self._taken:
                         return
-                    self._changed.wait(1.0)  # not for ever: on Windows that cannot be interrupted
+                    if not self._changed.wait(_LOOK):
+                        self._refuse_ended()
                 found = self._answers.pop(number)
             if isinstance(found, BaseException):
                 raise found
             yield found
             self._room.release()
             number += 1
+
+    def _refuse_ended(self) -> None:
+        """See that all processes are there: one that waits for a block when it ends is missed by nobody else."""
+        for worker in self._workers:
+            worker.refuse_ended()
 
     def _serve(self, worker: _Worker, blocks: Iterator[Block]) -> None:
         """Give one worker a block after the other."""
@@ -166,6 +174,11 @@ class _Worker:
             return read_answer(self._answers)
         except (EOFError, OSError):
             raise self._gone() from None
+
+    def refuse_ended(self) -> None:
+        """See that the process goes on."""
+        if self._process.poll() is not None:
+            raise self._gone()
 
     def end(self) -> None:
         """End the process, whatever it does."""

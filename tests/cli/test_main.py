@@ -290,11 +290,27 @@ def test_a_full_disk_is_one_line(pos_model: Path) -> None:
     assert (running.returncode, err) == (1, b"error: standard output cannot be written: No space left on device\n")
 
 
-def test_a_process_without_streams(pos_model: Path) -> None:
-    words = [sys.executable, "-m", "seqkit", "info", str(pos_model)]
-    script = 'exec "$@" <&- >&- 2>&-'
-    found = subprocess.run(["sh", "-c", script, "sh", *words], env=ENVIRONMENT, timeout=60, check=False)
-    assert found.returncode == 0
+@pytest.mark.parametrize(
+    "verb", [["info"], ["tag", "predict", "FILE", "-m"], ["tag", "predict", "FILE", "--workers=2", "-m"]]
+)
+def test_results_that_go_nowhere_are_a_fault(verb: list[str], pos_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("Ada\n")
+    arguments = [str(tmp_path / "in.txt") if word == "FILE" else word for word in verb]
+    words = [sys.executable, "-m", "seqkit", *arguments, str(pos_model)]
+    found = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *words], env=ENVIRONMENT, timeout=60, check=False, stderr=subprocess.PIPE
+    )
+    message = b"error: standard output cannot be written: Bad file descriptor\n"
+    assert (found.returncode, found.stderr) == (1, message)
+
+
+def test_a_process_without_other_streams(pos_model: Path) -> None:
+    words = [sys.executable, "-m", "seqkit", "tag", "predict", "-m", str(pos_model)]
+    script = 'exec "$@" <&- 2>&-'
+    found = subprocess.run(
+        ["sh", "-c", script, "sh", *words], env=ENVIRONMENT, timeout=60, check=False, stdout=subprocess.PIPE
+    )
+    assert (found.returncode, found.stdout) == (0, b"")
 
 
 def test_json_on_standard_output_is_nothing_but_json(run: Run) -> None:

@@ -357,6 +357,46 @@ def test_an_idle_worker_that_was_killed_is_noticed(echo: Callable[..., Job], tmp
         list(crew.answers(iter([[part("a\n")]])))
 
 
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_worker_that_is_killed_while_the_input_stalls_is_noticed_at_once(
+    victim: int, echo: Callable[..., Job], tmp_path: Path
+) -> None:
+    stalled = threading.Event()
+
+    def source() -> Iterator[list[Part]]:
+        yield [part("a\n")]
+        assert not stalled.wait(60), "nobody noticed"  # a fault of the input would be another one
+
+    found = []
+    with started_workers(echo(), 2) as crew, pytest.raises(SeqkitError, match=r"of 2 to go on, found it ended by SIGK"):
+        for answer in crew.answers(source()):
+            found.append(answer.text)
+            os.kill(sorted(left_running(tmp_path))[victim], signal.SIGKILL)
+    stalled.set()
+    assert found == [b"A 2\n"]
+    assert not left_running(tmp_path)
+
+
+def test_a_consumer_that_takes_its_time_gets_all(process: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    assert process.stdin is not None and process.stdout is not None
+    lines = [f"{number} {'x' * 2000}" for number in range(300)]  # far more than pipes hold
+    feeder = threading.Thread(target=process.stdin.write, args=("\n".join(lines).encode(),))
+    feeder.start()
+    taken = bytearray()
+    for _ in range(4):
+        time.sleep(0.1)
+        taken += os.read(process.stdout.fileno(), 1000)
+    feeder.join(0.1)
+    assert feeder.is_alive()  # no more is taken in than goes out
+    closer = threading.Thread(target=lambda: (feeder.join(), process.stdin.close()))
+    closer.start()
+    taken += process.stdout.read()
+    closer.join()
+    assert taken.decode().splitlines() == [f"{line.upper()} 2" for line in lines]
+    assert process.wait(60) == 0
+    wait_until(lambda: not left_running(tmp_path))
+
+
 def test_the_process_that_writes_needs_no_torch(process: subprocess.Popen[bytes]) -> None:
     output, said = process.communicate(b"Ada\nmet\n", 60)
     assert (process.returncode, output, said) == (0, b"ADA 2\nMET 2\n", b"what a library prints\n" * 2)
