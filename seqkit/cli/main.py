@@ -120,7 +120,7 @@ def _prepare_streams() -> None:
         if getattr(sys, name) is None:
             # Results that go nowhere are a fault: to standard output, opened to be read, writing fails.
             place = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
-            setattr(sys, name, open(place, mode, encoding="utf-8", closefd=False))
+            setattr(sys, name, open(place, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - never closed
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
