@@ -120,6 +120,7 @@ def _prepare_streams() -> None:
         if getattr(sys, name) is None:
             # Results that go nowhere are a fault: to standard output, opened to be read, writing fails.
             place = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+            os.set_inheritable(place, True)  # a worker would put something else in its place
             setattr(sys, name, open(place, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - never closed
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):

@@ -262,15 +262,16 @@ def test_a_closed_pipe_ends_quietly(pos_model: Path, tmp_path: Path, unbuffered:
     assert first.split("\t")[0] == "né"
 
 
-def test_interrupted_prediction_ends_quietly(pos_model: Path) -> None:
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM)])
+def test_interrupted_prediction_ends_quietly(number: int, status: int, pos_model: Path) -> None:
     with process("tag", "-m", pos_model, "--input", "tokens", "--threads", 1) as running:
         assert running.stdin is not None and running.stdout is not None and running.stderr is not None
         running.stdin.write(b"Ada\n" * 5000)
         running.stdin.flush()
         assert running.stdout.readline().startswith(b"Ada\t")  # it has begun, and waits for more
-        running.send_signal(signal.SIGINT)
+        running.send_signal(number)
         assert running.stdout.read().startswith(b"\n")
-        assert (running.stderr.read(), running.wait(timeout=60)) == (b"", 130)
+        assert (running.stderr.read(), running.wait(timeout=60)) == (b"", status)
 
 
 def test_interrupted_before_it_begins(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:

@@ -397,6 +397,13 @@ def test_a_consumer_that_takes_its_time_gets_all(process: subprocess.Popen[bytes
     wait_until(lambda: not left_running(tmp_path))
 
 
+def test_workers_do_without_standard_error(echo: Callable[..., Job], tmp_path: Path) -> None:
+    words = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-c", RUN_ECHO, str(tmp_path / "seen")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    found = subprocess.run(words, input=b"a\nb\n", stdout=subprocess.PIPE, env=environment, timeout=60, check=False)
+    assert (found.returncode, found.stdout) == (0, b"A 2\nB 2\n")
+
+
 def test_the_process_that_writes_needs_no_torch(process: subprocess.Popen[bytes]) -> None:
     output, said = process.communicate(b"Ada\nmet\n", 60)
     assert (process.returncode, output, said) == (0, b"ADA 2\nMET 2\n", b"what a library prints\n" * 2)
