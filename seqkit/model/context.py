@@ -17,9 +17,22 @@ from seqkit.model.base import Documents
 from seqkit.model.build import build_embedding, build_encoder, indexer_documents, restore_indexer
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.streaming import WordVectors, encoded_batches
+from seqkit.nn.device import put
 from seqkit.nn.network import Network
+from seqkit.nn.recurrent import State
 
 __all__ = ["ContextFeatures"]
+
+HALVES = ("forward", "backward")
+_WINDOW = 1 << 15
+"""characters of a sentence whose states are kept together"""
+
+
+def _borders(sentence: Sentence) -> tuple[Tensor, Tensor]:
+    """Where the last and where the first character of each token stands, [T] each."""
+    sizes = torch.tensor([len(token) for token in sentence.tokens], dtype=torch.int64)  # [T]
+    last = (sizes + 1).cumsum(0) - 1  # [T]; the first character stands at 1, after the end of a line
+    return last, last - sizes + 1
 
 
 class ContextFeatures:
@@ -84,19 +97,51 @@ class ContextFeatures:
         texts = [Sentence([END, *" ".join(sentence.tokens), END], "", []) for sentence in sentences]
         ends = torch.tensor([len(sentence) for sentence in sentences]).cumsum(0)  # [S]
         features = torch.zeros(int(ends[-1]) if len(ends) else 0, self.size, device=device)  # [N, C]
-        half = self.network.encoder.forward_size
         words = WordVectors(self.network, self.indexer)
-        for rows, _, output in encoded_batches(self.network, words, texts, batch_tokens):
-            for row, number in enumerate(rows.tolist()):
-                sentence = sentences[number]
-                sizes = torch.tensor([len(token) for token in sentence.tokens], dtype=torch.int64)  # [T]
-                last = (sizes + 1).cumsum(0) - 1  # [T]; the first character stands at 1, after the end of a line
-                first = last - sizes + 1  # [T]
-                states = output.outputs[row]  # [L, C]
-                place = slice(int(ends[number]) - len(sentence), int(ends[number]))
-                features[place, :half] = states[last.to(device), :half].to(features.dtype)
-                features[place, half:] = states[first.to(device), half:].to(features.dtype)
+        short = [number for number, text in enumerate(texts) if len(text) <= _WINDOW]
+
+        def place(number: int) -> Tensor:
+            return features[int(ends[number]) - len(sentences[number]) : int(ends[number])]  # [T, C], a view
+
+        for rows, _, output in encoded_batches(self.network, words, [texts[number] for number in short], batch_tokens):
+            for row, number in enumerate(short[each] for each in rows.tolist()):
+                self._pick(place(number), _borders(sentences[number]), output.outputs[row], 0)
+        for number in sorted(set(range(len(texts))) - set(short)):
+            self._pick_in_windows(place(number), _borders(sentences[number]), words, texts[number])
         return features
+
+    def _pick(
+        self, features: Tensor, borders: tuple[Tensor, Tensor], states: Tensor, begin: int, halves: str = "both"
+    ) -> None:
+        """Put states of characters, [L, C], the first of which stands at `begin`, into the features of the words whose
+        borders they are, [T, C]: those that read forward, those that read backward, or both."""  # noqa: D205, D209
+        half = self.network.encoder.forward_size
+        for name, places, columns in zip(HALVES, borders, (slice(half), slice(half, None)), strict=True):
+            if halves in ("both", name):
+                inside = ((places >= begin) & (places < begin + len(states))).nonzero().squeeze(1)  # [N]
+                found = states[(places[inside] - begin).to(states.device), columns]  # [N, columns]
+                features[inside.to(features.device), columns] = found.to(features.dtype)
+
+    def _pick_in_windows(
+        self, features: Tensor, borders: tuple[Tensor, Tensor], words: WordVectors, text: Sentence
+    ) -> None:
+        """The same of a sentence whose characters have too many states to be kept: of each window only those wanted.
+
+        Each half reads the windows in its own order, its state carried from one to the next; the other half of a
+        language model has no influence on it.
+        """
+        rows, vectors = words([text])  # [U, I]
+        index = torch.from_numpy(rows.forms).unsqueeze(0)  # [1, L]
+        begins = range(0, len(text), _WINDOW)
+        both = self.network.encoder.forward_size < self.size
+        for half, order in [*zip(HALVES, (begins, reversed(begins)), strict=True)][: 1 + both]:
+            state: tuple[State, ...] | None = None
+            for begin in order:
+                part = put(index[:, begin : begin + _WINDOW], vectors.device)  # [1, W]
+                lengths = torch.tensor([part.shape[1]])  # [1]
+                output = self.network.encode(vectors, part, lengths, state=state, return_state=True)
+                state = output.state
+                self._pick(features, borders, output.outputs[0], begin, half)
 
     def document(self) -> dict[str, Any]:
         """The features as one document of a model directory, but for the weights; see `restore`."""

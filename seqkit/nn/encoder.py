@@ -3,34 +3,27 @@
 Sequences are padded at the end. The forward direction never sees padding before a token; the backward direction is a
 layer of its own that runs over each sequence reversed by its own length, so that padding comes last there too. Hence
 no output depends on padding or on batch mates, and the fused kernels run at full speed.
-
-Without gradients a long sequence goes through each layer in windows of time, the state carried from one to the next,
-from the end on where the layer reads backward: the result is that of one piece, and of gates, which take several times
-as much as outputs, there are never more than a window's.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
 from seqkit.nn.device import put
+from seqkit.nn.directed import run_layer
 from seqkit.nn.dropout import SequenceDropout
 from seqkit.nn.masks import length_mask
 from seqkit.nn.recurrent import RecurrentLayer, State, make_layer
 
-__all__ = ["DIRECTIONS", "JOINS", "SKIPS", "Encoder", "EncoderOutput", "reverse_by_length"]
+__all__ = ["DIRECTIONS", "JOINS", "SKIPS", "Encoder", "EncoderOutput"]
 
 DIRECTIONS = ("forward", "backward", "both")
 JOINS = ("deep", "top")
 SKIPS = ("none", "residual", "highway", "dense")
-
-_WINDOW = 1 << 13
-"""steps that a layer takes in one piece where no gradient is wanted"""
 
 
 class EncoderOutput(NamedTuple):
@@ -46,40 +39,6 @@ class EncoderOutput(NamedTuple):
     outputs: Tensor
     final: Tensor
     state: tuple[State, ...] | None
-
-
-def reverse_by_length(x: Tensor, lengths: Tensor) -> Tensor:
-    """Reverse each sequence within its own length; padding stays where it is.
-
-    Args:
-        x: sequences, [B, T, D].
-        lengths: their lengths, [B], on the CPU.
-
-    Returns:
-        The reversed sequences, [B, T, D]. Applying it twice gives `x`.
-    """
-    steps = x.shape[1]
-    if bool((lengths == steps).all()):
-        return x.flip(1)
-    positions = torch.arange(steps).unsqueeze(0)  # [1, T]
-    mirrored = lengths.unsqueeze(1) - 1 - positions  # [B, T]
-    index = torch.where(mirrored >= 0, mirrored, positions)  # [B, T]
-    index += torch.arange(len(lengths)).unsqueeze(1) * steps  # among all rows
-    rows: Tensor = _Swap.apply(x.flatten(0, 1), put(index.flatten(), x.device))  # type: ignore[no-untyped-call]
-    return rows.view_as(x)  # [B, T, D]
-
-
-class _Swap(torch.autograd.Function):
-    """Rows in another order, one that is its own inverse: several times as fast as `gather`, backwards too."""
-
-    @staticmethod
-    def forward(ctx: Any, rows: Tensor, order: Tensor) -> Tensor:
-        ctx.save_for_backward(order)
-        return rows.index_select(0, order)  # [N, D]
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return _Swap.apply(gradient, ctx.saved_tensors[0]), None  # type: ignore[no-untyped-call]
 
 
 class _Skip(nn.Module):
@@ -177,7 +136,7 @@ class _Stack(nn.Module):
         for number, (direction, layer) in enumerate(zip(self.directions, layers, strict=True)):
             given = None if state is None else state[number]
             inputs = torch.cat([x, memories.pop(direction)], 2) if direction in memories else x  # [B, T, I (+ H)]
-            output, after = _run(layer, inputs, lengths, given, direction == "backward", carry)  # [B, T, H (+ H)]
+            output, after = run_layer(layer, inputs, lengths, given, direction == "backward", carry)  # [B, T, H (+ H)]
             if layer.output_size > layer.hidden_size:
                 output, memories[direction] = output.chunk(2, 2)  # each [B, T, H]
             outputs.append(output)
@@ -188,53 +147,6 @@ class _Stack(nn.Module):
 def _beside(parts: Sequence[Tensor]) -> Tensor:
     """Features put side by side, [B, T, …]."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts), 2)
-
-
-def _run(
-    layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State | None, backward: bool, carry: bool
-) -> tuple[Tensor, State]:
-    """One layer in one direction; with `carry` the state is each sequence's own last, whatever the padding."""
-    equal = bool((lengths == x.shape[1]).all())
-    if equal and x.shape[1] > _WINDOW and not torch.is_grad_enabled():
-        return _run_in_windows(layer, x, state, backward)
-    if backward:
-        x = reverse_by_length(x, lengths)  # [B, T, I]
-    ragged = carry and not equal
-    outputs, state = _run_ragged(layer, x, lengths, state) if ragged else layer(x, state)  # [B, T, H]
-    return (reverse_by_length(outputs, lengths) if backward else outputs), state
-
-
-def _run_in_windows(layer: RecurrentLayer, x: Tensor, state: State | None, backward: bool) -> tuple[Tensor, State]:
-    """Run in windows of time, each from the state that the one before it ended in."""
-    steps = x.shape[1]
-    outputs: Tensor | None = None
-    recurrent = layer.dropped()  # one mask for all windows
-    begins = range(0, steps, _WINDOW)
-    for begin in reversed(begins) if backward else begins:
-        window = slice(begin, min(steps, begin + _WINDOW))
-        piece, state = layer(x[:, window].flip(1) if backward else x[:, window], state, recurrent)  # [B, W, H]
-        if outputs is None:  # in the precision that the layer has by itself
-            outputs = piece.new_empty(x.shape[0], steps, layer.output_size)  # [B, T, H]
-        outputs[:, window] = piece.flip(1) if backward else piece
-    assert outputs is not None and state is not None
-    return outputs, state
-
-
-def _run_ragged(layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State | None) -> tuple[Tensor, State]:
-    """Run in pieces between the distinct lengths, so that every sequence's state stops at its own last step."""
-    state = layer.initial_state(x.shape[0], x) if state is None else state
-    outputs: Tensor | None = None
-    cuts = [0, *(int(length) for length in lengths.unique() if length > 0)]
-    recurrent = layer.dropped()  # one mask for all pieces
-    for begin, end in pairwise(cuts):
-        rows = put((lengths >= end).nonzero().squeeze(1), x.device)  # [R]
-        before = tuple(part[rows] for part in state)
-        piece, after = layer(x[rows, begin:end], before, recurrent)  # [R, end − begin, H]
-        if outputs is None:  # in the precision that the layer has by itself
-            outputs = piece.new_zeros(x.shape[0], x.shape[1], layer.output_size)  # [B, T, H]
-        outputs[rows, begin:end] = piece
-        state = tuple(part.to(new.dtype).index_copy(0, rows, new) for part, new in zip(state, after, strict=True))
-    return x.new_zeros(x.shape[0], x.shape[1], layer.output_size) if outputs is None else outputs, state
 
 
 class Encoder(nn.Module):

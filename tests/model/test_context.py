@@ -111,6 +111,17 @@ def test_features_do_not_depend_on_batch_mates_or_batch_size(models: dict[str, P
     assert features([]).shape == features([Sentence.from_tokens([])]).shape == (0, 10)
 
 
+@pytest.mark.parametrize("name", ["both", "forward", "lowercase"])
+@pytest.mark.parametrize("window", [1, 7, 20])
+def test_a_long_sentence_is_read_in_windows(
+    name: str, window: int, models: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = features_of(models[name])
+    whole = features(SENTENCES)
+    monkeypatch.setattr("seqkit.model.context._WINDOW", window)
+    torch.testing.assert_close(features(SENTENCES), whole, atol=1e-6, rtol=1e-5)
+
+
 def test_each_half_sees_one_side(models: dict[str, Path]) -> None:
     """The forward half nothing to the right of the word, the backward half nothing to the left."""
     features = features_of(models["both"])

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seqkit.nn.encoder import DIRECTIONS, JOINS, SKIPS, Encoder, reverse_by_length
+from seqkit.nn.directed import reverse_by_length
+from seqkit.nn.encoder import DIRECTIONS, JOINS, SKIPS, Encoder
 from seqkit.nn.recurrent import CELLS
 
 KERNELS: dict[str, Any] = {
@@ -314,7 +315,7 @@ def test_windows_of_time_give_what_one_piece_gives(
                 tuple(torch.randint(0, 9, (2, 4)).double() for _ in layer.state_parts) for layer in encoder.layers
             )
             whole = encoder(x, lengths, start, return_state=True)  # gradients are wanted: always in one piece
-            monkeypatch.setattr("seqkit.nn.encoder._WINDOW", window)
+            monkeypatch.setattr("seqkit.nn.directed._WINDOW", window)
             with torch.no_grad():
                 pieces = encoder(x, lengths, start, return_state=True)
             torch.testing.assert_close(pieces, whole, **TIGHT)
@@ -324,7 +325,7 @@ def test_windows_of_time_give_what_one_piece_gives(
 def test_no_layer_sees_more_than_a_window_unless_a_gradient_is_wanted(
     grad: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("seqkit.nn.encoder._WINDOW", 8)
+    monkeypatch.setattr("seqkit.nn.directed._WINDOW", 8)
     encoder = random_encoder(layers=2, direction="both")
     seen: list[int] = []
     for layer in encoder.layers:
@@ -339,7 +340,7 @@ def test_windows_share_one_mask_of_weights(monkeypatch: pytest.MonkeyPatch) -> N
     x, lengths = random_batch([20])
     found = []
     for window in (100, 3):
-        monkeypatch.setattr("seqkit.nn.encoder._WINDOW", window)
+        monkeypatch.setattr("seqkit.nn.directed._WINDOW", window)
         torch.manual_seed(1)
         with torch.no_grad():
             found.append(encoder(x, lengths).outputs)
