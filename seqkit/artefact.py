@@ -3,6 +3,9 @@
 ``config.json`` names every other file with its size and SHA-256, and carries a checksum of its own content, so that
 a changed byte anywhere (but in ``README.md``, which people may edit) is found before anything is used. Files are
 written aside and renamed, ``config.json`` last: a directory without it is no model.
+
+Checksums tell damage, not intent: whoever makes a model makes its checksums, too. So a name has to be a plain one, a
+file has to be a regular one that lies in the directory, and is read only if it is as long as ``config.json`` says.
 """
 
 from __future__ import annotations
@@ -17,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from seqkit import __version__
-from seqkit.errors import ModelError
+from seqkit.errors import ModelError, shown
+from seqkit.files import open_regular
 
 __all__ = ["CONFIG", "FILES", "FORMAT_VERSION", "aside", "read_config", "read_json", "write_atomically", "write_config"]
 
@@ -28,7 +32,10 @@ FILES = (
     *("units.json", "conditions.json", "context.json", "report.json", "README.md"),
 )
 """every name that a file of a model may have"""
-_PLAIN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*")  # of a file in the directory itself, on any system
+# of a file in the directory itself, on any system: to Windows some names are devices, whatever comes after a full stop
+_PLAIN_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
+_MOST_CONFIG_BYTES = 1 << 20
+"""of ``config.json``, which has a few thousand"""
 
 
 def aside(path: Path) -> Path:
@@ -114,26 +121,37 @@ def read_config(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     raw = _read(path)
     config = read_json(path, raw)
     version = config.get("format_version") if isinstance(config, dict) else None
-    if not isinstance(version, int):
+    if type(version) is not int or version < 1:
         raise ModelError(f"{path}: expected a model's configuration, found no format_version")
     if version > FORMAT_VERSION:
-        raise ModelError(f"{path}: expected format version {FORMAT_VERSION} or older, found {version}; upgrade seqkit")
+        expected = f"expected format version {FORMAT_VERSION} or older"
+        raise ModelError(f"{path}: {expected}, found {shown(version)}; upgrade seqkit")
     content = {name: value for name, value in config.items() if name != "checksum"}
     # Rendered again, because white space and other ways to write the same values do not show in the checksum.
-    if config.get("checksum") != _checksum(content) or raw != _render(config):
+    try:
+        whole = config.get("checksum") == _checksum(content) and raw == _render(config)
+    except RecursionError:  # parsed as it could be, written it cannot: no model has lists so deep
+        whole = False
+    if not whole:
         raise ModelError(f"{path}: damaged: its content does not agree with its checksum")
     known = config.get("files")
     if not isinstance(known, dict):
         raise ModelError(f"{path}: expected the model's files with their checksums, found {type(known).__name__}")
-    files: dict[str, bytes] = {}
-    for name, expected in known.items():
-        if _PLAIN_NAME.fullmatch(name) is None:
-            raise ModelError(f"{path}: expected plain file names, found {name!r}")
-        data = _read(directory / name)
-        if _fingerprint(data) != expected:
-            raise ModelError(f"{directory / name}: damaged: its content does not agree with the checksum in {CONFIG}")
-        files[name] = data
-    return config, files
+    odd = next((name for name in known if _PLAIN_NAME.fullmatch(name) is None), None)
+    if odd is not None:
+        raise ModelError(f"{path}: expected plain file names, found {shown(odd)}")
+    return config, {name: _read_known(directory / name, expected) for name, expected in known.items()}
+
+
+def _read_known(path: Path, expected: object) -> bytes:
+    """A file of which ``config.json`` says how long it is and what its checksum is."""
+    size = expected.get("bytes") if isinstance(expected, dict) else None
+    if type(size) is not int or size < 0:
+        raise ModelError(f"{path}: damaged: expected its size and checksum in {CONFIG}, found {shown(expected)}")
+    content = _read(path, size)
+    if _fingerprint(content) != expected:
+        raise ModelError(f"{path}: damaged: its content does not agree with the checksum in {CONFIG}")
+    return content
 
 
 def read_json(path: Path, content: bytes) -> Any:
@@ -152,14 +170,23 @@ def read_json(path: Path, content: bytes) -> Any:
     try:
         return json.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise ModelError(f"{path}: damaged: expected JSON, found: {error}") from None
+        raise ModelError(f"{path}: damaged: expected JSON, found: {shown(error)}") from None
 
 
-def _read(path: Path) -> bytes:
+def _read(path: Path, size: int | None = None) -> bytes:
+    """A regular file that lies in the directory, of the given size; without one, of a size that is no trouble."""
     try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: cannot be read: {error.strerror or error}") from None
+        if path.is_symlink() and not path.resolve().is_relative_to(path.parent.resolve()):
+            raise ModelError(f"{path}: expected a file of the model's own, found a link to {path.resolve()}")
+        with open_regular(path) as stream:
+            found = os.fstat(stream.fileno()).st_size
+            if size is None and found > _MOST_CONFIG_BYTES:
+                raise ModelError(f"{path}: expected at most {_MOST_CONFIG_BYTES:,} bytes, found {found:,}")
+            if size is not None and found != size:
+                raise ModelError(f"{path}: damaged: expected {shown(size)} bytes, as {CONFIG} says, found {found}")
+            return stream.read(found)
+    except (OSError, RuntimeError) as error:  # the latter of a loop of links
+        raise ModelError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def _fingerprint(content: bytes) -> dict[str, Any]:

@@ -8,8 +8,18 @@ from __future__ import annotations
 
 import errno
 import re
+from collections.abc import Sequence
 
-__all__ = ["DataError", "ModelError", "SeqkitError", "SettingsError", "TrainingError", "is_out_of_memory"]
+__all__ = [
+    "DataError",
+    "ModelError",
+    "SeqkitError",
+    "SettingsError",
+    "TrainingError",
+    "is_out_of_memory",
+    "joined",
+    "shown",
+]
 
 _NO_MEMORY = re.compile(
     "out of memory|can't allocate memory|ALLOC_FAILED|bad_alloc|bad allocation"
@@ -65,3 +75,42 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
     )
+
+
+def shown(value: object, most: int = 80) -> str:
+    """The beginning of a value, on one line.
+
+    Args:
+        value: what was found; of an exception its message.
+        most: characters.
+
+    Returns:
+        What a message says of it.
+
+    Examples:
+        >>> shown([1, 2, 3] * 99, 12)
+        '[1, 2, 3, 1,…'
+    """
+    try:
+        text = " ".join((str(value) or type(value).__name__ if isinstance(value, Exception) else repr(value)).split())
+    except (ValueError, RecursionError):  # a number of thousands of digits, lists a thousand deep
+        text = f"a {type(value).__name__}"
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def joined(faults: Sequence[str], most: int = 8) -> str:
+    """Faults that were found together as one message.
+
+    Args:
+        faults: what each says.
+        most: so many are named, and the others counted.
+
+    Returns:
+        The message.
+
+    Examples:
+        >>> joined(["a: expected 1, found 2", "b: unknown field", "c: unknown field"], 2)
+        'a: expected 1, found 2; b: unknown field; and 1 more'
+    """
+    rest = [f"and {len(faults) - most:,} more"] if len(faults) > most else []
+    return "; ".join([*faults[:most], *rest])

@@ -238,7 +238,7 @@ def values_of(field: Any) -> st.SearchStrategy[Any]:
     }
     low, high = limits.get("ge", limits.get("gt", 0)), limits.get("lt", limits.get("le"))
     if field.annotation is int:
-        return st.integers(low, 2**63 - 1 if high else 10**6)
+        return st.integers(low, high - ("lt" in limits))
     return st.floats(low, high or 1e6, exclude_min="gt" in limits, exclude_max="lt" in limits)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,13 +10,9 @@ from pydantic import BaseModel, SerializeAsAny, ValidationError
 
 from seqkit.config.sections import Section
 from seqkit.config.tasks import SETTINGS, Settings, TagSettings
-from seqkit.errors import SettingsError
+from seqkit.errors import SettingsError, joined, shown
 from seqkit.resources import resource_dir
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from seqkit.toml import parse_toml, read_toml
 
 __all__ = [
     "Recipe",
@@ -79,46 +74,49 @@ def load_recipe(recipe: str | Path) -> Recipe:
         The recipe.
 
     Raises:
-        SettingsError: there is no such recipe, or a value in it cannot be used; all faults are named.
+        SettingsError: there is no such recipe, or a value in it cannot be used; the first eight faults are named.
     """
     path = Path(recipe) if str(recipe).endswith(".toml") else resource_dir("tasks") / f"{recipe}.toml"
     if not path.is_file():
         known = ", ".join(recipe_names())
         raise SettingsError(f"expected a recipe among {known} or a .toml file, found {str(recipe)!r}")
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SettingsError(f"{recipe}: expected a TOML file, found: {error}") from None
+        tree = read_toml(path)
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{recipe}: expected a TOML file, found: {shown(error)}") from None
     about: dict[str, Any] = {name: tree.pop(name) for name in ("description", "dataset", "scores") if name in tree}
     kind = _kind(tree, str(recipe))
     faults: list[str] = []
     settings = _read(kind, tree, faults)
     found = _read(Recipe, {**about, "settings": settings or TagSettings()}, faults)
     if faults or found is None:
-        raise SettingsError(f"{recipe}: {'; '.join(faults)}")
+        raise SettingsError(f"{recipe}: {joined(faults)}")
     return found
 
 
-def parse_settings(tree: Mapping[str, Any], source: str) -> Settings:
+def parse_settings(tree: object, source: str) -> Settings:
     """Read settings as a recipe or a saved model has them.
 
     Args:
-        tree: the task, ``tag`` where it says none, and section → name → value.
+        tree: a mapping of the task, ``tag`` where it says none, and section → name → value.
         source: what error messages call it.
 
     Returns:
         The settings, of the class that the task has.
 
     Raises:
-        SettingsError: there is no such task, a name is unknown or a value cannot be used; all faults are named.
+        SettingsError: there is no such task, a name is unknown or a value cannot be used; the first eight
+            faults are named.
     """
+    if not isinstance(tree, Mapping):
+        raise SettingsError(f"{source}: expected sections of settings, found {shown(tree)}")
     return _validated(_kind(tree, source), tree, source)
 
 
 def _kind(tree: Mapping[str, Any], source: str) -> type[Settings]:
     task = tree.get("task", "tag")
     if not isinstance(task, str) or task not in SETTINGS:
-        raise SettingsError(f"{source}: task: expected one of {', '.join(SETTINGS)}, found {task!r}")
+        raise SettingsError(f"{source}: task: expected one of {', '.join(SETTINGS)}, found {shown(task)}")
     return SETTINGS[task]
 
 
@@ -139,10 +137,10 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
         name, equals, text = assignment.partition("=")
         section, dot, key = name.strip().partition(".")
         if not (equals and dot and section and key):
-            raise SettingsError(f"expected section.key=value, found {assignment!r}")
+            raise SettingsError(f"expected section.key=value, found {shown(assignment)}")
         try:
-            value = tomllib.loads(f"value = {text}")["value"]
-        except tomllib.TOMLDecodeError:
+            value = parse_toml(f"value = {text}")["value"]
+        except ValueError:
             value = text.strip()
         tree.setdefault(section, {})[key] = value
     return tree
@@ -160,7 +158,7 @@ def override(settings: _AnySettings, tree: Mapping[str, Mapping[str, Any]], sour
         The new settings.
 
     Raises:
-        SettingsError: a name is unknown or a value cannot be used; all faults are named.
+        SettingsError: a name is unknown or a value cannot be used; the first eight faults are named.
     """
     merged: dict[str, Any] = settings.model_dump()
     for section, values in tree.items():
@@ -180,7 +178,7 @@ def _validated(kind: type[_Kind], tree: Mapping[str, Any], source: str) -> _Kind
     faults: list[str] = []
     found = _read(kind, tree, faults)
     if found is None:
-        raise SettingsError(f"{source}: {'; '.join(faults)}")
+        raise SettingsError(f"{source}: {joined(faults)}")
     return found
 
 
@@ -189,14 +187,14 @@ def _read(kind: type[_Kind], tree: Mapping[str, Any], faults: list[str]) -> _Kin
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        faults += [_fault(fault, kind) for fault in error.errors()]
+        faults += [_fault(fault, kind) for fault in error.errors(include_url=False)]
         return None
 
 
 def _fault(fault: Mapping[str, Any], kind: type[BaseModel]) -> str:
     """One fault of a settings tree: where, what was expected, what was found."""
     place = fault["loc"]
-    where = ".".join(map(str, place))
+    where = ".".join(name if name.replace("_", "").isalnum() else shown(name) for name in map(str, place))
     if fault["type"] == "extra_forbidden":
         field = kind.model_fields.get(str(place[0])) if len(place) > 1 else None
         section = kind if field is None else field.annotation
@@ -208,4 +206,6 @@ def _fault(fault: Mapping[str, Any], kind: type[BaseModel]) -> str:
     for verb in ("Input", "String"):
         message = message.replace(f"{verb} should be ", "expected ").replace(f"{verb} should have ", "expected ")
     prefix = f"{where}: " if where else ""
-    return f"{prefix}{message}" if fault["type"] == "value_error" else f"{prefix}{message}, found {fault['input']!r}"
+    return (
+        f"{prefix}{message}" if fault["type"] == "value_error" else f"{prefix}{message}, found {shown(fault['input'])}"
+    )

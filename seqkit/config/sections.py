@@ -11,17 +11,26 @@ __all__ = [
     "DataSettings",
     "EmbeddingSettings",
     "EncoderSettings",
+    "Layers",
     "Positive",
     "Probability",
     "Rate",
     "Section",
+    "Size",
+    "SizeOrNone",
     "TrainingSettings",
     "Weight",
 ]
 
 Probability = Annotated[float, Field(ge=0.0, lt=1.0)]
-Positive = Annotated[int, Field(ge=1)]
-Count = Annotated[int, Field(ge=0)]
+_MOST = 2**31 - 1
+_LARGEST = 1_000_000
+"""of a size that several weights are as long as: no machine has memory for more"""
+Positive = Annotated[int, Field(ge=1, le=_MOST)]
+Count = Annotated[int, Field(ge=0, le=_MOST)]
+Size = Annotated[int, Field(ge=1, le=_LARGEST)]
+SizeOrNone = Annotated[int, Field(ge=0, le=_LARGEST)]
+Layers = Annotated[int, Field(ge=1, le=100)]
 Rate = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
@@ -50,7 +59,7 @@ class DataSettings(Section):
 class EmbeddingSettings(Section):
     """How a word becomes a vector."""
 
-    word_size: Count = 100
+    word_size: SizeOrNone = 100
     """size of the trained word vectors; 0 for none"""
     vectors: str = ""
     """file of given word vectors: GloVe, word2vec or fastText"""
@@ -62,11 +71,11 @@ class EmbeddingSettings(Section):
     """a word is a vector with a one in its own place, as long as the vocabulary, instead of a trained one"""
     chars: Literal["cnn", "lstm", "none"] = "cnn"
     """character features of a word"""
-    char_size: Positive = 30
+    char_size: Size = 30
     """size of a character's vector"""
-    char_hidden: Annotated[int, Field(ge=2)] = 50
+    char_hidden: Annotated[int, Field(ge=2, le=_LARGEST)] = 50
     """size of the character features of a word"""
-    char_kernel: Positive = 3
+    char_kernel: Annotated[int, Field(ge=1, le=100)] = 3
     """width of a character filter"""
     char_dropout: Probability = 0.0
     """dropout on characters' vectors"""
@@ -98,9 +107,9 @@ class EncoderSettings(Section):
         "cbow",
     ] = "lstm"
     """recurrent cell"""
-    hidden: Positive = 200
+    hidden: Size = 200
     """size of the state of one direction"""
-    layers: Positive = 1
+    layers: Layers = 1
     """levels on top of each other"""
     direction: Literal["forward", "backward", "both"] = "both"
     """reading direction"""

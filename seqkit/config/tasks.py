@@ -11,10 +11,13 @@ from seqkit.config.sections import (
     DataSettings,
     EmbeddingSettings,
     EncoderSettings,
+    Layers,
     Positive,
     Probability,
     Rate,
     Section,
+    Size,
+    SizeOrNone,
     TrainingSettings,
     Weight,
 )
@@ -89,7 +92,7 @@ class TagHeadSettings(Section):
     """conditional random field over the label sequence; without it a softmax a token"""
     neighbours: Weight = 0.0
     """weight of a language-modelling objective while training: each direction predicts the next word; 0: none"""
-    neighbour_words: Annotated[int, Field(ge=2)] = 1000
+    neighbour_words: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
     """so many of the most frequent words are told apart as neighbours"""
 
 
@@ -198,7 +201,7 @@ class UnitDataSettings(DataSettings):
 
     unit: Literal["word", "char", "bpe"] = "word"
     """what is predicted one after the other: words, characters, or byte pairs that are learned from the data"""
-    bpe_size: Annotated[int, Field(ge=257)] = 4000
+    bpe_size: Annotated[int, Field(ge=257, le=1_000_000)] = 4000
     """so many byte-pair units at most"""
     lowercase: bool = False
     """fold case"""
@@ -216,7 +219,7 @@ class UnitDataSettings(DataSettings):
 class UnitEmbeddingSettings(EmbeddingSettings):
     """How a unit of text becomes a vector."""
 
-    word_size: Count = 200
+    word_size: SizeOrNone = 200
     """size of the trained vectors; 0 for none"""
     chars: Literal["cnn", "lstm", "none"] = "none"
     """character features of a word"""
@@ -231,7 +234,7 @@ class UnitEmbeddingSettings(EmbeddingSettings):
 class UnitEncoderSettings(EncoderSettings):
     """The shared encoder, reading from left to right."""
 
-    layers: Positive = 2
+    layers: Layers = 2
     """levels on top of each other"""
     direction: Literal["forward", "backward", "both"] = "forward"
     """reading direction; both only with two stacks that meet at the top"""
@@ -353,7 +356,7 @@ class GenerateDataSettings(UnitDataSettings):
 class GenerateEncoderSettings(UnitEncoderSettings):
     """The shared encoder, writing from left to right."""
 
-    layers: Positive = 1
+    layers: Layers = 1
     """levels on top of each other"""
 
 
@@ -362,11 +365,11 @@ class GenerateHeadSettings(Section):
 
     tied: bool = False
     """the output layer is the embedding's table (Press & Wolf 2017)"""
-    label_size: Positive = 32
+    label_size: Size = 32
     """size of a label's vector in the condition"""
-    vector_size: Positive = 64
+    vector_size: Size = 64
     """size that a numeric vector is projected to"""
-    text_hidden: Positive = 64
+    text_hidden: Size = 64
     """size of the state, in each direction, of the encoder that reads a text in the condition"""
     pool: Literal["mean", "max", "last", "attention", "concat"] = "mean"
     """how the outputs of that encoder become one vector"""

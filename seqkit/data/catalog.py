@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, joined, shown
 from seqkit.resources import resource_dir
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from seqkit.toml import read_toml
 
 __all__ = ["Card", "CardFile", "GeneratorCard", "card_names", "list_cards", "load_card", "read_card"]
-
-_SPLIT_NAMES = ("train", "dev", "test")
 
 
 class CardFile(BaseModel):
@@ -137,27 +130,28 @@ def read_card(path: str | Path) -> Card:
         The card, checked.
 
     Raises:
-        DataError: the file cannot be read, is not TOML, or a field has a value that it cannot have; all such fields
-            are named.
+        DataError: the file cannot be read, is not TOML, or a field has a value that it cannot have; the first
+            eight such fields are named.
     """
     path = Path(path)
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = read_toml(path)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise DataError(f"expected TOML, found: {error}", file=path) from None
+    except ValueError as error:
+        raise DataError(f"expected TOML, found: {shown(error)}", file=path) from None
     try:
         card = Card.model_validate(content)
     except ValidationError as error:
-        raise DataError("; ".join(_fault(dict(fault)) for fault in error.errors()), file=path) from None
+        faults = [_fault(dict(fault)) for fault in error.errors(include_url=False)]
+        raise DataError(joined(faults), file=path) from None
     if card.name != path.stem:
         raise DataError(f"name: expected the file's own name {path.stem!r}, found {card.name!r}", file=path)
     return card
 
 
 def _fault(fault: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in fault["loc"])
+    where = ".".join(name if name.isalnum() else shown(name) for name in map(str, fault["loc"]))
     if fault["type"] == "value_error":  # raised above, which says it all
         return str(fault["ctx"]["error"])
     if fault["type"] == "missing":
@@ -165,7 +159,7 @@ def _fault(fault: Mapping[str, Any]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown field"
     message = str(fault["msg"])
-    return f"{where}: {message[:1].lower()}{message[1:]}, found {fault['input']!r}"
+    return f"{where}: {message[:1].lower()}{message[1:]}, found {shown(fault['input'])}"
 
 
 def card_names() -> list[str]:

@@ -273,8 +273,16 @@ def legal_moves(labels: Sequence[str], scheme: str) -> tuple[NDArray[np.bool_], 
     parts = [part if part[0] else outside for part in (_in_scheme(label, scheme) for label in labels)]
     start = np.array([_may_follow(outside, part, scheme) for part in parts], bool)  # [K]
     end = np.array([_may_follow(part, outside, scheme) for part in parts], bool)  # [K]
-    moves = [[_may_follow(before, after, scheme) for after in parts] for before in parts]
-    return start, np.array(moves, bool).reshape(size, size), end
+    # Of a kind nothing matters but whether it is the same, so that prefixes are compared once, not K² labels.
+    prefixes, kinds = "OBIES", {kind: number for number, kind in enumerate(dict.fromkeys(kind for _, kind in parts))}
+    prefix = np.array([prefixes.index(part[0]) for part in parts], np.int64)  # [K]
+    kind = np.array([kinds[part[1]] for part in parts], np.int64)  # [K]
+    alike, unlike = (
+        np.array([[_may_follow((one, "x"), (other, name), scheme) for other in prefixes] for one in prefixes])[prefix]
+        for name in ("x", "y")
+    )  # each [K, 5]
+    moves = np.where(kind[:, None] == kind, alike[:, prefix], unlike[:, prefix])  # [K, K]
+    return start, moves, end
 
 
 def inventory(labels: Iterable[str], scheme: str) -> list[str]:

@@ -10,7 +10,7 @@ import json
 import re
 from typing import TYPE_CHECKING, Any
 
-from seqkit.errors import ModelError
+from seqkit.errors import ModelError, shown
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
@@ -110,10 +110,6 @@ class Splitter:
         if kind not in SPLITTERS:
             raise ValueError(f"expected a splitter of {', '.join(SPLITTERS)}, found {kind!r}")
         self.kind = kind
-        self._configure(SPLITTERS[kind])
-
-    def _configure(self, serialised: dict[str, Any]) -> None:
-        self._serialised = serialised
         self._pre_tokenizer: PreTokenizer | None = None
 
     def split(self, text: str) -> list[tuple[int, int]]:
@@ -126,7 +122,7 @@ class Splitter:
             Start and end of each token in `text`, in characters (code points), in order.
         """
         if self._pre_tokenizer is None:
-            self._pre_tokenizer = _load(self._serialised)
+            self._pre_tokenizer = _load(SPLITTERS[self.kind])
         try:
             return [offsets for _, offsets in self._pre_tokenizer.pre_tokenize_str(text)]
         except UnicodeEncodeError:  # the library takes UTF-8, which has no surrogates; one character stands for one
@@ -140,14 +136,15 @@ class Splitter:
             ``kind``, and as ``pre_tokenizer`` what `tokenizers` reads from the field of that name in a
             ``tokenizer.json``.
         """
-        return {"kind": self.kind, "pre_tokenizer": self._serialised}
+        return {"kind": self.kind, "pre_tokenizer": SPLITTERS[self.kind]}
 
     @classmethod
     def from_json(cls, value: object) -> Splitter:
         """Read what `to_json` gave.
 
-        The expressions written there are used, not those of this version of seqkit: a model goes on splitting as it did
-        when it was trained.
+        Only expressions that a seqkit has written are taken: of others a short text can keep the library busy for
+        hours, or end the process. One that changes has to be kept here beside the new one, so that a model goes on
+        splitting as it did when it was trained.
 
         Args:
             value: a parsed JSON value.
@@ -156,7 +153,7 @@ class Splitter:
             The splitter.
 
         Raises:
-            ModelError: `value` is something else, or a pre-tokenizer that `tokenizers` does not know.
+            ModelError: `value` is something else, or a pre-tokenizer that is none of seqkit's.
         """
         if not isinstance(value, dict) or set(value) != {"kind", "pre_tokenizer"}:
             found = (", ".join(map(repr, value)) or "nothing") if isinstance(value, dict) else type(value).__name__
@@ -164,20 +161,18 @@ class Splitter:
         kind, serialised = value["kind"], value["pre_tokenizer"]
         if not isinstance(kind, str) or not isinstance(serialised, dict):
             raise ModelError("splitter: expected a name as 'kind' and a JSON object as 'pre_tokenizer'")
-        splitter = cls.__new__(cls)
-        splitter.kind = kind
-        splitter._configure(serialised)
-        if serialised != SPLITTERS.get(kind):  # those of this version are known to be right, and load when first used
-            splitter._pre_tokenizer = _load(serialised)
-        return splitter
+        if serialised != SPLITTERS.get(kind):
+            known = ", ".join(SPLITTERS)
+            raise ModelError(f"splitter: expected expressions of seqkit's own ({known}), found others as {shown(kind)}")
+        return cls(kind)
 
     def __eq__(self, other: object) -> bool:
         """Whether both cut every text alike."""
-        return self._serialised == other._serialised if isinstance(other, Splitter) else NotImplemented
+        return self.kind == other.kind if isinstance(other, Splitter) else NotImplemented
 
     def __hash__(self) -> int:
         """A hash that agrees with equality."""
-        return hash(json.dumps(self._serialised, sort_keys=True))
+        return hash(self.kind)
 
     def __repr__(self) -> str:
         """The kind, for debugging."""
@@ -185,12 +180,12 @@ class Splitter:
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or another process needs."""
-        return {"kind": self.kind, "serialised": self._serialised}
+        return {"kind": self.kind}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Restore a copy."""
         self.kind = state["kind"]
-        self._configure(state["serialised"])
+        self._pre_tokenizer = None
 
 
 def _load(serialised: dict[str, Any]) -> PreTokenizer:
@@ -200,8 +195,5 @@ def _load(serialised: dict[str, Any]) -> PreTokenizer:
     # the library reads a pre-tokenizer only as part of a whole tokenizer
     whole = json.loads(Tokenizer(BPE()).to_str())
     whole["pre_tokenizer"] = serialised
-    try:
-        pre_tokenizer: PreTokenizer = Tokenizer.from_str(json.dumps(whole)).pre_tokenizer
-    except Exception as error:  # the library raises no narrower class
-        raise ModelError(f"splitter: expected a pre-tokenizer that tokenizers reads, found {error}") from None
+    pre_tokenizer: PreTokenizer = Tokenizer.from_str(json.dumps(whole)).pre_tokenizer
     return pre_tokenizer

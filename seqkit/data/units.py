@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from seqkit.data.splitting import Splitter
-from seqkit.errors import ModelError
+from seqkit.errors import ModelError, shown
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -200,11 +200,11 @@ class Units:
         if self._tokenizer is None:
             from tokenizers import Tokenizer
 
+            _check_plain(self._serialised)
             try:
                 self._tokenizer = Tokenizer.from_str(json.dumps(self._serialised))
-                assert self._tokenizer.decoder is not None
             except Exception as error:  # the library raises no narrower class
-                raise ModelError(f"units: expected a tokenizer that tokenizers reads, found {error}") from None
+                raise ModelError(f"units: expected a tokenizer that tokenizers reads, found {shown(error)}") from None
             self._tokenizer.no_truncation()  # nothing is lost or made up, whatever the file says
             self._tokenizer.no_padding()
         return self._tokenizer
@@ -220,6 +220,32 @@ class Units:
     def __repr__(self) -> str:
         """The kind, for debugging."""
         return f"Units({self.kind!r})"
+
+
+_PARTS: dict[str, tuple[object, ...]] = {
+    "added_tokens": ([],),
+    "normalizer": (None,),
+    "pre_tokenizer": ("ByteLevel",),
+    "post_processor": (None,),
+    "decoder": ("ByteLevel",),
+    "model": ("BPE",),
+}
+"""part of a tokenizer of byte pairs → what it is, or what its type is"""
+
+
+def _check_plain(tree: object) -> None:
+    """See that a tokenizer has the parts that `Units.train_bpe` gives it, and none of the library's many others.
+
+    Some of those lose text, draw at random, or can be made to go on for hours, or to end the process, by a short text.
+    """
+    for name, allowed in _PARTS.items():
+        part = tree.get(name) if isinstance(tree, dict) else tree
+        found = part.get("type") if isinstance(part, dict) else part
+        if found not in allowed:
+            raise ModelError(f"units: expected a tokenizer with {name} {allowed[0]}, found {shown(found)}")
+    assert isinstance(tree, dict)
+    if tree["model"].get("dropout"):
+        raise ModelError(f"units: expected a tokenizer without dropout, found {shown(tree['model']['dropout'])}")
 
 
 def _encodable(text: str) -> str:

@@ -160,18 +160,19 @@ class Model:
 
     @classmethod
     def restore(cls: type[_Kind], settings: Settings, documents: Documents, weights: Mapping[str, Tensor]) -> _Kind:
-        """Make a model that is as it was saved but for its weights, which are put in later.
+        """Make a model as it was saved.
 
         Args:
             settings: the model's settings.
             documents: what `documents` gave, and ``report.json``.
-            weights: the saved weights, for the sizes of tables that no document tells.
+            weights: the saved weights.
 
         Returns:
             The model.
 
         Raises:
-            ModelError: a document is missing or of another form.
+            ModelError: a document is missing or of another form, or settings, documents and weights do not fit each
+                other.
         """
         raise NotImplementedError  # pragma: no cover - every task's class overrides it
 

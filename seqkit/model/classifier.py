@@ -28,6 +28,7 @@ from seqkit.model.build import (
 )
 from seqkit.model.memory import BatchTokens
 from seqkit.model.precision import AutoPrecision, in_precision
+from seqkit.model.restoring import restored_network, saved_size
 from seqkit.model.streaming import CHUNK_SENTENCES, KeptWords, as_sentence, predicted
 from seqkit.nn.network import Network
 
@@ -206,8 +207,8 @@ class Classifier(Model):
         indexer = restore_indexer(settings.data, documents)
         codec = ClassCodec.from_json(documents["labels.json"])
         splitter = Splitter.from_json(documents["splitter.json"])
-        with torch.random.fork_rng(devices=[]):  # the initial values are thrown away
-            network = _network(settings, indexer, codec, weights.get("embedding.vectors"), None)
+        table = saved_size(weights, "embedding.vectors")
+        network = restored_network(lambda: _network(settings, indexer, codec, table, None), weights, documents.place)
         return cls(settings, splitter, indexer, codec, network, documents["report.json"])
 
 

@@ -129,7 +129,9 @@ def build_generation_network(
                 )
             )
         else:
-            parts.append(VectorPart(torch.tensor(field.mean), torch.tensor(field.scale), head.vector_size))
+            # They are known where weights have no memory yet: see seqkit.model.restoring.
+            mean, scale = (torch.tensor(numbers, device="cpu") for numbers in (field.mean, field.scale))  # each [F]
+            parts.append(VectorPart(mean, scale, head.vector_size))
     # Its dropout is that of the steps' inputs, which it joins; the first state always says the whole condition.
     condition = Condition(parts) if parts else None
     body = build_encoder(settings.encoder, words.output_size + (condition.output_size if condition else 0))

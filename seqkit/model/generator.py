@@ -36,6 +36,7 @@ from seqkit.model.generation import (
     target_text,
 )
 from seqkit.model.memory import BatchTokens, fitted
+from seqkit.model.restoring import restored_network, saved_size
 from seqkit.model.writing import Writer, known_numbers
 from seqkit.nn.condition import ConditionInput, TextUnits
 from seqkit.nn.device import put
@@ -370,6 +371,8 @@ class Generator(Model):
         indexer = restore_indexer(settings.data, documents)
         units = Units.from_json(documents["units.json"])
         codec = ConditionCodec.from_json(documents["conditions.json"], condition_units(units).split)
-        with torch.random.fork_rng(devices=[]):  # the initial values are thrown away
-            network = build_generation_network(settings, indexer, codec, weights.get("embedding.vectors"))
+        table = saved_size(weights, "embedding.vectors")
+        network = restored_network(
+            lambda: build_generation_network(settings, indexer, codec, table), weights, documents.place
+        )
         return cls(settings, units, indexer, codec, network, documents["report.json"])

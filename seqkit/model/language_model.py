@@ -20,6 +20,7 @@ from seqkit.heads.language_model import LanguageModelHead
 from seqkit.model.base import Documents, Model
 from seqkit.model.base_language_model import BaseLanguageModel, unit_indexer
 from seqkit.model.build import build_embedding, build_encoder, given_table
+from seqkit.model.restoring import restored_network, saved_size
 from seqkit.model.stream import STATIC_WINDOW, stream_log_prob
 from seqkit.model.streaming import WordVectors, encoded_batches
 from seqkit.model.writing import Beginning, UnitWriter, Writer
@@ -124,8 +125,8 @@ class LanguageModel(BaseLanguageModel):
         """See `Model.restore`."""
         assert isinstance(settings, LmSettings)
         units, indexer = cls._restored(settings, documents)
-        with torch.random.fork_rng(devices=[]):  # the initial values are thrown away
-            network = _network(settings, indexer, weights.get("embedding.vectors"))
+        table = saved_size(weights, "embedding.vectors")
+        network = restored_network(lambda: _network(settings, indexer, table), weights, documents.place)
         return cls(settings, units, indexer, network, documents["report.json"])
 
 

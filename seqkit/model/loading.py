@@ -7,15 +7,16 @@ from typing import TypeVar
 
 import safetensors
 import safetensors.torch
+from torch import Tensor
 
 from seqkit.artefact import read_config, read_json
 from seqkit.config import parse_settings
 from seqkit.devices import choose_device
-from seqkit.errors import ModelError, SettingsError
+from seqkit.errors import ModelError, SettingsError, shown
 from seqkit.model.base import Documents, Model
 from seqkit.resources import imported
 
-__all__ = ["MODELS", "NO_NETWORK", "load", "load_as", "model_class"]
+__all__ = ["MODELS", "NO_NETWORK", "load", "load_as", "model_class", "read_weights"]
 
 _Kind = TypeVar("_Kind", bound=Model)
 
@@ -82,7 +83,7 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None)
     config, files = read_config(directory)
     try:
         settings = parse_settings(config["settings"], str(directory / "config.json"))
-    except (SettingsError, KeyError, TypeError, AttributeError) as error:
+    except (SettingsError, KeyError) as error:
         raise ModelError(f"{directory}: damaged: {error}") from None
     if task is not None and settings.task != task:
         raise ModelError(f"{directory}: expected a model of `seqkit {task}`, found one of `seqkit {settings.task}`")
@@ -90,17 +91,28 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None)
     documents = Documents(parsed, str(directory))
     if not isinstance(parsed.get("report.json", {}), dict):
         raise ModelError(f"{directory / 'report.json'}: expected a JSON object, found something else")
-    try:
-        weights = safetensors.torch.load(files["weights.safetensors"])
-    except KeyError:
-        raise ModelError(documents.lacking("weights.safetensors")) from None
-    except safetensors.SafetensorError as error:
-        raise ModelError(f"{directory}: damaged: {error}") from None
+    if "weights.safetensors" not in files:
+        raise ModelError(documents.lacking("weights.safetensors"))
+    weights = read_weights(files.pop("weights.safetensors"), f"{directory / 'weights.safetensors'}")
     model = model_class(settings.kind).restore(settings, documents, weights)
-    try:
-        model.network.load_state_dict(weights)
-    except RuntimeError as error:
-        fault = str(error).splitlines()[-1].strip()
-        raise ModelError(f"{directory}: weights do not fit the model's settings: {fault}") from None
     model.network.eval().to(place)
     return model
+
+
+def read_weights(content: bytes, place: str) -> dict[str, Tensor]:
+    """Parse a file of tensors. Its header says where each is, and has to account for every byte.
+
+    Args:
+        content: the file.
+        place: what error messages call it.
+
+    Returns:
+        Name → tensor.
+
+    Raises:
+        ModelError: it is no such file, or has numbers of a kind that torch does not have.
+    """
+    try:
+        return safetensors.torch.load(content)
+    except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:
+        raise ModelError(f"{place}: damaged: expected tensors, found: {shown(error)}") from None

@@ -72,7 +72,11 @@ class NgramTables(nn.Module):
             levels.append(Level(keys, _array(tensors, f"probability{order}", np.float32), backoff))
             if last:
                 break
-        return cls(KneserNey(end, levels))
+        tables = cls(KneserNey(end, levels))
+        others = sorted(tensors.keys() - tables.state_dict().keys())
+        if others:
+            raise ValueError(f"expected no other tensors, found {others[0]!r:.80}")
+        return tables
 
     def _apply(self, fn: Any, recurse: bool = True) -> NgramTables:
         return self

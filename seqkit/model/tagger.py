@@ -16,6 +16,7 @@ from seqkit.data.splitting import Splitter
 from seqkit.data.tag_codec import TagCodec
 from seqkit.data.tagged import TaggedSentence
 from seqkit.data.vectors import Vectors
+from seqkit.errors import ModelError
 from seqkit.heads.tagging import TaggingHead
 from seqkit.model.base import Documents, Model
 from seqkit.model.build import (
@@ -30,6 +31,7 @@ from seqkit.model.context import ContextFeatures
 from seqkit.model.decoding import TagDecoder
 from seqkit.model.memory import BatchTokens
 from seqkit.model.precision import AutoPrecision, in_precision
+from seqkit.model.restoring import restored_network, saved_size, shape_of
 from seqkit.model.streaming import CHUNK_SENTENCES, KeptWords, ScoredBatch, as_sentence, predicted
 from seqkit.nn.neighbours import NeighbourPrediction
 from seqkit.nn.network import Network
@@ -214,14 +216,28 @@ class Tagger(Model):
         indexer = restore_indexer(settings.data, documents)
         codec = TagCodec.from_json(documents["labels.json"])
         splitter = Splitter.from_json(documents["splitter.json"])
-        with torch.random.fork_rng(devices=[]):  # the initial values are thrown away
-            context = None
+        around: list[ContextFeatures] = []
+
+        def build() -> Network:
             if "context.json" in documents:
-                place, given = f"{documents.place}: context.json", weights.get("context.embedding.vectors")
-                context = ContextFeatures.restore(documents["context.json"], place, given)
-            table = weights.get("embedding.vectors")
-            network = _network(settings, indexer, codec, table, context, training=False)
-        return cls(settings, splitter, indexer, codec, network, documents["report.json"], context)
+                place, given = f"{documents.place}: context.json", saved_size(weights, "context.embedding.vectors")
+                around.append(ContextFeatures.restore(documents["context.json"], place, given))
+            table = saved_size(weights, "embedding.vectors")
+            return _network(settings, indexer, codec, table, around[0] if around else None, training=False)
+
+        _check_moves(codec, weights.get("head.crf.legal_transitions"), documents.place)
+        network = restored_network(build, weights, documents.place)
+        return cls(settings, splitter, indexer, codec, network, documents["report.json"], *around)
+
+
+def _check_moves(codec: TagCodec, legal: Tensor | None, place: str) -> None:
+    """See that there are as many labels as were saved, before moves between all of them are worked out."""
+    size = len(codec.tags)
+    if legal is None or list(legal.shape) != [size, size]:
+        found = "none" if legal is None else shape_of(legal)
+        raise ModelError(
+            f"{place}: weights do not fit the model's labels: expected {size} × {size} moves, found {found}"
+        )
 
 
 def _network(

@@ -57,9 +57,9 @@ class CRF(nn.Module):
         ValueError: `num_tags` is not positive, or a constraint has another shape or type.
     """
 
-    start_transitions: Tensor
-    transitions: Tensor
-    end_transitions: Tensor
+    start_transitions: Tensor | None
+    transitions: Tensor | None
+    end_transitions: Tensor | None
     legal_start: Tensor
     legal_transitions: Tensor
     legal_end: Tensor
@@ -86,13 +86,14 @@ class CRF(nn.Module):
                 found = f"{legal.dtype} of shape {list(legal.shape)}"
                 raise ValueError(f"expected {name} as torch.bool of shape {list(shape)}, found {found}")
             plural = "transitions" if name == "transition" else name
-            legal = torch.ones(shape, dtype=torch.bool) if legal is None else legal.clone()
+            # Which moves are legal is known where scores have no memory yet: see seqkit.model.restoring.
+            legal = torch.ones(shape, dtype=torch.bool, device="cpu") if legal is None else legal.clone()
             self.register_buffer(f"legal_{plural}", legal)
             scores = "transitions" if name == "transition" else f"{name}_transitions"
             if trainable:
                 self.register_parameter(scores, nn.Parameter(torch.empty(shape)))
             else:
-                self.register_buffer(scores, torch.zeros(shape), persistent=False)
+                self.register_parameter(scores, None)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -328,9 +329,9 @@ class CRF(nn.Module):
         """Scores of start [K], transitions [K, K] and end [K] in the working precision, -inf where illegal."""
         dtype = working_type(emissions.device) if dtype is None else dtype
         return (
-            self.start_transitions.to(dtype).masked_fill(~self.legal_start, -torch.inf),
-            self.transitions.to(dtype).masked_fill(~self.legal_transitions, -torch.inf),
-            self.end_transitions.to(dtype).masked_fill(~self.legal_end, -torch.inf),
+            _constrained(self.start_transitions, self.legal_start, dtype),
+            _constrained(self.transitions, self.legal_transitions, dtype),
+            _constrained(self.end_transitions, self.legal_end, dtype),
         )
 
     def _normalizer(self, emissions: Tensor, lengths: Tensor, moves: _Moves) -> Tensor:
@@ -358,6 +359,12 @@ class CRF(nn.Module):
         last = put((lengths - 1).clamp(min=0), emissions.device)  # [B]
         final = end[tags.gather(1, last[:, None]).squeeze(1)]  # [B]
         return torch.where(mask, terms, 0).sum(1) + torch.where(mask[:, 0], final, 0)
+
+
+def _constrained(scores: Tensor | None, legal: Tensor, dtype: torch.dtype) -> Tensor:
+    """Scores of moves, [K] or [K, K], zero where none are learned and -inf where a move is illegal."""
+    known = torch.zeros_like(legal, dtype=dtype) if scores is None else scores.to(dtype)
+    return known.masked_fill(~legal, -torch.inf)
 
 
 def _result_type(emissions: Tensor) -> torch.dtype:

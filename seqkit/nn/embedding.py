@@ -229,7 +229,8 @@ class WordEmbedding(nn.Module):
         self.register_buffer("vectors", None if vectors is None else vectors.to(torch.float16))
         self.characters = characters
         self.one_hot = num_words if one_hot else 0
-        self.register_buffer("one", torch.ones(()), persistent=False)  # has the module's precision and device
+        # Has the module's precision and device. Not saved, so that it is a number even where the others have none yet.
+        self.register_buffer("one", torch.ones((), device="cpu"), persistent=False)
         vector_size = 0 if vectors is None or (summed and use_table) else vectors.shape[1]
         character_size = 0 if characters is None else characters.output_size
         self.output_size = self.one_hot + (word_size if use_table else 0) + vector_size + character_size

@@ -219,8 +219,6 @@ class Softmax(nn.Module):
         elif tied_size != input_size:
             self.project = nn.Linear(input_size, tied_size, bias=False)
             nn.init.xavier_uniform_(self.project.weight)
-        padding = torch.arange(num_words) == PADDING  # [V]
-        self.register_buffer("padding", padding, persistent=False)
 
     def loss(self, features: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:
         """The negative log-likelihood of the right words, summed.
@@ -277,7 +275,7 @@ class Softmax(nn.Module):
     def _layer(self, features: Tensor, table: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
         """What the scores are the linear layer of: features [N, D or E], weight [V, D or E] and bias [V]."""
         assert self.bias is not None
-        bias = self.bias.masked_fill(self.get_buffer("padding"), -torch.inf)  # [V]
+        bias = torch.cat([self.bias.new_full((PADDING + 1,), -torch.inf), self.bias[PADDING + 1 :]])  # [V]
         if self.weight is not None:
             return features.float(), self.weight, bias
         expected = f"an embedding table of shape {[self.num_words, self.tied_size]}"

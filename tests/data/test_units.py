@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -116,7 +118,36 @@ def test_what_is_no_units(value: object, found: str) -> None:
     assert str(caught.value) == f"{expected}, found {found}"
 
 
-@pytest.mark.parametrize("tokenizer", [None, {}, 3, {**BPE.to_json()["tokenizer"], "decoder": None}])
+@pytest.mark.parametrize(
+    ("change", "expected", "found"),
+    [
+        ({"decoder": None}, "with decoder ByteLevel", "None"),
+        ({"model": {"type": "Unigram"}}, "with model BPE", "'Unigram'"),
+        ({"added_tokens": [{"id": 0, "content": "a"}]}, "with added_tokens []", "[{'id': 0, 'content': 'a'}]"),
+        ({"normalizer": {"type": "Lowercase"}}, "with normalizer None", "'Lowercase'"),
+        ({"post_processor": {"type": "ByteLevel"}}, "with post_processor None", "'ByteLevel'"),
+        (
+            {"pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a+)+$"}}},  # of no end
+            "with pre_tokenizer ByteLevel",
+            "'Split'",
+        ),
+        ({"model": {"type": "BPE", "dropout": 0.5}}, "without dropout", "0.5"),
+    ],
+)
+def test_a_tokenizer_with_other_parts_is_refused(change: dict[str, object], expected: str, found: str) -> None:
+    tree = {"kind": "bpe", "tokenizer": {**BPE.to_json()["tokenizer"], **change}}
+    with pytest.raises(ModelError, match=f"^{re.escape(f'units: expected a tokenizer {expected}, found {found}')}$"):
+        Units.from_json(tree)
+
+
+@pytest.mark.parametrize("tokenizer", [None, {}, 3, [], "x"])
 def test_what_is_no_tokenizer(tokenizer: object) -> None:
-    with pytest.raises(ModelError, match=r"^units: expected a tokenizer that tokenizers reads, found "):
+    with pytest.raises(ModelError, match=r"^units: expected a tokenizer with added_tokens \[\], found "):
         Units.from_json({"kind": "bpe", "tokenizer": tokenizer})
+
+
+def test_byte_pairs_that_the_library_does_not_take() -> None:
+    tree = BPE.to_json()["tokenizer"]
+    tree = {**tree, "model": {**tree["model"], "merges": [["no", "such"]]}}
+    with pytest.raises(ModelError, match=r"^units: expected a tokenizer that tokenizers reads, found "):
+        Units.from_json({"kind": "bpe", "tokenizer": tree})

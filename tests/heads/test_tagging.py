@@ -51,12 +51,18 @@ def enumerate_paths(head: TaggingHead, emissions: Tensor, constrained: bool) -> 
     """Every sequence of tags that may be, and the logarithm of the probability of each: the obvious way."""
     crf, size = head.crf, head.emission.out_features
     paths = [p for p in product(range(size), repeat=len(emissions)) if not constrained or is_legal(p)]
+    nothing = torch.zeros(size, size)
+    start, moves, end = (
+        nothing[0] if crf.start_transitions is None else crf.start_transitions,
+        nothing if crf.transitions is None else crf.transitions,
+        nothing[0] if crf.end_transitions is None else crf.end_transitions,
+    )
     scores = torch.stack(
         [
-            crf.start_transitions[path[0]]
+            start[path[0]]
             + sum((emissions[t, tag] for t, tag in enumerate(path)), torch.zeros(()))
-            + sum((crf.transitions[a, b] for a, b in pairwise(path)), torch.zeros(()))
-            + crf.end_transitions[path[-1]]
+            + sum((moves[a, b] for a, b in pairwise(path)), torch.zeros(()))
+            + end[path[-1]]
             for path in paths
         ]
     )

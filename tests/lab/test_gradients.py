@@ -23,6 +23,7 @@ from seqkit.lab.sequences import Adding, Copying
 from seqkit.lab.training import NetworkOptions, TrainingOptions, build_network, stream
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.recurrent import CELLS, make_layer
+from seqkit.nn.recurrent.clockwork import ClockworkRNN
 
 
 def linear_encoder(matrix: Tensor) -> Encoder:
@@ -242,7 +243,8 @@ def test_larger_inputs_saturate_a_tanh_network() -> None:
 
 def test_every_module_of_a_clockwork_network_has_moved_before_the_first_state() -> None:
     layer = make_layer("clockwork", 2, 12)
-    assert int(layer.periods.max()) <= WARM_UP  # type: ignore[operator]
+    assert isinstance(layer, ClockworkRNN)
+    assert layer.longest <= WARM_UP
 
 
 def test_what_is_measured_is_told_after_each_cell_and_wrong_settings_before() -> None:

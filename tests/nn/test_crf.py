@@ -22,7 +22,7 @@ Problem = tuple[CRF, Tensor, Tensor]
 def enumerate_paths(crf: CRF, emissions: Tensor) -> list[tuple[float, tuple[int, ...]]]:
     """Score and tags of every legal sequence for emissions [T, K], best first: the oracle of this file."""
     start, moves, end = (
-        torch.where(legal, scores.double(), -torch.inf).tolist()
+        torch.where(legal, torch.zeros(()) if scores is None else scores.double(), -torch.inf).tolist()
         for scores, legal in (
             (crf.start_transitions, crf.legal_start),
             (crf.transitions, crf.legal_transitions),

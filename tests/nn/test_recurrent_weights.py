@@ -47,7 +47,9 @@ def test_parameter_count_is_as_documented(cell: str) -> None:
 def test_modules_of_a_clockwork_whose_sizes_differ_cover_the_state() -> None:
     layer = make_layer("clockwork", 2, 8)
     assert isinstance(layer, ClockworkRNN)
-    assert layer.periods.tolist() == [1, 2, 4, 4, 8, 16, 32, 32]
+    assert layer.sizes == [1, 1, 2, 1, 1, 2]
+    moves = layer.gates(torch.zeros(1, 64, 2))["active"][0].sum(0)  # [H]
+    assert (64 / moves).tolist() == [1, 2, 4, 4, 8, 16, 32, 32]
     assert [list(part.shape) for part in layer.weight_hh] == [[1, 8], [1, 7], [2, 6], [1, 4], [1, 3], [2, 2]]
 
 

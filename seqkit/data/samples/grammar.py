@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import random
 import re
-import sys
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,11 +19,7 @@ from typing import NamedTuple, TypeVar
 
 from seqkit.errors import DataError
 from seqkit.resources import resource_dir
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from seqkit.toml import read_toml
 
 __all__ = ["Drawer", "Grammar", "Item", "distinct", "embedded", "pick", "read_grammar", "shuffled"]
 
@@ -74,8 +69,8 @@ def read_grammar(path: str | Path, given: Collection[str] = ()) -> Grammar:
             not there.
     """
     try:
-        content = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+        content = read_toml(Path(path))
+    except (OSError, ValueError) as error:
         raise DataError(f"expected a grammar, found: {error}", file=path) from None
     tags = None
     if "tags" in content:

@@ -35,20 +35,18 @@ class ClockworkRNN(RecurrentLayer):
 
     state_parts = ("h", "clock")
     counters = ("clock",)
-    periods: Tensor
 
     def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
         super().__init__(input_size, hidden_size, **options)
         count = min(_MOST_MODULES, hidden_size)
         self.starts = [module * hidden_size // count for module in range(count)]
-        sizes = [end - begin for begin, end in pairwise([*self.starts, hidden_size])]
+        self.sizes = [end - begin for begin, end in pairwise([*self.starts, hidden_size])]
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
         self.weight_hh = nn.ParameterList(
-            nn.Parameter(torch.empty(size, hidden_size - start)) for size, start in zip(sizes, self.starts, strict=True)
+            nn.Parameter(torch.empty(size, hidden_size - start))
+            for size, start in zip(self.sizes, self.starts, strict=True)
         )
         self.bias = nn.Parameter(torch.empty(hidden_size))
-        periods = torch.tensor([2**module for module, size in enumerate(sizes) for _ in range(size)])  # [H]
-        self.register_buffer("periods", periods, persistent=False)
         self.longest = 2 ** (count - 1)
         self.reset_parameters()
 
@@ -88,4 +86,5 @@ class ClockworkRNN(RecurrentLayer):
     def _active(self, steps: int, clock: Tensor) -> Tensor:
         """Which units move at which step, bool [B, T, H]."""
         ticks = clock[:, :1].long() + torch.arange(steps, device=clock.device)  # [B, T]
-        return ticks.unsqueeze(2).remainder(self.periods) == 0
+        moves = [(ticks.remainder(2**module) == 0).unsqueeze(2) for module in range(len(self.sizes))]  # each [B, T, 1]
+        return torch.cat([part.expand(-1, -1, size) for part, size in zip(moves, self.sizes, strict=True)], 2)

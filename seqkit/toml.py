@@ -1,0 +1,58 @@
+"""TOML as recipes, cards and assignments have it: one place where its faults are one kind of exception."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from seqkit.files import open_regular
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+__all__ = ["MOST_BYTES", "parse_toml", "read_toml"]
+
+MOST_BYTES = 1 << 20
+"""of a recipe or a card; those that come with seqkit have a few thousand"""
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """Read a small TOML file.
+
+    Args:
+        path: the file.
+
+    Returns:
+        What it says.
+
+    Raises:
+        OSError: it cannot be read, or is no regular file.
+        ValueError: it is longer than `MOST_BYTES`, not UTF-8, or not TOML.
+    """
+    with open_regular(path) as stream:
+        content = stream.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"more than {MOST_BYTES:,} bytes")
+    return parse_toml(content.decode("utf-8"))
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """Parse TOML.
+
+    Args:
+        text: a document.
+
+    Returns:
+        What it says.
+
+    Raises:
+        ValueError: it is not TOML.
+    """
+    try:
+        tree: dict[str, Any] = tomllib.loads(text)
+    except RecursionError:
+        raise ValueError("lists or tables too deep in one another") from None
+    return tree
