@@ -12,7 +12,7 @@ import click
 from seqkit.artefact import read_config, read_json
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.config import Settings, parse_settings, to_toml
-from seqkit.errors import ModelError
+from seqkit.errors import ModelError, shown
 
 __all__ = ["command"]
 
@@ -40,8 +40,16 @@ def command(directory: Path, as_json: bool) -> None:
     rows = [("model", f"{directory}: {settings.task}, {size:.1f} MB, format version {about['format_version']}")]
     try:
         rows += _rows(settings, document, report)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:  # written by something else than seqkit
-        raise ModelError(f"{directory}: damaged: {learned} or report of another form than expected ({error})") from None
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+        OverflowError,
+    ) as error:  # written by something else than seqkit
+        raise ModelError(
+            f"{directory}: damaged: {learned} or report of another form than expected ({shown(error)})"
+        ) from None
     for name, value in rows:
         click.echo(f"{name:<10}  {value}")
     # What a network would be like says nothing of a model without one.

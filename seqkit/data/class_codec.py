@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from seqkit.data.sentence import Sentence
 from seqkit.data.vocabulary import LabelVocabulary
-from seqkit.errors import DataError, ModelError
+from seqkit.errors import DataError, ModelError, shown
 
 __all__ = ["SEPARATOR", "ClassCodec", "labels_of_text"]
 
@@ -130,7 +130,7 @@ class ClassCodec:
         tree = value if isinstance(value, dict) else {}
         multi, text, label = (tree.get(name) for name in ("multi_label", "text", "label"))
         if not isinstance(multi, bool) or not isinstance(text, str) or not isinstance(label, str):
-            found = f"{multi!r}, {text!r} and {label!r}"
+            found = f"{shown(multi)}, {shown(text)} and {shown(label)}"
             raise ModelError(f"labels: expected multi_label (true or false), text and label (strings), found {found}")
         return cls(LabelVocabulary.from_json({"labels": tree.get("labels")}), multi, text, label)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from seqkit.data.sentence import Sentence
 from seqkit.data.vocabulary import LabelVocabulary, Vocabulary
-from seqkit.errors import DataError, ModelError
+from seqkit.errors import DataError, ModelError, shown
 
 __all__ = ["KINDS", "ConditionBatch", "ConditionCodec", "ConditionField", "can_be_written", "parse_fields"]
 
@@ -123,8 +123,8 @@ class ConditionCodec:
         string = _string(value, field.name, place)
         if field.labels is not None:
             if string not in field.labels:
-                shown = ", ".join(field.labels.labels[:8]) + (", …" if len(field.labels) > 8 else "")
-                raise DataError(f"expected a {field.name!r} seen in training ({shown}), found {string!r}", **place)
+                known = ", ".join(field.labels.labels[:8]) + (", …" if len(field.labels) > 8 else "")
+                raise DataError(f"expected a {field.name!r} seen in training ({known}), found {string!r}", **place)
             return field.labels.index(string)
         assert field.units is not None
         return field.units.indices(self.split(string))
@@ -256,13 +256,13 @@ def _vector(value: Any, name: str, place: dict[str, Any]) -> NDArray[np.float32]
     """Numbers, whatever their nesting, as one vector."""
     expected = f"expected a list of numbers as {name!r}"
     if not _is_vector(value) or not _may_be_numbers(value):
-        raise DataError(f"{expected}, found {_shown(value)}", **place)
+        raise DataError(f"{expected}, found {shown(value, 40)}", **place)
     try:
         array = np.asarray(value)
     except ValueError:
         raise DataError(f"{expected}, found lists of different lengths", **place) from None
     if array.dtype.kind not in "iuf":
-        raise DataError(f"{expected}, found {_shown(value)}" if array.size else f"{expected}, found none", **place)
+        raise DataError(f"{expected}, found {shown(value, 40)}" if array.size else f"{expected}, found none", **place)
     with np.errstate(over="ignore"):  # what float32 cannot hold is not finite, and told below
         vector = array.astype(np.float32).ravel()
     if not np.isfinite(vector).all():
@@ -282,17 +282,12 @@ def _may_be_numbers(value: Any, depth: int = 0) -> bool:
     return not kinds <= {list, tuple} or all(_may_be_numbers(each, depth + 1) for each in value)
 
 
-def _shown(value: Any) -> str:
-    """The beginning of a value, on one line."""
-    return " ".join(repr(value).split())[:40]
-
-
 def _string(value: Any, name: str, place: dict[str, Any]) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
-    raise DataError(f"expected a string as {name!r}, found {_shown(value)}", **place)
+    raise DataError(f"expected a string as {name!r}, found {shown(value, 40)}", **place)
 
 
 def _learn(sentences: Sequence[Sentence], name: str, kind: str, split: Split) -> ConditionField:
@@ -330,7 +325,7 @@ def _field_from_json(tree: object) -> ConditionField:
     tree = tree if isinstance(tree, dict) else {}
     name, kind = tree.get("name"), tree.get("kind")
     if not isinstance(name, str) or kind not in KINDS:
-        raise ModelError(f"conditions: expected a field's name and its kind, found {name!r} and {kind!r}")
+        raise ModelError(f"conditions: expected a field's name and its kind, found {shown(name)} and {shown(kind)}")
     if kind == "label":
         return ConditionField(name, kind, labels=LabelVocabulary.from_json({"labels": tree.get("labels")}))
     if kind == "text":
@@ -339,8 +334,8 @@ def _field_from_json(tree: object) -> ConditionField:
     numbers = [*mean, *scale] if isinstance(mean, list) and isinstance(scale, list) else [None]
     sizes_fit = isinstance(mean, list) and isinstance(scale, list) and len(mean) == len(scale) > 0
     if not sizes_fit or not all(isinstance(number, float | int) and abs(number) <= _GREATEST for number in numbers):
-        raise ModelError(f"conditions: expected mean and scale of {name!r} as lists of numbers of one length")
+        raise ModelError(f"conditions: expected mean and scale of {shown(name)} as lists of numbers of one length")
     assert isinstance(mean, list) and isinstance(scale, list)
     if min(scale) < _LEAST:
-        raise ModelError(f"conditions: expected positive scales of {name!r}, found {min(scale)}")
+        raise ModelError(f"conditions: expected positive scales of {shown(name)}, found {min(scale)}")
     return ConditionField(name, kind, mean=tuple(map(float, mean)), scale=tuple(map(float, scale)))

@@ -156,7 +156,8 @@ class Splitter:
             ModelError: `value` is something else, or a pre-tokenizer that is none of seqkit's.
         """
         if not isinstance(value, dict) or set(value) != {"kind", "pre_tokenizer"}:
-            found = (", ".join(map(repr, value)) or "nothing") if isinstance(value, dict) else type(value).__name__
+            names = list(value)[:8] if isinstance(value, dict) else []
+            found = (", ".join(map(shown, names)) or "nothing") if isinstance(value, dict) else type(value).__name__
             raise ModelError(f"splitter: expected a JSON object with 'kind', 'pre_tokenizer', found {found}")
         kind, serialised = value["kind"], value["pre_tokenizer"]
         if not isinstance(kind, str) or not isinstance(serialised, dict):

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from seqkit.data.labels import SCHEMES, Span, convert, detect_scheme, inventory, is_label, legal_moves, spans
 from seqkit.data.vocabulary import LabelVocabulary
-from seqkit.errors import DataError, ModelError
+from seqkit.errors import DataError, ModelError, shown
 
 __all__ = ["TagCodec"]
 
@@ -131,7 +131,7 @@ class TagCodec:
         tree = value if isinstance(value, dict) else {}
         scheme, target = tree.get("scheme"), tree.get("target")
         if scheme not in SCHEMES or not isinstance(target, str):
-            raise ModelError(f"labels: expected a scheme and a target, found {scheme!r} and {target!r}")
+            raise ModelError(f"labels: expected a scheme and a target, found {shown(scheme)} and {shown(target)}")
         tags = LabelVocabulary.from_json({"labels": tree.get("labels")})
         if "" in tags.labels:
             raise ModelError("labels: expected labels that are not empty, found an empty one")

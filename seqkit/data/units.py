@@ -186,7 +186,7 @@ class Units:
         kind = tree.get("kind")
         needed = {"word": {"kind", "splitter"}, "char": {"kind"}, "bpe": {"kind", "tokenizer"}}
         if not isinstance(kind, str) or kind not in needed or set(tree) != needed[kind]:
-            found = ", ".join(map(repr, tree)) if isinstance(value, dict) else type(value).__name__
+            found = ", ".join(map(shown, list(tree)[:8])) if isinstance(value, dict) else type(value).__name__
             kinds = ", ".join(UNIT_KINDS)
             raise ModelError(f"units: expected a JSON object of the kind {kinds} with what it needs, found {found}")
         if kind == "word":

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from seqkit.errors import ModelError
+from seqkit.errors import ModelError, shown
 
 __all__ = ["PAD", "UNKNOWN", "LabelVocabulary", "Normaliser", "Vocabulary"]
 
@@ -75,7 +75,7 @@ class Vocabulary:
         self.words = (*_RESERVED, *words)
         self._index = {word: index for index, word in enumerate(self.words) if index >= len(_RESERVED)}
         if len(self._index) + len(_RESERVED) != len(self.words):
-            raise ValueError(f"expected every word once, found {_first_repeated(self.words[2:])!r} twice")
+            raise ValueError(f"expected every word once, found {shown(_first_repeated(self.words[2:]))} twice")
         self._index[_RESERVED[UNKNOWN]] = UNKNOWN  # even where a file lists it as a word
 
     @classmethod
@@ -123,7 +123,7 @@ class Vocabulary:
         """
         words = _strings(value, "vocabulary", "words")
         if tuple(words[: len(_RESERVED)]) != _RESERVED:
-            expected, found = " and ".join(_RESERVED), " and ".join(words[: len(_RESERVED)]) or "nothing"
+            expected, found = " and ".join(_RESERVED), shown(words[: len(_RESERVED)])
             raise ModelError(f"vocabulary: expected {expected} at the start of 'words', found {found}")
         try:
             return cls(words[len(_RESERVED) :])
@@ -179,7 +179,7 @@ class LabelVocabulary:
         self.labels = tuple(labels)
         self._index = {label: index for index, label in enumerate(self.labels)}
         if len(self._index) != len(self.labels):
-            raise ValueError(f"expected every label once, found {_first_repeated(self.labels)!r} twice")
+            raise ValueError(f"expected every label once, found {shown(_first_repeated(self.labels))} twice")
 
     @classmethod
     def build(cls, labels: Iterable[str]) -> LabelVocabulary:
@@ -270,12 +270,12 @@ def _strings(value: object, what: str, name: str) -> list[str]:
     if not isinstance(value, dict):
         raise ModelError(f"{what}: expected a JSON object with {name!r}, found {type(value).__name__}")
     if set(value) != {name}:
-        found = ", ".join(map(repr, value)) or "nothing"
+        found = ", ".join(map(shown, list(value)[:8])) or "nothing"
         raise ModelError(f"{what}: expected a JSON object with {name!r}, found {found}")
     strings = value[name]
     if not isinstance(strings, list):
         raise ModelError(f"{what}: expected {name!r} to be a list of strings, found {type(strings).__name__}")
     for index, string in enumerate(strings):
         if not isinstance(string, str):
-            raise ModelError(f"{what}: expected {name!r} to be a list of strings, found {string!r} at {index}")
+            raise ModelError(f"{what}: expected {name!r} to be a list of strings, found {shown(string)} at {index}")
     return strings

@@ -281,6 +281,9 @@ class WordEmbedding(nn.Module):
 def _uniform_table(rows: int, columns: int) -> Tensor:
     """Uniform in ±√(3 / columns), so that a vector's squared norm is 1 in expectation (row 0, padding, is zero)."""
     bound = math.sqrt(3.0 / max(columns, 1))
-    table = torch.empty(rows, columns).uniform_(-1.0, 1.0) * bound
+    table = torch.empty(rows, columns)
+    if table.is_meta:  # without memory there is nothing to fill: weights follow, see seqkit.model.restoring
+        return table
+    table = table.uniform_(-1.0, 1.0) * bound
     table[:1] = 0.0
     return table

@@ -50,13 +50,10 @@ def oracle(model: Tagger, sentence: Sentence) -> list[tuple[list[str], float]]:
             names = [model.codec.tags[tag] for tag in tags]
             if model.codec.encoding == "bioes" and invalid_moves(names, "bioes"):
                 continue
-            score = (
-                torch.zeros(())
-                if crf.transitions is None
-                else crf.start_transitions[tags[0]] + crf.end_transitions[tags[-1]]
-            )
-            score = score + sum(emissions[t, tag] for t, tag in enumerate(tags))
-            score = score + sum(crf.transitions[a, b] for a, b in pairwise(tags))
+            score = sum(emissions[t, tag] for t, tag in enumerate(tags))
+            if crf.transitions is not None:
+                score = score + crf.start_transitions[tags[0]] + crf.end_transitions[tags[-1]]
+                score = score + sum(crf.transitions[a, b] for a, b in pairwise(tags))
             if model.codec.encoding == "none":
                 written = names
             else:

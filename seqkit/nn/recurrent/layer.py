@@ -97,6 +97,8 @@ class RecurrentLayer(nn.Module):
         2015); ``xavier``: uniform in :math:`\pm\sqrt{6 / (\text{rows} + \text{columns})}` (Glorot & Bengio 2010);
         ``uniform``: every weight of the layer in :math:`\pm 1/\sqrt{H}`.
         """
+        if any(parameter.is_meta for parameter in self.parameters()):
+            return  # without memory there is nothing to fill: weights follow, see seqkit.model.restoring
         for parameter in self.parameters():
             parameter.zero_()
         if self.init == "uniform":
