@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -21,7 +20,7 @@ from typing import Any
 
 from seqkit import __version__
 from seqkit.errors import ModelError, shown
-from seqkit.files import open_regular
+from seqkit.files import is_plain_name, open_regular
 
 __all__ = ["CONFIG", "FILES", "FORMAT_VERSION", "aside", "read_config", "read_json", "write_atomically", "write_config"]
 
@@ -32,8 +31,6 @@ FILES = (
     *("units.json", "conditions.json", "context.json", "report.json", "README.md"),
 )
 """every name that a file of a model may have"""
-# of a file in the directory itself, on any system: to Windows some names are devices, whatever comes after a full stop
-_PLAIN_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _MOST_CONFIG_BYTES = 1 << 20
 """of ``config.json``, which has a few thousand"""
 
@@ -137,7 +134,7 @@ def read_config(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     known = config.get("files")
     if not isinstance(known, dict):
         raise ModelError(f"{path}: expected the model's files with their checksums, found {type(known).__name__}")
-    odd = next((name for name in known if _PLAIN_NAME.fullmatch(name) is None), None)
+    odd = next((name for name in known if not is_plain_name(name)), None)
     if odd is not None:
         raise ModelError(f"{path}: expected plain file names, found {shown(odd)}")
     return config, {name: _read_known(directory / name, expected) for name, expected in known.items()}

@@ -28,6 +28,9 @@ _NO_MEMORY = re.compile(
 """what torch says of memory of the processor, for which it raises nothing narrower, and the libraries beneath it; the
 last ones are oneDNN's, whose descriptors fail for other reasons"""
 
+_LONGEST = 1_000
+"""characters of faults that are told together"""
+
 
 class SeqkitError(Exception):
     """A fault that a user can cause and mend."""
@@ -103,7 +106,7 @@ def joined(faults: Sequence[str], most: int = 8) -> str:
 
     Args:
         faults: what each says.
-        most: so many are named, and the others counted.
+        most: so many are named, or fewer if they are long, and the others are counted.
 
     Returns:
         The message.
@@ -112,5 +115,8 @@ def joined(faults: Sequence[str], most: int = 8) -> str:
         >>> joined(["a: expected 1, found 2", "b: unknown field", "c: unknown field"], 2)
         'a: expected 1, found 2; b: unknown field; and 1 more'
     """
-    rest = [f"and {len(faults) - most:,} more"] if len(faults) > most else []
-    return "; ".join([*faults[:most], *rest])
+    named = [fault if len(fault) <= _LONGEST else fault[:_LONGEST] + "…" for fault in faults[:most]]
+    while len(named) > 1 and sum(map(len, named)) > _LONGEST:
+        named.pop()
+    rest = [f"and {len(faults) - len(named):,} more"] if len(faults) > len(named) else []
+    return "; ".join([*named, *rest])

@@ -1,14 +1,29 @@
-"""Opening files whose names come from elsewhere."""
+"""Files whose names come from elsewhere, and files that other processes may be busy with."""
 
 from __future__ import annotations
 
 import errno
 import os
+import re
 import stat
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["open_regular"]
+__all__ = ["is_plain_name", "locked", "open_regular"]
+
+# To Windows some names are devices, whatever comes after a full stop.
+_PLAIN_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
+_PAUSE = 0.05
+"""seconds between two tries for a lock"""
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name is that of a file in the folder itself, on any system."""
+    return _PLAIN_NAME.fullmatch(name) is not None
 
 
 def open_regular(path: Path) -> BinaryIO:
@@ -31,3 +46,58 @@ def open_regular(path: Path) -> BinaryIO:
         os.close(handle)
         raise OSError(errno.EINVAL, "expected a regular file, found another kind")
     return open(handle, "rb")
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold a lock, waiting for it; it ends with its process, however that ends.
+
+    Args:
+        path: the file that stands for it, which is there only as long as it is held.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    handle = _locked_handle(path)
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # Windows removes no open file
+            path.unlink()  # before it is let go, or another's would be removed
+        os.close(handle)
+
+
+def _locked_handle(path: Path) -> int:
+    while True:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            if _is_held(handle):
+                with suppress(FileNotFoundError):  # removed by the one that held it
+                    if os.path.samestat(os.fstat(handle), os.stat(path)):
+                        return handle
+        except BaseException:
+            os.close(handle)
+            raise
+        os.close(handle)
+        time.sleep(_PAUSE)
+
+
+def _is_held(handle: int) -> bool:
+    """Try to lock an open file."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
+
+            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError:
+        pass  # a file system without locks
+    return True

@@ -74,7 +74,7 @@ def load_recipe(recipe: str | Path) -> Recipe:
         The recipe.
 
     Raises:
-        SettingsError: there is no such recipe, or a value in it cannot be used; the first eight faults are named.
+        SettingsError: there is no such recipe, or a value in it cannot be used; the first faults are named.
     """
     path = Path(recipe) if str(recipe).endswith(".toml") else resource_dir("tasks") / f"{recipe}.toml"
     if not path.is_file():
@@ -105,7 +105,7 @@ def parse_settings(tree: object, source: str) -> Settings:
         The settings, of the class that the task has.
 
     Raises:
-        SettingsError: there is no such task, a name is unknown or a value cannot be used; the first eight
+        SettingsError: there is no such task, a name is unknown or a value cannot be used; the first
             faults are named.
     """
     if not isinstance(tree, Mapping):
@@ -158,7 +158,7 @@ def override(settings: _AnySettings, tree: Mapping[str, Mapping[str, Any]], sour
         The new settings.
 
     Raises:
-        SettingsError: a name is unknown or a value cannot be used; the first eight faults are named.
+        SettingsError: a name is unknown or a value cannot be used; the first faults are named.
     """
     merged: dict[str, Any] = settings.model_dump()
     for section, values in tree.items():

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from seqkit.errors import DataError, joined, shown
+from seqkit.files import is_plain_name
 from seqkit.resources import resource_dir
 from seqkit.toml import read_toml
 
@@ -20,7 +21,7 @@ class CardFile(BaseModel):
 
     Args:
         name: the file's name in the data set's folder.
-        url: its public source; empty where the user has to bring the file.
+        url: its public source, of which checksum and size have to be known; empty where the user has to bring the file.
         sha256: checksum of the file as it lies in the folder, hexadecimal; empty where none is known.
         size: length of the file as it lies in the folder, in bytes.
         unpack: how the folder's file is made from the download: ``gzip`` unpacks it.
@@ -29,12 +30,20 @@ class CardFile(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(pattern=r"^[^/\\]+$")
+    name: str
     url: str = Field(default="", pattern=r"^(https?://.+)?$")
     sha256: str = Field(default="", pattern=r"^([0-9a-f]{64})?$")
-    size: int | None = Field(default=None, ge=0)
+    size: int | None = Field(default=None, ge=0, le=1 << 40)
     unpack: Literal["", "gzip"] = ""
     rewrite: Literal["", "trec", "first-space-to-tab"] = ""
+
+    @model_validator(mode="after")
+    def _checked(self) -> CardFile:
+        if not is_plain_name(self.name):
+            raise ValueError(f"files: expected plain file names, found {shown(self.name)}")
+        if self.url and not (self.sha256 and self.size is not None):
+            raise ValueError(f"files: expected sha256 and size beside the url of {self.name}, found none")
+        return self
 
 
 class GeneratorCard(BaseModel):
@@ -131,7 +140,7 @@ def read_card(path: str | Path) -> Card:
 
     Raises:
         DataError: the file cannot be read, is not TOML, or a field has a value that it cannot have; the first
-            eight such fields are named.
+            such fields are named.
     """
     path = Path(path)
     try:

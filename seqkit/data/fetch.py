@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
-
 from seqkit.data.catalog import Card, CardFile
+from seqkit.data.download import download
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
+from seqkit.files import locked
 
 __all__ = ["REWRITES", "cache_dir", "checksum", "fetch", "is_intact"]
 
-_TIMEOUT = 30  # seconds without an answer after which a server counts as gone
-_CHUNK = 1 << 16
+_SPARE = 1 << 16
+"""bytes that a download may have beyond twice what is made of it"""
 
 
 def _trec(content: bytes) -> bytes:
@@ -89,7 +90,8 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
     """Bring a data set into the cache, where it is not there already.
 
     A sample is written by its generator instead. The folder appears in the cache when every file in it is right; a
-    download that fails leaves nothing behind, and what was there before as it was.
+    download that fails leaves nothing behind, and what was there before as it was. Where another process brings the
+    same data set, it is waited for; what one that was killed had brought whole is taken.
 
     Args:
         card: the data set.
@@ -104,34 +106,48 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
     folder = cache_dir() / card.name
     if card.generator is None and not card.downloadable:
         raise DataError(f"expected a public source for {card.name}, found none: {' '.join(card.instructions.split())}")
-    if card.files and all(is_intact(folder / file.name, file) for file in card.files):
+    if _is_whole(card, folder):
         return folder
     if not quiet:
         print(f"{card.name}: {card.licence}", file=sys.stderr)
     try:
         cache_dir().mkdir(parents=True, exist_ok=True)
-        # Beside its final place, so that the last step is a renaming within one file system.
-        staging = Path(tempfile.mkdtemp(prefix=f".{card.name}-", dir=cache_dir()))
+        with locked(cache_dir() / f".{card.name}.lock"):
+            if not _is_whole(card, folder):  # another process was faster
+                _bring(card, folder, quiet)
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", file=cache_dir()) from None
+    return folder
+
+
+def _is_whole(card: Card, folder: Path) -> bool:
+    return bool(card.files) and all(is_intact(folder / file.name, file) for file in card.files)
+
+
+def _bring(card: Card, folder: Path, quiet: bool) -> None:
+    """Put a data set together beside its final place, so that the last step is a renaming within one file system."""
+    prefix = f".{card.name}~"  # which no other data set's has, since there is no ~ in a name
+    left = list(folder.parent.glob(f"{prefix}*"))
+    staging = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
         if card.generator is not None:
             _write_sample(card, staging)
         for file in card.files:
-            if is_intact(folder / file.name, file):
-                shutil.copyfile(folder / file.name, staging / file.name)
-            else:
-                _download(file, staging / file.name, quiet=quiet)
+            _bring_file(file, staging, [folder, *left], quiet)
         staging.chmod(0o755)  # mkdtemp makes it private
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(staging, folder)
-    except OSError as error:
-        if card.files and all(is_intact(folder / file.name, file) for file in card.files):
-            return folder  # another process was faster
-        raise DataError(f"cannot be written: {error.strerror or error}", file=folder) from None
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return folder
+        for place in (staging, *left):
+            shutil.rmtree(place, ignore_errors=True)
+
+
+def _bring_file(file: CardFile, staging: Path, places: Sequence[Path], quiet: bool) -> None:
+    for place in places:
+        if is_intact(place / file.name, file):
+            shutil.copyfile(place / file.name, staging / file.name)
+            return
+    _get(file, staging / file.name, quiet=quiet)
 
 
 def _write_sample(card: Card, folder: Path) -> None:
@@ -159,74 +175,30 @@ def _written(sentence: Sentence, card: Card) -> str:
     return f"{sentence.text}\n"
 
 
-def _download(file: CardFile, path: Path, *, quiet: bool) -> None:
-    import pooch
-    import requests
-
-    bar = _Bar(file.name, quiet=quiet)
-    try:
-        pooch.HTTPDownloader(progressbar=bar, chunk_size=_CHUNK, timeout=_TIMEOUT)(file.url, str(path), None)
-    except requests.RequestException as error:
-        response = getattr(error, "response", None)
-        found = f"status {response.status_code}" if response is not None else f"no answer ({type(error).__name__})"
-        raise DataError(f"expected {file.name} at {file.url}, found {found}") from None
-    finally:
-        bar.close()
-    content = path.read_bytes()
+def _get(file: CardFile, path: Path, *, quiet: bool) -> None:
+    """Download a file, make of it what seqkit reads, and see that it is what the card says."""
+    part = path.with_name(path.name + ".part")
+    assert file.size is not None
+    changed = file.unpack or file.rewrite  # then the download may be somewhat longer than what is made of it
+    most = 2 * file.size + _SPARE if changed else file.size
+    download(file.url, part, most, quiet=quiet)
+    content = part.read_bytes()
     # A server may have unpacked the file on the way, which HTTP allows.
     if file.unpack == "gzip" and content.startswith(b"\x1f\x8b"):
         try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError) as error:
+            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(most + 1)
+        except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"expected a gzip file at {file.url}, found: {error}") from None
+        if len(content) > most:
+            raise DataError(f"expected at most {most:,} bytes in the gzip file at {file.url}, found more")
     try:
         content = REWRITES[file.rewrite](content)
     except UnicodeError as error:
         raise DataError(f"expected text at {file.url}, found: {error}") from None
-    path.write_bytes(content)
     found = hashlib.sha256(content).hexdigest()
-    if file.sha256 and found != file.sha256:
+    if found != file.sha256:
         raise DataError(
             f"expected {file.name} from {file.url} with SHA-256 {file.sha256}, found {found}; nothing was kept"
         )
-
-
-class _Bar:
-    """A progress bar for pooch: drawn on a terminal, one line at the end elsewhere, on standard error."""
-
-    def __init__(self, name: str, *, quiet: bool) -> None:
-        self.total = 0
-        self._done = 0
-        self._name = name
-        self._quiet = quiet
-        self._closed = False
-        console = Console(stderr=True)
-        self._progress: Progress | None = None
-        if console.is_terminal and not quiet:
-            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            self._progress = Progress(*columns, console=console)
-            self._progress.start()
-            self._task = self._progress.add_task(name, total=None)
-
-    def update(self, count: int) -> None:
-        """Add a number of bytes."""
-        self._done += count
-        if self._progress is not None:
-            total = self.total or None
-            self._progress.update(self._task, completed=min(self._done, total or self._done), total=total)
-
-    def reset(self) -> None:
-        """Start from nothing, as pooch does before it fills the bar."""
-        if not self.total and self._progress is None:
-            self.total = self._done  # a server that does not tell the length
-        self._done = 0
-
-    def close(self) -> None:
-        """Finish: take the bar away, or say how much came."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._progress is not None:
-            self._progress.stop()
-        elif not self._quiet and self._done:
-            print(f"downloaded {self._name}: {self._done / 1e6:.1f} MB", file=sys.stderr)
+    path.write_bytes(content)
+    part.unlink()

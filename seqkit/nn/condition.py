@@ -250,7 +250,7 @@ def _table(rows: int, columns: int, padding: int | None = None) -> nn.Embedding:
         weight.normal_()
         if padding is not None:
             weight[padding] = 0.0
-    return nn.Embedding.from_pretrained(weight, freeze=False, padding_idx=padding)
+    return nn.Embedding(rows, columns, padding_idx=padding, _weight=weight)
 
 
 def _shape(found: Tensor | TextUnits) -> str:

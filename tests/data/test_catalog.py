@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -88,20 +89,36 @@ def test_a_card_is_read(tmp_path: Path) -> None:
         ({"colour": '"red"'}, r"colour: unknown field"),
         ({"licence": "", "colour": "1"}, r"licence: expected a value, found none; colour: unknown field"),
         ({"files": '[{ name = "a.conll", sha256 = "12" }]'}, r"files\.0\.sha256: string should match.*, found '12'"),
-        ({"files": '[{ name = "../a.conll" }]'}, r"files\.0\.name: string should match.*, found '\.\./a\.conll'"),
+        ({"files": '[{ name = "../a.conll" }]'}, r"files: expected plain file names, found '\.\./a\.conll'"),
+        ({"files": '[{ name = ".." }]'}, r"files: expected plain file names, found '\.\.'"),
+        ({"files": '[{ name = "CON.txt" }]'}, r"files: expected plain file names, found 'CON\.txt'"),
+        ({"files": '[{ name = "a", unpack = "zip" }]'}, r"files\.0\.unpack: input should be '' or 'gzip', found 'zip'"),
+        (
+            {"files": '[{ name = "a.conll", url = "https://x/y" }]'},
+            r"files: expected sha256 and size beside the url of a\.conll, found none",
+        ),
+        ({"files": "[{ name = 'a', size = 1e999 }]"}, r"files\.0\.size: .*, found inf"),
+        ({"files": f"[{{ name = 'a', size = 0x{'f' * 5000} }}]"}, r"files\.0\.size: .*, found a int"),
+        ({"citation": f"{'9' * 5000}"}, r"expected TOML, found: Exceeds the limit .*"),
+        ({"citation": f"{'[' * 5000}"}, r"expected TOML, found: lists or tables too deep in one another"),
+        ({"citation": f'"{"x" * (1 << 20)}"'}, r"expected TOML, found: more than 1,048,576 bytes"),
+        ({f"more{number}": "1" for number in range(10)}, r"more0: unknown field; .*; more7: unknown field; and 2 more"),
         (
             {"files": '[{ name = "a.conll", url = "ftp://x" }]'},
             r"files\.0\.url: string should match.*, found 'ftp://x'",
         ),
         ({"files": '[{ name = "b" }]'}, r"splits\.train: expected one of files \(b\), found 'a\.conll'"),
-        ({"files": '[{ name = "a.conll" }, { name = "a.conll" }]'}, r"files: expected each name once, found a\.conll"),
+        (
+            {"files": '[{ name = "a.conll" }, { name = "a.conll" }]'},
+            r"files: expected each name once, found a\.conll, a\.conll",
+        ),
         ({"splits": "{}"}, r"splits: expected a train file, found none"),
         (
             {"columns": '["word", "pos"]', "target": '"ner"'},
             r"target: expected one of columns \(word, pos\), found 'ner'",
         ),
         ({"name": '"other"'}, r"name: expected the file's own name 'toy', found 'other'"),
-        ({"name": "'toy"}, r"expected TOML, found: "),
+        ({"name": "'toy"}, r"expected TOML, found: .+"),
         (
             {"generator": '{ name = "sample-ner", train = 1, dev = 1, test = 1 }'},
             r"generator: expected no splits and no files beside a generator",
@@ -110,8 +127,21 @@ def test_a_card_is_read(tmp_path: Path) -> None:
 )
 def test_a_faulty_card_names_its_file_and_field(fields: dict[str, str], message: str, tmp_path: Path) -> None:
     path = write(tmp_path, **fields)
-    with pytest.raises(DataError, match=f"^{re.escape(str(path))}: {message}"):
+    with pytest.raises(DataError, match=f"^{re.escape(str(path))}: {message}$"):
         read_card(path)
+
+
+def test_a_card_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "toy.toml").write_bytes(b'name = "\xed\xa0\x80"')
+    with pytest.raises(DataError, match=r"toy\.toml: expected TOML, found: 'utf-8' codec can't decode byte 0xed .+$"):
+        read_card(tmp_path / "toy.toml")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name")
+def test_a_card_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "toy.toml")
+    with pytest.raises(DataError, match=r"toy\.toml: cannot be read: expected a regular file, found another kind$"):
+        read_card(tmp_path / "toy.toml")
 
 
 def test_a_missing_card(tmp_path: Path) -> None:

@@ -127,9 +127,12 @@ def test_no_condition_at_all() -> None:
         ({"size": []}, "expected a list of numbers as 'size', found none"),
         ({"size": [1, float("nan")]}, "expected a list of numbers as 'size', found one that is not finite"),
         ({"size": [1, 1e300]}, "expected a list of numbers as 'size', found one that is not finite"),
-        ({"size": [1, 10**400]}, "expected a list of numbers as 'size', found [1, 1" + 35 * "0"),
-        ({"size": [["x" * 10**6], *[["y"]] * 10**6]}, "expected a list of numbers as 'size', found [['" + 37 * "x"),
-        ({"size": [*[1] * 10**6, "x" * 10**6]}, "expected a list of numbers as 'size', found [" + 13 * "1, "),
+        ({"size": [1, 10**400]}, "expected a list of numbers as 'size', found [1, 1" + 35 * "0" + "…"),
+        (
+            {"size": [["x" * 10**6], *[["y"]] * 10**6]},
+            "expected a list of numbers as 'size', found [['" + 37 * "x" + "…",
+        ),
+        ({"size": [*[1] * 10**6, "x" * 10**6]}, "expected a list of numbers as 'size', found [" + 13 * "1, " + "…"),
         ({"kind": np.eye(2)}, "expected a string as 'kind', found array([[1., 0.], [0., 1.]])"),
         ({"size": [True, False]}, "expected a list of numbers as 'size', found [True, False]"),
     ],
@@ -173,7 +176,7 @@ def test_lists_of_fields() -> None:
         ),
         (
             {"fields": [{"name": "a", "kind": "text", "words": []}]},
-            "vocabulary: expected <pad> and <unk> at the start of 'words', found nothing",
+            "vocabulary: expected <pad> and <unk> at the start of 'words', found []",
         ),
         (
             {"fields": [{"name": "a", "kind": "vector", "mean": [1.0], "scale": []}]},

@@ -2,8 +2,13 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -18,25 +23,64 @@ TRAIN = b"Ada\tB-PER\nsang\tO\n\n"
 TEST = b"Bob\tB-PER\nslept\tO\n\n"
 
 
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
 class Site:
-    """A web site of a few files, and how often each was asked for."""
+    """A web site of a few files, how often each was asked for, and from which byte on.
+
+    Attributes:
+        breaks: after how many bytes of an answer the connection breaks, an answer each; then no more.
+        tags: what the files are called in each answer, the last for all that follow; none for a server that cannot
+            answer from a byte on.
+        before_answer: called with the path first.
+    """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.asked: list[str] = []
+        self.ranges: list[str | None] = []
         self.headers: dict[str, str] = {}
+        self.breaks: list[int] = []
+        self.tags: list[str] = []
+        self.before_answer: Callable[[str], None] = lambda path: None
         site = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 site.asked.append(self.path)
+                site.before_answer(self.path)
+                asked = self.headers["Range"]
+                site.ranges.append(asked)
                 content = site.files.get(self.path)
-                self.send_response(200 if content is not None else 404)
-                self.send_header("Content-Length", str(len(content or b"") + int(site.headers.get("missing", 0))))
+                if "location" in site.headers:
+                    self.send_response(302)
+                    self.send_header("Location", site.headers["location"])
+                    self.end_headers()
+                    return
+                if self.path == "/endless":
+                    self.send_response(200)
+                    self.end_headers()
+                    with suppress(OSError):
+                        while True:
+                            self.wfile.write(b"x" * 4096)
+                    return
+                tag = "" if not site.tags else site.tags.pop(0) if len(site.tags) > 1 else site.tags[0]
+                begin = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and tag else 0
+                if begin and self.headers["If-Range"] != tag:
+                    begin = 0
+                self.send_response(404 if content is None else 206 if begin else 200)
+                answer = (content or b"")[begin:]
+                self.send_header("Content-Length", str(len(answer) + int(site.headers.get("missing", 0))))
+                if begin:
+                    self.send_header("Content-Range", f"bytes {begin}-{begin + len(answer) - 1}/{begin + len(answer)}")
+                if tag:
+                    self.send_header("ETag", tag)
                 if "encoding" in site.headers:
                     self.send_header("Content-Encoding", site.headers["encoding"])
                 self.end_headers()
-                self.wfile.write(content or b"")
+                self.wfile.write(answer[: site.breaks.pop(0)] if site.breaks else answer)
 
             def log_message(self, *args: object) -> None:
                 pass
@@ -65,9 +109,10 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def card(site: Site, **train: object) -> Card:
     files = [
-        {"name": "train.conll", "url": f"{site.url}/train", "sha256": hashlib.sha256(TRAIN).hexdigest(), **train},
-        {"name": "test.conll", "url": f"{site.url}/test", "sha256": hashlib.sha256(TEST).hexdigest()},
+        {"name": f"{split}.conll", "url": f"{site.url}/{split}", "size": len(content), "sha256": sha256(content)}
+        for split, content in (("train", TRAIN), ("test", TEST))
     ]
+    files[0] |= train
     about = {"name": "toy", "task": "tag", "description": "a toy", "language": "en", "licence": "for play only"}
     splits = {"train": "train.conll", "test": "test.conll"}
     return Card.model_validate({**about, "format": "conll", "files": files, "splits": splits})
@@ -137,6 +182,133 @@ def test_a_connection_that_breaks_leaves_nothing_behind(site: Site, cache: Path)
     assert list(cache.iterdir()) == []
 
 
+# --- connections that break ----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def byte_by_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What came of a piece is lost with the connection."""
+    monkeypatch.setattr("seqkit.data.download._CHUNK", 1)
+
+
+@pytest.mark.usefixtures("byte_by_byte")
+def test_a_download_goes_on_where_the_connection_broke(site: Site) -> None:
+    site.breaks, site.tags = [7, 3], ['"one"']
+    assert (fetch(card(site), quiet=True) / "train.conll").read_bytes() == TRAIN
+    assert site.asked == ["/train", "/train", "/train", "/test"]
+    assert site.ranges == [None, "bytes=7-", "bytes=10-", None]
+
+
+@pytest.mark.usefixtures("byte_by_byte")
+def test_a_file_that_changed_meanwhile_is_got_anew(site: Site) -> None:
+    site.breaks, site.tags = [7], ['"one"', '"two"']
+    assert (fetch(card(site), quiet=True) / "train.conll").read_bytes() == TRAIN
+    assert site.ranges == [None, "bytes=7-", None]
+
+
+@pytest.mark.parametrize("tag", ["", 'W/"weak"'])
+def test_a_server_that_cannot_tell_versions_apart_is_asked_for_all_of_it(tag: str, site: Site) -> None:
+    site.breaks, site.tags = [7], [tag] if tag else []
+    assert (fetch(card(site), quiet=True) / "train.conll").read_bytes() == TRAIN
+    assert site.ranges == [None, None, None]
+
+
+@pytest.mark.usefixtures("byte_by_byte")
+def test_a_connection_that_breaks_every_time_leaves_nothing_behind(site: Site, cache: Path) -> None:
+    site.breaks, site.tags = [1] * 9, ['"one"']
+    with pytest.raises(
+        DataError, match=r"^expected train\.conll at .*/train, found no answer \(ChunkedEncodingError\)$"
+    ):
+        fetch(card(site), quiet=True)
+    assert site.ranges == [None, "bytes=1-", "bytes=2-", "bytes=3-"]
+    assert list(cache.iterdir()) == []
+
+
+# --- servers with bad intentions -----------------------------------------------------------------------------------
+
+
+def test_a_server_that_sends_without_end_is_cut_off(site: Site, cache: Path) -> None:
+    expected = rf"^expected at most {len(TRAIN)} bytes as train\.conll from {site.url}/endless, found more$"
+    with pytest.raises(DataError, match=expected):
+        fetch(card(site, url=f"{site.url}/endless"), quiet=True)
+    assert list(cache.iterdir()) == []
+
+
+def test_a_bomb_is_not_unpacked(site: Site, cache: Path) -> None:
+    site.files["/train"] = gzip.compress(bytes(10_000_000))
+    most = 2 * len(TRAIN) + (1 << 16)
+    with pytest.raises(DataError, match=rf"^expected at most {most:,} bytes in the gzip file at .*/train, found more$"):
+        fetch(card(site, unpack="gzip"), quiet=True)
+    assert list(cache.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["file:///etc/passwd", "ftp://127.0.0.1/train", "/train"])
+def test_a_redirection_elsewhere_or_in_circles_is_refused(place: str, site: Site, cache: Path) -> None:
+    site.headers["location"] = place
+    found = "status 302" if place == "/train" else r"no answer \(InvalidSchema\)"
+    with pytest.raises(DataError, match=rf"expected train\.conll at .*/train, found {found}"):
+        fetch(card(site), quiet=True)
+    assert list(cache.iterdir()) == []
+
+
+# --- several processes, and some that are killed -------------------------------------------------------------------
+
+FETCHING = """
+import sys
+from pathlib import Path
+from seqkit.data.catalog import Card
+from seqkit.data.fetch import fetch
+fetch(Card.model_validate_json(sys.argv[1]), quiet=True)
+"""
+
+
+def fetching(card: Card) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-c", FETCHING, card.model_dump_json()], env=dict(os.environ))
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="there is no such signal")
+def test_after_a_process_that_was_killed_the_next_takes_what_was_whole(site: Site, cache: Path) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+
+    def wait(path: str) -> None:
+        if path == "/test":
+            reached.set()
+            go_on.wait(60)
+
+    site.before_answer = wait
+    process = fetching(card(site))
+    assert reached.wait(60)
+    process.kill()
+    process.wait()
+    go_on.set()
+    left = [path.name for path in cache.iterdir()]
+    assert len(left) == 2 and ".toy.lock" in left and any(name.startswith(".toy~") for name in left)
+    folder = fetch(card(site), quiet=True)
+    assert (folder / "train.conll").read_bytes() == TRAIN
+    assert (folder / "test.conll").read_bytes() == TEST
+    assert [path.name for path in cache.iterdir()] == ["toy"]
+    assert site.asked == ["/train", "/test", "/test"]
+
+
+def test_of_two_processes_one_downloads_and_the_other_waits(site: Site, cache: Path) -> None:
+    reached, go_on = threading.Event(), threading.Event()
+    site.before_answer = lambda path: (reached.set(), go_on.wait(60))[1]  # type: ignore[func-returns-value]
+    first = fetching(card(site))
+    assert reached.wait(60)
+    second = threading.Thread(target=fetch, args=(card(site),), kwargs={"quiet": True})
+    second.start()
+    second.join(0.2)
+    assert second.is_alive()
+    go_on.set()
+    second.join(60)
+    assert first.wait(60) == 0 and not second.is_alive()
+    assert site.asked == ["/train", "/test"]
+    assert [path.name for path in cache.iterdir()] == ["toy"]
+
+
+# --- what becomes of a download ------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("unpacked_by_server", [False, True])
 def test_gzip_is_unpacked(unpacked_by_server: bool, site: Site) -> None:
     site.files = {"/train": gzip.compress(TRAIN), "/test": gzip.compress(TEST) if unpacked_by_server else TEST}
@@ -146,8 +318,11 @@ def test_gzip_is_unpacked(unpacked_by_server: bool, site: Site) -> None:
     assert (folder / "train.conll").read_bytes() == TRAIN
 
 
-def test_a_broken_gzip_file(site: Site) -> None:
-    site.files["/train"] = gzip.compress(TRAIN)[:-9]
+@pytest.mark.parametrize(
+    "broken", [gzip.compress(TRAIN)[:-9], gzip.compress(TRAIN)[:10] + b"\xff" * 20, gzip.compress(TRAIN)[:-1] + b"\xff"]
+)
+def test_a_broken_gzip_file(broken: bytes, site: Site) -> None:
+    site.files["/train"] = broken
     with pytest.raises(DataError, match=r"expected a gzip file at .*/train, found: "):
         fetch(card(site, unpack="gzip"), quiet=True)
 
@@ -163,7 +338,7 @@ def test_rewrites() -> None:
 def test_a_rewrite_comes_before_the_checksum(site: Site) -> None:
     site.files["/train"] = b"1 a b\n"
     digest = hashlib.sha256(b"1\ta b\n").hexdigest()
-    folder = fetch(card(site, rewrite="first-space-to-tab", sha256=digest), quiet=True)
+    folder = fetch(card(site, rewrite="first-space-to-tab", sha256=digest, size=6), quiet=True)
     assert (folder / "train.conll").read_bytes() == b"1\ta b\n"
 
 

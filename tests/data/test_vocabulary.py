@@ -114,8 +114,8 @@ class TestVocabulary:
             ({"word": []}, "expected a JSON object with 'words', found 'word'"),
             ({"words": "ab"}, "expected 'words' to be a list of strings, found str"),
             ({"words": ["<pad>", 3]}, "expected 'words' to be a list of strings, found 3 at 1"),
-            ({"words": []}, "expected <pad> and <unk> at the start of 'words', found nothing"),
-            ({"words": ["a", "b"]}, "expected <pad> and <unk> at the start of 'words', found a and b"),
+            ({"words": []}, "expected <pad> and <unk> at the start of 'words', found []"),
+            ({"words": ["a", "b"]}, "expected <pad> and <unk> at the start of 'words', found ['a', 'b']"),
             ({"words": ["<pad>", "<unk>", "a", "a"]}, "expected every word once, found 'a' twice"),
         ],
     )

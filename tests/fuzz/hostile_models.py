@@ -247,7 +247,13 @@ def changed_tensors(tensors: dict[str, Tensor], draw: random.Random) -> dict[str
             tensors[name] = tensor.to(draw.choice(DTYPES))
         elif how == 3:
             tensors[name] = draw.choice(
-                (tensor[None], tensor.flatten(), tensor[..., :0], tensor[:1], tensor.t())
+                (
+                    tensor[None],
+                    tensor.flatten(),
+                    tensor[..., :0],
+                    tensor[:1],
+                    tensor.transpose(0, -1) if tensor.dim() else tensor,
+                )
             ).clone()
         elif how == 4 and tensors:
             other = draw.choice(sorted(tensors))
@@ -256,8 +262,7 @@ def changed_tensors(tensors: dict[str, Tensor], draw: random.Random) -> dict[str
             flat = tensor.flatten()
             places = slice(draw.randrange(len(flat)), None) if draw.random() < 0.3 else draw.randrange(len(flat))
             number = draw.choice(NUMBERS)
-            whole = not tensor.is_floating_point() and abs(number) < 1e9
-            flat[places] = number if tensor.is_floating_point() or whole else 1
+            flat[places] = number if tensor.is_floating_point() else draw.choice((0, 1, 2, 100))
             tensors[name] = flat.view(tensor.shape)
         else:
             tensors[name] = tensor
