@@ -3,6 +3,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 import seqkit
 from seqkit import artefact
 from seqkit.artefact import FILES, FORMAT_VERSION, read_config, read_json, write_atomically, write_config
-from seqkit.errors import ModelError
+from seqkit.errors import ModelError, shown
 from seqkit.model import load
 
 PACKAGE = Path(seqkit.__file__).parent
@@ -157,6 +158,10 @@ def test_what_is_not_json_is_damage(content: bytes) -> None:
         "C:x",
         "\x00",
         ".hidden",
+        "CON",
+        "nul.json",
+        "Com1.x.json",
+        "x" * 101,
         "words.json\n",
         "words.json/",
     ],
@@ -165,7 +170,81 @@ def test_names_that_lead_out_of_the_directory_are_refused(copy: Path, name: str)
     (copy.parent / "x").write_bytes(b"secret")
     entry = {"bytes": 6, "sha256": hashlib.sha256(b"secret").hexdigest()}
     forge(copy, lambda config: config["files"].update({name: entry}))
-    assert fault_of(copy) == f"{copy / 'config.json'}: expected plain file names, found {name!r}"
+    assert fault_of(copy) == f"{copy / 'config.json'}: expected plain file names, found {shown(name)}"
+
+
+def test_a_file_that_is_not_listed_is_not_looked_at(copy: Path) -> None:
+    (copy / "vectors.json").write_bytes(b"not JSON")
+    (copy / "context.json").mkdir()
+    load(copy)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name")
+@pytest.mark.parametrize("name", ["config.json", "words.json", "weights.safetensors"])
+def test_a_pipe_is_not_waited_for(name: str, copy: Path) -> None:
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    expected = (
+        f"{copy}: expected a model directory with config.json, found an unfinished training run"
+        if name == "config.json"
+        else f"{copy / name}: cannot be read: expected a regular file, found another kind"
+    )
+    assert fault_of(copy) == expected
+
+
+def test_a_directory_or_a_device_in_place_of_a_file_is_refused(copy: Path) -> None:
+    (copy / "words.json").unlink()
+    (copy / "words.json").mkdir()
+    expected = f"{copy / 'words.json'}: cannot be read: expected a regular file, found another kind"
+    assert fault_of(copy) == expected
+    (copy / "words.json").rmdir()
+    (copy / "words.json").symlink_to("/dev/zero")
+    assert fault_of(copy) == f"{copy / 'words.json'}: expected a file of the model's own, found a link to /dev/zero"
+
+
+def test_a_link_may_not_lead_out_of_the_directory(copy: Path, trained: Path) -> None:
+    path = copy / "words.json"
+    path.rename(copy / "kept.json")
+    path.symlink_to("kept.json")
+    load(copy)
+    (copy.parent / "link").symlink_to(copy)  # of a directory nothing is expected
+    load(copy.parent / "link")
+    path.unlink()
+    path.symlink_to(trained / "words.json")
+    found = (trained / "words.json").resolve()
+    assert fault_of(copy) == f"{path}: expected a file of the model's own, found a link to {found}"
+    path.unlink()
+    path.symlink_to("words.json")
+    assert fault_of(copy).startswith(f"{path}: cannot be read: ")
+
+
+@pytest.mark.parametrize("name", ["words.json", "weights.safetensors"])
+def test_a_file_of_another_size_is_not_read(name: str, copy: Path) -> None:
+    """A terabyte without content takes no room on the disk, and would take all memory."""
+    size = (copy / name).stat().st_size
+    with open(copy / name, "r+b") as stream:
+        try:
+            stream.truncate(1 << 40)
+        except OSError:
+            pytest.skip("the file system has no files so large")
+    found = f"expected {size} bytes, as config.json says, found {1 << 40}"
+    assert fault_of(copy) == f"{copy / name}: damaged: {found}"
+
+
+def test_a_configuration_beyond_all_measure_is_not_read(copy: Path) -> None:
+    with open(copy / "config.json", "r+b") as stream:
+        stream.truncate((1 << 20) + 1)
+    assert fault_of(copy) == f"{copy / 'config.json'}: expected at most 1,048,576 bytes, found 1,048,577"
+
+
+def test_lists_too_deep_to_be_written_are_damage(copy: Path) -> None:
+    deep = (
+        (copy / "config.json")
+        .read_bytes()
+        .replace(b'"settings"', b'"x": ' + b"[" * 600 + b"]" * 600 + b', "settings"', 1)
+    )
+    (copy / "config.json").write_bytes(deep)
+    assert fault_of(copy).startswith(f"{copy / 'config.json'}: damaged: ")
 
 
 @pytest.mark.parametrize("value", [None, [], "words.json", 3])
@@ -176,7 +255,7 @@ def test_files_must_be_listed_with_their_checksums(copy: Path, value: object) ->
     assert fault_of(copy) == f"{copy / 'config.json'}: {expected}, found {found}"
 
 
-@pytest.mark.parametrize("entry", [None, {}, {"bytes": 6}, "0"])
+@pytest.mark.parametrize("entry", [None, {}, {"bytes": 6}, "0", {"bytes": True}, {"bytes": -1}, {"bytes": "6"}])
 def test_a_checksum_of_another_form_agrees_with_nothing(copy: Path, entry: object) -> None:
     forge(copy, lambda config: config["files"].update({"words.json": entry}))
     assert fault_of(copy).startswith(f"{copy / 'words.json'}: damaged: ")

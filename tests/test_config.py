@@ -220,6 +220,67 @@ def test_faults_name_where_the_value_came_from() -> None:
     assert caught.value.message == f"command line: {fault}"
 
 
+# --- what a stranger may write ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "number", ["1e999", "nan", "-inf", "0x" + "f" * 5000, "9" * 5000, "true", "[[[]]]", "''", "-1"]
+)
+@pytest.mark.parametrize("name", ["encoder.hidden", "training.lr", "embedding.dropout", "encoder.last_dropout"])
+def test_numbers_of_no_use_are_refused(name: str, number: str) -> None:
+    if (name, number) == ("encoder.last_dropout", "-1"):
+        pytest.skip("means the same as dropout")
+    fault = fault_of(override, TagSettings(), parse_assignments([f"{name}={number}"]), "--set")
+    assert fault.startswith(f"--set: {name}: ")
+    assert len(fault) < 300
+
+
+@pytest.mark.parametrize(
+    ("assignment", "most"),
+    [
+        *(("encoder.hidden=1000001", 1_000_000), ("encoder.layers=101", 100), ("embedding.char_kernel=101", 100)),
+        *(("embedding.word_size=1000001", 1_000_000), ("training.batch_size=2147483648", 2**31 - 1)),
+    ],
+)
+def test_sizes_have_a_bound(assignment: str, most: int) -> None:
+    name, _, value = assignment.partition("=")
+    fault = fault_of(override, TagSettings(), parse_assignments([assignment]), "--set")
+    assert fault == f"--set: {name}: expected less than or equal to {most}, found {value}"
+    override(TagSettings(), parse_assignments([f"{name}={most}"]))
+
+
+@pytest.mark.parametrize("tree", [None, 3, [], "task", True])
+def test_settings_are_sections(tree: object) -> None:
+    assert fault_of(parse_settings, tree, "x") == f"x: expected sections of settings, found {tree!r}"
+
+
+def test_many_faults_are_counted() -> None:
+    fault = fault_of(parse_settings, {"data": {f"more{number}": 1 for number in range(10_000)}}, "x")
+    assert fault.startswith("x: data.more0: expected one of splitter, ")
+    assert fault.endswith(" more") and len(fault) < 2_000
+
+
+def test_names_are_told_on_one_line() -> None:
+    assert fault_of(parse_settings, {"a\nb": 1}, "x").startswith("x: 'a\\nb': expected one of task, data, ")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b"a = " + b"[" * 5000, "lists or tables too deep in one another"),
+        (b"a = " + b"9" * 5000, "Exceeds the limit"),
+        (b"#" * (1 << 20) + b"#", "more than 1,048,576 bytes"),
+        (b"a = \0", ""),
+        (b"\xff\xfea", "'utf-8' codec can't decode byte 0xff"),
+    ],
+)
+def test_a_recipe_that_is_no_toml(content: bytes, found: str, tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes(content)
+    fault = fault_of(load_recipe, tmp_path / "a.toml")
+    assert fault.startswith(f"{tmp_path / 'a.toml'}: expected a TOML file, found: {found}")
+    assert "\n" not in fault
+
+
 # --- TOML --------------------------------------------------------------------------------------------------------
 
 

@@ -16,6 +16,7 @@ from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.lm import sampling_options, show_texts
 from seqkit.cli.options import (
     WHERE_GPU_HAS_IT,
+    FiniteRange,
     batch_options,
     device_options,
     model_option,
@@ -72,7 +73,7 @@ command.add_command(
 @sampling_options
 @click.option(
     "--length-penalty",
-    type=click.FloatRange(min=0.0),
+    type=FiniteRange(min=0.0),
     default=1.0,
     show_default=True,
     metavar="X",

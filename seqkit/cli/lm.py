@@ -16,6 +16,7 @@ from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.jobs import Counts, Job, Work
 from seqkit.cli.options import (
     WHERE_GPU_HAS_IT,
+    FiniteRange,
     at_least_1,
     batch_options,
     device_options,
@@ -74,7 +75,7 @@ command.add_command(
 @evaluation_options
 @click.option(
     "--dynamic",
-    type=float,
+    type=FiniteRange(min=0.0),
     default=0.0,
     metavar="RATE",
     help="dynamic evaluation: after each window a step of so large a rate towards what was read  [default: none]",
@@ -107,7 +108,6 @@ def evaluate(
 
     DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
     """
-    usage_unless(dynamic >= 0, f"Invalid value for '--dynamic': expected 0 or more, found {dynamic:g}")
     prepare_torch(threads)
     from seqkit.data.resolving import resolve
     from seqkit.metrics.perplexity import Baseline
@@ -217,7 +217,7 @@ def sampling_options(function: Any) -> Any:
         ),
         click.option(
             "--temperature",
-            type=click.FloatRange(min=0.0),
+            type=FiniteRange(min=0.0),
             default=1.0,
             show_default=True,
             metavar="X",
@@ -232,7 +232,7 @@ def sampling_options(function: Any) -> Any:
         ),
         click.option(
             "--top-p",
-            type=click.FloatRange(min=0.0, max=1.0, min_open=True),
+            type=FiniteRange(min=0.0, max=1.0, min_open=True),
             default=1.0,
             metavar="X",
             help="draw from the likeliest units that together have this probability  [default: all]",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import json
+import math
 import os
 import shutil
 import sys
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "WHERE_GPU_HAS_IT",
     "WHERE_LABELS_AGREE",
+    "FiniteRange",
     "at_least_1",
     "batch_options",
     "device_options",
@@ -205,6 +207,17 @@ def settings_from_flags(task: str, recipe: str | None, assignments: tuple[str, .
 
 
 # --- options ------------------------------------------------------------------------------------------------------
+
+
+class FiniteRange(click.FloatRange):
+    """A number in a range, which infinity and what is no number are not, whatever the range."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.ParamType.convert`."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is not a finite number.", param, ctx)
+        return found
 
 
 def at_least_1(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 __all__ = [
     "Count",
@@ -39,6 +39,13 @@ class Section(BaseModel):
     """A section: unknown names are faults, values do not change after construction, text is never cut or coerced."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, validate_default=True)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
+            raise ValueError(f"expected a number, found {str(value).lower()}")
+        return value
 
 
 class DataSettings(Section):
@@ -117,7 +124,7 @@ class EncoderSettings(Section):
     """where two directions meet: after every level, or only at the top of two independent stacks"""
     dropout: Probability = 0.33
     """dropout on every level's output"""
-    last_dropout: Annotated[float, Field(lt=1.0)] = -1.0
+    last_dropout: Annotated[float, Field(lt=1.0, allow_inf_nan=False)] = -1.0
     """dropout on the top level's output; negative: the same as dropout"""
     weight_dropout: Probability = 0.0
     """dropout on the recurrent weights, one mask a batch (Wan et al. 2013, Merity et al. 2018)"""

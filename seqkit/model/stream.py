@@ -100,6 +100,9 @@ def stream_log_prob(
     Raises:
         SettingsError: the rate is so large that the weights are no numbers any more.
     """
+    too_large = f"expected a rate of dynamic evaluation at which weights stay finite, found {rate:g}"
+    if not abs(rate) < torch.finfo(torch.float32).max:
+        raise SettingsError(too_large)
     if rate:
         network = copy.deepcopy(network)
     network.eval()
@@ -126,7 +129,7 @@ def stream_log_prob(
                 _descend(parameters, gradients, rate, clip, clip_by)
                 torch.clear_autocast_cache()  # the weights in half precision that it keeps are those before the step
     if rate and not math.isfinite(total):
-        raise SettingsError(f"expected a rate of dynamic evaluation at which weights stay finite, found {rate:g}")
+        raise SettingsError(too_large)
     return total
 
 

@@ -235,9 +235,8 @@ def _check_moves(codec: TagCodec, legal: Tensor | None, place: str) -> None:
     size = len(codec.tags)
     if legal is None or list(legal.shape) != [size, size]:
         found = "none" if legal is None else shape_of(legal)
-        raise ModelError(
-            f"{place}: weights do not fit the model's labels: expected {size} × {size} moves, found {found}"
-        )
+        expected = f"expected {size} × {size} moves between labels"
+        raise ModelError(f"{place}: weights do not fit the model's settings: {expected}, found {found}")
 
 
 def _network(

@@ -169,6 +169,7 @@ def test_an_array_that_is_not_there(model: Path, run: Run) -> None:
         (["--prompt", "a", "--acrostic", "a"], "Expected one of --prompt and --acrostic, found both."),
         (["--beam", "2", "--top-k", "3"], "Expected one of --beam and --temperature, --top-k, --top-p, found both."),
         (["--temperature", "-1"], "-1"),
+        (["--length-penalty", "nan"], "Invalid value for '--length-penalty': nan is not a finite number."),
         (["--count", "0"], "expected at least 1, found 0"),
     ],
 )

@@ -65,13 +65,13 @@ def test_dynamic_evaluation_is_an_option(run: Run, folder: Path, models: dict[st
     assert (found["dynamic"], found["window"]) == (0.1, 5)
     shown = run("lm", "evaluate", folder, "-m", models["word"], "--dynamic", "0.1").out
     assert shown.startswith(f"{folder} test, dynamic evaluation at rate 0.1 every 20 units\n")
-    too_large = run("lm", "evaluate", folder, "-m", models["word"], "--dynamic", "inf", "--json", "-")
+    too_large = run("lm", "evaluate", folder, "-m", models["word"], "--dynamic", "1e300", "--json", "-")
     assert (too_large.status, too_large.out) == (1, "")
-    fault = "expected a rate of dynamic evaluation at which weights stay finite, found inf"
+    fault = "expected a rate of dynamic evaluation at which weights stay finite, found 1e+300"
     assert too_large.lines[-1] == f"error: {fault}"
     refused = run("lm", "evaluate", folder, "-m", models["word"], "--dynamic", "-1")
     assert refused.status == 2
-    assert "Invalid value for '--dynamic': expected 0 or more, found -1" in refused.err
+    assert "Invalid value for '--dynamic': -1.0 is not in the range x>=0.0." in refused.err
 
 
 def test_score_gives_a_line_for_each_line(run: Run, models: dict[str, Path], tmp_path: Path) -> None:
@@ -134,6 +134,9 @@ def test_sample_writes_texts(run: Run, models: dict[str, Path]) -> None:
         (["--prompt", "æ"], 1, "error: expected a prompt of characters that the model knows, found 'æ'"),
         (["--beam=2", "--top-k=3"], 2, "Expected one of --beam and --temperature, --top-k, --top-p, found both."),
         (["--count=0"], 2, "Invalid value for '--count': expected at least 1, found 0"),
+        (["--temperature=nan"], 2, "Invalid value for '--temperature': nan is not a finite number."),
+        (["--temperature=inf"], 2, "Invalid value for '--temperature': inf is not a finite number."),
+        (["--top-p=nan"], 2, "Invalid value for '--top-p': nan is not a finite number."),
         (["--temperature=-1"], 2, "Invalid value for '--temperature': -1.0 is not in the range x>=0.0."),
         (["--seed=-1"], 2, "Invalid value for '--seed': -1 is not in the range 0<=x<=9223372036854775807."),
         (["--top-p=0"], 2, "Invalid value for '--top-p': 0.0 is not in the range 0.0<x<=1.0."),

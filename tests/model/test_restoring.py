@@ -1,0 +1,182 @@
+"""Settings, documents and weights that do not fit each other are refused before there is memory for any of them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from seqkit.artefact import read_config, write_config
+from seqkit.config import ClassifySettings, GenerateSettings, TagSettings, override
+from seqkit.data.sentence import Sentence
+from seqkit.errors import ModelError
+from seqkit.model import load
+from seqkit.model.classifier import Classifier
+from seqkit.model.generation import record_sentence
+from seqkit.model.generator import Generator
+from seqkit.model.tagger import Tagger
+from seqkit.nn.recurrent import CELLS
+
+WEIGHTS = "weights.safetensors"
+TINY = {"embedding": {"word_size": 6, "char_size": 3, "char_hidden": 4}, "encoder": {"hidden": 6}}
+TEXTS = ["to be or not to be", "that is", "to be is to do"]
+LABELS = [["B-A" if token == "be" else "O" for token in text.split()] for text in TEXTS]
+
+
+def sentences() -> list[Sentence]:
+    return [Sentence.from_tokens(text.split()) for text in TEXTS]
+
+
+@pytest.fixture
+def tagger(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    model = Tagger.build(override(TagSettings(), TINY), sentences(), LABELS)
+    model.save(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def changed(
+    directory: Path,
+    settings: dict[str, Any] | None = None,
+    documents: dict[str, Any] | None = None,
+    weights: Callable[[dict[str, Tensor]], object] | None = None,
+) -> Path:
+    """The same model with other content and the checksums of that."""
+    config, files = read_config(directory)
+    files |= {name: json.dumps(tree).encode() for name, tree in (documents or {}).items()}
+    tensors = safetensors.torch.load(files[WEIGHTS])
+    if weights is not None:
+        weights(tensors)
+        files[WEIGHTS] = safetensors.torch.save(tensors)
+    for section, values in (settings or {}).items():
+        config["settings"][section] |= values
+    write_config(directory, {"settings": config["settings"]}, files)
+    return directory
+
+
+def fault_of(directory: Path) -> str:
+    with pytest.raises(ModelError) as caught:
+        load(directory)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        # Each asks for terabytes, where it does not ask for more than there can be.
+        ({"encoder": {"hidden": 1_000_000}}, "expected encoder.stacks.0.levels.0.0.rnn.weight_ih_l0 as "),
+        ({"encoder": {"hidden": 1_000_000, "layers": 100}}, "expected encoder.stacks.0.levels.1.0.rnn.bias_hh_l0"),
+        ({"encoder": {"hidden": 1_000_000, "layers": 100, "skip": "dense"}}, "expected encoder.stacks.0.levels.1.0"),
+        (
+            {"encoder": {"hidden": 1_000_000, "cell": "clockwork"}},
+            "expected encoder.stacks.0.levels.0.0.bias, found none",
+        ),
+        ({"encoder": {"hidden": 1_000_000, "cell": "mingru"}}, "expected encoder.stacks.0.levels.0.0.bias, found none"),
+        (
+            {"embedding": {"word_size": 1_000_000}},
+            "expected embedding.table as float32 [9, 1000000], found float32 [9, 6]",
+        ),
+        ({"embedding": {"char_size": 1_000_000, "char_hidden": 1_000_000}}, "expected embedding.characters."),
+        ({"embedding": {"chars": "lstm", "char_hidden": 1_000_000}}, "expected embedding.characters.encoder."),
+    ],
+)
+def test_settings_that_ask_for_more_than_was_saved(settings: dict[str, Any], found: str, tagger: Path) -> None:
+    message = fault_of(changed(tagger, settings))
+    assert message.startswith(f"{tagger}: weights do not fit the model's settings: {found}")
+
+
+def test_vocabularies_and_labels_that_ask_for_more_than_was_saved(tagger: Path) -> None:
+    many = [f"w{number}" for number in range(100_000)]
+    assert "[100002, 6], found float32 [9, 6]" in fault_of(
+        changed(tagger, documents={"words.json": {"words": ["<pad>", "<unk>", *many]}})
+    )
+    labels = {"labels": ["O", *(f"B-{word}" for word in many)], "scheme": "iob2", "target": ""}
+    expected = "expected 100001 × 100001 moves between labels, found bool [5, 5]"
+    message = fault_of(changed(tagger, documents={"labels.json": labels}))
+    assert message == f"{tagger}: weights do not fit the model's settings: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda w: w.pop("head.emission.bias"), "expected head.emission.bias, found none"),
+        (lambda w: w.update(x=torch.zeros(1)), "expected no other, found 'x'"),
+        (
+            lambda w: w.update({"head.emission.bias": torch.zeros(6)}),
+            "expected head.emission.bias as float32 [5], found float32 [6]",
+        ),
+        (
+            lambda w: w.update({"head.emission.bias": torch.zeros(5, dtype=torch.int64)}),
+            "expected head.emission.bias as float32 [5], found int64 [5]",
+        ),
+        (
+            lambda w: w.update({"head.emission.bias": torch.tensor([0, 1, float("nan"), 3, 4])}),
+            "expected finite numbers as head.emission.bias, found nan",
+        ),
+        (
+            lambda w: w.update({"head.emission.bias": torch.tensor([0, 1, -float("inf"), 3, 4])}),
+            "expected finite numbers as head.emission.bias, found -inf",
+        ),
+        (
+            lambda w: w["head.crf.legal_transitions"].fill_(True),
+            "expected head.crf.legal_transitions as the model's documents have it, found other values",
+        ),
+        (lambda w: w.pop("head.crf.legal_transitions"), "expected 5 × 5 moves between labels, found none"),
+    ],
+)
+def test_weights_of_another_form(change: Callable[[dict[str, Tensor]], object], found: str, tagger: Path) -> None:
+    message = fault_of(changed(tagger, weights=change))
+    assert message == f"{tagger}: weights do not fit the model's settings: {found}"
+
+
+def test_a_scale_is_that_of_the_documents(tmp_path: Path) -> None:
+    rows = [{"size": [0.0, 1.0], "text": "ab"}, {"size": [2.0, 3.0], "text": "ba"}]
+    settings = override(GenerateSettings(), {**TINY, "data": {"condition": "size"}})
+    Generator.build(settings, [record_sentence(row) for row in rows]).save(tmp_path)
+    changed(tmp_path, weights=lambda w: w["head.condition.parts.0.scale"].zero_())
+    expected = "expected head.condition.parts.0.scale as the model's documents have it, found other values"
+    assert fault_of(tmp_path) == f"{tmp_path}: weights do not fit the model's settings: {expected}"
+
+
+def test_settings_of_no_network(tagger: Path) -> None:
+    assert fault_of(changed(tagger, {"encoder": {"cell": "cbow", "init": "orthogonal"}})).startswith(f"{tagger}: ")
+    settings = {"embedding": {"word_size": 0, "chars": "none", "vectors": "x"}}
+    found = "embedding: expected word embeddings, vectors or character features, found none of them"
+    assert fault_of(changed(tagger, settings)) == f"{tagger}: {found}"
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_every_cell_predicts_as_before_it_was_saved(cell: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tree = {**TINY, "encoder": {"hidden": 7, "layers": 2, "cell": cell}, "head": {"pool": "attention"}}
+    model = Classifier.build(override(ClassifySettings(), tree), sentences(), [["a"], ["b"], ["a"]])
+    model.network.eval()
+    model.save(tmp_path)
+    state = torch.get_rng_state()
+    again = load(tmp_path)
+    assert torch.equal(torch.get_rng_state(), state)
+    kept = model.network.state_dict()
+    for name, tensor in again.network.state_dict().items():
+        assert torch.equal(tensor, kept[name]) and tensor.data_ptr() % 16 == 0
+    trained = {name: parameter.requires_grad for name, parameter in model.network.named_parameters()}
+    assert {name: parameter.requires_grad for name, parameter in again.network.named_parameters()} == trained
+    tensors = [*again.network.parameters(), *again.network.buffers()]
+    assert not any(tensor.is_meta for tensor in tensors)
+    assert [found.probs for found in again.predict(TEXTS)] == [found.probs for found in model.predict(TEXTS)]
+    # What was loaded can be trained on, and moved.
+    again.to(torch.device("cpu")).network.train()
+    again.network.head.loss(torch.zeros(1, 2, 14), torch.tensor([2]), torch.tensor([0])).backward()
+
+
+def test_loading_needs_none_of_what_torch_compiles_with(tagger: Path) -> None:
+    """Operations without memory that are not in torch's core bring in hundreds of modules, for seconds."""
+    code = f"import sys; from seqkit.model import load; load({str(tagger)!r}); sys.exit('sympy' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
