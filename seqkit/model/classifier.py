@@ -196,7 +196,7 @@ class Classifier(Model):
         lines += [f"- Labels ({kind}): {', '.join(self.codec.labels)}"]
         for split, scores in self.report.get("scores", {}).items():
             baseline = scores.get("baseline")
-            if baseline is not None:
+            if baseline is not None and "accuracy" in baseline:
                 lines += [f"- Beside it, {baseline['name']} has on {split}: accuracy {baseline['accuracy']:.4f}"]
         return lines
 

@@ -89,14 +89,27 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None)
         raise ModelError(f"{directory}: expected a model of `seqkit {task}`, found one of `seqkit {settings.task}`")
     parsed = {name: read_json(directory / name, data) for name, data in files.items() if name.endswith(".json")}
     documents = Documents(parsed, str(directory))
-    if not isinstance(parsed.get("report.json", {}), dict):
-        raise ModelError(f"{directory / 'report.json'}: expected a JSON object, found something else")
+    _check_report(parsed.get("report.json", {}), f"{directory / 'report.json'}")
     if "weights.safetensors" not in files:
         raise ModelError(documents.lacking("weights.safetensors"))
     weights = read_weights(files.pop("weights.safetensors"), f"{directory / 'weights.safetensors'}")
     model = model_class(settings.kind).restore(settings, documents, weights)
     model.network.eval().to(place)
     return model
+
+
+def _check_report(report: object, place: str) -> None:
+    """See that a report has the form that a model card is made from; which numbers are in it is its own affair."""
+    if not isinstance(report, dict):
+        raise ModelError(f"{place}: expected a JSON object, found something else")
+    data, scores = (report.get(name, {}) for name in ("data", "scores"))
+    splits = list(scores.values()) if isinstance(scores, dict) else [None]
+    beside = [scores.get("baseline") for scores in splits if isinstance(scores, dict)]
+    known = [each for each in beside if each is not None]
+    if not isinstance(data, dict) or not all(isinstance(each, dict) for each in [*splits, *known]):
+        raise ModelError(f"{place}: expected data, and scores of each split, as JSON objects, found something else")
+    if not all(isinstance(each.get("accuracy", 0.0), float) and isinstance(each.get("name"), str) for each in known):
+        raise ModelError(f"{place}: expected names and scores of baselines, found something else")
 
 
 def read_weights(content: bytes, place: str) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 from torch import Tensor
@@ -22,6 +23,7 @@ from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, TagSet
 from seqkit.data.corpus import Corpus
 from seqkit.data.sentence import Sentence
 from seqkit.data.units import Units
+from seqkit.data.vectors import Vectors
 from seqkit.model import load
 from seqkit.model.base import Model
 from seqkit.model.classifier import Classifier
@@ -71,6 +73,7 @@ class Saved:
             with contextlib.redirect_stdout(io.StringIO()):
                 model = load(self.directory, device)
                 self.use(model)
+                model.card()
                 assert info.callback is not None
                 info.callback(self.directory, False)
         finally:
@@ -104,12 +107,18 @@ def saved_models(folder: Path) -> dict[str, Saved]:
     language = _tuned(LmSettings, {"data": {"unit": "char"}})
     character = LanguageModel.build(language, units["char"], Corpus.read(TEXT, units["char"]).counts())
     tag, pos = _tuned(TagSettings), _tuned(TagSettings, {"data": {"scheme": "none"}, "head": {"crf": False}})
+    given = _tuned(TagSettings, {"embedding": {"vectors": "x.txt"}})
+    vectors = Vectors(["to", "be"], np.ones((2, 3), np.float32))
     words = _tuned(LmSettings, {"head": {"cutoffs": [3]}, "encoder": {"hidden": 4, "cell": "gru"}})
     pairs = _tuned(LmSettings, {"data": {"unit": "bpe"}, "head": {"tied": True}})
     written = _tuned(GenerateSettings, {"data": {"condition": "kind:label,size,title:text"}})
     models: dict[str, tuple[Model, Callable[[Any], object]]] = {
         "tag": (Tagger.build(tag, sentences, labels), _tag),
         "tag-pos": (Tagger.build(pos, sentences, labels), _tag),
+        "tag-vectors": (
+            Tagger.build(given, sentences, labels, Vectors(["to", "be"], np.ones((2, 3), np.float32))),
+            _tag,
+        ),
         "tag-context": (Tagger.build(tag, sentences, labels, context=ContextFeatures.of(character)), _tag),
         "classify": (
             Classifier.build(
@@ -132,7 +141,9 @@ def saved_models(folder: Path) -> dict[str, Saved]:
     for name, (model, use) in models.items():
         model.report = {
             "data": {"name": "x"},
-            "scores": {"dev": {"accuracy": 0.5, "loss": 1.0, "sentences": 3}},
+            "scores": {
+                "dev": {"accuracy": 0.5, "loss": 1.0, "sentences": 3, "baseline": {"name": "y", "accuracy": 0.25}}
+            },
             "parameters": {"embedding": 3},
             "versions": {"torch": "2"},
         }
@@ -266,7 +277,7 @@ def changed_tensors(tensors: dict[str, Tensor], draw: random.Random) -> dict[str
             tensors[name] = flat.view(tensor.shape)
         else:
             tensors[name] = tensor
-    return {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return {name: tensor.clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
 
 
 def as_json(tree: Any) -> bytes:
