@@ -8,12 +8,12 @@ import re
 import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["is_plain_name", "locked", "open_regular"]
+__all__ = ["is_plain_name", "locked", "open_locked", "open_regular", "take_lock"]
 
 # To Windows some names are devices, whatever comes after a full stop.
 _PLAIN_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
@@ -61,7 +61,7 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         OSError: the file cannot be written.
     """
-    handle = _locked_handle(path)
+    handle = open_locked(path, lambda handle: time.sleep(_PAUSE))
     try:
         yield
     finally:
@@ -70,23 +70,45 @@ def locked(path: Path) -> Iterator[None]:
         os.close(handle)
 
 
-def _locked_handle(path: Path) -> int:
+def open_locked(path: Path, busy: Callable[[int], object]) -> int:
+    """Open and lock a file, which whoever holds it may remove in between; the lock ends with its process.
+
+    Where the file system knows no locks, it is opened only.
+
+    Args:
+        path: the file.
+        busy: called with the open file where another holds the lock; raises, or else it is tried again.
+
+    Returns:
+        A file descriptor, to be closed.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
-            if _is_held(handle):
-                with suppress(FileNotFoundError):  # removed by the one that held it
+            if not take_lock(handle):
+                busy(handle)
+            else:
+                with suppress(FileNotFoundError):
                     if os.path.samestat(os.fstat(handle), os.stat(path)):
                         return handle
         except BaseException:
             os.close(handle)
             raise
         os.close(handle)
-        time.sleep(_PAUSE)
 
 
-def _is_held(handle: int) -> bool:
-    """Try to lock an open file."""
+def take_lock(handle: int) -> bool:
+    """Lock an open file, if nobody else has; where there are no locks, nobody has.
+
+    Args:
+        handle: its descriptor.
+
+    Returns:
+        Whether nobody else holds the lock.
+    """
     try:
         if sys.platform == "win32":
             import msvcrt
@@ -99,5 +121,5 @@ def _is_held(handle: int) -> bool:
     except (BlockingIOError, PermissionError):
         return False
     except OSError:
-        pass  # a file system without locks
+        pass  # a file system without locks is no reason not to work
     return True

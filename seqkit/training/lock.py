@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NoReturn
 
 from seqkit.errors import TrainingError
+from seqkit.files import open_locked, take_lock
 
 __all__ = ["LOCK", "held", "see_free"]
 
@@ -33,7 +34,7 @@ def held(output: Path) -> Iterator[None]:
         OSError: the directory cannot be written.
     """
     path = output / LOCK
-    handle = _open(path)
+    handle = open_locked(path, lambda handle: _refuse(handle, path))
     try:
         os.truncate(handle, 0)
         os.write(handle, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode("ascii"))
@@ -58,43 +59,15 @@ def see_free(output: Path) -> None:
     except OSError:
         return
     try:
-        _lock(handle, output / LOCK)
+        if not take_lock(handle):
+            _refuse(handle, output / LOCK)
     finally:
         os.close(handle)
 
 
-def _open(path: Path) -> int:
-    """Open and lock a file, which another may remove in between."""
-    while True:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            _lock(handle, path)
-            with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(handle), os.stat(path)):
-                    return handle
-        except BaseException:
-            os.close(handle)
-            raise
-        os.close(handle)
-
-
-def _lock(handle: int, path: Path) -> None:
-    try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        found = f"found one in use by {_holder(handle)}"
-        raise TrainingError(
-            f"{path.parent}: expected an output directory that no other run writes to, {found}"
-        ) from None
-    except OSError:
-        pass  # a file system without locks is no reason not to train
+def _refuse(handle: int, path: Path) -> NoReturn:
+    found = f"found one in use by {_holder(handle)}"
+    raise TrainingError(f"{path.parent}: expected an output directory that no other run writes to, {found}")
 
 
 def _holder(handle: int) -> str:

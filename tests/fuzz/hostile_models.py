@@ -115,10 +115,7 @@ def saved_models(folder: Path) -> dict[str, Saved]:
     models: dict[str, tuple[Model, Callable[[Any], object]]] = {
         "tag": (Tagger.build(tag, sentences, labels), _tag),
         "tag-pos": (Tagger.build(pos, sentences, labels), _tag),
-        "tag-vectors": (
-            Tagger.build(given, sentences, labels, Vectors(["to", "be"], np.ones((2, 3), np.float32))),
-            _tag,
-        ),
+        "tag-vectors": (Tagger.build(given, sentences, labels, vectors), _tag),
         "tag-context": (Tagger.build(tag, sentences, labels, context=ContextFeatures.of(character)), _tag),
         "classify": (
             Classifier.build(

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from seqkit import files
 from seqkit.errors import TrainingError
-from seqkit.training import lock
 from seqkit.training.lock import LOCK, held, see_free
 from seqkit.training.run import run
 
@@ -96,15 +96,15 @@ def test_a_file_system_without_locks_is_no_obstacle(tmp_path: Path, monkeypatch:
 
 def test_a_lock_file_that_is_removed_meanwhile_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another run ends between our opening and our locking its file: what we have then is no file of the directory."""
-    plain, calls = lock._lock, []
+    plain, calls = files.take_lock, []
 
-    def removing(handle: int, path: Path) -> None:
+    def removing(handle: int) -> bool:
         if not calls:
-            path.unlink()
+            (tmp_path / LOCK).unlink()
         calls.append(handle)
-        plain(handle, path)
+        return plain(handle)
 
-    monkeypatch.setattr(lock, "_lock", removing)
+    monkeypatch.setattr(files, "take_lock", removing)
     with held(tmp_path):
         monkeypatch.undo()
         assert len(calls) == 2
