@@ -37,10 +37,12 @@ def download(url: str, path: Path, most: int, *, quiet: bool = False) -> None:
     """
     import requests
 
-    bar = _Bar(path.name.removesuffix(".part"), quiet=quiet)
+    name = path.name.removesuffix(".part")
+    bar = _Bar(name, quiet=quiet)
     version = ""  # what the server calls the file as it is now; without it what is there is no use
+    found = "no two answers that fit together"
     try:
-        for attempt in range(1, _ATTEMPTS + 1):
+        for _ in range(_ATTEMPTS):
             begin = path.stat().st_size if version else 0
             asked = {"Range": f"bytes={begin}-", "If-Range": version} if begin else {}
             headers = {"Accept-Encoding": "identity", **asked}
@@ -54,16 +56,14 @@ def download(url: str, path: Path, most: int, *, quiet: bool = False) -> None:
                     version = _version(response.headers)
                     _receive(response, path, begin, most, bar)
                 return
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError):
-                if attempt == _ATTEMPTS:
-                    raise
-        raise DataError(f"expected {path.name} at {url}, found no two answers that fit together")
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+                found = f"no answer ({type(error).__name__})"
     except requests.RequestException as error:
         answer = getattr(error, "response", None)
         found = f"status {answer.status_code}" if answer is not None else f"no answer ({type(error).__name__})"
-        raise DataError(f"expected {path.name.removesuffix('.part')} at {url}, found {found}") from None
     finally:
         bar.close()
+    raise DataError(f"expected {name} at {url}, found {found}")
 
 
 def _receive(response: requests.Response, path: Path, begin: int, most: int, bar: _Bar) -> None:

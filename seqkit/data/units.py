@@ -234,10 +234,8 @@ _PARTS: dict[str, tuple[object, ...]] = {
 
 
 def _check_plain(tree: object) -> None:
-    """See that a tokenizer has the parts that `Units.train_bpe` gives it, and none of the library's many others.
-
-    Some of those lose text, draw at random, or can be made to go on for hours, or to end the process, by a short text.
-    """
+    """See that a tokenizer has the parts that `Units.train_bpe` gives it, and none of the library's many others."""
+    # Some of those lose text, draw at random, or can be made to go on for hours, or to end the process, by a text.
     for name, allowed in _PARTS.items():
         part = tree.get(name) if isinstance(tree, dict) else tree
         found = part.get("type") if isinstance(part, dict) else part
