@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqkit.errors import ModelError, SettingsError
 from seqkit.nn.network import Network
@@ -51,8 +51,12 @@ def restored_network(build: Callable[[], Network], weights: Mapping[str, Tensor]
         if not tensor.is_meta and not torch.equal(tensor.cpu(), weights[name]):
             raise ModelError(f"{misfit}expected {name} as the model's documents have it, found other values")
         _check_finite(weights[name], f"{misfit}expected finite numbers as {name}")
+    trained = {name: parameter.requires_grad for name, parameter in network.named_parameters()}
     # Cloned into memory of torch's own, aligned as its kernels like it; a part of a file need not be.
-    network.load_state_dict({name: weights[name].clone() for name in expected}, assign=True)
+    copies = {name: weights[name].clone() for name in expected}
+    for name, wanted in trained.items():
+        copies[name] = nn.Parameter(copies[name], requires_grad=wanted)
+    network.load_state_dict(copies, assign=True)
     return network.eval()
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,16 @@ import torch
 from torch import Tensor
 
 from seqkit.artefact import read_config, write_config
-from seqkit.config import ClassifySettings, GenerateSettings, TagSettings, override
+from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, TagSettings, override
 from seqkit.data.sentence import Sentence
+from seqkit.data.units import Units
 from seqkit.errors import ModelError
 from seqkit.model import load
 from seqkit.model.classifier import Classifier
+from seqkit.model.context import ContextFeatures
 from seqkit.model.generation import record_sentence
 from seqkit.model.generator import Generator
+from seqkit.model.language_model import LanguageModel
 from seqkit.model.tagger import Tagger
 from seqkit.nn.recurrent import CELLS
 
@@ -176,7 +180,21 @@ def test_every_cell_predicts_as_before_it_was_saved(cell: str, tmp_path: Path) -
     again.network.head.loss(torch.zeros(1, 2, 14), torch.tensor([2]), torch.tensor([0])).backward()
 
 
+def test_what_is_frozen_stays_so(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    language = override(LmSettings(), {**TINY, "data": {"unit": "char"}})
+    around = ContextFeatures.of(LanguageModel.build(language, Units.char(), Counter("".join(TEXTS))))
+    model = Tagger.build(override(TagSettings(), TINY), sentences(), LABELS, context=around)
+    model.save(tmp_path)
+    frozen = {name for name, parameter in model.network.named_parameters() if not parameter.requires_grad}
+    again = load(tmp_path).network
+    assert frozen and {name for name, each in again.named_parameters() if not each.requires_grad} == frozen
+
+
 def test_loading_needs_none_of_what_torch_compiles_with(tagger: Path) -> None:
     """Operations without memory that are not in torch's core bring in hundreds of modules, for seconds."""
-    code = f"import sys; from seqkit.model import load; load({str(tagger)!r}); sys.exit('sympy' in sys.modules)"
+    code = (
+        "import sys, torch, seqkit.model.tagger; from seqkit.model import load; before = set(sys.modules); "
+        f"load({str(tagger)!r}); sys.exit('sympy' in set(sys.modules) - before)"
+    )
     subprocess.run([sys.executable, "-c", code], check=True)
