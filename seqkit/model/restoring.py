@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from seqkit.errors import ModelError, SettingsError
 from seqkit.nn.network import Network
 
 __all__ = ["restored_network", "saved_size", "shape_of"]
+
+_FILLING = {"uniform_", "normal_", "kaiming_uniform_", "xavier_uniform_", "constant_", "zeros_", "fill_", "zero_"}
+"""methods of tensors, and functions of `torch.nn.init`, that give a tensor its first numbers"""
 
 
 def restored_network(build: Callable[[], Network], weights: Mapping[str, Tensor], place: str) -> Network:
@@ -33,7 +38,7 @@ def restored_network(build: Callable[[], Network], weights: Mapping[str, Tensor]
         ModelError: settings, documents and weights do not fit each other, or a weight is no finite number.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unfilled():
             network = build()
     except SettingsError as error:
         raise ModelError(f"{place}: {error}") from None
@@ -58,6 +63,19 @@ def restored_network(build: Callable[[], Network], weights: Mapping[str, Tensor]
         copies[name] = nn.Parameter(copies[name], requires_grad=wanted)
     network.load_state_dict(copies, assign=True)
     return network.eval()
+
+
+class _Unfilled(TorchFunctionMode):
+    """Nothing is drawn for tensors without memory: to some versions of torch that is worth seconds of imports."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        target = args[0] if args else kwargs.get("tensor")
+        if func.__name__ in _FILLING and isinstance(target, Tensor) and target.is_meta:
+            return target
+        if func in (torch.zeros, torch.ones) and "device" not in kwargs:
+            func = torch.empty
+        return func(*args, **kwargs)
 
 
 def saved_size(weights: Mapping[str, Tensor], name: str) -> Tensor | None:

@@ -244,6 +244,8 @@ def _validate(end: int, levels: Sequence[Level]) -> None:
         if (len(level.probability), len(level.backoff)) != expected:
             found = f"{len(level.probability)} and {len(level.backoff)}"
             raise ValueError(f"expected {expected[0]} and {expected[1]} numbers at order {order}, found {found}")
+        if order == 1 and level.probability[0] != 0.0:
+            raise ValueError(f"expected no probability of unit 0, which is padding, found {level.probability[0]}")
         likely = level.probability[1:] if order == 1 else level.probability
         if not (_are_probabilities(likely) and _are_probabilities(level.backoff)):
             raise ValueError(f"expected probabilities at order {order}, found numbers outside 0 < p ≤ 1")

@@ -50,7 +50,7 @@ class LabelPart(nn.Module):
     def __init__(self, num_labels: int, size: int) -> None:
         super().__init__()
         self.output_size = size
-        self.table = _table(num_labels, size)
+        self.table = nn.Embedding(num_labels, size)
 
     def forward(self, labels: Tensor | TextUnits) -> Tensor:
         """Look labels up.
@@ -139,7 +139,7 @@ class TextPart(nn.Module):
     ) -> None:
         super().__init__()
         self.dropout = dropout
-        self.table = _table(num_units, size, padding=0)
+        self.table = nn.Embedding(num_units, size, padding_idx=0)
         self.encoder = Encoder(size, cell=cell, hidden_size=hidden_size)
         self.pooling = make_pooling(pooling, self.encoder.output_size, self.encoder.forward_size)
         self.output_size = self.pooling.output_size
@@ -241,16 +241,6 @@ class InitialState(nn.Module):
             rest = (next(states) if feature else torch.zeros_like(first) for feature in features[1:])
             found.append((first, *rest))
         return tuple(found)
-
-
-def _table(rows: int, columns: int, padding: int | None = None) -> nn.Embedding:
-    """An embedding whose vectors begin normally distributed, that of padding as zeros."""
-    weight = torch.empty(rows, columns)
-    if not weight.is_meta:  # without memory there is nothing to fill: weights follow, see seqkit.model.restoring
-        weight.normal_()
-        if padding is not None:
-            weight[padding] = 0.0
-    return nn.Embedding(rows, columns, padding_idx=padding, _weight=weight)
 
 
 def _shape(found: Tensor | TextUnits) -> str:

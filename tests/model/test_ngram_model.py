@@ -202,6 +202,10 @@ def rewrite(directory: Path, change: Callable[[dict[str, Tensor]], None]) -> Non
         ),
         (lambda w: w["keys3"].add_(10**12), "expected ascending keys of 0 to 344 at order 3, found others"),
         (lambda w: w["keys2"].neg_(), "expected ascending keys of 0 to 224 at order 2, found others"),
+        (
+            lambda w: w["probability1"][:1].fill_(math.nan),
+            "expected no probability of unit 0, which is padding, found nan",
+        ),
         (lambda w: w["probability3"].fill_(math.nan), "expected probabilities at order 3, found numbers outside"),
         (lambda w: w["backoff1"].fill_(0.0), "expected probabilities at order 1, found numbers outside 0 < p ≤ 1"),
     ],
