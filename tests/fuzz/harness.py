@@ -5,12 +5,12 @@ A test names its reader's seeds (valid files) and words (what the format knows),
     def test_columns() -> None:
         fuzz("columns", read, seeds=[b"Ada B-PER\\n"], words=[b"-DOCSTART-"])
 
-`read(content, draw)` gives anything or raises a `SeqkitError`; it also asserts what has to hold of what it gives. What it
-chooses itself (a format, a block size) it draws from `draw`. Another exception, more memory than is allowed, or a minute
-without an end is a finding: it is printed with the number of its case and its bytes.
+`read(content, draw)` gives anything or raises a `SeqkitError`; it also asserts what has to hold of what it gives. What
+it chooses itself (a format, a block size) it draws from `draw`. Another exception, more memory than is allowed, or a
+minute without an end is a finding: it is printed with the number of its case and its bytes.
 
 ``SEQKIT_FUZZ_CASES=100000`` runs so many cases of every reader (``make fuzz``), 2,000 by default.
-``SEQKIT_FUZZ_CASE=columns:1234`` runs that one alone: a case depends on the reader's name, its number, its seeds and words.
+``SEQKIT_FUZZ_CASE=columns:1234`` runs that one alone: name, number, seeds and words are all that a case depends on.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ import re
 import signal
 import sys
 import time
-import tracemalloc
 import traceback
+import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -41,7 +41,7 @@ LONGEST = 1 << 16
 LONGEST_MESSAGE = 2_000
 """characters of what a user is told"""
 MEMORY_EVERY = 20
-"""one case of so many is measured: to count what is allocated makes a case several times as slow"""
+"""the last case of so many is measured: to count what is allocated makes a case several times as slow"""
 SPARE_BYTES = 4 << 20
 """allowed beside the multiple of the input: buffers, tables that are made once, the messages of an exception"""
 
@@ -197,8 +197,11 @@ def fuzz(
         pytest.skip(f"only {alone} was asked for")
     outcome = _Outcome()
     began = time.perf_counter()
-    for case in [int(number)] if alone else range(cases()):
-        _run(name, case, read, seeds, words, multiple, outcome)
+    try:
+        for case in [int(number)] if alone else range(cases()):
+            _run(name, case, read, seeds, words, multiple, outcome)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
     seconds = time.perf_counter() - began
     found = f"{outcome.read} read, {outcome.refused} refused, {len(outcome.findings)} different findings"
     print(f"fuzz {name}: {outcome.read + outcome.refused} cases in {seconds:.0f} s, {found}")
@@ -217,7 +220,7 @@ def _run(
     content, draw = make_case(name, number, seeds, words)
     allowed = multiple * len(content) + SPARE_BYTES
     try:
-        with _limited_time(), _limited_memory(allowed if number % MEMORY_EVERY == 0 else None):
+        with _limited_time(), _limited_memory(allowed if number % MEMORY_EVERY == MEMORY_EVERY - 1 else None):
             try:
                 read(content, draw)
                 outcome.read += 1
@@ -232,7 +235,7 @@ def _run(
         kind = f"{type(error).__name__} at {place.filename}:{place.lineno}"
         shown = repr(content) if len(content) < 2_000 else f"{content[:2_000]!r}… ({len(content)} bytes)"
         message = "".join(traceback.format_exception(error, limit=-6))
-        finding = f"{name}:{number}: {message}of the {len(content)} bytes {shown}\nSEQKIT_FUZZ_CASE={name}:{number} repeats it"
+        finding = f"{name}:{number}: {message}of the bytes {shown}\nSEQKIT_FUZZ_CASE={name}:{number} repeats it"
         outcome.findings.setdefault(kind, finding)
 
 
