@@ -31,9 +31,21 @@ last ones are oneDNN's, whose descriptors fail for other reasons"""
 _LONGEST = 1_000
 """characters of faults that are told together"""
 
+_LONGEST_MESSAGE = 2_000
+"""characters of a message: what it quotes, a cell or a name, may be as long as a file"""
+
 
 class SeqkitError(Exception):
-    """A fault that a user can cause and mend."""
+    """A fault that a user can cause and mend.
+
+    Args:
+        message: what was expected and what was found; of a very long one the middle is left out.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        if len(message) > _LONGEST_MESSAGE:
+            message = f"{message[: _LONGEST_MESSAGE - 100]} … {message[-97:]}"
+        super().__init__(message)
 
 
 class DataError(SeqkitError):

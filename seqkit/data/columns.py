@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 from typing import NamedTuple
@@ -20,6 +21,8 @@ Width = tuple[int, bool]
 
 _TOKEN_COLUMNS = frozenset({"word", "form", "token"})
 _DOCUMENT_START = "-DOCSTART-"
+_RANGE = re.compile(r"[0-9]{1,9}-([0-9]{1,9})")
+_EMPTY_NODE = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 _LONG_RUN = 1_000
 """Lines without an empty one among them from which on others that end sentences are looked for."""
 _LONGEST_HEAD = 10_000
@@ -264,16 +267,18 @@ def read_conllu(lines: Iterable[tuple[int, str]], name: str) -> Iterator[Sentenc
         Sentences with the columns `CONLLU_COLUMNS`.
 
     Raises:
-        DataError: a row has other than 10 columns, an id out of order, or no word.
+        DataError: a row has other than 10 columns, an empty one, or an id out of order; a range begins at another word
+            than the next, or within another range.
     """
     rows: list[list[str]] = []
     others: list[tuple[int, str]] = []
     comments: list[str] = []
-    first = 0
+    first = covered = 0  # the line of the first word; the last word of a range
     for number, line in chain(lines, [(0, "")]):
         if is_blank(line):
             if rows:
                 yield _conllu_sentence(rows, others, comments, name, first)
+            covered = 0
             rows, others, comments = [], [], []  # also of a block without words, which is no sentence
             continue
         if line.startswith("#"):
@@ -282,21 +287,29 @@ def read_conllu(lines: Iterable[tuple[int, str]], name: str) -> Iterator[Sentenc
         row = line.split("\t")
         if len(row) != 10:
             raise DataError(f"expected 10 columns between tabs, found {len(row)}", file=name, line=number)
-        if not row[1]:
-            raise DataError("expected a word in column 2, found nothing", file=name, line=number)
+        if "" in row:
+            expected = "a word" if not row[1] else "a value or _"
+            raise DataError(
+                f"expected {expected} in column {2 if not row[1] else row.index('') + 1}, found nothing",
+                file=name,
+                line=number,
+            )
         if row[0] == str(len(rows) + 1):
             first = first if rows else number
             rows.append(row)
-        elif _is_other_id(row[0]):
+        elif _EMPTY_NODE.fullmatch(row[0]):
+            others.append((len(rows), line))
+        elif row[0].startswith(f"{len(rows) + 1}-") and len(rows) >= covered and _range_end(row[0]) > len(rows):
+            covered = _range_end(row[0])
             others.append((len(rows), line))
         else:
             raise DataError(f"expected token number {len(rows) + 1}, found {row[0]!r}", file=name, line=number)
 
 
-def _is_other_id(text: str) -> bool:
-    """Whether this is the id of a multiword range or an empty node."""
-    left, dash, right = text.partition("-") if "-" in text else text.partition(".")
-    return bool(dash) and left.isdigit() and right.isdigit()
+def _range_end(text: str) -> int:
+    """The last token of a multiword range, ``3-4``; 0 where this is none."""
+    found = _RANGE.fullmatch(text)
+    return int(found[1]) if found else 0
 
 
 def _conllu_sentence(

@@ -312,8 +312,25 @@ def test_conllu_comments_belong_to_their_sentence() -> None:
         (row("x", "a"), "f:1: expected token number 1, found 'x'"),
         (row("1-", "a"), "f:1: expected token number 1, found '1-'"),
         (row("1", ""), "f:1: expected a word in column 2, found nothing"),
+        (row("1-2", ""), "f:1: expected a word in column 2, found nothing"),
+        (row("1", "a", ""), "f:1: expected a value or _ in column 10, found nothing"),
+        (row("3-2", "a"), "f:1: expected token number 1, found '3-2'"),
+        (row("1-0", "a"), "f:1: expected token number 1, found '1-0'"),
+        (row("0-0", "a"), "f:1: expected token number 1, found '0-0'"),
+        (row("2-3", "a"), "f:1: expected token number 1, found '2-3'"),
+        (row("1-²", "a"), "f:1: expected token number 1, found '1-²'"),
+        (row("1-" + "9" * 10, "a"), "f:1: expected token number 1, found '1-9999999999'"),
+        (row("²", "a"), "f:1: expected token number 1, found '²'"),
+        (row("1.²", "a"), "f:1: expected token number 1, found '1.²'"),
+        (f"{row('1-3', 'ab')}\n{row('1', 'a')}\n{row('2-3', 'b')}", "f:3: expected token number 2, found '2-3'"),
+        (f"{row('1-2', 'ab')}\n{row('1-2', 'ab')}", "f:2: expected token number 1, found '1-2'"),
     ],
 )
 def test_faults_in_conllu(text: str, message: str) -> None:
     with pytest.raises(DataError, match=f"^{re.escape(message)}$"):
         conllu(text)
+
+
+def test_a_conllu_range_beyond_the_sentence_tells_no_spacing() -> None:
+    (sentence,) = conllu(f"{row('1-999999999', 'ab', 'SpaceAfter=No')}\n{row('1', 'a')}\n{row('2', 'b')}\n")
+    assert (sentence.text, len(sentence.other_rows)) == ("a b", 1)

@@ -39,7 +39,7 @@ SECONDS = 60
 LONGEST = 1 << 16
 """bytes of a case"""
 LONGEST_MESSAGE = 2_000
-"""characters of what a user is told"""
+"""characters of what a user is told, as `SeqkitError` has it"""
 MEMORY_EVERY = 20
 """the last case of so many is measured: to count what is allocated makes a case several times as slow"""
 SPARE_BYTES = 4 << 20
@@ -204,7 +204,7 @@ def fuzz(
         faulthandler.cancel_dump_traceback_later()
     seconds = time.perf_counter() - began
     found = f"{outcome.read} read, {outcome.refused} refused, {len(outcome.findings)} different findings"
-    print(f"fuzz {name}: {outcome.read + outcome.refused} cases in {seconds:.0f} s, {found}")
+    print(f"fuzz {name}: {1 if alone else cases():,} cases in {seconds:.0f} s, {found}")
     assert not outcome.findings, "\n\n".join(outcome.findings.values())
 
 

@@ -1,0 +1,113 @@
+"""Valid files of every format of data, what they are made of, and what has to hold of every record."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+from seqkit.data.sentence import Sentence
+from seqkit.errors import SeqkitError
+
+CONLL = (
+    b"Ada B-PER\nmet O\n\nhim O\n. O\n",
+    b"-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n# NN O O\n",
+    b"# a comment\nAda\tB-PER\n\n# id = 1\nmet\tO\n",
+    b"\xef\xbb\xbfAda\r\nmet\r\n\r\nhim\r\n",
+    "Zoë  B-PER\r日本 O\r\ré\u0301 O\r".encode(),
+)
+CONLLU = (
+    b"# text = Ada met him.\n1\tAda\tAda\tPROPN\t_\t_\t2\tnsubj\t_\t_\n2\tmet\tmeet\tVERB\tVBD\t_\t0\troot\t_\t_\n"
+    b"3\thim\the\tPRON\t_\t_\t2\tobj\t_\tSpaceAfter=No\n4\t.\t.\tPUNCT\t_\t_\t2\tpunct\t_\t_\n\n",
+    b"1-2\tdel\t_\t_\t_\t_\t_\t_\t_\tSpaceAfter=No\n1\tde\t_\tADP\t_\t_\t_\t_\t_\t_\n2\tel\t_\tDET\t_\t_\t_\t_\t_\t_\n"
+    b"2.1\tx\t_\t_\t_\t_\t_\t_\t_\t_\n3\ts\xc3\xad\t_\tINTJ\t_\t_\t_\t_\t_\ta=b|c\n\n# sent_id = 2\n1\ta\t_\tX"
+    + 6
+    * b"\t_",
+)
+TSV = (
+    b"label\ttext\npos\tAda met him.\nneg\t\n",
+    b"pos\tgood\r\nneg\tnot good\r\n",
+    b"id\ttext\tlabel\n7\ta b\tpos|neg\n",
+)
+CSV = (
+    b'label,text\npos,"Ada, him ""and"" you"\nneg,"two\nlines"\n',
+    b"pos,good\r\nneg,bad\r\n",
+    b'text,label,n\n"",pos,1\n"a",neg,2\n',
+)
+TAGGED = (
+    b'{"text": "Ada met", "tokens": ["Ada", "met"], "ner": ["B-PER", "O"], "n": [1, 2], "id": 7}\n{"text": "x"}\n',
+    b'{"text": "Ada  met", "tokens": [{"text": "Ada", "start": 0, "end": 3, "label": "B-PER"}, '
+    b'{"text": "met", "start": 5, "end": 8, "label": "O"}], "spans": [{"start": 0, "end": 3, "label": "PER"}]}\n\n',
+    b'{"tokens": ["a"], "labels": ["O"]}\r\n{"tokens": [], "text": " "}\r\n',
+    b'{"text": "\\ud83d\\u00e9\\u0000", "vector": [1, 2.5, -3e2], "more": {"a": [null, true]}}\n',
+)
+CLASSIFIED = (
+    b'{"text": "good", "label": "pos"}\n{"text": "bad", "label": ["neg", "long"]}\n{"text": "", "label": 3}\n',
+    b'{"text": "a", "label": true, "title": "T", "image": [[0, 0.5], [1, 2]]}\n{"tokens": ["a"], "label": "x"}\n',
+)
+LINES = (
+    b"Ada met him.\n\n  two  \twords\r\nend",
+    "床前明月光，疑是地上霜。\né\u0301 \U0001f469\u200d\U0001f467!\r\x85".encode(),
+)
+
+JSON_WORDS = (
+    *(b"{", b"}", b"[", b"]", b":", b",", b'"', b"null", b"true", b"false", b"NaN", b"Infinity", b"1e999", b"\\u0000"),
+    *(b"\\ud800", b"\\", b'"text":', b'"tokens":', b'"spans":', b'"label":', b'"start":', b'"end":', b'"labels":'),
+    *(b"[" * 300, b'{"a":' * 300, b"[" * 20_000, b"]" * 300, b'["a", 1, null]', b'{"text": "a", "start": 0, "end": 1}'),
+    *(b'{"start": 0, "end": 1, "label": "X"}', b'"nbest":', b'""', b"[]", b"{}", b'{"text": "x"}\n'),
+)
+SEEDS = {
+    "conll": CONLL,
+    "conllu": CONLLU,
+    "tsv": TSV,
+    "csv": CSV,
+    "jsonl": TAGGED + CLASSIFIED,
+    "text": LINES,
+    "tokens": LINES,
+}
+WORDS = {
+    "conll": (b"-DOCSTART-", b"B-PER", b"I-LOC", b"O", b"# a = b", b"#"),
+    "conllu": (
+        *(b"1-2", b"2-1", b"0-0", b"3-4\tx" + b"\t_" * 8 + b"\n", b"1.1", b"SpaceAfter=No", b"# text = ", b"\t_" * 8),
+        *("²-²".encode(), "٣-٣".encode(), b"_", b"1\ta" + b"\t_" * 8 + b"\n"),
+    ),
+    "tsv": (b"text", b"label", b"label\ttext\n", b"|", b"Text"),
+    "csv": (b"text", b"label", b"label,text\n", b'""', b'"""', b',"', b'",', b"|", b"Text"),
+    "jsonl": JSON_WORDS,
+    "text": ("。".encode(), "，".encode(), b"http://", b"'s", b"U.S.", b"-", b"...", b":-)", b"@a", "·".encode()),
+    "tokens": (),
+}
+
+
+def checked(sentence: Sentence) -> Sentence:
+    """A record whose tokens stand where it says they do, with as many labels in every column."""
+    assert len(sentence.tokens) == len(sentence.offsets)
+    end = 0
+    for (start, following), token in zip(sentence.offsets, sentence.tokens, strict=True):
+        assert end <= start < following
+        assert sentence.text[start:following] == token
+        end = following
+    for column in sentence.columns.values():
+        assert len(column) == len(sentence.tokens)
+        assert all(isinstance(label, str) and label for label in column)
+    return sentence
+
+
+def outcome(sentences: Iterable[Sentence]) -> tuple[list[Sentence], SeqkitError | None]:
+    """The records that come, each one checked, and the fault that they end in."""
+    found: list[Sentence] = []
+    try:
+        for sentence in sentences:
+            found.append(checked(sentence))
+    except SeqkitError as error:
+        return found, error
+    return found, None
+
+
+def shown(sentence: Sentence) -> str:
+    """All that a record says, for comparing records: a number that is none is not equal to itself."""
+    return repr(sentence)
+
+
+def dumps(value: object) -> bytes:
+    """One line of JSON."""
+    return json.dumps(value).encode()

@@ -1,0 +1,187 @@
+"""Files whose format is found out, folders of splits, and what the commands for data do with them."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from harness import fuzz
+from records import SEEDS, WORDS, checked, outcome, shown
+
+from seqkit.data.blocks import cut
+from seqkit.data.check import check
+from seqkit.data.convert import convert_file
+from seqkit.data.dataset import Dataset, Split
+from seqkit.data.formats import FORMATS, detect_format, part_sentences, part_texts, read_sentences, read_texts
+from seqkit.data.resolving import EXTENSIONS, resolve, split_files
+from seqkit.data.splitting import Splitter
+from seqkit.data.statistics import render_statistics, statistics
+
+ALL_SEEDS = [seed for format in SEEDS for seed in SEEDS[format]]
+ALL_WORDS = [word for format in WORDS for word in WORDS[format]]
+SUFFIXES = (*sorted(EXTENSIONS), ".json")
+SPLIT = Splitter("words").split
+
+
+def test_recognition(tmp_path: Path) -> None:
+    files = {suffix: tmp_path / f"train{suffix}" for suffix in SUFFIXES}
+
+    def read(content: bytes, draw: random.Random) -> None:
+        file = files[draw.choice(SUFFIXES)]
+        file.write_bytes(content)
+        format = detect_format(file)
+        assert format in FORMATS
+        for sentence in read_sentences(file, splitter=SPLIT, allow_unlabelled=True):
+            checked(sentence)
+
+    fuzz("recognition", read, seeds=ALL_SEEDS, words=ALL_WORDS)
+
+
+def test_blocks(tmp_path: Path) -> None:
+    """A block at a time gives the records, and the fault, of all at once: so prediction reads its inputs."""
+    file = tmp_path / "file"
+
+    def read(content: bytes, draw: random.Random) -> None:
+        format = draw.choice(FORMATS)
+        if draw.random() < 0.5:
+            content = draw.choice(SEEDS[format]) * draw.randrange(3) + content
+        file.write_bytes(content)
+        texts = format in ("tsv", "csv") or (format == "jsonl" and draw.random() < 0.5)
+        if texts:
+            whole = read_texts(file, format, label=None, splitter=SPLIT)
+        else:
+            whole = read_sentences(file, format, splitter=SPLIT, allow_unlabelled=True)
+        found, fault = outcome(whole)
+        size = draw.choice((1, 2, 7, 30, 200, 1 << 19))
+        parts = (part for block in cut([(str(file), format)], size) for part in block)
+        read = part_texts if texts else part_sentences
+        again, other = outcome(sentence for part in parts for sentence in read(part, SPLIT))
+        assert list(map(shown, again)) == list(map(shown, found))
+        assert str(other) == str(fault)
+        if fault is not None:
+            raise fault
+
+    fuzz("blocks", read, seeds=ALL_SEEDS, words=ALL_WORDS)
+
+
+def folder_of(content: bytes, draw: random.Random, folder: Path) -> Path:
+    """A folder with one or several splits of one content, one of them damaged otherwise."""
+    for file in folder.iterdir():
+        file.unlink()
+    suffix = draw.choice(SUFFIXES)
+    for split in draw.choice((["train"], ["train", "dev"], ["train", "dev", "test"], ["test"])):
+        (folder / f"{split}{suffix}").write_bytes(content)
+        content = content[: draw.randrange(len(content) + 1)]
+    if draw.random() < 0.2:
+        (folder / draw.choice(("a-test.conll", "valid.txt", "esp.testb", "train.image.npy", ".train"))).write_bytes(
+            content
+        )
+    return folder
+
+
+def test_check(tmp_path: Path) -> None:
+    def read(content: bytes, draw: random.Random) -> None:
+        dataset = resolve(folder_of(content, draw, tmp_path))
+        for problem in check(dataset, draw.choice((None, None, "label", "1", "ner"))):
+            assert problem.message
+            assert problem.line >= 0
+            assert len(str(problem)) < 3_000
+
+    fuzz("check", read, seeds=ALL_SEEDS, words=ALL_WORDS)
+
+
+def test_statistics(tmp_path: Path) -> None:
+    def read(content: bytes, draw: random.Random) -> None:
+        dataset = resolve(folder_of(content, draw, tmp_path))
+        assert render_statistics(statistics(dataset, draw.choice((None, None, "label", "1", "ner"))))
+
+    fuzz("statistics", read, seeds=ALL_SEEDS, words=ALL_WORDS)
+
+
+def test_datasets(tmp_path: Path) -> None:
+    """Sentences, texts and lines of a folder's splits, dev held out where there is none."""
+
+    def read(content: bytes, draw: random.Random) -> None:
+        dataset = resolve(folder_of(content, draw, tmp_path))
+        for name in ("train", "dev", "test"):
+            if not dataset.has(name):
+                continue
+            match draw.randrange(3):
+                case 0:
+                    for sentence in dataset.sentences(name, SPLIT):
+                        checked(sentence)
+                case 1:
+                    for sentence in dataset.texts(name, SPLIT, label=draw.choice(("label", None))):
+                        checked(sentence)
+                case _:
+                    assert all("\n" not in line and "\r" not in line for line in dataset.lines(name))
+
+    fuzz("datasets", read, seeds=ALL_SEEDS, words=ALL_WORDS)
+
+
+def test_names_of_files(tmp_path: Path) -> None:
+    """Any file names in a folder of splits, and anything for a data set's name."""
+
+    def read(content: bytes, draw: random.Random) -> None:
+        name = content.decode("utf-8", "surrogateescape")
+        for file in tmp_path.iterdir():
+            file.unlink()
+        for part in name.split("\0")[:5]:
+            part = part.replace("/", "-")[:60]
+            if part not in ("", ".", "..") and len(part.encode("utf-8", "surrogateescape")) < 200:
+                (tmp_path / part).touch()
+        found = split_files(tmp_path)
+        assert set(found) <= {"train", "dev", "test"}
+        assert not name or resolve(name, download=False).splits
+
+    words = (b"train", b"dev", b"test", b".", b"_", b"/", b"..", b".conll", b"sample-ner", b"x" * 300)
+    fuzz("names-of-files", read, seeds=(b"train.conll\0dev.conll", b"en-ud-dev.conllu", b"a/b"), words=words)
+
+
+def test_convert(tmp_path: Path) -> None:
+    """What is written is read back: the same words and labels, and converted again it is the same file."""
+    source, again = tmp_path / "source", tmp_path / "again"
+
+    def read(content: bytes, draw: random.Random) -> None:
+        given = draw.choice(("conll", "conllu", "jsonl", "text", "tokens"))
+        if draw.random() < 0.5:
+            content = draw.choice(SEEDS[given]) + content
+        wanted = draw.choice(("conll", "conllu", "jsonl"))
+        scheme = draw.choice((None, None, "iob1", "iob2", "bioes"))
+        source.write_bytes(content)
+        written = tmp_path / f"written.{wanted}"
+        count = convert_file(
+            source, written, source_format=given, destination_format=wanted, scheme=scheme, splitter=SPLIT
+        )
+        sentences = list(read_sentences(source, given, splitter=SPLIT, allow_unlabelled=True))
+        assert count == len(sentences)
+        back = [checked(one) for one in read_sentences(written, wanted, splitter=SPLIT, allow_unlabelled=True)]
+        kept = [one for one in sentences if one.tokens] if wanted != "jsonl" else sentences
+        assert [one.tokens for one in back] == [[token.translate(UNHOLDABLE) for token in one.tokens] for one in kept]
+        if wanted != "conll":
+            assert [one.offsets for one in back] == [one.offsets for one in kept]
+        convert_file(written, again, source_format=wanted, destination_format=wanted, splitter=SPLIT)
+        assert again.read_bytes() == written.read_bytes()
+
+    fuzz("convert", read, seeds=ALL_SEEDS, words=ALL_WORDS)
+
+
+UNHOLDABLE = {code: "\ufffd" for code in range(0xD800, 0xE000)}
+
+
+def test_lines_of_any_split() -> None:
+    """Sentences that came from no file can hold any string."""
+
+    def read(content: bytes, draw: random.Random) -> None:
+        text = content.decode("utf-8", "surrogateescape")
+        from seqkit.data.given import from_texts
+
+        dataset = from_texts([(text, "a"), (text.split(), ["b"])] * 2)
+        assert isinstance(dataset, Dataset)
+        for split in ("train", "dev"):
+            for sentence in dataset.texts(split, SPLIT):
+                checked(sentence)
+            list(dataset.lines(split))
+        assert Split(content=dataset.texts("train", SPLIT)).content
+
+    fuzz("given-texts", read, seeds=SEEDS["text"])

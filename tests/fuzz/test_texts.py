@@ -1,0 +1,129 @@
+"""Records that are texts: tables, JSON lines for each task, plain lines; and what their fields become."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+from harness import fuzz
+from records import CLASSIFIED, SEEDS, TAGGED, WORDS, checked
+
+from seqkit.data.class_codec import ClassCodec, labels_of_text
+from seqkit.data.conditions import ConditionCodec, can_be_written, parse_fields
+from seqkit.data.corpus import Corpus
+from seqkit.data.formats import read_sentences, read_texts
+from seqkit.data.jsonl import read_jsonl, read_jsonl_texts
+from seqkit.data.splitting import SPLITTERS, Splitter
+from seqkit.data.tables import read_table
+from seqkit.data.text import Lines
+from seqkit.data.units import Units
+from seqkit.data.verse import line_lengths
+from seqkit.data.writers import to_json
+
+SPLIT = {kind: Splitter(kind).split for kind in SPLITTERS}
+
+
+@pytest.mark.parametrize("format", ["tsv", "csv"])
+def test_tables(format: str) -> None:
+    def read(content: bytes, draw: random.Random) -> None:
+        labelled = draw.random() < 0.7
+        for row in read_table(Lines([content], "file"), "file", format, labelled=labelled):
+            assert row.line >= 1
+            assert "text" in row.cells
+
+    fuzz(format, read, seeds=SEEDS[format], words=WORDS[format])
+
+
+def test_jsonl() -> None:
+    def read(content: bytes, draw: random.Random) -> None:
+        for sentence in read_jsonl(Lines([content], "file"), "file", SPLIT[draw.choice(list(SPLIT))]):
+            checked(sentence)
+            to_json(sentence.fields).encode()
+
+    fuzz("jsonl", read, seeds=TAGGED, words=WORDS["jsonl"])
+
+
+def test_classified() -> None:
+    def read(content: bytes, draw: random.Random) -> None:
+        multi = draw.random() < 0.5
+        rows = []
+        for sentence in read_jsonl_texts(Lines([content], "file"), "file", SPLIT["words"]):
+            rows.append(labels_of_text(checked(sentence), "label", multi))
+            to_json(sentence.fields).encode()
+        codec = ClassCodec.build(rows, multi)
+        codec.balanced_weights(rows)
+        assert codec.encode(rows).min(initial=0) == 0
+        ClassCodec.from_json(codec.to_json())
+
+    fuzz("classified", read, seeds=CLASSIFIED, words=WORDS["jsonl"])
+
+
+def test_conditions() -> None:
+    def read(content: bytes, draw: random.Random) -> None:
+        texts = list(read_jsonl_texts(Lines([content], "file"), "file", SPLIT["words"], label=None))
+        for sentence in texts:
+            for value in sentence.fields.values():
+                can_be_written(value)
+        asked = parse_fields(draw.choice(("label", "title:text", "image:vector,label", "image", "text,title", "more")))
+        codec = ConditionCodec.build(texts, asked, Units.char().split)
+        again = ConditionCodec.from_json(codec.to_json(), Units.char().split)
+        encoded = [codec.encode(sentence.fields, "file", sentence.line) for sentence in texts]
+        for batch, other in zip(codec.batch(encoded), again.batch(encoded), strict=True):
+            assert (batch.values == other.values).all()
+
+    seeds = (*CLASSIFIED, *TAGGED, b'{"text": "a", "title": "A"}\n{"text": "b", "title": "B", "image": [1]}\n')
+    fuzz("conditions", read, seeds=seeds, words=(b'"title":', b'"image":', b"[1, 2]", *WORDS["jsonl"]))
+
+
+def test_named_fields() -> None:
+    def read(content: bytes, draw: random.Random) -> None:
+        for name, kind in parse_fields(content.decode("utf-8", "surrogateescape")):
+            assert name
+            assert kind in ("", "label", "vector", "text")
+
+    fuzz("named-fields", read, seeds=(b"form,title:text", b"a:b:label,c"), words=(b":label", b":", b","))
+
+
+@pytest.mark.parametrize("format", ["text", "tokens"])
+def test_lines(format: str, tmp_path: Path) -> None:
+    file = tmp_path / "file.txt"
+
+    def read(content: bytes, draw: random.Random) -> None:
+        file.write_bytes(content)
+        kind = draw.choice(list(SPLIT))
+        sentences = [checked(sentence) for sentence in read_sentences(file, format, splitter=SPLIT[kind])]
+        texts = [sentence.text for sentence in sentences]
+        ends = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        assert "".join(f"{text}\n" for text in texts).encode() in (ends, ends + b"\n")
+        assert len(list(read_texts(file, format, label=None))) == sum(bool(text.strip(" \t")) for text in texts)
+        units = draw.choice((Units.char(), Units.word(kind)))
+        corpus = Corpus.read(texts, units, memory_units=draw.choice((1 << 20, 7)), directory=tmp_path)
+        assert sum(corpus.counts().values()) == len(corpus)
+
+    fuzz(format, read, seeds=SEEDS["text"], words=WORDS["text"])
+
+
+@pytest.mark.parametrize("kind", list(SPLITTERS))
+def test_splitting(kind: str) -> None:
+    """Any string, also one with lone surrogates: in order, nothing but white space left out."""
+
+    def read(content: bytes, draw: random.Random) -> None:
+        text = content.decode("utf-8", draw.choice(("replace", "surrogateescape")))
+        end = 0
+        for start, following in SPLIT[kind](text):
+            assert end <= start < following <= len(text)
+            assert not text[end:start].strip()
+            end = following
+        assert not text[end:].strip()
+
+    fuzz(f"splitting-{kind}", read, seeds=SEEDS["text"], words=WORDS["text"])
+
+
+def test_verse() -> None:
+    def read(content: bytes, draw: random.Random) -> None:
+        text = content.decode("utf-8", "surrogateescape")
+        lengths = line_lengths(text)
+        assert sum(lengths) == sum(character not in "，。！？\n" for character in text)
+
+    fuzz("verse", read, seeds=SEEDS["text"], words=WORDS["text"])
