@@ -23,8 +23,6 @@ _TOKEN_COLUMNS = frozenset({"word", "form", "token"})
 _DOCUMENT_START = "-DOCSTART-"
 _RANGE = re.compile(r"[0-9]{1,9}-([0-9]{1,9})")
 _EMPTY_NODE = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
-_LONG_RUN = 1_000
-"""Lines without an empty one among them from which on others that end sentences are looked for."""
 _LONGEST_HEAD = 10_000
 """Lines that begin with ``#`` kept until a row tells whether they are comments or tokens."""
 
@@ -101,8 +99,8 @@ def _one_by_one(lines: Iterable[tuple[int, str]]) -> Iterator[tuple[int, list[st
 
 
 def _runs(blocks: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
-    """Lines between empty ones, with the number of the first; where these are rare also between others that end a
-    sentence, so that no more than a few are held."""  # noqa: D205, D209
+    """Lines between empty ones, with the number of the first; at the end of what came together also between others
+    that end a sentence: what is whole has not to wait for more, of which there may be no end, or a fault."""  # noqa: D205, D209
     run: list[str] = []
     first = 0
     for number, lines in blocks:
@@ -121,11 +119,10 @@ def _runs(blocks: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[s
                 yield first, run
                 run = []
             begin = end + 1
-        if len(run) > _LONG_RUN:
-            kept = next((size for size, line in enumerate(reversed(lines[begin:]), 1) if _ends_sentence(line)), 0)
-            if kept:
-                yield first, run[:-kept]
-                first, run = first + len(run) - kept, run[-kept:]
+        kept = next((size for size, line in enumerate(reversed(lines[begin:]), 1) if _ends_sentence(line)), 0)
+        if 0 < kept < len(run):
+            yield first, run[:-kept]
+            first, run = first + len(run) - kept, run[-kept:]
     if run:
         yield first, run
 

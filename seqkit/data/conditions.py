@@ -309,6 +309,8 @@ def _learn(sentences: Sequence[Sentence], name: str, kind: str, split: Split) ->
 
 
 def _learn_vector(rows: Sequence[tuple[Any, dict[str, Any]]], name: str) -> ConditionField:
+    if not rows:
+        raise DataError(f"expected at least one record with a vector {name!r}, found none")
     vectors = [_vector(value, name, place) for value, place in rows]
     for vector, (_, place) in zip(vectors, rows, strict=True):
         if len(vector) != len(vectors[0]):

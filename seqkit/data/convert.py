@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from seqkit.data.columns import CONLLU_COLUMNS
+from seqkit.data.columns import CONLLU_COLUMNS, read_conll
 from seqkit.data.formats import SUFFIXES, Splitter, detect_format, read_sentences
 from seqkit.data.labels import SCHEMES, convert, detect_scheme
 from seqkit.data.sentence import Sentence, align
+from seqkit.data.text import Lines
 from seqkit.data.writers import clean, refuse_breaks, rows, to_json
 from seqkit.errors import DataError
 
@@ -58,13 +59,16 @@ def convert_file(
     sentences = list(read_sentences(source, given, columns=columns, splitter=splitter, allow_unlabelled=True))
     if scheme is not None:
         _rewrite(sentences, scheme, source)
-    text = "".join(map(_TO_TEXT[wanted], sentences))  # made before the file is opened: a fault leaves what stood there
+    # Made before the file is opened: a fault leaves what stood there.
+    content = "".join(map(_TO_TEXT[wanted], sentences)).encode("utf-8")
+    if wanted == "conll":
+        _refuse_misread(content, sentences)
     try:
         if str(destination) == "-":
             sys.stdout.flush()
-            sys.stdout.buffer.write(text.encode("utf-8"))
+            sys.stdout.buffer.write(content)
         else:
-            Path(destination).write_bytes(text.encode("utf-8"))
+            Path(destination).write_bytes(content)
     except BrokenPipeError:
         raise  # no fault: the command line ends quietly then
     except OSError as error:
@@ -96,11 +100,32 @@ def _label_columns(sentence: Sentence) -> dict[str, list[str]]:
     return {name: column for name, column in sentence.columns.items() if column is not sentence.tokens}
 
 
-def _to_conll(sentence: Sentence) -> str:
-    """Rows of tab-separated columns, in the order that the source had them."""
+def _refuse_misread(content: bytes, sentences: Sequence[Sentence]) -> None:
+    """See that columns are read as they were written: rows of one width, no token that is taken for another thing."""
+    read = read_conll(Lines([content], ""), "", allow_unlabelled=True)
+    for sentence in sentences:
+        if not sentence.tokens:
+            continue
+        try:
+            found = next(read, None)
+        except DataError:
+            found = None
+        written = [list(map(clean, column)) for column in _columns(sentence)]
+        if found is None or (list(found.columns.values()) or [found.tokens]) != written:
+            expected = "expected tokens and labels that can be read again from columns as wide as those before"
+            message = f"{expected}, found others; {_INSTEAD} can hold them"
+            raise DataError(message, file=sentence.file or None, line=sentence.line or None)
+
+
+def _columns(sentence: Sentence) -> list[list[str]]:
+    """All columns in the order that the source had them, that of the tokens among them."""
     columns = list(sentence.columns.values())
-    if all(column is not sentence.tokens for column in columns):
-        columns.insert(0, sentence.tokens)
+    return columns if any(column is sentence.tokens for column in columns) else [sentence.tokens, *columns]
+
+
+def _to_conll(sentence: Sentence) -> str:
+    """Rows of tab-separated columns."""
+    columns = _columns(sentence)
     block = rows(columns)
     refuse_breaks(block, len(sentence.tokens) * (len(columns) - 1), len(sentence.tokens) + 1, sentence, _INSTEAD)
     return clean(block)

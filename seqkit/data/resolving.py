@@ -96,17 +96,18 @@ def resolve(data: str | Path, *, download: bool = True, quiet: bool = False) -> 
     if not is_path and text in card_names():
         return _resolve_card(load_card(text), download, quiet)
     path = Path(text)
-    if not is_path and not path.exists():
+    # The functions of os.path: methods of a path raise for a name that is too long, and not in all versions of Python.
+    if not is_path and not os.path.exists(path):
         for root in _data_folders():
-            if text not in ("", ".", "..") and (root / text).is_dir():
+            if text not in ("", ".", "..") and os.path.isdir(root / text):
                 path = root / text
                 break
-    if path.is_dir():
+    if os.path.isdir(path):
         files = split_files(path)
         if "train" not in files and "test" not in files and "dev" not in files:
             raise DataError("expected files called train, dev and test, found none of them", file=path)
         return Dataset(text, {split: Split(file) for split, file in files.items()})
-    if path.exists():
+    if os.path.exists(path):
         return Dataset(text, {"all": Split(path)})
     if is_path:
         raise DataError("expected a folder or a file, found nothing there", file=text)

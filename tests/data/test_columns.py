@@ -195,7 +195,6 @@ def test_blocks_are_read_as_rows_are_one_at_a_time(rows: list[str], unlabelled: 
 
     whole = outcome(Lines([text] if text else [], "f"))
     assert whole == outcome(Lines(parts(), "f"))
-    assert whole == outcome(Lines(parts(), "f"), _LONG_RUN=1)
     assert whole == outcome(list(Lines([text] if text else [], "f")))
     assert whole == outcome(Lines([text] if text else [], "f"), _plain_columns=lambda *_: None)
 
@@ -212,6 +211,17 @@ def test_sentences_come_one_at_a_time_whatever_ends_them(end: str) -> None:
 
     assert next(read_conll(Lines(parts(), "f"), "f")).tokens == ["a", "b"]
     assert read < 5
+
+
+def test_a_sentence_that_is_whole_comes_before_a_fault() -> None:
+    """Also where white space ends it, and the fault stands among what is read next."""
+    parts = [b"a X\n \nb", b" X\n\xff"]
+    reader = read_conll(Lines([b"".join(parts)], "f"), "f")
+    assert next(reader).tokens == ["a"]
+    reader = read_conll(Lines([b"a X\n \n", b"b \xff\n"], "f"), "f")
+    assert next(reader).tokens == ["a"]
+    with pytest.raises(DataError, match=r"^f:3: expected UTF-8 text, found byte 0xff at position 2$"):
+        next(reader)
 
 
 def test_plain_rows_take_the_short_cut(monkeypatch: pytest.MonkeyPatch) -> None:

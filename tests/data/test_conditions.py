@@ -57,6 +57,11 @@ def test_many_strings_are_a_text_and_a_kind_that_is_said_counts() -> None:
     assert ConditionCodec.build(records(ROWS), [("kind", "text")], str.split).fields[0].kind == "text"
 
 
+def test_nothing_to_learn_a_vector_from() -> None:
+    found = message(ConditionCodec.build, [], [("size", "vector")], str.split)
+    assert found == "expected at least one record with a vector 'size', found none"
+
+
 def test_units_seen_once_are_unknown_unless_all_are() -> None:
     units = codec().fields[2].units
     assert units is not None

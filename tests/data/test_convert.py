@@ -120,3 +120,27 @@ def test_a_fault_leaves_the_destination_alone(tmp_path: Path, name: str, token: 
     with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         convert_file(path, tmp_path / name)
     assert (tmp_path / name).read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("records", "line"),
+    [
+        ([{"tokens": ["a", "-DOCSTART-x"], "ner": ["O", "O"]}], 1),  # taken for the start of a document
+        ([{"tokens": ["a"]}, {"tokens": ["b", "10 000"]}], 2),  # cut at the space where there are no tabs
+        ([{"tokens": ["a"], "ner": ["O"]}, {"tokens": []}, {"tokens": ["b"]}], 3),  # rows of two widths
+        ([{"tokens": ["#a"]}], 1),  # a comment where no other row tells how wide rows are
+        ([{"tokens": [" "], "ner": ["\u0020"]}], 1),  # a blank line
+    ],
+)
+def test_columns_that_would_be_read_otherwise(tmp_path: Path, records: list[dict], line: int) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.conll"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    with pytest.raises(DataError) as caught:
+        convert_file(source, target)
+    assert str(caught.value) == (
+        f"{source}:{line}: expected tokens and labels that can be read again from columns as wide as those before, "
+        "found others; a .jsonl file can hold them"
+    )
+    assert not target.exists()
+    convert_file(source, tmp_path / "out.jsonl")
+    assert [one.tokens for one in read_sentences(tmp_path / "out.jsonl")] == [one["tokens"] for one in records]

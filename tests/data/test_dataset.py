@@ -160,6 +160,14 @@ def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         resolve("empty")
 
 
+def test_a_name_that_no_file_can_have() -> None:
+    name = "x" * 300
+    with pytest.raises(DataError, match=f"^expected the name of a data set, a folder or a file, .*called '{name}'; "):
+        resolve(name)
+    with pytest.raises(DataError, match=f"^f/{name}: expected a folder or a file, found nothing there$"):
+        resolve(f"f/{name}")
+
+
 def test_a_name_is_a_name_and_a_path_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     folder(tmp_path / "sample-ner", train__conll=conll(5))

@@ -14,8 +14,10 @@ from seqkit.data.convert import convert_file
 from seqkit.data.dataset import Dataset, Split
 from seqkit.data.formats import FORMATS, detect_format, part_sentences, part_texts, read_sentences, read_texts
 from seqkit.data.resolving import EXTENSIONS, resolve, split_files
+from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
 from seqkit.data.statistics import render_statistics, statistics
+from seqkit.data.writers import clean
 
 ALL_SEEDS = [seed for format in SEEDS for seed in SEEDS[format]]
 ALL_WORDS = [word for format in WORDS for word in WORDS[format]]
@@ -155,18 +157,29 @@ def test_convert(tmp_path: Path) -> None:
         )
         sentences = list(read_sentences(source, given, splitter=SPLIT, allow_unlabelled=True))
         assert count == len(sentences)
-        back = [checked(one) for one in read_sentences(written, wanted, splitter=SPLIT, allow_unlabelled=True)]
-        kept = [one for one in sentences if one.tokens] if wanted != "jsonl" else sentences
-        assert [one.tokens for one in back] == [[token.translate(UNHOLDABLE) for token in one.tokens] for one in kept]
-        if wanted != "conll":
+        back, fault = outcome(read_sentences(written, wanted, splitter=SPLIT, allow_unlabelled=True))
+        assert fault is None
+        kept = [one for one in sentences if one.tokens or wanted == "jsonl"]
+        assert [one.tokens for one in back] == [[mend(token, wanted) for token in one.tokens] for one in kept]
+        if wanted == "jsonl":
             assert [one.offsets for one in back] == [one.offsets for one in kept]
-        convert_file(written, again, source_format=wanted, destination_format=wanted, splitter=SPLIT)
-        assert again.read_bytes() == written.read_bytes()
+            assert [labels_of(one) for one in back] == [labels_of(one) for one in kept] or scheme
+        if len(kept) == len(sentences):
+            convert_file(written, again, source_format=wanted, destination_format=wanted, splitter=SPLIT)
+            assert again.read_bytes() == written.read_bytes()
 
     fuzz("convert", read, seeds=ALL_SEEDS, words=ALL_WORDS)
 
 
-UNHOLDABLE = {code: "\ufffd" for code in range(0xD800, 0xE000)}
+def mend(token: str, format: str) -> str:
+    """A token as a format can hold it: two halves of a surrogate pair that meet in JSON are one character."""
+    if format == "jsonl":
+        return token.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return clean(token)
+
+
+def labels_of(sentence: Sentence) -> dict[str, list[str]]:
+    return {name: column for name, column in sentence.columns.items() if column is not sentence.tokens}
 
 
 def test_lines_of_any_split() -> None:
