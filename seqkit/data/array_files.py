@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.lib import format
 from numpy.typing import NDArray
 
 from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
 
 __all__ = ["attach_arrays", "load_array"]
+
+_HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
+"""version of an ``.npy`` file → what reads its header; arrays of numbers have no other"""
 
 
 def attach_arrays(sentences: Sequence[Sentence], path: Path) -> list[Sentence]:
@@ -58,10 +63,16 @@ def load_array(file: Path) -> NDArray[Any]:
     """
     try:
         with open(file, "rb") as stream:
-            array = np.load(stream, allow_pickle=False)
-    except Exception as error:  # numpy lets through whatever reading a header, or making room for it, ends in
-        found = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(f"expected an array of numbers (.npy), found {found}", file=file) from None
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
-        raise DataError(f"expected an array of numbers (.npy), found {getattr(array, 'dtype', 'none')}", file=file)
+            # Room for all numbers that the header promises is made before the first is read: they have to be there.
+            shape, _, dtype = _HEADERS[format.read_magic(stream)](stream)
+            promised, found = math.prod(shape) * dtype.itemsize, file.stat().st_size - stream.tell()
+            if promised > found:
+                raise ValueError(f"{found} bytes of numbers, of {promised} that its header says")
+            stream.seek(0)
+            array: NDArray[Any] = np.load(stream, allow_pickle=False)
+    except Exception as error:  # numpy lets through whatever reading a header ends in
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(f"expected an array of numbers (.npy), found {reason}", file=file) from None
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"expected an array of numbers (.npy), found {array.dtype}", file=file)
     return array

@@ -10,10 +10,14 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
+import re
+import stat
 import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -29,7 +33,14 @@ _BLOCK = 1024
 _CHUNK = 1 << 20
 """Bytes that a binary file is read by."""
 _LONGEST_WORD = 1 << 20
-"""Bytes after which a binary file without a space is taken for something else."""
+"""Bytes after which a binary file without a space, or a line without an end, is taken for something else."""
+_LONGEST_VALUE = 64
+"""Bytes that a value as text may take, the space before it among them."""
+_DENSEST = 1 << 10
+"""Bytes that a byte of a gzip file may stand for."""
+_MOST_BYTES = 1 << 40
+"""Of any file, unpacked."""
+_ENTRY = re.compile(rb"[^ ]+")
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive (unpack it first)",
     b"\xba\x16\x4f\x2f": "a fastText model (its vectors stand in the .vec file)",
@@ -79,8 +90,9 @@ def read_vectors(path: str | Path, *, limit: int | None = None) -> Vectors:
             of values or a value that is not a finite number.
     """
     try:
-        with _open(path) as stream:
-            return _read(stream, _Reader(path, limit))
+        stream, most = _open(path)
+        with stream:
+            return _read(stream, _Reader(path, limit), most)
     except EOFError:
         raise DataError("expected a whole gzip file, found one cut short", file=path) from None
     except zlib.error as error:
@@ -89,15 +101,17 @@ def read_vectors(path: str | Path, *, limit: int | None = None) -> Vectors:
         raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
 
 
-def _open(path: str | Path) -> IO[bytes]:
+def _open(path: str | Path) -> tuple[IO[bytes], int]:
+    """The file's bytes, unpacked, and how many there may be at most."""
     with open(path, "rb") as stream:
         magic = stream.read(4)
+        size = os.fstat(stream.fileno()).st_size if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) else _MOST_BYTES
     for start, kind in _FOREIGN.items():
         if magic.startswith(start):
             raise DataError(f"expected vectors as text, word2vec binary or either gzipped, found {kind}", file=path)
     if magic.startswith(b"\x1f\x8b"):
-        return io.BufferedReader(gzip.open(path), _CHUNK)
-    return open(path, "rb", buffering=_CHUNK)
+        return io.BufferedReader(gzip.open(path), _CHUNK), min(size * _DENSEST, _MOST_BYTES)
+    return open(path, "rb", buffering=_CHUNK), min(size, _MOST_BYTES)
 
 
 class _Reader:
@@ -125,34 +139,41 @@ class _Reader:
         return Vectors(list(self.kept), matrix)
 
 
-def _read(stream: IO[bytes], reader: _Reader) -> Vectors:
+def _read(stream: IO[bytes], reader: _Reader, most: int) -> Vectors:
     first = stream.readline(_LONGEST_WORD).removeprefix(b"\xef\xbb\xbf")
     fields = _fields(first)
     if not fields:
         reader.fault("expected a word and its values, found none", 1)
-    if len(fields) == 2 and all(entry.isdigit() for entry in fields):
+    if len(fields) == 2 and all(entry.isdigit() and len(entry) < 19 for entry in fields):
         count, size = int(fields[0]), int(fields[1])
         if size == 0:
             reader.fault("expected at least 1 value a vector, found 0", 1)
+        if size > most:
+            reader.fault(f"expected vectors that fit in at most {most} bytes, found {size} values a vector", 1)
         sample = stream.read(_CHUNK)
         if _is_binary(sample, size):
             return _read_binary(stream, sample, reader, count, size)
-        return _read_text(_lines(sample, stream), reader, size, first_line=2, expected=count)
+        return _read_text(_lines(sample, stream, reader, size, 2), reader, size, first_line=2, expected=count)
     size = len(fields) - 1
     if size == 0 or not _all_numbers(fields[1:]):
         found = first[:40].decode("utf-8", "replace").strip()
         reader.fault(f"expected a word and its values, or the numbers of words and values, found {found!r}", 1)
-    return _read_text(_lines(first, stream), reader, size, first_line=1, expected=None)
+    return _read_text(_lines(first, stream, reader, size, 1), reader, size, first_line=1, expected=None)
 
 
-def _lines(start: bytes, stream: IO[bytes]) -> Iterator[bytes]:
-    r"""The lines of `start` and what follows it. Only ``\n`` ends a line."""
+def _lines(start: bytes, stream: IO[bytes], reader: _Reader, size: int, number: int) -> Iterator[bytes]:
+    r"""The lines of `start`, the first of which has a number, and what follows it. Only ``\n`` ends a line."""
+    longest = _LONGEST_WORD + size * _LONGEST_VALUE  # more is never read at once, however small it is packed
     *whole, rest = start.split(b"\n")
     yield from whole
-    rest += stream.readline() if rest else b""
-    if rest:
-        yield rest
-    yield from stream
+    line = rest + stream.readline(longest) if rest else stream.readline(longest)
+    for place in count(number + len(whole)):
+        if not line:
+            return
+        if len(line) >= longest and not line.endswith(b"\n"):
+            reader.fault(f"expected a word and {size} values, found a line of more than {longest} bytes", place)
+        yield line
+        line = stream.readline(longest)
 
 
 # --- text ---------------------------------------------------------------------------------------------------------
@@ -195,10 +216,8 @@ def _split_carefully(raw: bytes, reader: _Reader, size: int, number: int) -> tup
         reader.fault(f"expected a word before {size} values, found none", number)
     if len(fields) - 1 < size or (len(fields) - 1 > size and _all_numbers(fields[1:])):
         reader.fault(f"expected {size} values, found {len(fields) - 1}", number)
-    word = line
-    for entry in reversed(fields[-size:]):  # what is left of the values, spelled as it is
-        word = word[: word.rindex(entry)].rstrip(b" ")
-    return word.lstrip(b" "), b" ".join(fields[-size:])
+    begin = [match.start() for match in _ENTRY.finditer(line)][-size]
+    return line[:begin].strip(b" "), b" ".join(fields[-size:])  # what is left of the values, spelled as it is
 
 
 def _numbers(block: list[bytes], numbers: list[int], reader: _Reader, size: int) -> npt.NDArray[np.float32]:
@@ -268,13 +287,13 @@ def _read_binary(stream: IO[bytes], buffer: bytes, reader: _Reader, count: int, 
             break
         space = buffer.find(b" ", position)
         while space < 0 or len(buffer) < space + 1 + 4 * size:
-            more = stream.read(_CHUNK)
+            if space < 0 and len(buffer) - position > _LONGEST_WORD:
+                reader.fault("expected words and float32 values, found no space between them")
+            more = _at_least(stream, space + 1 + 4 * size - len(buffer) if space >= 0 else 1)
             if not more:
                 reader.fault(f"expected {count} vectors, as the first line says, found {row}")
             buffer, position = buffer[position:] + more, 0
             space = buffer.find(b" ")
-            if space < 0 and len(buffer) > _LONGEST_WORD:
-                reader.fault("expected words and float32 values, found no space between them")
         end = space + 1 + 4 * size
         word = buffer[position:space].lstrip(b"\n").decode("utf-8", "replace")
         reader.read += 1
@@ -286,3 +305,12 @@ def _read_binary(stream: IO[bytes], buffer: bytes, reader: _Reader, count: int, 
             reader.values += values.data
         position = end
     return reader.vectors(size, count)
+
+
+def _at_least(stream: IO[bytes], wanted: int) -> bytes:
+    """So many bytes or a little more, fewer at the end; what a header promises is never asked for at once."""
+    pieces: list[bytes] = []
+    while wanted > 0 and (piece := stream.read(_CHUNK)):
+        pieces.append(piece)
+        wanted -= len(piece)
+    return b"".join(pieces)

@@ -27,6 +27,7 @@ import traceback
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
@@ -165,6 +166,13 @@ _CHANGES: tuple[Callable[[_Damage], None], ...] = (
     *(_Damage.flip_a_bit, _Damage.insert_bytes, _Damage.delete, _Damage.cut, _Damage.repeat, _Damage.splice),
     *(_Damage.move_a_line, _Damage.change_line_ends),
 )
+
+
+def put(file: Path, content: bytes) -> None:
+    """Write the file of a case; one that is emptied first is flushed to the disk by some systems, case after case."""
+    with open(file, "r+b" if file.exists() else "wb") as stream:
+        stream.write(content)
+        stream.truncate()
 
 
 # --- what may come of it ------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
-from harness import fuzz
+from harness import fuzz, put
 from records import SEEDS, WORDS, checked, outcome, shown
 
 from seqkit.data.blocks import cut
@@ -30,7 +30,7 @@ def test_recognition(tmp_path: Path) -> None:
 
     def read(content: bytes, draw: random.Random) -> None:
         file = files[draw.choice(SUFFIXES)]
-        file.write_bytes(content)
+        put(file, content)
         format = detect_format(file)
         assert format in FORMATS
         for sentence in read_sentences(file, splitter=SPLIT, allow_unlabelled=True):
@@ -47,7 +47,7 @@ def test_blocks(tmp_path: Path) -> None:
         format = draw.choice(FORMATS)
         if draw.random() < 0.5:
             content = draw.choice(SEEDS[format]) * draw.randrange(3) + content
-        file.write_bytes(content)
+        put(file, content)
         texts = format in ("tsv", "csv") or (format == "jsonl" and draw.random() < 0.5)
         if texts:
             whole = read_texts(file, format, label=None, splitter=SPLIT)
@@ -150,7 +150,7 @@ def test_convert(tmp_path: Path) -> None:
             content = draw.choice(SEEDS[given]) + content
         wanted = draw.choice(("conll", "conllu", "jsonl"))
         scheme = draw.choice((None, None, "iob1", "iob2", "bioes"))
-        source.write_bytes(content)
+        put(source, content)
         written = tmp_path / f"written.{wanted}"
         count = convert_file(
             source, written, source_format=given, destination_format=wanted, scheme=scheme, splitter=SPLIT

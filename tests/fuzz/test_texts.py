@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
-from harness import fuzz
+from harness import fuzz, put
 from records import CLASSIFIED, SEEDS, TAGGED, WORDS, checked
 
 from seqkit.data.class_codec import ClassCodec, labels_of_text
@@ -90,7 +90,7 @@ def test_lines(format: str, tmp_path: Path) -> None:
     file = tmp_path / "file.txt"
 
     def read(content: bytes, draw: random.Random) -> None:
-        file.write_bytes(content)
+        put(file, content)
         kind = draw.choice(list(SPLIT))
         sentences = [checked(sentence) for sentence in read_sentences(file, format, splitter=SPLIT[kind])]
         texts = [sentence.text for sentence in sentences]
