@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 
 from seqkit.data.sentence import Sentence
+from seqkit.data.writers import clean
 from seqkit.errors import SeqkitError
 
 CONLL = (
@@ -108,6 +108,8 @@ def shown(sentence: Sentence) -> str:
     return repr(sentence)
 
 
-def dumps(value: object) -> bytes:
-    """One line of JSON."""
-    return json.dumps(value).encode()
+def mend(token: str, format: str) -> str:
+    """A token as a format can hold it: two halves of a surrogate pair that meet in JSON are one character."""
+    if format == "jsonl":
+        return token.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+    return clean(token)

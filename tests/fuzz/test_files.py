@@ -6,7 +6,7 @@ import random
 from pathlib import Path
 
 from harness import fuzz, put
-from records import SEEDS, WORDS, checked, outcome, shown
+from records import SEEDS, WORDS, checked, mend, outcome, shown
 
 from seqkit.data.blocks import cut
 from seqkit.data.check import check
@@ -17,7 +17,6 @@ from seqkit.data.resolving import EXTENSIONS, resolve, split_files
 from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
 from seqkit.data.statistics import render_statistics, statistics
-from seqkit.data.writers import clean
 
 ALL_SEEDS = [seed for format in SEEDS for seed in SEEDS[format]]
 ALL_WORDS = [word for format in WORDS for word in WORDS[format]]
@@ -169,13 +168,6 @@ def test_convert(tmp_path: Path) -> None:
             assert again.read_bytes() == written.read_bytes()
 
     fuzz("convert", read, seeds=ALL_SEEDS, words=ALL_WORDS)
-
-
-def mend(token: str, format: str) -> str:
-    """A token as a format can hold it: two halves of a surrogate pair that meet in JSON are one character."""
-    if format == "jsonl":
-        return token.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
-    return clean(token)
 
 
 def labels_of(sentence: Sentence) -> dict[str, list[str]]:

@@ -1,0 +1,137 @@
+"""Inputs of prediction, as the commands read them, and what they write: all comes out, and is read back."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from harness import fuzz, put
+from records import SEEDS, WORDS, checked, mend, outcome, shown
+
+from seqkit.cli import classify, tag
+from seqkit.cli.messages import read_block, write_block
+from seqkit.cli.predicting import format_of
+from seqkit.data.blocks import cut, part_lines
+from seqkit.data.classified import ClassifiedText, write_classified
+from seqkit.data.formats import FORMATS, part_texts, read_sentences
+from seqkit.data.labels import from_spans, spans
+from seqkit.data.sentence import Sentence
+from seqkit.data.splitting import SPLITTERS, Splitter
+from seqkit.data.tagged import TaggedSentence, TaggedSpan
+from seqkit.data.writers import clean, write_records
+
+ALL_SEEDS = [seed for format in SEEDS for seed in SEEDS[format]]
+ALL_WORDS = [word for format in WORDS for word in WORDS[format]]
+MODELS: list[Any] = [SimpleNamespace(splitter=Splitter(kind), codec=SimpleNamespace(text="text")) for kind in SPLITTERS]
+
+
+def tagged(sentence: Sentence, draw: random.Random) -> TaggedSentence:
+    """A prediction: spans, a probability for each token, and the second best."""
+    marks = sorted({draw.randrange(len(sentence) + 1) for _ in range(2)})
+    found = [(*marks, "PER")] if len(marks) == 2 else []
+    labels = from_spans(found, len(sentence), "iob2")
+    places = [
+        (sentence.offsets[span.start][0], sentence.offsets[span.end - 1][1], span) for span in spans(labels, "iob2")
+    ]
+    return TaggedSentence(
+        sentence,
+        labels,
+        probs=[0.5] * len(sentence),
+        spans=[
+            TaggedSpan(start, end, span.label, sentence.text[start:end], span.start, span.end, 0.5)
+            for start, end, span in places
+        ],
+        marks_spans=True,
+    )
+
+
+def written(records: list[TaggedSentence], output_format: str) -> list[str]:
+    stream = io.StringIO()
+    assert write_records(records, stream, output_format) == len(records)
+    stream.getvalue().encode()
+    return stream.getvalue().split("\n")[:-1]
+
+
+def test_tagging(tmp_path: Path) -> None:
+    file = tmp_path / "input.txt"
+
+    def read(content: bytes, draw: random.Random) -> None:
+        put(file, content)
+        model, given = draw.choice(MODELS), draw.choice((None, *FORMATS))
+        found, fault = outcome(tag.read_input(str(file), given, model, True))
+        if fault is not None:
+            raise fault
+        known = format_of(str(file), given, FORMATS, True)
+        whole = read_sentences(file, known, splitter=model.splitter.split, allow_unlabelled=True)
+        assert list(map(shown, found)) == list(map(shown, whole))
+        records = [tagged(sentence, draw) for sentence in found]
+
+        objects = [json.loads(line) for line in written(records, "jsonl")]
+        assert len(objects) == len(records)
+        for one, record in zip(objects, records, strict=True):
+            sentence = record.sentence
+            assert one["text"] == mend(sentence.text, "jsonl")
+            assert [token["label"] for token in one["tokens"]] == record.labels
+            assert [(token["start"], token["end"]) for token in one["tokens"]] == list(sentence.offsets)
+
+        rows = iter(written(records, "conll"))
+        for record in records:
+            for token, label in zip(record.sentence.tokens, record.labels, strict=True):
+                assert next(rows).split("\t") == [clean(token), label, "0.5000"]
+            assert next(rows) == ""
+        assert next(rows, None) is None
+
+        lines = written(records, "inline")
+        assert len(lines) == len(records)
+        for line, record in zip(lines, records, strict=True):
+            text = clean(record.sentence.text)
+            assert line == text if not record.spans else len(line) == len(text) + len("[]PER")
+
+    fuzz("tagging", read, seeds=ALL_SEEDS, words=ALL_WORDS)
+
+
+def test_classifying(tmp_path: Path) -> None:
+    file = tmp_path / "input.txt"
+
+    def read(content: bytes, draw: random.Random) -> None:
+        put(file, content)
+        found = [checked(one) for one in classify.read_input(str(file), draw.choice((None, *FORMATS)), MODELS[0], True)]
+        records = [ClassifiedText(sentence, ["a"], {"a": 0.75, "b": 0.25}) for sentence in found]
+        for output_format in ("jsonl", "tsv"):
+            stream = io.StringIO()
+            assert write_classified(records, stream, output_format, draw.choice((None, 2))) == len(found)
+            stream.getvalue().encode()
+            assert stream.getvalue().count("\n") == len(found)
+
+    fuzz("classifying", read, seeds=ALL_SEEDS, words=ALL_WORDS)
+
+
+def test_sent_blocks(tmp_path: Path) -> None:
+    """What a process is sent is what another one would have read; lines are those of the input, for scoring them."""
+    file = tmp_path / "input"
+
+    def read(content: bytes, draw: random.Random) -> None:
+        put(file, content)
+        format = draw.choice(("text", "csv", "tsv", "jsonl"))
+        stream = io.BytesIO()
+        blocks = list(cut([(str(file), format), (str(file), format)], draw.choice((1, 50, 1 << 19))))
+        for block in blocks:
+            write_block(stream, block)
+        stream.seek(0)
+        sent = [read_block(stream) for _ in blocks]
+        assert not stream.read()
+        split = Splitter("spaces").split
+        here = outcome(one for block in blocks for part in block for one in part_texts(part, split))
+        there = outcome(one for block in sent for part in block for one in part_texts(part, split))
+        assert (list(map(shown, here[0])), str(here[1])) == (list(map(shown, there[0])), str(there[1]))
+        assert b"".join(part.data for block in sent for part in block) == content * 2
+        texts = [line for block in sent for part in block for _, line in part_lines(part)]
+        ends = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        ends += b"\n" * (not ends.endswith(b"\n") and ends != b"")
+        assert "".join(f"{text}\n" for text in texts).encode() == ends * 2
+
+    fuzz("sent-blocks", read, seeds=ALL_SEEDS, words=ALL_WORDS)
