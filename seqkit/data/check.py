@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import tempfile
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +34,9 @@ Line = tuple[int, str]
 _STRAY_LABELS = (
     0.05  # up to this share of labels outside a scheme are faults; with more, the column means another thing
 )
+
+_MOST_READINGS = 20
+"""so often a file is read, on average: after a fault what follows it is read again"""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -81,7 +86,8 @@ class _Content:
         """The line that one token of a sentence stands at."""
         if not self.row_a_token:
             return line
-        return line + token + sum(0 < place <= token for place, _ in sentence.other_rows)
+        before = [bisect_right(sentence.other_rows, place, key=itemgetter(0)) for place in (0, token)]
+        return line + token + before[1] - before[0]
 
 
 def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
@@ -247,10 +253,17 @@ def _read_around_faults(
         except DataError as error:  # without names for the columns every row would be faulty
             problems.append(_problem(error, content.file, error.line or 1))
             return
-    start = 0
+    start = looked_at = 0
+
+    def following() -> Iterator[Line]:
+        nonlocal looked_at
+        for place in range(start, len(lines)):
+            looked_at += 1
+            yield lines[place]
+
     while start < len(lines):
         try:
-            for sentence in read(lines[place] for place in range(start, len(lines))):
+            for sentence in read(following()):
                 content.sentences.append(sentence)
             return
         except DataError as error:
@@ -263,6 +276,10 @@ def _read_around_faults(
                 start += 1  # with a number missing the rest of the sentence would be faulty too
             if content.row_a_token:
                 content.torn.add(start + 1)
+            if looked_at > _MOST_READINGS * len(lines):  # open quotes, behind each of which all lines are one row
+                message = f"expected quotes that end, found too many open ones to look at the lines from {start + 1} on"
+                problems.append(Problem(content.file, problem.line, message))
+                return
 
 
 def _usual_width(lines: Sequence[Line]) -> int:

@@ -74,11 +74,14 @@ def read_conll(
     names = _column_names(width, columns, allow_unlabelled)
     where = next((index for index, column in enumerate(names) if column.lower() in _TOKEN_COLUMNS), 0)
     rules = _Rules(name, width, names, where, columns is not None, allow_unlabelled)
+    if not isinstance(lines, Lines):  # no more of them is read than is needed
+        yield from _read_rows(((number, line) for number, (line,) in blocks), rules)
+        return
     separator = "\t" if width[1] else " "
     for first, run in _runs(blocks):
         cells = _plain_columns(run, separator, len(names), allow_unlabelled)
         if cells is None:
-            yield from _read_rows(run, first, rules)
+            yield from _read_rows(enumerate(run, first), rules)
         else:
             yield _sentence(cells, rules, first)
 
@@ -154,11 +157,11 @@ def _sentence(cells: list[list[str]], rules: _Rules, first: int) -> Sentence:
     return sentence
 
 
-def _read_rows(run: list[str], first: int, rules: _Rules) -> Iterator[Sentence]:
-    """The sentences of a run, row by row: runs of spaces, blank lines, comments, faults."""
+def _read_rows(lines: Iterable[tuple[int, str]], rules: _Rules) -> Iterator[Sentence]:
+    """The sentences of lines, row by row: runs of spaces, blank lines, comments, faults."""
     rows: list[list[str]] = []
-    begin = first
-    for number, line in enumerate([*run, ""], first):
+    begin = 0
+    for number, line in chain(lines, [(0, "")]):
         if _ends_sentence(line):
             if rows:
                 yield _sentence([list(column) for column in zip(*rows, strict=True)], rules, begin)

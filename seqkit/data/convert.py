@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from seqkit.errors import DataError
 __all__ = ["convert_file"]
 
 _INSTEAD = "a .jsonl file"
+_PLACE = itemgetter(0, 1)
 
 
 def convert_file(
@@ -153,8 +155,11 @@ def _to_conllu(sentence: Sentence) -> str:
         known[-1] = _misc(sentence)
     numbers = [str(index) for index in range(1, len(tokens) + 1)]
     lines = list(map("\t".join, zip(numbers, tokens, *known, strict=True)))
-    for position, row in reversed(sentence.other_rows):
-        lines.insert(position, row)
+    if sentence.other_rows:
+        placed = [(position, 0, row) for position, row in sentence.other_rows]  # each stands before the word there
+        lines = [
+            line for *_, line in sorted([*placed, *((index, 1, line) for index, line in enumerate(lines))], key=_PLACE)
+        ]
     comments = sentence.comments if "misc" in sentence.columns else [f" text = {sentence.text}"]
     head = "".join(f"#{comment}\n" for comment in comments)
     body = "".join(f"{line}\n" for line in lines)

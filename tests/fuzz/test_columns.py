@@ -17,7 +17,9 @@ def read_columns(content: bytes, draw: random.Random) -> None:
     lines = Lines([content], "file")
     found, fault = outcome(read_conll(lines, "file", columns=columns, allow_unlabelled=unlabelled))
     again, other = outcome(read_conll(iter(lines), "file", columns=columns, allow_unlabelled=unlabelled))
-    assert (found, str(fault)) == (again, str(other))
+    assert found == again
+    # Of two faults in a sentence that of the encoding is seen first where more than a line is decoded at once.
+    assert str(fault) == str(other) or (fault and other and fault.line > other.line and "UTF-8" in str(fault))
     if fault is not None:
         raise fault
 
