@@ -44,7 +44,9 @@ _WORD = (
     r")*"
 )
 _SAME_MARK_AGAIN = r"(?:[.?!…]{2,}|([\p{P}=~^+|<>$`])\1*)(?![\p{M}\x{200d}])"
-_CHARACTER = r"(?!\s)\X"
+# \X alone would find a flag's half by counting all halves before it: time would grow with the square of a run of flags.
+_FLAG = r"[\x{1f1e6}-\x{1f1ff}]{2}[\p{M}\x{200c}\x{200d}\x{1f3fb}-\x{1f3ff}]*"
+_CHARACTER = rf"{_FLAG}|(?!\s)\X"
 _ENGLISH_CLITIC = r"(?:[nN]['’][tT]|['’](?:[sS]|[rR][eE]|[vV][eE]|[lL][lL]|[dD]|[mM])|(?<=\p{N})[aApP][mM])$"
 
 _WORDS = (*_ADDRESSES, _EMOTICON, _LETTERS_AND_FULL_STOPS, _WORD, _SAME_MARK_AGAIN, _CHARACTER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -139,7 +140,7 @@ def table_columns(
     """
     found = list(cells)
     if text in found and (label in found or not labelled):
-        repeated = next((column for column in found if found.count(column) > 1), None)
+        repeated = next((column for column, times in Counter(found).items() if times > 1), None)
         if repeated is not None:
             raise DataError(f"expected each column's name once, found {repeated!r} twice", file=name, line=line)
         return found, True
