@@ -15,6 +15,9 @@ __all__ = ["first_object_has", "read_jsonl", "read_jsonl_texts"]
 
 _NOT_COLUMNS = frozenset({"tokens", "text", "spans", "nbest"})
 
+_DEEPEST = 100
+"""lists and objects in one another"""
+
 Splitter = Callable[[str], list[tuple[int, int]]]
 
 
@@ -110,7 +113,20 @@ def _object(line: str) -> dict[str, Any]:
         raise _Fault(f"expected a JSON object, found faulty JSON{place}") from None
     if not isinstance(found, dict):
         raise _Fault(f"expected a JSON object, found {_kind(found)}")
+    if line.count("[") + line.count("{") > _DEEPEST and _is_deep(found):
+        raise _Fault(f"expected a JSON object, found one in which more than {_DEEPEST} lists and objects are nested")
     return found
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether something is nested deeper than what reads it further, mostly by recursion, may be asked to follow."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        inside = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for values in inside for each in values if isinstance(each, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _sentence(record: dict[str, Any], splitter: Splitter) -> Sentence:

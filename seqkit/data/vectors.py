@@ -144,6 +144,8 @@ def _read(stream: IO[bytes], reader: _Reader, most: int) -> Vectors:
     fields = _fields(first)
     if not fields:
         reader.fault("expected a word and its values, found none", 1)
+    if len(first) >= _LONGEST_WORD and not first.endswith(b"\n"):
+        reader.fault(f"expected a word and its values, found a line of more than {_LONGEST_WORD} bytes", 1)
     if len(fields) == 2 and all(entry.isdigit() and len(entry) < 19 for entry in fields):
         count, size = int(fields[0]), int(fields[1])
         if size == 0:

@@ -228,7 +228,7 @@ def _run(
     content, draw = make_case(name, number, seeds, words)
     allowed = multiple * len(content) + SPARE_BYTES
     try:
-        with _limited_time(), _limited_memory(allowed if number % MEMORY_EVERY == MEMORY_EVERY - 1 else None):
+        with limited_time(), limited_memory(allowed if number % MEMORY_EVERY == MEMORY_EVERY - 1 else None):
             try:
                 read(content, draw)
                 outcome.read += 1
@@ -252,7 +252,7 @@ class Hanging(BaseException):
 
 
 @contextlib.contextmanager
-def _limited_time() -> Iterator[None]:
+def limited_time() -> Iterator[None]:
     """Raise `Hanging` in Python code that goes on for too long; end the process with a traceback where C code does."""
     if not hasattr(signal, "setitimer"):
         yield
@@ -284,7 +284,7 @@ def _watch() -> None:
 
 
 @contextlib.contextmanager
-def _limited_memory(allowed: float | None) -> Iterator[None]:
+def limited_memory(allowed: float | None) -> Iterator[None]:
     """See that no more is allocated at any time; None not to look."""
     if allowed is None:
         yield
