@@ -53,8 +53,8 @@ def _sentences_of_pairs(pairs: Iterable[Pair], name: str) -> list[Sentence]:
             message = f"expected as many labels as tokens, found {len(labels)} labels for {len(tokens)} tokens"
             raise DataError(message, file=name, line=number)
         odd = next((item for item in (*tokens, *labels) if not isinstance(item, str)), None)
-        if odd is not None or "" in tokens:
-            what = "an empty token" if odd is None else repr(odd)
+        if odd is not None or "" in tokens or "" in labels:
+            what = repr(odd) if odd is not None else "an empty token" if "" in tokens else "an empty label"
             raise DataError(
                 f"expected tokens and labels to be strings that are not empty, found {what}", file=name, line=number
             )

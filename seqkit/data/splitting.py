@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 __all__ = ["SPLITTERS", "Splitter"]
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+_FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
+_LIKE_A_FLAG = "\u2500\u0301"
+"""a mark and an accent, cut like a flag: the end of a flag \\X finds by counting all letters of flags before it"""
 
 # The parts below are in Oniguruma's syntax, which the library uses: \p{L} is any letter, \p{M} a combining mark, \p{N}
 # a digit of any script, \p{Lu} a capital, \p{P} punctuation, and \X a character with all that combines with it. What
@@ -44,9 +47,7 @@ _WORD = (
     r")*"
 )
 _SAME_MARK_AGAIN = r"(?:[.?!…]{2,}|([\p{P}=~^+|<>$`])\1*)(?![\p{M}\x{200d}])"
-# \X alone would find a flag's half by counting all halves before it: time would grow with the square of a run of flags.
-_FLAG = r"[\x{1f1e6}-\x{1f1ff}]{2}[\p{M}\x{200c}\x{200d}\x{1f3fb}-\x{1f3ff}]*"
-_CHARACTER = rf"{_FLAG}|(?!\s)\X"
+_CHARACTER = r"(?!\s)\X"
 _ENGLISH_CLITIC = r"(?:[nN]['’][tT]|['’](?:[sS]|[rR][eE]|[vV][eE]|[lL][lL]|[dD]|[mM])|(?<=\p{N})[aApP][mM])$"
 
 _WORDS = (*_ADDRESSES, _EMOTICON, _LETTERS_AND_FULL_STOPS, _WORD, _SAME_MARK_AGAIN, _CHARACTER)
@@ -124,7 +125,9 @@ class Splitter:
             Start and end of each token in `text`, in characters (code points), in order.
         """
         if self._pre_tokenizer is None:
-            self._pre_tokenizer = _load(SPLITTERS[self.kind])
+            self._pre_tokenizer = _load(self._serialised)
+        if not text.isascii():
+            text = _FLAG.sub(_LIKE_A_FLAG, text)
         try:
             return [offsets for _, offsets in self._pre_tokenizer.pre_tokenize_str(text)]
         except UnicodeEncodeError:  # the library takes UTF-8, which has no surrogates; one character stands for one

@@ -199,6 +199,33 @@ def test_thousands_of_faults_are_found_in_one_pass(tmp_path: Path) -> None:
     assert len(found) == 5001 and found[-1] == "train.conll:14999: expected 2 columns, found 1"
 
 
+def test_many_faults_of_one_sentence_are_found_in_one_pass(tmp_path: Path) -> None:
+    found = faults(put(tmp_path, train__conll="a O\nb\n" * 5000))
+    assert len(found) == 5001 and found[-1] == "train.conll:10000: expected 2 columns, found 1"
+
+
+def test_too_many_open_quotes_end_the_search(tmp_path: Path) -> None:
+    """Behind each of them all that follows is one row, so that each would be read again to its end."""
+    some = faults(put(tmp_path, train__csv="label,text\nx,y\n" + 'a","""\n' * 10))
+    assert some == [
+        f"train.csv:{line}: expected comma-separated cells, found an open quote at its end" for line in range(3, 13)
+    ]
+    many = faults(put(tmp_path, train__csv="label,text\nx,y\n" + 'a","""\n' * 1000))
+    assert len(many) == 22
+    assert "train.csv:23: expected quotes that end, found too many open ones to look at the lines from 24 on" in many
+
+
+def test_labels_of_words_among_ranges_and_empty_nodes_have_their_lines(tmp_path: Path) -> None:
+    rest = "\t_" * 8 + "\n"
+    rows = ["0.1\tx" + rest, ROW.format(1, "a", "X"), "1.1\tx" + rest, "2-3\tbc" + rest, ROW.format(2, "b", "Y")]
+    rows += ["2.1\tx" + rest, ROW.format(3, "c", "Z")]
+    put(tmp_path, train__conllu=ROW.format(1, "a", "X") + "\n", dev__conllu="".join(rows) + "\n")
+    assert faults(tmp_path) == [
+        "dev.conllu:5: expected labels that train has, found 'Y' (1 in dev, none in train)",
+        "dev.conllu:7: expected labels that train has, found 'Z' (1 in dev, none in train)",
+    ]
+
+
 def test_known_faults_of_a_real_set(real_file: Callable[[str], Path]) -> None:
     path = real_file("conll2002-es/esp.train.iob")
     found = [problem for problem in check(resolve("conll2002-es")) if "also stands" not in problem.message]

@@ -144,3 +144,15 @@ def test_columns_that_would_be_read_otherwise(tmp_path: Path, records: list[dict
     assert not target.exists()
     convert_file(source, tmp_path / "out.jsonl")
     assert [one.tokens for one in read_sentences(tmp_path / "out.jsonl")] == [one["tokens"] for one in records]
+
+
+def test_many_empty_nodes_and_ranges_stay_in_their_order(tmp_path: Path) -> None:
+    rest = "\t_" * 8
+    rows = [f"0.1\tx{rest}", f"0.2\tx{rest}"]
+    for number in range(1, 40, 2):
+        rows += [f"{number}-{number + 1}\tab{rest}", f"{number}\ta{rest}", f"{number}.1\tx{rest}"]
+        rows += [f"{number + 1}\tb{rest}", f"{number + 1}.1\tx{rest}", f"{number + 1}.2\tx{rest}"]
+    source = tmp_path / "in.conllu"
+    source.write_text("\n".join(["# text = x", *rows, "", ""]))
+    convert_file(source, tmp_path / "out.conllu")
+    assert (tmp_path / "out.conllu").read_text() == source.read_text()

@@ -244,6 +244,7 @@ def test_pairs() -> None:
         (7, r"expected a pair \(tokens, labels\), found 7"),
         ((["a", 1], ["O", "O"]), "expected tokens and labels to be strings that are not empty, found 1"),
         ((["a", ""], ["O", "O"]), "expected tokens and labels to be strings that are not empty, found an empty token"),
+        ((["a", "b"], ["O", ""]), "expected tokens and labels to be strings that are not empty, found an empty label"),
     ],
 )
 def test_faulty_pairs(pair: object, message: str) -> None:

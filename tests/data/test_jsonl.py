@@ -78,6 +78,14 @@ ORDER = 'expected tokens that stand one after another in "text", only white spac
     [
         ('{"tokens": ["a"', "expected a JSON object, found faulty JSON at character 16"),
         ("[" * 100_000, "expected a JSON object, found faulty JSON"),
+        (
+            '{"text": "a", "x": ' + "[" * 100 + "]" * 100 + "}",
+            "expected a JSON object, found one in which more than 100 lists and objects are nested",
+        ),
+        (
+            '{"text": "a", "x": ' + '{"a": [' * 50 + "]}" * 50 + "}",
+            "expected a JSON object, found one in which more than 100 lists and objects are nested",
+        ),
         ("[1]", "expected a JSON object, found a list"),
         ("7", "expected a JSON object, found a number"),
         ({"words": ["a"], "x": 1}, "expected \"tokens\" or \"text\", found 'words', 'x'"),
@@ -128,3 +136,9 @@ ORDER = 'expected tokens that stand one after another in "text", only white spac
 def test_faults(record: Any, message: str) -> None:
     with pytest.raises(DataError, match=f"^{re.escape('f:2: ' + message)}"):
         read({"text": "fine"}, record)
+
+
+def test_a_hundred_lists_in_one_another_are_read() -> None:
+    deep = "[" * 99 + "]" * 99
+    sentences = read('{"text": "a", "x": ' + deep + "}", '{"text": "b", "x": [' + "[]," * 200 + "[]]}")
+    assert [json.dumps(sentences[0].fields["x"]), len(sentences[1].fields["x"])] == [deep, 201]

@@ -244,6 +244,42 @@ def test_the_library_is_loaded_when_first_used() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
+@pytest.mark.parametrize("kind", ["words", "english", "characters"])
+def test_flags_are_pairs_of_letters_with_what_combines_with_them(kind: str) -> None:
+    a, b = "\U0001f1e6", "\U0001f1e7"
+    text = f"{a}{b}{a}{b}\u0301\u200d{b}x{a}{b}{a} {a}{b}\U0001f3fb."
+    tokens = [text[start:end] for start, end in Splitter(kind).split(text)]
+    assert tokens == [a + b, f"{a}{b}\u0301\u200d", b, "x", a + b, a, f"{a}{b}\U0001f3fb", "."]
+
+
+_BESIDE_FLAGS = [
+    "\U0001f1e6",
+    "\U0001f1e7",
+    "\u0301",
+    "\u200d",
+    "\U0001f469",
+    "\u0600",
+    "a",
+    "1",
+    ".",
+    ":)",
+    "'s",
+    "@",
+    "&",
+    " ",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.lists(st.sampled_from(_BESIDE_FLAGS), max_size=12))
+def test_flags_are_cut_as_the_expressions_cut_them(kind: str, pieces: list[str]) -> None:
+    splitter, text = Splitter(kind), "".join(pieces)
+    splitter.split("")
+    assert splitter._pre_tokenizer is not None
+    expected = [offsets for _, offsets in splitter._pre_tokenizer.pre_tokenize_str(text)]
+    assert splitter.split(text) == expected
+
+
 def english_web_treebank(split: str) -> Path:
     for folder in os.environ.get("SEQKIT_DATA", "").split(os.pathsep):
         found = sorted(Path(folder, "ud-english-ewt").glob(f"*{split}*.conllu")) if folder else []

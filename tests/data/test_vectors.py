@@ -202,6 +202,14 @@ def test_a_word_cut_within_a_character_is_decoded_with_replacement(tmp_path: Pat
         (b"a 1 2\n\xff 3 4\n", "expected UTF-8 text, found byte 0xff in a word", 2),
         (b"2 2\na 1 2\nb 3\n", "expected 2 values, found 1", 3),
         (b"2 0\n", "expected at least 1 value a vector, found 0", 1),
+        (b"2 30\na 1 2\nb 3\n", "expected vectors that fit in at most 15 bytes, found 30 values a vector", 1),
+        (
+            b"2 100000000000000000\na 1 2\n",
+            "expected vectors that fit in at most 27 bytes, found 100000000000000000 values a vector",
+            1,
+        ),
+        (b"9" * 5000 + b" 2\na 1 2\n", "expected 1 values, found 2", 2),
+        (b"1 " + b"9" * 400 + b"\n", "expected finite numbers, found '" + "9" * 400 + "'", 1),
         (b"3 2\na 1 2\nb 3 4\n", "expected 3 vectors, as the first line says, found 2", None),
         (b"1 2\na 1 2\nb 3 4\n", "expected 1 vectors, as the first line says, found 2", None),
         (b"3 2\n", "expected 3 vectors, as the first line says, found 0", None),
@@ -245,6 +253,36 @@ def test_a_binary_file_without_spaces(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(module, "_LONGEST_WORD", 64)
     monkeypatch.setattr(module, "_CHUNK", 32)
     fault(tmp_path, b"2 2\n" + b"\x01" * 500, "expected words and float32 values, found no space between them")
+
+
+def test_a_vector_longer_than_what_is_read_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CHUNK", 16)
+    rows = {"a": [float(value) for value in range(100)], "b": [1.5] * 100}
+    path = tmp_path / "vectors"
+    path.write_bytes(binary(rows))
+    assert read_vectors(path).matrix.tolist() == list(rows.values())
+    fault(tmp_path, binary(rows)[:-9], "expected 2 vectors, as the first line says, found 1")
+
+
+@pytest.mark.parametrize("start", [b"", b"a 1 2\n", b"2 2\na 1 2\n"], ids=["first", "second", "third"])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_a_line_without_an_end(tmp_path: Path, start: bytes, compressed: bool) -> None:
+    """Packed it may be a thousand times as long as the file: it is never read at once."""
+    content = start + b"b 1 2" + b" " * (3 << 20)
+    what = (
+        "a word and 2 values, found a line of more than 1048704"
+        if start
+        else "a word and its values, found a line of more than 1048576"
+    )
+    fault(tmp_path, gzip.compress(content) if compressed else content, f"expected {what} bytes", start.count(b"\n") + 1)
+
+
+def test_a_word_with_spaces_before_many_values(tmp_path: Path) -> None:
+    path = tmp_path / "vectors"
+    path.write_bytes(b"a" + b" 1" * 500 + b"\n b  1 1 c " + b" 1" * 499 + b"  2 \n")
+    vectors = read_vectors(path)
+    assert vectors.words == ["a", "b  1 1 c"]
+    assert vectors.matrix[1].tolist() == [1.0] * 499 + [2.0]
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
