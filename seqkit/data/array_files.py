@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib import format
@@ -63,12 +63,7 @@ def load_array(file: Path) -> NDArray[Any]:
     """
     try:
         with open(file, "rb") as stream:
-            # Room for all numbers that the header promises is made before the first is read: they have to be there.
-            shape, _, dtype = _HEADERS[format.read_magic(stream)](stream)
-            promised, found = math.prod(shape) * dtype.itemsize, file.stat().st_size - stream.tell()
-            if promised > found:
-                raise ValueError(f"{found} bytes of numbers, of {promised} that its header says")
-            stream.seek(0)
+            _refuse_cut_short(stream, file.stat().st_size)
             array: NDArray[Any] = np.load(stream, allow_pickle=False)
     except Exception as error:  # numpy lets through whatever reading a header ends in
         reason = str(error).partition("\n")[0] or type(error).__name__
@@ -76,3 +71,12 @@ def load_array(file: Path) -> NDArray[Any]:
     if array.dtype.kind not in "iuf":
         raise DataError(f"expected an array of numbers (.npy), found {array.dtype}", file=file)
     return array
+
+
+def _refuse_cut_short(stream: BinaryIO, size: int) -> None:
+    """See that the numbers are there: room for all that the header promises is made before the first is read."""
+    shape, _, dtype = _HEADERS[format.read_magic(stream)](stream)
+    promised, found = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    if promised > found:
+        raise ValueError(f"{found} bytes of numbers, of {promised} that its header says")
+    stream.seek(0)
