@@ -25,7 +25,7 @@ BENCH_FLAGS := --threads $(THREADS) $(if $(ROUNDS),--rounds $(ROUNDS))
 READY := $(VENV)/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate test fuzz check format-check lint types docstrings format wheel bench clean
+.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate test test-torch23 fuzz check format-check lint types docstrings format wheel bench clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -68,6 +68,17 @@ demo-generate: $(READY)
 # Doctests are part of the suite: pytest collects them from the modules themselves.
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+# The other versions of constraints-torch23.txt go before the same packages' of constraints.txt. torchtext's own data sets need torchdata.
+test-torch23: $(TORCH23)/.ready
+	$(TORCH23)/bin/python -m pytest $(PYTEST_FLAGS)
+
+$(TORCH23)/.ready: pyproject.toml constraints.txt constraints-torch23.txt
+	@echo "Setting up $(TORCH23) (on Linux torch brings its CUDA libraries: 2.5 GB to download, 5.5 GB on the disk)"
+	$(PYTHON) -m venv $(TORCH23)
+	awk -F '==' 'NR == FNR { other[$$1]; print; next } !($$1 in other)' constraints-torch23.txt constraints.txt > $(TORCH23)/constraints.txt
+	$(TORCH23)/bin/python -m pip install --quiet $(PIP_FLAGS) -c $(TORCH23)/constraints.txt -e '.[dev,plots]' torchdata portalocker
+	@touch $@
 
 # One reader: make fuzz PYTEST_FLAGS="-k columns"; one case, as a finding names it: SEQKIT_FUZZ_CASE=columns:1234 make fuzz
 fuzz: $(READY)

@@ -61,6 +61,41 @@ def test_a_data_error_says_where() -> None:
     assert isinstance(DataError("a"), SeqkitError)
 
 
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a\nb", "'a\\nb'"),
+        ([1, 2], "[1, 2]"),
+        ("x" * 100, "'" + "x" * 79 + "…"),
+        (ValueError("a\n b"), "a b"),
+        (ValueError(), "ValueError"),
+    ],
+)
+def test_what_is_shown_of_a_value(value: object, text: str) -> None:
+    assert shown(value) == text
+
+
+def test_what_is_shown_of_lists_too_deep() -> None:
+    deep: list[object] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert shown(deep) == "a list"
+    while deep:  # one by one: all at once would be as deep
+        deep = deep.pop()  # type: ignore[assignment]
+
+
+def test_what_is_shown_of_a_number_too_long_to_be_written() -> None:
+    assert shown(16**5000) == "a int"
+
+
+def test_faults_are_joined_to_a_message_of_bounded_length() -> None:
+    assert joined([]) == ""
+    assert joined(["a", "b"]) == "a; b"
+    assert joined([str(number) for number in range(1_010)]) == "0; 1; 2; 3; 4; 5; 6; 7; and 1,002 more"
+    assert joined(["x" * 400, "y" * 400, "z" * 400]) == "x" * 400 + "; " + "y" * 400 + "; and 1 more"
+    assert joined(["x" * 10**6]) == "x" * 1_000 + "…"
+
+
 @pytest.mark.parametrize("make", [SeqkitError, lambda message: DataError(message, file="f", line=3)])
 def test_of_a_long_message_the_middle_is_left_out(make: type[SeqkitError]) -> None:
     before = str(make(""))

@@ -125,7 +125,7 @@ class Splitter:
             Start and end of each token in `text`, in characters (code points), in order.
         """
         if self._pre_tokenizer is None:
-            self._pre_tokenizer = _load(self._serialised)
+            self._pre_tokenizer = _load(SPLITTERS[self.kind])
         if not text.isascii():
             text = _FLAG.sub(_LIKE_A_FLAG, text)
         try:

@@ -65,6 +65,23 @@ def test_headers_that_lie(tmp_path: Path, header: str) -> None:
     assert "\n" not in found
 
 
+def after(header: str) -> bytes:
+    """The beginning of a file with this header."""
+    return b"\x93NUMPY\x01\x00" + (len(header) + 1).to_bytes(2, "little") + header.encode() + b"\n"
+
+
+def test_a_header_that_leaves_the_number_of_rows_open(tmp_path: Path) -> None:
+    """NumPy 1 reads as many as there are, NumPy 2 refuses it."""
+    file = tmp_path / "train.image.npy"
+    file.write_bytes(after("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 2), }") + bytes(48))
+    try:
+        found = load_array(file)
+    except DataError as error:
+        assert str(error).startswith(f"{file}: expected an array of numbers (.npy), found ")
+    else:
+        assert found.tolist() == [[0.0, 0.0]] * 3
+
+
 def test_no_room_is_made_for_numbers_that_are_not_there(tmp_path: Path) -> None:
     """A system that lends memory before it has it gives such room, and numpy asks for it."""
     file = tmp_path / "train.image.npy"
