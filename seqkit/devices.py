@@ -133,6 +133,7 @@ def repeatable(wanted: bool) -> Iterator[None]:
 
     Raises:
         SettingsError: the device has none for something that the network computes.
+        RuntimeError: what came out of the block, for another reason.
     """
     if not wanted:
         yield
