@@ -311,7 +311,7 @@ def test_of_two_processes_one_downloads_and_the_other_waits(site: Site, cache: P
 
 @pytest.mark.parametrize("unpacked_by_server", [False, True])
 def test_gzip_is_unpacked(unpacked_by_server: bool, site: Site) -> None:
-    site.files = {"/train": gzip.compress(TRAIN), "/test": gzip.compress(TEST) if unpacked_by_server else TEST}
+    site.files = {"/train": gzip.compress(TRAIN, mtime=0), "/test": gzip.compress(TEST, mtime=0) if unpacked_by_server else TEST}
     if unpacked_by_server:
         site.headers["encoding"] = "gzip"
     folder = fetch(card(site, unpack="gzip"), quiet=True)
@@ -319,7 +319,7 @@ def test_gzip_is_unpacked(unpacked_by_server: bool, site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [gzip.compress(TRAIN)[:-9], gzip.compress(TRAIN)[:10] + b"\xff" * 20, gzip.compress(TRAIN)[:-1] + b"\xff"]
+    "broken", [gzip.compress(TRAIN, mtime=0)[:-9], gzip.compress(TRAIN, mtime=0)[:10] + b"\xff" * 20, gzip.compress(TRAIN, mtime=0)[:-1] + b"\xff"]
 )
 def test_a_broken_gzip_file(broken: bytes, site: Site) -> None:
     site.files["/train"] = broken
@@ -398,7 +398,7 @@ def test_the_real_files_come_out_of_their_sources_form(name: str, site: Site, re
             content = content.replace(b"\t", b" ")
         elif file.rewrite == "trec":
             content = content.decode().replace("\t", ":fine ").encode("iso-8859-1")
-        site.files[f"/{file.name}"] = gzip.compress(content, 1) if file.unpack == "gzip" else content
+        site.files[f"/{file.name}"] = gzip.compress(content, 1, mtime=0) if file.unpack == "gzip" else content
         files.append(file.model_copy(update={"url": f"{site.url}/{file.name}"}))
     folder = fetch(real.model_copy(update={"files": tuple(files)}), quiet=True)
     assert {path.name: checksum(path) for path in folder.iterdir()} == {file.name: file.sha256 for file in real.files}
