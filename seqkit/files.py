@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["is_plain_name", "locked", "open_locked", "open_regular", "take_lock"]
+__all__ = ["close_locked", "is_plain_name", "locked", "open_locked", "open_regular", "take_lock"]
 
 # To Windows some names are devices, whatever comes after a full stop.
 _PLAIN_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
@@ -65,9 +65,7 @@ def locked(path: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with suppress(OSError):  # Windows removes no open file
-            path.unlink()  # before it is let go, or another's would be removed
-        os.close(handle)
+        close_locked(handle, path)
 
 
 def open_locked(path: Path, busy: Callable[[int], object]) -> int:
@@ -98,6 +96,19 @@ def open_locked(path: Path, busy: Callable[[int], object]) -> int:
             os.close(handle)
             raise
         os.close(handle)
+
+
+def close_locked(handle: int, path: Path) -> None:
+    """Let go of what `open_locked` gave, and remove the file.
+
+    Args:
+        handle: its descriptor.
+        path: the file.
+    """
+    with suppress(OSError):  # the directory may be gone; Windows removes no open file
+        if os.path.samestat(os.fstat(handle), os.stat(path)):  # and not another's in a directory made again
+            path.unlink()  # before it is let go, or the next one's would be removed
+    os.close(handle)
 
 
 def take_lock(handle: int) -> bool:

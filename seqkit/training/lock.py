@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from seqkit.errors import TrainingError
-from seqkit.files import open_locked, take_lock
+from seqkit.files import close_locked, open_locked, take_lock
 
 __all__ = ["LOCK", "held", "see_free"]
 
@@ -40,9 +40,7 @@ def held(output: Path) -> Iterator[None]:
         os.write(handle, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode("ascii"))
         yield
     finally:
-        with suppress(OSError):  # the directory may be gone
-            path.unlink()  # before it is let go, or another's would be removed
-        os.close(handle)
+        close_locked(handle, path)
 
 
 def see_free(output: Path) -> None:

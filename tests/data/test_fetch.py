@@ -311,7 +311,10 @@ def test_of_two_processes_one_downloads_and_the_other_waits(site: Site, cache: P
 
 @pytest.mark.parametrize("unpacked_by_server", [False, True])
 def test_gzip_is_unpacked(unpacked_by_server: bool, site: Site) -> None:
-    site.files = {"/train": gzip.compress(TRAIN, mtime=0), "/test": gzip.compress(TEST, mtime=0) if unpacked_by_server else TEST}
+    site.files = {
+        "/train": gzip.compress(TRAIN, mtime=0),
+        "/test": gzip.compress(TEST, mtime=0) if unpacked_by_server else TEST,
+    }
     if unpacked_by_server:
         site.headers["encoding"] = "gzip"
     folder = fetch(card(site, unpack="gzip"), quiet=True)
@@ -319,7 +322,12 @@ def test_gzip_is_unpacked(unpacked_by_server: bool, site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "broken", [gzip.compress(TRAIN, mtime=0)[:-9], gzip.compress(TRAIN, mtime=0)[:10] + b"\xff" * 20, gzip.compress(TRAIN, mtime=0)[:-1] + b"\xff"]
+    "broken",
+    [
+        gzip.compress(TRAIN, mtime=0)[:-9],
+        gzip.compress(TRAIN, mtime=0)[:10] + b"\xff" * 20,
+        gzip.compress(TRAIN, mtime=0)[:-1] + b"\xff",
+    ],
 )
 def test_a_broken_gzip_file(broken: bytes, site: Site) -> None:
     site.files["/train"] = broken

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -80,6 +81,18 @@ def test_a_holder_need_not_say_who_it_is(content: bytes, tmp_path: Path) -> None
     with held(tmp_path):
         (tmp_path / LOCK).write_bytes(content)
         assert fault_of(see_free, tmp_path) == taken(tmp_path, "another process")
+
+
+def test_a_directory_that_was_made_again_is_another_runs(tmp_path: Path) -> None:
+    output = tmp_path / "m"
+    output.mkdir()
+    first = held(output)
+    first.__enter__()
+    shutil.rmtree(output)
+    output.mkdir()
+    with held(output):
+        first.__exit__(None, None, None)
+        assert "in use by process" in fault_of(see_free, output)
 
 
 def test_a_file_system_without_locks_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
