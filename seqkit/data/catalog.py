@@ -155,7 +155,7 @@ def read_card(path: str | Path) -> Card:
         faults = [_fault(dict(fault)) for fault in error.errors(include_url=False)]
         raise DataError(joined(faults), file=path) from None
     if card.name != path.stem:
-        raise DataError(f"name: expected the file's own name {path.stem!r}, found {card.name!r}", file=path)
+        raise DataError(f"name: expected the file's own name {path.stem!r}, found {shown(card.name)}", file=path)
     return card
 
 
