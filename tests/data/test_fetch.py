@@ -20,6 +20,7 @@ from seqkit.data.resolving import resolve
 from seqkit.errors import DataError
 
 TRAIN = b"Ada\tB-PER\nsang\tO\n\n"
+ZIPPED = gzip.compress(TRAIN, mtime=0)
 TEST = b"Bob\tB-PER\nslept\tO\n\n"
 
 
@@ -312,7 +313,7 @@ def test_of_two_processes_one_downloads_and_the_other_waits(site: Site, cache: P
 @pytest.mark.parametrize("unpacked_by_server", [False, True])
 def test_gzip_is_unpacked(unpacked_by_server: bool, site: Site) -> None:
     site.files = {
-        "/train": gzip.compress(TRAIN, mtime=0),
+        "/train": ZIPPED,
         "/test": gzip.compress(TEST, mtime=0) if unpacked_by_server else TEST,
     }
     if unpacked_by_server:
@@ -324,9 +325,9 @@ def test_gzip_is_unpacked(unpacked_by_server: bool, site: Site) -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        gzip.compress(TRAIN, mtime=0)[:-9],
-        gzip.compress(TRAIN, mtime=0)[:10] + b"\xff" * 20,
-        gzip.compress(TRAIN, mtime=0)[:-1] + b"\xff",
+        ZIPPED[:-9],
+        ZIPPED[:10] + b"\xff" * 20,
+        ZIPPED[:-1] + b"\xff",
     ],
 )
 def test_a_broken_gzip_file(broken: bytes, site: Site) -> None:
