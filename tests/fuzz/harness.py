@@ -205,8 +205,12 @@ def fuzz(
         pytest.skip(f"only {alone} was asked for")
     outcome = _Outcome()
     began = time.perf_counter()
+    watched = 0.0
     try:
         for case in [int(number)] if alone else range(cases()):
+            if time.monotonic() > watched + 1:  # the watchdog is a thread, which takes longer to start than most cases
+                faulthandler.dump_traceback_later(2 * SECONDS, exit=True, file=sys.__stderr__)
+                watched = time.monotonic()
             _run(name, case, read, seeds, words, multiple, outcome)
     finally:
         faulthandler.cancel_dump_traceback_later()
@@ -228,7 +232,7 @@ def _run(
     content, draw = make_case(name, number, seeds, words)
     allowed = multiple * len(content) + SPARE_BYTES
     try:
-        with limited_time(), limited_memory(allowed if number % MEMORY_EVERY == MEMORY_EVERY - 1 else None):
+        with _alarm(), limited_memory(allowed if number % MEMORY_EVERY == MEMORY_EVERY - 1 else None):
             try:
                 read(content, draw)
                 outcome.read += 1
@@ -254,12 +258,21 @@ class Hanging(BaseException):
 @contextlib.contextmanager
 def limited_time() -> Iterator[None]:
     """Raise `Hanging` in Python code that goes on for too long; end the process with a traceback where C code does."""
-    if not hasattr(signal, "setitimer"):
+    faulthandler.dump_traceback_later(2 * SECONDS, exit=True, file=sys.__stderr__)
+    try:
+        with _alarm():
+            yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
+
+
+@contextlib.contextmanager
+def _alarm() -> Iterator[None]:
+    if not hasattr(signal, "setitimer"):  # Windows
         yield
         return
     before = signal.signal(signal.SIGALRM, _hang)
     signal.setitimer(signal.ITIMER_REAL, SECONDS)
-    _watch()
     try:
         yield
     finally:
@@ -269,18 +282,6 @@ def limited_time() -> Iterator[None]:
 
 def _hang(*_: object) -> None:
     raise Hanging(f"expected an end within {SECONDS} seconds")
-
-
-_watched = 0.0
-
-
-def _watch() -> None:
-    """Set the watchdog again, at most once a second: it is a thread, which takes longer to start than most cases."""
-    global _watched
-    now = time.monotonic()
-    if now - _watched > 1:
-        _watched = now
-        faulthandler.dump_traceback_later(2 * SECONDS, exit=True, file=sys.__stderr__)
 
 
 @contextlib.contextmanager
