@@ -413,12 +413,15 @@ def prepare_torch(threads: int | None, share: int = 1) -> None:
         threads: processor threads; None leaves torch's choice.
         share: how many processes share them.
     """
+    import numpy as np
     import torch
 
     if share > 1:
         threads = max(1, (threads or torch.get_num_threads()) // share)
     if threads is not None:
         torch.set_num_threads(threads)
+    for kind in (np.float32, np.float64):
+        np.finfo(kind)  # once asked, NumPy 1 does not look again, and warn of the zeros that it would find from here on
     torch.set_flush_denormal(True)
     gc.freeze()  # what torch brings with it stays: a third of a second, each time that garbage is looked for there
 

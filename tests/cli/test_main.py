@@ -318,3 +318,13 @@ def test_json_on_standard_output_is_nothing_but_json(run: Run) -> None:
     result = run("data", "list", "--json", "-")
     assert (result.status, result.err) == (0, "")
     assert {row["name"] for row in json.loads(result.out)} == {card.name for card in list_cards()}
+
+
+def test_numpy_does_not_warn_of_small_numbers_that_are_flushed() -> None:
+    code = (
+        "import numpy as np\nfrom seqkit.cli.options import prepare_torch\nprepare_torch(1)\n"
+        "print(*(np.finfo(kind).max for kind in (np.float32, np.float64)))"
+    )
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
