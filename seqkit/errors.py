@@ -18,6 +18,7 @@ __all__ = [
     "TrainingError",
     "is_out_of_memory",
     "joined",
+    "shortened",
     "shown",
 ]
 
@@ -43,9 +44,7 @@ class SeqkitError(Exception):
     """
 
     def __init__(self, message: str = "") -> None:
-        if len(message) > _LONGEST_MESSAGE:
-            message = f"{message[: _LONGEST_MESSAGE - 100]} … {message[-97:]}"
-        super().__init__(message)
+        super().__init__(shortened(message))
 
 
 class DataError(SeqkitError):
@@ -90,6 +89,11 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and _NO_MEMORY.search(str(error)) is not None
     )
+
+
+def shortened(message: str) -> str:
+    """A message, without its middle where it is very long."""
+    return message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 100]} … {message[-97:]}"
 
 
 def shown(value: object, most: int = 80) -> str:

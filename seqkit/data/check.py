@@ -25,7 +25,7 @@ from seqkit.data.sentence import Sentence
 from seqkit.data.splitting import Splitter
 from seqkit.data.tables import read_rows, table_columns
 from seqkit.data.text import Lines, is_blank
-from seqkit.errors import DataError
+from seqkit.errors import DataError, shortened
 
 __all__ = ["Problem", "check", "label_column"]
 
@@ -46,12 +46,16 @@ class Problem:
     Args:
         file: the file; for data without files the data set and the split.
         line: the line, counted from 1 (in data without files the sentence); 0 for the whole file.
-        message: what was expected and what was found.
+        message: what was expected and what was found; of a very long one the middle is left out.
     """
 
     file: str
     line: int
     message: str
+
+    def __post_init__(self) -> None:
+        """Shorten the message: a label that it names may be as long as the file."""
+        object.__setattr__(self, "message", shortened(self.message))
 
     def __str__(self) -> str:
         """``file:line: message``."""

@@ -215,6 +215,14 @@ def test_too_many_open_quotes_end_the_search(tmp_path: Path) -> None:
     assert "train.csv:23: expected quotes that end, found too many open ones to look at the lines from 24 on" in many
 
 
+def test_a_label_as_long_as_the_file_is_not_named_whole(tmp_path: Path) -> None:
+    put(tmp_path, train__conll="a O\nb B-X\n\n", dev__conll=f"a B-{'X' * 9000}\n\n")
+    (found,) = faults(tmp_path)
+    assert found.startswith("dev.conll:1: expected labels that train has, found 'B-XXX")
+    assert found.endswith("XXX' (1 in dev, none in train)")
+    assert len(found) == len("dev.conll:1: ") + 2000
+
+
 def test_labels_of_words_among_ranges_and_empty_nodes_have_their_lines(tmp_path: Path) -> None:
     rest = "\t_" * 8 + "\n"
     rows = ["0.1\tx" + rest, ROW.format(1, "a", "X"), "1.1\tx" + rest, "2-3\tbc" + rest, ROW.format(2, "b", "Y")]
