@@ -232,6 +232,12 @@ _PARTS: dict[str, tuple[object, ...]] = {
 }
 """part of a tokenizer of byte pairs → what it is, or what its type is"""
 
+_OPTIONS = (
+    *("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback"),
+    "ignore_merges",
+)
+"""what a model of byte pairs may have and ours has not: some lose text, others end the process"""
+
 
 def _check_plain(tree: object) -> None:
     """See that a tokenizer has the parts that `Units.train_bpe` gives it, and none of the library's many others."""
@@ -242,8 +248,9 @@ def _check_plain(tree: object) -> None:
         if found not in allowed:
             raise ModelError(f"units: expected a tokenizer with {name} {allowed[0]}, found {shown(found)}")
     assert isinstance(tree, dict)
-    if tree["model"].get("dropout"):
-        raise ModelError(f"units: expected a tokenizer without dropout, found {shown(tree['model']['dropout'])}")
+    for name in _OPTIONS:
+        if tree["model"].get(name):
+            raise ModelError(f"units: expected a tokenizer without {name}, found {shown(tree['model'][name])}")
 
 
 def _encodable(text: str) -> str:

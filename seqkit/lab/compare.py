@@ -24,10 +24,11 @@ from seqkit.metrics.scores import plural
 from seqkit.model.build import build_encoder
 from seqkit.nn.recurrent import CELLS
 from seqkit.training.checkpoint import has_checkpoint
-from seqkit.training.loop import HISTORY, Diverged
+from seqkit.training.loop import HISTORY
 from seqkit.training.output import check_output, claimed_output
 from seqkit.training.progress import Progress
 from seqkit.training.run import run
+from seqkit.training.stepping import Diverged
 
 __all__ = ["NAME", "compare_cells"]
 

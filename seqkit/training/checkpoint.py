@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -15,9 +16,16 @@ import torch
 from torch import Tensor
 
 from seqkit.artefact import write_atomically
-from seqkit.errors import ModelError, TrainingError
+from seqkit.errors import ModelError, TrainingError, is_out_of_memory, shown
 
-__all__ = ["checkpoint_files", "has_checkpoint", "read_checkpoint", "saying_what_is_left", "write_checkpoint"]
+__all__ = [
+    "all_files",
+    "checkpoint_files",
+    "has_checkpoint",
+    "read_checkpoint",
+    "saying_what_is_left",
+    "write_checkpoint",
+]
 
 _STATE, _CHECKSUM = "state", "checksum"
 
@@ -25,6 +33,16 @@ _STATE, _CHECKSUM = "state", "checksum"
 def checkpoint_files(output: Path) -> tuple[Path, Path]:
     """Where a run that writes to `output` keeps its last checkpoint, and the one before."""
     return output / "checkpoint" / "state.safetensors", output / "checkpoint" / "previous.safetensors"
+
+
+def all_files(output: Path) -> tuple[Path, ...]:
+    """All that is ever written to ``checkpoint/``: the two checkpoints, and a damaged one that was put aside."""
+    last, previous = checkpoint_files(output)
+    return last, previous, _put_aside(last)
+
+
+def _put_aside(last: Path) -> Path:
+    return last.with_name("damaged.safetensors")
 
 
 def has_checkpoint(output: Path) -> bool:
@@ -55,7 +73,7 @@ def write_checkpoint(output: Path, tensors: dict[str, Tensor], state: dict[str, 
 def read_checkpoint(
     output: Path, warn: Callable[[str], object] = lambda message: None
 ) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
-    """Read the last whole checkpoint of a run; a damaged one after it is removed.
+    """Read the last whole checkpoint of a run; a damaged one after it is put aside.
 
     Args:
         output: the run's output directory.
@@ -65,7 +83,7 @@ def read_checkpoint(
         Tensors and state as they were written, or None where there is no checkpoint.
 
     Raises:
-        TrainingError: all there are, are damaged.
+        TrainingError: all there are, are damaged, or one cannot be read.
     """
     faults: list[str] = []
     damaged: list[Path] = []
@@ -81,7 +99,7 @@ def read_checkpoint(
         for fault, other in zip(faults, damaged, strict=True):
             warn(f"warning: {fault}; going on from the one before")
             with suppress(OSError):
-                other.unlink()  # or the next checkpoint to be written would take this one's place by it
+                os.replace(other, _put_aside(other))  # or it would take this one's place when the next is written
         return found
     if faults:
         raise TrainingError(f"{' and '.join(faults)}; start again with --force")
@@ -114,14 +132,22 @@ class _Damaged(Exception):
 
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
-        with safetensors.safe_open(path, framework="pt") as stream:
-            metadata = stream.metadata()
-            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 - not a mapping
+        # As a whole, so that what cannot be read is not taken for damaged.
+        content = path.read_bytes()
+        tensors = safetensors.torch.load(content)
+        length = int.from_bytes(content[:8], "little")
+        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
         if metadata[_CHECKSUM] != _checksum(tensors, metadata[_STATE]):
             raise _Damaged("its checksum is another")
         return tensors, json.loads(metadata[_STATE])
-    except (OSError, safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise _Damaged(" ".join(str(error).split()) or type(error).__name__) from None
+    except OSError as error:
+        raise TrainingError(f"{path}: cannot be read: {error.strerror or error}") from None
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
+        raise _Damaged(shown(error)) from None
+    except (RuntimeError, MemoryError) as error:
+        if is_out_of_memory(error):
+            raise TrainingError(f"{path}: cannot be read: too little memory") from None
+        raise _Damaged(shown(error)) from None
 
 
 def _checksum(tensors: Mapping[str, Tensor], state: str) -> str:

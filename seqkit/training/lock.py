@@ -71,6 +71,7 @@ def _refuse(handle: int, path: Path) -> NoReturn:
 def _holder(handle: int) -> str:
     """Who holds a lock, as far as it says."""
     with suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
-        who = json.loads(os.pread(handle, 1000, 0))
+        os.lseek(handle, 0, os.SEEK_SET)
+        who = json.loads(os.read(handle, 1000))
         return f"process {int(who['process'])} on {str(who['host'])[:100]!r}"
     return "another process"

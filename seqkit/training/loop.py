@@ -14,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqkit import __version__
 from seqkit.artefact import write_atomically
 from seqkit.config import TrainingSettings
 from seqkit.data.writers import finite
-from seqkit.errors import TrainingError
+from seqkit.errors import TrainingError, shown
 from seqkit.training.checkpoint import read_checkpoint, saying_what_is_left, write_checkpoint
 from seqkit.training.distribution import ALONE, Group, Tensors
 from seqkit.training.optimisation import RunningAverage, Schedule
@@ -25,7 +26,7 @@ from seqkit.training.progress import Progress
 from seqkit.training.signals import Interrupted, Signals
 from seqkit.training.stepping import Diverged, Learnable, Stepper, Taken
 
-__all__ = ["HISTORY", "NORM_POINTS", "Diverged", "Interrupted", "Task", "Trainer"]
+__all__ = ["HISTORY", "NORM_POINTS", "Task", "Trainer"]
 
 HISTORY = "train.jsonl"
 NOTE_EVERY = 20
@@ -47,9 +48,6 @@ class Task(Learnable, Protocol):
 
     def frozen(self, epoch: int) -> frozenset[str]:
         """The names of the parameters that are not trained in an epoch."""
-
-    def state(self) -> dict[str, Tensor]:
-        """What the task carries from batch to batch."""
 
     def before(self, name: str) -> Any:
         """What a part of the fingerprint was for checkpoints that are older than it."""
@@ -278,6 +276,7 @@ class Trainer:
         for rank, own in enumerate(self.group.collect(self._own_tensors())):
             tensors |= {_of_process(rank) + name: tensor for name, tensor in own.items()}
         state = {
+            "seqkit_version": __version__,
             "fingerprint": self._fingerprint(),
             "counters": {name: getattr(self, name) for name in _COUNTERS},
             "elapsed": self._spent(),
@@ -304,6 +303,17 @@ class Trainer:
         state, tensors = self.group.tell(*((None, {}) if read is None else (read[1], read[0])))
         if state is None:
             return False
+        try:
+            self._take_up(tensors, state)
+        except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+            written = state.get("seqkit_version", "an older one") if isinstance(state, dict) else "none"
+            expected = f"expected a checkpoint of seqkit {__version__}"
+            raise TrainingError(
+                f"{self.output}: {expected}, found another's ({written}: {shown(error)}); start again with --force"
+            ) from None
+        return True
+
+    def _take_up(self, tensors: Tensors, state: dict[str, Any]) -> None:
         found = {"processes": 1, **state["fingerprint"]}
         for name, value in json.loads(json.dumps({"processes": 1, **self._fingerprint()})).items():
             other = found.get(name, self.task.before(name))
@@ -322,7 +332,6 @@ class Trainer:
         self.stepper.restore(tensors, state)
         mine = _of_process(self.group.rank)
         self._restore_own({name[len(mine) :]: tensor for name, tensor in tensors.items() if name.startswith(mine)})
-        return True
 
     def _fingerprint(self) -> dict[str, Any]:
         # One process says nothing of it, as before there could be several.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seqkit.artefact import CONFIG, FILES, aside
 from seqkit.errors import TrainingError
-from seqkit.training.checkpoint import checkpoint_files, has_checkpoint
+from seqkit.training.checkpoint import all_files, has_checkpoint
 from seqkit.training.lock import LOCK, held, see_free
 from seqkit.training.loop import HISTORY
 
@@ -74,12 +74,12 @@ def _remove_run(output: Path) -> None:
     for path in _written_files(output):
         path.unlink()
     with suppress(OSError):  # not there, or not empty
-        checkpoint_files(output)[0].parent.rmdir()
+        all_files(output)[0].parent.rmdir()
 
 
 def _written_files(output: Path) -> list[Path]:
     """The files in a directory that bear a name which a run writes to."""
-    paths = [*(output / name for name in (*FILES, HISTORY)), *checkpoint_files(output)]
+    paths = [*(output / name for name in (*FILES, HISTORY)), *all_files(output)]
     return [path for path in (*paths, *map(aside, paths)) if path.is_file()]
 
 

@@ -43,6 +43,9 @@ class Learnable(Protocol):
     def named(self, batch: Any) -> str:
         """What messages call a batch: which sentences it has."""
 
+    def state(self) -> dict[str, Tensor]:
+        """What is carried from batch to batch."""
+
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take up what is carried from batch to batch; of nothing, begin anew."""
 
@@ -126,6 +129,7 @@ class Stepper:
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
+        self.optimizer.zero_grad(set_to_none=True)
         loss, units, tokens = (self._nothing, 0, 0) if batch is None else self._gradient(batch)
         trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
         loss, units, tokens, flags = self.group.add_up(trained, loss, units, tokens, asked)
@@ -193,7 +197,8 @@ class Stepper:
         if self.is_finite(taken) or self.settings.on_nan == "skip":
             return
         found = f"found loss {float(taken.loss):g} and gradient norm {float(taken.norm):g} at step {step}"
-        where = "another process's share" if taken.batch is None else self.task.named(taken.batch)
+        named = [] if taken.batch is None else [self.task.named(taken.batch)]
+        where = " or ".join([*named, *(["another process's share"] if self.group.size > 1 else [])])
         advice = "try a smaller --lr or --clip, or leave such batches out by --on-nan skip"
         raise Diverged(f"expected a finite loss and gradient, {found}, in {where}; {advice}")
 
@@ -206,22 +211,22 @@ class Stepper:
         Raises:
             Diverged: they may not.
         """
-        norms = torch.stack(torch._foreach_norm([weight.detach() for weight in self.parameters.values()]))
+        weights = [weight.detach() for weight in self.parameters.values()]
+        norms = torch.stack(torch._foreach_norm(weights))
         if bool(torch.isfinite(norms).all()):
             return
-        broken = [name for name, norm in zip(self.parameters, norms.tolist(), strict=True) if not math.isfinite(norm)]
-        raise Diverged(
-            f"expected finite weights, found others in {broken[0]} after step {step}; try a smaller --lr or --clip"
-        )
+        for name, weight in zip(self.parameters, weights, strict=True):
+            if not bool(torch.isfinite(weight).all()):  # the norm of large numbers may be infinite
+                found = f"found others in {name} after step {step}"
+                raise Diverged(f"expected finite weights, {found}; try a smaller --lr or --clip")
 
     # --- too little memory -------------------------------------------------------------------------------------
 
     def _gradient(self, batch: Any) -> tuple[Tensor, int, int]:
         """Compute loss and gradient of a batch, in as many parts as memory asks for."""
+        before = self.task.state()
         while True:
             parts = [batch] if self.parts == 1 else self.task.divided(batch, self.parts)
-            self.optimizer.zero_grad(set_to_none=True)
-            fault = ""
             try:
                 return self._gradient_of(parts)
             except (RuntimeError, MemoryError) as error:
@@ -230,6 +235,7 @@ class Stepper:
                 fault = " ".join(str(error).split())[:200]
             # Outside the handler, whose exception keeps the tensors of the step alive.
             self._divide_further(batch, len(parts), fault)
+            self.task.restore(before)
 
     def _divide_further(self, batch: Any, parts: int, fault: str) -> None:
         self.optimizer.zero_grad(set_to_none=True)
@@ -240,7 +246,7 @@ class Stepper:
             expected = f"expected enough memory for {self.task.named(batch)}, each by itself"
             found = f"found too little ({fault})" if fault else "found too little"
             raise TrainingError(f"{expected}, {found}; try a smaller --hidden")
-        self.parts = 2 * parts
+        self.parts = max(self.parts, 2 * parts)
         self.progress.say(
             f"warning: out of memory: from here on a batch is computed in {self.parts} parts, with the same gradient"
         )
@@ -251,14 +257,16 @@ class Stepper:
             loss, units, tokens = self.task.loss(parts[0])
             self.scaler.scale(loss).backward()
             return loss.detach(), units, tokens
-        total, all_units, all_tokens = self._nothing, 0, 0
+        total, all_units, all_tokens, first = self._nothing, 0, 0, 0
         for part in parts:
             loss, units, tokens = self.task.loss(part)
-            self.scaler.scale(loss * units).backward()
+            first = first or units
+            # By a share that is about 1, since what is scaled for fp16 has no room for a factor of hundreds.
+            self.scaler.scale(loss * (units / max(1, first))).backward()
             total = total + loss.detach() * units
             all_units += units
             all_tokens += tokens
         for parameter in self.parameters.values():
             if parameter.grad is not None:
-                parameter.grad.div_(max(1, all_units))
+                parameter.grad.mul_(first / max(1, all_units))
         return total / max(1, all_units), all_units, all_tokens

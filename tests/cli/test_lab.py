@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from seqkit.training.loop import Interrupted
+from seqkit.training.signals import Interrupted
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
 

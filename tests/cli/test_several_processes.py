@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch.distributed as dist
 
-from seqkit.training.loop import Interrupted
+from seqkit.training.signals import Interrupted
 
 Run = Callable[..., Any]  # the fixture `run`
 

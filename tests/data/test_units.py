@@ -132,6 +132,11 @@ def test_what_is_no_units(value: object, found: str) -> None:
             "'Split'",
         ),
         ({"model": {"type": "BPE", "dropout": 0.5}}, "without dropout", "0.5"),
+        *(
+            ({"model": {"type": "BPE", name: "x"}}, f"without {name}", "'x'")
+            for name in ("unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback")
+        ),
+        ({"model": {"type": "BPE", "ignore_merges": True}}, "without ignore_merges", "True"),
     ],
 )
 def test_a_tokenizer_with_other_parts_is_refused(change: dict[str, object], expected: str, found: str) -> None:

@@ -22,8 +22,9 @@ from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.lab.compare import compare_cells
 from seqkit.lab.comparison import render
 from seqkit.model import load
-from seqkit.training.loop import Diverged, Interrupted
 from seqkit.training.run import run
+from seqkit.training.signals import Interrupted
+from seqkit.training.stepping import Diverged
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
 

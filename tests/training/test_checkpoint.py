@@ -18,6 +18,7 @@ from torch import nn
 from seqkit.config import TrainingSettings
 from seqkit.errors import ModelError, TrainingError
 from seqkit.training.checkpoint import (
+    all_files,
     checkpoint_files,
     has_checkpoint,
     read_checkpoint,
@@ -268,13 +269,15 @@ def test_of_a_damaged_one_the_one_before_is_used_with_a_warning(
     write(tmp_path, 1)
     write(tmp_path, 2)
     last, previous = checkpoint_files(tmp_path)
-    last.write_bytes(damage(last.read_bytes()))
+    whole = last.read_bytes()
+    last.write_bytes(damage(whole))
     warnings: list[str] = []
     assert step_of(tmp_path, warnings) == 1
     assert len(warnings) == 1
     assert warnings[0].startswith(f"warning: {last}: damaged checkpoint (")
     assert warnings[0].endswith("); going on from the one before")
     assert not last.exists()
+    assert all_files(tmp_path)[2].read_bytes() == damage(whole)
     write(tmp_path, 3)
     assert step_of(tmp_path) == 3
     assert len(warnings) == 1
@@ -302,3 +305,26 @@ def test_one_of_both_is_enough(tmp_path: Path) -> None:
     previous.unlink()
     assert not has_checkpoint(tmp_path)
     assert read_checkpoint(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
+        (OSError(errno.EACCES, "Permission denied"), "Permission denied"),
+        (MemoryError(), "too little memory"),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "too little memory"),
+    ],
+)
+def test_what_cannot_be_read_is_not_taken_for_damaged(error: Exception, told: str, tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    write(tmp_path, 2)
+
+    def refused(*_: object) -> Any:
+        raise error
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(TrainingError) as caught:
+        patch.setattr(Path, "read_bytes", refused)
+        read_checkpoint(tmp_path)
+    assert str(caught.value) == f"{checkpoint_files(tmp_path)[0]}: cannot be read: {told}"
+    assert step_of(tmp_path) == 2

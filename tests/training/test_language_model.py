@@ -18,9 +18,9 @@ from seqkit.data.units import Units
 from seqkit.errors import DataError
 from seqkit.model import load
 from seqkit.training.language_model import LanguageModelTask, Window, evaluate_stream
-from seqkit.training.loop import Interrupted
 from seqkit.training.progress import Progress
 from seqkit.training.run import complete_settings, run
+from seqkit.training.signals import Interrupted
 
 LINES = ["to be or not to be", "that is the question", "do be do be do"] * 8
 TINY: dict[str, Any] = {

@@ -15,11 +15,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import seqkit
 from seqkit.config import TrainingSettings
 from seqkit.errors import TrainingError
-from seqkit.training.checkpoint import checkpoint_files
-from seqkit.training.loop import NORM_POINTS, NOTE_EVERY, Diverged, Interrupted, Trainer
+from seqkit.training.checkpoint import checkpoint_files, write_checkpoint
+from seqkit.training.loop import NORM_POINTS, NOTE_EVERY, Trainer
 from seqkit.training.progress import Progress
+from seqkit.training.signals import Interrupted
+from seqkit.training.stepping import Diverged
 
 BATCHES = 5
 
@@ -652,6 +655,25 @@ def test_a_checkpoint_of_another_task_is_refused(tmp_path: Path) -> None:
         f"{tmp_path}: expected a checkpoint with name = other, found regression; start again with --force"
     )
     assert equal(weights(trainer), before)
+
+
+@pytest.mark.parametrize(
+    ("tensors", "state", "found"),
+    [
+        ({"a": torch.ones(1)}, {}, "an older one: 'fingerprint'"),
+        ({"a": torch.ones(1)}, {"seqkit_version": "9.9", "fingerprint": []}, "9.9: "),
+        ({"a": torch.ones(1)}, [], "none: "),
+        ({}, {"fingerprint": {"name": "regression", "rows": 20}}, "an older one: 'weights.0.weight'"),
+        ({"weights.0.weight": torch.ones(2)}, {"fingerprint": {"name": "regression", "rows": 20}}, "an older one: "),
+    ],
+)
+def test_a_whole_checkpoint_of_another_content(tensors: Any, state: Any, found: str, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, tensors, state)
+    with pytest.raises(TrainingError) as caught:
+        make(tmp_path).resume()
+    expected = f"{tmp_path}: expected a checkpoint of seqkit {seqkit.__version__}, found another's ({found}"
+    assert str(caught.value).startswith(expected)
+    assert str(caught.value).endswith("); start again with --force")
 
 
 def test_checkpoints_between_epochs(tmp_path: Path) -> None:

@@ -20,8 +20,8 @@ from seqkit.config import TagSettings
 from seqkit.errors import TrainingError
 from seqkit.model import load
 from seqkit.training.checkpoint import read_checkpoint
-from seqkit.training.loop import Interrupted
 from seqkit.training.run import run
+from seqkit.training.signals import Interrupted
 from seqkit.training.tagging import TaggingTask
 
 ROOT = Path(seqkit.__file__).resolve().parent.parent

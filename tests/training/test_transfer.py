@@ -16,9 +16,9 @@ from torch import Tensor
 from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, Settings, override, parse_assignments
 from seqkit.errors import ModelError, SettingsError, TrainingError
 from seqkit.model import Model, load
-from seqkit.training.loop import Interrupted
 from seqkit.training.progress import Progress
 from seqkit.training.run import prepare, run, task_class
+from seqkit.training.signals import Interrupted
 from seqkit.training.tagging import TaggingTask
 from seqkit.training.task import TrainingTask
 

@@ -25,8 +25,8 @@ from seqkit.errors import SeqkitError
 from seqkit.model import Model
 from seqkit.training import tagging
 from seqkit.training.distribution import Group
-from seqkit.training.loop import Interrupted
 from seqkit.training.run import run
+from seqkit.training.signals import Interrupted
 
 STEPS = 50
 SAMPLES = {"tag": "sample-ner", "classify": "sample-reviews", "lm": "sample-sentences", "generate": "sample-names"}

@@ -92,7 +92,7 @@ def compare(
     from seqkit.data.resolving import resolve
     from seqkit.lab.compare import compare_cells
     from seqkit.lab.comparison import render
-    from seqkit.training.loop import Interrupted
+    from seqkit.training.signals import Interrupted
 
     dataset = resolve(data, quiet=quiet)
     options: dict[str, Any] = {"device": device, "resume": resume, "force": force, "quiet": quiet}
