@@ -149,7 +149,7 @@ class ClassificationTask(TrainingTask):
 
     def evaluate(self) -> dict[str, float]:
         """See `TrainingTask`."""
-        report = evaluate_texts(self.model, self.dev)
+        report = evaluate_texts(self.model, self.dev, batch_tokens=self.batch_tokens)
         scores = {"accuracy": report.accuracy, "macro_f1": report.macro.f1}
         return scores if report.micro is None else {"micro_f1": report.micro.f1, **scores}
 
@@ -170,7 +170,7 @@ class ClassificationTask(TrainingTask):
         for split, texts in splits.items():
             labels = [codec.labels_of(sentence) for sentence in texts]
             beside = None if baseline is None else baseline.score(_tokens(texts), labels)
-            found[split] = evaluate_texts(self.model, texts, baseline=beside)
+            found[split] = evaluate_texts(self.model, texts, batch_tokens=self.batch_tokens, baseline=beside)
         return found
 
     def _train_tokens(self) -> Iterator[list[str]]:

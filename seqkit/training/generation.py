@@ -123,12 +123,16 @@ class GenerationTask(TrainingTask):
 
     def evaluate(self) -> dict[str, float]:
         """See `TrainingTask.evaluate`."""
-        report = _prediction(self.model, self.parts["dev"], BATCH_TOKENS, "fp32")
+        report = _prediction(self.model, self.parts["dev"], self.batch_tokens, "fp32")
         return {"score": report.score, "perplexity": report.perplexity}
 
     def reports(self, dataset: Dataset) -> dict[str, GenerationReport]:
         """See `TrainingTask.reports`."""
-        return {name: evaluate_generator(self.model, part) for name, part in self.parts.items() if name != "train"}
+        return {
+            name: evaluate_generator(self.model, part, batch_tokens=self.batch_tokens)
+            for name, part in self.parts.items()
+            if name != "train"
+        }
 
 
 def read_records(dataset: Dataset, split: str, target: str) -> list[Sentence]:

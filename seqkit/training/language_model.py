@@ -32,7 +32,7 @@ from seqkit.nn.device import put
 from seqkit.nn.recurrent import State
 from seqkit.nn.softmax import IGNORED
 from seqkit.training.progress import Progress
-from seqkit.training.task import TrainingTask, digest
+from seqkit.training.task import MOST_NAMED, TrainingTask, digest
 from seqkit.training.transfer import adopt, load_start
 from seqkit.training.words import given_vectors
 
@@ -186,8 +186,14 @@ class LanguageModelTask(StreamTask):
         return [batch._replace(first=first, last=last) for first, last in pairwise(bounds)]
 
     def named(self, batch: Window) -> str:
-        """See `TrainingTask.named`: the steps of a window, counted from 1."""
-        return f"steps {batch.begin + 1:,} … {batch.end:,} of {self._rows} streams of {self._streams.length:,}"
+        """See `TrainingTask.named`: the lines that the window touches in each stream, counted from 1."""
+        ends = np.flatnonzero(self.corpora["train"].numbers == 0)  # of the lines
+        rows = range(self._streams.batch)[self.share][batch.first : batch.last]
+        spans = []
+        for row in rows[:MOST_NAMED]:
+            first, last = np.searchsorted(ends, row * self._streams.length + np.array([batch.begin, batch.end - 1])) + 1
+            spans.append(f"{first:,}" if first == last else f"{first:,} to {last:,}")
+        return f"training lines {', '.join(spans)}" + (", …" if len(rows) > MOST_NAMED else "")
 
     def loss(self, batch: Window) -> tuple[Tensor, int, int]:
         """See `TrainingTask.loss`; the units are those that are predicted."""

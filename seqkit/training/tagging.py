@@ -157,7 +157,7 @@ class TaggingTask(TrainingTask):
 
     def evaluate(self) -> dict[str, float]:
         """See `TrainingTask`."""
-        report = evaluate(self.model, self.dev)
+        report = evaluate(self.model, self.dev, batch_tokens=self.batch_tokens)
         scores = {"accuracy": report.accuracy}
         return scores if report.default is None else {"f1": report.default.f1, **scores}
 
@@ -165,7 +165,10 @@ class TaggingTask(TrainingTask):
         """See `TrainingTask.reports`."""
         splitter = self.model.splitter.split
         splits = [split for split in ("dev", "test") if dataset.has(split)]
-        return {split: evaluate(self.model, dataset.sentences(split, splitter)) for split in splits}
+        return {
+            split: evaluate(self.model, dataset.sentences(split, splitter), batch_tokens=self.batch_tokens)
+            for split in splits
+        }
 
 
 def _label_notes(codec: TagCodec, sentence: Sentence, target: str) -> Iterator[str]:

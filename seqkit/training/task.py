@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqkit.config import OTHER_FILES, Settings, parse_settings
+from seqkit.config import BATCH_TOKENS, OTHER_FILES, Settings, parse_settings
 from seqkit.data.dataset import Dataset
 from seqkit.data.vectors import Vectors
 from seqkit.devices import softmax_products, training_arithmetic
 from seqkit.model.base import Model
+from seqkit.model.memory import BatchTokens
 from seqkit.nn.network import Network
 from seqkit.nn.softmax import Softmax
 from seqkit.training.distribution import ALONE, Group
@@ -58,6 +59,7 @@ class TrainingTask:
         size: the number of training sentences.
         checksum: of all data that training depends on.
         share: which rows of every batch are computed here; the others are another process's.
+        batch_tokens: tokens of a batch that is scored; once memory made them fewer they stay so.
         divisible: whether several processes can share the work.
     """
 
@@ -70,6 +72,7 @@ class TrainingTask:
     def __init__(self, settings: Settings, model: Model) -> None:
         self.settings = settings
         self.model = model
+        self.batch_tokens = BatchTokens(BATCH_TOKENS)
         self._thawing: list[frozenset[str]] = []
         self._rounds = False
         for module in model.network.modules():
@@ -172,6 +175,7 @@ class TrainingTask:
             Interrupted: Ctrl-C or SIGTERM came; a checkpoint has been written.
         """
         self.share = group.share
+        self.batch_tokens = BatchTokens(BATCH_TOKENS, progress.say)
         trainer = Trainer(self, self.settings.training, output, progress, group)
         if resume and trainer.resume():
             progress.say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")

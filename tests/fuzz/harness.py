@@ -46,6 +46,9 @@ MEMORY_EVERY = 20
 SPARE_BYTES = 4 << 20
 """allowed beside the multiple of the input: buffers, tables that are made once, the messages of an exception"""
 
+SPARE_ADDRESSES = 1 << 29
+"""bytes that the system lends a case: threads and their heaps may take hundreds of MB, a reader of so little no more"""
+
 WORDS = (
     *(b"\n", b"\r", b"\r\n", b"\n\n", b"\t", b" ", b"\0", b'"', b"'", b",", b"\\", b"/", b"-", b"#", b"="),
     *(b"\xef\xbb\xbf", b"\xff\xfe", b"\x1f\x8b", b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf4\x90\x80\x80", b"\x1a"),
@@ -232,7 +235,11 @@ def _run(
     content, draw = make_case(name, number, seeds, words)
     allowed = multiple * len(content) + SPARE_BYTES
     try:
-        with _alarm(), limited_memory(allowed if number % MEMORY_EVERY == MEMORY_EVERY - 1 else None):
+        with (
+            _alarm(),
+            limited_addresses(),
+            limited_memory(allowed if number % MEMORY_EVERY == MEMORY_EVERY - 1 else None),
+        ):
             try:
                 read(content, draw)
                 outcome.read += 1
@@ -249,6 +256,23 @@ def _run(
         message = "".join(traceback.format_exception(error, limit=-6))
         finding = f"{name}:{number}: {message}of the bytes {shown}\nSEQKIT_FUZZ_CASE={name}:{number} repeats it"
         outcome.findings.setdefault(kind, finding)
+
+
+@contextlib.contextmanager
+def limited_addresses() -> Iterator[None]:
+    """Let the system refuse memory that a header or a setting asks for, whichever library asks for it."""
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    taken = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (taken + SPARE_ADDRESSES, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 class Hanging(BaseException):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import harness
 import pytest
+import torch
 
 from seqkit.errors import SeqkitError
 
@@ -33,6 +34,10 @@ def hoard(content: bytes, draw: random.Random) -> None:
     bytearray(1 << 24)
 
 
+def borrow(content: bytes, draw: random.Random) -> None:
+    torch.empty(1 << 30, dtype=torch.uint8)  # which Python does not know of
+
+
 @pytest.mark.parametrize(
     ("read", "found"),
     [
@@ -40,6 +45,7 @@ def hoard(content: bytes, draw: random.Random) -> None:
         (fail, "IndexError: 1"),
         (hang, "Hanging: expected an end within 0.2 seconds"),
         (hoard, "bytes of memory, found 16,7"),
+        (borrow, "can't allocate memory"),
     ],
 )
 def test_findings(read: Callable[[bytes, random.Random], None], found: str, monkeypatch: pytest.MonkeyPatch) -> None:

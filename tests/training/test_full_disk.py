@@ -28,6 +28,10 @@ mount -t tmpfs -o size=$size tmpfs "$disk" || exit 77
 "$@" -o "$disk/m" 2> "$out/err" > "$out/out"
 echo $? > "$out/status"
 cp -r "$disk/m" "$out/left"
+mount -o remount,ro "$disk"
+"$@" -o "$disk/m" --resume 2> "$out/err1" > "$out/out1"
+echo $? > "$out/status1"
+mount -o remount,rw "$disk"
 mount -o remount,size=$room "$disk"
 "$@" -o "$disk/m" --resume 2> "$out/err2" > "$out/out2"
 echo $? > "$out/status2"
@@ -49,7 +53,7 @@ def weights(output: Path) -> bytes:
 
 @pytest.mark.slow
 def test_on_a_small_disk(whole: Path, tmp_path: Path) -> None:
-    """There is room for two checkpoints, and the third ends the run."""
+    """There is room for two checkpoints, and the third ends the run; then the disk is read-only for a while."""
     if shutil.which("unshare") is None:
         pytest.skip("needs unshare(1), to mount a small disk")
     one = checkpoint_files(whole)[0].stat().st_size
@@ -66,6 +70,9 @@ def test_on_a_small_disk(whole: Path, tmp_path: Path) -> None:
     found = read_checkpoint(tmp_path / "left")
     assert found is not None and found[1]["counters"]["epoch"] == 2
     assert not list((tmp_path / "left").rglob("*.part"))
+    assert (tmp_path / "status1").read_text() == "1\n"
+    unusable = "cannot be used as output directory: Read-only file system"
+    assert (tmp_path / "err1").read_text() == f"error: {tmp_path / 'disk' / 'm'}: {unusable}\n"
     assert (tmp_path / "status2").read_text() == "0\n", (tmp_path / "err2").read_text()
     assert weights(tmp_path / "done") == weights(whole)
 

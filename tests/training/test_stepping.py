@@ -136,8 +136,15 @@ def test_batches_are_named_for_messages() -> None:
     assert tag.named([6, 2]) == "training sentences 3, 7"
     assert tag.named([6]) == "training sentence 7"
     assert tag.named(range(40)).endswith("30, 31, 32, …")
-    streams = lm._streams  # type: ignore[attr-defined]
-    assert lm.named(Window(1000, 1020)) == f"steps 1,001 … 1,020 of 3 streams of {streams.length:,}"
+    length = lm._streams.length  # type: ignore[attr-defined]
+    numbers = lm.corpora["train"].numbers  # type: ignore[attr-defined]
+    begin, end = 20, 31
+    expected = []
+    for row in range(3):
+        lines = [1 + sum(numbers[:place] == 0) for place in range(row * length + begin, row * length + end)]
+        expected.append(f"{lines[0]} to {lines[-1]}" if lines[0] != lines[-1] else f"{lines[0]}")
+    assert lm.named(Window(begin, end)) == f"training lines {', '.join(expected)}"
+    assert lm.named(Window(begin, end, 1, 2)) == f"training lines {expected[1]}"
 
 
 # --- numbers that are none ---------------------------------------------------------------------------------------
