@@ -139,6 +139,10 @@ class _Reader:
         return Vectors(list(self.kept), matrix)
 
 
+_MOST_VALUES = 1 << 20
+"""of a vector, where a file has none by whose length it could be judged"""
+
+
 def _read(stream: IO[bytes], reader: _Reader, most: int) -> Vectors:
     first = stream.readline(_LONGEST_WORD).removeprefix(b"\xef\xbb\xbf")
     fields = _fields(first)
@@ -150,7 +154,7 @@ def _read(stream: IO[bytes], reader: _Reader, most: int) -> Vectors:
         count, size = int(fields[0]), int(fields[1])
         if size == 0:
             reader.fault("expected at least 1 value a vector, found 0", 1)
-        if size > most:
+        if size > (most if count else _MOST_VALUES):
             reader.fault(f"expected vectors that fit in at most {most} bytes, found {size} values a vector", 1)
         sample = stream.read(_CHUNK)
         if _is_binary(sample, size):
