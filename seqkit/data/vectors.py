@@ -40,6 +40,8 @@ _DENSEST = 1 << 10
 """Bytes that a byte of a gzip file may stand for."""
 _MOST_BYTES = 1 << 40
 """Of any file, unpacked."""
+_MOST_VALUES = 1 << 20
+"""of a vector, where a file has none by whose length it could be judged"""
 _ENTRY = re.compile(rb"[^ ]+")
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive (unpack it first)",
@@ -137,10 +139,6 @@ class _Reader:
             self.fault(f"expected {expected} vectors, as the first line says, found {self.read}")
         matrix = np.frombuffer(self.values, dtype="<f4").astype(np.float32, copy=False).reshape(-1, size)
         return Vectors(list(self.kept), matrix)
-
-
-_MOST_VALUES = 1 << 20
-"""of a vector, where a file has none by whose length it could be judged"""
 
 
 def _read(stream: IO[bytes], reader: _Reader, most: int) -> Vectors:
