@@ -81,7 +81,7 @@ def _flush_names(directory: Path) -> None:
 
 
 def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Write a model directory.
+    """Write a model directory; of a model that stood there before nothing is left.
 
     Args:
         directory: where to; created if need be.
@@ -91,12 +91,25 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
     Raises:
         ModelError: a file cannot be written.
     """
+    before = _names_before(directory)
     for name, data in files.items():
         write_atomically(directory / name, data)
     known = {name: _fingerprint(data) for name, data in files.items() if not name.endswith(".md")}
     config = {"format_version": FORMAT_VERSION, "seqkit_version": __version__, **content, "files": known}
     config["checksum"] = _checksum(config)
     write_atomically(directory / CONFIG, _render(config))
+    for name in before - {CONFIG, *files}:
+        with suppress(OSError):
+            (directory / name).unlink()
+
+
+def _names_before(directory: Path) -> set[str]:
+    """The files of the model in a directory, of those names that a model's files may have."""
+    with suppress(ModelError, AttributeError, TypeError):
+        config = read_json(directory / CONFIG, _read(directory / CONFIG))
+        if "seqkit_version" in config:
+            return set(config["files"]) & set(FILES)
+    return set()
 
 
 def read_config(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -84,16 +85,48 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 a fault in data, model or environment, 2 wrong usage, 130 interrupted.
     """
     _prepare_streams()
+    if arguments is None:
+        sys.stderr = _Log(sys.stderr)
     status = _run(sys.argv[1:] if arguments is None else list(arguments))
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
         except OSError as error:
             _drop(stream)
-            if status == 0 and not isinstance(error, BrokenPipeError):  # a full disk may show only now
+            # A full disk may show only now. Where a log cannot be written the results are none the worse.
+            if status == 0 and stream is sys.stdout and not isinstance(error, BrokenPipeError):
                 _say(describe(error) or str(error))
                 status = FAULT
+    if arguments is None and status >= INTERRUPTED:  # a second Ctrl-C would end the end with a traceback
+        with contextlib.suppress(ValueError):  # in a thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
     return status
+
+
+class _Log:
+    """A stream for messages that may not be writable: of a full disk under a log a run takes no notice.
+
+    Args:
+        stream: the stream.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, if it can be done."""
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Flush, if it can be done."""
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        """What is the same as in the stream."""
+        return getattr(self._stream, name)
 
 
 def _run(arguments: list[str]) -> int:
@@ -146,8 +179,6 @@ def _say(message: str, before: str = "") -> None:
 
 
 def _first_to_tell() -> bool:
-    import signal
-
     # Where one process fails torchrun ends all the others: let there be time to say why.
     with contextlib.suppress(ValueError):  # in a thread
         signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -55,7 +55,11 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
     @settings_options(task, flags)
     @device_options
     @click.option("--resume", is_flag=True, help="go on from the checkpoint in --output, or start where there is none")
-    @click.option("--force", is_flag=True, help="replace the model or run in --output")
+    @click.option(
+        "--force",
+        is_flag=True,
+        help="replace what is in --output, the model only once the new one is trained",
+    )
     @click.option("--dry-run", is_flag=True, help="print the settings as a recipe and the model's shape, and stop")
     @quiet_option
     @json_option(

@@ -41,13 +41,13 @@ class DecodedTags(NamedTuple):
         tags: the best tag of every token, int64 [B, T], 0 past a sentence's end.
         marginals: p(tag of token t = k | sentence), [B, T, K], if probabilities were asked for.
         alternatives: the n best tag sequences, int64 [B, n, T], if more than one was asked for.
-        alternative_scores: p(sequence | sentence) of each, [B, n]; 0 where there are fewer legal ones.
+        alternative_log_probs: ln p(sequence | sentence) of each, [B, n]; -inf where there are fewer legal ones.
     """
 
     tags: Tensor
     marginals: Tensor | None = None
     alternatives: Tensor | None = None
-    alternative_scores: Tensor | None = None
+    alternative_log_probs: Tensor | None = None
 
 
 class TaggingHead(nn.Module):
@@ -156,8 +156,8 @@ class TaggingHead(nn.Module):
             return DecodedTags(best, marginals)
         exact = emissions.double() if emissions.device.type != "mps" else emissions  # large scores differ by little
         alternatives, scores = self.crf.nbest(exact, lengths, nbest)  # [B, n, T], [B, n]
-        likelihood = (scores - self.crf.normalizer(exact, lengths).unsqueeze(1)).exp()  # [B, n]
-        return DecodedTags(best, marginals, alternatives, likelihood)
+        log_probs = (scores - self.crf.normalizer(exact, lengths).unsqueeze(1)).clamp(max=0.0)  # [B, n]
+        return DecodedTags(best, marginals, alternatives, log_probs)
 
     @torch.no_grad()
     def segment_probabilities(self, emissions: Tensor, lengths: Tensor, segments: Sequence[TagSegment]) -> Tensor:

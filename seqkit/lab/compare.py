@@ -25,7 +25,7 @@ from seqkit.model.build import build_encoder
 from seqkit.nn.recurrent import CELLS
 from seqkit.training.checkpoint import has_checkpoint
 from seqkit.training.loop import HISTORY
-from seqkit.training.output import check_output, claimed_output
+from seqkit.training.output import check_output, claimed_output, remove_model
 from seqkit.training.progress import Progress
 from seqkit.training.run import run
 from seqkit.training.stepping import Diverged
@@ -146,7 +146,7 @@ def _remove(output: Path, cells: Sequence[str]) -> None:
             # A folder that no run wrote to, of a cell not asked for, is someone else's.
             foreign = suppress(TrainingError) if folder.name in others else nullcontext()
             with foreign, claimed_output(folder, resume=False, force=True):
-                pass
+                remove_model(folder)
             with suppress(OSError):  # something else is in it
                 folder.rmdir()
     remove_files(output, NAME)

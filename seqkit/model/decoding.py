@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import chain
@@ -60,11 +61,14 @@ class TagDecoder:
             self._divide_touching(results, rows, emissions, lengths)
         if spans:
             self._add_spans(results, rows, emissions, lengths, probs)
-        if decoded.alternatives is not None and decoded.alternative_scores is not None:
-            options, weights = decoded.alternatives.tolist(), decoded.alternative_scores.tolist()
+        if decoded.alternatives is not None and decoded.alternative_log_probs is not None:
+            options, weights = decoded.alternatives.tolist(), decoded.alternative_log_probs.tolist()
             for result, paths, likelihood, size in zip(results, options, weights, sizes, strict=True):
                 pairs = zip(paths, likelihood, strict=True)
-                result.alternatives = [(self.codec.decode(path[:size]), p) for path, p in pairs if p > 0.0]
+                # Of a long sentence the probability may be too small for a number, but it is a sequence all the same.
+                result.alternatives = [
+                    (self.codec.decode(path[:size]), math.exp(value)) for path, value in pairs if value > -math.inf
+                ]
         return results
 
     def _token_probs(self, marginals: Tensor, tags: Tensor) -> list[list[float]]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from seqkit.artefact import write_atomically
 from seqkit.errors import ModelError, TrainingError, is_out_of_memory, shown
+from seqkit.files import open_regular
 
 __all__ = [
     "all_files",
@@ -47,7 +48,7 @@ def _put_aside(last: Path) -> Path:
 
 def has_checkpoint(output: Path) -> bool:
     """Whether there is a checkpoint to go on from."""
-    return any(path.is_file() for path in checkpoint_files(output))
+    return any(os.path.lexists(path) for path in checkpoint_files(output))
 
 
 def write_checkpoint(output: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -88,7 +89,7 @@ def read_checkpoint(
     faults: list[str] = []
     damaged: list[Path] = []
     for path in checkpoint_files(output):
-        if not path.is_file():
+        if not os.path.lexists(path):
             continue
         try:
             found = _read(path)
@@ -133,7 +134,8 @@ class _Damaged(Exception):
 def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     try:
         # As a whole, so that what cannot be read is not taken for damaged.
-        content = path.read_bytes()
+        with open_regular(path) as stream:
+            content = stream.read()
         tensors = safetensors.torch.load(content)
         length = int.from_bytes(content[:8], "little")
         metadata = json.loads(content[8 : 8 + length])["__metadata__"]

@@ -12,7 +12,7 @@ from seqkit.training.checkpoint import all_files, has_checkpoint
 from seqkit.training.lock import LOCK, held, see_free
 from seqkit.training.loop import HISTORY
 
-__all__ = ["check_output", "claimed_output"]
+__all__ = ["check_output", "claimed_output", "remove_model"]
 
 
 def check_output(output: Path, *, resume: bool, force: bool) -> None:
@@ -50,7 +50,7 @@ def claimed_output(output: Path, *, resume: bool, force: bool) -> Iterator[None]
     Args:
         output: the directory; created if need be.
         resume: what is there stays.
-        force: what a run wrote there is removed, and nothing else.
+        force: what an earlier run would go on from is removed, and nothing else.
 
     Yields:
         Nothing; until the end no other run can claim it.
@@ -70,9 +70,22 @@ def claimed_output(output: Path, *, resume: bool, force: bool) -> Iterator[None]
         yield
 
 
-def _remove_run(output: Path) -> None:
+def remove_model(output: Path) -> None:
+    """Remove the model in a directory.
+
+    Args:
+        output: the directory.
+    """
     for path in _written_files(output):
         path.unlink()
+
+
+def _remove_run(output: Path) -> None:
+    """Remove what a run would go on from; the model stays until another is written in its place."""
+    model = {output / name for name in FILES}
+    for path in _written_files(output):
+        if path not in model:
+            path.unlink()
     with suppress(OSError):  # not there, or not empty
         all_files(output)[0].parent.rmdir()
 

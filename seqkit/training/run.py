@@ -16,7 +16,7 @@ from seqkit.config import Recipe, Settings, load_recipe
 from seqkit.data.dataset import Dataset
 from seqkit.data.resolving import resolve
 from seqkit.devices import precision_context, repeatable
-from seqkit.errors import SettingsError
+from seqkit.errors import SeqkitError, SettingsError, TrainingError
 from seqkit.model import Model
 from seqkit.resources import imported
 from seqkit.training.checkpoint import saying_what_is_left
@@ -140,7 +140,7 @@ def run(
         test: items to report on at the end, where `data` is an iterable.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         resume: go on from the checkpoint in `output`, if there is one.
-        force: throw away what an earlier run wrote to `output`.
+        force: replace what an earlier run wrote to `output`; its model stays there until the new one is trained.
         quiet: print no progress on standard error.
 
     Returns:
@@ -199,7 +199,10 @@ def _finish(task: TrainingTask, training: dict[str, Any], dataset: Dataset, outp
     model = task.model
     with saying_what_is_left(output):
         model.save(output)
-    reports: dict[str, Report] = task.reports(dataset)
+    try:
+        reports: dict[str, Report] = task.reports(dataset)
+    except SeqkitError as error:
+        raise TrainingError(f"{error}; the model itself is complete, in {output}") from None
     model.report |= {
         "data": {
             "name": dataset.name,

@@ -328,3 +328,23 @@ def test_numpy_does_not_warn_of_small_numbers_that_are_flushed() -> None:
     command = [sys.executable, "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("arguments", [["tag", "predict"], ["tag", "train", "sample-ner", "--epochs=1", "--hidden=2"]])
+def test_a_log_that_cannot_be_written_is_no_fault(arguments: list[str], pos_model: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("needs /dev/full")
+    place = ["-m", pos_model] if "predict" in arguments else ["-o", tmp_path / "m", "--batch-size=256"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "seqkit", *arguments, *place],
+            input="Ada met him\n",
+            stdout=subprocess.PIPE,
+            stderr=full,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 0
+    assert done.stdout
+    assert "predict" in arguments or (tmp_path / "m" / "config.json").is_file()

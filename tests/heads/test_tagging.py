@@ -164,12 +164,12 @@ def test_no_illegal_sequence_is_ever_emitted(seed: int, lengths: list[int], scal
     outputs = torch.randn(len(lengths), max(lengths), K) * scale
     decoded = head.decode(head.emissions(outputs), torch.tensor(lengths), nbest=3)
     assert decoded.alternatives is not None
-    assert decoded.alternative_scores is not None
+    assert decoded.alternative_log_probs is not None
     for row, length in enumerate(lengths):
         assert is_legal(decoded.tags[row, :length].tolist())
         assert not decoded.tags[row, length:].any()
-        for path, probability in zip(decoded.alternatives[row], decoded.alternative_scores[row], strict=True):
-            assert probability == 0.0 or is_legal(path[:length].tolist())
+        for path, log_prob in zip(decoded.alternatives[row], decoded.alternative_log_probs[row], strict=True):
+            assert log_prob == -torch.inf or is_legal(path[:length].tolist())
 
 
 @pytest.mark.parametrize("constrained", [True, False])
@@ -184,10 +184,10 @@ def test_best_marginals_and_nbest_equal_enumeration(crf: bool, constrained: bool
     order = logs.argsort(descending=True)[:3]
     assert decoded.tags[0].tolist() == [*paths[order[0]], *[0] * (4 - length)]
     assert decoded.alternatives is not None
-    assert decoded.alternative_scores is not None
+    assert decoded.alternative_log_probs is not None
     assert decoded.marginals is not None
     assert [tuple(path[:length]) for path in decoded.alternatives[0].tolist()] == [paths[number] for number in order]
-    assert torch.allclose(decoded.alternative_scores[0], logs[order].exp().double(), atol=1e-6)
+    assert torch.allclose(decoded.alternative_log_probs[0], logs[order].double(), atol=1e-5)
     marginals = torch.zeros(length, K)
     for path, probability in zip(paths, logs.exp(), strict=True):
         marginals[torch.arange(length), list(path)] += probability
@@ -197,9 +197,9 @@ def test_best_marginals_and_nbest_equal_enumeration(crf: bool, constrained: bool
 
 def test_fewer_legal_sequences_than_asked_for_have_probability_zero() -> None:
     decoded = make_head(crf=False).decode(torch.randn(1, 1, K), torch.tensor([1]), nbest=5)
-    assert decoded.alternative_scores is not None
-    assert (decoded.alternative_scores[0] > 0).tolist() == [True, True, True, False, False]  # O, S-A, S-B
-    assert float(decoded.alternative_scores.sum()) == pytest.approx(1.0)
+    assert decoded.alternative_log_probs is not None
+    assert (decoded.alternative_log_probs[0] > -torch.inf).tolist() == [True, True, True, False, False]  # O, S-A, S-B
+    assert float(decoded.alternative_log_probs.exp().sum()) == pytest.approx(1.0)
 
 
 def test_outputs_of_the_encoder_are_not_taken_for_scores() -> None:
@@ -234,8 +234,8 @@ def test_probabilities_of_a_long_sentence_keep_their_digits(crf: bool) -> None:
         gap = float(2 * transitions[o, o] - transitions[o, s] - transitions[s, o])
     expected = sorted([1 / (1 + np.exp(gap)), 1 / (1 + np.exp(-gap))], reverse=True)
     decoded = head.decode(head.emissions(outputs), torch.tensor([3000]), nbest=2)
-    assert decoded.alternative_scores is not None
-    assert decoded.alternative_scores[0].tolist() == pytest.approx(expected, rel=1e-4)
+    assert decoded.alternative_log_probs is not None
+    assert decoded.alternative_log_probs[0].exp().tolist() == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("crf", [True, False])

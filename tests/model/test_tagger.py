@@ -283,6 +283,13 @@ def test_empty_sentences_come_back_empty(model: Tagger) -> None:
     assert [len(record.labels) for record in found] == [0, 1, 0]
 
 
+def test_a_long_sentence_has_n_best_though_their_probability_is_too_small_for_a_number(model: Tagger) -> None:
+    (record,) = model.predict([Sentence.from_tokens(["Ada", "of", "x"] * 1000)], nbest=3)
+    assert record.alternatives is not None
+    assert [len(labels) for labels, _ in record.alternatives] == [3000] * 3
+    assert all(0.0 <= probability <= 1.0 for _, probability in record.alternatives)
+
+
 def test_an_empty_sentence_has_an_empty_list_of_n_best(model: Tagger) -> None:
     (record,) = model.predict([Sentence.from_tokens([])], nbest=2)
     assert record.alternatives == []

@@ -17,6 +17,7 @@ from torch import nn
 
 from seqkit.config import TrainingSettings
 from seqkit.errors import ModelError, TrainingError
+from seqkit.training import checkpoint
 from seqkit.training.checkpoint import (
     all_files,
     checkpoint_files,
@@ -324,7 +325,21 @@ def test_what_cannot_be_read_is_not_taken_for_damaged(error: Exception, told: st
         raise error
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(TrainingError) as caught:
-        patch.setattr(Path, "read_bytes", refused)
+        patch.setattr(checkpoint, "open_regular", refused)
         read_checkpoint(tmp_path)
     assert str(caught.value) == f"{checkpoint_files(tmp_path)[0]}: cannot be read: {told}"
     assert step_of(tmp_path) == 2
+
+
+@pytest.mark.parametrize("kind", ["directory", "pipe", "link"])
+def test_something_else_in_place_of_a_checkpoint_is_told(kind: str, tmp_path: Path) -> None:
+    write(tmp_path, 1)
+    write(tmp_path, 2)
+    last = checkpoint_files(tmp_path)[0]
+    last.unlink()
+    {"directory": last.mkdir, "pipe": lambda: os.mkfifo(last), "link": lambda: last.symlink_to("nowhere")}[kind]()
+    assert has_checkpoint(tmp_path)
+    with pytest.raises(TrainingError) as caught:
+        read_checkpoint(tmp_path)
+    other = "No such file or directory" if kind == "link" else "expected a regular file, found another kind"
+    assert str(caught.value) == f"{last}: cannot be read: {other}"

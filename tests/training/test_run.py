@@ -20,6 +20,7 @@ from seqkit.model import load
 from seqkit.training.evaluation import gold_labels
 from seqkit.training.output import check_output, claimed_output
 from seqkit.training.run import complete_settings, run, train
+from seqkit.training.stepping import Diverged
 
 Make = Callable[..., Any]
 
@@ -195,7 +196,6 @@ def test_force_replaces_what_a_run_wrote_and_nothing_else(
     before = {path.name for path in tmp_path.iterdir()}
     (tmp_path / "notes.txt").write_text("mine")
     (tmp_path / "checkpoint" / "mine").write_text("mine")
-    (tmp_path / "vectors.json").write_text("{}")  # of a model with vectors that stood here before
     (tmp_path / "weights.safetensors.part").write_text("a write that was cut off")
     run(settings, tmp_path, make_pairs(12), force=True, **options)
     assert {path.name for path in tmp_path.iterdir()} == {*before, "notes.txt"}
@@ -239,7 +239,27 @@ def test_what_is_left_of_a_run_is_known_for_one(left: str, trained: Path, tmp_pa
         if path.name != left:
             shutil.rmtree(path) if path.is_dir() else path.unlink()
     claim(tmp_path / "m", resume=False, force=True)
-    assert list((tmp_path / "m").iterdir()) == []
+    # The model goes only when another takes its place.
+    assert [path.name for path in (tmp_path / "m").iterdir()] == (["config.json"] if left == "config.json" else [])
+
+
+def test_with_force_the_old_model_stays_until_the_new_one_is_trained(
+    make_pairs: Make, tiny_settings: Make, tmp_path: Path
+) -> None:
+    vectors = tmp_path / "v.txt"
+    vectors.write_text("ada 1 2\n")
+    output = tmp_path / "m"
+    options = {"dev": make_pairs(4, 1), "device": "cpu"}
+    run(tiny_settings("training.epochs=1", f"embedding.vectors={vectors}"), output, make_pairs(12), **options)
+    kept = {path.name: path.read_bytes() for path in output.iterdir() if path.is_file() and path.suffix != ".jsonl"}
+    with pytest.raises(Diverged):
+        run(tiny_settings("training.lr=1e30", "training.clip=0"), output, make_pairs(12), force=True, **options)
+    assert load(output).report["scores"]
+    assert {path.name: path.read_bytes() for path in output.iterdir() if path.is_file()} == kept
+    assert not (output / "checkpoint").exists()
+    run(tiny_settings("training.epochs=1"), output, make_pairs(12), force=True, **options)
+    assert "vectors.json" in kept and not (output / "vectors.json").exists()
+    load(output)
 
 
 def test_an_output_must_be_a_directory(tmp_path: Path) -> None:
