@@ -23,7 +23,7 @@ from seqkit.training.checkpoint import checkpoint_files, read_checkpoint
 SEQKIT = [sys.executable, "-m", "seqkit"]
 TASKS = {
     "tag": ("conll2000", 16_000, ["--epochs=10", "--hidden=100", "--batch-size=10"]),
-    "classify": ("sst2", 2_000, ["--epochs=24", "--hidden=100", "--set=head.baseline=false"]),
+    "classify": ("sst2", 2_000, ["--epochs=48", "--hidden=100", "--set=head.baseline=false"]),
     "lm": ("ptb", 2_000, ["--epochs=10", "--hidden=100", "--set=head.baseline=0"]),
     "generate": ("tang", 300, ["--epochs=24", "--hidden=32"]),
 }

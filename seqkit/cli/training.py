@@ -51,7 +51,7 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
 
     @click.command("train", short_help=short_help, help=f"{about}\n{_ABOUT_DATA}", context_settings=HELP_OPTIONS)
     @click.argument("data", required=False)
-    @click.option("-o", "--output", type=click.Path(path_type=Path), metavar="DIR", help="where the model goes")
+    @click.option("-o", "--output", "place", metavar="DIR", help="where the model goes")
     @settings_options(task, flags)
     @device_options
     @click.option("--resume", is_flag=True, help="go on from the checkpoint in --output, or start where there is none")
@@ -67,7 +67,7 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
     )
     def train(
         data: str | None,
-        output: Path | None,
+        place: str | None,
         recipe: str | None,
         assignments: tuple[str, ...],
         device: str,
@@ -82,7 +82,7 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
         chosen = settings_from_flags(task, recipe, assignments, given)
         data = data or chosen.dataset
         usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
-        usage_unless(output or dry_run, "Missing option '-o' / '--output'.")
+        usage_unless(place or dry_run, "Missing option '-o' / '--output'.")  # also where a shell's variable was empty
         usage_unless(not (resume and force), "Expected one of --resume and --force, found both.")
         prepare_torch(threads)
         from seqkit.ranks import Launch
@@ -90,10 +90,11 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
         from seqkit.training.signals import Interrupted
 
         launch = Launch.from_environment()
-        if output is None or dry_run:
+        if not place or dry_run:
             if launch.rank == 0:
                 _dry_run(chosen, data, device, quiet)
             return 0
+        output = Path(place)
         try:
             trained = run(chosen, output, data, device=device, resume=resume, force=force, quiet=quiet)
         except KeyboardInterrupt as error:

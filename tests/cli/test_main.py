@@ -153,6 +153,7 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
         (["tag", "evaluate", "-m", "model"], " tag evaluate", "Missing argument 'DATA'."),
         (["tag", "evaluate", "sample-ner"], " tag evaluate", "Missing option '-m' / '--model'."),
         (["tag", "train", "sample-ner"], " tag train", "Missing option '-o' / '--output'."),
+        (["tag", "train", "sample-ner", "-o", ""], " tag train", "Missing option '-o' / '--output'."),
         (["tag", "train", "-o", "x"], " tag train", "Missing argument 'DATA', and no recipe names a data set."),
         (
             ["tag", "train", "sample-ner", "--threads", "0"],
