@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -182,6 +183,9 @@ class Group:
         try:
             function(*arguments)
         except RuntimeError as error:
+            # torchrun ends this one, too, as soon as it sees it: let there be time to say why.
+            with suppress(ValueError):  # in a thread
+                signal.signal(signal.SIGTERM, signal.SIG_IGN)
             reason = re.sub(r"^\[\S+\] |\. .*", "", str(error).splitlines()[0])  # without source line and advice
             raise ProcessLost(f"expected {self.size} processes that train together, found one gone: {reason}") from None
 

@@ -15,6 +15,7 @@ from torch import Tensor
 import seqkit
 from seqkit.errors import TrainingError
 from seqkit.training.checkpoint import checkpoint_files, write_checkpoint
+from seqkit.training.distribution import ProcessLost
 from seqkit.training.loop import Trainer
 from seqkit.training.signals import Interrupted
 from tests.training.regression import BATCHES, Regression, equal, interrupt_after, lines_of, make, weights
@@ -200,3 +201,22 @@ def test_a_checkpoint_that_is_older_than_a_setting_had_its_default(was: int, fit
     with pytest.raises(TrainingError) as caught:
         trainer.resume()
     assert str(caught.value) == f"{tmp_path}: expected a checkpoint with rows = 20, found 19; start again with --force"
+
+
+def test_a_handler_that_was_replaced_meanwhile_stays(tmp_path: Path) -> None:
+    """Where another process is lost SIGTERM is ignored, until what was wrong has been said."""
+    trainer = make(tmp_path)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def lost(_: object) -> Any:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise ProcessLost("expected 2 processes")
+
+    trainer.task.loss = lost  # type: ignore[method-assign]
+    try:
+        with pytest.raises(ProcessLost):
+            trainer.run()
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGTERM, before)
