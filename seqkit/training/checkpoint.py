@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor
 
 from seqkit.artefact import write_atomically
 from seqkit.errors import ModelError, TrainingError, is_out_of_memory, shown
 from seqkit.files import open_regular
+from seqkit.training.packing import packed, unpacked
 
 __all__ = [
     "all_files",
@@ -66,7 +66,7 @@ def write_checkpoint(output: Path, tensors: dict[str, Tensor], state: dict[str, 
     """
     plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
     text = json.dumps(state)
-    content = safetensors.torch.save(plain, metadata={_STATE: text, _CHECKSUM: _checksum(plain, text)})
+    content = packed(plain, {_STATE: text, _CHECKSUM: _checksum(plain, text)})
     last, previous = checkpoint_files(output)
     write_atomically(last, content, keep=previous)
 
@@ -136,9 +136,7 @@ def _read(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         # As a whole, so that what cannot be read is not taken for damaged.
         with open_regular(path) as stream:
             content = stream.read()
-        tensors = safetensors.torch.load(content)
-        length = int.from_bytes(content[:8], "little")
-        metadata = json.loads(content[8 : 8 + length])["__metadata__"]
+        tensors, metadata = unpacked(content)
         if metadata[_CHECKSUM] != _checksum(tensors, metadata[_STATE]):
             raise _Damaged("its checksum is another")
         return tensors, json.loads(metadata[_STATE])

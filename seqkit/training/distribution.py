@@ -14,8 +14,6 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors
-import safetensors.torch
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -23,6 +21,7 @@ from torch import Tensor, nn
 from seqkit import ranks
 from seqkit.errors import TrainingError
 from seqkit.ranks import Launch
+from seqkit.training.packing import packed, unpacked
 
 __all__ = ["ALONE", "Group", "ProcessLost", "Tensors", "Together", "joined"]
 
@@ -135,7 +134,9 @@ class Group:
         """
         if self.size == 1:
             return value, tensors or {}
-        return _unpacked(self._from(0, _packed(value, tensors or {}) if self.is_first else b""))
+        content = packed(tensors or {}, {"value": json.dumps(value)}) if self.is_first else b""
+        told, strings = unpacked(self._from(0, content))
+        return json.loads(strings["value"]), told
 
     def collect(self, tensors: Tensors) -> list[Tensors]:
         """Give all processes what each one has.
@@ -151,7 +152,7 @@ class Group:
         """
         if self.size == 1:
             return [tensors]
-        return [_unpacked(self._from(rank, _packed(None, tensors)))[1] for rank in range(self.size)]
+        return [unpacked(self._from(rank, packed(tensors, {})))[0] for rank in range(self.size)]
 
     @contextmanager
     def in_turn(self) -> Iterator[None]:
@@ -214,14 +215,3 @@ def joined(device: str) -> Iterator[Group]:
         torch.cuda.set_device(place)
     with ranks.joined("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"):
         yield Group(launch, place)
-
-
-def _packed(value: Any, tensors: Tensors) -> bytes:
-    plain = {name: tensor.detach().to("cpu").contiguous() for name, tensor in tensors.items()}
-    return safetensors.torch.save(plain, metadata={"value": json.dumps(value)})
-
-
-def _unpacked(content: bytes) -> tuple[Any, Tensors]:
-    length = int.from_bytes(content[:8], "little")
-    value = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["value"])
-    return value, safetensors.torch.load(content)

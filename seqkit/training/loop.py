@@ -165,7 +165,8 @@ class Trainer:
     def _note(self, pending: list[Taken], batches: int) -> None:
         """Take steps down, the last of which is the one before `position`."""
         first = self.position - len(pending)
-        for place, taken in enumerate(pending):
+        for place, waited in enumerate(pending):
+            taken = waited._replace(loss=waited.loss.cpu(), norm=waited.norm.cpu())  # fetched once
             self.stepper.see_finite(taken, self.step - len(pending) + place + 1)
             self.sums["tokens"] += taken.tokens
             if not self.stepper.is_finite(taken):
