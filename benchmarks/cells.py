@@ -20,7 +20,7 @@ from torch import Tensor
 from seqkit.nn.recurrent import CELLS, RecurrentLayer, make_layer
 
 BATCH, SIZE = 32, 200
-PARALLEL = ("mingru", "minlstm", "cbow")
+PARALLEL = ("mingru", "minlstm", "running_sum")
 
 
 def seconds(layer: RecurrentLayer, x: Tensor, training: bool) -> float:

@@ -25,11 +25,11 @@ from sklearn.pipeline import make_pipeline
 
 from seqkit.bench.flops import forward_flops
 from seqkit.config import load_recipe, override
-from seqkit.data.classified import write_classified
-from seqkit.data.formats import read_sentences
-from seqkit.data.resolving import resolve
-from seqkit.model import load
+from seqkit.corpora.resolve import resolve
+from seqkit.formats.registry import read_sentences
+from seqkit.formats.writers import write_classified
 from seqkit.model.classifier import Classifier
+from seqkit.model.loading import load
 from seqkit.training.run import train
 
 RECIPE = "classify-sst2"

@@ -23,11 +23,11 @@ import torch
 from seqkit.bench.machine import describe_machine, gemm_rate, onednn_rate, spread
 from seqkit.bench.stages import measure_stages
 from seqkit.config import BATCH_TOKENS
-from seqkit.data.formats import read_sentences
-from seqkit.data.sentence import Sentence
-from seqkit.data.writers import write_records
+from seqkit.formats.registry import read_sentences
+from seqkit.formats.writers import write_records
 from seqkit.model.classifier import Classifier
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence
 from seqkit.training.loop import Trainer
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask

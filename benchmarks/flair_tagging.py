@@ -33,11 +33,11 @@ from common import Machine, Peer, alternate, decode_file, parser, ratios, shown,
 
 from seqkit.bench.flops import TRAINED, forward_flops
 from seqkit.config import BATCH_TOKENS, TagSettings, override
-from seqkit.data.formats import read_sentences
-from seqkit.data.resolving import resolve
-from seqkit.data.sentence import Sentence
+from seqkit.corpora.resolve import resolve
+from seqkit.formats.registry import read_sentences
 from seqkit.metrics.tagging import tagging_report
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence
 from seqkit.training.progress import Progress
 from seqkit.training.run import complete_settings, prepare
 from seqkit.training.tagging import TaggingTask
@@ -45,7 +45,7 @@ from seqkit.training.tagging import TaggingTask
 TARGET = "chunk"
 BATCH = 32
 BATCHES = (32, 128)
-EMBEDDING = {"word_size": 0, "chars": "lstm", "char_size": 25, "char_hidden": 50}
+EMBEDDING = {"word_size": 0, "chars": "lstm", "char_size": 25, "char_features": 50}
 
 
 def write_splits(folder: Path) -> None:

@@ -23,11 +23,11 @@ import torch
 
 from seqkit import __version__
 from seqkit.config import load_recipe, override
-from seqkit.data.resolving import resolve
-from seqkit.data.sentence import Sentence
-from seqkit.data.verse import line_lengths
+from seqkit.corpora.resolve import resolve
+from seqkit.heads.generation.verse import line_lengths
 from seqkit.model.generator import Generator
 from seqkit.model.loading import load_as
+from seqkit.records import Sentence
 from seqkit.training.generation import evaluate_generator, read_records
 from seqkit.training.run import run
 

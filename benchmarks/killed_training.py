@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from seqkit.data.resolving import resolve
+from seqkit.corpora.resolve import resolve
 from seqkit.training.checkpoint import checkpoint_files, read_checkpoint
 
 SEQKIT = [sys.executable, "-m", "seqkit"]

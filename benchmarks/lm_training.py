@@ -22,7 +22,7 @@ from torch.nn import functional
 
 from seqkit.bench.flops import TRAINED, forward_flops
 from seqkit.config import load_recipe, override
-from seqkit.data.resolving import resolve
+from seqkit.corpora.resolve import resolve
 from seqkit.training.language_model import LanguageModelTask
 from seqkit.training.progress import Progress
 from seqkit.training.run import prepare

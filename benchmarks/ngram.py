@@ -20,9 +20,9 @@ from common import parser, summary, write
 
 from seqkit.bench.machine import describe_machine
 from seqkit.config import LmSettings, override
-from seqkit.data.corpus import Corpus
-from seqkit.data.resolving import resolve
-from seqkit.data.units import Units
+from seqkit.corpora.resolve import resolve
+from seqkit.inputs.streams import Corpus
+from seqkit.inputs.units import Units
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.training.language_model import evaluate_stream, read_corpus
 
@@ -49,7 +49,7 @@ def measure(order: int, units: Units, corpora: dict[str, Corpus], rounds: int) -
         seconds["fit"].append(fitted - began)
         seconds["evaluate"].append(time.perf_counter() - fitted)
     test = corpora["test"]
-    words = [test.forms[number] for number in test.numbers.tolist()]
+    words = [test.types[number] for number in test.numbers.tolist()]
     lines = " ".join(words).split("\n")[:-1]
     began = time.perf_counter()
     scored = sum(record.log_prob for record in model.score(lines))

@@ -25,8 +25,8 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_se
 
 from seqkit.bench.flops import TRAINED, forward_flops
 from seqkit.config import TagSettings, override
-from seqkit.data.resolving import resolve
-from seqkit.data.sentence import Sentence
+from seqkit.corpora.resolve import resolve
+from seqkit.records import Sentence
 from seqkit.training.progress import Progress
 from seqkit.training.run import complete_settings, prepare
 from seqkit.training.tagging import TaggingTask

@@ -25,10 +25,10 @@ import torch
 from common import RESULTS, Machine, Peer, alternate, decode_file, parser, ratios, shown, summary, table, write
 
 from seqkit.config import TagSettings, override
-from seqkit.data.resolving import resolve
-from seqkit.data.sentence import Sentence
-from seqkit.model import load
+from seqkit.corpora.resolve import resolve
+from seqkit.model.loading import load
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence
 from seqkit.training.run import train
 
 COMPONENTS = {"tagger": "pos", "ner": "chunk"}

@@ -19,10 +19,10 @@ from common import Machine, alternate, decode_file, parser, shown, stage_table, 
 
 from seqkit.bench.flops import forward_flops
 from seqkit.config import TagSettings, override
-from seqkit.data.formats import read_sentences
-from seqkit.data.resolving import resolve
-from seqkit.data.writers import write_records
-from seqkit.model import load
+from seqkit.corpora.resolve import resolve
+from seqkit.formats.registry import read_sentences
+from seqkit.formats.writers import write_records
+from seqkit.model.loading import load
 from seqkit.model.tagger import Tagger
 from seqkit.training.run import train
 

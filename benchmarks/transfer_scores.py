@@ -20,7 +20,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from seqkit.data.resolving import resolve
+from seqkit.corpora.resolve import resolve
 
 RESULTS = Path(__file__).parent / "results" / "transfer_scores.json"
 DATA = "ud-english-ewt"
@@ -28,20 +28,21 @@ SHARE = 10
 LANGUAGE_MODELS = {
     "words": (
         "--unit word --chars cnn --layers 1 --hidden 200 --direction both --dropout 0.3 --tied --epochs 5 "
-        "--batch-size 32 --lr 0.003 --clip 1.0 --set encoder.join=top --set data.splitter=english "
+        "--batch-size 32 --lr 0.003 --clip 1.0 --set encoder.concat=final --set data.splitter=english "
         "--set data.lowercase=true --set data.digits=true --set data.min_count=2 --set embedding.word_size=100 "
-        "--set embedding.char_hidden=100 --set embedding.dropout=0.2 --set embedding.word_dropout=0.05 "
+        "--set embedding.char_features=100 --set embedding.dropout=0.2 --set embedding.word_dropout=0.05 "
         "--set training.schedule=cosine --set training.warmup=0.5"
     ),
     "characters": (
-        "--unit char --layers 1 --hidden 256 --direction both --dropout 0.1 --epochs 4 --batch-size 32 --window 80 "
-        "--lr 0.005 --clip 1.0 --set encoder.join=top --set embedding.word_size=50 "
+        "--unit char --layers 1 --hidden 256 --direction both --dropout 0.1 --epochs 4 --batch-size 32 --bptt 80 "
+        "--lr 0.005 --clip 1.0 --set encoder.concat=final --set embedding.word_size=50 "
         "--set training.schedule=cosine --set training.warmup=0.2"
     ),
 }
 """name → the flags that it is trained with"""
 TAGGER = (
-    "-c pos-ewt --chars cnn --batch-size 16 --set encoder.join=top --set training.average=0.99 --set training.warmup=1"
+    "-c pos-ewt --chars cnn --batch-size 16 --set encoder.concat=final "
+    "--set training.average=0.99 --set training.warmup=1"
 )
 """the flags of every tagger; all else is the recipe's"""
 STARTS = {

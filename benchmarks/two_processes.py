@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from common import Machine, parser, ratios, shown, summary, write
 
-from seqkit.data.resolving import resolve
+from seqkit.corpora.resolve import resolve
 
 ALONE = [sys.executable, "-m", "seqkit"]
 JOINED = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "seqkit"]

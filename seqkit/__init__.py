@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from seqkit._version import __version__ as __version__
 
 if TYPE_CHECKING:
     from seqkit.config import (
@@ -22,12 +22,10 @@ if TYPE_CHECKING:
         TagSettings,
         load_recipe,
     )
-    from seqkit.data.classified import ClassifiedText
-    from seqkit.data.scored import ScoredText, WrittenText
-    from seqkit.data.sentence import Sentence
-    from seqkit.data.tagged import TaggedSentence, TaggedSpan
     from seqkit.errors import DataError, ModelError, SeqkitError, SettingsError, TrainingError
-    from seqkit.model import Model, load
+    from seqkit.model.base import Model
+    from seqkit.model.loading import load
+    from seqkit.records import ClassifiedText, ScoredText, Sentence, TaggedSentence, TaggedSpan, WrittenText
     from seqkit.training.run import train
 
 __all__ = [
@@ -59,12 +57,10 @@ _HOMES = {
         *("ClassifySettings", "GenerateSettings", "LmSettings", "Recipe", "Settings", "TagSettings"),
         "load_recipe",
     ),
-    "seqkit.data.classified": ("ClassifiedText",),
-    "seqkit.data.scored": ("ScoredText", "WrittenText"),
-    "seqkit.data.sentence": ("Sentence",),
-    "seqkit.data.tagged": ("TaggedSentence", "TaggedSpan"),
+    "seqkit.records": ("ClassifiedText", "ScoredText", "Sentence", "TaggedSentence", "TaggedSpan", "WrittenText"),
     "seqkit.errors": ("DataError", "ModelError", "SeqkitError", "SettingsError", "TrainingError"),
-    "seqkit.model": ("Model", "load"),
+    "seqkit.model.base": ("Model",),
+    "seqkit.model.loading": ("load",),
     "seqkit.training.run": ("train",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}

@@ -19,8 +19,8 @@ import hypothesis
 import pytest
 
 from seqkit.config import TagSettings, override
-from seqkit.data.labels import from_spans
-from seqkit.data.sentence import Sentence
+from seqkit.formats.schemes import from_spans
+from seqkit.records import Sentence
 
 # A loaded machine is no fault of the code.
 hypothesis.settings.register_profile("seqkit", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -75,7 +75,7 @@ def tiny_settings() -> Callable[..., TagSettings]:
     from seqkit.config import parse_assignments
 
     tiny: dict[str, Any] = {
-        "embedding": {"word_size": 8, "char_size": 4, "char_hidden": 4},
+        "embedding": {"word_size": 8, "char_size": 4, "char_features": 4},
         "encoder": {"hidden": 8},
         "training": {"epochs": 2, "batch_size": 8, "lr": 0.01},
     }
@@ -99,3 +99,17 @@ def trained(
     settings = tiny_settings("training.epochs=8", "training.lr=0.03")
     train(settings, output, make_pairs(48), dev=make_pairs(12, 1), test=make_pairs(12, 2), device="cpu")
     return output
+
+
+@pytest.fixture
+def real_file() -> Callable[[str], Path]:
+    """``folder/file`` of a data set in one of the folders of ``$SEQKIT_DATA``; skips the test where none has it."""
+
+    def find(name: str) -> Path:
+        folders = [folder for folder in os.environ.get("SEQKIT_DATA", "").split(os.pathsep) if folder]
+        for folder in folders:
+            if (Path(folder) / name).is_file():
+                return Path(folder) / name
+        pytest.skip(f"needs {name} in a folder of $SEQKIT_DATA ({', '.join(folders) or 'not set'})")
+
+    return find

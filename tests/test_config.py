@@ -101,7 +101,7 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
         f"encoder.cell: expected {', '.join(map(repr, cells[:-1]))} or {cells[-1]!r}, found 'elman'",
         "encoder.hidden: expected greater than or equal to 1, found 0",
         "encoder.layers: expected a valid integer, got a number with a fractional part, found 1.5",
-        "encoder.size: expected one of cell, hidden, layers, direction, join, dropout, last_dropout, "
+        "encoder.size: expected one of cell, hidden, layers, direction, concat, dropout, last_dropout, "
         "weight_dropout, init, init_gain, forget_bias, variational, skip",
         "training.lr: expected a finite number, found nan",
         "enc: expected one of task, data, embedding, encoder, head, training",
@@ -116,14 +116,14 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
         ("[settings]\nx = 1", "settings: expected one of task, data, embedding, encoder, head, training"),
         ("task = 'cook'", "task: expected one of tag, classify, lm, generate, found 'cook'"),
         ("scores = 3", "scores: expected a valid dictionary, found 3"),
-        ("[head]\nneighbour_words = 1", "head.neighbour_words: expected greater than or equal to 2, found 1"),
+        ("[head]\nneighbour_words = 1", "head.lm_loss_words: expected greater than or equal to 2, found 1"),
         ("[head]\ncrf = 'perhaps'", "head.crf: expected a valid boolean, unable to interpret input, found 'perhaps'"),
         ("[encoder]\ndropout = 1.0", "encoder.dropout: expected less than 1, found 1.0"),
         ("[training]\nlr = 0", "training.lr: expected greater than 0, found 0"),
         ("[training]\nlr = inf", "training.lr: expected a finite number, found inf"),
         ("[training]\nseed = -1", "training.seed: expected greater than or equal to 0, found -1"),
         (f"[training]\nseed = {2**63}", f"training.seed: expected less than {2**63}, found {2**63}"),
-        ("[embedding]\nchar_hidden = 1", "embedding.char_hidden: expected greater than or equal to 2, found 1"),
+        ("[embedding]\nchar_hidden = 1", "embedding.char_features: expected greater than or equal to 2, found 1"),
         (
             "[embedding]\nword_size = 0\nchars = 'none'",
             "embedding: expected word_size > 0, one_hot, vectors or chars, found none of them",
@@ -314,7 +314,7 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
     try:
         settings = override(TagSettings(), tree)
     except SettingsError as error:  # the checks across settings
-        known = ("none of them", "warm-up", "head.neighbours", "average", "freeze", "clip_by", "deterministic")
+        known = ("none of them", "warm-up", "head.lm_loss", "average", "freeze", "clip_by", "deterministic")
         assert any(part in str(error) for part in known)
         return
     path = tmp_path_factory.mktemp("recipe") / "r.toml"
@@ -327,8 +327,16 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
     [
         ("lm", "data.unit=bpe", "data: expected lowercase only beside unit word or char, found it beside bpe"),
         ("generate", "data.unit=bpe", "data: expected lowercase only beside unit word or char, found it beside bpe"),
-        ("lm", "training.batch_tokens=9", "training: expected batch_size streams and a window of each as a batch, "),
-        ("lm", "training.equal_lengths=true", "training: expected batch_size streams and a window of each as a batch,"),
+        (
+            "lm",
+            "training.batch_tokens=9",
+            "training: batch_tokens is not for a language model, whose batch is batch_size streams of bptt units",
+        ),
+        (
+            "lm",
+            "training.equal_lengths=true",
+            "training: equal_lengths is not for a language model, whose batch is batch_size streams of bptt units",
+        ),
     ],
 )
 def test_settings_that_a_model_of_units_cannot_follow(task: str, assignment: str, fault: str) -> None:
@@ -338,7 +346,7 @@ def test_settings_that_a_model_of_units_cannot_follow(task: str, assignment: str
 
 
 def test_settings_come_back_from_json() -> None:
-    settings = override(TagSettings(), {"head": {"neighbours": 0.5}, "training": {"lr": 1e-17}})
+    settings = override(TagSettings(), {"head": {"lm_loss": 0.5}, "training": {"lr": 1e-17}})
     assert override(TagSettings(), settings.model_dump(mode="json")) == settings
 
 
@@ -377,12 +385,12 @@ def test_warm_up_may_be_as_long_as_training_but_for_cosine() -> None:
 
 
 def test_neighbours_need_halves_that_have_not_seen_them() -> None:
-    tree = {"encoder": {"layers": 2}, "head": {"neighbours": 0.1}}
+    tree = {"encoder": {"layers": 2}, "head": {"lm_loss": 0.1}}
     assert fault_of(override, TagSettings(), tree) == (
-        "settings: head.neighbours: expected encoder.join top, one layer or one direction, found deep: where "
+        "settings: head.lm_loss: expected encoder.concat final, one layer or one direction, found layerwise: where "
         "directions meet after every level, both halves have seen the words that they are to predict"
     )
-    override(TagSettings(), {**tree, "encoder": {"layers": 2, "join": "top"}})
+    override(TagSettings(), {**tree, "encoder": {"layers": 2, "concat": "final"}})
     override(TagSettings(), {**tree, "encoder": {"layers": 1}})
     override(TagSettings(), {**tree, "encoder": {"layers": 2, "direction": "forward"}})
 

@@ -62,7 +62,7 @@ def test_another_projects_package_is_never_taken_for_the_resources(
 
 def test_version_of_package_project_and_installation_agree(project: dict) -> None:
     assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+|rc\d+)?", seqkit.__version__)
-    assert project["tool"]["hatch"]["version"]["path"] == "seqkit/__init__.py"  # said once, read by the build
+    assert project["tool"]["hatch"]["version"]["path"] == "seqkit/_version.py"  # said once, read by the build
     try:
         installed = importlib.metadata.version(project["project"]["name"])
     except importlib.metadata.PackageNotFoundError:

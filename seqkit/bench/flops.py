@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from seqkit.heads.classification import ClassificationHead
+from seqkit.heads.classification.module import ClassificationHead
 from seqkit.nn.embedding import CharacterCNN, CharacterLSTM
 from seqkit.nn.network import Network
 from seqkit.nn.softmax import Softmax
@@ -52,4 +52,4 @@ def forward_flops(network: Network, characters: float, length: float = 1.0) -> f
 def _matrices(module: nn.Module) -> list[Tensor]:
     """The weights that a step of prediction multiplies with, each once; not those that only training has."""
     named = module.named_parameters()
-    return [weight for name, weight in named if weight.dim() >= 2 and not name.startswith("neighbours.")]
+    return [weight for name, weight in named if weight.dim() >= 2 and not name.startswith("auxiliary.")]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from seqkit import __version__
+from seqkit._version import __version__
 
 __all__ = ["Spread", "describe_machine", "gemm_rate", "onednn_rate", "spread", "wait_for"]
 

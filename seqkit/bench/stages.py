@@ -11,11 +11,11 @@ import torch
 
 from seqkit.bench.flops import forward_flops
 from seqkit.bench.machine import Spread, gemm_rate, onednn_rate, spread, wait_for
-from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
 from seqkit.model.classifier import Classifier
 from seqkit.model.precision import AutoPrecision
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence
 
 __all__ = ["STAGES", "Measured", "StageClock", "measure_stages"]
 

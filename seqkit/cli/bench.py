@@ -27,8 +27,8 @@ from seqkit.metrics.scores import plural
 
 if TYPE_CHECKING:
     from seqkit.bench.stages import Measured
-    from seqkit.data.sentence import Sentence
     from seqkit.model.base import Model
+    from seqkit.records import Sentence
 
 __all__ = ["command"]
 
@@ -62,7 +62,7 @@ def command(
     prepare_torch(threads)
     from seqkit.bench.machine import describe_machine
     from seqkit.bench.stages import measure_stages
-    from seqkit.model import load
+    from seqkit.model.loading import load
 
     model = load(directory, device)
     options: dict[str, Any] = {"batch_tokens": batch_tokens, "precision": precision}
@@ -87,13 +87,13 @@ def _work(
 
     if isinstance(model, Tagger):
         from seqkit.cli.tag import read_input as read_tokens
-        from seqkit.data.writers import write_records
+        from seqkit.formats.writers import write_records
 
         write = partial(write_records, stream=sink, output_format="conll")
         return partial(read_tokens, file, input_format, model, True), write, {"spans": False}
     if isinstance(model, Classifier):
         from seqkit.cli.classify import read_input as read_texts
-        from seqkit.data.classified import write_classified
+        from seqkit.formats.writers import write_classified
 
         write = partial(write_classified, stream=sink, output_format="tsv")
         return partial(read_texts, file, input_format, model, True), write, {}

@@ -30,15 +30,14 @@ from seqkit.cli.options import (
 )
 from seqkit.cli.predicting import counted, format_of, predict_inputs, say_speed, teller
 from seqkit.cli.training import train_command
-from seqkit.data.blocks import Block, cut
 from seqkit.errors import DataError
+from seqkit.formats.blocks import Block, cut
 
 if TYPE_CHECKING:
-    from seqkit.data.classified import ClassifiedText
-    from seqkit.data.dataset import Split
-    from seqkit.data.sentence import Sentence
+    from seqkit.corpora.dataset import Split
     from seqkit.model.classifier import Classifier
     from seqkit.model.streaming import KeptWords
+    from seqkit.records import ClassifiedText, Sentence
 
 __all__ = ["command", "read_input"]
 
@@ -94,7 +93,7 @@ def evaluate(
     """
     check_error_options(json_file, errors, confusion)
     prepare_torch(threads)
-    from seqkit.data.resolving import resolve
+    from seqkit.corpora.resolve import resolve
     from seqkit.model.classifier import Classifier
     from seqkit.model.loading import load_as
     from seqkit.model.precision import AutoPrecision
@@ -143,15 +142,15 @@ def _refuse_empty(texts: Sequence[Sentence], splits: Mapping[str, Split], split:
 
 
 def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[ClassifiedText]) -> None:
-    from seqkit.data.class_codec import SEPARATOR
-    from seqkit.data.writers import clean
+    from seqkit.formats.writers import clean
+    from seqkit.records import LABEL_SEPARATOR
 
     with opened(file) as stream:
         for labels, record in zip(gold, predicted, strict=True):
             if set(labels) != set(record.labels):
                 # one line each, whatever the text holds
                 text = " ".join(record.sentence.text.splitlines())
-                stream.write(clean(f"{SEPARATOR.join(labels)}\t{record.label}\t{text}\n"))
+                stream.write(clean(f"{LABEL_SEPARATOR.join(labels)}\t{record.label}\t{text}\n"))
 
 
 @command.command(short_help="Label the texts of files or of standard input.")
@@ -202,7 +201,7 @@ def predict(
 def work(job: Job) -> Work:
     """What a process does that labels blocks of texts; see `seqkit.cli.jobs.prepare`."""
     prepare_torch(job.threads, job.share)
-    from seqkit.data.classified import write_classified
+    from seqkit.formats.writers import write_classified
     from seqkit.model.classifier import Classifier
     from seqkit.model.loading import load_as
     from seqkit.model.precision import AutoPrecision
@@ -235,6 +234,6 @@ def read_input(file: str, input_format: str | None, model: Classifier, quiet: bo
 
 def read_block(block: Block, model: Classifier) -> Iterator[Sentence]:
     """The texts of a block."""
-    from seqkit.data.formats import part_texts
+    from seqkit.formats.registry import part_texts
 
     return chain.from_iterable(part_texts(part, model.splitter.split, model.codec.text) for part in block)

@@ -29,7 +29,7 @@ def command() -> None:
 @_JSON
 def list_data(json_file: str | None) -> None:
     """The data sets that seqkit knows, and where each is."""
-    from seqkit.data.catalog import list_cards
+    from seqkit.corpora.cards import list_cards
 
     rows = []
     for card in list_cards():
@@ -48,7 +48,7 @@ def list_data(json_file: str | None) -> None:
 
 
 def _where(card: Any) -> tuple[str, str | None]:
-    from seqkit.data.resolving import find_folder
+    from seqkit.corpora.resolve import find_folder
 
     if card.generator is not None:
         return "embedded", None
@@ -66,8 +66,8 @@ def fetch_data(name: str, quiet: bool) -> None:
 
     Checksums are those of the data set's card; a download that differs is thrown away.
     """
-    from seqkit.data.catalog import load_card
-    from seqkit.data.fetch import fetch
+    from seqkit.corpora.cards import load_card
+    from seqkit.corpora.fetch import fetch
 
     click.echo(str(fetch(load_card(name), quiet=quiet)))
 
@@ -86,8 +86,8 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
     """
     from dataclasses import asdict
 
-    from seqkit.data.check import check
-    from seqkit.data.resolving import resolve
+    from seqkit.corpora.check import check
+    from seqkit.corpora.resolve import resolve
 
     found = resolve(data_set, quiet=quiet)
     problems = check(found, target)
@@ -109,8 +109,8 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @quiet_option
 def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: bool) -> None:
     """Count the sentences, tokens, labels and unseen words of DATA."""
-    from seqkit.data.resolving import resolve
-    from seqkit.data.statistics import render_statistics, statistics
+    from seqkit.corpora.resolve import resolve
+    from seqkit.corpora.statistics import render_statistics, statistics
 
     found = resolve(data_set, quiet=quiet)
     numbers = statistics(found, target)
@@ -146,8 +146,8 @@ def convert_data(
     quiet: bool,
 ) -> None:
     """Convert file IN to file OUT; - is standard input or output."""
-    from seqkit.data.convert import convert_file
-    from seqkit.data.splitting import Splitter
+    from seqkit.corpora.convert import convert_file
+    from seqkit.formats.splitting import Splitter
 
     count = convert_file(
         source,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqkit import __version__
+from seqkit._version import __version__
 from seqkit.cli.options import Function, json_option, model_option, output_file, table_width, usage_unless, write_json
 
 if TYPE_CHECKING:
-    from seqkit.data.dataset import Dataset
+    from seqkit.corpora.dataset import Dataset
     from seqkit.training.task import Report
 
 __all__ = ["check_error_options", "error_options", "evaluation_options", "show_scores"]

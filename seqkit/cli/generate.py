@@ -28,7 +28,7 @@ from seqkit.cli.training import train_command
 from seqkit.errors import DataError
 
 if TYPE_CHECKING:
-    from seqkit.data.conditions import ConditionCodec
+    from seqkit.inputs.conditions import ConditionCodec
 
 __all__ = ["command"]
 
@@ -155,7 +155,7 @@ def parse_conditions(given: Sequence[str], codec: ConditionCodec) -> dict[str, A
 
 def _vector(value: str, name: str) -> Any:
     if value.endswith(".npy"):
-        from seqkit.data.array_files import load_array
+        from seqkit.formats.arrays import load_array
 
         return load_array(Path(value))
     try:
@@ -186,7 +186,7 @@ def evaluate(
     train, dev and test files, or one file.
     """
     prepare_torch(threads)
-    from seqkit.data.resolving import resolve
+    from seqkit.corpora.resolve import resolve
     from seqkit.model.generator import Generator
     from seqkit.model.loading import load_as
     from seqkit.training.generation import evaluate_generator, read_records

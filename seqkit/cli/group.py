@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from seqkit.ranks import Launch
+from seqkit.torchrun import Launch
 
 __all__ = ["HELP_OPTIONS", "Commands", "PredictByDefault"]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import click
 
-from seqkit.artefact import read_config, read_json
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.config import Settings, parse_settings, to_toml
 from seqkit.errors import ModelError, shown
+from seqkit.model.files import read_config, read_json
 
 __all__ = ["command"]
 

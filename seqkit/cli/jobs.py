@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TextIO
 
 from seqkit.cli.faults import describe
 from seqkit.cli.memory import bound_kernels, memory_returner
-from seqkit.data.blocks import Block
+from seqkit.formats.blocks import Block
 
 __all__ = ["Answer", "Counts", "Job", "Work", "answer", "prepare"]
 

@@ -32,8 +32,8 @@ from seqkit.cli.training import train_command
 from seqkit.metrics.scores import plural
 
 if TYPE_CHECKING:
-    from seqkit.data.blocks import Block
-    from seqkit.data.scored import WrittenText
+    from seqkit.formats.blocks import Block
+    from seqkit.records import WrittenText
 
 __all__ = ["command", "sampling_options", "show_texts"]
 
@@ -58,7 +58,7 @@ command.add_command(
         "lm",
         {
             "--unit": "data.unit",
-            "--window": "training.window",
+            "--bptt": "training.bptt",
             "--tied/--no-tied": "head.tied",
             "--ngram": "head.ngram",
         },
@@ -109,7 +109,7 @@ def evaluate(
     DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
     """
     prepare_torch(threads)
-    from seqkit.data.resolving import resolve
+    from seqkit.corpora.resolve import resolve
     from seqkit.metrics.perplexity import Baseline
     from seqkit.model.base_language_model import BaseLanguageModel
     from seqkit.model.loading import load_as
@@ -180,11 +180,11 @@ def score(
 def work(job: Job) -> Work:
     """What a process does that scores blocks of lines; see `seqkit.cli.jobs.prepare`."""
     prepare_torch(job.threads, job.share)
-    from seqkit.data.blocks import part_lines
-    from seqkit.data.sentence import Sentence
-    from seqkit.data.writers import clean, to_json
+    from seqkit.formats.blocks import part_lines
+    from seqkit.formats.writers import clean, to_json
     from seqkit.model.base_language_model import BaseLanguageModel
     from seqkit.model.loading import load_as
+    from seqkit.records import Sentence
 
     model = load_as(BaseLanguageModel, job.model, job.device)
     options = job.options
@@ -271,7 +271,7 @@ def show_texts(texts: Sequence[WrittenText], output_format: str) -> None:
         texts: the texts.
         output_format: ``text`` or ``jsonl``.
     """
-    from seqkit.data.writers import clean, to_json
+    from seqkit.formats.writers import clean, to_json
 
     apart = any("\n" in text.text for text in texts)
     ended = True  # whether a blank line was written last, or nothing

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 import click
 
-from seqkit import __version__
+from seqkit._version import __version__
 from seqkit.cli.faults import describe
 from seqkit.cli.group import HELP_OPTIONS, Commands
 
@@ -182,7 +182,7 @@ def _first_to_tell() -> bool:
     # Where one process fails torchrun ends all the others: let there be time to say why.
     with contextlib.suppress(ValueError):  # in a thread
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    from seqkit.ranks import first_to_tell
+    from seqkit.torchrun import first_to_tell
 
     return first_to_tell()
 

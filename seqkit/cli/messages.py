@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import IO, Any
 
 from seqkit.cli.jobs import Answer
-from seqkit.data.blocks import Block, Part
+from seqkit.formats.blocks import Block, Part
 
 __all__ = ["read_answer", "read_block", "read_message", "write_answer", "write_block", "write_message"]
 

@@ -475,7 +475,7 @@ def write_json(value: object, file: str) -> None:
     Raises:
         DataError: the file cannot be written.
     """
-    from seqkit.data.writers import finite
+    from seqkit.formats.writers import finite
 
     with opened(file) as stream:
         stream.write(json.dumps(finite(value), indent=2, allow_nan=False) + "\n")

@@ -14,15 +14,15 @@ import click
 
 from seqkit.cli.jobs import Answer, Counts, Job, answer, prepare
 from seqkit.cli.options import usage_unless
-from seqkit.data.blocks import cut
-from seqkit.data.text import read_lines
 from seqkit.errors import DataError, SeqkitError
+from seqkit.formats.blocks import cut
+from seqkit.formats.text import read_lines
 from seqkit.metrics.scores import plural
-from seqkit.ranks import Launch
+from seqkit.torchrun import Launch
 
 if TYPE_CHECKING:
-    from seqkit.data.sentence import Sentence
     from seqkit.model.memory import BatchTokens
+    from seqkit.records import Sentence
 
 __all__ = ["batch_tokens", "counted", "format_of", "predict_inputs", "say_speed", "teller"]
 
@@ -59,7 +59,7 @@ def format_of(file: str, given: str | None, known: Sequence[str], quiet: bool) -
     Raises:
         DataError: the file cannot be read or is in another format.
     """
-    from seqkit.data.formats import detect_format, is_pipe  # numpy comes along, which no help text needs
+    from seqkit.formats.registry import detect_format, is_pipe  # numpy comes along, which no help text needs
 
     read_once = file == "-" or is_pipe(file)
     if given is None and not read_once and "tsv" in known and Path(file).suffix.lower() == ".tsv":
@@ -161,7 +161,7 @@ def _with_workers(job: Job, inputs: Iterable[tuple[str, str]], count: int) -> It
 
 def _refuse_for_ranks(files: Sequence[str], workers: int, launch: Launch) -> None:
     """See that processes started by ``torchrun`` can share the work; the first one says if not."""
-    from seqkit.data.formats import is_pipe
+    from seqkit.formats.registry import is_pipe
 
     faults = []
     if workers > 1:

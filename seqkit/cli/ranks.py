@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 from seqkit.cli.faults import describe
 from seqkit.cli.jobs import Answer, Job, answer, prepare
 from seqkit.cli.messages import read_answer, write_answer
-from seqkit.data.blocks import cut
 from seqkit.errors import DataError, SeqkitError
-from seqkit.ranks import Launch, joined
+from seqkit.formats.blocks import cut
+from seqkit.torchrun import Launch, joined
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -29,15 +29,14 @@ from seqkit.cli.options import (
 )
 from seqkit.cli.predicting import counted, format_of, predict_inputs, say_speed, teller
 from seqkit.cli.training import train_command
-from seqkit.data.blocks import Block, cut
 from seqkit.errors import DataError
+from seqkit.formats.blocks import Block, cut
 
 if TYPE_CHECKING:
-    from seqkit.data.dataset import Split
-    from seqkit.data.sentence import Sentence
-    from seqkit.data.tagged import TaggedSentence
+    from seqkit.corpora.dataset import Split
     from seqkit.model.streaming import KeptWords
     from seqkit.model.tagger import Tagger
+    from seqkit.records import Sentence, TaggedSentence
 
 __all__ = ["command", "read_input"]
 
@@ -98,7 +97,7 @@ def evaluate(
     """
     check_error_options(json_file, errors, confusion)
     prepare_torch(threads)
-    from seqkit.data.resolving import resolve
+    from seqkit.corpora.resolve import resolve
     from seqkit.model.loading import load_as
     from seqkit.model.precision import AutoPrecision
     from seqkit.model.tagger import Tagger
@@ -144,7 +143,7 @@ def _refuse_empty(sentences: Sequence[Sentence], splits: Mapping[str, Split], sp
 
 
 def _write_errors(file: str, gold: Sequence[Sequence[str]], predicted: Sequence[TaggedSentence]) -> None:
-    from seqkit.data.writers import clean, rows
+    from seqkit.formats.writers import clean, rows
 
     with opened(file) as stream:
         for labels, record in zip(gold, predicted, strict=True):
@@ -200,7 +199,7 @@ def predict(
 def work(job: Job) -> Work:
     """What a process does that tags blocks; see `seqkit.cli.jobs.prepare`."""
     prepare_torch(job.threads, job.share)
-    from seqkit.data.writers import write_records
+    from seqkit.formats.writers import write_records
     from seqkit.model.loading import load_as
     from seqkit.model.precision import AutoPrecision
     from seqkit.model.tagger import Tagger
@@ -236,6 +235,6 @@ def read_input(file: str, input_format: str | None, model: Tagger, quiet: bool) 
 
 def read_block(block: Block, model: Tagger) -> Iterator[Sentence]:
     """The sentences of a block."""
-    from seqkit.data.formats import part_sentences
+    from seqkit.formats.registry import part_sentences
 
     return chain.from_iterable(part_sentences(part, model.splitter.split) for part in block)

@@ -24,7 +24,7 @@ from seqkit.cli.options import (
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
-    from seqkit.ranks import Launch
+    from seqkit.torchrun import Launch
 
 __all__ = ["again", "train_command"]
 
@@ -85,7 +85,7 @@ def train_command(task: str, flags: dict[str, str], *, about: str, short_help: s
         usage_unless(place or dry_run, "Missing option '-o' / '--output'.")  # also where a shell's variable was empty
         usage_unless(not (resume and force), "Expected one of --resume and --force, found both.")
         prepare_torch(threads)
-        from seqkit.ranks import Launch
+        from seqkit.torchrun import Launch
         from seqkit.training.run import run
         from seqkit.training.signals import Interrupted
 
@@ -138,7 +138,7 @@ def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
     import tomli_w
 
     from seqkit.config import to_toml
-    from seqkit.data.resolving import resolve
+    from seqkit.corpora.resolve import resolve
     from seqkit.devices import choose_device
     from seqkit.training.progress import Progress
     from seqkit.training.run import complete_settings, prepare

@@ -15,7 +15,7 @@ from typing import IO
 from seqkit.cli.faults import describe
 from seqkit.cli.jobs import Answer, Job, answer, prepare
 from seqkit.cli.messages import read_block, read_message, write_answer
-from seqkit.data.blocks import Block
+from seqkit.formats.blocks import Block
 
 __all__ = ["main"]
 

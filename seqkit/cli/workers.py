@@ -12,8 +12,8 @@ from dataclasses import asdict, replace
 
 from seqkit.cli.jobs import Answer, Job
 from seqkit.cli.messages import read_answer, write_block, write_message
-from seqkit.data.blocks import Block
 from seqkit.errors import SeqkitError
+from seqkit.formats.blocks import Block
 
 __all__ = ["started_workers"]
 

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, SerializeAsAny, ValidationError
 
+from seqkit.config.renamed import current_names
 from seqkit.config.sections import Section
 from seqkit.config.tasks import SETTINGS, Settings, TagSettings
 from seqkit.errors import SettingsError, joined, shown
@@ -39,6 +40,8 @@ class Recipe(Section):
     """the settings"""
     scores: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
     """what the settings reached, where and when it was measured"""
+    notes: tuple[str, ...] = ()
+    """lines for the user: which names of settings are those of an earlier version"""
 
 
 def recipe_names(task: str | None = None) -> list[str]:
@@ -84,11 +87,12 @@ def load_recipe(recipe: str | Path) -> Recipe:
         tree = read_toml(path)
     except (OSError, ValueError) as error:
         raise SettingsError(f"{recipe}: expected a TOML file, found: {shown(error)}") from None
+    tree, notes = current_names(tree)
     about: dict[str, Any] = {name: tree.pop(name) for name in ("description", "dataset", "scores") if name in tree}
     kind = _kind(tree, str(recipe))
     faults: list[str] = []
     settings = _read(kind, tree, faults)
-    found = _read(Recipe, {**about, "settings": settings or TagSettings()}, faults)
+    found = _read(Recipe, {**about, "settings": settings or TagSettings(), "notes": notes}, faults)
     if faults or found is None:
         raise SettingsError(f"{recipe}: {joined(faults)}")
     return found
@@ -110,7 +114,7 @@ def parse_settings(tree: object, source: str) -> Settings:
     """
     if not isinstance(tree, Mapping):
         raise SettingsError(f"{source}: expected sections of settings, found {shown(tree)}")
-    return _validated(_kind(tree, source), tree, source)
+    return _validated(_kind(tree, source), current_names(tree)[0], source)
 
 
 def _kind(tree: Mapping[str, Any], source: str) -> type[Settings]:
@@ -161,7 +165,7 @@ def override(settings: _AnySettings, tree: Mapping[str, Mapping[str, Any]], sour
         SettingsError: a name is unknown or a value cannot be used; the first faults are named.
     """
     merged: dict[str, Any] = settings.model_dump()
-    for section, values in tree.items():
+    for section, values in current_names(tree)[0].items():
         known = merged.get(section)
         merged[section] = {**known, **values} if isinstance(known, dict) and isinstance(values, Mapping) else values
     return _validated(type(settings), merged, source)

@@ -80,7 +80,7 @@ class EmbeddingSettings(Section):
     """character features of a word"""
     char_size: Size = 30
     """size of a character's vector"""
-    char_hidden: Annotated[int, Field(ge=2, le=_LARGEST)] = 50
+    char_features: Annotated[int, Field(ge=2, le=_LARGEST)] = 50
     """size of the character features of a word"""
     char_kernel: Annotated[int, Field(ge=1, le=100)] = 3
     """width of a character filter"""
@@ -111,7 +111,7 @@ class EncoderSettings(Section):
         "clockwork",
         "mingru",
         "minlstm",
-        "cbow",
+        "running_sum",
     ] = "lstm"
     """recurrent cell"""
     hidden: Size = 200
@@ -120,8 +120,8 @@ class EncoderSettings(Section):
     """levels on top of each other"""
     direction: Literal["forward", "backward", "both"] = "both"
     """reading direction"""
-    join: Literal["deep", "top"] = "deep"
-    """where two directions meet: after every level, or only at the top of two independent stacks"""
+    concat: Literal["layerwise", "final"] = "layerwise"
+    """where the two directions are concatenated: after every layer, or once, after two independent stacks"""
     dropout: Probability = 0.33
     """dropout on every level's output"""
     last_dropout: Annotated[float, Field(lt=1.0, allow_inf_nan=False)] = -1.0
@@ -181,7 +181,7 @@ class TrainingSettings(Section):
     """stop after so many epochs without a better score on dev; 0 to run all epochs"""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """decay of an exponential moving average of the weights, used for dev scores and the saved model; 0 for none"""
-    average_trigger: Count = 0
+    asgd_patience: Count = 0
     """once the dev score has been no better for so many epochs, average the weights from there on; 0 for never"""
     init_from: str = ""
     """directory of a model whose embedding, encoder and vocabulary to start from"""
@@ -202,8 +202,8 @@ class TrainingSettings(Section):
 
     @model_validator(mode="after")
     def _one_average(self) -> TrainingSettings:
-        if self.average and self.average_trigger:
-            raise ValueError("expected one of average and average_trigger, found both")
+        if self.average and self.asgd_patience:
+            raise ValueError("expected one of average and asgd_patience, found both")
         return self
 
     @model_validator(mode="after")

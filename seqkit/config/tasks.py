@@ -90,10 +90,10 @@ class TagHeadSettings(Section):
 
     crf: bool = True
     """conditional random field over the label sequence; without it a softmax a token"""
-    neighbours: Weight = 0.0
-    """weight of a language-modelling objective while training: each direction predicts the next word; 0: none"""
-    neighbour_words: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
-    """so many of the most frequent words are told apart as neighbours"""
+    lm_loss: Weight = 0.0
+    """weight of an auxiliary language model loss: each direction predicts the next word (Rei 2017); 0: none"""
+    lm_loss_words: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
+    """vocabulary of the auxiliary language model: the most frequent words"""
 
 
 class TagSettings(Settings):
@@ -114,10 +114,10 @@ class TagSettings(Settings):
 
     @model_validator(mode="after")
     def _neighbours_unseen(self) -> TagSettings:
-        if self.head.neighbours and _meets_below_the_top(self.encoder):
+        if self.head.lm_loss and _meets_below_the_top(self.encoder):
             reason = "where directions meet after every level, both halves have seen the words that they are to predict"
             raise ValueError(
-                f"head.neighbours: expected encoder.join top, one layer or one direction, found deep: {reason}"
+                f"head.lm_loss: expected encoder.concat final, one layer or one direction, found layerwise: {reason}"
             )
         return self
 
@@ -237,9 +237,9 @@ class UnitEncoderSettings(EncoderSettings):
     layers: Layers = 2
     """levels on top of each other"""
     direction: Literal["forward", "backward", "both"] = "forward"
-    """reading direction; both only with two stacks that meet at the top"""
-    join: Literal["deep", "top"] = "top"
-    """where two directions meet: after every level, or only at the top of two independent stacks"""
+    """reading direction; both needs encoder.concat final"""
+    concat: Literal["layerwise", "final"] = "final"
+    """where the two directions are concatenated: after every layer, or once, after two independent stacks"""
     dropout: Probability = 0.0
     """dropout on every level's output"""
 
@@ -251,10 +251,10 @@ class LmHeadSettings(Section):
     """the output layer is the embedding's table (Press & Wolf 2017)"""
     cutoffs: tuple[Positive, ...] = ()
     """adaptive softmax: borders between frequent, rarer and rarest words; none for a full softmax"""
-    activation: Weight = 0.0
-    """weight of a penalty on large outputs (AR, Merity et al. 2018)"""
-    temporal: Weight = 0.0
-    """weight of a penalty on outputs that change from step to step (TAR, Merity et al. 2018)"""
+    ar: Weight = 0.0
+    """weight of activation regularisation (AR, Merity et al. 2018): a penalty on large outputs"""
+    tar: Weight = 0.0
+    """weight of temporal activation regularisation (TAR, Merity et al. 2018): a penalty on changes between steps"""
     ngram: Order = 0
     """a Kneser-Ney model of n-grams up to this order instead of a network; 0 for the network"""
     baseline: Order = 5
@@ -268,10 +268,10 @@ class LmTrainingSettings(TrainingSettings):
     """passes over the training data at most"""
     batch_size: Positive = 20
     """streams that are read side by side"""
-    window: Positive = 35
-    """steps of truncated back-propagation through time; the state is carried from window to window"""
-    variable_window: bool = False
-    """draw each window's length at random around --window, seldom around half of it (Merity et al. 2018)"""
+    bptt: Positive = 35
+    """length of truncated back-propagation through time (BPTT), in units; the state is carried on"""
+    variable_bptt: bool = False
+    """draw the BPTT length of every step around --bptt, one time in twenty around half of it (Merity et al. 2018)"""
     clip: Weight = 0.25
     """largest gradient norm (or value: clip_by); 0 for no clipping"""
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"
@@ -281,7 +281,7 @@ class LmTrainingSettings(TrainingSettings):
     def _reads_streams(self) -> LmTrainingSettings:
         if self.batch_tokens or self.equal_lengths:
             found = "batch_tokens" if self.batch_tokens else "equal_lengths"
-            raise ValueError(f"expected batch_size streams and a window of each as a batch, found {found}")
+            raise ValueError(f"{found} is not for a language model, whose batch is batch_size streams of bptt units")
         return self
 
 
@@ -309,12 +309,12 @@ class LmSettings(Settings):
     @model_validator(mode="after")
     def _future_unseen(self) -> LmSettings:
         encoder = self.encoder
-        where = "encoder.direction: expected forward, or both with encoder.join top"
+        where = "encoder.direction: expected forward, or both with encoder.concat final"
         if encoder.direction == "backward":
             raise ValueError(f"{where}, found backward: it has seen the words that a language model is to predict")
         if _meets_below_the_top(encoder):
             raise ValueError(
-                f"{where}, found both with deep: above the first level both directions have seen the words that a "
+                f"{where}, found both with layerwise: above the first level both directions have seen the words that a "
                 "language model is to predict"
             )
         return self
@@ -418,7 +418,7 @@ SETTINGS: dict[str, type[Settings]] = {
 
 def _meets_below_the_top(encoder: EncoderSettings) -> bool:
     """Whether a level above the first reads both directions."""
-    return encoder.direction == "both" and encoder.layers > 1 and encoder.join == "deep"
+    return encoder.direction == "both" and encoder.layers > 1 and encoder.concat == "layerwise"
 
 
 def _tied_to_a_table(tied: bool, embedding: EmbeddingSettings) -> None:

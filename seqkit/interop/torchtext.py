@@ -13,10 +13,10 @@ from typing import Any, TypeGuard
 import numpy as np
 import numpy.typing as npt
 
-from seqkit.data.sentence import Sentence
-from seqkit.data.vectors import Vectors
-from seqkit.data.vocabulary import Vocabulary
 from seqkit.errors import DataError
+from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.vocabulary import Vocabulary
+from seqkit.records import Sentence
 
 __all__ = ["lines", "pairs", "texts", "vectors", "vocabulary"]
 
@@ -74,7 +74,7 @@ def vocabulary(vocab: Any, *, pad: str = "<pad>") -> Vocabulary:
 def vectors(given: Any) -> Vectors:
     """A ``torchtext.vocab.Vectors`` (``GloVe``, ``FastText``), or a ``Vocab`` of 0.6 with vectors, as vectors.
 
-    Training reads vectors from a file, which `seqkit.data.vector_writing.write_vectors` writes.
+    Training reads vectors from a file, which `seqkit.inputs.pretrained_writing.write_vectors` writes.
 
     Args:
         given: the vectors: ``itos`` and a tensor ``vectors`` [N, D]. Where a word stands twice the last one counts, as

@@ -13,15 +13,15 @@ from typing import Any
 
 import torch
 
-from seqkit.artefact import CONFIG, read_config
 from seqkit.config import Settings, override
-from seqkit.data.dataset import Dataset
+from seqkit.corpora.dataset import Dataset
 from seqkit.devices import choose_device
 from seqkit.errors import SettingsError, TrainingError
 from seqkit.lab.comparison import UNKNOWN, CellRun, draw
 from seqkit.lab.output import claim_files, remove_files, write_files
 from seqkit.metrics.scores import plural
 from seqkit.model.build import build_encoder
+from seqkit.model.files import CONFIG, read_config
 from seqkit.nn.recurrent import CELLS
 from seqkit.training.checkpoint import has_checkpoint
 from seqkit.training.loop import HISTORY

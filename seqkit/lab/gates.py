@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from seqkit.data.corpus import END as END_OF_LINE
 from seqkit.errors import DataError, ModelError
+from seqkit.inputs.streams import END as END_OF_LINE
 from seqkit.lab.output import aligned
-from seqkit.model import Model
+from seqkit.model.base import Model
 from seqkit.model.classifier import Classifier
 from seqkit.model.generation import END as END_OF_TEXT
 from seqkit.model.generation import record_sentence

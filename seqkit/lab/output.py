@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from seqkit import __version__
-from seqkit.artefact import write_atomically
-from seqkit.data.writers import clean, finite
+from seqkit._version import __version__
 from seqkit.errors import DataError
+from seqkit.formats.writers import clean, finite
 from seqkit.metrics.plots import require_matplotlib
+from seqkit.model.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -11,10 +11,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from seqkit.artefact import write_config
 from seqkit.config import OTHER_FILES, Settings
-from seqkit.data.arrays import Indexer
 from seqkit.errors import ModelError
+from seqkit.inputs.arrays import Indexer
+from seqkit.model.files import write_config
 from seqkit.nn.network import Network
 
 __all__ = ["Documents", "Model"]
@@ -143,7 +143,7 @@ class Model:
         """File name → JSON value of everything but settings, weights and report; what `restore` reads back.
 
         Returns:
-            The documents; every name stands in `seqkit.artefact.FILES`.
+            The documents; every name stands in `seqkit.model.files.FILES`.
         """
         raise NotImplementedError  # pragma: no cover - every task's class overrides it
 
@@ -177,7 +177,7 @@ class Model:
         raise NotImplementedError  # pragma: no cover - every task's class overrides it
 
     def save(self, directory: str | Path) -> None:
-        """Write the model to a directory (see `seqkit.artefact`); nothing in it can execute.
+        """Write the model to a directory (see `seqkit.model.files`); nothing in it can execute.
 
         Args:
             directory: where to; created if need be. Files of the same names are replaced.

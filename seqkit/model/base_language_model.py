@@ -8,14 +8,12 @@ from typing import Any, ClassVar, overload
 import torch
 
 from seqkit.config import BATCH_TOKENS, LmSettings
-from seqkit.data.arrays import Indexer
-from seqkit.data.corpus import END, Corpus
-from seqkit.data.scored import ScoredText, WrittenText
-from seqkit.data.sentence import Sentence
-from seqkit.data.units import Units
-from seqkit.data.vectors import Vectors
-from seqkit.data.vocabulary import UNKNOWN
 from seqkit.errors import DataError, ModelError
+from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.streams import END, Corpus
+from seqkit.inputs.units import Units
+from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.model.base import Documents, Model
 from seqkit.model.build import build_indexer, indexer_documents, restore_indexer
 from seqkit.model.memory import BatchTokens, fitted
@@ -23,6 +21,7 @@ from seqkit.model.stream import STATIC_WINDOW
 from seqkit.model.streaming import CHUNK_SENTENCES, chunks
 from seqkit.model.writing import Beginning, UnitWriter, known_numbers
 from seqkit.nn.search import Continuation
+from seqkit.records import ScoredText, Sentence, WrittenText
 
 __all__ = ["BaseLanguageModel", "unit_indexer"]
 
@@ -49,8 +48,8 @@ def unit_indexer(
     least = settings.data.min_count
     kept = {unit: max(least, counts.get(unit, 0)) for unit in units.inventory()}
     # No limit on the vocabulary may leave the end of a line out.
-    forms = {**counts, **kept, END: sum(counts.values()) + least}
-    return build_indexer(settings.data, forms, vectors, start)
+    types = {**counts, **kept, END: sum(counts.values()) + least}
+    return build_indexer(settings.data, types, vectors, start)
 
 
 class BaseLanguageModel(Model):

@@ -12,34 +12,34 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqkit.config import DataSettings, EmbeddingSettings, EncoderSettings
-from seqkit.data.arrays import FormTable, Indexer
-from seqkit.data.vectors import Vectors
-from seqkit.data.vocabulary import Normaliser, Vocabulary
 from seqkit.errors import DataError, SettingsError
+from seqkit.inputs.arrays import Indexer, TypeTable
+from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.vocabulary import Normaliser, Vocabulary
 from seqkit.model.base import Documents, Model
-from seqkit.nn.embedding import CHARACTER_FEATURES, FormBatch, WordEmbedding
+from seqkit.nn.embedding import CHARACTER_FEATURES, TypeBatch, WordEmbedding
 from seqkit.nn.encoder import Encoder
 
 __all__ = [
     "build_embedding",
     "build_encoder",
     "build_indexer",
-    "form_batch",
     "given_table",
     "indexer_documents",
     "restore_indexer",
+    "type_batch",
     "vector_table",
 ]
 
 
 def build_indexer(
-    data: DataSettings, forms: Mapping[str, int], vectors: Vectors | None = None, start: Model | None = None
+    data: DataSettings, types: Mapping[str, int], vectors: Vectors | None = None, start: Model | None = None
 ) -> Indexer:
     """The vocabularies of some training data.
 
     Args:
         data: how words become entries of the vocabulary.
-        forms: every distinct word with how often it occurs.
+        types: every distinct word with how often it occurs.
         vectors: given word vectors.
         start: another model, whose vocabularies come first and are kept whole.
 
@@ -49,7 +49,7 @@ def build_indexer(
     normalise = Normaliser(data.lowercase, data.digits)
     words: Counter[str] = Counter()
     characters: Counter[str] = Counter()
-    for form, count in forms.items():
+    for form, count in types.items():
         words[normalise(form)] += count
         for character in form:
             characters[character] += count
@@ -98,20 +98,20 @@ def restore_indexer(data: DataSettings, documents: Documents) -> Indexer:
     )
 
 
-def form_batch(table: FormTable, forms: NDArray[np.int64]) -> FormBatch:
-    """The numbers of some forms as tensors.
+def type_batch(table: TypeTable, types: NDArray[np.int64]) -> TypeBatch:
+    """The numbers of some types as tensors.
 
     Args:
-        table: what is known of the forms.
-        forms: numbers of forms, ordered by length in characters, [U].
+        table: what is known of the types.
+        types: numbers of types, ordered by length in characters, [U].
 
     Returns:
         The batch.
     """
-    groups = list(table.groups(forms))
-    return FormBatch(
-        torch.from_numpy(table.words[forms]),
-        torch.from_numpy(table.vectors[forms]),
+    groups = list(table.groups(types))
+    return TypeBatch(
+        torch.from_numpy(table.words[types]),
+        torch.from_numpy(table.vectors[types]),
         tuple(torch.from_numpy(group.characters) for group in groups),
         tuple(torch.from_numpy(group.lengths) for group in groups),
     )
@@ -176,7 +176,7 @@ def build_embedding(embedding: EmbeddingSettings, indexer: Indexer, vectors: Ten
         characters = CHARACTER_FEATURES[embedding.chars](
             len(indexer.characters),
             embedding_size=embedding.char_size,
-            output_size=embedding.char_hidden,
+            output_size=embedding.char_features,
             dropout=embedding.char_dropout,
             **options,
         )
@@ -221,7 +221,7 @@ def _encoder(encoder: EncoderSettings, input_size: int) -> Encoder:
         hidden_size=encoder.hidden,
         layers=encoder.layers,
         direction=encoder.direction,
-        join=encoder.join,
+        concat=encoder.concat,
         dropout=encoder.dropout,
         last_dropout=encoder.last_dropout if encoder.last_dropout >= 0 else None,
         weight_dropout=encoder.weight_dropout,

@@ -10,13 +10,11 @@ import torch
 from torch import Tensor
 
 from seqkit.config import BATCH_TOKENS, ClassifySettings, Settings
-from seqkit.data.arrays import Indexer
-from seqkit.data.class_codec import ClassCodec
-from seqkit.data.classified import ClassifiedText
-from seqkit.data.sentence import Sentence
-from seqkit.data.splitting import Splitter
-from seqkit.data.vectors import Vectors
-from seqkit.heads.classification import ClassificationHead
+from seqkit.formats.splitting import Splitter
+from seqkit.heads.classification.labels import ClassCodec
+from seqkit.heads.classification.module import ClassificationHead
+from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.pretrained import Vectors
 from seqkit.model.base import Documents, Model
 from seqkit.model.build import (
     build_embedding,
@@ -31,6 +29,7 @@ from seqkit.model.precision import AutoPrecision, in_precision
 from seqkit.model.restoring import restored_network, saved_size
 from seqkit.model.streaming import CHUNK_SENTENCES, KeptWords, as_sentence, predicted
 from seqkit.nn.network import Network
+from seqkit.records import ClassifiedText, Sentence
 
 __all__ = ["Classifier"]
 
@@ -90,8 +89,8 @@ class Classifier(Model):
             SettingsError: settings do not fit each other.
         """
         data, head = settings.data, settings.head
-        forms = Counter(token for sentence in sentences for token in sentence.tokens)
-        indexer = build_indexer(data, forms, vectors, start)
+        types = Counter(token for sentence in sentences for token in sentence.tokens)
+        indexer = build_indexer(data, types, vectors, start)
         codec = ClassCodec.build(labels, head.multi_label, data.text, data.label)
         weights = torch.from_numpy(codec.balanced_weights(labels)) if head.class_weights == "balanced" else None
         network = _network(settings, indexer, codec, given_table(vectors, start), weights)

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.config import BATCH_TOKENS, LmSettings, parse_settings
-from seqkit.data.arrays import Indexer
-from seqkit.data.corpus import END
-from seqkit.data.sentence import Sentence
 from seqkit.errors import ModelError, SettingsError
+from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.streams import END
 from seqkit.model.base import Documents
 from seqkit.model.build import build_embedding, build_encoder, indexer_documents, restore_indexer
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.streaming import WordVectors, encoded_batches
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
 from seqkit.nn.network import Network
 from seqkit.nn.recurrent import State
+from seqkit.records import Sentence
 
 __all__ = ["ContextFeatures"]
 
@@ -131,13 +131,13 @@ class ContextFeatures:
         language model has no influence on it.
         """
         rows, vectors = words([text])  # [U, I]
-        index = torch.from_numpy(rows.forms).unsqueeze(0)  # [1, L]
+        index = torch.from_numpy(rows.types).unsqueeze(0)  # [1, L]
         begins = range(0, len(text), _WINDOW)
         both = self.network.encoder.forward_size < self.size
         for half, order in [*zip(HALVES, (begins, reversed(begins)), strict=True)][: 1 + both]:
             state: tuple[State, ...] | None = None
             for begin in order:
-                part = put(index[:, begin : begin + _WINDOW], vectors.device)  # [1, W]
+                part = to_device(index[:, begin : begin + _WINDOW], vectors.device)  # [1, W]
                 lengths = torch.tensor([part.shape[1]])  # [1]
                 output = self.network.encode(vectors, part, lengths, state=state, return_state=True)
                 state = output.state

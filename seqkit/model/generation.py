@@ -9,16 +9,16 @@ import torch
 from torch import Tensor
 
 from seqkit.config import GenerateSettings
-from seqkit.data.arrays import Indexer
-from seqkit.data.conditions import ConditionCodec
-from seqkit.data.sentence import Sentence
-from seqkit.data.units import Units
 from seqkit.errors import DataError
-from seqkit.heads.generation import GenerationHead
+from seqkit.heads.generation.module import GenerationHead
+from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.conditions import ConditionCodec
+from seqkit.inputs.units import Units
 from seqkit.model.base import Model
 from seqkit.model.build import build_embedding, build_encoder
 from seqkit.nn.condition import Condition, LabelPart, TextPart, VectorPart
 from seqkit.nn.network import Network
+from seqkit.records import Sentence
 
 __all__ = ["END", "build_generation_network", "condition_units", "make_units", "record_sentence", "target_text"]
 

@@ -14,19 +14,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqkit.config import BATCH_TOKENS, GenerateSettings, Settings
-from seqkit.data.arrays import Indexer, TokenArrays
-from seqkit.data.batching import length_batches
-from seqkit.data.conditions import ConditionCodec, Value, parse_fields
-from seqkit.data.scored import ScoredText, WrittenText
-from seqkit.data.sentence import Sentence
-from seqkit.data.units import Units
-from seqkit.data.vectors import Vectors
 from seqkit.devices import precision_context
 from seqkit.errors import DataError
-from seqkit.heads.generation import IGNORED, GenerationHead
-from seqkit.model.acrostic import Acrostic
+from seqkit.heads.generation.acrostic import Acrostic
+from seqkit.heads.generation.module import IGNORED, GenerationHead
+from seqkit.inputs.arrays import Indexer, TokenArrays
+from seqkit.inputs.batching import length_batches
+from seqkit.inputs.conditions import ConditionCodec, Value, parse_fields
+from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.units import Units
 from seqkit.model.base import Documents, Model
-from seqkit.model.build import build_indexer, form_batch, given_table, indexer_documents, restore_indexer
+from seqkit.model.build import build_indexer, given_table, indexer_documents, restore_indexer, type_batch
 from seqkit.model.generation import (
     END,
     build_generation_network,
@@ -39,10 +37,11 @@ from seqkit.model.memory import BatchTokens, fitted
 from seqkit.model.restoring import restored_network, saved_size
 from seqkit.model.writing import Writer, known_numbers
 from seqkit.nn.condition import ConditionInput, TextUnits
-from seqkit.nn.device import put
-from seqkit.nn.embedding import FormBatch
+from seqkit.nn.device import to_device
+from seqkit.nn.embedding import TypeBatch
 from seqkit.nn.network import Network
 from seqkit.nn.search import Continuation, SearchState
+from seqkit.records import ScoredText, Sentence, WrittenText
 
 __all__ = ["LENGTH", "GenerationBatch", "Generator"]
 
@@ -57,17 +56,17 @@ class GenerationBatch(NamedTuple):
     """The numbers of some texts: what the decoder reads and what it is to write.
 
     Attributes:
-        positions: the unit before each step as a position among `forms`, int64 [B, T].
+        positions: the unit before each step as a position among `types`, int64 [B, T].
         targets: the right unit of each step, int64 [B, T], `IGNORED` past a text's end.
         lengths: steps of each text, its end included, int64 [B], on the CPU.
-        forms: the batch's distinct units.
+        types: the batch's distinct units.
         condition: what each field says.
     """
 
     positions: Tensor
     targets: Tensor
     lengths: Tensor
-    forms: FormBatch
+    types: TypeBatch
     condition: ConditionInput
 
 
@@ -167,7 +166,7 @@ class Generator(Model):
         """
         parts: list[Tensor | TextUnits] = []
         for batch in self.codec.batch(encoded):
-            values = put(torch.from_numpy(batch.values), self.device)
+            values = to_device(torch.from_numpy(batch.values), self.device)
             parts.append(values if batch.lengths is None else TextUnits(values, torch.from_numpy(batch.lengths)))
         return tuple(parts)
 
@@ -183,17 +182,17 @@ class Generator(Model):
             The batch, on the model's device.
         """
         tokens = arrays.batch(rows)
-        words = torch.from_numpy(arrays.table.words[tokens.forms][tokens.index])  # [B, T]
+        words = torch.from_numpy(arrays.table.words[tokens.types][tokens.index])  # [B, T]
         lengths = torch.from_numpy(tokens.lengths)  # [B]
         steps = torch.arange(words.shape[1])  # [T]
         targets = words.roll(-1, 1)  # [B, T]
         targets[steps == (lengths - 1).unsqueeze(1)] = self.end
         targets[steps >= lengths.unsqueeze(1)] = IGNORED
         return GenerationBatch(
-            put(torch.from_numpy(tokens.index), self.device),
-            put(targets, self.device),
+            to_device(torch.from_numpy(tokens.index), self.device),
+            to_device(targets, self.device),
             lengths,
-            form_batch(arrays.table, tokens.forms).to(self.device),
+            type_batch(arrays.table, tokens.types).to(self.device),
             self.condition([encoded[row] for row in rows]),
         )
 
@@ -203,7 +202,7 @@ class Generator(Model):
         features = None
         if beginning.features is not None:
             features = beginning.features.unsqueeze(1).expand(-1, batch.positions.shape[1], -1)  # [B, T, C]
-        output = self.network(batch.forms, batch.positions, batch.lengths, features=features, state=beginning.state)
+        output = self.network(batch.types, batch.positions, batch.lengths, features=features, state=beginning.state)
         outputs: Tensor = output.outputs
         return outputs
 
@@ -294,7 +293,7 @@ class Generator(Model):
                 drawing; 0 for drawing.
             length_penalty: what a beam finds is ranked by ln p / units to the power of this; 0 for ln p itself, which
                 prefers short texts.
-            acrostic: characters that the lines begin with, one each (see `seqkit.model.acrostic.LINE_ENDS`).
+            acrostic: characters that the lines begin with, one each (see `seqkit.heads.generation.acrostic.LINE_ENDS`).
             seed: the same seed gives the same texts; None for other ones each time.
 
         Returns:

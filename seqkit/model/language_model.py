@@ -9,14 +9,13 @@ import torch
 from torch import Tensor
 
 from seqkit.config import LmSettings, Settings
-from seqkit.data.arrays import Indexer
-from seqkit.data.corpus import Corpus
-from seqkit.data.sentence import Sentence
-from seqkit.data.units import Units
-from seqkit.data.vectors import Vectors
 from seqkit.devices import precision_context
 from seqkit.errors import SettingsError
-from seqkit.heads.language_model import LanguageModelHead
+from seqkit.heads.language_model.module import LanguageModelHead
+from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.streams import Corpus
+from seqkit.inputs.units import Units
 from seqkit.model.base import Documents, Model
 from seqkit.model.base_language_model import BaseLanguageModel, unit_indexer
 from seqkit.model.build import build_embedding, build_encoder, given_table
@@ -27,6 +26,7 @@ from seqkit.model.writing import Beginning, UnitWriter, Writer
 from seqkit.nn.network import Network
 from seqkit.nn.search import SearchState
 from seqkit.nn.softmax import IGNORED
+from seqkit.records import Sentence
 
 __all__ = ["LanguageModel"]
 
@@ -94,10 +94,10 @@ class LanguageModel(BaseLanguageModel):
         A cell that cannot forget (see `seqkit.nn.recurrent.RecurrentLayer`) begins anew with every window; outside of
         dynamic evaluation its window is that of training.
         """
-        table = self.indexer.table(corpus.forms)
+        table = self.indexer.table(corpus.types)
         training = self.settings.training
         if not dynamic and not all(layer.forgets for layer in self.network.encoder.layers):
-            window = training.window
+            window = training.bptt
         with precision_context(precision, self.device):
             return stream_log_prob(
                 self.network,
@@ -152,8 +152,8 @@ def _network(settings: LmSettings, indexer: Indexer, vectors: Tensor | None) -> 
             cutoffs=settings.head.cutoffs or None,
             dropout=last if last >= 0 else settings.encoder.dropout,
             variational=settings.encoder.variational,
-            activation=settings.head.activation,
-            temporal=settings.head.temporal,
+            ar=settings.head.ar,
+            tar=settings.head.tar,
         )
     except ValueError as error:
         raise SettingsError(f"head: {error}") from None

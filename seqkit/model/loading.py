@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TypeVar
 
@@ -9,11 +10,11 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from seqkit.artefact import read_config, read_json
 from seqkit.config import parse_settings
 from seqkit.devices import choose_device
 from seqkit.errors import ModelError, SettingsError, shown
 from seqkit.model.base import Documents, Model
+from seqkit.model.files import read_config, read_json
 from seqkit.resources import imported
 
 __all__ = ["MODELS", "NO_NETWORK", "load", "load_as", "model_class", "read_weights"]
@@ -93,9 +94,15 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None)
     if "weights.safetensors" not in files:
         raise ModelError(documents.lacking("weights.safetensors"))
     weights = read_weights(files.pop("weights.safetensors"), f"{directory / 'weights.safetensors'}")
+    weights = {_current_name(name): tensor for name, tensor in weights.items()}
     model = model_class(settings.kind).restore(settings, documents, weights)
     model.network.eval().to(place)
     return model
+
+
+def _current_name(weight: str) -> str:
+    """What a weight of a model of format version 1 is called now."""
+    return re.sub(r"(stacks\.\d+\.)levels\.", r"\1layers.", weight)
 
 
 def _check_report(report: object, place: str) -> None:

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError, is_out_of_memory
+from seqkit.records import Sentence
 
 __all__ = ["BatchTokens", "fitted"]
 

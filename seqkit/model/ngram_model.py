@@ -11,17 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.config import LmSettings, Settings
-from seqkit.data.arrays import Indexer
-from seqkit.data.corpus import END, Corpus
-from seqkit.data.sentence import Sentence
-from seqkit.data.units import Units
 from seqkit.errors import ModelError, SettingsError
+from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.streams import END, Corpus
+from seqkit.inputs.units import Units
 from seqkit.model.base import Documents
 from seqkit.model.base_language_model import BaseLanguageModel, unit_indexer
 from seqkit.model.stream import STATIC_WINDOW
 from seqkit.model.writing import Beginning, UnitWriter
 from seqkit.ngram.kneser_ney import KneserNey, Level
 from seqkit.nn.search import SearchState
+from seqkit.records import Sentence
 
 __all__ = ["NgramLanguageModel", "NgramTables"]
 
@@ -163,7 +163,7 @@ class NgramLanguageModel(BaseLanguageModel):
     def _counted(
         cls, settings: LmSettings, units: Units, indexer: Indexer, corpus: Corpus, order: int
     ) -> NgramLanguageModel:
-        words = indexer.table(corpus.forms).words.astype(np.int32)  # [U]
+        words = indexer.table(corpus.types).words.astype(np.int32)  # [U]
         found = KneserNey.fit(words[corpus.numbers], order, len(indexer.words), indexer.words.index(END))
         return cls(settings, units, indexer, NgramTables(found), {})
 
@@ -218,7 +218,7 @@ class NgramLanguageModel(BaseLanguageModel):
         """
         if dynamic:
             raise SettingsError(f"expected a model with a network for dynamic evaluation, found {self.name}")
-        words = self.indexer.table(corpus.forms).words  # [U]
+        words = self.indexer.table(corpus.types).words  # [U]
         return sum(float(part.sum()) for part in self._steps(words, corpus))
 
     def _steps(self, words: np.ndarray[Any, np.dtype[np.int64]], corpus: Corpus) -> Iterator[Any]:

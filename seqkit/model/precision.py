@@ -8,9 +8,9 @@ from typing import TypeVar
 
 import torch
 
-from seqkit.data.sentence import Sentence
 from seqkit.devices import multiplies_bf16
 from seqkit.model.streaming import chunks
+from seqkit.records import Sentence
 
 __all__ = ["CHECKED_SENTENCES", "AutoPrecision", "in_precision"]
 

@@ -10,12 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from seqkit.data.arrays import FormTable
-from seqkit.data.corpus import Streams, window_bounds
 from seqkit.errors import SettingsError
-from seqkit.heads.language_model import LanguageModelHead
-from seqkit.model.build import form_batch
-from seqkit.nn.device import put
+from seqkit.heads.language_model.module import LanguageModelHead
+from seqkit.inputs.arrays import TypeTable
+from seqkit.inputs.streams import Streams, window_bounds
+from seqkit.model.build import type_batch
+from seqkit.nn.device import to_device
 from seqkit.nn.encoder import Encoder, EncoderOutput
 from seqkit.nn.network import Network
 from seqkit.nn.recurrent import State
@@ -27,13 +27,13 @@ STATIC_WINDOW = 256
 
 
 def encode_window(
-    network: Network, table: FormTable, inputs: NDArray[np.int32], state: tuple[State, ...] | None
+    network: Network, table: TypeTable, inputs: NDArray[np.int32], state: tuple[State, ...] | None
 ) -> EncoderOutput:
     """Encode one window.
 
     Args:
         network: an embedding and an encoder.
-        table: what is known of the forms.
+        table: what is known of the types.
         inputs: the form of every unit that goes in, [B, T].
         state: the state before the first step; None for zeros.
 
@@ -42,9 +42,9 @@ def encode_window(
     """
     device = next(network.parameters()).device
     batch = table.batch(inputs, np.full(len(inputs), inputs.shape[1], dtype=np.int64))
-    forms = form_batch(table, batch.forms).to(device)
-    index = put(torch.from_numpy(batch.index), device)  # [B, T]
-    output: EncoderOutput = network(forms, index, torch.from_numpy(batch.lengths), state=state, return_state=True)
+    types = type_batch(table, batch.types).to(device)
+    index = to_device(torch.from_numpy(batch.index), device)  # [B, T]
+    output: EncoderOutput = network(types, index, torch.from_numpy(batch.lengths), state=state, return_state=True)
     return output
 
 
@@ -71,7 +71,7 @@ def carried(encoder: Encoder, state: tuple[State, ...] | None) -> tuple[State, .
 
 def stream_log_prob(
     network: Network,
-    table: FormTable,
+    table: TypeTable,
     streams: Streams,
     window: int,
     *,
@@ -87,7 +87,7 @@ def stream_log_prob(
 
     Args:
         network: a language model's network; its weights stay as they are.
-        table: what is known of the streams' forms.
+        table: what is known of the streams' types.
         streams: the text.
         window: T, the steps of a window.
         rate: :math:`\eta`; 0 for the weights as they are.

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from seqkit.data.arrays import FormNumbers, FormRows, Indexer
-from seqkit.data.batching import length_batches
-from seqkit.data.sentence import Sentence
-from seqkit.data.splitting import Splitter
 from seqkit.devices import precision_context
 from seqkit.errors import SeqkitError
-from seqkit.model.build import form_batch
+from seqkit.formats.splitting import Splitter
+from seqkit.inputs.arrays import Indexer, TypeIds, TypeRows
+from seqkit.inputs.batching import length_batches
+from seqkit.model.build import type_batch
 from seqkit.model.memory import BatchTokens, fitted
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
 from seqkit.nn.encoder import EncoderOutput
 from seqkit.nn.network import Network
+from seqkit.records import Sentence
 
 __all__ = [
     "CHUNK_SENTENCES",
@@ -92,10 +92,10 @@ class WordVectors:
     def __init__(self, network: Network, indexer: Indexer) -> None:
         self._network = network
         self._indexer = indexer
-        self._numbers = FormNumbers()
+        self._numbers = TypeIds()
         self._vectors: Tensor | None = None  # [capacity, I]
 
-    def __call__(self, chunk: Sequence[Sentence]) -> tuple[FormRows, Tensor]:
+    def __call__(self, chunk: Sequence[Sentence]) -> tuple[TypeRows, Tensor]:
         """The words of a chunk.
 
         Args:
@@ -105,25 +105,25 @@ class WordVectors:
             Each token's row in the table, and the table, [at least U, I], which the next call may change.
         """
         if len(self._numbers) > MOST_WORDS:  # a stream without end has words without end
-            self._numbers, self._vectors = FormNumbers(), None
+            self._numbers, self._vectors = TypeIds(), None
         known = len(self._numbers)
         rows = self._numbers.of([sentence.tokens for sentence in chunk])
         if len(self._numbers) > known:
             try:
                 self._vectors = self._with(list(islice(self._numbers, known, None)), known)
             except BaseException:  # no word is numbered whose vector is not there
-                self._numbers, self._vectors = FormNumbers(), None
+                self._numbers, self._vectors = TypeIds(), None
                 raise
         return rows, torch.empty(0, 0) if self._vectors is None else self._vectors
 
-    def _with(self, forms: list[str], known: int) -> Tensor:
+    def _with(self, types: list[str], known: int) -> Tensor:
         """The table with new rows from a row on."""
-        table = self._indexer.table(forms)
-        order = table.by_length(np.arange(len(forms)))  # [U]
+        table = self._indexer.table(types)
+        order = table.by_length(np.arange(len(types)))  # [U]
         device = next(self._network.parameters()).device
-        vectors = self._network.embedding(form_batch(table, order).to(device))  # [U, I]
+        vectors = self._network.embedding(type_batch(table, order).to(device))  # [U, I]
         kept = self._vectors
-        needed = known + len(forms)
+        needed = known + len(types)
         if kept is None or len(kept) < needed:
             larger = vectors.new_empty(max(needed, 2 * known), vectors.shape[1])  # [capacity, I]
             if kept is not None:
@@ -153,9 +153,9 @@ def encoded_batches(
     """
     tokens, vectors = words(chunk)  # [U, I]
     for rows in length_batches(tokens.lengths, batch_tokens):
-        index, _ = tokens.padded(tokens.forms, rows)  # [B, T]
+        index, _ = tokens.padded(tokens.types, rows)  # [B, T]
         lengths = torch.from_numpy(tokens.lengths[rows])  # [B]
-        positions = put(torch.from_numpy(index), vectors.device)  # [B, T]
+        positions = to_device(torch.from_numpy(index), vectors.device)  # [B, T]
         features = None if context is None else gather_context(context, tokens.offsets, rows)  # [B, T, C]
         yield EncodedBatch(rows, lengths, network.encode(vectors, positions, lengths, features=features))
 
@@ -174,7 +174,7 @@ def gather_context(context: Tensor, offsets: NDArray[np.int64], rows: NDArray[np
     lengths = offsets[rows + 1] - offsets[rows]  # [B]
     positions = offsets[rows, None] + np.arange(int(lengths.max(initial=0)))  # [B, T]
     index = torch.from_numpy(np.minimum(positions, max(0, len(context) - 1)))  # [B, T]
-    return context[put(index, context.device)].float()  # [B, T, C]
+    return context[to_device(index, context.device)].float()  # [B, T, C]
 
 
 def chunks(sentences: Iterable[Sentence], limit: int) -> Iterator[list[Sentence]]:

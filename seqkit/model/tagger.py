@@ -10,14 +10,13 @@ import torch
 from torch import Tensor
 
 from seqkit.config import BATCH_TOKENS, Settings, TagSettings
-from seqkit.data.arrays import Indexer
-from seqkit.data.sentence import Sentence
-from seqkit.data.splitting import Splitter
-from seqkit.data.tag_codec import TagCodec
-from seqkit.data.tagged import TaggedSentence
-from seqkit.data.vectors import Vectors
 from seqkit.errors import ModelError
-from seqkit.heads.tagging import TaggingHead
+from seqkit.formats.splitting import Splitter
+from seqkit.heads.tagging.decoding import TagDecoder
+from seqkit.heads.tagging.labels import TagCodec
+from seqkit.heads.tagging.module import TaggingHead
+from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.pretrained import Vectors
 from seqkit.model.base import Documents, Model
 from seqkit.model.build import (
     build_embedding,
@@ -28,13 +27,13 @@ from seqkit.model.build import (
     restore_indexer,
 )
 from seqkit.model.context import ContextFeatures
-from seqkit.model.decoding import TagDecoder
 from seqkit.model.memory import BatchTokens
 from seqkit.model.precision import AutoPrecision, in_precision
 from seqkit.model.restoring import restored_network, saved_size, shape_of
 from seqkit.model.streaming import CHUNK_SENTENCES, KeptWords, ScoredBatch, as_sentence, predicted
-from seqkit.nn.neighbours import NeighbourPrediction
+from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.network import Network
+from seqkit.records import Sentence, TaggedSentence
 
 __all__ = ["Tagger"]
 
@@ -53,7 +52,7 @@ class Tagger(Model):
     """
 
     task: ClassVar[str] = "tag"
-    training_only: ClassVar[str] = "head.neighbours."
+    training_only: ClassVar[str] = "head.auxiliary."
     settings: TagSettings
 
     def __init__(
@@ -99,8 +98,8 @@ class Tagger(Model):
             DataError: there is nothing to learn.
             SettingsError: settings do not fit each other.
         """
-        forms = Counter(token for sentence in sentences for token in sentence.tokens)
-        indexer = build_indexer(settings.data, forms, vectors, start)
+        types = Counter(token for sentence in sentences for token in sentence.tokens)
+        indexer = build_indexer(settings.data, types, vectors, start)
         codec = TagCodec.build(labels, settings.data.scheme, settings.data.target)
         network = _network(settings, indexer, codec, given_table(vectors, start), context, training=True)
         return cls(settings, Splitter(settings.data.splitter), indexer, codec, network, {}, context)
@@ -251,18 +250,18 @@ def _network(
     """The modules of a tagger; with those that only training needs, if it is to be trained."""
     words = build_embedding(settings.embedding, indexer, vectors)
     body = build_encoder(settings.encoder, words.output_size + (0 if context is None else context.size))
-    neighbours = None
-    if training and settings.head.neighbours:
-        size = min(settings.head.neighbour_words, len(indexer.words))
-        neighbours = NeighbourPrediction(body.output_size, body.forward_size, size)
+    auxiliary = None
+    if training and settings.head.lm_loss:
+        size = min(settings.head.lm_loss_words, len(indexer.words))
+        auxiliary = AuxiliaryLanguageModel(body.output_size, body.forward_size, size)
     moves = codec.legal_moves()
     head = TaggingHead(
         body.output_size,
         len(codec.tags.labels),
         crf=settings.head.crf,
         moves=None if moves is None else tuple(torch.from_numpy(part) for part in moves),  # type: ignore[arg-type]
-        neighbours=neighbours,
-        neighbour_weight=settings.head.neighbours,
+        auxiliary=auxiliary,
+        auxiliary_weight=settings.head.lm_loss,
     )
     around = None if context is None else context.network
     return Network(words, body, head, dropout=settings.embedding.dropout, context=around)

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqkit.data.arrays import Indexer
-from seqkit.data.vocabulary import UNKNOWN
 from seqkit.errors import DataError, SettingsError
-from seqkit.model.build import form_batch
+from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.vocabulary import UNKNOWN
+from seqkit.model.build import type_batch
 from seqkit.nn.network import Network
 from seqkit.nn.recurrent import State
 from seqkit.nn.search import Continuation, SearchState, beam_search, sample
@@ -32,7 +32,7 @@ def known_numbers(indexer: Indexer, units: Sequence[str], kind: str) -> list[int
     Args:
         indexer: the vocabularies.
         units: the units.
-        kind: what they are, a kind of `seqkit.data.units.Units`, for the message.
+        kind: what they are, a kind of `seqkit.inputs.units.Units`, for the message.
 
     Returns:
         Their numbers in the vocabulary.
@@ -145,7 +145,7 @@ class Writer(UnitWriter):
         table = indexer.table(words.words)
         order = table.by_length(np.arange(len(words)))  # [V]
         self.device = next(network.parameters()).device
-        vectors = network.embedding(form_batch(table, order).to(self.device))  # [V, I], by length
+        vectors = network.embedding(type_batch(table, order).to(self.device))  # [V, I], by length
         self.vectors = torch.empty_like(vectors).index_copy_(0, torch.from_numpy(order).to(self.device), vectors)
 
     def begin(

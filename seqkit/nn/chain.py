@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
 from seqkit.nn.masks import length_mask
 
 __all__ = ["Chain", "log_normalizer", "log_variables", "marginals", "working_type"]
@@ -54,11 +54,11 @@ class Chain(NamedTuple):
 
     def last(self) -> Tensor:
         """[B], each row's last step, on the device of the scores."""
-        return put(self.lengths - 1, self.emissions.device)
+        return to_device(self.lengths - 1, self.emissions.device)
 
     def mask(self) -> Tensor:
         """[B, T], true within a row's length."""
-        return put(length_mask(self.lengths, self.emissions.shape[1]), self.emissions.device)
+        return to_device(length_mask(self.lengths, self.emissions.shape[1]), self.emissions.device)
 
     def rows(self, index: Tensor) -> Chain:
         """The chain of some rows only, none of them shortened."""
@@ -105,7 +105,7 @@ def _reversal(chain: Chain) -> tuple[Callable[[Tensor], Tensor], Tensor]:
     if chain.equal:
         return lambda values: values.flip(0), mirror
     mirror = torch.where(mirror >= 0, mirror, time)
-    flip = put((mirror * batch + torch.arange(batch)).flatten(), chain.emissions.device)  # [T * B]
+    flip = to_device((mirror * batch + torch.arange(batch)).flatten(), chain.emissions.device)  # [T * B]
 
     def reverse(values: Tensor) -> Tensor:
         return values.reshape(steps * batch, -1).index_select(0, flip).view(values.shape)
@@ -157,7 +157,7 @@ def _scaled_variables(chain: Chain) -> _Scaled:
         beta=reverse(before[1]),
         gamma=reverse(after[1]),
         alpha_scale=divided[0] + raised + start_peak + time * move_peak,
-        beta_scale=divided_before + (raised[-1] - raised) + end_peak + put(mirror, raised.device) * move_peak,
+        beta_scale=divided_before + (raised[-1] - raised) + end_peak + to_device(mirror, raised.device) * move_peak,
         weight=weight,
     )
 

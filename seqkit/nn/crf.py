@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.nn.chain import Chain, log_normalizer, log_variables, marginals, working_type
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
 from seqkit.nn.masks import length_mask
 from seqkit.nn.viterbi import best_paths, n_best_paths
 
@@ -348,7 +348,7 @@ class CRF(nn.Module):
             raise ValueError(f"expected tags as torch.int64 of shape {[batch, steps]}, found {found}")
         if not batch or not steps:
             return emissions.new_zeros(batch, dtype=moves[0].dtype)
-        mask = put(length_mask(lengths, steps), emissions.device)  # [B, T]
+        mask = to_device(length_mask(lengths, steps), emissions.device)  # [B, T]
         tags = tags.masked_fill(~mask, 0)
         # Elsewhere than on the CPU this would wait for the device; there indexing itself fails.
         if tags.device.type == "cpu" and not 0 <= int(tags.min()) <= int(tags.max()) < count:
@@ -356,7 +356,7 @@ class CRF(nn.Module):
         start, transitions, end = moves
         into = torch.cat((start[tags[:, :1]], transitions.flatten()[tags[:, :-1] * count + tags[:, 1:]]), 1)  # [B, T]
         terms = emissions.gather(2, tags[:, :, None]).squeeze(2) + into  # [B, T]
-        last = put((lengths - 1).clamp(min=0), emissions.device)  # [B]
+        last = to_device((lengths - 1).clamp(min=0), emissions.device)  # [B]
         final = end[tags.gather(1, last[:, None]).squeeze(1)]  # [B]
         return torch.where(mask, terms, 0).sum(1) + torch.where(mask[:, 0], final, 0)
 
@@ -374,7 +374,7 @@ def _result_type(emissions: Tensor) -> torch.dtype:
 def _chain(emissions: Tensor, lengths: Tensor, moves: _Moves) -> tuple[Chain, Tensor]:
     """The non-empty rows, cut to the longest of them, and their indices [B'] on the device of the emissions."""
     filled = lengths.nonzero().squeeze(1)  # [B']
-    rows = put(filled, emissions.device)
+    rows = to_device(filled, emissions.device)
     if len(filled) < len(lengths):
         emissions, lengths = emissions[rows], lengths[filled]
     steps = int(lengths.max()) if len(lengths) else 0
@@ -382,5 +382,5 @@ def _chain(emissions: Tensor, lengths: Tensor, moves: _Moves) -> tuple[Chain, Te
     equal = bool((lengths == steps).all())
     if not equal:
         # Chosen, not multiplied: padding may hold anything, NaN too.
-        emissions = torch.where(put(length_mask(lengths, steps), rows.device)[:, :, None], emissions, 0)
+        emissions = torch.where(to_device(length_mask(lengths, steps), rows.device)[:, :, None], emissions, 0)
     return Chain(emissions, *moves, lengths, equal), rows

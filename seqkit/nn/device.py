@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["put"]
+__all__ = ["to_device"]
 
 
-def put(values: Tensor, device: torch.device) -> Tensor:
+def to_device(values: Tensor, device: torch.device) -> Tensor:
     """Values on a device. The copy is only ordered: whatever the device computes later will find it made.
 
     A copy from ordinary memory, or one that is not `non_blocking`, would make the CPU wait until the GPU has done all

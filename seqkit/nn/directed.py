@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
 from seqkit.nn.recurrent import RecurrentLayer, State
 
 __all__ = ["reverse_by_length", "run_layer"]
@@ -40,7 +40,7 @@ def reverse_by_length(x: Tensor, lengths: Tensor) -> Tensor:
     mirrored = lengths.unsqueeze(1) - 1 - positions  # [B, T]
     index = torch.where(mirrored >= 0, mirrored, positions)  # [B, T]
     index += torch.arange(len(lengths)).unsqueeze(1) * steps  # among all rows
-    rows: Tensor = _Swap.apply(x.flatten(0, 1), put(index.flatten(), x.device))  # type: ignore[no-untyped-call]
+    rows: Tensor = _Swap.apply(x.flatten(0, 1), to_device(index.flatten(), x.device))  # type: ignore[no-untyped-call]
     return rows.view_as(x)  # [B, T, D]
 
 
@@ -106,7 +106,7 @@ def _run_ragged(layer: RecurrentLayer, x: Tensor, lengths: Tensor, state: State 
     cuts = [0, *(int(length) for length in lengths.unique() if length > 0)]
     recurrent = layer.dropped()  # one mask for all pieces
     for begin, end in pairwise(cuts):
-        rows = put((lengths >= end).nonzero().squeeze(1), x.device)  # [R]
+        rows = to_device((lengths >= end).nonzero().squeeze(1), x.device)  # [R]
         before = tuple(part[rows] for part in state)
         piece, after = layer(x[rows, begin:end], before, recurrent)  # [R, end − begin, H]
         if outputs is None:  # in the precision that the layer has by itself

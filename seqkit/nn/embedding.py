@@ -9,26 +9,26 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.masks import length_mask
 
-__all__ = ["CHARACTER_FEATURES", "CharacterCNN", "CharacterLSTM", "FormBatch", "WordEmbedding"]
+__all__ = ["CHARACTER_FEATURES", "CharacterCNN", "CharacterLSTM", "TypeBatch", "WordEmbedding"]
 
 UNKNOWN = 1
 _FEW_CHARACTERS = 512
 """Alphabets have fewer; of scripts with thousands of characters a table would cost more than it saves."""
 
 
-class FormBatch(NamedTuple):
-    """The unique words (forms) of a batch, as numbers.
+class TypeBatch(NamedTuple):
+    """The unique words (types) of a batch, as numbers.
 
     Attributes:
         words: index of each form in the trained word table, int64 [U].
         vectors: index of each form in the table of given vectors, int64 [U].
-        characters: the forms' characters in groups of similar length, each int64 [U_g, L_g], padded with 0; the
+        characters: the types' characters in groups of similar length, each int64 [U_g, L_g], padded with 0; the
             groups follow one another in the order of `words`.
-        lengths: the forms' lengths in characters, a tensor [U_g] on the CPU for each group.
+        lengths: the types' lengths in characters, a tensor [U_g] on the CPU for each group.
     """
 
     words: Tensor
@@ -36,12 +36,12 @@ class FormBatch(NamedTuple):
     characters: tuple[Tensor, ...]
     lengths: tuple[Tensor, ...]
 
-    def to(self, device: torch.device) -> FormBatch:
-        """The same forms with the indices on another device; lengths stay on the CPU."""
-        return FormBatch(
-            put(self.words, device),
-            put(self.vectors, device),
-            tuple(put(group, device) for group in self.characters),
+    def to(self, device: torch.device) -> TypeBatch:
+        """The same types with the indices on another device; lengths stay on the CPU."""
+        return TypeBatch(
+            to_device(self.words, device),
+            to_device(self.vectors, device),
+            tuple(to_device(group, device) for group in self.characters),
             self.lengths,
         )
 
@@ -94,7 +94,7 @@ class CharacterCNN(nn.Module):
         past: Tensor | None = None
         if not bool((lengths == characters.shape[1]).all()):
             kept = (lengths + border).clamp(min=1)  # [U]; a word without characters has one window of zeros
-            past = put(~length_mask(kept, characters.shape[1] + border), characters.device)  # [U, L + K − 1]
+            past = to_device(~length_mask(kept, characters.shape[1] + border), characters.device)  # [U, L + K − 1]
         if self._has_few_characters(padded.device):
             return self._looked_up(padded, past)  # [U, F]
         vectors = functional.embedding(padded, self.table, padding_idx=0)  # [U, L + 2(K − 1), E]
@@ -237,31 +237,31 @@ class WordEmbedding(nn.Module):
         if self.output_size == 0:
             raise ValueError("expected word embeddings, vectors or character features, found none of them")
 
-    def forward(self, forms: FormBatch) -> Tensor:
+    def forward(self, types: TypeBatch) -> Tensor:
         """Compute the vectors of the unique words of a batch.
 
         Args:
-            forms: the unique words, U of them.
+            types: the unique words, U of them.
 
         Returns:
             One vector a word, [U, output_size].
         """
         parts: list[Tensor] = []
         if self.one_hot:
-            places = self.one.new_zeros(len(forms.words), self.one_hot)  # [U, V]
-            parts.append(places.scatter_(1, self._drop(forms.words).unsqueeze(1), 1.0))
+            places = self.one.new_zeros(len(types.words), self.one_hot)  # [U, V]
+            parts.append(places.scatter_(1, self._drop(types.words).unsqueeze(1), 1.0))
         if self.table is not None:
             parts.append(
-                functional.embedding(self._drop(forms.words), self.table, sparse=self.sparse_gradient)
+                functional.embedding(self._drop(types.words), self.table, sparse=self.sparse_gradient)
             )  # [U, W]
         if self.vectors is not None:
-            given = self.vectors[self._drop(forms.vectors)].float()  # [U, E]
+            given = self.vectors[self._drop(types.vectors)].float()  # [U, E]
             if self.join == "sum" and parts:
                 parts[0] = parts[0] + given  # [U, E]
             else:
                 parts.append(given)
         if self.characters is not None:
-            pairs = zip(forms.characters, forms.lengths, strict=True)
+            pairs = zip(types.characters, types.lengths, strict=True)
             none = self.characters.table.new_zeros(0, self.characters.output_size)  # [0, F]
             groups = [self.characters(characters, lengths) for characters, lengths in pairs] or [none]  # each [U_g, F]
             parts.append(torch.cat(groups))  # [U, F]

@@ -13,16 +13,16 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
 from seqkit.nn.directed import run_layer
 from seqkit.nn.dropout import SequenceDropout
 from seqkit.nn.masks import length_mask
 from seqkit.nn.recurrent import RecurrentLayer, State, make_layer
 
-__all__ = ["DIRECTIONS", "JOINS", "SKIPS", "Encoder", "EncoderOutput"]
+__all__ = ["CONCATS", "DIRECTIONS", "SKIPS", "Encoder", "EncoderOutput"]
 
 DIRECTIONS = ("forward", "backward", "both")
-JOINS = ("deep", "top")
+CONCATS = ("layerwise", "final")
 SKIPS = ("none", "residual", "highway", "dense")
 
 
@@ -86,7 +86,7 @@ class _Stack(nn.Module):
         width = hidden_size * len(directions)
         above = [input_size + level * width if skip == "dense" else width for level in range(1, layers)]
         sizes = [input_size, *above]  # of each level's input
-        self.levels = nn.ModuleList(
+        self.layers = nn.ModuleList(
             nn.ModuleList(
                 make_layer(cell, size, hidden_size, below=level > 0, above=level < layers - 1, **options)
                 for _ in directions
@@ -96,9 +96,9 @@ class _Stack(nn.Module):
         around = skip in ("residual", "highway")
         self.skips = nn.ModuleList(_Skip(skip, size, width) for size in sizes) if around else None
 
-    def layers(self) -> list[tuple[RecurrentLayer, ...]]:
+    def by_layer(self) -> list[tuple[RecurrentLayer, ...]]:
         """The layers of each level, one a direction."""
-        return [tuple(cast("Iterable[RecurrentLayer]", level)) for level in self.levels]
+        return [tuple(cast("Iterable[RecurrentLayer]", level)) for level in self.layers]
 
     def forward(
         self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None, carry: bool
@@ -108,13 +108,13 @@ class _Stack(nn.Module):
         states: list[State] = []
         history: list[list[Tensor]] = []
         memories: dict[str, Tensor] = {}  # of the level below, where the cell hands it up
-        for level, layers in enumerate(self.layers()):
+        for level, layers in enumerate(self.by_layer()):
             given = None if state is None else state[len(states) : len(states) + len(layers)]
             y, after = self._level(layers, x, lengths, given, memories, carry)  # [B, T, W]
             states += after
             if self.skips is not None:
                 y = self.skips[level](x, y)  # [B, T, W]
-            y = (self.last_dropout if level == len(self.levels) - 1 else self.dropout)(y)  # [B, T, W]
+            y = (self.last_dropout if level == len(self.layers) - 1 else self.dropout)(y)  # [B, T, W]
             if self.skip == "dense":
                 history.append(list(y.chunk(len(self.directions), 2)))
                 y = torch.cat([x, y], 2)  # [B, T, next I]
@@ -152,9 +152,9 @@ def _beside(parts: Sequence[Tensor]) -> Tensor:
 class Encoder(nn.Module):
     r"""A deep recurrent network over sequences of vectors: :math:`(x [B, T, I], \text{lengths}) → [B, T, D]`.
 
-    With ``direction="both"``, ``join="deep"`` concatenates the two directions after every level (Schuster & Paliwal
-    1997), so that each level sees both; ``join="top"`` keeps two independent stacks and concatenates at the top, the
-    only form whose forward half a language model may share.
+    With ``direction="both"``, ``concat="layerwise"`` concatenates the two directions after every layer (Schuster &
+    Paliwal 1997), so that each layer sees both; ``concat="final"`` keeps two independent stacks and concatenates once,
+    after the last layer: the only form whose forward half a language model may share.
 
     Args:
         input_size: I.
@@ -162,7 +162,7 @@ class Encoder(nn.Module):
         hidden_size: H of one direction.
         layers: the number of levels, ≥ 1.
         direction: ``forward``, ``backward`` or ``both``.
-        join: ``deep`` or ``top``; without effect in one direction.
+        concat: ``layerwise`` or ``final``; without effect in one direction.
         dropout: the probability of dropping a feature of a level's output.
         last_dropout: the same of the highest level's output, which a head that drops features itself may want whole;
             None for that of every level.
@@ -191,7 +191,7 @@ class Encoder(nn.Module):
         hidden_size: int = 200,
         layers: int = 1,
         direction: str = "both",
-        join: str = "deep",
+        concat: str = "layerwise",
         dropout: float = 0.0,
         last_dropout: float | None = None,
         weight_dropout: float = 0.0,
@@ -202,7 +202,7 @@ class Encoder(nn.Module):
         skip: str = "none",
     ) -> None:
         super().__init__()
-        choices = (("direction", direction, DIRECTIONS), ("join", join, JOINS), ("skip", skip, SKIPS))
+        choices = (("direction", direction, DIRECTIONS), ("concat", concat, CONCATS), ("skip", skip, SKIPS))
         for name, value, allowed in choices:
             if value not in allowed:
                 raise ValueError(f"expected a {name} among {', '.join(allowed)}, found {value!r}")
@@ -211,7 +211,7 @@ class Encoder(nn.Module):
                 raise ValueError(f"expected {name} of at least 1, found {size}")
         self.input_size = input_size
         directions = ("forward", "backward") if direction == "both" else (direction,)
-        groups = [directions] if join == "deep" else [(name,) for name in directions]
+        groups = [directions] if concat == "layerwise" else [(name,) for name in directions]
         last = dropout if last_dropout is None else last_dropout
         drops = (SequenceDropout(dropout, variational=variational), SequenceDropout(last, variational=variational))
         options = {
@@ -236,7 +236,7 @@ class Encoder(nn.Module):
     def layers(self) -> list[RecurrentLayer]:
         """Every recurrent layer, in the order of the states: stack by stack, level by level, direction by direction."""
         stacks = cast("Iterable[_Stack]", self.stacks)
-        return [layer for stack in stacks for level in stack.layers() for layer in level]
+        return [layer for stack in stacks for level in stack.by_layer() for layer in level]
 
     def forward(
         self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None = None, *, return_state: bool = False
@@ -265,14 +265,14 @@ class Encoder(nn.Module):
             return EncoderOutput(outputs, x.new_zeros(batch, self.output_size), after if return_state else None)
         past: Tensor | None = None
         if not bool((lengths == steps).all()):
-            past = put(~length_mask(lengths, steps).unsqueeze(2), x.device)  # [B, T, 1]
+            past = to_device(~length_mask(lengths, steps).unsqueeze(2), x.device)  # [B, T, 1]
             if torch.is_grad_enabled():
                 # No value depends on padding, but gradients of weights add up zeros times padding: NaN if it is inf.
                 x = x.masked_fill(past, 0.0)  # [B, T, I]
         by_direction: list[Tensor] = []
         states: list[State] = []
         for stack in cast("Iterable[_Stack]", self.stacks):
-            size = len(stack.levels) * len(stack.directions)
+            size = len(stack.layers) * len(stack.directions)
             given = None if state is None else state[len(states) : len(states) + size]
             features, stack_states = stack(x, lengths, given, return_state)
             by_direction += features
@@ -284,7 +284,7 @@ class Encoder(nn.Module):
         return EncoderOutput(outputs, self._final(outputs, lengths), tuple(states) if return_state else None)
 
     def _final(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        last = put((lengths - 1).clamp(min=0), outputs.device)  # [B]
+        last = to_device((lengths - 1).clamp(min=0), outputs.device)  # [B]
         rows = torch.arange(outputs.shape[0], device=outputs.device)  # [B]
         forward = outputs[rows, last, : self.forward_size]  # [B, F]
         return torch.cat([forward, outputs[:, 0, self.forward_size :]], 1)  # [B, D]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqkit.nn.dropout import SequenceDropout
-from seqkit.nn.embedding import FormBatch, WordEmbedding
+from seqkit.nn.embedding import TypeBatch, WordEmbedding
 from seqkit.nn.encoder import Encoder, EncoderOutput
 from seqkit.nn.recurrent import State
 
@@ -45,11 +45,11 @@ class Network(nn.Module):
         self.head = head
         self.dropout = SequenceDropout(dropout, variational=variational)
 
-    def forward(self, forms: FormBatch, index: Tensor, lengths: Tensor, **options: Any) -> EncoderOutput:
+    def forward(self, types: TypeBatch, index: Tensor, lengths: Tensor, **options: Any) -> EncoderOutput:
         """Encode a batch of sentences.
 
         Args:
-            forms: the unique words of the batch, U of them.
+            types: the unique words of the batch, U of them.
             index: the position of every token's word among them, int64 [B, T].
             lengths: tokens in each sentence, int64 [B], on the CPU.
             **options: the other arguments of `encode`.
@@ -57,7 +57,7 @@ class Network(nn.Module):
         Returns:
             See `EncoderOutput`.
         """
-        return self.encode(self.embedding(forms), index, lengths, **options)
+        return self.encode(self.embedding(types), index, lengths, **options)
 
     def encode(
         self,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
 from seqkit.nn.masks import length_mask
 
 __all__ = [
@@ -30,7 +30,7 @@ def _filled(outputs: Tensor, lengths: Tensor, value: float) -> Tensor:
     """The outputs, [B, T, D], with a number past a sentence's end; no copy where all sentences are of one length."""
     if bool((lengths == outputs.shape[1]).all()):
         return outputs
-    inside = put(length_mask(lengths, outputs.shape[1])[:, :, None], outputs.device)  # [B, T, 1]
+    inside = to_device(length_mask(lengths, outputs.shape[1])[:, :, None], outputs.device)  # [B, T, 1]
     return torch.where(inside, outputs, value)
 
 
@@ -93,7 +93,7 @@ class MeanPooling(Pooling):
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         total = _filled(outputs, lengths, 0.0).sum(1)  # [B, D]
-        return total / put(lengths.clamp(min=1)[:, None].to(outputs.dtype), outputs.device)
+        return total / to_device(lengths.clamp(min=1)[:, None].to(outputs.dtype), outputs.device)
 
 
 class MaxPooling(Pooling):
@@ -108,7 +108,7 @@ class MaxPooling(Pooling):
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         highest = _filled(outputs, lengths, -torch.inf).amax(1)  # [B, D]
-        return torch.where(put((lengths > 0)[:, None], outputs.device), highest, 0)
+        return torch.where(to_device((lengths > 0)[:, None], outputs.device), highest, 0)
 
 
 class LastPooling(Pooling):
@@ -127,10 +127,10 @@ class LastPooling(Pooling):
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         rows = torch.arange(len(outputs), device=outputs.device)
-        last = put((lengths - 1).clamp(min=0), outputs.device)  # [B]
+        last = to_device((lengths - 1).clamp(min=0), outputs.device)  # [B]
         ahead = outputs[rows, last, : self.forward_size]  # [B, F]
         back = outputs[:, 0, self.forward_size :]  # [B, D - F]
-        return torch.where(put((lengths > 0)[:, None], outputs.device), torch.cat((ahead, back), 1), 0)
+        return torch.where(to_device((lengths > 0)[:, None], outputs.device), torch.cat((ahead, back), 1), 0)
 
 
 class AttentionPooling(Pooling):
@@ -167,7 +167,7 @@ class AttentionPooling(Pooling):
         # Padding is cleared before the projection, not only after it: NaN there would reach the gradients.
         windows = _windows(_filled(outputs, lengths, 0.0))  # each [B, W, D]
         energy = torch.cat([torch.tanh(self.projection(window)) @ self.query for window in windows], 1)  # [B, T]
-        mask = put(length_mask(lengths, outputs.shape[1]), outputs.device)  # [B, T]
+        mask = to_device(length_mask(lengths, outputs.shape[1]), outputs.device)  # [B, T]
         # The least finite number instead of -inf, so that a row of padding alone gives no NaN.
         energy = energy.masked_fill(~mask, torch.finfo(energy.dtype).min)  # [B, T]
         return torch.where(mask, energy.softmax(1), 0)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from seqkit.data.class_codec import ClassCodec
+from seqkit.heads.classification.labels import ClassCodec
 from seqkit.metrics.classification import Baseline, classification_report
 
 __all__ = ["NAME", "TfidfBaseline"]

@@ -14,10 +14,10 @@ import safetensors
 import torch
 from torch import Tensor
 
-from seqkit.artefact import write_atomically
 from seqkit.errors import ModelError, TrainingError, is_out_of_memory, shown
 from seqkit.files import open_regular
-from seqkit.training.packing import packed, unpacked
+from seqkit.model.files import write_atomically
+from seqkit.training.serialising import packed, unpacked
 
 __all__ = [
     "all_files",

@@ -12,21 +12,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqkit.config import BATCH_TOKENS, ClassifySettings, Settings, override
-from seqkit.data.class_codec import labels_of_text
-from seqkit.data.classified import ClassifiedText
-from seqkit.data.dataset import Dataset
-from seqkit.data.given import from_texts
-from seqkit.data.sentence import Sentence
-from seqkit.data.splitting import Splitter
-from seqkit.data.vectors import Vectors
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.from_python import from_texts
 from seqkit.devices import precision_context
 from seqkit.errors import DataError
-from seqkit.heads.classification import ClassificationHead
+from seqkit.formats.splitting import Splitter
+from seqkit.heads.classification.module import ClassificationHead
+from seqkit.inputs.pretrained import Vectors
 from seqkit.metrics.classification import Baseline, ClassificationReport, classification_report
 from seqkit.model.base import Model
 from seqkit.model.classifier import Classifier
 from seqkit.model.memory import BatchTokens
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
+from seqkit.records import ClassifiedText, Sentence, labels_of_text
 from seqkit.training.baseline import TfidfBaseline
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest, recorded_baseline
@@ -140,10 +138,10 @@ class ClassificationTask(TrainingTask):
         """See `TrainingTask`; the units are texts."""
         head, device = self.network.head, self.model.device
         assert isinstance(head, ClassificationHead)
-        targets = put(torch.from_numpy(self._targets[batch]), device)  # [B] or [B, K]
-        forms, index, lengths = batch_tensors(self._arrays, batch, device)
+        targets = to_device(torch.from_numpy(self._targets[batch]), device)  # [B] or [B, K]
+        types, index, lengths = batch_tensors(self._arrays, batch, device)
         with precision_context(self.settings.training.precision, device):
-            outputs = self.network(forms, index, lengths).outputs  # [B, T, D]
+            outputs = self.network(types, index, lengths).outputs  # [B, T, D]
             loss = head.loss(outputs, lengths, targets)
         return loss, len(batch), int(lengths.sum())
 
@@ -174,9 +172,9 @@ class ClassificationTask(TrainingTask):
         return found
 
     def _train_tokens(self) -> Iterator[list[str]]:
-        """The tokens of each training text, of which nothing but arrays is kept: forms are numbered as they appear."""
+        """The tokens of each training text, of which nothing but arrays is kept: types are numbered as they appear."""
         for begin, end in pairwise(self._arrays.offsets):
-            yield [self._forms[form] for form in self._arrays.forms[begin:end]]
+            yield [self._forms[form] for form in self._arrays.types[begin:end]]
 
 
 def gold_classes(model: Classifier, sentences: Iterable[Sentence], label: str | None = None) -> list[list[str]]:

@@ -18,10 +18,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from seqkit import ranks
+from seqkit import torchrun as ranks
 from seqkit.errors import TrainingError
-from seqkit.ranks import Launch
-from seqkit.training.packing import packed, unpacked
+from seqkit.torchrun import Launch
+from seqkit.training.serialising import packed, unpacked
 
 __all__ = ["ALONE", "Group", "ProcessLost", "Tensors", "Together", "joined"]
 

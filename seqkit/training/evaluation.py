@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from seqkit.config import BATCH_TOKENS
-from seqkit.data.labels import convert, detect_scheme, is_label
-from seqkit.data.sentence import Sentence
-from seqkit.data.tagged import TaggedSentence
+from seqkit.formats.schemes import convert, detect_scheme, is_label
 from seqkit.metrics.tagging import TaggingReport, tagging_report
 from seqkit.model.memory import BatchTokens
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence, TaggedSentence
 
 __all__ = ["evaluate", "gold_labels", "label_column", "score"]
 

@@ -12,20 +12,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqkit.config import BATCH_TOKENS, GenerateSettings, Settings, override
-from seqkit.data.conditions import can_be_written
-from seqkit.data.dataset import Dataset, Split
-from seqkit.data.sentence import Sentence
-from seqkit.data.vectors import Vectors
-from seqkit.data.verse import line_lengths
-from seqkit.data.vocabulary import UNKNOWN
+from seqkit.corpora.dataset import Dataset, Split
 from seqkit.devices import precision_context
 from seqkit.errors import DataError
+from seqkit.heads.generation.verse import line_lengths
+from seqkit.inputs.conditions import can_be_written
+from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.metrics.generation import GenerationReport
 from seqkit.metrics.perplexity import PerplexityReport
-from seqkit.model import Model
+from seqkit.model.base import Model
 from seqkit.model.generation import target_text
 from seqkit.model.generator import Encoded, Generator
 from seqkit.model.memory import BatchTokens
+from seqkit.records import Sentence
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest
 from seqkit.training.transfer import adopt, load_start
@@ -201,7 +201,7 @@ def _prediction(
     total = sum(log_prob for log_prob, _ in scored)
     target = model.settings.data.target
     arrays = model.arrays([target_text(one, target) for one in records])
-    unknown = int((arrays.table.words[arrays.forms] == UNKNOWN).sum())
+    unknown = int((arrays.table.words[arrays.types] == UNKNOWN).sum())
     return PerplexityReport(total, sum(count for _, count in scored), len(records), unknown, model.units.kind)
 
 

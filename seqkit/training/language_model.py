@@ -13,14 +13,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqkit.config import LmSettings, Settings, override
-from seqkit.data.corpus import Corpus, window_bounds
-from seqkit.data.dataset import Dataset, Split
-from seqkit.data.sentence import Sentence
-from seqkit.data.units import Units
-from seqkit.data.vectors import Vectors
-from seqkit.data.vocabulary import UNKNOWN
+from seqkit.corpora.dataset import Dataset, Split
 from seqkit.devices import precision_context
 from seqkit.errors import DataError
+from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.streams import Corpus, window_bounds
+from seqkit.inputs.units import Units
+from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.metrics.perplexity import Baseline, PerplexityReport
 from seqkit.model.base import Model
 from seqkit.model.base_language_model import BaseLanguageModel
@@ -28,9 +27,10 @@ from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.stream import STATIC_WINDOW, carried, encode_window
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
 from seqkit.nn.recurrent import State
 from seqkit.nn.softmax import IGNORED
+from seqkit.records import Sentence
 from seqkit.training.progress import Progress
 from seqkit.training.task import MOST_NAMED, TrainingTask, digest
 from seqkit.training.transfer import adopt, load_start
@@ -142,7 +142,7 @@ class LanguageModelTask(StreamTask):
         train = corpora["train"]
         model = LanguageModel.build(settings, units, train.counts(), vectors, start).to(device)
         super().__init__(settings, model, corpora, vectors)
-        self._table = self.model.indexer.table(train.forms)
+        self._table = self.model.indexer.table(train.types)
         self._streams = train.streams(settings.training.batch_size)
         self._state: tuple[State, ...] | None = None
         self._after: list[tuple[State, ...] | None] = []
@@ -169,8 +169,8 @@ class LanguageModelTask(StreamTask):
         training = self.settings.training
         bounds = window_bounds(
             self._streams.length,
-            training.window,
-            variable=training.variable_window,
+            training.bptt,
+            variable=training.variable_bptt,
             seed=(training.seed & 0xFFFFFFFF, epoch),
         )
         return [Window(*bound) if self._rows else None for bound in bounds]
@@ -206,15 +206,15 @@ class LanguageModelTask(StreamTask):
         with precision_context(self.settings.training.precision, model.device):
             output = encode_window(network, self._table, inputs, _some_rows(self._state, rows))
             following, here = (
-                put(torch.from_numpy(self._table.words[part]), model.device) for part in (targets, inputs)
+                to_device(torch.from_numpy(self._table.words[part]), model.device) for part in (targets, inputs)
             )  # [B, T]
             before = functional.pad(here[:, :-1], (1, 0), value=IGNORED)  # [B, T]
             lengths = torch.full((len(targets),), end - begin)  # [B]
             found = model.head.loss(output.outputs, lengths, following, before, network.embedding.table)
         self._carry(batch, carried(network.encoder, output.state))
         objective = found.objective
-        if self.settings.training.variable_window:  # a unit counts as much in a short window as in a long one
-            objective = objective * ((end - begin) / self.settings.training.window)
+        if self.settings.training.variable_bptt:  # a unit counts as much in a short window as in a long one
+            objective = objective * ((end - begin) / self.settings.training.bptt)
         # Told is what perplexity is made of; what the gradient descends has the regularisers in it.
         loss = objective + (found.nats / found.units - objective).detach()
         return loss, found.units, found.units
@@ -317,7 +317,7 @@ def read_corpus(dataset: Dataset, split: str, units: Units) -> Corpus:
         DataError: it cannot be read, or there is no text in it.
     """
     corpus = Corpus.read(dataset.lines(split), units)
-    if len(corpus.forms) == 1:  # of ends of lines alone nothing can be learned
+    if len(corpus.types) == 1:  # of ends of lines alone nothing can be learned
         source = dataset.splits.get(split) or dataset.splits.get("all")
         file = source.file if source is not None else None
         raise DataError("expected at least one line of text, found none", file=file or f"{dataset.name} {split}")
@@ -365,7 +365,7 @@ def _records(name: str, lines: Iterable[Any]) -> list[Sentence]:
 def _checksum(corpora: Iterable[Corpus], vectors: Vectors | None) -> int:
     found = digest([], vectors)
     for corpus in corpora:
-        found = digest([corpus.forms], start=found)
+        found = digest([corpus.types], start=found)
         for begin in range(0, len(corpus), 1 << 24):
             found = zlib.crc32(np.ascontiguousarray(corpus.numbers[begin : begin + (1 << 24)]).data, found)
     return found

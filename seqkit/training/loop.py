@@ -14,11 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqkit import __version__
-from seqkit.artefact import write_atomically
+from seqkit._version import __version__
 from seqkit.config import TrainingSettings
-from seqkit.data.writers import finite
 from seqkit.errors import TrainingError, shown
+from seqkit.formats.writers import finite
+from seqkit.model.files import write_atomically
 from seqkit.training.checkpoint import read_checkpoint, saying_what_is_left, write_checkpoint
 from seqkit.training.distribution import ALONE, Group, Tensors
 from seqkit.training.optimisation import RunningAverage, Schedule
@@ -201,7 +201,7 @@ class Trainer:
             else:
                 self.stale += 1
         self.schedule.observe(score)
-        if average is None and 0 < self.settings.average_trigger <= self.stale:
+        if average is None and 0 < self.settings.asgd_patience <= self.stale:
             self.stepper.average = RunningAverage(self.parameters)
             self.progress.say(f"no better score on dev for {self.stale} epochs: weights are averaged from here on")
         self._record(scores, time.monotonic() - began, better)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from seqkit.config import LmSettings, Settings
-from seqkit.data.dataset import Dataset
+from seqkit.corpora.dataset import Dataset
 from seqkit.errors import TrainingError
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.training.checkpoint import has_checkpoint

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from seqkit.artefact import CONFIG, FILES, aside
 from seqkit.errors import TrainingError
+from seqkit.model.files import CONFIG, FILES, aside
 from seqkit.training.checkpoint import all_files, has_checkpoint
 from seqkit.training.lock import LOCK, held, see_free
 from seqkit.training.loop import HISTORY

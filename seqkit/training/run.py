@@ -10,14 +10,14 @@ from typing import Any, NamedTuple
 
 import torch
 
-from seqkit import __version__
-from seqkit.artefact import read_config
+from seqkit._version import __version__
 from seqkit.config import Recipe, Settings, load_recipe
-from seqkit.data.dataset import Dataset
-from seqkit.data.resolving import resolve
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.resolve import resolve
 from seqkit.devices import precision_context, repeatable
 from seqkit.errors import SeqkitError, SettingsError, TrainingError
-from seqkit.model import Model
+from seqkit.model.base import Model
+from seqkit.model.files import read_config
 from seqkit.resources import imported
 from seqkit.training.checkpoint import saying_what_is_left
 from seqkit.training.distribution import joined

@@ -172,7 +172,7 @@ class Stepper:
         """
         restore_optimizer(self.optimizer, tensors, "optimizer.")
         self.scaler.load_state_dict(state["scaler"])
-        if self.settings.average_trigger and "updates" in state:
+        if self.settings.asgd_patience and "updates" in state:
             self.average = RunningAverage(self.parameters)
         if self.average is not None:
             self.average.average = {name: tensors[f"average.{name}"].to(self.device) for name in self.parameters}

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqkit.config import Settings, TagSettings, override
-from seqkit.data.dataset import Dataset
-from seqkit.data.given import from_pairs
-from seqkit.data.labels import is_label
-from seqkit.data.sentence import Sentence
-from seqkit.data.splitting import Splitter
-from seqkit.data.tag_codec import TagCodec
-from seqkit.data.vectors import Vectors
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.from_python import from_pairs
 from seqkit.devices import precision_context
 from seqkit.errors import DataError
-from seqkit.heads.tagging import IGNORED, TaggingHead
+from seqkit.formats.schemes import is_label
+from seqkit.formats.splitting import Splitter
+from seqkit.heads.tagging.labels import TagCodec
+from seqkit.heads.tagging.module import IGNORED, TaggingHead
+from seqkit.inputs.pretrained import Vectors
 from seqkit.metrics.tagging import TaggingReport
 from seqkit.model.base import Model
 from seqkit.model.context import ContextFeatures
@@ -28,7 +27,8 @@ from seqkit.model.language_model import LanguageModel
 from seqkit.model.loading import load_as
 from seqkit.model.streaming import gather_context
 from seqkit.model.tagger import Tagger
-from seqkit.nn.device import put
+from seqkit.nn.device import to_device
+from seqkit.records import Sentence
 from seqkit.training.evaluation import evaluate, label_column
 from seqkit.training.progress import Progress
 from seqkit.training.task import TrainingTask, digest, digest_network
@@ -145,14 +145,14 @@ class TaggingTask(TrainingTask):
         assert isinstance(head, TaggingHead)
         matrix, inside = self._arrays.padded(self._tags, batch)  # [B, T]
         matrix[~inside] = IGNORED
-        tags = put(torch.from_numpy(matrix).long(), device)  # [B, T]
-        forms, index, lengths = batch_tensors(self._arrays, batch, device)
+        tags = to_device(torch.from_numpy(matrix).long(), device)  # [B, T]
+        types, index, lengths = batch_tensors(self._arrays, batch, device)
         with precision_context(self.settings.training.precision, device):
             features = None
             if self._context is not None:
                 features = gather_context(self._context, self._arrays.offsets, batch)  # [B, T, C]
-            outputs = self.network(forms, index, lengths, features=features).outputs  # [B, T, D]
-            loss = head.loss(outputs, lengths, tags, forms.words[index])
+            outputs = self.network(types, index, lengths, features=features).outputs  # [B, T, D]
+            loss = head.loss(outputs, lengths, tags, types.words[index])
         return loss, len(batch), int(lengths.sum())
 
     def evaluate(self) -> dict[str, float]:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from seqkit.config import BATCH_TOKENS, OTHER_FILES, Settings, parse_settings
-from seqkit.data.dataset import Dataset
-from seqkit.data.vectors import Vectors
+from seqkit.corpora.dataset import Dataset
 from seqkit.devices import softmax_products, training_arithmetic
+from seqkit.inputs.pretrained import Vectors
 from seqkit.model.base import Model
 from seqkit.model.memory import BatchTokens
 from seqkit.nn.network import Network

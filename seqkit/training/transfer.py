@@ -11,17 +11,17 @@ from torch import Tensor
 
 from seqkit.config import Settings, override
 from seqkit.errors import SettingsError
-from seqkit.model import Model, load
-from seqkit.model.loading import NO_NETWORK
+from seqkit.model.base import Model
+from seqkit.model.loading import NO_NETWORK, load
 from seqkit.nn.network import Network
 
 __all__ = ["adopt", "describe", "load_start", "thawing_groups", "transfer"]
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
-_EMBEDDING = ("word_size", "one_hot", "chars", "char_size", "char_hidden", "char_kernel")
+_EMBEDDING = ("word_size", "one_hot", "chars", "char_size", "char_features", "char_kernel")
 _ENCODER = ("cell", "hidden", "layers", "skip")
-_LAYER = re.compile(r"encoder\.stacks\.(\d+)\.(levels|skips)\.(\d+)\.(.+)")
+_LAYER = re.compile(r"encoder\.stacks\.(\d+)\.(layers|skips)\.(\d+)\.(.+)")
 _WORDS, _CHARACTERS, _LOWEST = "word vectors", "characters", "level 1 "
 _Parts = dict[str, dict[str, tuple[str, Tensor]]]
 
@@ -75,7 +75,7 @@ def adopt(settings: _AnySettings, start: Model | None) -> _AnySettings:
     encoder: dict[str, Any] = {name: getattr(theirs.encoder, name) for name in _ENCODER}
     if settings.encoder.direction == "both":
         # Of a model that reads in one direction one stack is taken, and the other is new.
-        encoder["join"] = theirs.encoder.join if theirs.encoder.direction == "both" else "top"
+        encoder["concat"] = theirs.encoder.concat if theirs.encoder.direction == "both" else "final"
     embedding = {name: getattr(theirs.embedding, name) for name in _EMBEDDING}
     if start.indexer.vectors is not None:
         embedding["vectors_join"] = theirs.embedding.vectors_join
@@ -134,7 +134,7 @@ def _parts(network: Network) -> _Parts:
         layer = _LAYER.fullmatch(name)
         if layer:
             stack, kind, level, rest = int(layer[1]), layer[2], int(layer[3]), layer[4]
-            if kind == "levels":
+            if kind == "layers":
                 column, _, rest = rest.partition(".")
                 part = f"level {level + 1} {directions[stack][int(column)]}"
             else:

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqkit.config import Settings, TrainingSettings, override
-from seqkit.data.arrays import Indexer, TokenArrays
-from seqkit.data.batching import training_batches
-from seqkit.data.sentence import Sentence
-from seqkit.data.vectors import Vectors, read_vectors
-from seqkit.model import Model
-from seqkit.model.build import form_batch
-from seqkit.nn.device import put
-from seqkit.nn.embedding import FormBatch
+from seqkit.inputs.arrays import Indexer, TokenArrays
+from seqkit.inputs.batching import training_batches
+from seqkit.inputs.pretrained import Vectors, read_vectors
+from seqkit.model.base import Model
+from seqkit.model.build import type_batch
+from seqkit.nn.device import to_device
+from seqkit.nn.embedding import TypeBatch
+from seqkit.records import Sentence
 
 __all__ = ["batch_tensors", "epoch_batches", "given_vectors", "labelled", "vector_coverage"]
 
@@ -60,12 +60,12 @@ def vector_coverage(model: Model, indexer: Indexer, sentences: Sequence[Sentence
     Returns:
         A line to be shown.
     """
-    forms: dict[str, int] = {}
+    types: dict[str, int] = {}
     for sentence in sentences:
         for token in sentence.tokens:
-            forms[token] = forms.get(token, 0) + 1
-    found = indexer.table(list(forms)).vectors > 1  # [U]
-    tokens = np.array(list(forms.values()))  # [U]
+            types[token] = types.get(token, 0) + 1
+    found = indexer.table(list(types)).vectors > 1  # [U]
+    tokens = np.array(list(types.values()))  # [U]
     shares = f"{found.mean():.1%} of the training words, {tokens[found].sum() / max(1, tokens.sum()):.1%} of the tokens"
     model.report["vectors"] = {"words": len(vectors), "size": vectors.size, "found": float(found.mean())}
     return f"vectors: {len(vectors):,} words of size {vectors.size}, found for {shares}"
@@ -110,7 +110,7 @@ def epoch_batches(
     return [part if len(part) else None for part in (batch[share] for batch in batches)]
 
 
-def batch_tensors(arrays: TokenArrays, rows: Integers, device: torch.device) -> tuple[FormBatch, Tensor, Tensor]:
+def batch_tensors(arrays: TokenArrays, rows: Integers, device: torch.device) -> tuple[TypeBatch, Tensor, Tensor]:
     """What a network reads of some sentences.
 
     Args:
@@ -122,5 +122,5 @@ def batch_tensors(arrays: TokenArrays, rows: Integers, device: torch.device) -> 
         The unique words, each token's position among them, int64 [B, T], and the lengths, int64 [B] on the CPU.
     """
     tokens = arrays.batch(rows)
-    forms = form_batch(arrays.table, tokens.forms).to(device)
-    return forms, put(torch.from_numpy(tokens.index), device), torch.from_numpy(tokens.lengths)
+    types = type_batch(arrays.table, tokens.types).to(device)
+    return types, to_device(torch.from_numpy(tokens.index), device), torch.from_numpy(tokens.lengths)

@@ -8,19 +8,19 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from seqkit.bench.flops import forward_flops
-from seqkit.heads.classification import ClassificationHead
-from seqkit.heads.language_model import LanguageModelHead
-from seqkit.heads.tagging import TaggingHead
+from seqkit.heads.classification.module import ClassificationHead
+from seqkit.heads.language_model.module import LanguageModelHead
+from seqkit.heads.tagging.module import TaggingHead
+from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.embedding import CharacterCNN, CharacterLSTM, WordEmbedding
 from seqkit.nn.encoder import Encoder
-from seqkit.nn.neighbours import NeighbourPrediction
 from seqkit.nn.network import Network
 
 
-def tagger(characters: CharacterCNN | CharacterLSTM | None, neighbours: NeighbourPrediction | None = None) -> Network:
+def tagger(characters: CharacterCNN | CharacterLSTM | None, auxiliary: AuxiliaryLanguageModel | None = None) -> Network:
     embedding = WordEmbedding(30, 10, characters=characters)
     encoder = Encoder(embedding.output_size, cell="lstm", hidden_size=7, direction="both")
-    return Network(embedding, encoder, TaggingHead(14, 5, neighbours=neighbours))
+    return Network(embedding, encoder, TaggingHead(14, 5, auxiliary=auxiliary))
 
 
 def body(size: int) -> int:
@@ -50,7 +50,7 @@ def test_the_network_of_the_context_reads_each_character_and_a_space() -> None:
 
 
 def test_what_only_training_computes_is_not_counted() -> None:
-    assert forward_flops(tagger(None, NeighbourPrediction(14, 7, 20)), 1.0) == body(10)
+    assert forward_flops(tagger(None, AuxiliaryLanguageModel(14, 7, 20)), 1.0) == body(10)
 
 
 def test_matrix_products_are_those_that_torch_counts() -> None:

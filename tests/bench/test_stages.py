@@ -15,13 +15,13 @@ from seqkit.bench.flops import forward_flops
 from seqkit.bench.machine import Spread
 from seqkit.bench.stages import STAGES, Measured, StageClock, measure_stages
 from seqkit.config import ClassifySettings, TagSettings, override
-from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
 from seqkit.model import precision
 from seqkit.model.classifier import Classifier
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence
 
-TINY: dict[str, dict[str, Any]] = {"embedding": {"word_size": 4, "char_hidden": 4}, "encoder": {"hidden": 3}}
+TINY: dict[str, dict[str, Any]] = {"embedding": {"word_size": 4, "char_features": 4}, "encoder": {"hidden": 3}}
 TOKENS = [["Ada", "met", "him"], [], ["In", "Paris"]]
 
 

@@ -13,11 +13,11 @@ import torch
 
 from seqkit.cli.main import main
 from seqkit.config import TagSettings, override
-from seqkit.data.samples import generate
+from seqkit.corpora.samples import generate
 
 SIZES = {"train": 60, "dev": 12, "test": 12}
 TINY = {
-    "embedding": {"word_size": 12, "char_size": 6, "char_hidden": 6, "word_dropout": 0.0, "dropout": 0.0},
+    "embedding": {"word_size": 12, "char_size": 6, "char_features": 6, "word_dropout": 0.0, "dropout": 0.0},
     "encoder": {"hidden": 8, "dropout": 0.0},
     "training": {"epochs": 2, "batch_size": 8, "lr": 0.02},
 }
@@ -64,7 +64,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.fixture
 def tiny() -> list[str]:
     """Flags of a training that takes no time."""
-    return ["--hidden=4", "--epochs=1", "--set=embedding.word_size=6", "--set=embedding.char_hidden=4"]
+    return ["--hidden=4", "--epochs=1", "--set=embedding.word_size=6", "--set=embedding.char_features=4"]
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from seqkit.cli.main import main
-from seqkit.data.catalog import load_card
+from seqkit.corpora.cards import load_card
 
 GOOD = "Ada B-PER\nsang O\n\nBob B-PER\nLee I-PER\nslept O\n\n"
 

@@ -329,7 +329,7 @@ def test_an_unreadable_file(
     def refuse(file: str, *_: object) -> None:
         raise PermissionError(13, "Permission denied", file)
 
-    monkeypatch.setattr("seqkit.data.text.open", refuse, raising=False)  # the superuser may read everything
+    monkeypatch.setattr("seqkit.formats.text.open", refuse, raising=False)  # the superuser may read everything
     (tmp_path / "a.txt").touch()
     result = run("tag", "predict", tmp_path / "a.txt", "-m", ner_model, *flags)
     assert (result.status, result.out) == (1, "")

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from seqkit.cli.lm import show_texts
-from seqkit.data.scored import WrittenText
+from seqkit.records import WrittenText
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -65,8 +65,8 @@ def test_json(order: list[str], ner_model: Path, run: Run) -> None:
 
 
 def test_a_model_from_python_without_scores(tmp_path: Path, run: Run) -> None:
-    from seqkit.data.sentence import Sentence
     from seqkit.model.tagger import Tagger
+    from seqkit.records import Sentence
 
     model = Tagger.build(seqkit.TagSettings(), [Sentence.from_tokens(["a", "b"])], [["X", "Y"]])
     model.save(tmp_path / "model")

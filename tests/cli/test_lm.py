@@ -169,7 +169,7 @@ def test_faults_of_data_and_model(run: Run, models: dict[str, Path], ner_model: 
 def test_a_direction_that_sees_the_future_is_refused_with_the_reason(
     run: Run, folder: Path, tmp_path: Path, direction: str
 ) -> None:
-    flags = ["--direction", direction, "--set=encoder.join=deep"]
+    flags = ["--direction", direction, "--set=encoder.concat=layerwise"]
     result = run("lm", "train", folder, "-o", tmp_path / "lm", *flags)
     assert result.status == 2
     assert "the words that a language model is to predict" in result.err

@@ -17,7 +17,7 @@ import pytest
 
 import seqkit
 from seqkit.cli.main import cli
-from seqkit.data.catalog import list_cards
+from seqkit.corpora.cards import list_cards
 from seqkit.nn.recurrent import CELLS
 
 Run = Callable[..., Any]  # the fixture `run`

@@ -21,7 +21,7 @@ Run = Callable[..., Any]  # the fixture `run`
 START = """
 import sys
 from seqkit.cli.main import main
-from seqkit.data.blocks import cut
+from seqkit.formats.blocks import cut
 
 cut.__defaults__ = (700,)
 sys.exit(main())

@@ -136,7 +136,7 @@ def test_train_json_to_a_file_leaves_the_tables(corpus: Path, tiny: list[str], t
         ["--precision", "bf16"],
         ["--device", "cpu", "--threads", "1", "--seed", "0"],
         ["--set", "encoder.skip=highway", "--set", "encoder.layers=2", "--set", "training.schedule=cosine"],
-        ["--set", "training.average=0.9", "--set", "head.neighbours=0.1"],
+        ["--set", "training.average=0.9", "--set", "head.lm_loss=0.1"],
     ],
     ids=" ".join,
 )

@@ -20,9 +20,9 @@ import pytest
 
 from seqkit.cli.jobs import Job
 from seqkit.cli.workers import started_workers
-from seqkit.data import blocks
-from seqkit.data.blocks import Part
 from seqkit.errors import SeqkitError
+from seqkit.formats import blocks
+from seqkit.formats.blocks import Part
 
 Run = Callable[..., Any]  # the fixture `run`
 
@@ -32,7 +32,7 @@ import os, pathlib, signal, time
 import click
 from seqkit.cli.jobs import Job
 from seqkit.cli.predicting import predict_inputs
-from seqkit.data.blocks import part_lines
+from seqkit.formats.blocks import part_lines
 from seqkit.errors import DataError, ModelError
 
 def work(job):
@@ -67,7 +67,7 @@ def command(folder):
 RUN_ECHO = """
 import sys
 import seqkit.cli.main as front
-from seqkit.data.blocks import cut
+from seqkit.formats.blocks import cut
 
 cut.__defaults__ = (40,)
 front.COMMANDS["echo"] = ("echo", "")

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 import seqkit
-from seqkit.artefact import FORMAT_VERSION
 from seqkit.config import SETTINGS, override
-from seqkit.data.dataset import Dataset, Split
-from seqkit.data.samples import generate
-from seqkit.data.vector_writing import write_vectors
-from seqkit.data.vectors import Vectors
+from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.samples import generate
+from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.pretrained_writing import write_vectors
+from seqkit.model.files import FORMAT_VERSION
 
 FORMATS = Path(__file__).resolve().parent
 
@@ -33,7 +33,7 @@ TINY: dict[str, Any] = {
     "encoder": {"hidden": 6, "layers": 1},
     "training": {"epochs": 30, "batch_size": 8, "lr": 0.05, "optimizer": "adam", "precision": "fp32"},
 }
-CHARACTERS: dict[str, Any] = {"chars": "cnn", "char_size": 4, "char_hidden": 4}
+CHARACTERS: dict[str, Any] = {"chars": "cnn", "char_size": 4, "char_features": 4}
 KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     "tag": ("tag", "sample-ner", {"embedding": {**CHARACTERS, "vectors": "vectors.bin", "vectors_join": "concat"}}),
     "tag-context": (
@@ -80,7 +80,7 @@ def write_inputs(working: Path) -> None:
     data = Dataset("sample-sentences", {split: Split(content=sentences) for split, sentences in lines.items()})
     changes = {
         "data": {"unit": "char"},
-        "encoder": {"hidden": 4, "direction": "both", "join": "top"},
+        "encoder": {"hidden": 4, "direction": "both", "concat": "final"},
         "training": {"epochs": 3},
         "head": {"baseline": 0},
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from seqkit.artefact import FILES, FORMAT_VERSION, read_config
+from seqkit.model.files import FILES, FORMAT_VERSION, read_config
 from seqkit.model.loading import MODELS
 
 FORMATS = Path(__file__).resolve().parent

@@ -17,26 +17,26 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from seqkit.artefact import CONFIG, _checksum, _fingerprint, _render, read_config
 from seqkit.cli.info import command as info
 from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, TagSettings, override
-from seqkit.data.corpus import Corpus
-from seqkit.data.sentence import Sentence
-from seqkit.data.units import Units
-from seqkit.data.vectors import Vectors
-from seqkit.model import load
+from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.streams import Corpus
+from seqkit.inputs.units import Units
 from seqkit.model.base import Model
 from seqkit.model.classifier import Classifier
 from seqkit.model.context import ContextFeatures
+from seqkit.model.files import CONFIG, _checksum, _fingerprint, _render, read_config
 from seqkit.model.generation import record_sentence
 from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
+from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence
 
 WEIGHTS = "weights.safetensors"
 TINY: dict[str, Any] = {
-    "embedding": {"word_size": 3, "char_size": 2, "char_hidden": 2},
+    "embedding": {"word_size": 3, "char_size": 2, "char_features": 2},
     "encoder": {"hidden": 2, "layers": 1},
 }
 TEXT = ["to be or not", "to be", "do be do"]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from seqkit.data.sentence import Sentence
-from seqkit.data.writers import clean
 from seqkit.errors import SeqkitError
+from seqkit.formats.writers import clean
+from seqkit.records import Sentence
 
 CONLL = (
     b"Ada B-PER\nmet O\n\nhim O\n. O\n",

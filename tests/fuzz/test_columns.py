@@ -7,8 +7,8 @@ import random
 from harness import fuzz
 from records import SEEDS, WORDS, outcome
 
-from seqkit.data.columns import read_conll, read_conllu
-from seqkit.data.text import Lines
+from seqkit.formats.columns import read_conll, read_conllu
+from seqkit.formats.text import Lines
 
 
 def read_columns(content: bytes, draw: random.Random) -> None:

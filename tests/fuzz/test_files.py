@@ -8,15 +8,15 @@ from pathlib import Path
 from harness import fuzz, put
 from records import SEEDS, WORDS, checked, mend, outcome, shown
 
-from seqkit.data.blocks import cut
-from seqkit.data.check import check
-from seqkit.data.convert import convert_file
-from seqkit.data.dataset import Dataset, Split
-from seqkit.data.formats import FORMATS, detect_format, part_sentences, part_texts, read_sentences, read_texts
-from seqkit.data.resolving import EXTENSIONS, resolve, split_files
-from seqkit.data.sentence import Sentence
-from seqkit.data.splitting import Splitter
-from seqkit.data.statistics import render_statistics, statistics
+from seqkit.corpora.check import check
+from seqkit.corpora.convert import convert_file
+from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.resolve import EXTENSIONS, resolve, split_files
+from seqkit.corpora.statistics import render_statistics, statistics
+from seqkit.formats.blocks import cut
+from seqkit.formats.registry import FORMATS, detect_format, part_sentences, part_texts, read_sentences, read_texts
+from seqkit.formats.splitting import Splitter
+from seqkit.records import Sentence
 
 ALL_SEEDS = [seed for format in SEEDS for seed in SEEDS[format]]
 ALL_WORDS = [word for format in WORDS for word in WORDS[format]]
@@ -179,7 +179,7 @@ def test_lines_of_any_split() -> None:
 
     def read(content: bytes, draw: random.Random) -> None:
         text = content.decode("utf-8", "surrogateescape")
-        from seqkit.data.given import from_texts
+        from seqkit.corpora.from_python import from_texts
 
         dataset = from_texts([(text, "a"), (text.split(), ["b"])] * 2)
         assert isinstance(dataset, Dataset)

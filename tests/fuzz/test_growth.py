@@ -12,21 +12,21 @@ from pathlib import Path
 import pytest
 from harness import SPARE_BYTES, limited_memory, limited_time, put
 
-from seqkit.data.blocks import cut
-from seqkit.data.check import check
-from seqkit.data.columns import read_conll, read_conllu
-from seqkit.data.convert import convert_file
-from seqkit.data.formats import FORMATS, part_sentences, part_texts
-from seqkit.data.jsonl import read_jsonl
-from seqkit.data.resolving import resolve
-from seqkit.data.splitting import SPLITTERS, Splitter
-from seqkit.data.statistics import statistics
-from seqkit.data.tables import read_table
-from seqkit.data.text import Lines
-from seqkit.data.units import Units
-from seqkit.data.vectors import read_vectors
-from seqkit.data.verse import line_lengths
+from seqkit.corpora.check import check
+from seqkit.corpora.convert import convert_file
+from seqkit.corpora.resolve import resolve
+from seqkit.corpora.statistics import statistics
 from seqkit.errors import SeqkitError
+from seqkit.formats.blocks import cut
+from seqkit.formats.columns import read_conll, read_conllu
+from seqkit.formats.jsonl import read_jsonl
+from seqkit.formats.registry import FORMATS, part_sentences, part_texts
+from seqkit.formats.splitting import SPLITTERS, Splitter
+from seqkit.formats.tables import read_table
+from seqkit.formats.text import Lines
+from seqkit.heads.generation.verse import line_lengths
+from seqkit.inputs.pretrained import read_vectors
+from seqkit.inputs.units import Units
 
 ONE_BY_ONE = 512
 """bytes of memory for a byte of the longest sentence, where sentences are not kept"""

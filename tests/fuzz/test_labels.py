@@ -7,8 +7,8 @@ import random
 
 from harness import fuzz
 
-from seqkit.data.labels import SCHEMES, convert, detect_scheme, from_spans, invalid_moves, spans
-from seqkit.data.tag_codec import TagCodec
+from seqkit.formats.schemes import SCHEMES, convert, detect_scheme, from_spans, invalid_moves, spans
+from seqkit.heads.tagging.labels import TagCodec
 
 SEEDS = (
     b"B-PER I-PER O\nB-LOC O S-LOC",

@@ -89,7 +89,7 @@ def test_bytes_of_a_configuration(models: dict[str, Saved]) -> None:
             else:
                 return
         (saved.directory / "config.json").write_bytes(content)
-        from seqkit.model import load
+        from seqkit.model.loading import load
 
         load(saved.directory)
 

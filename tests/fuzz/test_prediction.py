@@ -15,14 +15,12 @@ from records import SEEDS, WORDS, checked, mend, outcome, shown
 from seqkit.cli import classify, tag
 from seqkit.cli.messages import read_block, write_block
 from seqkit.cli.predicting import format_of
-from seqkit.data.blocks import cut, part_lines
-from seqkit.data.classified import ClassifiedText, write_classified
-from seqkit.data.formats import FORMATS, part_texts, read_sentences
-from seqkit.data.labels import from_spans, spans
-from seqkit.data.sentence import Sentence
-from seqkit.data.splitting import SPLITTERS, Splitter
-from seqkit.data.tagged import TaggedSentence, TaggedSpan
-from seqkit.data.writers import clean, write_records
+from seqkit.formats.blocks import cut, part_lines
+from seqkit.formats.registry import FORMATS, part_texts, read_sentences
+from seqkit.formats.schemes import from_spans, spans
+from seqkit.formats.splitting import SPLITTERS, Splitter
+from seqkit.formats.writers import clean, write_classified, write_records
+from seqkit.records import ClassifiedText, Sentence, TaggedSentence, TaggedSpan
 
 ALL_SEEDS = [seed for format in SEEDS for seed in SEEDS[format]]
 ALL_WORDS = [word for format in WORDS for word in WORDS[format]]

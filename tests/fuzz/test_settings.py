@@ -10,7 +10,7 @@ from harness import fuzz
 from hostile_models import changed_tree
 
 from seqkit.config import SETTINGS, Settings, load_recipe, override, parse_assignments, parse_settings, to_toml
-from seqkit.data.catalog import read_card
+from seqkit.corpora.cards import read_card
 from seqkit.resources import resource_dir
 
 WORDS = (

@@ -9,17 +9,18 @@ import pytest
 from harness import fuzz, put
 from records import CLASSIFIED, SEEDS, TAGGED, WORDS, checked, outcome
 
-from seqkit.data.class_codec import ClassCodec, labels_of_text
-from seqkit.data.conditions import KINDS, ConditionCodec, can_be_written, parse_fields
-from seqkit.data.corpus import Corpus
-from seqkit.data.formats import read_sentences, read_texts
-from seqkit.data.jsonl import read_jsonl, read_jsonl_texts
-from seqkit.data.splitting import SPLITTERS, Splitter
-from seqkit.data.tables import read_table
-from seqkit.data.text import Lines
-from seqkit.data.units import Units
-from seqkit.data.verse import line_lengths
-from seqkit.data.writers import to_json
+from seqkit.formats.jsonl import read_jsonl, read_jsonl_texts
+from seqkit.formats.registry import read_sentences, read_texts
+from seqkit.formats.splitting import SPLITTERS, Splitter
+from seqkit.formats.tables import read_table
+from seqkit.formats.text import Lines
+from seqkit.formats.writers import to_json
+from seqkit.heads.classification.labels import ClassCodec
+from seqkit.heads.generation.verse import line_lengths
+from seqkit.inputs.conditions import KINDS, ConditionCodec, can_be_written, parse_fields
+from seqkit.inputs.streams import Corpus
+from seqkit.inputs.units import Units
+from seqkit.records import labels_of_text
 
 SPLIT = {kind: Splitter(kind).split for kind in SPLITTERS}
 

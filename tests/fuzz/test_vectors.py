@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 from harness import fuzz, put
 
-from seqkit.data.array_files import attach_arrays, load_array
-from seqkit.data.sentence import Sentence
-from seqkit.data.vectors import read_vectors
+from seqkit.formats.arrays import attach_arrays, load_array
+from seqkit.inputs.pretrained import read_vectors
+from seqkit.records import Sentence
 
 TEXT = (
     b"the 0.1 -2.5 3e-2\nof 1 2 3\n. . . 4 5 6\n",

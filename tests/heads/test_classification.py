@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqkit.heads.classification import IGNORED, ClassificationHead
+from seqkit.heads.classification.module import IGNORED, ClassificationHead
 from seqkit.nn.pooling import POOLINGS
 
 B, T, D, F, K = 4, 5, 6, 3, 3

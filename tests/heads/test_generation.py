@@ -7,20 +7,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from seqkit.heads.generation import IGNORED, GenerationHead
+from seqkit.heads.generation.module import IGNORED, GenerationHead
 from seqkit.nn.condition import Condition, LabelPart
-from seqkit.nn.embedding import FormBatch, WordEmbedding
+from seqkit.nn.embedding import TypeBatch, WordEmbedding
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Network
 from seqkit.nn.search import sample
 
 V, E, C, H = 7, 3, 4, 5
-FORMS = FormBatch(torch.arange(V), torch.arange(V), (), ())
+FORMS = TypeBatch(torch.arange(V), torch.arange(V), (), ())
 
 
 def make_network(cell: str = "lstm", tied: bool = False, conditional: bool = True) -> Network:
     torch.manual_seed(0)
-    encoder = Encoder(E + C * conditional, cell=cell, hidden_size=H, layers=2, direction="forward", join="top")
+    encoder = Encoder(E + C * conditional, cell=cell, hidden_size=H, layers=2, direction="forward", concat="final")
     condition = Condition([LabelPart(3, C)]) if conditional else None
     head = GenerationHead(H, V, condition, encoder.layers, tied_size=E if tied else None)
     return Network(WordEmbedding(V, E), encoder, head)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqkit.heads.language_model import LanguageModelHead
+from seqkit.heads.language_model.module import LanguageModelHead
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.softmax import IGNORED
 
@@ -69,7 +69,7 @@ def test_probabilities_of_targets_make_the_loss(kind: str) -> None:
 
 def test_padding_has_no_part() -> None:
     torch.manual_seed(1)
-    head = LanguageModelHead(4, 2, 6, activation=2.0, temporal=1.0)
+    head = LanguageModelHead(4, 2, 6, ar=2.0, tar=1.0)
     outputs, units, lengths = torch.randn(2, 4, 4), torch.randint(1, 6, (2, 4)), torch.tensor([2, 4])
     other_outputs, other_units = outputs.clone(), units.clone()
     other_outputs[0, 2:], other_units[0, 2:] = 9.0, 5
@@ -81,7 +81,7 @@ def test_padding_has_no_part() -> None:
 @pytest.mark.parametrize("lengths", [[4, 4], [3, 2], [1, 1]])
 def test_regularisers_equal_their_equations(lengths: list[int]) -> None:
     torch.manual_seed(2)
-    head = LanguageModelHead(3, 3, 6, activation=2.0, temporal=0.5)
+    head = LanguageModelHead(3, 3, 6, ar=2.0, tar=0.5)
     outputs, units = torch.randn(2, 4, 3), torch.randint(1, 6, (2, 4))
     loss = head.loss(outputs, torch.tensor(lengths), units)
     squares = torch.cat([row[:size].square().flatten() for row, size in zip(outputs, lengths, strict=True)])
@@ -97,7 +97,7 @@ def test_activations_are_regularised_after_dropout_and_moves_before() -> None:
     units, lengths = torch.randint(1, 6, (1, 4)), torch.tensor([4])
     outputs = torch.ones(1, 4, 50)
     # A mask a step, so that outputs which never move do so once they are dropped.
-    head = LanguageModelHead(50, 50, 6, dropout=0.5, variational=False, activation=1.0, temporal=1.0)
+    head = LanguageModelHead(50, 50, 6, dropout=0.5, variational=False, ar=1.0, tar=1.0)
     torch.manual_seed(4)
     dropped = head.dropout(outputs)
     torch.manual_seed(4)
@@ -129,7 +129,7 @@ def test_every_parameter_learns(kind: str) -> None:
 def test_no_prediction_depends_on_what_comes_later() -> None:
     """Another unit at t + 1 leaves every log-probability up to t as it was, and going backward those after it."""
     torch.manual_seed(4)
-    encoder = Encoder(3, hidden_size=4, layers=2, direction="both", join="top").eval()
+    encoder = Encoder(3, hidden_size=4, layers=2, direction="both", concat="final").eval()
     head = LanguageModelHead(encoder.output_size, encoder.forward_size, 7).eval()
     x = torch.randn(1, 6, 3)
     changed = x.clone()
@@ -143,7 +143,7 @@ def test_no_prediction_depends_on_what_comes_later() -> None:
 
 
 def test_nothing_to_predict() -> None:
-    head = LanguageModelHead(4, 4, 6, activation=1.0, temporal=1.0)
+    head = LanguageModelHead(4, 4, 6, ar=1.0, tar=1.0)
     for steps in (0, 3):
         outputs = torch.randn(2, steps, 4, requires_grad=True)
         loss = head.loss(outputs, torch.tensor([0, 0]), torch.ones(2, steps, dtype=torch.int64))

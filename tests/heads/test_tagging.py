@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seqkit.config import TagSettings
-from seqkit.data.labels import invalid_moves, inventory, legal_moves
-from seqkit.data.sentence import Sentence
-from seqkit.heads.tagging import DecodedTags, TaggingHead, TagSegment
-from seqkit.model import load
-from seqkit.nn.neighbours import NeighbourPrediction
+from seqkit.formats.schemes import invalid_moves, inventory, legal_moves
+from seqkit.heads.tagging.module import DecodedTags, TaggingHead, TagSegment
+from seqkit.model.loading import load
+from seqkit.nn.auxiliary import AuxiliaryLanguageModel
+from seqkit.records import Sentence
 from seqkit.training.evaluation import evaluate
 from seqkit.training.tagging import TaggingTask
 
@@ -98,11 +98,11 @@ def test_softmax_loss_is_cross_entropy_by_hand() -> None:
 
 def test_the_language_modelling_loss_is_weighted_and_added() -> None:
     torch.manual_seed(0)
-    neighbours = NeighbourPrediction(6, 4, 5)
-    head = TaggingHead(6, 3, crf=False, neighbours=neighbours, neighbour_weight=0.25)
+    auxiliary = AuxiliaryLanguageModel(6, 4, 5)
+    head = TaggingHead(6, 3, crf=False, auxiliary=auxiliary, auxiliary_weight=0.25)
     outputs, lengths = torch.randn(2, 3, 6), torch.tensor([3, 2])
     tags, words = torch.tensor([[0, 1, 2], [2, 1, -1]]), torch.tensor([[2, 3, 4], [4, 2, 0]])
-    expected = head.loss(outputs, lengths, tags) + 0.25 * neighbours(outputs, lengths, words) / 2
+    expected = head.loss(outputs, lengths, tags) + 0.25 * auxiliary(outputs, lengths, words) / 2
     assert torch.isclose(head.loss(outputs, lengths, tags, words), expected)
 
 
@@ -260,18 +260,18 @@ def test_segment_probabilities_equal_enumeration(crf: bool) -> None:
 def test_neighbours_are_learned_and_left_out_of_the_saved_model(
     make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings], tmp_path: Path
 ) -> None:
-    settings = tiny_settings("head.neighbours=0.1", "data.target=label")
+    settings = tiny_settings("head.lm_loss=0.1", "data.target=label")
     task = TaggingTask(settings, make_sentences(12), make_sentences(4, 1), None, CPU)
     loss, _, _ = task.loss(task.batches(0)[0])
     loss.backward()
     gradients = {name: parameter.grad for name, parameter in task.network.named_parameters()}
     assert all(gradient is not None for gradient in gradients.values())
-    extra = [gradient for name, gradient in gradients.items() if "neighbours" in name]
+    extra = [gradient for name, gradient in gradients.items() if "auxiliary" in name]
     assert extra
     assert all(gradient is not None and gradient.any() for gradient in extra)
     task.model.save(tmp_path)
     kept = safetensors.torch.load_file(tmp_path / "weights.safetensors")
-    assert set(kept) == {name for name in task.network.state_dict() if "neighbours" not in name}
+    assert set(kept) == {name for name in task.network.state_dict() if "auxiliary" not in name}
     again = load(tmp_path)
     assert again.parameter_counts() == task.model.parameter_counts()
     record, other = again.tag(["Ada", "saw", "Rome"], probs=True), task.model.tag(["Ada", "saw", "Rome"], probs=True)

@@ -19,9 +19,9 @@ import torch
 
 import seqkit
 from seqkit.config import override
-from seqkit.data.vector_writing import write_vectors
-from seqkit.data.vectors import read_vectors
 from seqkit.errors import DataError
+from seqkit.inputs.pretrained import read_vectors
+from seqkit.inputs.pretrained_writing import write_vectors
 from seqkit.interop import torchtext as interop
 
 Open = Callable[..., Any]
@@ -210,7 +210,7 @@ def test_a_classifier(opened: Open, tmp_path: Path) -> None:
 def test_a_language_model(opened: Open, tmp_path: Path) -> None:
     files = {"train": ("ptb.train.txt", b" the <unk> sat \n the dog ran \n" * 20)}
     settings = override(seqkit.LmSettings(), TINY)
-    settings = override(settings, {"data": {"splitter": "spaces"}, "training": {"batch_size": 2, "window": 5}})
+    settings = override(settings, {"data": {"splitter": "spaces"}, "training": {"batch_size": 2, "bptt": 5}})
     lines = interop.lines(opened("PennTreebank", "train", files))
     model = seqkit.train(settings, tmp_path / "model", lines, device="cpu")
     assert model.report["data"]["sentences"]["train"] == 36

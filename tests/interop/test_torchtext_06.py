@@ -17,9 +17,9 @@ import torch
 
 import seqkit
 from seqkit.config import override
-from seqkit.data.vector_writing import write_vectors
-from seqkit.data.vectors import read_vectors
 from seqkit.errors import DataError
+from seqkit.inputs.pretrained import read_vectors
+from seqkit.inputs.pretrained_writing import write_vectors
 from seqkit.interop import torchtext as interop
 
 COLUMNS = "He\tPRP\tB-NP\nran\tVBD\tB-VP\n\nParis\tNNP\tB-NP\nis\tVBZ\tB-VP\nold\tJJ\tB-ADJP\n\n"
@@ -236,7 +236,7 @@ def test_a_classifier(torchtext_06: ModuleType, tmp_path: Path) -> None:
 def test_a_language_model(torchtext_06: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("the <unk> sat\nthe dog ran\n" * 20, encoding="utf-8")
     text = torchtext_06.datasets.LanguageModelingDataset(str(tmp_path / "train.txt"), torchtext_06.data.Field())
-    changes = {"data": {"splitter": "spaces"}, "training": {"batch_size": 2, "window": 5}}
+    changes = {"data": {"splitter": "spaces"}, "training": {"batch_size": 2, "bptt": 5}}
     settings = override(override(seqkit.LmSettings(), TINY), changes)
     model = seqkit.train(settings, tmp_path / "model", interop.lines(text), device="cpu")
     assert model.report["data"]["sentences"]["train"] == 36

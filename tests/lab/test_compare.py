@@ -16,12 +16,12 @@ import torch
 
 import seqkit.lab.compare as module
 from seqkit.config import TagSettings, override
-from seqkit.data.dataset import Dataset
-from seqkit.data.given import from_pairs
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.from_python import from_pairs
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.lab.compare import compare_cells
 from seqkit.lab.comparison import render
-from seqkit.model import load
+from seqkit.model.loading import load
 from seqkit.training.run import run
 from seqkit.training.signals import Interrupted
 from seqkit.training.stepping import Diverged

@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, TagSettings, override
-from seqkit.data.sentence import Sentence
-from seqkit.data.units import Units
 from seqkit.errors import DataError, ModelError
+from seqkit.inputs.units import Units
 from seqkit.lab.gates import Gate, GateRecord, LayerGates, record_gates, shown_step
 from seqkit.lab.gates_picture import MOST_STEPS, draw
-from seqkit.model import Model
+from seqkit.model.base import Model
 from seqkit.model.classifier import Classifier
 from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.tagger import Tagger
 from seqkit.nn.recurrent import CELLS
+from seqkit.records import Sentence
 
 TEXT = "Ada met Bo in Rome"
 SMALL = {"embedding": {"word_size": 6, "chars": "none"}, "encoder": {"hidden": 5, "layers": 2}}
@@ -98,11 +98,11 @@ PARTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
 
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 @pytest.mark.parametrize(
-    ("direction", "join"), [("both", "deep"), ("both", "top"), ("forward", "deep"), ("backward", "top")]
+    ("direction", "concat"), [("both", "layerwise"), ("both", "final"), ("forward", "layerwise"), ("backward", "final")]
 )
 @torch.no_grad()
-def test_every_layer_and_direction_by_hand(cell: str, direction: str, join: str) -> None:
-    model = tagger(cell=cell, direction=direction, join=join)
+def test_every_layer_and_direction_by_hand(cell: str, direction: str, concat: str) -> None:
+    model = tagger(cell=cell, direction=direction, concat=concat)
     encoder = model.network.encoder
     inputs: list[Tensor] = []
     hook = encoder.register_forward_pre_hook(lambda _, given: inputs.append(given[0][0].clone()))
@@ -112,7 +112,7 @@ def test_every_layer_and_direction_by_hand(cell: str, direction: str, join: str)
     directions = ["forward", "backward"] if direction == "both" else [direction]
     below = {name: x for name in directions}
     # stack by stack, level by level, direction by direction
-    if join == "deep":
+    if concat == "layerwise":
         names = [(level, name) for level in (1, 2) for name in directions]
     else:
         names = [(level, name) for name in directions for level in (1, 2)]
@@ -130,7 +130,7 @@ def test_every_layer_and_direction_by_hand(cell: str, direction: str, join: str)
             for gate, values in gates.items():
                 np.testing.assert_allclose(found[level, name][gate], turned(values).numpy(), rtol=1e-4, atol=1e-6)
         together = torch.cat(list(above.values()), 1)
-        below = dict.fromkeys(directions, together) if join == "deep" else above
+        below = dict.fromkeys(directions, together) if concat == "layerwise" else above
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_the_lab_finds_the_spectral_radius_of_linear_networks_as_they_begin(init
 def test_only_one_square_matrix_has_a_spectral_radius() -> None:
     assert spectral_radius(make_layer("rnn_tanh", 2, 4, init="identity", init_gain=0.5)) == pytest.approx(0.5)
     assert spectral_radius(make_layer("lstm", 2, 4)) is None
-    assert spectral_radius(make_layer("cbow", 2, 4)) is None
+    assert spectral_radius(make_layer("running_sum", 2, 4)) is None
 
 
 # --- rates and what they are called ---------------------------------------------------------------------------------

@@ -177,7 +177,7 @@ def test_what_is_measured_is_told_after_each_cell() -> None:
     def after(results: list[MemoryResult]) -> None:
         told.append([(result.task, len(result.curves)) for result in results])
 
-    final = measure_memory(["copy", "adding"], ["gru", "cbow"], SMALL, options, test_size=2, after=after)
+    final = measure_memory(["copy", "adding"], ["gru", "running_sum"], SMALL, options, test_size=2, after=after)
     assert told == [[("copy", 1)], [("copy", 2)], [("copy", 2), ("adding", 1)], [("copy", 2), ("adding", 2)]]
     assert [len(result.curves) for result in final] == [2, 2]
 

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from seqkit.data.labels import invalid_moves, is_label, spans
+from seqkit.formats.schemes import invalid_moves, is_label, spans
 from seqkit.metrics.tagging import _PREFIXES, Score, TaggingReport, _Cleaner, _Moves, tagging_report
 
 PREFIXES = {"iob1": "BI", "iob2": "BI", "bioes": "BIES"}

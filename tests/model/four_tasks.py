@@ -9,9 +9,8 @@ from typing import Any
 import torch
 
 from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, TagSettings, override
-from seqkit.data.corpus import Corpus
-from seqkit.data.sentence import Sentence
-from seqkit.data.units import Units
+from seqkit.inputs.streams import Corpus
+from seqkit.inputs.units import Units
 from seqkit.model.base import Model
 from seqkit.model.classifier import Classifier
 from seqkit.model.generation import record_sentence
@@ -19,10 +18,11 @@ from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence
 
 WORDS = ["".join(random.Random(number).choices("abcdefgh", k=1 + number % 7)) for number in range(60)]
 TINY: dict[str, Any] = {"embedding": {"word_size": 6}, "encoder": {"hidden": 6}}
-CHARACTERS: dict[str, Any] = {"embedding": {"char_size": 4, "char_hidden": 4}}
+CHARACTERS: dict[str, Any] = {"embedding": {"char_size": 4, "char_features": 4}}
 
 Predict = Callable[..., Iterable[Any]]
 """a model's way from texts to something that can be compared; takes ``batch_tokens``"""

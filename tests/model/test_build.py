@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from seqkit.config import EncoderSettings, TagSettings
-from seqkit.data.sentence import Sentence
-from seqkit.data.vectors import Vectors
 from seqkit.errors import DataError, SettingsError
-from seqkit.model.build import build_encoder, form_batch, vector_table
+from seqkit.inputs.pretrained import Vectors
+from seqkit.model.build import build_encoder, type_batch, vector_table
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence
 
 
 def build(settings: TagSettings, sentences: Sequence[Sentence], vectors: Vectors) -> Tagger:
@@ -35,7 +35,7 @@ def test_words_with_a_given_vector_are_not_unknown_though_unseen_in_training(
 
     def vector(word: str) -> torch.Tensor:
         table = model.indexer.table([word])
-        return model.network.embedding.eval()(form_batch(table, np.array([0])))[0].detach()
+        return model.network.embedding.eval()(type_batch(table, np.array([0])))[0].detach()
 
     def probs(word: str) -> list[float]:
         found = model.tag([word, "saw", "Rome"], probs=True).probs
@@ -61,7 +61,7 @@ def test_the_sum_starts_from_the_given_vectors(
     settings = tiny_settings("embedding.vectors_join=sum", "embedding.vectors=x", "embedding.chars=none")
     model = build(settings, make_sentences(8), vectors)
     table = model.indexer.table(["Ada", "saw"])
-    found = model.network.embedding.eval()(form_batch(table, np.array([0, 1])))
+    found = model.network.embedding.eval()(type_batch(table, np.array([0, 1])))
     assert torch.equal(found.detach(), torch.tensor([[0.5] * 8, [0.0] * 8]))
 
 

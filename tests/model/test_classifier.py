@@ -9,12 +9,12 @@ import torch
 
 import seqkit
 from seqkit.config import ClassifySettings, override, parse_assignments
-from seqkit.data.given import from_texts
-from seqkit.data.sentence import Sentence
+from seqkit.corpora.from_python import from_texts
 from seqkit.errors import DataError, ModelError
 from seqkit.model import precision
 from seqkit.model.classifier import Classifier
 from seqkit.model.loading import load, load_as
+from seqkit.records import Sentence
 from seqkit.training.classification import ClassificationTask, baseline_of, evaluate_texts
 
 TINY: dict[str, Any] = {

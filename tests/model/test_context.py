@@ -12,13 +12,12 @@ import torch
 from torch import Tensor
 
 from seqkit.config import LmSettings, TagSettings, override, parse_assignments
-from seqkit.data.sentence import Sentence
 from seqkit.errors import ModelError, TrainingError
-from seqkit.model import load
 from seqkit.model.context import ContextFeatures
 from seqkit.model.language_model import LanguageModel
-from seqkit.model.loading import load_as
+from seqkit.model.loading import load, load_as
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence
 from seqkit.training.run import run
 
 Make = Callable[..., Any]

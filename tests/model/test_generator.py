@@ -13,13 +13,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqkit.config import GenerateSettings, override
-from seqkit.data.sentence import Sentence
-from seqkit.data.verse import LINE_ENDS, line_lengths
 from seqkit.errors import SeqkitError
-from seqkit.heads.generation import IGNORED
-from seqkit.model import load
+from seqkit.heads.generation.module import IGNORED
+from seqkit.heads.generation.verse import LINE_ENDS, line_lengths
 from seqkit.model.generation import record_sentence, target_text
 from seqkit.model.generator import Generator
+from seqkit.model.loading import load
+from seqkit.records import Sentence
 
 ROWS: list[dict[str, Any]] = [
     {"kind": "a", "size": [0.0, 1.0], "title": "new moon", "text": "ab\uff0cba\u3002"},

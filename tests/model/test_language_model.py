@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.config import LmSettings, override, parse_assignments
-from seqkit.data.corpus import END, Corpus
-from seqkit.data.units import Units
-from seqkit.data.vocabulary import UNKNOWN
 from seqkit.errors import DataError, ModelError, SettingsError
-from seqkit.model import load
+from seqkit.inputs.streams import END, Corpus
+from seqkit.inputs.units import Units
+from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.model.language_model import LanguageModel
+from seqkit.model.loading import load
 from seqkit.model.writing import Writer
 from seqkit.nn.search import SearchState
 
@@ -93,8 +93,8 @@ def test_a_change_of_the_next_unit_changes_nothing_up_to_this_one(variant: str) 
             "found backward: it has seen the words that a language model is to predict",
         ),
         (
-            ["encoder.direction=both", "encoder.join=deep"],
-            "found both with deep: above the first level both directions have seen the words that a language model is "
+            ["encoder.direction=both", "encoder.concat=layerwise"],
+            "found both with layerwise: above the first level both directions have seen the words that a language model is "
             "to predict",
         ),
     ],
@@ -102,7 +102,10 @@ def test_a_change_of_the_next_unit_changes_nothing_up_to_this_one(variant: str) 
 def test_a_direction_that_sees_the_future_is_refused_with_the_reason(assignments: list[str], fault: str) -> None:
     with pytest.raises(SettingsError) as caught:
         build(*assignments)
-    assert str(caught.value) == f"settings: encoder.direction: expected forward, or both with encoder.join top, {fault}"
+    assert (
+        str(caught.value)
+        == f"settings: encoder.direction: expected forward, or both with encoder.concat final, {fault}"
+    )
 
 
 # --- how likely a text is -----------------------------------------------------------------------------------------
@@ -114,7 +117,7 @@ def plain_log_prob(model: LanguageModel, text: list[str]) -> float:
     lstm = nn.LSTM(6, 7, 2, batch_first=True).double()
     for level in range(2):
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
-            part = weights[f"encoder.stacks.0.levels.{level}.0.rnn.{name}_l0"]
+            part = weights[f"encoder.stacks.0.layers.{level}.0.rnn.{name}_l0"]
             getattr(lstm, f"{name}_l{level}").data.copy_(part)
     words = model.indexer.words
     stream = [words.index(END)]
@@ -203,7 +206,7 @@ def test_dynamic_evaluation_scores_each_window_with_weights_that_learned_from_th
         chosen = model.head.log_probabilities(output.outputs, vectors)[0, range(6), stream[1:]]  # [T]
         return -chosen.sum(), output.state
 
-    stream = [2, *model._numbers(corpus.forms[number] for number in corpus.numbers)]
+    stream = [2, *model._numbers(corpus.types[number] for number in corpus.numbers)]
     first, state = window(stream[:7], None)
     (first / 6).backward()
     with torch.no_grad():

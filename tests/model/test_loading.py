@@ -11,10 +11,9 @@ import pytest
 import safetensors.torch
 import torch
 
-from seqkit.artefact import read_config, write_config
 from seqkit.errors import ModelError
-from seqkit.model import load
-from seqkit.model.loading import read_weights
+from seqkit.model.files import read_config, write_config
+from seqkit.model.loading import load, read_weights
 
 OTHERS = "expected data, and scores of each split, as JSON objects, found something else"
 BASELINES = "expected names and scores of baselines, found something else"

@@ -31,7 +31,7 @@ def in_windows_and_in_one_piece(predict: Callable[[], Any], monkeypatch: pytest.
     return windows, list(predict())
 
 
-@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh", "mingru", "minlstm", "cbow"])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn_tanh", "mingru", "minlstm", "running_sum"])
 def test_a_long_sentence_is_tagged_as_in_one_piece(cell: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = tagger({"encoder": {"cell": cell, "layers": 2}})
     lines = ["a b", line(LONG), "c"]

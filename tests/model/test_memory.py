@@ -14,9 +14,9 @@ import pytest
 import torch
 from four_tasks import TASKS, ngram_model, score, tag, tagger, texts
 
-from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
 from seqkit.model.memory import BatchTokens, fitted
+from seqkit.records import Sentence
 
 LINES = texts(150)
 
@@ -169,7 +169,7 @@ LIMITED = """
 import resource, torch
 from pathlib import Path
 from four_tasks import tagger
-from seqkit.data.sentence import Sentence
+from seqkit.records import Sentence
 from seqkit.model.memory import BatchTokens
 
 torch.set_num_threads(1)

@@ -13,12 +13,11 @@ import torch
 from torch import Tensor
 
 from seqkit.config import LmSettings, override, parse_assignments
-from seqkit.data.corpus import Corpus
-from seqkit.data.units import Units
 from seqkit.errors import DataError, ModelError, SettingsError
-from seqkit.model import load
+from seqkit.inputs.streams import Corpus
+from seqkit.inputs.units import Units
 from seqkit.model.language_model import LanguageModel
-from seqkit.model.loading import load_as
+from seqkit.model.loading import load, load_as
 from seqkit.model.ngram_model import NgramLanguageModel
 
 TEXT = [

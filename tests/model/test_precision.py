@@ -9,10 +9,11 @@ import pytest
 import torch
 
 from seqkit.cli.options import WHERE_LABELS_AGREE
-from seqkit.data.sentence import Sentence
 from seqkit.errors import DataError
-from seqkit.model import load, precision
+from seqkit.model import precision
+from seqkit.model.loading import load
 from seqkit.model.precision import CHECKED_SENTENCES, AutoPrecision, in_precision
+from seqkit.records import Sentence
 
 CPU = torch.device("cpu")
 Record = tuple[str, str, Sequence[str]]

@@ -15,22 +15,22 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from seqkit.artefact import read_config, write_config
 from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, TagSettings, override
-from seqkit.data.sentence import Sentence
-from seqkit.data.units import Units
 from seqkit.errors import ModelError
-from seqkit.model import load
+from seqkit.inputs.units import Units
 from seqkit.model.classifier import Classifier
 from seqkit.model.context import ContextFeatures
+from seqkit.model.files import read_config, write_config
 from seqkit.model.generation import record_sentence
 from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
+from seqkit.model.loading import load
 from seqkit.model.tagger import Tagger
 from seqkit.nn.recurrent import CELLS
+from seqkit.records import Sentence
 
 WEIGHTS = "weights.safetensors"
-TINY = {"embedding": {"word_size": 6, "char_size": 3, "char_hidden": 4}, "encoder": {"hidden": 6}}
+TINY = {"embedding": {"word_size": 6, "char_size": 3, "char_features": 4}, "encoder": {"hidden": 6}}
 TEXTS = ["to be or not to be", "that is", "to be is to do"]
 LABELS = [["B-A" if token == "be" else "O" for token in text.split()] for text in TEXTS]
 
@@ -76,20 +76,20 @@ def fault_of(directory: Path) -> str:
     ("settings", "found"),
     [
         # Each asks for terabytes, where it does not ask for more than there can be.
-        ({"encoder": {"hidden": 1_000_000}}, "expected encoder.stacks.0.levels.0.0.rnn.weight_ih_l0 as "),
-        ({"encoder": {"hidden": 1_000_000, "layers": 100}}, "expected encoder.stacks.0.levels.1.0.rnn.bias_hh_l0"),
-        ({"encoder": {"hidden": 1_000_000, "layers": 100, "skip": "dense"}}, "expected encoder.stacks.0.levels.1.0"),
+        ({"encoder": {"hidden": 1_000_000}}, "expected encoder.stacks.0.layers.0.0.rnn.weight_ih_l0 as "),
+        ({"encoder": {"hidden": 1_000_000, "layers": 100}}, "expected encoder.stacks.0.layers.1.0.rnn.bias_hh_l0"),
+        ({"encoder": {"hidden": 1_000_000, "layers": 100, "skip": "dense"}}, "expected encoder.stacks.0.layers.1.0"),
         (
             {"encoder": {"hidden": 1_000_000, "cell": "clockwork"}},
-            "expected encoder.stacks.0.levels.0.0.bias, found none",
+            "expected encoder.stacks.0.layers.0.0.bias, found none",
         ),
-        ({"encoder": {"hidden": 1_000_000, "cell": "mingru"}}, "expected encoder.stacks.0.levels.0.0.bias, found none"),
+        ({"encoder": {"hidden": 1_000_000, "cell": "mingru"}}, "expected encoder.stacks.0.layers.0.0.bias, found none"),
         (
             {"embedding": {"word_size": 1_000_000}},
             "expected embedding.table as float32 [9, 1000000], found float32 [9, 6]",
         ),
-        ({"embedding": {"char_size": 1_000_000, "char_hidden": 1_000_000}}, "expected embedding.characters."),
-        ({"embedding": {"chars": "lstm", "char_hidden": 1_000_000}}, "expected embedding.characters.encoder."),
+        ({"embedding": {"char_size": 1_000_000, "char_features": 1_000_000}}, "expected embedding.characters."),
+        ({"embedding": {"chars": "lstm", "char_features": 1_000_000}}, "expected embedding.characters.encoder."),
     ],
 )
 def test_settings_that_ask_for_more_than_was_saved(settings: dict[str, Any], found: str, tagger: Path) -> None:
@@ -151,7 +151,9 @@ def test_a_scale_is_that_of_the_documents(tmp_path: Path) -> None:
 
 
 def test_settings_of_no_network(tagger: Path) -> None:
-    assert fault_of(changed(tagger, {"encoder": {"cell": "cbow", "init": "orthogonal"}})).startswith(f"{tagger}: ")
+    assert fault_of(changed(tagger, {"encoder": {"cell": "running_sum", "init": "orthogonal"}})).startswith(
+        f"{tagger}: "
+    )
     settings = {"embedding": {"word_size": 0, "chars": "none", "vectors": "x"}}
     found = "embedding: expected word embeddings, vectors or character features, found none of them"
     assert fault_of(changed(tagger, settings)) == f"{tagger}: {found}"
@@ -194,7 +196,7 @@ def test_what_is_frozen_stays_so(tmp_path: Path) -> None:
 def test_loading_needs_none_of_what_torch_compiles_with(tagger: Path) -> None:
     """Operations without memory that are not in torch's core bring in hundreds of modules, for seconds."""
     code = (
-        "import sys, torch, seqkit.model.tagger; from seqkit.model import load; before = set(sys.modules); "
+        "import sys, torch, seqkit.model.tagger; from seqkit.model.loading import load; before = set(sys.modules); "
         f"load({str(tagger)!r}); sys.exit('sympy' in set(sys.modules) - before)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

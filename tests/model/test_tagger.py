@@ -15,15 +15,14 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from seqkit.config import TagSettings, override
-from seqkit.data.sentence import Sentence
-from seqkit.data.splitting import SPLITTERS
-from seqkit.data.tagged import TaggedSentence
-from seqkit.data.vectors import Vectors
-from seqkit.data.writers import format_inline, format_jsonl
 from seqkit.errors import DataError, SettingsError
-from seqkit.model import load
+from seqkit.formats.splitting import SPLITTERS
+from seqkit.formats.writers import format_inline, format_jsonl
+from seqkit.inputs.pretrained import Vectors
+from seqkit.model.loading import load
 from seqkit.model.streaming import as_sentence
 from seqkit.model.tagger import Tagger
+from seqkit.records import Sentence, TaggedSentence
 
 ODD_TEXTS = {
     "empty": "",
@@ -82,7 +81,7 @@ def model(trained: Path) -> Tagger:
         ("data.scheme=bioes", "embedding.chars=lstm", "encoder.cell=gru", "encoder.layers=2"),
         ("data.scheme=iob1", "embedding.chars=none", "encoder.cell=rnn_tanh", "encoder.direction=backward"),
         ("embedding.word_size=0", "encoder.cell=rnn_relu", "encoder.skip=dense", "encoder.layers=2"),
-        ("encoder.join=top", "encoder.layers=2", "encoder.skip=highway", "encoder.direction=both"),
+        ("encoder.concat=final", "encoder.layers=2", "encoder.skip=highway", "encoder.direction=both"),
         ("data.lowercase=false", "data.digits=false", "data.min_count=2", "data.max_words=5", "data.splitter=english"),
         ("embedding.vectors=x.txt", "embedding.vectors_join=sum"),
         ("embedding.vectors=x.txt", "embedding.vectors_join=concat"),

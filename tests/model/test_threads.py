@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from four_tasks import classifier, classify, foretell, generator, language_model, ngram_model, score, tag, tagger, texts
 
-from seqkit.model import load
+from seqkit.model.loading import load
 
 THREADS = 8
 LINES = texts(10_000, 1, 8)

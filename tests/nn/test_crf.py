@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqkit.data.labels import inventory, legal_moves
+from seqkit.formats.schemes import inventory, legal_moves
 from seqkit.nn import chain, viterbi
 from seqkit.nn.crf import CRF
 

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
-from seqkit.data.arrays import FormTable
+from seqkit.inputs.arrays import TypeTable
 from seqkit.nn import embedding as embedding_module
 from seqkit.nn.dropout import SequenceDropout
-from seqkit.nn.embedding import CHARACTER_FEATURES, CharacterCNN, CharacterLSTM, FormBatch, WordEmbedding
+from seqkit.nn.embedding import CHARACTER_FEATURES, CharacterCNN, CharacterLSTM, TypeBatch, WordEmbedding
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Network
 
@@ -147,12 +147,12 @@ def test_size_of_character_lstm_is_even(asked: int, given_size: int) -> None:
     assert features(*padded([[1, 2], [3]])).shape == (2, given_size)
 
 
-def form_batch(words: list[int], characters: list[list[int]], cuts: list[int]) -> FormBatch:
+def type_batch(words: list[int], characters: list[list[int]], cuts: list[int]) -> TypeBatch:
     """Forms with their characters in groups that end at the cuts."""
     bounds = [0, *cuts, len(words)]
     groups = [padded(characters[begin:end]) for begin, end in pairwise(bounds) if end > begin]
     index = torch.tensor(words, dtype=torch.int64)
-    return FormBatch(index, index, tuple(group for group, _ in groups), tuple(lengths for _, lengths in groups))
+    return TypeBatch(index, index, tuple(group for group, _ in groups), tuple(lengths for _, lengths in groups))
 
 
 @given(
@@ -169,8 +169,8 @@ def test_grouping_words_by_length_changes_nothing(kind: str, words: list[list[in
     bounds = np.cumsum([0, *map(len, words)])
     flat = np.array([character for word in words for character in word])
     index = np.arange(len(words))
-    groups = list(FormTable(index, index, flat, bounds).groups(index))
-    grouped = FormBatch(
+    groups = list(TypeTable(index, index, flat, bounds).groups(index))
+    grouped = TypeBatch(
         torch.tensor(numbers),
         torch.tensor(numbers),
         tuple(torch.from_numpy(group.characters) for group in groups),
@@ -180,8 +180,8 @@ def test_grouping_words_by_length_changes_nothing(kind: str, words: list[list[in
         embedding(forms)
         for forms in (
             grouped,
-            form_batch(numbers, words, []),  # all in one
-            form_batch(numbers, words, list(range(1, len(words)))),  # each by itself
+            type_batch(numbers, words, []),  # all in one
+            type_batch(numbers, words, list(range(1, len(words)))),  # each by itself
         )
     ]
     pull = torch.randn_like(results[0])
@@ -213,7 +213,7 @@ def test_parts_stand_in_order_and_output_size_is_theirs(
     vectors = given_vectors(vector_size) if vector_size else None
     characters = None if kind is None else CHARACTER_FEATURES[kind](ALPHABET, output_size=6)
     embedding = WordEmbedding(9, word_size, vectors=vectors, join=join, characters=characters)
-    forms = form_batch([2, 5, 7], [[1], [2, 3], [4, 5, 6]], [1])._replace(vectors=torch.tensor([3, 0, 1]))
+    forms = type_batch([2, 5, 7], [[1], [2, 3], [4, 5, 6]], [1])._replace(vectors=torch.tensor([3, 0, 1]))
     parts = [] if embedding.table is None else [embedding.table[[2, 5, 7]]]
     if vectors is not None and join == "sum":
         parts = [parts[0] + vectors[[3, 0, 1]]]
@@ -232,7 +232,7 @@ def test_parts_stand_in_order_and_output_size_is_theirs(
 def test_added_to_given_vectors_the_table_starts_at_zero_and_learns_a_correction() -> None:
     vectors = given_vectors(4)
     embedding = WordEmbedding(8, 4, vectors=vectors, join="sum")
-    forms = FormBatch(torch.tensor([3, 1]), torch.tensor([5, 2]), (), ())
+    forms = TypeBatch(torch.tensor([3, 1]), torch.tensor([5, 2]), (), ())
     assert torch.equal(embedding(forms), vectors[[5, 2]])
     embedding(forms).sum().backward()
     assert embedding.table.grad.any(1).nonzero().flatten().tolist() == [1, 3]
@@ -242,7 +242,7 @@ def test_given_vectors_are_kept_in_half_precision_and_frozen() -> None:
     embedding = WordEmbedding(8, 4, vectors=given_vectors(3))
     assert embedding.state_dict()["vectors"].dtype == torch.float16
     assert [name for name, _ in embedding.named_parameters()] == ["table"]
-    assert embedding(FormBatch(torch.tensor([2]), torch.tensor([2]), (), ())).dtype == torch.float32
+    assert embedding(TypeBatch(torch.tensor([2]), torch.tensor([2]), (), ())).dtype == torch.float32
 
 
 def test_trained_vectors_start_with_a_squared_norm_of_one_and_padding_at_zero() -> None:
@@ -257,7 +257,7 @@ def test_trained_vectors_start_with_a_squared_norm_of_one_and_padding_at_zero() 
 def test_a_batch_without_words(kind: str | None) -> None:
     characters = None if kind is None else CHARACTER_FEATURES[kind](ALPHABET, output_size=6)
     embedding = WordEmbedding(9, 4, vectors=given_vectors(3), characters=characters)
-    assert embedding(form_batch([], [], [])).shape == (0, embedding.output_size)
+    assert embedding(type_batch([], [], [])).shape == (0, embedding.output_size)
 
 
 def test_word_dropout_takes_words_for_unknown_in_each_table_by_itself() -> None:
@@ -265,7 +265,7 @@ def test_word_dropout_takes_words_for_unknown_in_each_table_by_itself() -> None:
     vectors = given_vectors(4)
     vectors[1] = 9.0
     embedding = WordEmbedding(3, 4, vectors=vectors, word_dropout=0.3)
-    forms = FormBatch(torch.full((4000,), 2), torch.full((4000,), 5), (), ())
+    forms = TypeBatch(torch.full((4000,), 2), torch.full((4000,), 5), (), ())
     words, given_part = embedding(forms).detach().chunk(2, 1)
     unknown = [(words == embedding.table[1]).all(1), (given_part == vectors[1]).all(1)]
     for rows, part, known in zip(unknown, (words, given_part), (embedding.table[2], vectors[5]), strict=True):
@@ -280,7 +280,7 @@ def test_word_dropout_takes_words_for_unknown_in_each_table_by_itself() -> None:
 def test_type_dropout_drops_whole_words_and_keeps_the_expectation() -> None:
     torch.manual_seed(4)
     embedding = WordEmbedding(3, 4, vectors=given_vectors(4), type_dropout=0.25)
-    forms = FormBatch(torch.full((4000,), 2), torch.full((4000,), 5), (), ())
+    forms = TypeBatch(torch.full((4000,), 2), torch.full((4000,), 5), (), ())
     whole = torch.cat([embedding.table[2], embedding.vectors[5].float()])
     found = embedding(forms)
     kept = found.any(1)
@@ -292,7 +292,7 @@ def test_type_dropout_drops_whole_words_and_keeps_the_expectation() -> None:
 
 
 def test_forms_move_but_their_lengths_stay() -> None:
-    moved = form_batch([2, 3], [[1], [2, 3]], [1]).to(torch.device("meta"))
+    moved = type_batch([2, 3], [[1], [2, 3]], [1]).to(torch.device("meta"))
     assert {part.device.type for part in (moved.words, moved.vectors, *moved.characters)} == {"meta"}
     assert {part.device.type for part in moved.lengths} == {"cpu"}
 
@@ -324,7 +324,7 @@ def test_network_encodes_the_vectors_of_the_words_of_each_sentence() -> None:
     embedding = WordEmbedding(9, 4, characters=CharacterCNN(ALPHABET, output_size=6))
     encoder = Encoder(10, hidden_size=3)
     network = Network(embedding, encoder, nn.Linear(6, 2), dropout=0.5).eval()
-    forms = form_batch([4, 2, 7], [[1], [2, 3], [4, 5, 6]], [1])
+    forms = type_batch([4, 2, 7], [[1], [2, 3], [4, 5, 6]], [1])
     index, lengths = torch.tensor([[2, 1, 2, 0], [0, 0, 0, 0], [1, 0, 0, 0]]), torch.tensor([4, 0, 1])
     result = network(forms, index, lengths)
     vectors = embedding(forms)
@@ -340,7 +340,7 @@ def test_network_encodes_the_vectors_of_the_words_of_each_sentence() -> None:
 
 def test_network_with_nothing_but_empty_sentences() -> None:
     network = Network(WordEmbedding(9, 4), Encoder(4, hidden_size=3), nn.Linear(6, 2))
-    result = network(form_batch([], [], []), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
+    result = network(type_batch([], [], []), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
     assert result.outputs.shape == (2, 0, 6)
     assert torch.equal(result.final, torch.zeros(2, 6))
 
@@ -348,8 +348,8 @@ def test_network_with_nothing_but_empty_sentences() -> None:
 # --- one-hot input ------------------------------------------------------------------------------------------------
 
 
-def forms_of(words: list[int], vectors: list[int] | None = None) -> FormBatch:
-    return FormBatch(torch.tensor(words), torch.tensor(vectors or [0] * len(words)), (), ())
+def forms_of(words: list[int], vectors: list[int] | None = None) -> TypeBatch:
+    return TypeBatch(torch.tensor(words), torch.tensor(vectors or [0] * len(words)), (), ())
 
 
 def test_a_one_hot_word_is_its_place() -> None:

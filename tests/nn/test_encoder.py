@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from seqkit.nn.directed import reverse_by_length
-from seqkit.nn.encoder import DIRECTIONS, JOINS, SKIPS, Encoder
+from seqkit.nn.encoder import CONCATS, DIRECTIONS, SKIPS, Encoder
 from seqkit.nn.recurrent import CELLS
 
 KERNELS: dict[str, Any] = {
@@ -134,8 +134,8 @@ def test_nothing_to_read(cell: str, shape: tuple[int, int]) -> None:
 # --- padding and batch mates --------------------------------------------------------------------------------------
 
 VARIANTS = [
-    *({"cell": cell, "layers": 2, "join": join} for cell in CELLS for join in JOINS),
-    *({"layers": 2, "join": join, "skip": skip} for skip in SKIPS[1:] for join in JOINS),
+    *({"cell": cell, "layers": 2, "concat": concat} for cell in CELLS for concat in CONCATS),
+    *({"layers": 2, "concat": concat, "skip": skip} for skip in SKIPS[1:] for concat in CONCATS),
     {"direction": "backward", "layers": 2, "skip": "highway"},
 ]
 
@@ -194,29 +194,31 @@ def test_reversal_is_each_sequence_s_own_and_its_own_inverse(lengths: list[int],
     assert torch.equal(reverse_by_length(reverse_by_length(x, counts), counts), x)
 
 
-def swap_directions(encoder: Encoder, layers: int, join: str) -> Encoder:
+def swap_directions(encoder: Encoder, layers: int, concat: str) -> Encoder:
     """The same encoder with the weights of the two directions exchanged."""
     hidden = encoder.layers[0].hidden_size
-    swapped = random_encoder(layers=layers, join=join)
+    swapped = random_encoder(layers=layers, concat=concat)
     order = encoder.layers[layers:] + encoder.layers[:layers]
-    if join == "deep":
+    if concat == "layerwise":
         order = [encoder.layers[number ^ 1] for number in range(2 * layers)]
     for number, (target, source) in enumerate(zip(swapped.layers, order, strict=True)):
         target.load_state_dict(source.state_dict())
-        if join == "deep" and number > 1:  # it reads both directions of the level below: those are exchanged, too
+        if (
+            concat == "layerwise" and number > 1
+        ):  # it reads both directions of the level below: those are exchanged, too
             matrix = target.rnn.weight_ih_l0.data
             matrix.copy_(torch.cat([matrix[:, hidden:], matrix[:, :hidden]], 1))
     return swapped
 
 
-@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("concat", CONCATS)
 @pytest.mark.parametrize("layers", [1, 2, 3])
-def test_reversing_the_input_swaps_the_directions(join: str, layers: int) -> None:
+def test_reversing_the_input_swaps_the_directions(concat: str, layers: int) -> None:
     torch.manual_seed(1)
-    encoder = random_encoder(layers=layers, join=join)
+    encoder = random_encoder(layers=layers, concat=concat)
     x, lengths = random_batch([5, 7, 1, 0, 4])
     result = encoder(x, lengths)
-    mirrored = swap_directions(encoder, layers, join)(reverse_by_length(x, lengths), lengths)
+    mirrored = swap_directions(encoder, layers, concat)(reverse_by_length(x, lengths), lengths)
     ahead, back = result.outputs.chunk(2, 2)
     expected = reverse_by_length(torch.cat([back, ahead], 2), lengths)
     torch.testing.assert_close(mirrored.outputs, expected, **TIGHT)
@@ -236,7 +238,7 @@ def half(encoder: Encoder, stack: int, **options: Any) -> Encoder:
 def test_joined_at_the_top_is_two_independent_stacks(cell: str, skip: str) -> None:
     torch.manual_seed(2)
     options: dict[str, Any] = {"cell": cell, "layers": 3, "skip": skip}
-    encoder = random_encoder(join="top", **options)
+    encoder = random_encoder(concat="final", **options)
     x, lengths = random_batch([6, 0, 1, 4])
     result = encoder(x, lengths, return_state=True)
     parts = [half(encoder, stack, **options)(x, lengths, return_state=True) for stack in (0, 1)]
@@ -249,15 +251,15 @@ def test_joined_at_the_top_is_two_independent_stacks(cell: str, skip: str) -> No
 @pytest.mark.parametrize("skip", SKIPS)
 def test_joined_at_the_top_neither_direction_sees_what_it_has_not_read(skip: str) -> None:
     torch.manual_seed(3)
-    for join in JOINS:
-        encoder = random_encoder(layers=2, join=join, skip=skip)
+    for concat in CONCATS:
+        encoder = random_encoder(layers=2, concat=concat, skip=skip)
         x, lengths = random_batch([7, 5])
         changed = x.clone()
         changed[:, 3] += 1.0
         ahead, back = ((encoder(x, lengths).outputs - encoder(changed, lengths).outputs) != 0).split(
             [encoder.forward_size, encoder.output_size - encoder.forward_size], 2
         )
-        if join == "top":
+        if concat == "final":
             assert not ahead[:, :3].any()
             assert not back[:, 4:].any()
         else:  # the second level has read both directions of the first
@@ -307,9 +309,9 @@ def test_windows_of_time_give_what_one_piece_gives(
     cell: str, direction: str, window: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     torch.manual_seed(0)
-    for join in JOINS if direction == "both" else JOINS[:1]:
+    for concat in CONCATS if direction == "both" else CONCATS[:1]:
         for skip in SKIPS:
-            encoder = random_encoder(cell=cell, layers=2, direction=direction, join=join, skip=skip)
+            encoder = random_encoder(cell=cell, layers=2, direction=direction, concat=concat, skip=skip)
             x, lengths = random_batch([17, 17])
             start = tuple(
                 tuple(torch.randint(0, 9, (2, 4)).double() for _ in layer.state_parts) for layer in encoder.layers

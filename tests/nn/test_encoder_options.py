@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqkit.nn.encoder import DIRECTIONS, JOINS, SKIPS, Encoder
+from seqkit.nn.encoder import CONCATS, DIRECTIONS, SKIPS, Encoder
 from seqkit.nn.recurrent import CELLS, make_layer
 
 
@@ -67,18 +67,18 @@ def test_skip_connections_equal_a_literal_loop(skip: str, direction: str, input_
 
 
 COMBINATIONS = [
-    *itertools.product(["lstm", "gru"], DIRECTIONS, JOINS, SKIPS, [1, 3]),
-    *itertools.product([cell for cell in CELLS if cell not in ("lstm", "gru")], ["both"], JOINS, SKIPS, [3]),
+    *itertools.product(["lstm", "gru"], DIRECTIONS, CONCATS, SKIPS, [1, 3]),
+    *itertools.product([cell for cell in CELLS if cell not in ("lstm", "gru")], ["both"], CONCATS, SKIPS, [3]),
 ]
 
 
-@pytest.mark.parametrize(("cell", "direction", "join", "skip", "layers"), COMBINATIONS)
+@pytest.mark.parametrize(("cell", "direction", "concat", "skip", "layers"), COMBINATIONS)
 def test_every_combination_of_options_runs_and_trains(
-    cell: str, direction: str, join: str, skip: str, layers: int
+    cell: str, direction: str, concat: str, skip: str, layers: int
 ) -> None:
     torch.manual_seed(6)
     encoder = Encoder(
-        3, cell=cell, hidden_size=9, layers=layers, direction=direction, join=join, skip=skip, dropout=0.3
+        3, cell=cell, hidden_size=9, layers=layers, direction=direction, concat=concat, skip=skip, dropout=0.3
     )
     directions = ("forward", "backward") if direction == "both" else (direction,)
     width = 9 * (layers if skip == "dense" else 1)
@@ -104,18 +104,18 @@ def test_every_combination_of_options_runs_and_trains(
 
 
 @pytest.mark.parametrize("skip", SKIPS)
-@pytest.mark.parametrize("join", JOINS)
+@pytest.mark.parametrize("concat", CONCATS)
 @pytest.mark.parametrize("cell", CELLS)
-def test_mixed_precision_runs_and_is_near(cell: str, join: str, skip: str) -> None:
+def test_mixed_precision_runs_and_is_near(cell: str, concat: str, skip: str) -> None:
     torch.manual_seed(7)
-    encoder = Encoder(8, cell=cell, hidden_size=4, layers=2, join=join, skip=skip)
+    encoder = Encoder(8, cell=cell, hidden_size=4, layers=2, concat=concat, skip=skip)
     x = torch.randn(4, 6, 8)
     for lengths in (torch.tensor([6, 1, 0, 4]), torch.tensor([6, 6, 6, 6])):
         exact = encoder(x, lengths, return_state=True)
         with torch.autocast("cpu", torch.bfloat16):
             rounded = encoder(x, lengths, return_state=True)
             again = encoder(x, lengths, rounded.state)
-        near = 0.1 if cell == "cbow" else 0.05  # a sum has the errors of all its terms
+        near = 0.1 if cell == "running_sum" else 0.05  # a sum has the errors of all its terms
         torch.testing.assert_close(rounded.outputs.float(), exact.outputs, rtol=0.05, atol=near)
         again.outputs.float().sum().backward()
     assert all(parameter.grad.isfinite().all() for parameter in encoder.parameters())
@@ -136,7 +136,7 @@ def test_dropout_falls_on_every_level_and_only_while_training(variational: bool)
     assert not (encoder(x, lengths).outputs == 0).any()
 
 
-@pytest.mark.parametrize(("options", "lower", "top"), [({"last_dropout": 0.0}, True, False), ({}, True, True)])
+@pytest.mark.parametrize(("options", "lower", "final"), [({"last_dropout": 0.0}, True, False), ({}, True, True)])
 def test_the_top_level_may_have_dropout_of_its_own(options: dict[str, float], lower: bool, top: bool) -> None:
     torch.manual_seed(9)
     encoder = Encoder(3, hidden_size=50, layers=2, direction="forward", skip="dense", dropout=0.5, **options)
@@ -155,7 +155,7 @@ def test_weight_dropout_reaches_every_layer() -> None:
 
 
 def test_highway_starts_by_favouring_the_way_around() -> None:
-    gates = [stack.skips[0].gate for stack in Encoder(3, hidden_size=4, join="top", skip="highway").stacks]
+    gates = [stack.skips[0].gate for stack in Encoder(3, hidden_size=4, concat="final", skip="highway").stacks]
     assert [gate.bias.tolist() for gate in gates] == [[-1.0] * 4] * 2
 
 
@@ -167,7 +167,7 @@ def test_highway_starts_by_favouring_the_way_around() -> None:
     [
         ({"cell": "xlstm"}, f"expected a cell among {', '.join(CELLS)}, found 'xlstm'"),
         ({"direction": "left"}, "expected a direction among forward, backward, both, found 'left'"),
-        ({"join": "sum"}, "expected a join among deep, top, found 'sum'"),
+        ({"concat": "sum"}, "expected a concat among layerwise, final, found 'sum'"),
         ({"skip": "add"}, "expected a skip among none, residual, highway, dense, found 'add'"),
         ({"input_size": 0}, "expected input_size of at least 1, found 0"),
         ({"hidden_size": 0}, "expected hidden_size of at least 1, found 0"),
@@ -235,17 +235,17 @@ def test_a_forward_pass_has_one_mask_of_weights_also_where_states_are_asked_for(
     torch.testing.assert_close(found[1], found[0])
 
 
-@pytest.mark.parametrize("join", JOINS)
-def test_depth_gates_read_the_memory_of_their_own_direction(join: str) -> None:
+@pytest.mark.parametrize("concat", CONCATS)
+def test_depth_gates_read_the_memory_of_their_own_direction(concat: str) -> None:
     torch.manual_seed(4)
-    encoder = Encoder(3, cell="lstm_depth", hidden_size=4, layers=3, join=join).double()
+    encoder = Encoder(3, cell="lstm_depth", hidden_size=4, layers=3, concat=concat).double()
     with torch.no_grad():
         for weight in encoder.parameters():
             weight.normal_(0, 0.5)
     x, lengths = torch.randn(3, 6, 3, dtype=torch.float64), torch.tensor([6, 2, 4])
     result = encoder(x, lengths, return_state=True)
-    layers = encoder.layers  # join deep: level by level, both directions; top: one direction after the other
-    order = [[0, 1], [2, 3], [4, 5]] if join == "deep" else [[0, 3], [1, 4], [2, 5]]
+    layers = encoder.layers  # layerwise: layer by layer, both directions; final: one direction after the other
+    order = [[0, 1], [2, 3], [4, 5]] if concat == "layerwise" else [[0, 3], [1, 4], [2, 5]]
     for row, length in enumerate(lengths.tolist()):
         read = [x[row : row + 1, :length]] * 2
         memories: list[Tensor | None] = [None, None]
@@ -258,8 +258,8 @@ def test_depth_gates_read_the_memory_of_their_own_direction(join: str) -> None:
                 output = output.flip(1) if side else output
                 found.append(output[..., :4])
                 memories[side] = output[..., 4:] if level < 2 else None
-            read = [torch.cat(found, 2)] * 2 if join == "deep" else found
-        top = read[0] if join == "deep" else torch.cat(read, 2)
+            read = [torch.cat(found, 2)] * 2 if concat == "layerwise" else found
+        top = read[0] if concat == "layerwise" else torch.cat(read, 2)
         torch.testing.assert_close(result.outputs[row, :length], top[0])
 
 

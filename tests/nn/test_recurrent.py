@@ -156,7 +156,7 @@ def minlstm(weights, x, state):
     return outputs, [h], gates
 
 
-def cbow(weights, x, state):
+def running_sum(weights, x, state):
     (h,), outputs = state, []
     for x_t in x:
         h = h + weights["weight_ih"] @ x_t
@@ -178,7 +178,7 @@ LOOPS: dict[str, Loop] = {
     "clockwork": clockwork,
     "mingru": mingru,
     "minlstm": minlstm,
-    "cbow": cbow,
+    "running_sum": running_sum,
 }
 
 
@@ -344,9 +344,9 @@ def test_initial_state_is_zero_and_takes_after_the_input(cell: str) -> None:
 @pytest.mark.parametrize("cell", CELLS)
 def test_gates_are_open_between_0_and_1(cell: str) -> None:
     torch.manual_seed(13)
-    layer = make_layer(cell, 3, 6, weight_dropout=0.0 if cell in ("mingru", "minlstm", "cbow") else 0.5)
+    layer = make_layer(cell, 3, 6, weight_dropout=0.0 if cell in ("mingru", "minlstm", "running_sum") else 0.5)
     gates = layer.gates(torch.randn(2, 5, 3))
-    assert bool(gates) == (not cell.startswith(("rnn", "irnn", "cbow")))
+    assert bool(gates) == (not cell.startswith(("rnn", "irnn", "running_sum")))
     for gate in gates.values():
         assert gate.shape == (2, 5, 6)
         assert not gate.requires_grad

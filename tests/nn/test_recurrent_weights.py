@@ -31,7 +31,7 @@ COUNTS: dict[str, tuple[str, Callable[[int, int], int]]] = {
     "clockwork": ("H(I + 1) + H^2 (g + 1) / 2g", lambda i, h: h * (i + 1) + h * h * 7 // 12),
     "mingru": ("2H(I + 1)", lambda i, h: 2 * h * (i + 1)),
     "minlstm": ("3H(I + 1)", lambda i, h: 3 * h * (i + 1)),
-    "cbow": ("HI", lambda i, h: h * i),
+    "running_sum": ("HI", lambda i, h: h * i),
 }
 
 

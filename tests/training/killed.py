@@ -16,7 +16,7 @@ from tests.training.together import DROPOUT, SMALL, data_of
 
 TASKS: dict[str, dict[str, Any]] = {
     "tag": {
-        "embedding": {"char_size": 6, "char_hidden": 6, "char_dropout": 0.1},
+        "embedding": {"char_size": 6, "char_features": 6, "char_dropout": 0.1},
         "training": {"average": 0.9, "schedule": "inverse", "epochs": 24},
     },
     "classify": {
@@ -29,11 +29,11 @@ TASKS: dict[str, dict[str, Any]] = {
         "head": {"baseline": 0},
         "training": {
             "batch_size": 3,
-            "window": 6,
-            "variable_window": True,
+            "bptt": 6,
+            "variable_bptt": True,
             "optimizer": "sgd",
             "lr": 1.0,
-            "average_trigger": 1,
+            "asgd_patience": 1,
             "epochs": 8,
         },
     },

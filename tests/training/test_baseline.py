@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from seqkit.data.class_codec import ClassCodec
+from seqkit.heads.classification.labels import ClassCodec
 from seqkit.training.baseline import NAME, TfidfBaseline
 
 TRAIN = [f"a film that is {word} {mark}".split() for word in ("good", "fine", "bad", "dull") for mark in "!.?"]

@@ -11,23 +11,23 @@ import torch
 
 import seqkit
 from seqkit.config import SETTINGS, override
-from seqkit.data.dataset import Dataset, Split
-from seqkit.data.samples import generate
+from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.samples import generate
 from seqkit.errors import SettingsError
-from seqkit.model import Model
+from seqkit.model.base import Model
 from seqkit.nn.recurrent import CELLS
 
 SAMPLES = {"tag": "sample-ner", "classify": "sample-reviews", "lm": "sample-sentences", "generate": "sample-names"}
 SIZES = {"train": 24, "dev": 8}
 SMALL: dict[str, Any] = {
     "embedding": {"word_size": 8, "chars": "none", "dropout": 0.0, "word_dropout": 0.0},
-    "encoder": {"hidden": 8, "layers": 2, "join": "top", "dropout": 0.0},
+    "encoder": {"hidden": 8, "layers": 2, "concat": "final", "dropout": 0.0},
     "training": {"epochs": 3, "batch_size": 4, "lr": 0.01, "optimizer": "adam"},
 }
 OWN: dict[str, dict[str, Any]] = {
     "tag": {"data": {"target": "ner", "scheme": "iob2"}},
     "classify": {"head": {"baseline": False}},
-    "lm": {"data": {"splitter": "spaces"}, "head": {"baseline": 0}, "training": {"window": 8}},
+    "lm": {"data": {"splitter": "spaces"}, "head": {"baseline": 0}, "training": {"bptt": 8}},
     "generate": {"data": {"condition": "category"}},
 }
 DIRECTIONS = {
@@ -100,7 +100,7 @@ def test_one_hot_input_and_the_other_options_of_the_craft(task: str, data: dict[
 def test_a_sum_of_all_that_was_read_does_not_grow_along_a_stream(tmp_path: Path) -> None:
     lines = generate("sample-sentences", {"train": 300, "dev": 100}, seed=1)
     dataset = Dataset("sentences", {split: Split(content=part) for split, part in lines.items()})
-    settings = override(override(SETTINGS["lm"](), SMALL), {**OWN["lm"], "encoder": {"cell": "cbow"}})
+    settings = override(override(SETTINGS["lm"](), SMALL), {**OWN["lm"], "encoder": {"cell": "running_sum"}})
     model = seqkit.train(settings, tmp_path / "model", dataset, device="cpu", quiet=True)
     assert model.report["scores"]["dev"]["perplexity"] < 0.7 * len(model.indexer.words)  # of chance
     words = ["the dogs sleep"] * 50

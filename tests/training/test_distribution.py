@@ -17,9 +17,9 @@ import torch.distributed as dist
 from torch import nn
 
 import seqkit
-from seqkit.data.samples import generate
+from seqkit.corpora.samples import generate
 from seqkit.errors import SeqkitError, SettingsError, TrainingError
-from seqkit.ranks import Launch, first_to_tell
+from seqkit.torchrun import Launch, first_to_tell
 from seqkit.training.checkpoint import read_checkpoint
 from seqkit.training.distribution import ALONE, Group
 from seqkit.training.run import run

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 from seqkit.config import GenerateSettings, override
-from seqkit.data.resolving import resolve
-from seqkit.data.sentence import Sentence
+from seqkit.corpora.resolve import resolve
 from seqkit.errors import SeqkitError
 from seqkit.model.generator import Generator
+from seqkit.records import Sentence
 from seqkit.training.generation import GenerationTask, evaluate_generator, read_records
 from seqkit.training.progress import Progress
 from seqkit.training.run import run

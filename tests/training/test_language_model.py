@@ -12,11 +12,11 @@ import torch
 
 from seqkit import devices
 from seqkit.config import LmSettings, override, parse_assignments
-from seqkit.data.corpus import Corpus
-from seqkit.data.resolving import resolve
-from seqkit.data.units import Units
+from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError
-from seqkit.model import load
+from seqkit.inputs.streams import Corpus
+from seqkit.inputs.units import Units
+from seqkit.model.loading import load
 from seqkit.training.language_model import LanguageModelTask, Window, evaluate_stream
 from seqkit.training.progress import Progress
 from seqkit.training.run import complete_settings, run
@@ -26,7 +26,7 @@ LINES = ["to be or not to be", "that is the question", "do be do be do"] * 8
 TINY: dict[str, Any] = {
     "embedding": {"word_size": 6},
     "encoder": {"hidden": 7},
-    "training": {"batch_size": 3, "window": 4, "epochs": 2, "optimizer": "adam", "lr": 0.02},
+    "training": {"batch_size": 3, "bptt": 4, "epochs": 2, "optimizer": "adam", "lr": 0.02},
 }
 
 
@@ -79,7 +79,7 @@ def test_it_is_said_when_the_gradient_is_rounded(
 
 @pytest.mark.parametrize("assignments", [(), ("encoder.cell=gru", "encoder.layers=1"), ("training.batch_size=1",)])
 def test_windows_carry_the_state_so_that_their_losses_are_those_of_the_whole(assignments: tuple[str, ...]) -> None:
-    task, whole = task_of(*assignments), task_of("training.window=1000", *assignments)
+    task, whole = task_of(*assignments), task_of("training.bptt=1000", *assignments)
     task.network.eval(), whole.network.eval()
     for _ in range(2):  # every epoch begins anew
         parts = [task.loss(batch) for batch in task.batches(0)]
@@ -118,8 +118,8 @@ def test_the_backward_half_begins_anew_in_every_window() -> None:
 
 
 def test_windows_of_variable_length_count_by_their_units() -> None:
-    task = task_of("training.variable_window=true", "training.window=8", "training.batch_size=1")
-    plain = task_of("training.window=8", "training.batch_size=1")
+    task = task_of("training.variable_bptt=true", "training.bptt=8", "training.batch_size=1")
+    plain = task_of("training.bptt=8", "training.batch_size=1")
     batch = next(bounds for bounds in task.batches(0) if bounds[0] == 0)
     steps = batch[1]
     loss, same = task.loss(Window(0, steps))[0], plain.loss(Window(0, steps))[0]
@@ -133,7 +133,7 @@ def test_windows_of_variable_length_count_by_their_units() -> None:
 
 
 def test_what_is_told_is_free_of_regularisers() -> None:
-    options = ("head.activation=5.0", "head.temporal=5.0", "embedding.dropout=0.0")
+    options = ("head.ar=5.0", "head.tar=5.0", "embedding.dropout=0.0")
     task, plain = task_of(*options), task_of()
     batch = task.batches(0)[0]
     loss, same = task.loss(batch)[0], plain.loss(batch)[0]
@@ -161,7 +161,7 @@ def test_a_repeated_text_is_learned(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [1, 4, 8])
-@pytest.mark.parametrize("options", [(), ("training.variable_window=true", "training.window=9", "encoder.dropout=0.3")])
+@pytest.mark.parametrize("options", [(), ("training.variable_bptt=true", "training.bptt=9", "encoder.dropout=0.3")])
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     steps: int, options: tuple[str, ...], tmp_path: Path
 ) -> None:

@@ -151,7 +151,7 @@ def test_the_moving_average_is_what_is_scored_and_kept(tmp_path: Path) -> None:
 
 def test_averaging_begins_where_the_score_no_longer_improves(tmp_path: Path) -> None:
     task = Regression(scores=[1.0, 0.5, 0.4, 2.0, 0.1])
-    trainer = make(tmp_path, task, epochs=5, average_trigger=2)
+    trainer = make(tmp_path, task, epochs=5, asgd_patience=2)
     steps: list[dict[str, Tensor]] = []
     update = trainer.stepper.optimizer.step
 
@@ -175,7 +175,7 @@ def test_averaging_begins_where_the_score_no_longer_improves(tmp_path: Path) -> 
 
 def test_averaging_that_was_triggered_goes_on_after_a_resumption(tmp_path: Path) -> None:
     scores = [1.0, 0.5, 0.4, 0.3, 0.2, 0.1]
-    settings = {"average_trigger": 1, "lr": 0.05}
+    settings = {"asgd_patience": 1, "lr": 0.05}
     whole = make(tmp_path / "whole", Regression(scores=scores), epochs=6, **settings)
     whole.run()
     make(tmp_path / "parts", Regression(scores=scores[:4]), epochs=4, **settings).run()

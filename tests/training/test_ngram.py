@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from seqkit.config import LmSettings, TagSettings, override, parse_assignments
-from seqkit.data.corpus import Corpus
 from seqkit.errors import ModelError, SettingsError, TrainingError
-from seqkit.model import load
+from seqkit.inputs.streams import Corpus
+from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.training.language_model import evaluate_stream
 from seqkit.training.run import run
@@ -18,7 +18,7 @@ LINES = ["to be or not to be", "that is the question", "do be do be do"] * 8
 TINY: dict[str, Any] = {
     "embedding": {"word_size": 6},
     "encoder": {"hidden": 7},
-    "training": {"batch_size": 3, "window": 4, "epochs": 1, "optimizer": "adam", "lr": 0.02},
+    "training": {"batch_size": 3, "bptt": 4, "epochs": 1, "optimizer": "adam", "lr": 0.02},
 }
 
 

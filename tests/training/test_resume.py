@@ -18,7 +18,7 @@ import seqkit
 from seqkit.cli.options import settings_from_flags
 from seqkit.config import TagSettings
 from seqkit.errors import TrainingError
-from seqkit.model import load
+from seqkit.model.loading import load
 from seqkit.training.checkpoint import read_checkpoint
 from seqkit.training.run import run
 from seqkit.training.signals import Interrupted
@@ -154,7 +154,7 @@ def test_a_signal_to_a_real_process(number: signal.Signals, make_pairs: Make, tm
     for split, (count, seed) in {"train": (80, 0), "dev": (8, 1)}.items():
         rows = ["".join(f"{t}\t{label}\n" for t, label in zip(*pair, strict=True)) for pair in make_pairs(count, seed)]
         (folder / f"{split}.conll").write_text("\n".join(rows), encoding="utf-8")
-    flags = ["--batch-size=4", "--hidden=8", "--set=embedding.word_size=8", "--set=embedding.char_hidden=4"]
+    flags = ["--batch-size=4", "--hidden=8", "--set=embedding.word_size=8", "--set=embedding.char_features=4"]
     parts = tmp_path / "parts"
     start = [sys.executable, "-m", "seqkit", "tag", "train", str(folder), "-o", str(parts), "--device=cpu", *flags]
     process = subprocess.Popen(
@@ -185,7 +185,7 @@ def test_a_signal_to_a_real_process(number: signal.Signals, make_pairs: Make, tm
     settings = settings_from_flags(
         "tag",
         None,
-        ("training.batch_size=4", "encoder.hidden=8", "embedding.word_size=8", "embedding.char_hidden=4"),
+        ("training.batch_size=4", "encoder.hidden=8", "embedding.word_size=8", "embedding.char_features=4"),
         {"training__epochs": epochs},
     )
     torch.set_flush_denormal(True)  # as the command line does

@@ -11,12 +11,12 @@ import safetensors.torch
 import torch
 
 from seqkit.config import Recipe
-from seqkit.data.dataset import Dataset, Split
-from seqkit.data.given import from_pairs
-from seqkit.data.resolving import resolve
-from seqkit.data.sentence import Sentence
+from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.from_python import from_pairs
+from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError, SettingsError, TrainingError
-from seqkit.model import load
+from seqkit.model.loading import load
+from seqkit.records import Sentence
 from seqkit.training.evaluation import gold_labels
 from seqkit.training.output import check_output, claimed_output
 from seqkit.training.run import complete_settings, run, train
@@ -161,9 +161,9 @@ def test_given_vectors_are_read_and_their_coverage_is_reported(
 def test_a_language_modelling_objective_is_left_out_of_the_saved_model(
     make_pairs: Make, tiny_settings: Make, tmp_path: Path
 ) -> None:
-    settings = tiny_settings("head.neighbours=0.1", "training.epochs=1")
+    settings = tiny_settings("head.lm_loss=0.1", "training.epochs=1")
     model = train(settings, tmp_path, make_pairs(12), dev=make_pairs(4, 1), device="cpu")
-    assert not any("neighbours" in name for name in safetensors.torch.load_file(tmp_path / "weights.safetensors"))
+    assert not any("auxiliary" in name for name in safetensors.torch.load_file(tmp_path / "weights.safetensors"))
     assert load(tmp_path).parameter_counts() == model.parameter_counts() == model.report["parameters"]
 
 
@@ -400,7 +400,7 @@ def test_what_is_learned_is_said_and_a_stray_label_warned_of(
 def test_the_model_is_kept_though_scoring_it_fails(
     make_pairs: Callable[..., Any], tiny_settings: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seqkit.model import load
+    from seqkit.model.loading import load
     from seqkit.training.tagging import TaggingTask
 
     def fail(*_: object) -> None:
@@ -430,7 +430,7 @@ def test_a_run_of_another_task_is_not_taken_up(
 def test_models_that_are_named_are_looked_for_first(
     setting: str, tiny_settings: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from seqkit.data.dataset import Dataset, Split
+    from seqkit.corpora.dataset import Dataset, Split
     from seqkit.errors import ModelError
 
     data = Dataset("unreadable", {"train": Split(tmp_path / "train.conll"), "dev": Split(tmp_path / "dev.conll")})

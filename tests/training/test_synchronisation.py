@@ -24,9 +24,9 @@ from seqkit.training.task import TrainingTask
 WORDS = ["the", "a", "dog", "cat", "sees", "hears", "runs", "Paris", "is", "old"]
 TINY = {"encoder": {"hidden": 6}, "training": {"batch_size": 4, "optimizer": "adam", "lr": 0.01, "precision": "fp32"}}
 CASES = {
-    "tag": ["", "head.crf=false", "embedding.chars=lstm", "head.neighbours=0.1", "training.clip_by=value"],
+    "tag": ["", "head.crf=false", "embedding.chars=lstm", "head.lm_loss=0.1", "training.clip_by=value"],
     "classify": [f"head.pool={name}" for name in ("mean", "max", "last", "attention", "concat")],
-    "lm": ["", "encoder.direction=both", "head.tied=true embedding.word_size=6", "head.activation=1 head.temporal=1"],
+    "lm": ["", "encoder.direction=both", "head.tied=true embedding.word_size=6", "head.ar=1 head.tar=1"],
     "generate": ["", "data.condition=kind:text"],
 }
 STEPS = [(task, changes) for task, several in CASES.items() for changes in several]

@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from seqkit.config import ClassifySettings, TagSettings, override
-from seqkit.data.resolving import resolve
-from seqkit.data.sentence import Sentence
+from seqkit.corpora.resolve import resolve
+from seqkit.records import Sentence
 from seqkit.training.classification import ClassificationTask
 from seqkit.training.loop import Trainer
 from seqkit.training.progress import Progress

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, Settings, override, parse_assignments
 from seqkit.errors import ModelError, SettingsError, TrainingError
-from seqkit.model import Model, load
+from seqkit.model.base import Model
+from seqkit.model.loading import load
 from seqkit.training.progress import Progress
 from seqkit.training.run import prepare, run, task_class
 from seqkit.training.signals import Interrupted
@@ -25,7 +26,7 @@ from seqkit.training.task import TrainingTask
 Make = Callable[..., Any]
 
 TINY: dict[str, Any] = {
-    "embedding": {"word_size": 6, "chars": "cnn", "char_size": 4, "char_hidden": 4},
+    "embedding": {"word_size": 6, "chars": "cnn", "char_size": 4, "char_features": 4},
     "encoder": {"hidden": 5, "layers": 1},
     "training": {"epochs": 1, "batch_size": 4},
 }
@@ -54,7 +55,7 @@ def generate_settings(*assignments: str) -> GenerateSettings:
 def models(tmp_path_factory: pytest.TempPathFactory, tiny_settings: Make) -> dict[str, Path]:
     """A model of every kind to start from. Not to be changed."""
     folder = tmp_path_factory.mktemp("models")
-    both = ("encoder.direction=both", "encoder.join=top")
+    both = ("encoder.direction=both", "encoder.concat=final")
     wanted: dict[str, tuple[Settings, Any]] = {
         "lm": (lm_settings(), LINES),
         "lm-both": (lm_settings(*both, "encoder.layers=2", "data.lowercase=true"), LINES),
@@ -117,7 +118,7 @@ def test_a_language_model_in_both_directions_gives_a_tagger_both_stacks(
 ) -> None:
     task, source = started(tiny_settings(), TAGGED, models["lm-both"]), load(models["lm-both"])
     encoder = task.model.settings.encoder
-    assert (encoder.direction, encoder.join, encoder.layers, encoder.hidden) == ("both", "top", 2, 5)
+    assert (encoder.direction, encoder.concat, encoder.layers, encoder.hidden) == ("both", "final", 2, 5)
     assert task.model.settings.encoder.dropout == tiny_settings().encoder.dropout  # what is no size is the task's
     assert task.model.settings.data.lowercase
     assert_same(parameters(task.model, "encoder."), parameters(source, "encoder."))
@@ -133,7 +134,7 @@ def test_a_language_model_that_reads_forward_gives_one_stack(
     models: dict[str, Path], tiny_settings: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     task, source = started(tiny_settings(), TAGGED, models["lm"]), load(models["lm"])
-    assert (task.model.settings.encoder.direction, task.model.settings.encoder.join) == ("both", "top")
+    assert (task.model.settings.encoder.direction, task.model.settings.encoder.concat) == ("both", "final")
     assert_same(parameters(task.model, "encoder.stacks.0."), parameters(source, "encoder.stacks.0."))
     assert_same(parameters(task.model, "encoder.stacks.1."), parameters(source, "encoder.stacks.0."), same=False)
     assert "characters, level 1 forward; new: level 1 backward, head\n" in capsys.readouterr().err
@@ -165,8 +166,8 @@ def test_a_classifier_gives_a_language_model_what_reads_forward(
 ) -> None:
     task, source = started(lm_settings(), LINES, models["classifier"]), load(models["classifier"])
     ours, theirs = (
-        parameters(task.model, "encoder.stacks.0.levels.0.0."),
-        parameters(source, "encoder.stacks.0.levels.0.0."),
+        parameters(task.model, "encoder.stacks.0.layers.0.0."),
+        parameters(source, "encoder.stacks.0.layers.0.0."),
     )
     assert_same(ours, theirs)
     assert len(parameters(task.model, "encoder.")) == len(ours)
@@ -182,8 +183,8 @@ def test_what_has_seen_the_future_is_not_taken(models: dict[str, Path], capsys: 
     assert "level 1 forward; new: level 2 forward, head\n" in capsys.readouterr().err
     message = fault_of(SettingsError, started, lm_settings("encoder.direction=both"), LINES, models["tagger-deep"])
     assert message == (
-        f"--init-from {models['tagger-deep']}: encoder.direction: expected forward, or both with encoder.join top, "
-        "found both with deep: above the first level both directions have seen the words that a language model is to "
+        f"--init-from {models['tagger-deep']}: encoder.direction: expected forward, or both with encoder.concat final, "
+        "found both with layerwise: above the first level both directions have seen the words that a language model is to "
         "predict"
     )
 
@@ -295,8 +296,8 @@ def test_the_top_thaws_first_and_the_embedding_last(
     """Of two levels, 2 and 1, and the embedding, 0."""
     task = started(tiny_settings(), TAGGED, models["lm-both"], f"training.freeze={freeze}")
     groups = {
-        "2": [name for name in parameters(task.model, "") if ".levels.1." in name],
-        "1": [name for name in parameters(task.model, "") if ".levels.0." in name],
+        "2": [name for name in parameters(task.model, "") if ".layers.1." in name],
+        "1": [name for name in parameters(task.model, "") if ".layers.0." in name],
         "0": [name for name in parameters(task.model, "") if name.startswith("embedding.")],
     }
     for epoch, digits in enumerate([*thawed, "210"]):
@@ -320,7 +321,7 @@ def test_what_is_frozen_does_not_move_and_what_has_thawed_does(
     settings = tiny_settings(f"training.init_from={models['lm-both']}", *options)
     trained = run(settings, tmp_path / "model", TAGGED, dev=TAGGED[:3], device="cpu")
     start = {name: p for name, p in started(tiny_settings(), TAGGED, models["lm-both"]).network.named_parameters()}
-    frozen = (("embedding.", ".levels.0.", ".levels.1."), ("embedding.", ".levels.0."), ("embedding.",), ())
+    frozen = (("embedding.", ".layers.0.", ".layers.1."), ("embedding.", ".layers.0."), ("embedding.",), ())
     for before, after, kept in zip([start, *seen], seen, frozen, strict=False):
         for name, tensor in after.items():
             if any(part in name for part in kept):
@@ -414,7 +415,7 @@ def test_the_columns_of_one_hot_words_stay_with_their_words(tmp_path: Path) -> N
         if ours.shape == theirs.shape:
             assert torch.equal(ours, theirs), name
             continue
-        assert name.endswith("levels.0.0.rnn.weight_ih_l0")
+        assert name.endswith("layers.0.0.rnn.weight_ih_l0")
         assert torch.equal(ours[:, :old], theirs[:, :old])
         assert torch.equal(ours[:, new:], theirs[:, old:])  # of the character features, which come after
         assert ours[:, old:new].any()

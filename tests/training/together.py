@@ -19,10 +19,10 @@ from typing import Any
 import torch
 
 from seqkit.config import Settings, override, parse_settings
-from seqkit.data.dataset import Dataset, Split
-from seqkit.data.samples import generate
+from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.samples import generate
 from seqkit.errors import SeqkitError
-from seqkit.model import Model
+from seqkit.model.base import Model
 from seqkit.training import tagging
 from seqkit.training.distribution import Group
 from seqkit.training.run import run
@@ -36,12 +36,12 @@ SMALL = {
     # What is rounded to bf16 may jump where sums of another order differ by a bit.
     "training": {"batch_size": 5, "lr": 0.01, "epochs": 5, "precision": "fp32"},
 }
-CHARACTERS = {"char_size": 6, "char_hidden": 6, "char_dropout": 0.0}
+CHARACTERS = {"char_size": 6, "char_features": 6, "char_dropout": 0.0}
 TASKS: dict[str, dict[str, Any]] = {
     # Batches of equal lengths: many have one row.
     "tag": {
         "embedding": CHARACTERS,
-        "head": {"neighbours": 0.2},
+        "head": {"lm_loss": 0.2},
         "training": {"equal_lengths": True, "average": 0.9, "epochs": 4},
     },
     # The optimiser that alone takes sparse gradients, which the shares' are not.
@@ -50,15 +50,15 @@ TASKS: dict[str, dict[str, Any]] = {
     "classify": {"head": {"class_weights": "balanced", "pool": "attention", "dropout": 0.0}},
     # Some windows have no word of the last cluster in one share, some in none: its weights rest then.
     "lm": {
-        "head": {"cutoffs": (20, 175), "activation": 2.0, "temporal": 1.0, "baseline": 0},
+        "head": {"cutoffs": (20, 175), "ar": 2.0, "tar": 1.0, "baseline": 0},
         "encoder": {"hidden": 16},
-        "training": {"batch_size": 3, "window": 6, "variable_window": True, "epochs": 3},
+        "training": {"batch_size": 3, "bptt": 6, "variable_bptt": True, "epochs": 3},
     },
     # One stream: the second process has no part in any batch.
     "lm alone": {
         "head": {"tied": True, "baseline": 0},
         "encoder": {"direction": "both"},
-        "training": {"batch_size": 1, "window": 10, "optimizer": "sgd", "lr": 1.0, "epochs": 2},
+        "training": {"batch_size": 1, "bptt": 10, "optimizer": "sgd", "lr": 1.0, "epochs": 2},
     },
     "generate": {"training": {"batch_size": 3, "epochs": 3}},
 }

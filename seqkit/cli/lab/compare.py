@@ -89,7 +89,7 @@ def compare(
     data = data or chosen.dataset
     usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
     prepare_torch(threads)
-    from seqkit.data.resolving import resolve
+    from seqkit.corpora.resolve import resolve
     from seqkit.lab.compare import compare_cells
     from seqkit.lab.comparison import render
     from seqkit.training.signals import Interrupted

@@ -66,6 +66,6 @@ def gates(
 
 
 def _standard_input() -> str:
-    from seqkit.data.text import read_lines
+    from seqkit.formats.text import read_lines
 
     return "\n".join(line for _, line in read_lines("-"))

@@ -30,7 +30,7 @@ CELLS: dict[str, type[RecurrentLayer]] = {
     "clockwork": ClockworkRNN,
     "mingru": MinGRU,
     "minlstm": MinLSTM,
-    "cbow": RunningSum,
+    "running_sum": RunningSum,
 }
 
 

@@ -1,0 +1,1 @@
+"""Data sets: cards, catalogue, fetching, splits, checks, statistics."""

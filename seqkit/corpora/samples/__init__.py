@@ -1,0 +1,57 @@
+"""The data sets that come with seqkit: small corpora written by a grammar, with the troubles of real text left in.
+
+========================  =======================================================================================
+``sample-ner, -pos``      sentences with entities, or parts of speech; see `seqkit.corpora.samples.tagged`
+``sample-reviews``        texts with a label that follows from the order of their words
+``sample-sentences``      sentences where agreement and homophones are settled by words further away
+``sample-names``          names whose spelling follows from what they are names of
+``digits``                images of handwritten digits and how the digit is spelled
+========================  =======================================================================================
+
+The same seed gives the same corpus on every platform and Python version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from seqkit.corpora.samples import tagged, untagged
+from seqkit.corpora.samples.digits import digits
+from seqkit.errors import DataError
+from seqkit.records import Sentence
+
+__all__ = ["GENERATORS", "generate"]
+
+Generator = Callable[[Mapping[str, int], int], dict[str, list[Sentence]]]
+"""Sizes of the splits and a seed → the splits."""
+
+#: Sample → what writes it.
+GENERATORS: Mapping[str, Generator] = {
+    "sample-ner": partial(tagged.generate, "sample-ner", "ner"),
+    "sample-pos": partial(tagged.generate, "sample-pos", "upos"),
+    "sample-reviews": untagged.reviews,
+    "sample-sentences": untagged.sentences,
+    "sample-names": untagged.names,
+    "digits": digits,
+}
+
+
+def generate(name: str, sizes: Mapping[str, int], *, seed: int = 0) -> dict[str, list[Sentence]]:
+    """Write a sample.
+
+    Args:
+        name: a name of `GENERATORS`.
+        sizes: split → number of sentences.
+        seed: seed of the generator.
+
+    Returns:
+        Split → sentences. Those for tagging have a column ``word`` and one of labels, the others the fields that a file
+        of labelled texts has.
+
+    Raises:
+        DataError: there is no such sample, or it has fewer items than were asked for.
+    """
+    if name not in GENERATORS:
+        raise DataError(f"expected a sample ({', '.join(GENERATORS)}), found {name!r}")
+    return GENERATORS[name](sizes, seed)

@@ -1,0 +1,1 @@
+"""Many to one: a label, or several, for a whole text."""

@@ -1,0 +1,132 @@
+"""Labels of texts ↔ the numbers that a classification head scores."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from seqkit.errors import DataError, ModelError, shown
+from seqkit.inputs.vocabulary import LabelVocabulary
+from seqkit.records import Sentence, labels_of_text
+
+__all__ = ["ClassCodec"]
+
+
+class ClassCodec:
+    """Labels of a file ↔ classes of a model.
+
+    Args:
+        labels: the classes.
+        multi: whether a text may have several labels, or none.
+        text: the field of the text, for reading more data of the same kind.
+        label: the field of the label.
+    """
+
+    def __init__(self, labels: LabelVocabulary, multi: bool = False, text: str = "text", label: str = "label") -> None:
+        self.labels = labels
+        self.multi = multi
+        self.text = text
+        self.label = label
+
+    @classmethod
+    def build(
+        cls, rows: Iterable[Sequence[str]], multi: bool = False, text: str = "text", label: str = "label"
+    ) -> ClassCodec:
+        """Collect the labels of a training set.
+
+        Args:
+            rows: the labels of each training text, as `labels_of` gives them.
+            multi: whether a text may have several labels, or none.
+            text: the field of the text.
+            label: the field of the label.
+
+        Returns:
+            The codec.
+
+        Raises:
+            DataError: there are too few labels, so that there is nothing to learn.
+        """
+        found = sorted({each for row in rows for each in row})
+        if len(found) < (1 if multi else 2):
+            expected = "at least one label" if multi else "at least two labels"
+            only = f"only {found[0]!r}" if found else "none"
+            raise DataError(f"expected {expected} in field {label!r} of the training data, found {only}")
+        return cls(LabelVocabulary(found), multi, text, label)
+
+    def labels_of(self, sentence: Sentence) -> list[str]:
+        """The labels that a text has in its file; see `labels_of_text`."""
+        return labels_of_text(sentence, self.label, self.multi)
+
+    def encode(self, rows: Sequence[Sequence[str]]) -> NDArray[np.int64]:
+        """Labels as a file has them → what a head is to learn.
+
+        Args:
+            rows: the labels of N texts.
+
+        Returns:
+            With one label a text its number, int64 [N], -1 where it was never seen in training; with several int64
+            [N, K] of zeros and ones, in which a label that was never seen stands nowhere.
+        """
+        if not self.multi:
+            return np.array([self.labels.index(row[0]) for row in rows], dtype=np.int64)
+        table = np.zeros((len(rows), len(self.labels)), dtype=np.int64)  # [N, K]
+        for number, row in enumerate(rows):
+            table[number, [index for index in self.labels.indices(row) if index >= 0]] = 1
+        return table
+
+    def choose(self, probabilities: Mapping[str, float]) -> list[str]:
+        """Choose the labels of one text.
+
+        Args:
+            probabilities: label → probability, the most probable first.
+
+        Returns:
+            The most probable label; where a text may have several, all that are more probable than not.
+        """
+        if not self.multi:
+            return [next(iter(probabilities))]
+        return [label for label, probability in probabilities.items() if probability > 0.5]
+
+    def balanced_weights(self, rows: Sequence[Sequence[str]]) -> NDArray[np.float32]:
+        """What an error on each label has to weigh for rare and frequent labels to count the same in all.
+
+        Args:
+            rows: the labels of N training texts.
+
+        Returns:
+            [K]: with one label a text N / (K · count); with several, for the texts that have a label, how many do not
+            for each that does, (N − count) / count.
+        """
+        counts = Counter(label for row in rows for label in row)
+        found = np.array([max(1, counts[label]) for label in self.labels], dtype=np.float32)  # [K]
+        total = len(rows)
+        weights = np.maximum(total - found, 1) / found if self.multi else total / (len(self.labels) * found)
+        return weights.astype(np.float32)
+
+    def to_json(self) -> dict[str, Any]:
+        """The codec as a JSON object; see `from_json`."""
+        return {**self.labels.to_json(), "multi_label": self.multi, "text": self.text, "label": self.label}
+
+    @classmethod
+    def from_json(cls, value: object) -> ClassCodec:
+        """Read what `to_json` gave.
+
+        Args:
+            value: a parsed JSON value.
+
+        Returns:
+            The codec.
+
+        Raises:
+            ModelError: `value` is something else.
+        """
+        tree = value if isinstance(value, dict) else {}
+        multi, text, label = (tree.get(name) for name in ("multi_label", "text", "label"))
+        if not isinstance(multi, bool) or not isinstance(text, str) or not isinstance(label, str):
+            found = f"{shown(multi)}, {shown(text)} and {shown(label)}"
+            raise ModelError(f"labels: expected multi_label (true or false), text and label (strings), found {found}")
+        return cls(LabelVocabulary.from_json({"labels": tree.get("labels")}), multi, text, label)

@@ -1,0 +1,1 @@
+"""Many to many, aligned: a label for every token."""

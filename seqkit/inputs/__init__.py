@@ -1,0 +1,1 @@
+"""Inputs: records → arrays, once → batches → vectors [B, T, I]."""

@@ -1,0 +1,365 @@
+"""Records: what goes into a model and what comes out of it; each knows its JSON."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import accumulate, count
+from operator import add, sub
+from typing import Any, overload
+
+from seqkit.errors import DataError
+
+__all__ = [
+    "LABEL_SEPARATOR",
+    "ClassifiedText",
+    "ScoredText",
+    "Sentence",
+    "TaggedSentence",
+    "TaggedSpan",
+    "WrittenText",
+    "align",
+    "labels_of_text",
+]
+
+LABEL_SEPARATOR = "|"
+"""stands between the labels of a text that has several, where a file has one string for all of them"""
+
+
+class _SpacedOffsets(Sequence[tuple[int, int]]):
+    """Offsets of tokens that are joined by single spaces, computed when they are asked for: most never are, and a pair
+    a token takes more memory than the tokens do, and much of the garbage collector's time."""  # noqa: D205, D209
+
+    __slots__ = ("_made", "_tokens")
+
+    def __init__(self, tokens: Sequence[str]) -> None:
+        self._tokens = tokens
+        self._made: list[tuple[int, int]] | None = None
+
+    def _pairs(self) -> list[tuple[int, int]]:
+        if self._made is None:
+            sizes = list(map(len, self._tokens))
+            ends = list(map(add, accumulate(sizes), count()))  # as many spaces before a token as tokens
+            self._made = list(zip(map(sub, ends, sizes), ends, strict=True))
+        return self._made
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, int]: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[int, int]]: ...
+
+    def __getitem__(self, index: int | slice) -> tuple[int, int] | list[tuple[int, int]]:
+        return self._pairs()[index]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self._pairs())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and self._pairs() == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # like a list
+
+    def __repr__(self) -> str:
+        return repr(self._pairs())
+
+
+@dataclass(slots=True)
+class Sentence:
+    """One sentence; ``text[start:end] == token`` for every token and its offsets.
+
+    Args:
+        tokens: the words, in order; none for an empty line.
+        text: the original string.
+        offsets: start and end of each token in `text`, in characters (code points).
+        columns: name → one string a token. Column files without a card name theirs ``"0"``, ``"1"``, ….
+        comments: CoNLL-U comment lines without the leading ``#``, kept for writing back.
+        file: where the sentence came from, for messages.
+        line: the line of its first token, counted from 1; 0 when it came from no file.
+        other_rows: CoNLL-U rows that are no tokens (multiword ranges, empty nodes), each with the index of the token it
+            stands before; kept for writing back.
+        fields: what else a row or an object of the file says, by name: a label, a title, a vector.
+    """
+
+    tokens: list[str]
+    text: str
+    offsets: Sequence[tuple[int, int]]
+    columns: dict[str, list[str]] = field(default_factory=dict)
+    comments: list[str] = field(default_factory=list)
+    file: str = ""
+    line: int = 0
+    other_rows: list[tuple[int, str]] = field(default_factory=list)
+    fields: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def from_tokens(
+        cls,
+        tokens: Sequence[str],
+        columns: dict[str, list[str]] | None = None,
+        *,
+        space_after: Sequence[bool] | None = None,
+        file: str = "",
+        line: int = 0,
+    ) -> Sentence:
+        """Build a sentence whose text is its tokens joined by spaces (or not, where `space_after` says so).
+
+        Args:
+            tokens: the words, in order.
+            columns: label columns, each as long as `tokens`.
+            space_after: whether a space follows each token; by default one always does.
+            file: where the sentence came from.
+            line: the line of its first token.
+
+        Returns:
+            The sentence, offsets computed.
+        """
+        if space_after is None:
+            kept = list(tokens)
+            return cls(kept, " ".join(kept), _SpacedOffsets(kept), columns or {}, file=file, line=line)
+        offsets: list[tuple[int, int]] = []
+        position = 0
+        pieces: list[str] = []
+        for index, (token, spaced) in enumerate(zip(tokens, space_after, strict=True)):
+            end = position + len(token)
+            offsets.append((position, end))
+            pieces.append(token)
+            position = end
+            if spaced and index + 1 < len(tokens):
+                pieces.append(" ")
+                position += 1
+        return cls(list(tokens), "".join(pieces), offsets, columns or {}, file=file, line=line)
+
+    def column(self, target: str) -> list[str]:
+        """The labels of one column.
+
+        Args:
+            target: a column's name, or its position counted from 0 (negative from the end); in a file whose columns
+                have no names ``ner``, ``chunk`` and ``pos`` mean the last one. The empty string is ``upos`` where
+                there is one, as in CoNLL-U, and the last one elsewhere.
+
+        Returns:
+            One label a token.
+
+        Raises:
+            DataError: there is no such column.
+        """
+        if target in self.columns:
+            return self.columns[target]
+        if target == "" and "upos" in self.columns:  # the last one of CoNLL-U, misc, is nothing to learn
+            return self.columns["upos"]
+        names = list(self.columns)
+        try:
+            return self.columns[names[int(target)]]
+        except (ValueError, IndexError):
+            pass
+        unnamed = bool(names) and all(name.isdigit() for name in names)
+        if names and (target == "" or (unnamed and target in ("ner", "chunk", "pos"))):
+            return self.columns[names[-1]]
+        wanted = f"a label column {target!r}" if target else "a label column"
+        raise DataError(
+            f"expected {wanted}, found columns: {', '.join(names) or 'none'}",
+            file=self.file or None,
+            line=self.line or None,
+        )
+
+    def __len__(self) -> int:
+        """The number of tokens."""
+        return len(self.tokens)
+
+
+def align(tokens: Sequence[str], text: str) -> list[tuple[int, int]] | None:
+    """Find tokens in the text that they were cut from.
+
+    Args:
+        tokens: the words, in order, none of them empty.
+        text: the original string.
+
+    Returns:
+        Start and end of each token in `text`, in characters; or None where the tokens do not stand one after another
+        with nothing but white space before, between and after them.
+    """
+    offsets: list[tuple[int, int]] = []
+    position = 0
+    for token in tokens:
+        start = position
+        while not text.startswith(token, start):
+            if start >= len(text) or not text[start].isspace():
+                return None
+            start += 1
+        position = start + len(token)
+        offsets.append((start, position))
+    return offsets if not text[position:].strip() else None
+
+
+def labels_of_text(sentence: Sentence, field: str, multi: bool = False) -> list[str]:
+    """The labels that a text has in its file.
+
+    Args:
+        sentence: the text, with its fields.
+        field: the field of the label.
+        multi: whether there may be several, or none: a list, or one string with `LABEL_SEPARATOR` between them.
+
+    Returns:
+        The labels, each once; exactly one unless there may be several.
+
+    Raises:
+        DataError: there is no such field, it holds no strings, a label is empty, or there are several where one is
+            expected.
+    """
+    file, line = sentence.file or None, sentence.line or None
+    if field not in sentence.fields:
+        found = ", ".join(map(repr, sentence.fields)) or "none"
+        raise DataError(f"expected a field {field!r}, found {found}", file=file, line=line)
+    value = sentence.fields[field]
+    if isinstance(value, str):
+        labels = [part.strip() for part in value.split(LABEL_SEPARATOR)] if multi else [value]
+        if multi and not value.strip():
+            labels = []
+    elif isinstance(value, list | tuple) and all(isinstance(each, str) for each in value):
+        labels = list(value)
+    else:
+        found = " ".join(repr(value).split())[:40]
+        expected = f"expected a string or a list of strings in field {field!r}"
+        raise DataError(f"{expected}, found {found}", file=file, line=line)
+    if "" in labels:
+        raise DataError(f"expected a label in field {field!r}, found an empty one", file=file, line=line)
+    if not multi and len(labels) != 1:
+        found = f"{len(labels)} ({', '.join(labels)}); --multi-label learns several" if labels else "none"
+        raise DataError(f"expected one label in field {field!r}, found {found}", file=file, line=line)
+    return list(dict.fromkeys(labels))
+
+
+# --- predictions --------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class TaggedSpan:
+    """One labelled span; ``sentence.text[start:end] == text``.
+
+    Args:
+        start: its first character in the sentence's text.
+        end: one past its last character.
+        label: its kind, without a prefix.
+        text: what it covers.
+        first_token: its first token's index.
+        last_token: one past its last token's index.
+        prob: the probability of exactly this span with this label, where it was asked for.
+    """
+
+    start: int
+    end: int
+    label: str
+    text: str
+    first_token: int
+    last_token: int
+    prob: float | None = None
+
+
+@dataclass(slots=True)
+class TaggedSentence:
+    """A sentence with one predicted label a token.
+
+    Args:
+        sentence: the input, as it was read.
+        labels: one label a token.
+        probs: the probability of each token's label, where it was asked for.
+        spans: the spans that the labels mark; none for labels that mark no spans.
+        alternatives: the n best label sequences, the best first, each with its probability, where they were asked for.
+        marks_spans: whether labels such as these mark spans: a sentence of ``O`` alone does not show it.
+    """
+
+    sentence: Sentence
+    labels: list[str]
+    probs: list[float] | None = None
+    spans: list[TaggedSpan] = field(default_factory=list)
+    alternatives: list[tuple[list[str], float]] | None = None
+    marks_spans: bool = False
+
+
+@dataclass(slots=True)
+class ClassifiedText:
+    """A text with its predicted label, or labels.
+
+    Args:
+        sentence: the input, as it was read.
+        labels: the predicted labels, the most probable first; exactly one unless a text may have several.
+        probs: label → probability, all labels, the most probable first.
+        multi: whether a text may have several labels: then the probabilities do not sum to 1.
+    """
+
+    sentence: Sentence
+    labels: list[str]
+    probs: dict[str, float]
+    multi: bool = False
+
+    @property
+    def label(self) -> str:
+        """The label; of several all of them, joined by `LABEL_SEPARATOR`."""
+        return LABEL_SEPARATOR.join(self.labels)
+
+    def to_json(self, top: int | None = None) -> dict[str, Any]:
+        """The record as a JSON object.
+
+        Args:
+            top: so many of the most probable labels under ``probs``; all by default.
+
+        Returns:
+            ``text``, ``label`` (a list where a text may have several) and ``probs``.
+        """
+        probs = {label: round(prob, 6) for label, prob in list(self.probs.items())[:top]}
+        return {"text": self.sentence.text, "label": self.labels if self.multi else self.label, "probs": probs}
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredText:
+    """A line and how likely a model finds it.
+
+    Args:
+        text: the line.
+        log_prob: ln p of its units, the end of the line included, in nats.
+        units: how many units that are.
+        unknown: how many of them the model does not know, and so finds as likely as it finds unknown units as a whole;
+            the figures of a line that has some are not comparable with those of one that has none.
+    """
+
+    text: str
+    log_prob: float
+    units: int
+    unknown: int = 0
+
+    @property
+    def perplexity(self) -> float:
+        """exp(−log_prob / units); infinite where that is too large a number."""
+        try:
+            return math.exp(-self.log_prob / max(1, self.units))
+        except OverflowError:
+            return math.inf
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: ``text``, ``log_prob``, ``units``, ``unknown``, ``perplexity``."""
+        return {**asdict(self), "perplexity": self.perplexity}
+
+
+@dataclass(frozen=True, slots=True)
+class WrittenText:
+    """A text that a model wrote.
+
+    Args:
+        text: the text, its given beginning included, without the end that closes it.
+        log_prob: ln p of what was added, of that end too, in nats; no temperature changes it.
+        units: how many units were added, the end included.
+        ended: whether the model ended it, and not only the greatest length.
+    """
+
+    text: str
+    log_prob: float
+    units: int
+    ended: bool
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: ``text``, ``log_prob``, ``units``, ``ended``."""
+        return asdict(self)

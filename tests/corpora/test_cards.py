@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seqkit.corpora.cards import card_names, list_cards, load_card, read_card
+from seqkit.corpora.check import check
+from seqkit.corpora.fetch import REWRITES, is_intact
+from seqkit.corpora.resolve import resolve
+from seqkit.corpora.samples import GENERATORS
+from seqkit.errors import DataError
+from seqkit.formats.registry import FORMATS
+from seqkit.formats.schemes import SCHEMES
+
+TAGGING = ("conll2000", "conll2002-es", "ud-english-ewt", "wnut17")
+REAL = (*TAGGING, "ptb", "sst2", "tang", "tinyshakespeare", "trec6")
+MINIMAL = {
+    "name": '"toy"',
+    "task": '"tag"',
+    "description": '"a toy"',
+    "language": '"en"',
+    "licence": '"none"',
+    "format": '"conll"',
+    "splits": '{ train = "a.conll" }',
+    "files": '[{ name = "a.conll" }]',
+}
+
+
+def write(folder: Path, **fields: str) -> Path:
+    path = folder / "toy.toml"
+    lines = {**MINIMAL, **fields}
+    path.write_text("".join(f"{key} = {value}\n" for key, value in lines.items() if value), encoding="utf-8")
+    return path
+
+
+def test_there_is_a_card_for_every_known_set_and_the_samples() -> None:
+    assert card_names() == sorted([*REAL, "conll2003", *GENERATORS])
+    assert [card.name for card in list_cards()] == card_names()
+
+
+@pytest.mark.parametrize("card", list_cards(), ids=lambda card: card.name)
+def test_cards_say_all_that_a_user_needs(card) -> None:
+    assert card.format in FORMATS and card.scheme in (*SCHEMES, "auto")
+    assert card.licence and card.description and card.language
+    if card.generator is None:
+        assert card.homepage.startswith("https://") and card.citation
+        assert {file.name for file in card.files} == set(card.splits.values())
+        assert card.downloadable or card.instructions
+    if card.task == "tag":
+        assert card.target
+    for file in card.files:
+        assert file.rewrite in REWRITES
+        # What is downloaded is verified.
+        assert not file.url or (len(file.sha256) == 64 and file.size)
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_checksums_are_those_of_the_real_files(name: str, real_file: Callable[[str], Path]) -> None:
+    for file in load_card(name).files:
+        path = real_file(f"{name}/{file.name}")
+        assert is_intact(path, file)
+        assert path.stat().st_size == file.size
+
+
+@pytest.mark.parametrize("name", TAGGING)
+def test_columns_and_scheme_of_a_card_fit_its_files(name: str, real_file: Callable[[str], Path]) -> None:
+    for file in load_card(name).files:
+        real_file(f"{name}/{file.name}")
+    faults = [problem for problem in check(resolve(name)) if "also stands in" not in problem.message]
+    # A label that only test has, and three that break a rule, stand in the published files.
+    assert len(faults) == {"conll2000": 1, "conll2002-es": 3}.get(name, 0)
+
+
+def test_a_card_is_read(tmp_path: Path) -> None:
+    card = read_card(write(tmp_path))
+    assert card.splits == {"train": "a.conll"}
+    assert card.scheme == "auto" and card.target == "" and not card.downloadable
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"task": '"sing"'}, r"task: input should be 'tag', 'classify', 'lm' or 'generate', found 'sing'"),
+        ({"licence": ""}, r"licence: expected a value, found none"),
+        ({"colour": '"red"'}, r"colour: unknown field"),
+        ({"licence": "", "colour": "1"}, r"licence: expected a value, found none; colour: unknown field"),
+        ({"files": '[{ name = "a.conll", sha256 = "12" }]'}, r"files\.0\.sha256: string should match.*, found '12'"),
+        ({"files": '[{ name = "../a.conll" }]'}, r"files: expected plain file names, found '\.\./a\.conll'"),
+        ({"files": '[{ name = ".." }]'}, r"files: expected plain file names, found '\.\.'"),
+        ({"files": '[{ name = "CON.txt" }]'}, r"files: expected plain file names, found 'CON\.txt'"),
+        ({"files": '[{ name = "a", unpack = "zip" }]'}, r"files\.0\.unpack: input should be '' or 'gzip', found 'zip'"),
+        (
+            {"files": '[{ name = "a.conll", url = "https://x/y" }]'},
+            r"files: expected sha256 and size beside the url of a\.conll, found none",
+        ),
+        ({"files": "[{ name = 'a', size = 1e999 }]"}, r"files\.0\.size: .*, found inf"),
+        ({"files": f"[{{ name = 'a', size = 0x{'f' * 5000} }}]"}, r"files\.0\.size: .*, found a int"),
+        ({"citation": f"{'9' * 5000}"}, r"expected TOML, found: Exceeds the limit .*"),
+        ({"citation": f"{'[' * 5000}"}, r"expected TOML, found: lists or tables too deep in one another"),
+        ({"citation": f'"{"x" * (1 << 20)}"'}, r"expected TOML, found: more than 1,048,576 bytes"),
+        ({f"more{number}": "1" for number in range(10)}, r"more0: unknown field; .*; more7: unknown field; and 2 more"),
+        (
+            {"files": '[{ name = "a.conll", url = "ftp://x" }]'},
+            r"files\.0\.url: string should match.*, found 'ftp://x'",
+        ),
+        ({"files": '[{ name = "b" }]'}, r"splits\.train: expected one of files \(b\), found 'a\.conll'"),
+        (
+            {"files": '[{ name = "a.conll" }, { name = "a.conll" }]'},
+            r"files: expected each name once, found a\.conll, a\.conll",
+        ),
+        ({"splits": "{}"}, r"splits: expected a train file, found none"),
+        (
+            {"columns": '["word", "pos"]', "target": '"ner"'},
+            r"target: expected one of columns \(word, pos\), found 'ner'",
+        ),
+        ({"name": '"other"'}, r"name: expected the file's own name 'toy', found 'other'"),
+        ({"name": "'toy"}, r"expected TOML, found: .+"),
+        (
+            {"generator": '{ name = "sample-ner", train = 1, dev = 1, test = 1 }'},
+            r"generator: expected no splits and no files beside a generator",
+        ),
+    ],
+)
+def test_a_faulty_card_names_its_file_and_field(fields: dict[str, str], message: str, tmp_path: Path) -> None:
+    path = write(tmp_path, **fields)
+    with pytest.raises(DataError, match=f"^{re.escape(str(path))}: {message}$"):
+        read_card(path)
+
+
+def test_a_card_that_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "toy.toml").write_bytes(b'name = "\xed\xa0\x80"')
+    with pytest.raises(DataError, match=r"toy\.toml: expected TOML, found: 'utf-8' codec can't decode byte 0xed .+$"):
+        read_card(tmp_path / "toy.toml")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no pipes with a name")
+def test_a_card_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "toy.toml")
+    with pytest.raises(DataError, match=r"toy\.toml: cannot be read: expected a regular file, found another kind$"):
+        read_card(tmp_path / "toy.toml")
+
+
+def test_a_missing_card(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"expected the name of a data set \(conll2000, .*wnut17\), found 'nonesuch'"):
+        load_card("nonesuch")
+    with pytest.raises(DataError, match=r"toy\.toml: cannot be read: No such file"):
+        read_card(tmp_path / "toy.toml")

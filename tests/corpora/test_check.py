@@ -1,0 +1,313 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from seqkit.corpora.check import Problem, check
+from seqkit.corpora.from_python import from_pairs
+from seqkit.corpora.resolve import resolve
+from seqkit.corpora.statistics import render_statistics, statistics
+from seqkit.errors import DataError
+
+GOOD = "Ada B-PER\nsang O\n\nBob B-PER\nLee I-PER\nslept O\n\n"
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    monkeypatch.setenv("SEQKIT_CACHE", str(tmp_path / "cache"))
+    if "real_file" not in request.fixturenames:
+        monkeypatch.delenv("SEQKIT_DATA", raising=False)
+
+
+def faults(path: Path, target: str | None = None) -> list[str]:
+    """What `check` finds, the folder cut off."""
+    return [str(problem).replace(f"{path}/", "") for problem in check(resolve(path), target)]
+
+
+def put(folder: Path, **files: str | bytes) -> Path:
+    for name, content in files.items():
+        data = content if isinstance(content, bytes) else content.encode("utf-8")
+        (folder / name.replace("__", ".")).write_bytes(data)
+    return folder
+
+
+def test_no_faults(tmp_path: Path) -> None:
+    assert faults(put(tmp_path, train__conll=GOOD, dev__conll="Eve B-PER\nwon O\n\n")) == []
+
+
+def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
+    train = (
+        b"Ada B-PER\nsang O x\nwell O\n\n"  # 2: three columns; what follows is a sentence torn off, not one that starts
+        b"Bob B-PER\nLee\nslept O\n\n"  # 6: one column
+        b"Eve B-\xff\nwon O\n\n"  # 9: not UTF-8
+        b"Kim O\nLee I-PER\n\n"  # 13: a span that nothing begins
+        b"a O\nb I-LOC\nc O\nd I-LOC\n"  # 16, 18
+    )
+    assert faults(put(tmp_path, train__conll=train, dev__conll=GOOD)) == [
+        "train.conll:2: expected 2 columns, found 3",
+        "train.conll:6: expected 2 columns, found 1",
+        "train.conll:9: expected UTF-8 text, found byte 0xff at position 6",
+        "train.conll:13: I-PER may not follow O in iob2",
+        "train.conll:16: I-LOC may not follow O in iob2",
+        "train.conll:18: I-LOC may not follow O in iob2",
+    ]
+
+
+def test_a_broken_line_keeps_its_label_out_of_the_other_faults(tmp_path: Path) -> None:
+    assert faults(put(tmp_path, train__conll=b"\xefx O\n\n" + GOOD.encode())) == [
+        "train.conll:1: expected UTF-8 text, found byte 0xef at position 0",
+    ]
+
+
+def test_a_label_outside_the_scheme(tmp_path: Path) -> None:
+    assert faults(put(tmp_path, train__conll=GOOD * 20 + "Kim PER\nwon O\n\n")) == [
+        "train.conll:141: PER is not a label of iob2"
+    ]
+    # A column that marks no spans has no scheme to break.
+    assert faults(put(tmp_path, train__conll="Ada PROPN\nsang VERB\n\nI B-X\n\n")) == []
+
+
+def test_line_endings_and_a_byte_order_mark(tmp_path: Path) -> None:
+    train = ("\ufeff" + GOOD + "Kim O\nLee I-PER\n\n").replace("\n", "\r\n")
+    assert faults(put(tmp_path, train__conll=train)) == ["train.conll:9: I-PER may not follow O in iob2"]
+    assert faults(put(tmp_path, train__conll=train.replace("\r\n", "\r"))) == [
+        "train.conll:9: I-PER may not follow O in iob2"
+    ]
+
+
+def test_only_the_first_line_may_have_a_byte_order_mark(tmp_path: Path) -> None:
+    put(tmp_path, train__conll=GOOD + "\ufeffEve B-PER\n\n", dev__conll="Eve B-PER\n\n")
+    assert faults(tmp_path) == []  # the mark is a part of the token: these are two sentences
+
+
+def test_only_the_first_line_tells_a_foreign_file(tmp_path: Path) -> None:
+    assert faults(put(tmp_path, train__conll=GOOD.encode() + b"\x1f\x8b B-PER\n\n")) == [
+        "train.conll:8: expected UTF-8 text, found byte 0x8b at position 1"
+    ]
+    assert faults(put(tmp_path, train__conll=b"\x1f\x8b O\n" + GOOD.encode())) == [
+        "train.conll:1: expected UTF-8 text, found a gzip file (unpack it first)"
+    ]
+
+
+def test_sentences_that_stand_in_two_splits(tmp_path: Path) -> None:
+    put(
+        tmp_path,
+        train__conll=GOOD * 2,
+        dev__conll="Eve B-PER\n\nBob O\nLee O\nslept O\n\n",
+        test__conll="Eve B-PER\n\n",
+    )
+    assert faults(tmp_path) == [
+        "dev.conll:3: the sentence also stands in train, at train.conll:4",
+        "test.conll:1: the sentence also stands in dev, at dev.conll:1",
+    ]
+
+
+def test_labels_that_train_never_shows(tmp_path: Path) -> None:
+    put(tmp_path, train__conll=GOOD, test__conll="in O\nRome B-LOC\n\nOslo B-LOC\nslept O\n\n")
+    assert faults(tmp_path) == [
+        "test.conll:2: expected labels that train has, found 'B-LOC' (2 in test, none in train)"
+    ]
+
+
+@pytest.mark.parametrize("content", ["", "\n\n", "-DOCSTART- O\n\n"])
+def test_a_file_without_a_sentence(content: str, tmp_path: Path) -> None:
+    assert faults(put(tmp_path, train__conll=content)) == ["train.conll: expected at least one sentence, found none"]
+
+
+def test_a_file_without_labels(tmp_path: Path) -> None:
+    assert faults(put(tmp_path, train__conll="Ada\nsang\n\n")) == [
+        "train.conll: expected at least one sentence, found none",
+        "train.conll:1: expected at least 2 columns (token and label), found 1",
+    ]
+
+
+ROW = "{}\t{}\tx\t{}\t_\t_\t_\t_\t_\t_\n"
+
+
+def test_conllu(tmp_path: Path) -> None:
+    words = ["cannot", "go", "on"]
+    sentence = "# text = cannot go on\n1-2\tcannot" + "\t_" * 8 + "\n"
+    sentence += "".join(ROW.format(place, word, "X") for place, word in enumerate(words, start=1)) + "\n"
+    broken = ROW.format(1, "a", "X") + "2\tb\n" + ROW.format(3, "c", "X") + "\n" + ROW.format(2, "d", "X") + "\n"
+    new = (
+        ROW.format(1, "e", "X")
+        + "2-3\tfg"
+        + "\t_" * 8
+        + "\n"
+        + ROW.format(2, "f", "X")
+        + ROW.format(3, "g", "Y")
+        + "\n"
+    )
+    assert faults(put(tmp_path, train__conllu=sentence, dev__conllu=broken + new)) == [
+        "dev.conllu:2: expected 10 columns between tabs, found 2",
+        "dev.conllu:5: expected token number 1, found '2'",
+        "dev.conllu:10: expected labels that train has, found 'Y' (1 in dev, none in train)",
+    ]
+
+
+def test_jsonl(tmp_path: Path) -> None:
+    lines = ['{"tokens": ["a"], "labels": ["B-X"]}', "{", '{"tokens": ["a", "b"], "labels": ["O", "I-X"]}', '{"x": 1}']
+    assert faults(put(tmp_path, train__jsonl="\n".join(lines))) == [
+        "train.jsonl:2: expected a JSON object, found faulty JSON at character 2",
+        "train.jsonl:3: I-X may not follow O in iob2",
+        'train.jsonl:4: expected "tokens" or "text", found \'x\'',
+    ]
+
+
+def test_text(tmp_path: Path) -> None:
+    put(tmp_path, train__txt="One line.\n\nAnother one.\n", dev__txt=b"One line.\n\xff\n")
+    assert faults(tmp_path) == [
+        "dev.txt:1: the sentence also stands in train, at train.txt:1",
+        "dev.txt:2: expected UTF-8 text, found byte 0xff at position 0",
+    ]
+
+
+def test_a_lone_file_and_a_target(tmp_path: Path) -> None:
+    path = put(tmp_path, sents__conll="Ada I-PER NNP\nsang I-X VBD\n\na B-PER DT\n\n") / "sents.conll"
+    assert faults(path) == []
+    assert [problem.line for problem in check(resolve(path), "1")] == [1, 2]
+    path.write_text("Ada B-PER NNP\nsang I-X VBD\n\n")
+    assert [str(problem) for problem in check(resolve(path), "1")] == [f"{path}:2: I-X may not follow B-PER in iob2"]
+    with pytest.raises(DataError, match="expected a label column 'ner2', found columns: 0, 1, 2"):
+        check(resolve(path), "ner2")
+
+
+def test_pairs_have_numbers_for_lines() -> None:
+    pairs = [(["a"], ["B-X"]), ([], []), (["b", "c"], ["O", "I-X"])]
+    assert check(from_pairs(pairs, dev=pairs[:1])) == [
+        Problem("pairs train", 3, "I-X may not follow O in iob2"),
+        Problem("pairs dev", 1, "the sentence also stands in train, at pairs train:1"),
+    ]
+
+
+def test_files_that_are_not_the_cards(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SEQKIT_DATA", str(tmp_path))
+    (tmp_path / "wnut17").mkdir()
+    put(tmp_path / "wnut17", train__conll=GOOD, dev__conll="Eve B-PER\n", test__conll="Kim B-PER\n")
+    found = [str(problem) for problem in check(resolve("wnut17"))]
+    assert len(found) == 3
+    assert found[0].startswith(f"{tmp_path}/wnut17/train.conll: expected the card's SHA-256 731820e1")
+    assert found[0].endswith("found another file")
+
+
+def test_thousands_of_faults_are_found_in_one_pass(tmp_path: Path) -> None:
+    found = faults(put(tmp_path, train__conll="a O\nb\n\n" * 5000))
+    assert len(found) == 5001 and found[-1] == "train.conll:14999: expected 2 columns, found 1"
+
+
+def test_many_faults_of_one_sentence_are_found_in_one_pass(tmp_path: Path) -> None:
+    found = faults(put(tmp_path, train__conll="a O\nb\n" * 5000))
+    assert len(found) == 5001 and found[-1] == "train.conll:10000: expected 2 columns, found 1"
+
+
+def test_too_many_open_quotes_end_the_search(tmp_path: Path) -> None:
+    """Behind each of them all that follows is one row, so that each would be read again to its end."""
+    some = faults(put(tmp_path, train__csv="label,text\nx,y\n" + 'a","""\n' * 10))
+    assert some == [
+        f"train.csv:{line}: expected comma-separated cells, found an open quote at its end" for line in range(3, 13)
+    ]
+    many = faults(put(tmp_path, train__csv="label,text\nx,y\n" + 'a","""\n' * 1000))
+    assert len(many) == 22
+    assert "train.csv:23: expected quotes that end, found too many open ones to look at the lines from 24 on" in many
+
+
+def test_a_label_as_long_as_the_file_is_not_named_whole(tmp_path: Path) -> None:
+    put(tmp_path, train__conll="a O\nb B-X\n\n", dev__conll=f"a B-{'X' * 9000}\n\n")
+    (found,) = faults(tmp_path)
+    assert found.startswith("dev.conll:1: expected labels that train has, found 'B-XXX")
+    assert found.endswith("XXX' (1 in dev, none in train)")
+    assert len(found) == len("dev.conll:1: ") + 2000
+
+
+def test_labels_of_words_among_ranges_and_empty_nodes_have_their_lines(tmp_path: Path) -> None:
+    rest = "\t_" * 8 + "\n"
+    rows = ["0.1\tx" + rest, ROW.format(1, "a", "X"), "1.1\tx" + rest, "2-3\tbc" + rest, ROW.format(2, "b", "Y")]
+    rows += ["2.1\tx" + rest, ROW.format(3, "c", "Z")]
+    put(tmp_path, train__conllu=ROW.format(1, "a", "X") + "\n", dev__conllu="".join(rows) + "\n")
+    assert faults(tmp_path) == [
+        "dev.conllu:5: expected labels that train has, found 'Y' (1 in dev, none in train)",
+        "dev.conllu:7: expected labels that train has, found 'Z' (1 in dev, none in train)",
+    ]
+
+
+def test_known_faults_of_a_real_set(real_file: Callable[[str], Path]) -> None:
+    path = real_file("conll2002-es/esp.train.iob")
+    found = [problem for problem in check(resolve("conll2002-es")) if "also stands" not in problem.message]
+    assert Problem(str(path), 221619, "I-LOC may not follow the start of the sentence in iob2") in found
+
+
+def test_statistics(tmp_path: Path) -> None:
+    put(tmp_path, train__conll=GOOD, dev__conll="Ada B-PER\nwon O\n\nAda B-PER\n\nat O\nRome B-LOC\n\n")
+    found = statistics(resolve(tmp_path))
+    assert list(found) == ["train", "dev"]
+    assert json.loads(json.dumps(found["dev"].to_json())) == {
+        "sentences": 3,
+        "empty": 0,
+        "tokens": 5,
+        "types": 4,
+        "lengths": {"mean": 5 / 3, "50%": 2, "90%": 2, "99%": 2, "100%": 2},
+        "unseen_tokens": 3 / 5,
+        "unseen_types": 3 / 4,
+        "scheme": "iob2",
+        "labels": {"PER": 2, "LOC": 1},
+    }
+    assert found["train"].unseen_tokens is None and found["train"].labels == {"PER": 2}
+    assert (
+        render_statistics(found, most=1)
+        == """\
+                   train    dev
+sentences              2      3
+  without tokens       0      0
+tokens                 5      5
+types                  5      4
+unseen tokens             60.0%
+unseen types              75.0%
+tokens a sentence    2.5    1.7
+  at most, 50%         2      2
+  at most, 90%         3      2
+  at most, 99%         3      2
+  at most, 100%        3      2
+spans (iob2)
+  PER                  2      2
+  1 more               0      1
+"""
+    )
+
+
+def test_statistics_of_tags_and_of_text(tmp_path: Path) -> None:
+    tags = statistics(resolve(put(tmp_path, sents__conll="a X\nb Y\n\nc X\n\n") / "sents.conll"))
+    assert list(tags) == ["all"] and tags["all"].scheme == "none" and tags["all"].labels == {"X": 2, "Y": 1}
+    text = statistics(resolve(put(tmp_path, lines__txt="One line.\n\n") / "lines.txt"))
+    assert (text["all"].sentences, text["all"].empty, text["all"].tokens, text["all"].labels) == (2, 1, 3, {})
+    assert "labels" not in render_statistics(text)
+
+
+def test_statistics_count_a_held_out_split(tmp_path: Path) -> None:
+    found = statistics(resolve(put(tmp_path, train__conll=GOOD * 10)))
+    assert (found["train"].sentences, found["dev"].sentences) == (18, 2)
+
+
+def test_equal_texts_are_told_apart_by_the_arrays_beside_them(tmp_path: Path) -> None:
+    texts = ["one", "two", "one"]
+    lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
+    put(tmp_path, train__jsonl=lines, dev__txt="one\n\n")
+    images = np.linspace(0.0, 1.0, 3 * 2000).reshape(3, 2, 1000)  # whose repr would be shortened
+    np.save(tmp_path / "train.image.npy", images)
+    np.save(tmp_path / "dev.image.npy", images[:1] + 1e-9)
+    assert faults(tmp_path) == []
+    np.save(tmp_path / "dev.image.npy", images[2:])
+    assert faults(tmp_path) == ["dev.txt:1: the sentence also stands in train, at train.jsonl:3"]
+    np.save(tmp_path / "train.image.npy", images[:2])
+    assert faults(tmp_path)[0] == (
+        "train.jsonl: train.image.npy: expected 3 rows, one a record of train.jsonl, found 2"
+    )
+
+
+def test_equal_texts_are_told_apart_by_nested_numbers(tmp_path: Path) -> None:
+    rows = [json.dumps({"text": "one", "image": [[0, 1], [1, shade]]}) + "\n" for shade in (0, 1)]
+    assert faults(put(tmp_path, train__jsonl=rows[0], dev__jsonl=rows[1])) == []
+    assert len(faults(put(tmp_path, train__jsonl=rows[0], dev__jsonl=rows[0]))) == 1

@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from seqkit.corpora.convert import convert_file
+from seqkit.errors import DataError
+from seqkit.formats.registry import read_sentences
+
+CONLL = "Ada\tNNP\tB-P\nLovelace\tNNP\tI-P\nspoke\tVBD\tO\n\nBob\tNNP\tB-P\n\n"
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "in.conll"
+    path.write_text(CONLL, encoding="utf-8")
+    return path
+
+
+def test_conll_to_jsonl_and_back(source: Path, tmp_path: Path) -> None:
+    assert convert_file(source, tmp_path / "out.jsonl") == 2
+    first = json.loads((tmp_path / "out.jsonl").read_text(encoding="utf-8").split("\n")[0])
+    assert first == {
+        "text": "Ada Lovelace spoke",
+        "tokens": ["Ada", "Lovelace", "spoke"],
+        "1": ["NNP", "NNP", "VBD"],
+        "2": ["B-P", "I-P", "O"],
+    }
+    assert convert_file(tmp_path / "out.jsonl", tmp_path / "back.conll") == 2
+    assert (tmp_path / "back.conll").read_text(encoding="utf-8") == CONLL
+
+
+def test_every_span_column_changes_its_scheme(source: Path) -> None:
+    convert_file(source, source, scheme="bioes")
+    assert source.read_text() == CONLL.replace("I-P", "E-P").replace("Bob\tNNP\tB-P", "Bob\tNNP\tS-P")
+
+
+def test_conll_to_conllu(source: Path, tmp_path: Path) -> None:
+    convert_file(source, tmp_path / "out.conllu", columns=("word", "xpos", "ner"))
+    lines = (tmp_path / "out.conllu").read_text(encoding="utf-8").split("\n")
+    assert lines[:2] == ["# text = Ada Lovelace spoke", "1\tAda\t_\t_\tNNP\t_\t_\t_\t_\tner=B-P"]
+    (first, _) = read_sentences(tmp_path / "out.conllu")
+    assert (first.tokens, first.columns["xpos"]) == (["Ada", "Lovelace", "spoke"], ["NNP", "NNP", "VBD"])
+
+
+def test_conllu_spacing_from_offsets(tmp_path: Path) -> None:
+    path = tmp_path / "in.jsonl"
+    path.write_text('{"text": "Go,  go!", "tokens": ["Go", ",", "go", "!"], "odd": ["a|b", "c", "d", "e"]}\n')
+    convert_file(path, tmp_path / "out.conllu")
+    (sentence,) = read_sentences(tmp_path / "out.conllu")
+    assert (sentence.text, sentence.offsets) == ("Go,  go!", [(0, 2), (2, 3), (5, 7), (7, 8)])
+    assert sentence.columns["misc"] == ["odd=a\\pb|SpaceAfter=No", "odd=c", "odd=d|SpaceAfter=No", "odd=e"]
+
+
+def test_tokens_with_gaps_become_objects(tmp_path: Path) -> None:
+    line = {"text": "a b a", "tokens": [{"text": "a", "start": 4, "end": 5}]}
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps(line) + "\n")
+    convert_file(path, tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == line
+
+
+def test_a_lemma_that_equals_the_word_stays(tmp_path: Path) -> None:
+    path = tmp_path / "in.conllu"
+    path.write_text("1\t.\t.\tPUNCT\t_\t_\t0\troot\t_\t_\n\n")
+    convert_file(path, tmp_path / "out.jsonl")
+    assert json.loads((tmp_path / "out.jsonl").read_text())["lemma"] == ["."]
+    convert_file(path, tmp_path / "out.conllu")
+    assert (tmp_path / "out.conllu").read_text() == path.read_text()
+
+
+def test_plain_text_becomes_unlabelled_columns(tmp_path: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
+    path = tmp_path / "in.txt"
+    path.write_text("é b\n\nc\n", encoding="utf-8")
+    assert convert_file(path, "-") == 3
+    assert capsysbinary.readouterr().out == "é\nb\n\n\nc\n\n".encode()
+    convert_file(path, tmp_path / "out.conllu")
+    assert len(list(read_sentences(tmp_path / "out.conllu"))) == 2
+
+
+def test_conllu_comes_out_as_it_went_in(real_file: Callable[[str], Path], tmp_path: Path) -> None:
+    """With its multiword ranges, empty nodes and comments."""
+    path = real_file("ud-english-ewt/dev.conllu")
+    convert_file(path, tmp_path / "out.conllu")
+    assert (tmp_path / "out.conllu").read_bytes() == path.read_bytes()
+
+
+def test_real_columns_come_out_as_they_went_in(real_file: Callable[[str], Path], tmp_path: Path) -> None:
+    path = real_file("wnut17/test.conll")
+    convert_file(path, tmp_path / "out.jsonl", scheme="bioes")
+    convert_file(tmp_path / "out.jsonl", tmp_path / "out.conll", scheme="iob2")
+    assert (tmp_path / "out.conll").read_bytes() == path.read_bytes()
+
+
+def test_faults(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"^expected a format to write among conll, conllu, jsonl, found 'csv'$"):
+        convert_file(source, tmp_path / "out.csv")
+    with pytest.raises(DataError, match=r"^expected a scheme among iob1, iob2, bioes, found 'none'$"):
+        convert_file(source, tmp_path / "out.conll", scheme="none")
+    with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))}: cannot be written: "):
+        convert_file(source, tmp_path, destination_format="conll")
+    source.write_text("a NN\n\n")
+    expected = f"{source}: expected a column of span labels (B-…, I-…), found none among 0, 1"
+    with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
+        convert_file(source, tmp_path / "out.conll", scheme="bioes")
+    assert not (tmp_path / "out.conll").exists()
+
+
+@pytest.mark.parametrize("name", ["out.conll", "out.conllu"])
+@pytest.mark.parametrize("token", ["a\tb", "a\nb"])
+def test_a_fault_leaves_the_destination_alone(tmp_path: Path, name: str, token: str) -> None:
+    (tmp_path / name).write_text("kept")
+    path = tmp_path / "in.jsonl"
+    path.write_text(json.dumps({"tokens": [token]}) + "\n")
+    expected = f"{path}:1: expected tokens without tabs and line breaks, found one with them; a .jsonl file can hold it"
+    with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
+        convert_file(path, tmp_path / name)
+    assert (tmp_path / name).read_text() == "kept"
+
+
+@pytest.mark.parametrize(
+    ("records", "line"),
+    [
+        ([{"tokens": ["a", "-DOCSTART-x"], "ner": ["O", "O"]}], 1),  # taken for the start of a document
+        ([{"tokens": ["a"]}, {"tokens": ["b", "10 000"]}], 2),  # cut at the space where there are no tabs
+        ([{"tokens": ["a"], "ner": ["O"]}, {"tokens": []}, {"tokens": ["b"]}], 3),  # rows of two widths
+        ([{"tokens": ["#a"]}], 1),  # a comment where no other row tells how wide rows are
+        ([{"tokens": [" "], "ner": ["\u0020"]}], 1),  # a blank line
+    ],
+)
+def test_columns_that_would_be_read_otherwise(tmp_path: Path, records: list[dict], line: int) -> None:
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.conll"
+    source.write_text("".join(json.dumps(record) + "\n" for record in records))
+    with pytest.raises(DataError) as caught:
+        convert_file(source, target)
+    assert str(caught.value) == (
+        f"{source}:{line}: expected tokens and labels that can be read again from columns as wide as those before, "
+        "found others; a .jsonl file can hold them"
+    )
+    assert not target.exists()
+    convert_file(source, tmp_path / "out.jsonl")
+    assert [one.tokens for one in read_sentences(tmp_path / "out.jsonl")] == [one["tokens"] for one in records]
+
+
+def test_many_empty_nodes_and_ranges_stay_in_their_order(tmp_path: Path) -> None:
+    rest = "\t_" * 8
+    rows = [f"0.1\tx{rest}", f"0.2\tx{rest}"]
+    for number in range(1, 40, 2):
+        rows += [f"{number}-{number + 1}\tab{rest}", f"{number}\ta{rest}", f"{number}.1\tx{rest}"]
+        rows += [f"{number + 1}\tb{rest}", f"{number + 1}.1\tx{rest}", f"{number + 1}.2\tx{rest}"]
+    source = tmp_path / "in.conllu"
+    source.write_text("\n".join(["# text = x", *rows, "", ""]))
+    convert_file(source, tmp_path / "out.conllu")
+    assert (tmp_path / "out.conllu").read_text() == source.read_text()

@@ -1,0 +1,120 @@
+"""Arrays beside a file of records: a row a record, nothing that executes, faults told by file."""
+
+from __future__ import annotations
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqkit.errors import DataError
+from seqkit.formats.arrays import attach_arrays, load_array
+from seqkit.records import Sentence
+
+
+def records(count: int) -> list[Sentence]:
+    return [Sentence.from_tokens(["x"]) for _ in range(count)]
+
+
+def message(call: Any, *arguments: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        call(*arguments)
+    return str(caught.value)
+
+
+def test_arrays_beside_a_file_are_fields(tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    np.save(tmp_path / "train.image.npy", np.arange(8.0).reshape(4, 2, 1))
+    np.save(tmp_path / "dev.image.npy", np.zeros((1, 2)))
+    (sentence, *_) = attach_arrays(records(4), file)
+    assert sentence.fields["image"].tolist() == [[0.0], [1.0]]
+    fault = message(attach_arrays, records(3), file)
+    assert fault == f"{tmp_path / 'train.image.npy'}: expected 3 rows, one a record of train.jsonl, found 4"
+
+
+def test_the_name_of_a_file_may_have_parts(tmp_path: Path) -> None:
+    np.save(tmp_path / "names.train.x.npy", np.zeros((2, 3)))
+    np.save(tmp_path / "names.test.x.npy", np.ones((1, 3)))
+    np.save(tmp_path / "names.x.npy", np.ones((9, 3)))
+    assert [one.fields for one in attach_arrays(records(1), tmp_path / "names.test.jsonl")] == [{"x": pytest.approx(1)}]
+
+
+def test_a_number_a_record_is_a_vector_of_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "train.age.npy", np.array([7, 8], dtype=np.int16))
+    found = attach_arrays(records(2), tmp_path / "train.jsonl")
+    assert [one.fields["age"].tolist() for one in found] == [[7], [8]]
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000, 8), }",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (10000000000000000000000000, 8), }",
+        "{'descr': '<f8', 'fortran_order'",
+        "{'descr': {'a': 1}, 'fortran_order': False, 'shape': (1,), }",
+        "(" * 20_000,
+    ],
+)
+def test_headers_that_lie(tmp_path: Path, header: str) -> None:
+    file = tmp_path / "train.image.npy"
+    file.write_bytes(after(header))
+    found = message(load_array, file)
+    assert found.startswith(f"{file}: expected an array of numbers (.npy), found ")
+    assert "\n" not in found
+
+
+def after(header: str) -> bytes:
+    """The beginning of a file with this header."""
+    return b"\x93NUMPY\x01\x00" + (len(header) + 1).to_bytes(2, "little") + header.encode() + b"\n"
+
+
+def test_a_header_that_leaves_the_number_of_rows_open(tmp_path: Path) -> None:
+    """NumPy 1 reads as many as there are, NumPy 2 refuses it."""
+    file = tmp_path / "train.image.npy"
+    file.write_bytes(after("{'descr': '<f8', 'fortran_order': False, 'shape': (-1, 2), }") + bytes(48))
+    try:
+        found = load_array(file)
+    except DataError as error:
+        assert str(error).startswith(f"{file}: expected an array of numbers (.npy), found ")
+    else:
+        assert found.tolist() == [[0.0, 0.0]] * 3
+
+
+def test_no_room_is_made_for_numbers_that_are_not_there(tmp_path: Path) -> None:
+    """A system that lends memory before it has it gives such room, and numpy asks for it."""
+    file = tmp_path / "train.image.npy"
+    np.save(file, np.zeros(3))
+    content = file.read_bytes()
+    file.write_bytes(content.replace(b"(3,), }" + b" " * 8, b"(300000000,), }"))
+    tracemalloc.start()
+    found = message(load_array, file)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    expected = (
+        f"{file}: expected an array of numbers (.npy), found 24 bytes of numbers, of 2400000000 that its header says"
+    )
+    assert found == expected
+    assert peak < 1 << 20
+    file.write_bytes(content[:-1])
+    assert message(load_array, file).endswith("found 23 bytes of numbers, of 24 that its header says")
+
+
+def test_an_archive_is_no_array(tmp_path: Path) -> None:
+    file = tmp_path / "train.image.npy"
+    file.write_bytes(b"PK\x03\x04 and no more")
+    assert message(load_array, file).startswith(f"{file}: expected an array of numbers (.npy), found the magic string")
+
+
+def test_arrays_that_are_none(tmp_path: Path) -> None:
+    file = tmp_path / "train.image.npy"
+    file.write_bytes(b"something else")
+    assert message(load_array, file).startswith(f"{file}: expected an array of numbers (.npy), found ")
+    np.save(file, np.array(["a"]))
+    assert message(load_array, file) == f"{file}: expected an array of numbers (.npy), found <U1"
+    np.save(file, np.array([{}], dtype=object), allow_pickle=True)
+    assert "allow_pickle" in message(load_array, file)
+    np.save(file, np.float64(3))
+    fault = message(attach_arrays, records(4), tmp_path / "train.jsonl")
+    assert fault == f"{file}: expected 4 rows, one a record of train.jsonl, found a single number"

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from seqkit.errors import DataError
+from seqkit.formats.jsonl import read_jsonl
+from seqkit.records import Sentence
+
+
+def by_letters(text: str) -> list[tuple[int, int]]:
+    return [match.span() for match in re.finditer(r"\w+|[^\w ]", text)]
+
+
+def read(*records: Any) -> list[Sentence]:
+    lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
+    return list(read_jsonl(enumerate(lines, start=1), "f", by_letters))
+
+
+def test_tokens_and_columns() -> None:
+    first, second = read(
+        {"id": 7, "tokens": ["Ada", "met"], "tags": ["B-P", "O"], "ids": [1, 0], "other": ["x"], "mixed": [{}, "a"]},
+        {"tokens": ["x"], "nbest": ["y"], "flags": [True]},
+    )
+    assert (first.tokens, first.text, first.offsets) == (["Ada", "met"], "Ada met", [(0, 3), (4, 7)])
+    assert first.columns == {"tags": ["B-P", "O"], "ids": ["1", "0"]}
+    assert (first.file, first.line, second.line, second.columns) == ("f", 1, 2, {})
+
+
+def test_tokens_are_found_in_the_text() -> None:
+    (sentence,) = read({"text": " It's  é.", "tokens": ["It", "'s", "é", "."]})
+    assert (sentence.text, sentence.offsets) == (" It's  é.", [(1, 3), (3, 5), (7, 8), (8, 9)])
+
+
+def test_token_objects() -> None:
+    objects = [
+        {"text": "a", "start": 2, "end": 3, "label": "X", "upos": "N", "prob": 0.5},
+        {"text": "a", "start": 4, "end": 5, "label": "O"},
+    ]
+    (sentence,) = read({"text": "a a a", "tokens": objects})
+    assert (sentence.tokens, sentence.text, sentence.offsets) == (["a", "a"], "a a a", [(2, 3), (4, 5)])
+    assert sentence.columns == {"label": ["X", "O"]}
+    (without_text,) = read({"tokens": objects})
+    assert (without_text.text, without_text.offsets) == ("a a", [(0, 1), (2, 3)])
+
+
+def test_text_alone_is_split() -> None:
+    (sentence,) = read({"text": "Rome, now", "label": "news"})
+    assert (sentence.tokens, sentence.columns) == (["Rome", ",", "now"], {})
+
+
+def test_spans_become_iob2() -> None:
+    spans = [{"start": 5, "end": 9, "label": "PER"}, {"start": 0, "end": 4, "label": "PER"}]
+    (sentence,) = read({"text": "Anna Lena Rome", "spans": [*spans, {"start": 10, "end": 14, "label": "LOC"}]})
+    assert sentence.columns == {"ner": ["B-PER", "B-PER", "B-LOC"]}
+    (plain,) = read({"text": "No names", "spans": []})
+    assert plain.columns == {"ner": ["O", "O"]}
+
+
+def test_empty_sentences_and_blank_lines() -> None:
+    first, second = read({"tokens": [], "labels": []}, "  ", {"text": ""})
+    assert (first.tokens, second.tokens, second.line) == ([], [], 3)
+
+
+def test_lone_surrogates_and_nul_survive() -> None:
+    (sentence,) = read(r'{"tokens": ["\ud800", "\u0000", "\ud83d\ude00"]}')
+    assert sentence.tokens == ["\ud800", "\x00", "\U0001f600"]
+
+
+ORDER = 'expected tokens that stand one after another in "text", only white space between them'
+
+
+@pytest.mark.parametrize(
+    ("record", "message"),
+    [
+        ('{"tokens": ["a"', "expected a JSON object, found faulty JSON at character 16"),
+        ("[" * 100_000, "expected a JSON object, found faulty JSON"),
+        (
+            '{"text": "a", "x": ' + "[" * 100 + "]" * 100 + "}",
+            "expected a JSON object, found one in which more than 100 lists and objects are nested",
+        ),
+        (
+            '{"text": "a", "x": ' + '{"a": [' * 50 + "]}" * 50 + "}",
+            "expected a JSON object, found one in which more than 100 lists and objects are nested",
+        ),
+        ("[1]", "expected a JSON object, found a list"),
+        ("7", "expected a JSON object, found a number"),
+        ({"words": ["a"], "x": 1}, "expected \"tokens\" or \"text\", found 'words', 'x'"),
+        ({}, 'expected "tokens" or "text", found no keys'),
+        ({"text": 3}, 'expected a string as "text", found a number'),
+        ({"tokens": "a b"}, 'expected a list as "tokens", found a string'),
+        ({"tokens": ["a", ""]}, "expected tokens that are strings and not empty, found an empty string"),
+        ({"tokens": ["a", None]}, "expected tokens that are strings and not empty, found null"),
+        ({"tokens": ["a", {"text": "b"}]}, "expected tokens that are strings and not empty, found an object"),
+        ({"tokens": [{"start": 1}]}, "expected tokens that are strings and not empty, found null"),
+        ({"tokens": ["de", "el"], "text": "del"}, ORDER),
+        (
+            {"text": "ab", "tokens": [{"text": "b", "start": 0, "end": 1}]},
+            "expected token 'b' at 0:1 in \"text\", found something else there",
+        ),
+        (
+            {"text": "ab", "tokens": [{"text": "b", "start": -1, "end": 2}]},
+            "expected token 'b' at -1:2 in \"text\", found something else there",
+        ),
+        (
+            {"text": "ab", "tokens": [{"text": "b", "start": 1, "end": 2}, {"text": "ab", "start": 0, "end": 2}]},
+            "expected tokens in the order of the text, found 'ab' inside or before another",
+        ),
+        ({"tokens": ["a", "b"], "labels": ["O"]}, 'expected 2 strings as "labels", one a token, found 1'),
+        (
+            {"tokens": ["a"], "tags": [None]},
+            'expected 1 strings as "tags", one a token, found something else among them',
+        ),
+        ({"text": "a", "spans": {}}, 'expected a list as "spans", found an object'),
+        (
+            {"text": "a", "spans": [{"start": 0}]},
+            'expected spans with "start", "end" and "label", found {"start": 0}',
+        ),
+        (
+            {"text": "a", "spans": [{"start": 0, "end": 2, "label": "X"}]},
+            "expected spans inside the text of 1 characters, found 0:2",
+        ),
+        (
+            {"text": "Romeo", "spans": [{"start": 0, "end": 4, "label": "X"}]},
+            "expected spans that begin and end with a token, found 0:4 ('Rome')",
+        ),
+        (
+            {"text": "a b", "spans": [{"start": 0, "end": 3, "label": "X"}, {"start": 2, "end": 3, "label": "Y"}]},
+            "expected spans that do not overlap, found overlapping ones",
+        ),
+    ],
+)
+def test_faults(record: Any, message: str) -> None:
+    with pytest.raises(DataError, match=f"^{re.escape('f:2: ' + message)}"):
+        read({"text": "fine"}, record)
+
+
+def test_a_hundred_lists_in_one_another_are_read() -> None:
+    deep = "[" * 99 + "]" * 99
+    sentences = read('{"text": "a", "x": ' + deep + "}", '{"text": "b", "x": [' + "[]," * 200 + "[]]}")
+    assert [json.dumps(sentences[0].fields["x"]), len(sentences[1].fields["x"])] == [deep, 201]

@@ -1,0 +1,310 @@
+from __future__ import annotations
+
+import copy
+import json
+import os
+import pickle
+import re
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from seqkit.errors import ModelError
+from seqkit.formats.splitting import SPLITTERS, Splitter
+
+KINDS = list(SPLITTERS)
+# Unicode's White_Space property; Python's isspace also takes four control characters for white space
+SPACES = frozenset("\t\n\v\f\r \x85\xa0\u1680\u2028\u2029\u202f\u205f\u3000") | set(map(chr, range(0x2000, 0x200B)))
+
+
+def tokens(text: str, kind: str = "english") -> list[str]:
+    return [text[start:end] for start, end in Splitter(kind).split(text)]
+
+
+def without_spaces(text: str) -> str:
+    return "".join(character for character in text if character not in SPACES)
+
+
+ANYTHING = st.text(
+    st.one_of(
+        st.characters(),  # all of Unicode, lone surrogates and NUL among it
+        st.sampled_from(
+            list(" \t\n\u00a0.,!?'’-:;/@#&$%()[]\"`*aAbB19é\u0301\u200d\U0001f469\U0001f1e9\ufe0fשم नी漢\ud800\0")
+        ),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANYTHING, st.sampled_from(KINDS))
+def test_every_character_but_white_space_is_in_exactly_one_token(text: str, kind: str) -> None:
+    offsets = Splitter(kind).split(text)
+    assert all(start < end for start, end in offsets)
+    assert all(before <= after for (_, before), (after, _) in pairwise(offsets))
+    assert "".join(text[start:end] for start, end in offsets) == without_spaces(text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ANYTHING)
+def test_spaces_alone_part_like_unicode(text: str) -> None:
+    pieces = "".join(" " if character in SPACES else character for character in text).split(" ")
+    assert tokens(text, "spaces") == [piece for piece in pieces if piece]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_single_character(kind: str) -> None:
+    splitter = Splitter(kind)
+    for code in [*range(0x3100), *range(0xD7F0, 0xE010), *range(0xFE00, 0x10000), *range(0x1F1E0, 0x1F700)]:
+        assert splitter.split(chr(code)) == ([] if chr(code) in SPACES else [(0, 1)]), hex(code)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", ""),
+        (" \t\u00a0", ""),
+        ("Ada Lovelace met Charles Babbage in London.", "Ada Lovelace met Charles Babbage in London ."),
+        ("state-of-the-art, it’s l'eau", "state-of-the-art , it’s l'eau"),
+        ("$1,000.50 3.5% 12:30 1/2/2003 1.", "$ 1,000.50 3.5 % 12:30 1/2/2003 1 ."),
+        ("and/or a,b x:y", "and / or a , b x : y"),
+        ("wait... what?! no!! --", "wait ... what ?! no !! --"),
+        ("(see [1]).", "( see [ 1 ] ) ."),
+        ("“Hi,” ‘he’ ``said''", "“ Hi , ” ‘ he ’ `` said ''"),
+        ("http://a.org/b?c=d&e. www.x.com, me.you+z@x-y.org;", "http://a.org/b?c=d&e . www.x.com , me.you+z@x-y.org ;"),
+        ("@you #tag #1 @", "@you #tag # 1 @"),
+        ("AT&T R&D a&b", "AT&T R&D a & b"),
+        ("U.S. e.g. U.S.A", "U.S. e.g. U.S.A"),
+        ("good :) bad :-( f:(x) <3", "good :) bad :-( f : ( x ) <3"),
+        ("snake_case _", "snake_case _"),
+    ],
+)
+def test_words(text: str, expected: str) -> None:
+    assert tokens(text, "words") == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("I'm sure he won't, can’t; DON'T!", "I 'm sure he wo n't , ca n’t ; DO N'T !"),
+        ("Ann's they've we'd she'll you're", "Ann 's they 've we 'd she 'll you 're"),
+        ("Paris 's mayor did n't", "Paris 's mayor did n't"),
+        ("O'Neill's 'sister' 'd' cannot", "O'Neill 's ' sister ' 'd ' cannot"),
+        ("Mr. Smith vs. Dr. No. No. 5", "Mr. Smith vs. Dr. No . No. 5"),
+        ("George W. Bush saw plan B.", "George W. Bush saw plan B ."),
+        ("at 7:30PM or 5 pm", "at 7:30 PM or 5 pm"),
+        ("Inc.com Dec.", "Inc.com Dec."),
+    ],
+)
+def test_english(text: str, expected: str) -> None:
+    assert tokens(text, "english") == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("e\u0301te\u0301 नमस्ते", ["e\u0301te\u0301", "नमस्ते"]),
+        ("שלום, עולם! צה״ל", ["שלום", ",", "עולם", "!", "צה״ל"]),
+        ("می\u200cخواهم.", ["می\u200cخواهم", "."]),
+        ("👩\u200d👩\u200d👧👍🏽!", ["👩\u200d👩\u200d👧", "👍🏽", "!"]),
+        ("🇩🇪🇫🇷 1\ufe0f\u20e3", ["🇩🇪", "🇫🇷", "1\ufe0f\u20e3"]),
+        ("!!\u0301", ["!", "!\u0301"]),
+        ("a\0b", ["a", "\0", "b"]),
+        ("x\ud83d y\udce9", ["x", "\ud83d", "y", "\udce9"]),
+    ],
+)
+@pytest.mark.parametrize("kind", ["words", "english"])
+def test_scripts_emoji_and_damage(kind: str, text: str, expected: list[str]) -> None:
+    assert tokens(text, kind) == expected
+
+
+def test_characters_keep_what_combines() -> None:
+    assert tokens("ab e\u0301 漢字 👍🏽", "characters") == ["a", "b", "e\u0301", "漢", "字", "👍🏽"]
+
+
+# each of these could be read in many ways; were one tried after another, time would grow with the square of the length
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "a",
+        "a-",
+        "a..b",
+        "a.b",
+        "@",
+        ".",
+        "www.",
+        "www.,",
+        "1,",
+        "é ",
+        "a@",
+        ":)",
+        "A&",
+        "'s",
+        "A.",
+        "#a",
+        "://",
+        "\u0301",
+        "Mr.",
+    ],
+)
+def test_time_grows_with_the_length_alone(unit: str) -> None:
+    text = unit * (100_000 // len(unit))
+    for kind in KINDS:
+        begin = time.perf_counter()
+        found = tokens(text, kind)
+        assert time.perf_counter() - begin < 3.0  # the square would take minutes
+        assert "".join(found) == without_spaces(text)
+
+
+def test_a_long_word_is_one_token() -> None:
+    assert Splitter("english").split("x" * 100_000) == [(0, 100_000)]
+
+
+def test_a_long_line() -> None:
+    assert Splitter("english").split("ab " * 50_000) == [(start, start + 2) for start in range(0, 150_000, 3)]
+
+
+def test_another_kind_is_refused() -> None:
+    message = "expected a splitter of words, english, spaces, characters, found 'word'"
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        Splitter("word")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_saved_splitters_split_alike(kind: str) -> None:
+    splitter = Splitter(kind)
+    text = "Mr. O'Neill didn't pay $1,000.50 to e\u0301t\u00e9@x.org :)"
+    expected = splitter.split(text)
+    for again in (
+        Splitter.from_json(json.loads(json.dumps(splitter.to_json()))),
+        pickle.loads(pickle.dumps(splitter)),
+        copy.deepcopy(splitter),
+    ):
+        assert again == splitter
+        assert hash(again) == hash(splitter)
+        assert repr(again) == f"Splitter({kind!r})"
+        assert again.split(text) == expected
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Removed", "invert": True},  # of no end
+        {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Removed", "invert": True},
+        {"type": "Nothing"},
+        Splitter("english").to_json()["pre_tokenizer"],
+    ],
+)
+def test_expressions_of_others_are_refused(other: dict[str, object]) -> None:
+    expected = "splitter: expected expressions of seqkit's own (words, english, spaces, characters), found others as"
+    with pytest.raises(ModelError, match=f"^{re.escape(expected)} 'words'$"):
+        Splitter.from_json({"kind": "words", "pre_tokenizer": other})
+    with pytest.raises(ModelError, match=f"^{re.escape(expected)} 'mine'$"):
+        Splitter.from_json({"kind": "mine", "pre_tokenizer": other})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_saved_form_is_that_of_tokenizers(kind: str) -> None:
+    from tokenizers import Tokenizer
+    from tokenizers.models import BPE
+
+    tokenizer = Tokenizer(BPE())
+    tokenizer.pre_tokenizer = Tokenizer.from_str(
+        json.dumps(json.loads(tokenizer.to_str()) | {"pre_tokenizer": Splitter(kind).to_json()["pre_tokenizer"]})
+    ).pre_tokenizer
+    assert json.loads(tokenizer.to_str())["pre_tokenizer"] == Splitter(kind).to_json()["pre_tokenizer"]
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ([], "expected a JSON object with 'kind', 'pre_tokenizer', found list"),
+        ({}, "expected a JSON object with 'kind', 'pre_tokenizer', found nothing"),
+        ({"kind": "words"}, "expected a JSON object with 'kind', 'pre_tokenizer', found 'kind'"),
+        ({"kind": 1, "pre_tokenizer": {}}, "expected a name as 'kind' and a JSON object as 'pre_tokenizer'"),
+        ({"kind": "words", "pre_tokenizer": None}, "expected a name as 'kind' and a JSON object as 'pre_tokenizer'"),
+    ],
+)
+def test_other_json_is_refused(value: object, message: str) -> None:
+    with pytest.raises(ModelError, match=f"^{re.escape('splitter: ' + message)}$"):
+        Splitter.from_json(value)
+
+
+def test_the_library_is_loaded_when_first_used() -> None:
+    code = (
+        "import sys; from seqkit.formats.splitting import Splitter; s = Splitter(); Splitter.from_json(s.to_json());"
+        "assert 'tokenizers' not in sys.modules; s.split('a'); assert 'tokenizers' in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+@pytest.mark.parametrize("kind", ["words", "english", "characters"])
+def test_flags_are_pairs_of_letters_with_what_combines_with_them(kind: str) -> None:
+    a, b = "\U0001f1e6", "\U0001f1e7"
+    text = f"{a}{b}{a}{b}\u0301\u200d{b}x{a}{b}{a} {a}{b}\U0001f3fb."
+    tokens = [text[start:end] for start, end in Splitter(kind).split(text)]
+    assert tokens == [a + b, f"{a}{b}\u0301\u200d", b, "x", a + b, a, f"{a}{b}\U0001f3fb", "."]
+
+
+_BESIDE_FLAGS = [
+    "\U0001f1e6",
+    "\U0001f1e7",
+    "\u0301",
+    "\u200d",
+    "\U0001f469",
+    "\u0600",
+    "a",
+    "1",
+    ".",
+    ":)",
+    "'s",
+    "@",
+    "&",
+    " ",
+]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(st.lists(st.sampled_from(_BESIDE_FLAGS), max_size=12))
+def test_flags_are_cut_as_the_expressions_cut_them(kind: str, pieces: list[str]) -> None:
+    splitter, text = Splitter(kind), "".join(pieces)
+    splitter.split("")
+    assert splitter._pre_tokenizer is not None
+    expected = [offsets for _, offsets in splitter._pre_tokenizer.pre_tokenize_str(text)]
+    assert splitter.split(text) == expected
+
+
+def english_web_treebank(split: str) -> Path:
+    for folder in os.environ.get("SEQKIT_DATA", "").split(os.pathsep):
+        found = sorted(Path(folder, "ud-english-ewt").glob(f"*{split}*.conllu")) if folder else []
+        if found:
+            return found[0]
+    pytest.skip("ud-english-ewt is in no folder of $SEQKIT_DATA")
+
+
+@pytest.mark.parametrize(("kind", "least"), [("english", 0.98), ("words", 0.96)])
+def test_agrees_with_a_treebank(kind: str, least: float) -> None:
+    splitter = Splitter(kind)
+    right = found = gold = 0
+    text, position = "", 0
+    spans: set[tuple[int, int]] = set()
+    for line in english_web_treebank("dev").read_text(encoding="utf-8").split("\n"):
+        fields = line.split("\t")
+        if line.startswith("# text = "):
+            text, position, spans = line[len("# text = ") :], 0, set()
+        elif fields[0].isdigit():
+            start = text.index(fields[1], position)
+            position = start + len(fields[1])
+            spans.add((start, position))
+        elif not line and spans:
+            offsets = set(splitter.split(text))
+            right, found, gold = right + len(spans & offsets), found + len(offsets), gold + len(spans)
+            spans = set()
+    assert gold > 20_000
+    assert 2 * right / (found + gold) >= least

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqkit.errors import DataError
+from seqkit.formats.tables import Row, read_table
+
+UNNAMED = "expected 2 columns (label and text) or a first row with the names 'text' and 'label'"
+
+
+def rows(content: str, format: str = "tsv", /, **options: object) -> list[Row]:
+    lines = enumerate(content.split("\n")[: -1 if content.endswith("\n") else None], start=1)
+    return list(read_table(lines, "f", format, **options))  # type: ignore[arg-type]
+
+
+def test_two_columns_without_names_are_label_and_text() -> None:
+    assert rows('pos\ta "fine" film\n\nneg\t dull \n') == [
+        Row(1, {"label": "pos", "text": 'a "fine" film'}),
+        Row(3, {"label": "neg", "text": " dull "}),
+    ]
+
+
+def test_a_first_row_with_both_names_names_the_columns() -> None:
+    text = "id\tsentence\ttopic\n7\thello\tx\n"
+    assert rows(text, text="sentence", label="topic") == [Row(2, {"id": "7", "sentence": "hello", "topic": "x"})]
+
+
+def test_texts_alone() -> None:
+    assert rows("a b\nc\n", labelled=False) == [Row(1, {"text": "a b"}), Row(2, {"text": "c"})]
+    assert rows("text\nc\n", labelled=False) == [Row(2, {"text": "c"})]
+    assert rows("x\ty z\n", labelled=False) == [Row(1, {"label": "x", "text": "y z"})]
+
+
+def test_rows_of_empty_cells_are_no_blank_lines() -> None:
+    assert rows("x\ty\n\t\n \n", columns=["label", "text"])[1:] == [Row(2, {"label": "", "text": ""})]
+    assert rows('text\n""\n\n  \nb\n', "csv", labelled=False) == [Row(2, {"text": ""}), Row(5, {"text": "b"})]
+
+
+def test_known_columns() -> None:
+    assert rows("text\tlabel\n", columns=["text", "label"]) == [Row(1, {"text": "text", "label": "label"})]
+
+
+def test_quoted_cells_keep_commas_quotes_and_line_breaks() -> None:
+    text = 'text,label\n"a, ""b""\n\nc",x\n\n plain ,y\n'
+    assert rows(text, "csv") == [
+        Row(2, {"text": 'a, "b"\n\nc', "label": "x"}),
+        Row(6, {"text": " plain ", "label": "y"}),
+    ]
+
+
+@given(st.lists(st.tuples(*[st.text(st.characters(blacklist_categories=["Cs"], blacklist_characters="\r\0"))] * 2)))
+def test_csv_reads_what_the_module_csv_wrote(pairs: list[tuple[str, str]]) -> None:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows([("text", "label"), *pairs])
+    found = [(row.cells["text"], row.cells["label"]) for row in rows(stream.getvalue(), "csv")]
+    assert found == pairs
+
+
+def test_a_long_cell_is_not_refused() -> None:
+    long = "word " * 40_000
+    assert rows(f"x,{long}\n", "csv")[0].cells["text"] == long
+
+
+@pytest.mark.parametrize(
+    ("text", "format", "message"),
+    [
+        ("a\tb\tc\n", "tsv", f"f:1: {UNNAMED}, found 3 columns without these names"),
+        ("word\n", "tsv", f"f:1: {UNNAMED}, found 1 column without these names"),
+        ("x\tone\ny\ttwo\tthree\n", "tsv", "f:2: expected 2 columns (label, text) between tabs, found 3"),
+        ("text,label\none\n", "csv", "f:2: expected 2 columns (text, label) between commas, found 1"),
+        ("text\ttopic\none\tx\n", "tsv", "f:1: expected columns named 'text' and 'label', found 'text', 'topic'"),
+        ("Text,Label\none,x\n", "csv", "f:1: expected columns named 'text' and 'label', found 'Text', 'Label'"),
+        ("text\tlabel\tlabel\n", "tsv", "f:1: expected each column's name once, found 'label' twice"),
+        ('x,one\ny,"two\nz,three\n', "csv", "f:2: expected comma-separated cells, found an open quote at its end"),
+        ('x,"one"two\n', "csv", "f:1: expected comma-separated cells, found ',' expected after '\"'"),
+    ],
+)  # fmt: skip
+def test_faults(text: str, format: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        rows(text, format)
+    assert str(caught.value) == message
+
+
+def test_the_limit_on_cells_is_that_of_the_process_again() -> None:
+    limit = csv.field_size_limit()
+    lines = enumerate(["label,text", f"x,{'a' * (limit + 1)}", 'x,"'], start=1)
+    table = read_table(lines, "f", "csv")
+    assert len(next(table).cells["text"]) == limit + 1
+    assert csv.field_size_limit() == limit
+    with pytest.raises(DataError, match="open quote"):
+        next(table)
+    assert csv.field_size_limit() == limit
