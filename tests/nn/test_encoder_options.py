@@ -136,7 +136,7 @@ def test_dropout_falls_on_every_level_and_only_while_training(variational: bool)
     assert not (encoder(x, lengths).outputs == 0).any()
 
 
-@pytest.mark.parametrize(("options", "lower", "final"), [({"last_dropout": 0.0}, True, False), ({}, True, True)])
+@pytest.mark.parametrize(("options", "lower", "top"), [({"last_dropout": 0.0}, True, False), ({}, True, True)])
 def test_the_top_level_may_have_dropout_of_its_own(options: dict[str, float], lower: bool, top: bool) -> None:
     torch.manual_seed(9)
     encoder = Encoder(3, hidden_size=50, layers=2, direction="forward", skip="dense", dropout=0.5, **options)
