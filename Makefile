@@ -1,13 +1,13 @@
-# Everything runs in a virtual environment of its own, made on first use and brought up to date when a pin changes.
+# Everything runs in its own virtual environment, which is made on first use and updated when a pin changes.
 #
-#   make demo       each task in turn: train on an embedded sample, report, use the model
+#   make demo       for each task: train on an embedded sample, report, use the model
 #   make test       the whole test suite
-#   make test-torch23   the suite with torch 2.3, NumPy 1.26 and torchtext 0.18 (constraints-torch23.txt says why these)
-#   make check      format, lint, types, docstrings, doctests and tests: what a change has to pass
+#   make test-torch23   the suite with torch 2.3, NumPy 1.26 and torchtext 0.18 (see constraints-torch23.txt for the reasons)
+#   make check      format, lint, types, docstrings, doctests and tests: what every change has to pass
 #   make fuzz       100,000 damaged inputs for every reader; the suite runs 2,000 of each
-#   make bench      speed beside Flair, spaCy, plain torch and scikit-learn, about half an hour; needs $SEQKIT_DATA
+#   make bench      speed compared with Flair, spaCy, plain torch and scikit-learn, half an hour; needs $SEQKIT_DATA
 #
-# Overridable: make demo PYTHON=python3.12 VENV=/somewhere/else PIP_FLAGS="--index-url …" PYTEST_FLAGS="-n 2 -k crf"
+# Variables: make demo PYTHON=python3.12 VENV=/somewhere/else PIP_FLAGS="--index-url …" PYTEST_FLAGS="-n 2 -k crf"
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -38,7 +38,7 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev,plots]'
 	@touch $@
 
-# Each part trains on an embedded sample, measures the model on the test split, and uses it; each takes less than a minute.
+# Each part trains on an embedded sample, scores the model on the test split, and uses it, in less than a minute.
 demo: demo-tag demo-classify demo-lm demo-generate
 
 demo-tag: $(READY)
@@ -69,7 +69,7 @@ demo-generate: $(READY)
 test: $(READY)
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
 
-# The other versions of constraints-torch23.txt go before the same packages' of constraints.txt. torchtext's own data sets need torchdata.
+# Versions in constraints-torch23.txt override those in constraints.txt. torchtext's own data sets need torchdata.
 test-torch23: $(TORCH23)/.ready
 	$(TORCH23)/bin/python -m pytest $(PYTEST_FLAGS)
 
@@ -80,7 +80,7 @@ $(TORCH23)/.ready: pyproject.toml constraints.txt constraints-torch23.txt
 	$(TORCH23)/bin/python -m pip install --quiet $(PIP_FLAGS) -c $(TORCH23)/constraints.txt -e '.[dev,plots]' torchdata portalocker
 	@touch $@
 
-# One reader: make fuzz PYTEST_FLAGS="-k columns"; one case, as a finding names it: SEQKIT_FUZZ_CASE=columns:1234 make fuzz
+# One reader: make fuzz PYTEST_FLAGS="-k columns"; one case, as printed with a finding: SEQKIT_FUZZ_CASE=columns:1234 make fuzz
 fuzz: $(READY)
 	SEQKIT_FUZZ_CASES=100000 $(BIN)/python -m pytest tests/fuzz -s $(PYTEST_FLAGS)
 
@@ -108,7 +108,7 @@ format: $(READY)
 wheel: $(READY)
 	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-# Each script also runs alone. ROUNDS=3 for fewer or more rounds than the scripts' own. VECTORS=glove.6B.100d.txt for the vectors of Flair's network; random ones otherwise.
+# Each script also runs alone. ROUNDS=3 changes the scripts' number of rounds. VECTORS=glove.6B.100d.txt: the vectors of Flair's network; otherwise random ones.
 bench: $(READY)
 	PIP_FLAGS="$(PIP_FLAGS)" benchmarks/environments.sh $(PEERS) $(PYTHON)
 	$(BIN)/python benchmarks/tagging_decoding.py $(BENCH_FLAGS)

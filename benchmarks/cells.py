@@ -2,10 +2,10 @@
 
     python benchmarks/cells.py --threads 1
 
-One layer, batch 32, input and state of 200; the depth-gated LSTM also as a higher level, which has its gate. Sequences
-of 50 steps for all cells, and of 1,000 for those that need no loop over time. A round is one pass of each cell, forward
-and backward, and one forward only; told are medians with their spread, and the median of the rounds' ratios to the
-LSTM. Writes ``benchmarks/results/cells.json``.
+One layer, batch 32, input and state of size 200; the depth-gated LSTM also as an upper layer, which has the depth gate.
+Sequences of 50 steps for all cells, and of 1,000 for those without a loop over time. A round is one pass of each cell,
+forward and backward, and one forward only. Prints medians with their spread, and the median of the rounds' ratios to
+the LSTM; writes ``benchmarks/results/cells.json``.
 """
 
 from __future__ import annotations
@@ -35,22 +35,22 @@ def seconds(layer: RecurrentLayer, x: Tensor, training: bool) -> float:
 
 
 def measure(cells: list[str], steps: int, rounds: int) -> list[dict[str, Any]]:
-    """Every cell in turn, round after round.
+    """Measure every cell in turn, round after round.
 
     Args:
         cells: names of `CELLS`; the LSTM comes first.
         steps: T.
-        rounds: how many count; two more come before them.
+        rounds: the number of measured rounds; two more come before them.
 
     Returns:
-        One row a cell.
+        One row per cell.
     """
     torch.manual_seed(1)
     layers = {cell: make_layer(cell, SIZE, SIZE) for cell in ("lstm", *(cell for cell in cells if cell != "lstm"))}
     if "lstm_depth" in layers:
-        layers["lstm_depth, level 2"] = make_layer("lstm_depth", SIZE, SIZE, below=True)
+        layers["lstm_depth, layer 2"] = make_layer("lstm_depth", SIZE, SIZE, below=True)
     x = torch.randn(BATCH, steps, SIZE, requires_grad=True)
-    deep = torch.randn(BATCH, steps, 2 * SIZE, requires_grad=True)  # with the memory of the level below
+    deep = torch.randn(BATCH, steps, 2 * SIZE, requires_grad=True)  # with the memory cells of the layer below
     rows: list[dict[str, Any]] = [
         {"cell": cell, "steps": steps, "parameters": sum(weight.numel() for weight in layer.parameters())}
         for cell, layer in layers.items()
@@ -59,7 +59,7 @@ def measure(cells: list[str], steps: int, rounds: int) -> list[dict[str, Any]]:
         times: dict[str, list[float]] = {cell: [] for cell in layers}
         for _ in range(rounds + 2):
             for cell, layer in layers.items():
-                times[cell].append(seconds(layer, deep if "level 2" in cell else x, training))
+                times[cell].append(seconds(layer, deep if "layer 2" in cell else x, training))
         name = "training" if training else "inference"
         for row in rows:
             kept = times[row["cell"]][2:]

@@ -2,9 +2,9 @@
 
     SEQKIT_DATA=../shared/data python benchmarks/classify_scores.py --vectors glove.6B.100d.txt --threads 2
 
-Writes ``benchmarks/results/classify_scores.json``, one entry a run, as soon as the run is over, and prints a table of
-means. Runs that the file has already are not repeated unless ``--again`` is given. The baseline is trained
-on the same texts, without given vectors.
+Writes ``benchmarks/results/classify_scores.json``, one entry per run, as soon as the run has ended, and prints a
+table of means. Runs that the file already has are not repeated unless ``--again`` is given. The baseline is trained on
+the same texts, without pretrained vectors.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def table(entries: list[dict[str, Any]]) -> str:
     """Mean accuracies over seeds as a Markdown table.
 
     Args:
-        entries: what `run` gave.
+        entries: what `run` returned.
 
     Returns:
         The table.
@@ -89,7 +89,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", metavar="RECIPE", default=RECIPES, help="these recipes only")
     parser.add_argument("--pool", nargs="+", choices=POOLINGS, default=POOLINGS, help="these poolings only")
-    parser.add_argument("--again", action="store_true", help="repeat runs that the results have already")
+    parser.add_argument("--again", action="store_true", help="repeat runs that the results already have")
     options = parser.parse_args()
     for recipe in options.only:
         for pool in options.pool:
@@ -100,7 +100,7 @@ def main() -> None:
                 if same and not options.again:
                     continue
                 entry = run(recipe, pool, options.vectors, seed, options.threads)
-                # Another process may have added its own meanwhile.
+                # Another process may have added an entry meanwhile.
                 entries = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
                 RESULTS.parent.mkdir(exist_ok=True)
                 RESULTS.write_text(json.dumps([old for old in entries if old not in same] + [entry], indent=1) + "\n")

@@ -2,11 +2,11 @@
 
     SEQKIT_DATA=../shared/data python benchmarks/classify_throughput.py --threads 2
 
-All texts of ``sst2`` (train, dev and test), one a line. seqkit: the recipe ``classify-sst2`` (character CNN 50, BiLSTM
-2 × 200, attention) trained for one epoch, without given vectors unless ``--vectors`` names some. scikit-learn: its own
-`TfidfVectorizer` with words and pairs of words, and `LogisticRegression`. That has next to nothing to compute, on one
-thread, so it says what a network costs. Both take turns in one process. Prints tables, the time of each part
-among them, and writes ``benchmarks/results/classify_throughput.json``.
+All texts of ``sst2`` (train, dev and test), one per line. seqkit: the recipe ``classify-sst2`` (character CNN 50,
+BiLSTM 2 × 200, attention) trained for one epoch, without pretrained vectors unless ``--vectors`` names a file.
+scikit-learn: its `TfidfVectorizer` with words and pairs of words, and `LogisticRegression`, which has almost nothing to
+compute, on one thread; so the ratio shows what a network costs. Both take turns in one process. Prints tables, also of
+the time of each stage, and writes ``benchmarks/results/classify_throughput.json``.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ from sklearn.pipeline import make_pipeline
 from seqkit.bench.flops import forward_flops
 from seqkit.config import load_recipe, override
 from seqkit.corpora.resolve import resolve
+from seqkit.formats.format import split_at_spaces
 from seqkit.formats.registry import read_sentences
-from seqkit.formats.writers import write_classified
+from seqkit.formats.writers import write_records
 from seqkit.model.classifier import Classifier
 from seqkit.model.loading import load
 from seqkit.training.run import train
@@ -43,7 +44,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
     data = resolve("sst2")
-    texts = {split: data.texts(split) for split in ("train", "dev", "test")}
+    splits = {split: data.texts(split, split_at_spaces) for split in ("train", "dev", "test")}
     changes = {"embedding": {"vectors": options.vectors}, "head": {"baseline": False}, "training": {"epochs": 1}}
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -51,37 +52,36 @@ def main() -> None:
         model = load(folder / "model")
         assert isinstance(model, Classifier)
         baseline = make_pipeline(TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegression(C=10.0))
-        baseline.fit([one.text for one in texts["train"]], [one.fields["label"] for one in texts["train"]])
+        baseline.fit([one.text for one in splits["train"]], [one.fields["label"] for one in splits["train"]])
         file = folder / "texts.txt"
-        lines = [one.text for split in texts.values() for one in split]
+        lines = [one.text for split in splits.values() for one in split]
         file.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+        read = partial(read_sentences, file, "text", splitter=model.input.splitter.split)
 
         def own() -> float:
             began = time.perf_counter()
             with tempfile.TemporaryFile("w", encoding="utf-8") as output:
-                write_classified(
-                    model.predict(read_sentences(file, "text", splitter=model.splitter.split)), output, "tsv"
-                )
+                write_records(model.predict(read()), output, "tsv")
             return len(lines) / (time.perf_counter() - began)
 
         def other() -> float:
             began = time.perf_counter()
             with file.open(encoding="utf-8") as input, tempfile.TemporaryFile("w", encoding="utf-8") as output:
-                read = input.read().splitlines()
+                texts = input.read().splitlines()
                 output.writelines(
-                    f"{label}\t{line}\n" for label, line in zip(baseline.predict(read), read, strict=True)
+                    f"{label}\t{text}\n" for label, text in zip(baseline.predict(texts), texts, strict=True)
                 )
             return len(lines) / (time.perf_counter() - began)
 
-        read = partial(read_sentences, file, "text", splitter=model.splitter.split)
         machine = Machine()
         speeds = alternate({"seqkit": own, "scikit-learn": other}, options.rounds, machine)
-        stages = stage_table(model, read, partial(write_classified, output_format="tsv"))
-        test = texts["test"]
+        stages = stage_table(model, read, "tsv")
+        test = splits["test"]
         right = [one.fields["label"] for one in test]
         found = {"seqkit": [record.labels[0] for record in model.predict([one.text for one in test])]}
         found["scikit-learn"] = list(baseline.predict([one.text for one in test]))
-    tokens = [token for split in texts.values() for one in split for token in one.tokens]
+    tokens = [token for split in splits.values() for one in split for token in one.tokens]
     flops = forward_flops(model.network, sum(map(len, tokens)) / len(tokens), len(tokens) / len(lines))
     ratio = ratios(speeds["seqkit"], speeds["scikit-learn"])
     achieved = flops * len(tokens) / len(lines) * summary(speeds["seqkit"])["median"]

@@ -1,8 +1,8 @@
-"""What the benchmarks share: arguments, turns that alternate, the machine beside the figures, tables and JSON.
+"""What the benchmarks share: arguments, alternating turns, the machine beside the figures, tables and JSON.
 
-Times say little from machine to machine, and on a shared one little from minute to minute. So whatever is compared
-takes turns in one run, the ratio is the median of the rounds' own ratios, and the matrix product is measured between
-the rounds: achieved FLOP/s over its rate is the share of the roofline.
+Times differ from machine to machine, and on a shared one from minute to minute. So what is compared takes turns in one
+run, the ratio is the median of the rounds' own ratios, and a matrix product is measured between the rounds: achieved
+FLOP/s divided by its rate is the share of the roofline.
 """
 
 from __future__ import annotations
@@ -22,15 +22,16 @@ import torch
 
 from seqkit.bench.machine import describe_machine, gemm_rate, onednn_rate, spread
 from seqkit.bench.stages import measure_stages
-from seqkit.config import BATCH_TOKENS
+from seqkit.config import BATCH_TOKENS, Settings
+from seqkit.corpora.dataset import Dataset
 from seqkit.formats.registry import read_sentences
 from seqkit.formats.writers import write_records
 from seqkit.model.classifier import Classifier
 from seqkit.model.tagger import Tagger
-from seqkit.records import Sentence
-from seqkit.training.loop import Trainer
+from seqkit.training.learner import Learner
+from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
-from seqkit.training.task import TrainingTask
+from seqkit.training.trainer import Trainer
 
 RESULTS = Path(__file__).parent / "results"
 SIZES = {"cpu": (1024, 2048), "cuda": (4096,)}
@@ -56,10 +57,10 @@ def parser(description: str | None, *, threads: int = 2, rounds: int = 5) -> arg
 
 @dataclass
 class Machine:
-    """The machine, and what matrix products reached on it while something else was measured.
+    """The machine, and the rates of matrix products on it, measured between the rounds of a benchmark.
 
     Attributes:
-        device: whose products are measured.
+        device: where the products are computed.
         rates: product → FLOP/s, each time it was measured.
     """
 
@@ -67,7 +68,7 @@ class Machine:
     rates: dict[str, list[float]] = field(default_factory=dict)
 
     def measure(self) -> None:
-        """Measure the matrix products once more; called between rounds."""
+        """Measure the matrix products once more; called between the rounds."""
         for size in SIZES[self.device.type]:
             for name, dtype in DTYPES.items():
                 self._note(f"{name}, {size:,}", gemm_rate(size, dtype, repeats=3, device=self.device))
@@ -79,11 +80,11 @@ class Machine:
             self.rates.setdefault(name, []).append(rate)
 
     def rate(self, precision: str = "fp32") -> float:
-        """The median rate of torch's product of 1,024 × 1,024 matrices on the CPU, in FLOP/s: what shares are of."""
+        """The median rate of torch's product of 1,024 × 1,024 matrices on the CPU, in FLOP/s: the roofline."""
         return spread(self.rates[f"{precision}, 1,024"]).median
 
     def shares(self, flops: float, precision: str = "fp32") -> str:
-        """FLOP/s as shares of torch's product and, in fp32, of oneDNN's where it was measured."""
+        """FLOP/s as a share of torch's product and, in fp32, of oneDNN's where that was measured."""
         others = self.rates.get("fp32 by oneDNN, 1,024") if precision == "fp32" else None
         beside = f" ({flops / spread(others).median:.0%} of oneDNN's)" if others else ""
         return f"{flops / self.rate(precision):.0%}{beside}"
@@ -123,16 +124,16 @@ def shown(values: Sequence[float], form: str = ",.0f") -> str:
 def alternate(
     turns: Mapping[str, Callable[[], float]], rounds: int, machine: Machine, *, warm: int = 1
 ) -> dict[str, list[float]]:
-    """Let everyone take turns.
+    """Let all take turns, round after round.
 
     Args:
         turns: name → a turn, which returns its speed.
-        rounds: how many rounds count.
-        machine: is measured before every round.
-        warm: so many rounds come before them and do not count.
+        rounds: the number of measured rounds.
+        machine: measured before every round.
+        warm: the number of rounds before them that do not count.
 
     Returns:
-        name → its speeds, one a round.
+        name → its speeds, one per round.
     """
     speeds: dict[str, list[float]] = {name: [] for name in turns}
     for number in range(-warm, rounds):
@@ -164,7 +165,7 @@ def decode_file(model: Tagger, file: Path, precision: str = "fp32", batch_tokens
         model: the tagger.
         file: a column file.
         precision: ``fp32``, ``bf16`` or ``auto``.
-        batch_tokens: tokens a batch.
+        batch_tokens: tokens per batch.
 
     Returns:
         Seconds.
@@ -177,31 +178,30 @@ def decode_file(model: Tagger, file: Path, precision: str = "fp32", batch_tokens
         return time.perf_counter() - began
 
 
-def stage_table(
-    model: Tagger | Classifier, read: Callable[[], Iterable[Sentence]], write: Callable[..., object]
-) -> str:
-    """Where the time goes, as `seqkit bench` shows it, of three rounds in fp32.
+def stage_table(model: Tagger | Classifier, read: Callable[[], Iterable[Any]], output_format: str) -> str:
+    """Where the time goes, as `seqkit bench` shows it, over three rounds in fp32.
 
     Args:
         model: the model.
-        read: opens the file anew.
-        write: records and a stream.
+        read: opens the file again.
+        output_format: what the predictions are written as.
 
     Returns:
         A Markdown table.
     """
-    options = {"spans": False} if isinstance(model, Tagger) else {}
+    options = model.options({}).for_output(output_format)
     with tempfile.TemporaryFile("w", encoding="utf-8") as sink:
-        found = measure_stages(model, read, partial(write, stream=sink), rounds=3, **options)
+        write = partial(write_records, stream=sink, output_format=output_format)
+        found = measure_stages(model, read, write, rounds=3, options=options)
     rows = [
         [name, f"{1e6 * seconds.median / found.tokens:.2f}", f"{seconds.median / found.total.median:.1%}"]
         for name, seconds in found.seconds.items()
     ]
-    return table(["stage", "µs a token", "of the time"], rows)
+    return table(["stage", "µs per token", "share"], rows)
 
 
 class Peer:
-    """A worker in another environment that answers requests, so that its turns alternate with ours in one run.
+    """A worker process in another environment that answers requests, so that its turns alternate with ours.
 
     Args:
         python: the interpreter of its environment.
@@ -210,16 +210,16 @@ class Peer:
 
     def __init__(self, python: Path, script: str) -> None:
         if not python.exists():
-            raise SystemExit(f"error: expected an interpreter, found none at {python}; see benchmarks/environments.sh")
+            raise SystemExit(f"error: {python}: no such file; make the environment with benchmarks/environments.sh")
         file = Path(__file__).parent / "workers" / script
         command = [str(python), str(file)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, do: str, **request: Any) -> Any:
-        """Ask for one thing and wait until it is done.
+        """Send a request and wait for its answer.
 
         Args:
-            do: what.
+            do: what the worker has to do.
             **request: its arguments.
 
         Returns:
@@ -230,7 +230,7 @@ class Peer:
         self.process.stdin.flush()
         line = self.process.stdout.readline()
         if not line:
-            raise SystemExit(f"error: expected an answer to {do}, found that the worker ended; see above")
+            raise SystemExit(f"error: the worker exited instead of answering {do!r}; its own messages are above")
         return json.loads(line)
 
     def close(self) -> None:
@@ -240,58 +240,73 @@ class Peer:
         self.process.wait()
 
 
-class TrainingTurns:
-    """A task whose one epoch is cut into rounds, each followed by somebody else's turn in place of scores on dev.
+def make_learner(settings: Settings, dataset: Dataset, device: torch.device | None = None) -> Learner:
+    """An untrained model with its training data, for seqkit's own training loop.
 
     Args:
-        task: the real one.
-        rounds: how many rounds.
-        batches: how many batches a round has; by default so many that the rounds are exactly one epoch.
+        settings: what to train.
+        dataset: the data.
+        device: where to compute; by default the CPU.
+
+    Returns:
+        The learner.
+    """
+    where = device or torch.device("cpu")
+    learner = prepare(settings.complete(dataset), dataset, where, Progress(quiet=True)).learner
+    assert learner is not None
+    return learner
+
+
+class TrainingTurns:
+    """A learner whose first epoch is cut into rounds, each followed by the other's turn instead of scores on dev.
+
+    Args:
+        learner: the real one.
+        rounds: the number of rounds.
+        batches: batches per round; by default so many that the rounds are exactly one epoch.
         other: the other's turn, given the batches of the round.
     """
 
-    metric = "round"
-
     def __init__(
-        self, task: TrainingTask, rounds: int, other: Callable[[Sequence[Any]], None], batches: int | None = None
+        self, learner: Learner, rounds: int, other: Callable[[Sequence[Any]], None], batches: int | None = None
     ) -> None:
-        self.task = task
-        self.every = task.batches(0)
+        self.learner = learner
+        self.every = learner.batches(0, slice(None))
         self.size = batches or -(-len(self.every) // rounds)
         self.other = other
         self.epoch = 0
 
     def __getattr__(self, name: str) -> Any:
-        """What is the same as in the real task."""
-        return getattr(self.task, name)
+        """What is the same as in the real learner."""
+        return getattr(self.learner, name)
 
-    def batches(self, epoch: int) -> Sequence[Any]:
-        """The batches of a round, as the trainer asks for them."""
+    def batches(self, epoch: int, share: slice = slice(None)) -> Sequence[Any]:
+        """The batches of a round, as the trainer asks for them; one process has them all."""
         self.epoch = epoch
         return self.every[epoch * self.size : (epoch + 1) * self.size]
 
     def evaluate(self) -> dict[str, float]:
         """The other's turn; a score that grows, so that the weights after the last round are kept."""
         self.other(self.batches(self.epoch))
-        return {self.metric: float(self.epoch)}
+        return {"round": float(self.epoch)}
 
 
 def train_in_turns(
-    task: TrainingTask, rounds: int, other: Callable[[Sequence[Any]], None], batches: int | None = None
+    learner: Learner, rounds: int, other: Callable[[Sequence[Any]], None], batches: int | None = None
 ) -> list[dict[str, Any]]:
-    """Train through seqkit's own loop, in turns with somebody else; the task's settings have an epoch for each round.
+    """Train through seqkit's own loop, in turns with something else; its settings have one epoch for each round.
 
     Args:
-        task: what is trained.
+        learner: what is trained.
         rounds: see `TrainingTurns`.
         other: see `TrainingTurns`.
         batches: see `TrainingTurns`.
 
     Returns:
-        What the loop noted of each round, with ``batches``, those of the round.
+        What ``train.jsonl`` has of each round, and its ``batches``.
     """
-    turns = TrainingTurns(task, rounds, other, batches)
+    turns: Any = TrainingTurns(learner, rounds, other, batches)
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(turns, task.settings.training, Path(folder), Progress(quiet=True))
+        trainer = Trainer(turns, learner.settings.training, Path(folder), Progress(quiet=True))
         trainer.run()
     return [line | {"batches": turns.batches(number)} for number, line in enumerate(trainer.history)]

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# The peers' virtual environments, one each, because their dependencies are not seqkit's.
+# The peers' virtual environments, one for each, because their dependencies differ from seqkit's.
 #
-#   benchmarks/environments.sh FOLDER [PYTHON]     makes FOLDER/flair and FOLDER/spacy, as far as they are not there
+#   benchmarks/environments.sh FOLDER [PYTHON]     makes FOLDER/flair and FOLDER/spacy, unless they exist
 #
-# torch is pinned to seqkit's own (constraints.txt), so that both sides compute with the same library. PIP_FLAGS is given
+# torch is pinned to seqkit's version (constraints.txt), so that both sides use the same library. PIP_FLAGS is passed
 # to pip: `PIP_FLAGS="--index-url URL"` where the default index serves a torch built for CUDA.
 set -euo pipefail
 
-folder=${1:?expected a folder for the environments, found none}
+folder=${1:?usage: environments.sh FOLDER [PYTHON]}
 python=${2:-python3}
 constraints=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)/constraints.txt
 torch=$(sed -n 's/^torch==/torch==/p' "$constraints")

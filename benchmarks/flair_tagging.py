@@ -2,19 +2,19 @@
 
     SEQKIT_DATA=../shared/data python benchmarks/flair_tagging.py --flair ENVIRONMENTS/flair --vectors glove.6B.100d.txt
 
-Given word vectors of 100 (the same frozen ones on both sides, as is Flair's default; without ``--vectors`` both get the
-same random ones), a bidirectional LSTM of 2 × 25 over characters of 25, one bidirectional LSTM of 2 × 200, a CRF;
-``conll2000``, phrases; fp32. Flair's linear layer between embeddings and LSTM is left out: the network is the same, and
-Flair faster. Flair runs in an environment of its own (``environments.sh``) with as many torch threads.
+Pretrained word vectors of size 100 (the same on both sides, frozen, as is Flair's default; without ``--vectors`` the
+same random ones), a bidirectional LSTM of 2 × 25 over characters of size 25, one bidirectional LSTM of 2 × 200, a CRF;
+``conll2000``, phrases; fp32. Flair's linear layer between embeddings and LSTM is left out, so that the networks are the
+same, which makes Flair faster. Flair runs in its own environment (``environments.sh``) with as many torch threads.
 
-Training: one epoch at batch 32 through each one's own trainer, which is cut into rounds that take turns; then both tag
-the dev and the test split. Both get Adam with seqkit's default rate of 0.002,
-for Flair better on dev after one epoch than its own default (SGD with a rate of 0.1).
+Training: one epoch at batch 32 with the trainer of each, cut into rounds that take turns; then both tag the dev and the
+test split. Both use Adam with seqkit's default learning rate of 0.002; after one epoch Flair's dev score is better with
+it than with its own default (SGD with 0.1).
 
-Decoding, with what was trained: from tokenised sentences in memory to labels and spans, and from the file to written
+Decoding, with the trained models: from tokenised sentences in memory to labels and spans, and from the file to written
 labels; Flair at batches of 32 and 128, seqkit by default and at batches of as many tokens as these have on average.
-Flair's ``predict`` touches all sentences that it is given after each of its batches, so ``--at-once`` says how many it
-is given, in the order of their lengths: by default a batch.
+Flair's ``predict`` clears the embeddings of all sentences of the call after each batch, so ``--at-once`` says how many
+sentences, sorted by length, are given per call: by default one batch.
 
 Prints tables and writes ``benchmarks/results/flair_tagging.json``.
 """
@@ -29,18 +29,30 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import Machine, Peer, alternate, decode_file, parser, ratios, shown, summary, table, train_in_turns, write
+from common import (
+    Machine,
+    Peer,
+    alternate,
+    decode_file,
+    make_learner,
+    parser,
+    ratios,
+    shown,
+    summary,
+    table,
+    train_in_turns,
+    write,
+)
 
 from seqkit.bench.flops import TRAINED, forward_flops
-from seqkit.config import BATCH_TOKENS, TagSettings, override
+from seqkit.config import BATCH_TOKENS, override
 from seqkit.corpora.resolve import resolve
 from seqkit.formats.registry import read_sentences
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.metrics.tagging import tagging_report
 from seqkit.model.tagger import Tagger
 from seqkit.records import Sentence
-from seqkit.training.progress import Progress
-from seqkit.training.run import complete_settings, prepare
-from seqkit.training.tagging import TaggingTask
+from seqkit.training.learner import Learner
 
 TARGET = "chunk"
 BATCH = 32
@@ -59,7 +71,7 @@ def write_splits(folder: Path) -> None:
 
 
 def write_random_vectors(folder: Path) -> Path:
-    """Random vectors of the training words, where there are none to give: the speed is the same."""
+    """Random vectors for the training words, used without ``--vectors``: the speed is the same."""
     words = sorted({token.lower() for sentence in read_sentences(folder / "train.txt") for token in sentence.tokens})
     generator = random.Random(1)
     file = folder / "vectors.txt"
@@ -69,29 +81,25 @@ def write_random_vectors(folder: Path) -> Path:
     return file
 
 
-def prepared(folder: Path, vectors: Path, rounds: int, rate: float, dropout: float, seed: int) -> TaggingTask:
-    """seqkit's tagger, untrained, with an epoch of settings for each round."""
+def prepared(folder: Path, vectors: Path, rounds: int, rate: float, dropout: float, seed: int) -> Learner:
+    """seqkit's tagger, untrained; its settings have one epoch for each round."""
     changes: dict[str, dict[str, Any]] = {
         "embedding": {**EMBEDDING, "vectors": str(vectors), "dropout": dropout},
         "encoder": {"hidden": 200, "dropout": dropout},
         "training": {"epochs": rounds, "batch_size": BATCH, "lr": rate, "precision": "fp32", "seed": seed},
     }
-    data = resolve(str(folder))
-    settings = complete_settings(override(TagSettings(), changes), data)
-    task = prepare(settings, data, torch.device("cpu"), Progress(quiet=True))
-    assert isinstance(task, TaggingTask)
-    return task
+    return make_learner(override(TagSettings(), changes), resolve(str(folder)))
 
 
-def train(task: TaggingTask, peer: Peer, rounds: int, machine: Machine, settings: dict[str, Any]) -> dict[str, Any]:
-    """One epoch of both, in turns; returns sentences a second of each round."""
+def train(learner: Learner, peer: Peer, rounds: int, machine: Machine, settings: dict[str, Any]) -> dict[str, Any]:
+    """One epoch of both, in turns; returns sentences per second of each round."""
     theirs: list[dict[str, float]] = []
 
     def turn(_: Sequence[Any]) -> None:
         theirs.append(peer.ask("train", **({} if theirs else {"turns": rounds, "batch": BATCH, **settings})))
         machine.measure()
 
-    lines = train_in_turns(task, rounds, turn)
+    lines = train_in_turns(learner, rounds, turn)
     own = [sum(map(len, line["batches"])) / line["seconds"] for line in lines]
     speeds = [line["sentences"] / line["seconds"] for line in theirs]
     tokens = [line["tokens_per_second"] for line in lines]
@@ -99,7 +107,7 @@ def train(task: TaggingTask, peer: Peer, rounds: int, machine: Machine, settings
 
 
 def scores(model: Tagger, peer: Peer, folder: Path) -> dict[str, dict[str, float]]:
-    """F1 of both on dev and test, by the same measure."""
+    """F1 of both on dev and test, computed by the same function."""
     found: dict[str, dict[str, float]] = {"seqkit": {}, "flair": {}}
     for split in ("dev", "test"):
         sentences = list(read_sentences(folder / f"{split}.txt"))
@@ -114,7 +122,7 @@ def scores(model: Tagger, peer: Peer, folder: Path) -> dict[str, dict[str, float
 
 
 def own_turn(model: Tagger, file: Path, source: str, batch_tokens: int) -> Callable[[], float]:
-    """A turn of seqkit's decoding; sentences a second."""
+    """A turn of seqkit's decoding; sentences per second."""
     memory = [Sentence.from_tokens(sentence.tokens) for sentence in read_sentences(file)]
 
     def turn() -> float:
@@ -128,7 +136,7 @@ def own_turn(model: Tagger, file: Path, source: str, batch_tokens: int) -> Calla
 
 
 def their_turn(peer: Peer, batch: int, source: str, at_once: int) -> Callable[[], float]:
-    """A turn of Flair's decoding; sentences a second."""
+    """A turn of Flair's decoding; sentences per second."""
 
     def turn() -> float:
         found = peer.ask("decode", batch=batch, at_once=at_once or batch, source=source)
@@ -142,14 +150,18 @@ def main() -> None:
     arguments = parser(__doc__, rounds=5)
     arguments.add_argument("--flair", type=Path, required=True, help="folder of Flair's virtual environment")
     arguments.add_argument("--vectors", type=Path, help="GloVe 6B, 100 dimensions; random ones by default")
-    arguments.add_argument("--at-once", type=int, default=0, help="sentences a call of Flair's predict; 0: a batch")
+    arguments.add_argument("--at-once", type=int, default=0, help="sentences per call of Flair's predict; 0: one batch")
     arguments.add_argument("--rate", type=float, default=2e-3, help="seqkit's learning rate (Adam)")
-    arguments.add_argument("--dropout", type=float, default=0.33, help="seqkit's, on words' vectors and on outputs")
+    arguments.add_argument(
+        "--dropout", type=float, default=0.33, help="seqkit's dropout, of word vectors and of outputs"
+    )
     arguments.add_argument("--flair-rate", type=float, default=2e-3, help="Flair's learning rate")
     arguments.add_argument("--flair-optimizer", default="Adam", help="of torch.optim")
     arguments.add_argument("--flair-storage", default="none", choices=["none", "cpu"], help="embeddings_storage_mode")
     arguments.add_argument("--seed", type=int, default=1)
-    arguments.add_argument("--only-training", action="store_true", help="no decoding, and no test scores: for choosing")
+    arguments.add_argument(
+        "--only-training", action="store_true", help="no decoding and no test scores: for choosing settings"
+    )
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
@@ -162,10 +174,10 @@ def main() -> None:
         peer = Peer(options.flair / "bin" / "python", "flair_worker.py")
         about = {"threads": options.threads, "seed": options.seed, "hidden": 200, "reproject": False}
         versions = peer.ask("start", data=str(folder), vectors=str(vectors.resolve()), **about)
-        task = prepared(folder, vectors, options.rounds, options.rate, options.dropout, options.seed)
+        learner = prepared(folder, vectors, options.rounds, options.rate, options.dropout, options.seed)
         theirs = {"rate": options.flair_rate, "optimizer": options.flair_optimizer, "storage": options.flair_storage}
-        training = train(task, peer, options.rounds, machine, theirs)
-        model = task.model
+        training = train(learner, peer, options.rounds, machine, theirs)
+        model = learner.model
         assert isinstance(model, Tagger)
         found = scores(model, peer, folder)
         test = list(read_sentences(folder / "test.txt"))
@@ -196,12 +208,12 @@ def report(
     """Print the tables; the results for JSON.
 
     Args:
-        training: what `train` gave.
-        decoding: sentences a second of each turn.
-        found: what `scores` gave.
-        machine: what the matrix products reached.
-        flops: of the forward pass, a token.
-        length: tokens a sentence in the test split.
+        training: what `train` returned.
+        decoding: sentences per second of each turn.
+        found: what `scores` returned.
+        machine: the rates of the matrix products.
+        flops: of the forward pass, per token.
+        length: tokens per sentence in the test split.
 
     Returns:
         The results.

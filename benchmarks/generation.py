@@ -1,12 +1,12 @@
-"""Generators: what a condition is worth, whether poems keep their form, whether acrostics are obeyed.
+"""Generators: how much a condition helps, whether poems keep their form, whether acrostics are obeyed.
 
     SEQKIT_DATA=../shared/data python benchmarks/generation.py --threads 2
 
 Trains the recipe ``generate-tang`` with its condition and without any, unless ``--model`` and ``--plain`` name such
 models, and compares their perplexities on the test split. Then writes poems of each form on the titles of the test
-split, freely and with an acrostic, and counts those that have exactly the lines and the characters a line of their
-form. Trains the recipe ``generate-digits`` and counts the images whose digit is spelled exactly right. Prints a table
-and writes ``benchmarks/results/generation.json``.
+split, freely and with an acrostic, and counts those with exactly the number of lines, and of characters per line, of
+their form. Trains the recipe ``generate-digits`` and counts the images whose digit is spelled exactly right. Prints a
+table and writes ``benchmarks/results/generation.json``.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import torch
 
 from seqkit import __version__
 from seqkit.config import load_recipe, override
+from seqkit.corpora.reading import read_splits
 from seqkit.corpora.resolve import resolve
 from seqkit.heads.generation.verse import line_lengths
 from seqkit.model.generator import Generator
-from seqkit.model.loading import load_as
-from seqkit.records import Sentence
-from seqkit.training.generation import evaluate_generator, read_records
+from seqkit.model.loading import load
+from seqkit.records import TextRecord
 from seqkit.training.run import run
 
 RESULTS = Path(__file__).parent / "results" / "generation.json"
@@ -37,36 +37,47 @@ ACROSTIC_POEMS = 50
 
 
 def trained(recipe: str, given: Path | None, tree: dict[str, Any], seed: int = 1) -> Generator:
-    """A model of a recipe: the one given, or one trained now.
+    """A model of a recipe: a given one, or one that is trained now.
 
     Args:
         recipe: the recipe's name.
         given: the directory of a model, or None.
-        tree: what is set otherwise than in the recipe.
+        tree: settings that differ from the recipe.
         seed: the seed of training.
 
     Returns:
         The model.
     """
     if given is not None:
-        return load_as(Generator, given)
+        return loaded(given)
     chosen = load_recipe(recipe)
     settings = override(override(chosen.settings, tree), {"training": {"seed": seed}})
     with tempfile.TemporaryDirectory() as folder:
         run(settings, folder, chosen.dataset, device="cpu", quiet=False, force=True)
-        return load_as(Generator, folder)
+        return loaded(folder)
 
 
-def forms(model: Generator, records: list[Sentence], poems: int) -> list[dict[str, Any]]:
+def loaded(folder: str | Path) -> Generator:
+    """Read a generator."""
+    model: Generator = load(folder, task="generate")
+    return model
+
+
+def test_records(data: str, model: Generator) -> list[TextRecord]:
+    """The test split of a data set, as a model reads it."""
+    return read_splits(resolve(data), "fields", model.settings.data, None, ["test"]).records["test"]
+
+
+def forms(model: Generator, records: list[TextRecord], poems: int) -> list[dict[str, Any]]:
     """Write poems of each form.
 
     Args:
         model: a generator of poems.
-        records: poems of the test split, whose titles are taken.
-        poems: how many of each form.
+        records: poems of the test split, whose titles are used.
+        poems: the number of poems of each form.
 
     Returns:
-        An entry a form.
+        One entry per form.
     """
     entries = []
     titles = [one.fields["title"] for one in records]
@@ -93,23 +104,25 @@ def forms(model: Generator, records: list[Sentence], poems: int) -> list[dict[st
 
 
 def acrostics(model: Generator, given: list[dict[str, Any]], shape: tuple[int, ...]) -> tuple[float, float]:
-    """Write poems whose lines begin with characters drawn by chance.
+    """Write poems whose lines begin with characters drawn at random.
 
     Args:
         model: a generator of poems.
         given: their conditions.
-        shape: the characters of each line of their form.
+        shape: the number of characters of each line of their form.
 
     Returns:
-        The share of poems that obey their acrostic, and of those that also keep their form.
+        The share of poems that obey their acrostic, and the share that also keep their form.
     """
-    words = model.indexer.words
+    words = model.input.indexer.words
     known = [word for word in words.words[2:] if word.isalpha()]
     choice = random.Random(1)
     obeyed = kept = 0
     for number, one in enumerate(given[:ACROSTIC_POEMS]):
         initials = "".join(choice.choices(known, k=len(shape)))
-        (poem,) = model.generate(one, acrostic=initials, temperature=TEMPERATURE, seed=number, length=200)
+        (poem,) = model.generate(
+            one, allowed=model.acrostic(initials), temperature=TEMPERATURE, seed=number, length=200
+        )
         lengths = line_lengths(poem.text)
         starts = [sum(lengths[:line]) + line for line in range(len(lengths))]
         obeyed += "".join(poem.text[start] for start in starts[: len(initials)]) == initials
@@ -129,13 +142,13 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     found: dict[str, Any] = {"seqkit_version": __version__, "torch": torch.__version__, "temperature": TEMPERATURE}
-    records = read_records(resolve("tang"), "test", "text")
     models = {
         "with": trained("generate-tang", arguments.model, {}),
         "without": trained("generate-tang", arguments.plain, {"data": {"condition": "none"}}),
     }
+    records = test_records("tang", models["with"])
     for name, model in models.items():
-        report = evaluate_generator(model, records)
+        report = model.evaluate(records).report
         found[f"perplexity_{name}_condition"] = report.prediction.perplexity
         print(f"tang, {name} condition: perplexity {report.prediction.perplexity:.2f}")
     found["forms"] = forms(models["with"], records, arguments.poems)
@@ -143,10 +156,10 @@ def main() -> None:
     for entry in found["forms"]:
         shares = f"{entry['exact']:>8.3f}{entry['acrostics']:>11.3f}{entry['exact_acrostics']:>8.3f}"
         print(f"{entry['form']:<4}{entry['poems']:>6}{shares}")
-    images = read_records(resolve("digits"), "test", "text")
     found["digits"] = []
     for seed in arguments.seeds:
-        report = evaluate_generator(trained("generate-digits", None, {}, seed), images)
+        model = trained("generate-digits", None, {}, seed)
+        report = model.evaluate(test_records("digits", model)).report
         found["digits"].append({"seed": seed, "exact_match": report.exact_match})
         print(f"digits, seed {seed}: exact match {report.exact_match:.4f}")
     RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,12 +1,12 @@
-"""All that runs on a GPU, tested and measured by one command, without any data but what it makes itself.
+"""All that runs on a GPU, tested and measured by one command, on data that it makes itself.
 
     python benchmarks/gpu.py
 
-Runs the tests marked ``gpu``, then, all of it turn by turn in every round: training the reference tagger (word vectors
-100, character CNN 50, BiLSTM 2 × 100, CRF) in ``fp32`` and ``auto``; training the language model of ``lm-ptb-small``
-(2 × 200 LSTM, 10,000 words, 20 × 20) likewise, beside a plain torch loop of the same network in the same arithmetic;
-and decoding with the tagger in ``fp32``, ``bf16`` and ``auto``. Prints medians with their spread and writes
-``benchmarks/results/gpu.json``. With ``--device cpu`` it shows that it works, and writes nothing.
+Runs the tests marked ``gpu``, then measures in turns: training the reference tagger (word vectors 100, character CNN
+50, BiLSTM 2 × 100, CRF) in ``fp32`` and ``auto``; training the language model of ``lm-ptb-small`` (2 × 200 LSTM, 10,000
+words, 20 × 20) likewise, beside a plain torch loop of the same network in the same precision; and decoding with the
+tagger in ``fp32``, ``bf16`` and ``auto``. Prints medians with their spread and writes ``benchmarks/results/gpu.json``.
+``--device cpu`` tries the script without a GPU, and writes nothing.
 """
 
 from __future__ import annotations
@@ -22,18 +22,20 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from common import Machine, alternate, parser, ratios, shown, summary, table, write
+from common import Machine, alternate, make_learner, parser, ratios, shown, summary, table, write
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqkit.config import Settings, TagSettings, load_recipe, override
+from seqkit.config import Settings, load_recipe, override
+from seqkit.corpora.from_python import from_items
 from seqkit.devices import multiplies_bf16, training_arithmetic
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.model.tagger import Tagger
-from seqkit.training.language_model import LanguageModelTask
-from seqkit.training.loop import Trainer
+from seqkit.tasks import TASKS
+from seqkit.training.learner import Learner
 from seqkit.training.progress import Progress
-from seqkit.training.run import complete_settings, prepare, task_class
-from seqkit.training.task import TrainingTask
+from seqkit.training.streams import StreamLearner
+from seqkit.training.trainer import Trainer
 
 ROOT = Path(__file__).resolve().parents[1]
 WORDS = 10_000
@@ -41,27 +43,25 @@ LABELS = ["O", "O", "O", "B-A", "B-B", "B-C", "I-A", "I-B", "I-C"]
 
 
 class Round:
-    """A task of which a round is an epoch: some batches, other ones each time, and no dev scores.
+    """A learner whose epochs are rounds: some batches, the following ones each time, and no scores on dev.
 
     Args:
-        task: the real one.
-        size: batches of a round.
+        learner: the real one.
+        size: batches per round.
     """
 
-    metric = "score"
-
-    def __init__(self, task: TrainingTask, size: int) -> None:
-        self.task = task
-        self.every = task.batches(0)
+    def __init__(self, learner: Learner, size: int) -> None:
+        self.learner = learner
+        self.every = learner.batches(0, slice(None))
         self.size = size
         self.begin = 0
 
     def __getattr__(self, name: str) -> Any:
-        """What is the same as in the real task."""
-        return getattr(self.task, name)
+        """What is the same as in the real learner."""
+        return getattr(self.learner, name)
 
-    def batches(self, epoch: int) -> Sequence[Any]:
-        """The next ones, from the beginning again where there are no more."""
+    def batches(self, epoch: int, share: slice = slice(None)) -> Sequence[Any]:
+        """The next batches, from the beginning again after the last."""
         found = self.every[self.begin : self.begin + self.size]
         self.begin = (self.begin + self.size) % max(1, len(self.every) - self.size)
         return found
@@ -72,7 +72,7 @@ class Round:
 
 
 def make_words(count: int, draw: random.Random) -> list[str]:
-    """Words whose frequencies fall as those of a language do, every one of them once at least."""
+    """Words with frequencies that fall as in natural language (Zipf), each at least once."""
     ranks = range(1, WORDS - 1)
     chosen = [*ranks, *draw.choices(ranks, [1 / rank for rank in ranks], k=max(0, count - len(ranks)))]
     draw.shuffle(chosen)
@@ -80,7 +80,7 @@ def make_words(count: int, draw: random.Random) -> list[str]:
 
 
 def make_tagged(count: int) -> list[tuple[list[str], list[str]]]:
-    """Sentences of 5 to 45 words, and labels that mean nothing."""
+    """Sentences of 5 to 45 words with random labels."""
     draw = random.Random(1)
     sizes = [draw.randint(5, 45) for _ in range(count)]
     words = iter(make_words(sum(sizes), draw))
@@ -92,17 +92,17 @@ def make_tagged(count: int) -> list[tuple[list[str], list[str]]]:
     return found
 
 
-def build(settings: Settings, items: list[Any], device: torch.device) -> TrainingTask:
-    """The task of some settings over some items."""
-    dataset = task_class(settings.kind).from_items(items, items[:20], None)
-    return prepare(complete_settings(settings, dataset), dataset, device, Progress(quiet=True))
+def build(settings: Settings, items: list[Any], device: torch.device) -> Learner:
+    """An untrained model with items to train on."""
+    return make_learner(settings, from_items(TASKS[settings.task].records, items, items[:20]), device)
 
 
-def own_training(task: Round) -> float:
-    """A turn of the training loop; tokens a second."""
+def own_training(learner: Any) -> float:
+    """A turn of the training loop; tokens per second."""
+    training = learner.settings.training
     with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(task, task.settings.training, Path(folder), Progress(quiet=True))
-        with training_arithmetic(task.settings.training.precision, task.model.device):
+        trainer = Trainer(learner, training, Path(folder), Progress(quiet=True))
+        with training_arithmetic(training.precision, learner.model.device):
             trainer.run()
     (line,) = trainer.history
     assert line["loss"] == line["loss"]
@@ -110,19 +110,20 @@ def own_training(task: Round) -> float:
 
 
 class PlainLoop:
-    """The same language model as one writes it with torch alone, reading each loss at the end of a turn.
+    """The same language model written with torch alone, which reads the losses at the end of a turn.
 
     Args:
-        task: seqkit's.
-        size: windows of a turn.
+        learner: seqkit's.
+        size: windows per turn.
         device: where to compute.
     """
 
-    def __init__(self, task: LanguageModelTask, size: int, device: torch.device) -> None:
-        self.task, self.device, self.windows = task, device, Round(task, size)
-        words, width = task.network.embedding.table.shape
-        self.training = task.settings.training
-        layers = len(task.network.encoder.layers)
+    def __init__(self, learner: StreamLearner, size: int, device: torch.device) -> None:
+        self.learner, self.device, self.windows = learner, device, Round(learner, size)
+        network: Any = learner.network
+        words, width = network.input.embedding.table.shape
+        self.training = learner.settings.training
+        layers = len(network.encoder.layers)
         self.embedding = nn.Embedding(words, width).to(device)
         self.lstm = nn.LSTM(width, width, layers, batch_first=True).to(device)
         self.output = nn.Linear(width, words).to(device)
@@ -131,14 +132,14 @@ class PlainLoop:
         self.half = self.training.precision == "auto" and device.type == "cuda" and multiplies_bf16(device)
 
     def turn(self) -> float:
-        """A turn; tokens a second."""
+        """A turn; tokens per second."""
         state: tuple[Tensor, Tensor] | None = None
         losses, tokens = [], 0
         with training_arithmetic(self.training.precision, self.device):
             began = time.perf_counter()
             for begin, end, *_ in self.windows.batches(0):
-                pair = self.task._streams.window(begin, end)
-                inputs, targets = (torch.from_numpy(self.task._table.words[part]).to(self.device) for part in pair)
+                pair = self.learner.streams.window(begin, end)
+                inputs, targets = (torch.from_numpy(self.learner.table.words[part]).to(self.device) for part in pair)
                 self.optimizer.zero_grad()
                 with torch.autocast(self.device.type, torch.bfloat16, enabled=self.half):
                     hidden, state = self.lstm(self.embedding(inputs), state)  # [B, T, H]
@@ -154,14 +155,14 @@ class PlainLoop:
 
 
 def own_decoding(model: Tagger, sentences: list[list[str]], precision: str) -> float:
-    """A turn of decoding, from lists of tokens to labels; tokens a second."""
+    """A turn of decoding, from lists of tokens to labels; tokens per second."""
     began = time.perf_counter()
     found = list(model.predict(sentences, spans=False, precision=precision))
     return sum(len(record.labels) for record in found) / (time.perf_counter() - began)
 
 
 def run_tests() -> dict[str, Any]:
-    """The tests marked ``gpu``: whether they pass, and what pytest says at the end."""
+    """The tests marked ``gpu``: whether they pass, and pytest's last line."""
     command = [sys.executable, "-m", "pytest", "-m", "gpu", "-q", "-n", "0", "-p", "no:cacheprovider", "tests"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     lines = done.stdout.strip().splitlines()
@@ -171,11 +172,11 @@ def run_tests() -> dict[str, Any]:
 
 
 def all_turns(sentences: int, batches: int, device: torch.device) -> dict[str, Callable[[], float]]:
-    """Everyone who takes turns.
+    """All that takes turns.
 
     Args:
-        sentences: how many are decoded.
-        batches: of a turn of training.
+        sentences: the number of sentences to decode.
+        batches: batches per turn of training.
         device: where to compute.
 
     Returns:
@@ -187,12 +188,14 @@ def all_turns(sentences: int, batches: int, device: torch.device) -> dict[str, C
     for precision in ("fp32", "auto"):
         changes = {"epochs": 1, "patience": 0, "schedule": "constant", "precision": precision}
         for batch in (10, 32, 256):
-            settings = {"encoder": {"hidden": 100}, "training": {**changes, "batch_size": batch}}
-            tagging = build(override(TagSettings(), settings), tagged, device)
+            settings = override(
+                TagSettings(), {"encoder": {"hidden": 100}, "training": {**changes, "batch_size": batch}}
+            )
+            tagging = build(settings, tagged, device)
             turns[f"tag train {precision} batch {batch}"] = partial(own_training, Round(tagging, batches))
-        settings = {"training": {**changes, "lr": 1.0}}
-        modelling = build(override(load_recipe("lm-ptb-small").settings, settings), lines, device)
-        assert isinstance(modelling, LanguageModelTask)
+        recipe = override(load_recipe("lm-ptb-small").settings, {"training": {**changes, "lr": 1.0}})
+        modelling = build(recipe, lines, device)
+        assert isinstance(modelling, StreamLearner)
         turns[f"lm train {precision}"] = partial(own_training, Round(modelling, batches))
         turns[f"lm train {precision}, plain torch"] = PlainLoop(modelling, batches, device).turn
     model = tagging.model
@@ -207,13 +210,13 @@ def main() -> None:
     """Test, measure and report."""
     arguments = parser(__doc__, threads=torch.get_num_threads(), rounds=7)
     arguments.add_argument("--device", default="cuda")
-    arguments.add_argument("--batches", type=int, default=200, help="batches of a turn of training")
-    arguments.add_argument("--sentences", type=int, default=20_000, help="sentences that are decoded")
+    arguments.add_argument("--batches", type=int, default=200, help="batches per turn of training")
+    arguments.add_argument("--sentences", type=int, default=20_000, help="the number of sentences to decode")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     device = torch.device(options.device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        arguments.error("expected a CUDA device, found none; --device cpu tries the measuring itself")
+        arguments.error("no CUDA device found; --device cpu tries the measurement itself")
     tests = run_tests() if device.type == "cuda" else None
     if tests is not None:
         print(f"tests: {tests['summary']}")

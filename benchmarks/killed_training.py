@@ -1,10 +1,10 @@
-"""Trainings of real data, killed at random moments and resumed, end with the weights of one that is left in peace.
+"""Trainings on real data, killed at random moments and resumed, end with the weights of an uninterrupted one.
 
     SEQKIT_DATA=../shared/data python benchmarks/killed_training.py [--task tag] [--kills 20]
 
-Each task trains on a part of a data set, once in peace and once killed with SIGKILL again and again, while it starts or
-some time after a checkpoint of which it writes three a second; after each it goes on with ``--resume``. Prints how far
-it had come and whether the weights are equal to the bit. Exits 1 where they are not.
+Each task trains on a part of a data set, once uninterrupted and once killed with SIGKILL again and again, while it
+starts or soon after a checkpoint (it writes three per second), and continued with ``--resume``. Prints the step of each
+checkpoint that it goes on from, and whether the weights are equal bit by bit. Exits with status 1 if they are not.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ TASKS = {
     "lm": ("ptb", 2_000, ["--epochs=10", "--hidden=100", "--set=head.baseline=0"]),
     "generate": ("tang", 300, ["--epochs=24", "--hidden=32"]),
 }
-"""task → data set, lines of it that are trained on, flags"""
+"""task → data set, lines of it to train on, flags"""
 
 
 def part_of(name: str, most: int, folder: Path) -> Path:
@@ -45,7 +45,7 @@ def part_of(name: str, most: int, folder: Path) -> Path:
 
 
 def lives(command: list[str], output: Path, kills: int, draw: random.Random) -> int:
-    """Kill a training so many times, most often soon after it has written a checkpoint; gives how often it was."""
+    """Kill a training so many times, mostly soon after it has written a checkpoint; returns how often it was killed."""
     file = checkpoint_files(output)[0]
     for life in range(kills):
         before = file.stat().st_mtime_ns if file.exists() else 0
@@ -59,7 +59,7 @@ def lives(command: list[str], output: Path, kills: int, draw: random.Random) -> 
                 before = file.stat().st_mtime_ns
             time.sleep(0.002)
         process.kill()
-        if process.wait() >= 0:  # it was over before the moment came
+        if process.wait() >= 0:  # it had ended before
             return life
         read = read_checkpoint(output, print)
         print(f"  killed at the checkpoint of step {0 if read is None else read[1]['counters']['step']}", flush=True)
@@ -94,7 +94,7 @@ def main() -> int:
             killed = lives(often, parts, arguments.kills, random.Random(f"{arguments.seed} {task}"))
             subprocess.run([*often, "-o", str(parts), "--resume", "--quiet"], check=True, stdout=subprocess.DEVNULL)
             equal = (parts / "weights.safetensors").read_bytes() == (whole / "weights.safetensors").read_bytes()
-            print(f"{task}: killed {killed} times, weights {'equal to the bit' if equal else 'DIFFERENT'}", flush=True)
+            print(f"{task}: killed {killed} times, weights {'equal bit by bit' if equal else 'DIFFERENT'}", flush=True)
             different += not equal
     return 1 if different else 0
 

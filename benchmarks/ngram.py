@@ -2,10 +2,10 @@
 
     SEQKIT_DATA=../shared/data python benchmarks/ngram.py --threads 1
 
-Words of ``ptb`` (10,000 types, 82,430 words of test with the ends of lines); Mikolov et al. (2011) have 141.2 for order
-5. A round counts the training text, makes the probabilities and scores dev and test; reading the files is timed once.
-Prints medians with their spread, the process's peak memory, and how fast lines are scored each by itself, and writes
-``benchmarks/results/ngram.json``.
+Words of ``ptb`` (10,000 types, 82,430 words in test with the ends of lines); Mikolov et al. (2011) report 141.2 for
+order 5. A round counts the training text, computes the probabilities and scores dev and test; reading the files is
+timed once. Prints medians with their spread, the process's peak memory, and how many lines per second are scored
+independently, and writes ``benchmarks/results/ngram.json``.
 """
 
 from __future__ import annotations
@@ -19,33 +19,34 @@ import torch
 from common import parser, summary, write
 
 from seqkit.bench.machine import describe_machine
-from seqkit.config import LmSettings, override
+from seqkit.config import override
 from seqkit.corpora.resolve import resolve
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
-from seqkit.inputs.units import Units
 from seqkit.model.ngram_model import NgramLanguageModel
-from seqkit.training.language_model import evaluate_stream, read_corpus
+from seqkit.training.streams import read_corpus
 
 
 def measure(order: int, units: Units, corpora: dict[str, Corpus], rounds: int) -> tuple[dict[str, Any], float]:
     """Count, score, and time both.
 
     Args:
-        order: how many units an n-gram has at most.
+        order: the maximal length of an n-gram.
         units: text ↔ units.
         corpora: train, dev and test.
-        rounds: how often.
+        rounds: the number of rounds.
 
     Returns:
-        Perplexities, sizes and seconds; and the seconds that scoring the lines of test took, one record a line.
+        Perplexities, sizes and seconds; and the seconds for scoring the lines of test, each independently.
     """
     settings = override(LmSettings(), {"head": {"ngram": order}})
     seconds: dict[str, list[float]] = {"fit": [], "evaluate": []}
     for _ in range(rounds):
         began = time.perf_counter()
-        model = NgramLanguageModel.build(settings, units, corpora["train"])
+        model = NgramLanguageModel.count(settings, units, corpora["train"])
         fitted = time.perf_counter()
-        scores = {split: evaluate_stream(model, corpora[split]).perplexity for split in ("dev", "test")}
+        scores = {split: model.evaluate(corpora[split]).report.perplexity for split in ("dev", "test")}
         seconds["fit"].append(fitted - began)
         seconds["evaluate"].append(time.perf_counter() - fitted)
     test = corpora["test"]
@@ -54,7 +55,9 @@ def measure(order: int, units: Units, corpora: dict[str, Corpus], rounds: int) -
     began = time.perf_counter()
     scored = sum(record.log_prob for record in model.score(lines))
     per_line = time.perf_counter() - began
-    assert np.isclose(scored, model.log_prob(test)), "expected lines to be as likely as the text that they make up"
+    assert np.isclose(scored, model.log_prob(test)), (
+        "the lines should have the same log-probability as the text that they make up"
+    )
     counts = [len(level.keys) - (number == 0) for number, level in enumerate(model.kneser_ney.levels)]
     found = {"perplexity": scores, "ngrams": counts, **{name: summary(values) for name, values in seconds.items()}}
     return found, per_line
@@ -68,7 +71,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     units, dataset = Units.word("spaces"), resolve("ptb")
     began = time.perf_counter()
-    corpora = {split: read_corpus(dataset, split, units) for split in ("train", "dev", "test")}
+    corpora = {split: read_corpus(dataset, split, units)[0] for split in ("train", "dev", "test")}
     reading = time.perf_counter() - began
     print(f"read in {reading:.1f} s")
     results, lines = {}, {}

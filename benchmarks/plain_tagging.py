@@ -3,11 +3,11 @@
     SEQKIT_DATA=../shared/data python benchmarks/plain_tagging.py --threads 2
 
 Word vectors 100, character CNN 50, BiLSTM 2 × 100, CRF; ``conll2000``; fp32. The plain network is what one writes with
-torch alone: sentences are numbered once, a batch is padded and packed, the characters of every token go through a
-convolution, the CRF is a loop over time that is batched over sentences. Both train on the same batches, of sentences
-of near-equal lengths, with Adam and the same probability of dropout; they draw their weights themselves, so losses are
-only alike. A round of training is some batches through seqkit's own training loop, then the same through the plain
-one. Decoding is from tokenised sentences in memory to labels, the plain one at batches of 32 sorted by length.
+torch alone: words are replaced by ids once, a batch is padded and packed, the characters of every token go through a
+convolution, and the CRF is a loop over time, batched over sentences. Both train on the same batches, of sentences of
+near-equal length, with Adam and the same dropout rate; each initialises its own weights, so the losses are similar but
+not equal. A round of training is some batches through seqkit's own training loop, then the same batches through the
+plain one. Decoding is from tokenised sentences in memory to labels, the plain one at batches of 32 sorted by length.
 
 Prints tables and writes ``benchmarks/results/plain_tagging.json``.
 """
@@ -19,17 +19,15 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from common import Machine, alternate, parser, ratios, shown, summary, table, train_in_turns, write
+from common import Machine, alternate, make_learner, parser, ratios, shown, summary, table, train_in_turns, write
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence, pad_sequence
 
 from seqkit.bench.flops import TRAINED, forward_flops
-from seqkit.config import TagSettings, override
+from seqkit.config import override
 from seqkit.corpora.resolve import resolve
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.records import Sentence
-from seqkit.training.progress import Progress
-from seqkit.training.run import complete_settings, prepare
-from seqkit.training.tagging import TaggingTask
 
 TARGET = "chunk"
 DROPOUT, RATE, CLIP = 0.33, 2e-3, 5.0
@@ -37,7 +35,7 @@ NETWORK = {"embedding": {"dropout": DROPOUT, "word_dropout": 0.0}, "encoder": {"
 
 
 class PlainTagger(nn.Module):
-    """The network as one writes it with torch alone; 0 is padding and 1 unknown."""
+    """The network written with torch alone; id 0 is padding and 1 an unknown word."""
 
     def __init__(self, words: int, characters: int, tags: int) -> None:
         super().__init__()
@@ -61,7 +59,7 @@ class PlainTagger(nn.Module):
         return scores
 
     def loss(self, scores: Tensor, tags: Tensor, mask: Tensor) -> Tensor:
-        """The negative log-likelihood of the tags, the mean over sentences."""
+        """The negative log-likelihood of the tags, averaged over sentences."""
         gold = self.start[tags[:, 0]] + scores[:, 0].gather(1, tags[:, :1]).squeeze(1)  # [B]
         total = self.start + scores[:, 0]  # [B, K]
         for step in range(1, scores.shape[1]):
@@ -94,7 +92,7 @@ class PlainLoop:
     """Vocabularies, batches and the loop over them.
 
     Args:
-        sentences: for training, of whose words and tags the vocabularies are.
+        sentences: the training sentences, from which the vocabularies are built.
     """
 
     def __init__(self, sentences: Sequence[Sentence]) -> None:
@@ -111,7 +109,7 @@ class PlainLoop:
         self.losses: list[float] = []
 
     def number(self, tokens: Sequence[str]) -> tuple[Tensor, list[Tensor]]:
-        """Words [T], and the characters of each."""
+        """Word ids [T], and the character ids of each word."""
         words = torch.tensor([self.words.get(token.lower(), 1) for token in tokens])  # [T]
         return words, [torch.tensor([self.characters.get(letter, 1) for letter in token]) for token in tokens]
 
@@ -125,7 +123,7 @@ class PlainLoop:
         return words, characters, lengths
 
     def turn(self, batches: Sequence[Any]) -> None:
-        """Train on batches of numbers of sentences."""
+        """Train on batches, each the indices of its sentences."""
         self.model.train()
         total, sentences = 0.0, 0
         began = time.perf_counter()
@@ -158,7 +156,7 @@ class PlainLoop:
 
 
 def _inside(lengths: Tensor, like: Tensor) -> Tensor:
-    """Where a token stands, bool [B, T]."""
+    """Whether a position is inside its sentence, bool [B, T]."""
     return torch.arange(like.shape[1]) < lengths.unsqueeze(1)
 
 
@@ -166,7 +164,7 @@ def main() -> None:
     """Measure and report."""
     arguments = parser(__doc__, rounds=5)
     arguments.add_argument("--batch-size", type=int, nargs="+", default=[10, 32])
-    arguments.add_argument("--sentences", type=int, default=960, help="sentences of a round of training")
+    arguments.add_argument("--sentences", type=int, default=960, help="sentences per round of training")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)
     torch.set_flush_denormal(True)
@@ -179,18 +177,16 @@ def main() -> None:
     rows, training = [], {}
     for size in options.batch_size:
         changes = {"epochs": options.rounds, "batch_size": size, "lr": RATE, "clip": CLIP, "precision": "fp32"}
-        settings = complete_settings(override(TagSettings(), {**NETWORK, "training": changes}), data)
-        task = prepare(settings, data, torch.device("cpu"), Progress(quiet=True))
-        assert isinstance(task, TaggingTask)
+        learner = make_learner(override(TagSettings(), {**NETWORK, "training": changes}), data)
         plain = PlainLoop(data.sentences("train"))
 
         def turn(batches: Sequence[Any], plain: PlainLoop = plain) -> None:
             plain.turn(batches)
             machine.measure()
 
-        lines = train_in_turns(task, options.rounds, turn, options.sentences // size)
+        lines = train_in_turns(learner, options.rounds, turn, options.sentences // size)
         own = [sum(map(len, line["batches"])) / line["seconds"] for line in lines]
-        flops = forward_flops(task.network, letters)
+        flops = forward_flops(learner.network, letters)
         per_second = {"seqkit": [line["tokens_per_second"] for line in lines]}
         per_second["plain torch"] = [a * b / c for a, b, c in zip(per_second["seqkit"], plain.speeds, own, strict=True)]
         entry: dict[str, Any] = {"flops_per_token": flops}
@@ -204,7 +200,7 @@ def main() -> None:
 
     def own_decoding() -> float:
         began = time.perf_counter()
-        assert len(list(task.model.predict(test, spans=False))) == len(test)
+        assert len(list(learner.model.predict(test, spans=False))) == len(test)
         return len(test) / (time.perf_counter() - began)
 
     def plain_decoding() -> float:

@@ -1,9 +1,9 @@
-"""Memory of prediction along a long pipe: resident size with the model loaded, on the way, and at its peak.
+"""Resident memory of prediction from a long pipe: with the model loaded, along the way, and at its peak.
 
     python benchmarks/prediction_memory.py --tagger MODEL --classifier MODEL --lines 1000000
 
-Sentences are made up as they are needed; a fifth of their words was never there before, so that whatever keeps words
-shows it. One line is answered before the first measurement. Linux only. Prints a table and writes
+Sentences are generated as they are needed; a fifth of their words are new, so that memory grows if words are kept. One
+line is answered before the first measurement. Linux only. Prints a table and writes
 ``benchmarks/results/prediction_memory.json``.
 """
 
@@ -30,7 +30,7 @@ def sentences(count: int) -> Iterator[bytes]:
     """Lines of text of 5 to 35 words.
 
     Args:
-        count: how many.
+        count: the number of lines.
 
     Yields:
         The lines.
@@ -47,8 +47,8 @@ def resident(process: int, field: str = "VmRSS") -> float:
     """Memory of a process.
 
     Args:
-        process: its number.
-        field: ``VmRSS``, or ``VmHWM`` for the most so far.
+        process: its id.
+        field: ``VmRSS``, or ``VmHWM`` for the peak so far.
 
     Returns:
         Megabytes.
@@ -58,11 +58,11 @@ def resident(process: int, field: str = "VmRSS") -> float:
 
 
 def feed(stream: IO[bytes], count: int) -> None:
-    """Write lines until all are written.
+    """Write all lines.
 
     Args:
         stream: the other process's standard input.
-        count: how many.
+        count: the number of lines.
     """
     for line in sentences(count):
         stream.write(line)
@@ -70,12 +70,12 @@ def feed(stream: IO[bytes], count: int) -> None:
 
 
 def measure(arguments: list[str], ends: bytes, count: int) -> dict[str, float]:
-    """Predict a pipe.
+    """Predict from a pipe.
 
     Args:
         arguments: the command line of seqkit.
         ends: the last output line of an answer; empty where an answer is one line.
-        count: how many lines.
+        count: the number of lines.
 
     Returns:
         Megabytes: ``loaded``, ``at 10 %`` and so on, ``peak``, ``above loaded``.
@@ -115,7 +115,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args()
     if not options.tagger and not options.classifier:
-        parser.error("expected --tagger, --classifier or both")
+        parser.error("give --tagger, --classifier or both")
     runs: dict[str, tuple[list[str], bytes]] = {}
     if options.tagger:
         tag = ["tag", "predict", "-m", options.tagger]

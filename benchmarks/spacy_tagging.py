@@ -5,12 +5,12 @@
 ``conll2000``, tokenised text. spaCy: a blank English pipeline of one component with its default network for the CPU
 (`HashEmbedCNN` of 96, four layers), once `tagger` (parts of speech) and once `ner` (a transition-based parser; the
 phrases are its entities), through ``Language.pipe`` in one process. seqkit: the reference tagger (word vectors 100,
-character CNN 50, BiLSTM 2 × 100, CRF) of each column. All are trained for an epoch, so that labels are real; their
-accuracies are printed beside the speeds, and are no comparison of what both can learn.
+character CNN 50, BiLSTM 2 × 100, CRF) for each column. All are trained for one epoch, so that the labels are realistic.
+Their accuracies are printed beside the speeds, but do not compare what the two can learn.
 
-Decoding from sentences in memory (spaCy: `Doc` objects; seqkit: `Sentence` objects) to labels, and from the file to
-written labels. spaCy's networks compute on one thread, whatever ``--threads`` says to torch, so look at ``--threads 1``
-too. Prints a table and writes ``benchmarks/results/spacy_tagging.json``, by number of threads.
+Decoding is from sentences in memory (spaCy: `Doc` objects; seqkit: `Sentence` objects) to labels, and from the file to
+written labels. spaCy's networks compute on one thread, and ``--threads`` is for torch only, so also run it with
+``--threads 1``. Prints a table and writes ``benchmarks/results/spacy_tagging.json``, by number of threads.
 """
 
 from __future__ import annotations
@@ -24,15 +24,16 @@ from pathlib import Path
 import torch
 from common import RESULTS, Machine, Peer, alternate, decode_file, parser, ratios, shown, summary, table, write
 
-from seqkit.config import TagSettings, override
+from seqkit.config import override
 from seqkit.corpora.resolve import resolve
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.model.loading import load
 from seqkit.model.tagger import Tagger
 from seqkit.records import Sentence
 from seqkit.training.run import train
 
 COMPONENTS = {"tagger": "pos", "ner": "chunk"}
-"""spaCy's component → the column that it learns"""
+"""spaCy's component → the column that it is trained on"""
 REFERENCE = {"encoder": {"hidden": 100}, "training": {"epochs": 1}}
 
 
@@ -57,7 +58,7 @@ def accuracy(labels: list[list[str]], gold: list[list[str]]) -> float:
 
 
 def own_turn(model: Tagger, sentences: list[Sentence], file: Path, source: str) -> Callable[[], float]:
-    """A turn of seqkit; tokens a second."""
+    """A turn of seqkit; tokens per second."""
     tokens = sum(map(len, sentences))
 
     def turn() -> float:
@@ -71,7 +72,7 @@ def own_turn(model: Tagger, sentences: list[Sentence], file: Path, source: str) 
 
 
 def their_turn(peer: Peer, component: str, source: str, batch: int) -> Callable[[], float]:
-    """A turn of spaCy; tokens a second."""
+    """A turn of spaCy; tokens per second."""
 
     def turn() -> float:
         found = peer.ask("decode", component=component, source=source, batch=batch)
@@ -84,7 +85,7 @@ def main() -> None:
     """Measure and report."""
     arguments = parser(__doc__, rounds=5)
     arguments.add_argument("--spacy", type=Path, required=True, help="folder of spaCy's virtual environment")
-    arguments.add_argument("--epochs", type=int, default=1, help="of both")
+    arguments.add_argument("--epochs", type=int, default=1, help="of both toolkits")
     arguments.add_argument("--batch", type=int, default=128, help="batch_size of spaCy's pipe")
     options = arguments.parse_args()
     torch.set_num_threads(options.threads)

@@ -3,8 +3,8 @@
     SEQKIT_DATA=../shared/data python benchmarks/tagging_decoding.py --threads 2
 
 Trains the reference tagger (word vectors 100, character CNN 50, BiLSTM 2 × 100, CRF) on ``conll2000`` for one epoch
-unless ``--model`` names one, then decodes the test file several rounds, in fp32 and in bf16 in turn. Prints medians
-with their spread, the share of the roofline and the time of each part, and writes
+unless ``--model`` names one, then decodes the test file several times, in fp32 and in bf16 in turn. Prints medians with
+their spread, the share of the roofline and the time of each stage, and writes
 ``benchmarks/results/tagging_decoding.json``.
 """
 
@@ -18,10 +18,10 @@ import torch
 from common import Machine, alternate, decode_file, parser, shown, stage_table, summary, table, write
 
 from seqkit.bench.flops import forward_flops
-from seqkit.config import TagSettings, override
+from seqkit.config import override
 from seqkit.corpora.resolve import resolve
 from seqkit.formats.registry import read_sentences
-from seqkit.formats.writers import write_records
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.model.loading import load
 from seqkit.model.tagger import Tagger
 from seqkit.training.run import train
@@ -69,9 +69,9 @@ def main() -> None:
             ]
         )
     print(machine)
-    print(f"{flops / 1e6:.2f} MFLOP a token")
-    print(table(["arithmetic", "tokens/s", "sentences/s", "roofline"], rows))
-    print(stage_table(model, partial(read_sentences, file), partial(write_records, output_format="conll")))
+    print(f"{flops / 1e6:.2f} MFLOP per token")
+    print(table(["precision", "tokens/s", "sentences/s", "roofline"], rows))
+    print(stage_table(model, partial(read_sentences, file), "conll"))
     tree = {"rounds": options.rounds, "flops_per_token": flops, "decoding": results}
     write("tagging_decoding", {"machine": machine.to_json(), **tree})
 

@@ -1,9 +1,9 @@
-"""Test scores of the tagging recipes: every recipe with several seeds, without and with given vectors.
+"""Test scores of the tagging recipes: every recipe with several seeds, without and with pretrained vectors.
 
     SEQKIT_DATA=../shared/data python benchmarks/tagging_scores.py --vectors glove.6B.100d.txt --threads 2
 
-Writes ``benchmarks/results/tagging_scores.json``, one entry a run, as soon as the run is over, and prints a table of
-means. Runs that the file has already are not repeated unless ``--again`` is given.
+Writes ``benchmarks/results/tagging_scores.json``, one entry per run, as soon as the run has ended, and prints a table
+of means. Runs that the file already has are not repeated unless ``--again`` is given.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ RUNS = (
     ("ner-conll2002-es", False),
     ("ner-wnut17", True),
 )
-"""recipe, and whether it is given vectors"""
+"""recipe, and whether it gets pretrained vectors"""
 
 
 def run(recipe: str, vectors: Path | None, seed: int, threads: int) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def table(entries: list[dict[str, Any]]) -> str:
     """Means over seeds as a Markdown table.
 
     Args:
-        entries: what `run` gave.
+        entries: what `run` returned.
 
     Returns:
         The table.
@@ -88,11 +88,13 @@ def table(entries: list[dict[str, Any]]) -> str:
 def main() -> None:
     """Run what is missing and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--vectors", type=Path, help="GloVe 6B, 100 dimensions; runs with vectors are left out without")
+    parser.add_argument(
+        "--vectors", type=Path, help="GloVe 6B, 100 dimensions; without them, runs with vectors are left out"
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="+", metavar="RECIPE", help="these recipes only")
-    parser.add_argument("--again", action="store_true", help="repeat runs that the results have already")
+    parser.add_argument("--again", action="store_true", help="repeat runs that the results already have")
     options = parser.parse_args()
     for seed in options.seeds:
         for recipe, with_vectors in RUNS:
@@ -107,7 +109,7 @@ def main() -> None:
             if same and not options.again:
                 continue
             entry = run(recipe, options.vectors if with_vectors else None, seed, options.threads)
-            # Another process may have added its own meanwhile.
+            # Another process may have added an entry meanwhile.
             entries = json.loads(RESULTS.read_text()) if RESULTS.is_file() else []
             RESULTS.parent.mkdir(exist_ok=True)
             RESULTS.write_text(json.dumps([old for old in entries if old not in same] + [entry], indent=1) + "\n")

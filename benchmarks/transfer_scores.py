@@ -1,12 +1,12 @@
-"""What raw text adds to a tenth of the labels: taggers from scratch, from a language model, and beside one.
+"""What raw text adds to a tenth of the labels: taggers from scratch, from a language model, and with its features.
 
     SEQKIT_DATA=../shared/data python benchmarks/transfer_scores.py --work /tmp/transfer --threads 2
 
-The first tenth of the training sentences of ``ud-english-ewt`` (1,254) trains taggers of parts of speech that differ in
-nothing but what they begin with: nothing; the embedding and both stacks of a language model of words (``--init-from``);
-the states of a language model of characters as further features (``--context``). The language models are trained
-on the raw text of the whole train split, without a label. Writes ``benchmarks/results/transfer_scores.json`` after
-every run and prints a table of means. What the file and the work folder have already is not repeated.
+Part-of-speech taggers are trained on the first tenth of the training sentences of ``ud-english-ewt`` (1,254). They
+differ only in what they start from: nothing; the embedding and both stacks of a word language model (``--init-from``);
+the states of a character language model as further features (``--context``). The language models are trained on the
+raw text of the whole train split, without labels. Writes ``benchmarks/results/transfer_scores.json`` after every run
+and prints a table of means. What the file and the work folder already have is not repeated.
 """
 
 from __future__ import annotations
@@ -39,18 +39,18 @@ LANGUAGE_MODELS = {
         "--set training.schedule=cosine --set training.warmup=0.2"
     ),
 }
-"""name → the flags that it is trained with"""
+"""name → its training flags"""
 TAGGER = (
     "-c pos-ewt --chars cnn --batch-size 16 --set encoder.concat=final "
     "--set training.average=0.99 --set training.warmup=1"
 )
-"""the flags of every tagger; all else is the recipe's"""
+"""the flags of every tagger; everything else is from the recipe"""
 STARTS = {
     "from scratch": "",
     "--init-from, words": "--init-from words",
     "--context, characters": "--context characters",
 }
-"""name → the further flags of a tagger, a language model's name standing for its folder"""
+"""name → further flags of a tagger; a language model's name stands for its folder"""
 
 
 def train(task: str, data: str, flags: str, output: Path, threads: int) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def train(task: str, data: str, flags: str, output: Path, threads: int) -> dict[
         threads: processor threads.
 
     Returns:
-        The model's report, with the minutes that it all took.
+        The model's report, with the minutes of the whole run.
     """
     command = [sys.executable, "-m", "seqkit", task, "train", data, "-o", str(output), *flags.split()]
     began = time.monotonic()
@@ -74,13 +74,13 @@ def train(task: str, data: str, flags: str, output: Path, threads: int) -> dict[
 
 
 def share_of_train(folder: Path) -> str:
-    """Write a data set with the first sentences of train, and dev and test whole.
+    """Write a data set with the first sentences of train, and all of dev and test.
 
     Args:
-        folder: where to.
+        folder: where to write it.
 
     Returns:
-        The folder, as `train` wants it.
+        The folder, as `train` takes it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     dataset = resolve(DATA)
@@ -103,7 +103,7 @@ def language_model(name: str, work: Path, threads: int) -> dict[str, Any]:
         threads: processor threads.
 
     Returns:
-        What the results say of it.
+        Its entry in the results.
     """
     output = work / name
     if (output / "config.json").is_file():
@@ -119,10 +119,10 @@ def means(runs: list[dict[str, Any]]) -> dict[str, Any]:
     """Means over seeds, in percent.
 
     Args:
-        runs: what was measured.
+        runs: the entries of the runs.
 
     Returns:
-        Name → dev and test, how many seeds, the test score of each.
+        Name → dev and test, the number of seeds, the test score of each.
     """
     found = {}
     for name in STARTS:
@@ -139,7 +139,7 @@ def table(results: dict[str, Any]) -> str:
     """The means as a Markdown table.
 
     Args:
-        results: what is in the file.
+        results: the content of the file.
 
     Returns:
         The table.

@@ -1,10 +1,10 @@
-"""Speed of tagging by two processes of one thread each over one process of one thread.
+"""Speed of tagging with two processes of one thread each, relative to one process of one thread.
 
     SEQKIT_DATA=../shared/data python benchmarks/two_processes.py --model MODEL
 
-The file is ``conll2000``'s test split, many times over. Whole commands are timed, ``--workers 2`` and ``torchrun`` with
-two ranks beside ``--workers 1``, turn by turn; the time that a command takes for a tenth of the file is taken off for
-the speed without starting up. Prints medians with their spread and writes ``benchmarks/results/two_processes.json``.
+The file is the test split of ``conll2000``, repeated many times. Whole commands are timed, ``--workers 2`` and
+``torchrun`` with two ranks beside ``--workers 1``, turn by turn; for the speed without start-up, the time for a tenth
+of the file is subtracted. Prints medians with their spread and writes ``benchmarks/results/two_processes.json``.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def seconds(way: str, file: Path, model: str) -> tuple[float, bytes]:
         model: the model's directory.
 
     Returns:
-        How long the whole command took, and what it wrote.
+        The seconds of the whole command, and its output.
     """
     start, flags = WAYS[way]
     command = [*start, "tag", "predict", str(file), "-m", model, "--device", "cpu", "--quiet", *flags]
@@ -58,8 +58,10 @@ def main() -> None:
     """Measure and report."""
     arguments = parser(__doc__, threads=1)
     arguments.add_argument("--model", required=True, help="a tagger's directory")
-    arguments.add_argument("--times", type=int, default=40, help="how many times the test split is repeated")
+    arguments.add_argument("--times", type=int, default=40, help="repetitions of the test split, at least 2")
     options = arguments.parse_args()
+    if options.times < 2:
+        arguments.error("--times must be at least 2")
     torch.set_num_threads(options.threads)
     machine = Machine()
     test = resolve("conll2000").splits["test"].file

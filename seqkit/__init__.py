@@ -13,16 +13,12 @@ from typing import TYPE_CHECKING, Any
 from seqkit._version import __version__ as __version__
 
 if TYPE_CHECKING:
-    from seqkit.config import (
-        ClassifySettings,
-        GenerateSettings,
-        LmSettings,
-        Recipe,
-        Settings,
-        TagSettings,
-        load_recipe,
-    )
+    from seqkit.config import Recipe, Settings, load_recipe
     from seqkit.errors import DataError, ModelError, SeqkitError, SettingsError, TrainingError
+    from seqkit.heads.classification.settings import ClassifySettings
+    from seqkit.heads.generation.settings import GenerateSettings
+    from seqkit.heads.language_model.settings import LmSettings
+    from seqkit.heads.tagging.settings import TagSettings
     from seqkit.model.base import Model
     from seqkit.model.loading import load
     from seqkit.records import ClassifiedText, ScoredText, Sentence, TaggedSentence, TaggedSpan, WrittenText
@@ -53,14 +49,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "seqkit.config": (
-        *("ClassifySettings", "GenerateSettings", "LmSettings", "Recipe", "Settings", "TagSettings"),
-        "load_recipe",
-    ),
-    "seqkit.records": ("ClassifiedText", "ScoredText", "Sentence", "TaggedSentence", "TaggedSpan", "WrittenText"),
+    "seqkit.config": ("Recipe", "Settings", "load_recipe"),
     "seqkit.errors": ("DataError", "ModelError", "SeqkitError", "SettingsError", "TrainingError"),
+    "seqkit.heads.classification.settings": ("ClassifySettings",),
+    "seqkit.heads.generation.settings": ("GenerateSettings",),
+    "seqkit.heads.language_model.settings": ("LmSettings",),
+    "seqkit.heads.tagging.settings": ("TagSettings",),
     "seqkit.model.base": ("Model",),
     "seqkit.model.loading": ("load",),
+    "seqkit.records": ("ClassifiedText", "ScoredText", "Sentence", "TaggedSentence", "TaggedSpan", "WrittenText"),
     "seqkit.training.run": ("train",),
 }
 _MODULES = {name: module for module, names in _HOMES.items() for name in names}

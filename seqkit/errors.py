@@ -10,18 +10,6 @@ import errno
 import re
 from collections.abc import Sequence
 
-__all__ = [
-    "DataError",
-    "ModelError",
-    "SeqkitError",
-    "SettingsError",
-    "TrainingError",
-    "is_out_of_memory",
-    "joined",
-    "shortened",
-    "shown",
-]
-
 _NO_MEMORY = re.compile(
     "out of memory|can't allocate memory|ALLOC_FAILED|bad_alloc|bad allocation"
     "|could not (create|execute) a primitive(?! desc)|could not create a memory object"
@@ -52,15 +40,15 @@ class DataError(SeqkitError):
 
     Args:
         message: what was expected and what was found.
-        file: the file's name as the user gave it, if there is one.
-        line: the line in that file, counted from 1.
+        file: the file's name as the user gave it; None or empty if there is none.
+        line: the line in that file, counted from 1; None or 0 if it is not about one line.
     """
 
     def __init__(self, message: str, *, file: object = None, line: int | None = None) -> None:
-        where = "" if file is None else f"{file}: " if line is None else f"{file}:{line}: "
+        where = "" if not file else f"{file}:{line}: " if line else f"{file}: "
         super().__init__(where + message)
-        self.file = file
-        self.line = line
+        self.file = file or None
+        self.line = line or None
 
 
 class SettingsError(SeqkitError):
@@ -91,6 +79,30 @@ def is_out_of_memory(error: BaseException) -> bool:
     )
 
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF)
+
+
+def describe(error: Exception) -> str | None:
+    """What to say of an exception that a user can cause or mend.
+
+    Args:
+        error: the exception.
+
+    Returns:
+        One line; None of what is a fault of the program, whose traceback should be seen.
+    """
+    if isinstance(error, SeqkitError):
+        return str(error)
+    if is_out_of_memory(error):
+        return "out of memory; try a smaller --batch-tokens, --batch-size or --hidden"
+    if isinstance(error, OSError):
+        reason = error.strerror or str(error)
+        if error.filename is not None:
+            return f"{error.filename}: {reason}"
+        return f"standard output cannot be written: {reason}" if error.errno in _UNWRITABLE else reason
+    return None
+
+
 def shortened(message: str) -> str:
     """A message, without its middle where it is very long."""
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 100]} … {message[-97:]}"
@@ -117,7 +129,7 @@ def shown(value: object, most: int = 80) -> str:
     return text if len(text) <= most else text[:most] + "…"
 
 
-def joined(faults: Sequence[str], most: int = 8) -> str:
+def listed(faults: Sequence[str], most: int = 8) -> str:
     """Faults that were found together as one message.
 
     Args:
@@ -128,7 +140,7 @@ def joined(faults: Sequence[str], most: int = 8) -> str:
         The message.
 
     Examples:
-        >>> joined(["a: expected 1, found 2", "b: unknown field", "c: unknown field"], 2)
+        >>> listed(["a: expected 1, found 2", "b: unknown field", "c: unknown field"], 2)
         'a: expected 1, found 2; b: unknown field; and 1 more'
     """
     named = [fault if len(fault) <= _LONGEST else fault[:_LONGEST] + "…" for fault in faults[:most]]

@@ -1,4 +1,4 @@
-"""Files whose names come from elsewhere, and files that other processes may be busy with."""
+"""Files whose names come from outside, and files that other processes may be using."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import errno
 import os
 import re
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["close_locked", "is_plain_name", "locked", "open_locked", "open_regular", "take_lock"]
-
-# To Windows some names are devices, whatever comes after a full stop.
+# On Windows some names are devices, with any extension.
 _PLAIN_NAME = re.compile(r"(?!(?i:con|prn|aux|nul|com[0-9]|lpt[0-9])(?:\.|$))[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}")
 _PAUSE = 0.05
 """seconds between two tries for a lock"""
@@ -27,7 +24,7 @@ def is_plain_name(name: str) -> bool:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading, if it is a regular one: for a writer to a pipe one would wait, and a device has no end.
+    """Open a file for reading if it is a regular one: a pipe would wait for its writer, and a device has no end.
 
     Args:
         path: the file.
@@ -36,7 +33,7 @@ def open_regular(path: Path) -> BinaryIO:
         The stream.
 
     Raises:
-        OSError: it cannot be opened, or is of another kind.
+        OSError: it cannot be opened or is not a regular file.
     """
     try:
         handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
@@ -44,71 +41,57 @@ def open_regular(path: Path) -> BinaryIO:
         raise OSError(errno.EINVAL, str(error)) from None
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise OSError(errno.EINVAL, "expected a regular file, found another kind")
+        raise OSError(errno.EINVAL, "not a regular file")
     return open(handle, "rb")
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold a lock, waiting for it; it ends with its process, however that ends.
+def locked(path: Path, busy: Callable[[int], object] = lambda handle: time.sleep(_PAUSE)) -> Iterator[int]:
+    """Hold a lock; it ends with its process, however that ends.
+
+    Where the file system has no locks, the file is only opened.
 
     Args:
-        path: the file that stands for it, which is there only as long as it is held.
+        path: the lock file, which exists only while the lock is held; one left by a killed process means nothing.
+        busy: called with the open file while another holds the lock; raises, or else it is tried again. By default a
+            short pause.
 
     Yields:
-        Nothing.
+        The file's descriptor.
 
     Raises:
         OSError: the file cannot be written.
     """
-    handle = open_locked(path, lambda handle: time.sleep(_PAUSE))
+    handle = _open_locked(path, busy)
     try:
-        yield
+        yield handle
     finally:
-        close_locked(handle, path)
+        with suppress(OSError):  # the folder may be gone; Windows does not remove an open file
+            if _is_at(handle, path):  # and not another's file in a folder that was created again
+                path.unlink()  # before the lock ends, or the next holder's file would be removed
+        os.close(handle)
 
 
-def open_locked(path: Path, busy: Callable[[int], object]) -> int:
-    """Open and lock a file, which whoever holds it may remove in between; the lock ends with its process.
-
-    Where the file system knows no locks, it is opened only.
-
-    Args:
-        path: the file.
-        busy: called with the open file where another holds the lock; raises, or else it is tried again.
-
-    Returns:
-        A file descriptor, to be closed.
-
-    Raises:
-        OSError: the file cannot be written.
-    """
+def _open_locked(path: Path, busy: Callable[[int], object]) -> int:
     while True:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
         try:
             if not take_lock(handle):
                 busy(handle)
-            else:
-                with suppress(FileNotFoundError):
-                    if os.path.samestat(os.fstat(handle), os.stat(path)):
-                        return handle
+            elif _is_at(handle, path):  # its holder may have removed it between our opening and locking it
+                return handle
         except BaseException:
             os.close(handle)
             raise
         os.close(handle)
 
 
-def close_locked(handle: int, path: Path) -> None:
-    """Let go of what `open_locked` gave, and remove the file.
-
-    Args:
-        handle: its descriptor.
-        path: the file.
-    """
-    with suppress(OSError):  # the directory may be gone; Windows removes no open file
-        if os.path.samestat(os.fstat(handle), os.stat(path)):  # and not another's in a directory made again
-            path.unlink()  # before it is let go, or the next one's would be removed
-    os.close(handle)
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether an open file is the one at a path."""
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def take_lock(handle: int) -> bool:
@@ -120,17 +103,11 @@ def take_lock(handle: int) -> bool:
     Returns:
         Whether nobody else holds the lock.
     """
+    from filelock import lock_descriptor
+
     try:
-        if sys.platform == "win32":
-            import msvcrt
-
-            msvcrt.locking(handle, msvcrt.LK_NBLCK, 1)
-        else:
-            import fcntl
-
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
+        return lock_descriptor(handle, blocking=False)
+    except PermissionError:
         return False
     except OSError:
-        pass  # a file system without locks is no reason not to work
-    return True
+        return True  # a file system without locks is no reason to stop

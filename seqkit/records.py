@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, count
 from operator import add, sub
-from typing import Any, overload
+from typing import Any, ClassVar, overload
 
 from seqkit.errors import DataError
 
-__all__ = [
-    "LABEL_SEPARATOR",
-    "ClassifiedText",
-    "ScoredText",
-    "Sentence",
-    "TaggedSentence",
-    "TaggedSpan",
-    "WrittenText",
-    "align",
-    "labels_of_text",
-]
-
 LABEL_SEPARATOR = "|"
 """stands between the labels of a text that has several, where a file has one string for all of them"""
+
+SplitFunction = Callable[[str], Sequence[tuple[int, int]]]
+"""Text → start and end of each token, in characters."""
 
 
 class _SpacedOffsets(Sequence[tuple[int, int]]):
@@ -69,6 +60,20 @@ class _SpacedOffsets(Sequence[tuple[int, int]]):
 
 
 @dataclass(slots=True)
+class ConlluRows:
+    """What a CoNLL-U sentence has beside its tokens, kept for writing it back.
+
+    Args:
+        comments: comment lines without the leading ``#``.
+        other_rows: rows that are not tokens (multiword ranges, empty nodes), each with the index of the token that
+            follows it.
+    """
+
+    comments: list[str] = field(default_factory=list)
+    other_rows: list[tuple[int, str]] = field(default_factory=list)
+
+
+@dataclass(slots=True)
 class Sentence:
     """One sentence; ``text[start:end] == token`` for every token and its offsets.
 
@@ -76,24 +81,21 @@ class Sentence:
         tokens: the words, in order; none for an empty line.
         text: the original string.
         offsets: start and end of each token in `text`, in characters (code points).
-        columns: name → one string a token. Column files without a card name theirs ``"0"``, ``"1"``, ….
-        comments: CoNLL-U comment lines without the leading ``#``, kept for writing back.
+        columns: name → one string per token. Column files without a card name theirs ``"0"``, ``"1"``, ….
         file: where the sentence came from, for messages.
         line: the line of its first token, counted from 1; 0 when it came from no file.
-        other_rows: CoNLL-U rows that are no tokens (multiword ranges, empty nodes), each with the index of the token it
-            stands before; kept for writing back.
-        fields: what else a row or an object of the file says, by name: a label, a title, a vector.
+        fields: the other fields of its row or JSON object, by name: a label, a title, a vector.
+        conllu: the comments and other rows of a sentence from a CoNLL-U file.
     """
 
     tokens: list[str]
     text: str
     offsets: Sequence[tuple[int, int]]
     columns: dict[str, list[str]] = field(default_factory=dict)
-    comments: list[str] = field(default_factory=list)
     file: str = ""
     line: int = 0
-    other_rows: list[tuple[int, str]] = field(default_factory=list)
     fields: dict[str, Any] = field(default_factory=dict)
+    conllu: ConlluRows | None = None
 
     @classmethod
     def from_tokens(
@@ -142,7 +144,7 @@ class Sentence:
                 there is one, as in CoNLL-U, and the last one elsewhere.
 
         Returns:
-            One label a token.
+            One label per token.
 
         Raises:
             DataError: there is no such column.
@@ -162,13 +164,44 @@ class Sentence:
         wanted = f"a label column {target!r}" if target else "a label column"
         raise DataError(
             f"expected {wanted}, found columns: {', '.join(names) or 'none'}",
-            file=self.file or None,
-            line=self.line or None,
+            file=self.file,
+            line=self.line,
         )
 
     def __len__(self) -> int:
         """The number of tokens."""
         return len(self.tokens)
+
+
+@dataclass(slots=True)
+class TextRecord:
+    """A text that is not cut into tokens, with the other fields of its row.
+
+    Args:
+        text: the text.
+        fields: the fields of its row or JSON object, by name.
+        file: where it came from, for messages.
+        line: the line it starts at, counted from 1; 0 when it came from no file.
+    """
+
+    text: str
+    fields: dict[str, Any] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+    tokens: ClassVar[Sequence[str]] = ()
+
+    def cut(self, split: SplitFunction) -> Sentence:
+        """Cut the text into tokens.
+
+        Args:
+            split: text → start and end of each token.
+
+        Returns:
+            A sentence with the same text and fields.
+        """
+        offsets = split(self.text)
+        tokens = [self.text[start:end] for start, end in offsets]
+        return Sentence(tokens, self.text, offsets, file=self.file, line=self.line, fields=self.fields)
 
 
 def align(tokens: Sequence[str], text: str) -> list[tuple[int, int]] | None:
@@ -195,7 +228,7 @@ def align(tokens: Sequence[str], text: str) -> list[tuple[int, int]] | None:
     return offsets if not text[position:].strip() else None
 
 
-def labels_of_text(sentence: Sentence, field: str, multi: bool = False) -> list[str]:
+def labels_of_text(sentence: Sentence | TextRecord, field: str, multi: bool = False) -> list[str]:
     """The labels that a text has in its file.
 
     Args:
@@ -210,7 +243,7 @@ def labels_of_text(sentence: Sentence, field: str, multi: bool = False) -> list[
         DataError: there is no such field, it holds no strings, a label is empty, or there are several where one is
             expected.
     """
-    file, line = sentence.file or None, sentence.line or None
+    file, line = sentence.file, sentence.line
     if field not in sentence.fields:
         found = ", ".join(map(repr, sentence.fields)) or "none"
         raise DataError(f"expected a field {field!r}, found {found}", file=file, line=line)
@@ -261,11 +294,11 @@ class TaggedSpan:
 
 @dataclass(slots=True)
 class TaggedSentence:
-    """A sentence with one predicted label a token.
+    """A sentence with one predicted label per token.
 
     Args:
         sentence: the input, as it was read.
-        labels: one label a token.
+        labels: one label per token.
         probs: the probability of each token's label, where it was asked for.
         spans: the spans that the labels mark; none for labels that mark no spans.
         alternatives: the n best label sequences, the best first, each with its probability, where they were asked for.
@@ -279,6 +312,28 @@ class TaggedSentence:
     alternatives: list[tuple[list[str], float]] | None = None
     marks_spans: bool = False
 
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: ``text``, ``tokens`` and ``spans`` with character offsets into the text.
+
+        N-best predictions stand under ``nbest``, each an object with ``labels`` and ``prob``.
+        """
+        sentence = self.sentence
+        tokens: list[dict[str, Any]] = [
+            {"text": token, "start": start, "end": end, "label": label}
+            for token, (start, end), label in zip(sentence.tokens, sentence.offsets, self.labels, strict=True)
+        ]
+        for token, prob in zip(tokens, self.probs or (), strict=False):
+            token["prob"] = round(float(prob), 6)
+        spans: list[dict[str, Any]] = []
+        for span in self.spans:
+            spans.append({"start": span.start, "end": span.end, "label": span.label, "text": span.text})
+            if span.prob is not None:
+                spans[-1]["prob"] = round(float(span.prob), 6)
+        found: dict[str, Any] = {"text": sentence.text, "tokens": tokens, "spans": spans}
+        if self.alternatives is not None:
+            found["nbest"] = [{"labels": labels, "prob": round(float(prob), 6)} for labels, prob in self.alternatives]
+        return found
+
 
 @dataclass(slots=True)
 class ClassifiedText:
@@ -289,29 +344,29 @@ class ClassifiedText:
         labels: the predicted labels, the most probable first; exactly one unless a text may have several.
         probs: label → probability, all labels, the most probable first.
         multi: whether a text may have several labels: then the probabilities do not sum to 1.
+        top: write only so many of the most probable labels.
     """
 
     sentence: Sentence
     labels: list[str]
     probs: dict[str, float]
     multi: bool = False
+    top: int | None = None
 
     @property
     def label(self) -> str:
         """The label; of several all of them, joined by `LABEL_SEPARATOR`."""
         return LABEL_SEPARATOR.join(self.labels)
 
-    def to_json(self, top: int | None = None) -> dict[str, Any]:
-        """The record as a JSON object.
-
-        Args:
-            top: so many of the most probable labels under ``probs``; all by default.
-
-        Returns:
-            ``text``, ``label`` (a list where a text may have several) and ``probs``.
-        """
-        probs = {label: round(prob, 6) for label, prob in list(self.probs.items())[:top]}
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: ``text``, ``label`` (a list where a text may have several) and ``probs``."""
+        probs = {label: round(prob, 6) for label, prob in list(self.probs.items())[: self.top]}
         return {"text": self.sentence.text, "label": self.labels if self.multi else self.label, "probs": probs}
+
+    def to_cells(self) -> tuple[str, ...]:
+        """The record as the cells of a row: labels and probabilities, several with `LABEL_SEPARATOR` between them."""
+        labels = self.labels if self.top is None else list(self.probs)[: self.top]
+        return LABEL_SEPARATOR.join(labels), LABEL_SEPARATOR.join(f"{self.probs[each]:.4f}" for each in labels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +397,10 @@ class ScoredText:
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object: ``text``, ``log_prob``, ``units``, ``unknown``, ``perplexity``."""
         return {**asdict(self), "perplexity": self.perplexity}
+
+    def to_cells(self) -> tuple[str, ...]:
+        """The record as the cells of a row: log-probability, units, perplexity."""
+        return f"{self.log_prob:.4f}", str(self.units), f"{self.perplexity:.4f}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What seqkit finds by name: the folders of recipes and cards, in a checkout or a wheel; parts loaded when needed."""
+"""What seqkit finds by name: the folders of recipes and cards, in a checkout or a wheel; modules loaded when needed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 from seqkit.errors import SeqkitError
-
-__all__ = ["imported", "resource_dir"]
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -23,7 +21,7 @@ def resource_dir(name: Literal["datasets", "tasks"]) -> Path:
         The folder, which exists.
 
     Raises:
-        SeqkitError: this copy of seqkit is neither a checkout nor a whole installation.
+        SeqkitError: this copy of seqkit is neither a checkout nor a complete installation.
     """
     installed = _PACKAGE / "_resources" / name
     if installed.is_dir():
@@ -33,13 +31,11 @@ def resource_dir(name: Literal["datasets", "tasks"]) -> Path:
     # Hugging Face's library.
     if (checkout / "pyproject.toml").is_file() and (checkout / name).is_dir():
         return checkout / name
-    raise SeqkitError(
-        f"expected the folder {name!r} of an installed seqkit or of a checkout, found none; install seqkit again"
-    )
+    raise SeqkitError(f"the folder {name!r} of this installation of seqkit is missing; install seqkit again")
 
 
 def imported(place: str) -> Any:
-    """What stands in a module, which is imported only now.
+    """An object of a module, which is imported only now.
 
     Args:
         place: ``package.module:name``.

@@ -1,4 +1,4 @@
-"""TOML as recipes, cards and assignments have it: one place where its faults are one kind of exception."""
+"""TOML of recipes, cards and assignments, whose errors are all a ValueError."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
-__all__ = ["MOST_BYTES", "parse_toml", "read_toml"]
-
 MOST_BYTES = 1 << 20
-"""of a recipe or a card; those that come with seqkit have a few thousand"""
+"""bytes of a recipe or a card; those that come with seqkit have a few thousand"""
 
 
 def read_toml(path: Path) -> dict[str, Any]:
@@ -26,10 +24,10 @@ def read_toml(path: Path) -> dict[str, Any]:
         path: the file.
 
     Returns:
-        What it says.
+        The parsed document.
 
     Raises:
-        OSError: it cannot be read, or is no regular file.
+        OSError: it cannot be read, or is not a regular file.
         ValueError: it is longer than `MOST_BYTES`, not UTF-8, or not TOML.
     """
     with open_regular(path) as stream:
@@ -46,7 +44,7 @@ def parse_toml(text: str) -> dict[str, Any]:
         text: a document.
 
     Returns:
-        What it says.
+        The parsed document.
 
     Raises:
         ValueError: it is not TOML.
@@ -54,5 +52,5 @@ def parse_toml(text: str) -> dict[str, Any]:
     try:
         tree: dict[str, Any] = tomllib.loads(text)
     except RecursionError:
-        raise ValueError("lists or tables too deep in one another") from None
+        raise ValueError("lists or tables are nested too deeply") from None
     return tree

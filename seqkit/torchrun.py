@@ -1,4 +1,4 @@
-"""The processes that one ``torchrun`` starts: which of them this is, and how they are joined."""
+"""The processes of one ``torchrun``: the rank of this one, and how they are connected."""
 
 from __future__ import annotations
 
@@ -14,11 +14,9 @@ from seqkit.errors import SeqkitError, SettingsError
 if TYPE_CHECKING:
     import torch
 
-__all__ = ["Launch", "first_to_tell", "joined"]
-
 _PATIENCE = timedelta(days=30)
-"""how long a process waits for another, busy with a large dev set, or with results that somebody reads page by page;
-one that has ended is noticed at once"""
+"""how long a process waits for another one, which evaluates on a large dev set, or prints to a pager; a process that
+has exited is noticed at once"""
 
 _VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -28,9 +26,9 @@ class Launch(NamedTuple):
 
     Attributes:
         rank: its number, from 0.
-        size: how many processes there are, on all machines.
+        size: the number of processes, on all machines.
         local_rank: its number on this machine.
-        local_size: how many there are on this machine.
+        local_size: the number of processes on this machine.
     """
 
     rank: int = 0
@@ -40,13 +38,13 @@ class Launch(NamedTuple):
 
     @classmethod
     def from_environment(cls) -> Launch:
-        """What ``torchrun`` says in the environment; a process alone where it says nothing.
+        """Read the variables that ``torchrun`` sets; without them there is only this process.
 
         Returns:
             The numbers.
 
         Raises:
-            SettingsError: only some of what belongs together is there.
+            SettingsError: a variable is missing or has another form.
         """
         if os.environ.get("WORLD_SIZE", "1") in ("", "1"):
             return cls()
@@ -58,14 +56,14 @@ class Launch(NamedTuple):
 
     @property
     def command(self) -> str:
-        """How such processes are started."""
+        """The command that starts such processes."""
         if self.size == 1:
             return "seqkit"
         nodes = "" if self.size == self.local_size else f"--nnodes {self.size // self.local_size} … "
         return f"torchrun {nodes}--nproc-per-node {self.local_size} -m seqkit"
 
     def device(self, name: str) -> torch.device:
-        """The device of this process: of several on a machine each has a GPU of its own.
+        """The device of this process: several on a machine have a GPU each.
 
         Args:
             name: see `seqkit.devices.choose_device`.
@@ -76,7 +74,7 @@ class Launch(NamedTuple):
         Raises:
             SettingsError: there is no such device, or the processes cannot share it.
         """
-        import torch  # not before it is needed: help texts do without
+        import torch  # only when it is needed: help texts need no torch
 
         from seqkit.devices import choose_device
 
@@ -84,31 +82,30 @@ class Launch(NamedTuple):
         if self.size == 1 or device.type == "cpu":
             return device
         if device.type == "mps":
-            raise SettingsError(f"expected the device cpu or cuda for several processes, found {device.type}")
-        if ":" in name:
-            if self.local_size > 1:
-                expected = f"expected --device cuda for {self.local_size} processes, which take a GPU each"
-                raise SettingsError(f"{expected}, found {name!r}; CUDA_VISIBLE_DEVICES says which they may take")
-            return device
+            raise SettingsError("several processes need the device cpu or cuda, found mps")
         count = torch.cuda.device_count()
-        if self.local_size > count:
-            expected = f"expected a GPU for each of {self.local_size} processes"
-            raise SettingsError(f"{expected}, found {count}; start fewer, or use --device cpu")
-        return torch.device("cuda", self.local_rank)
+        if ":" not in name and self.local_size <= count:
+            return torch.device("cuda", self.local_rank)
+        if self.local_size == 1:
+            return device
+        found = f"{self.local_size} processes need a GPU each, found"
+        if ":" in name:
+            raise SettingsError(f"{found} only {name}; use --device cuda, and CUDA_VISIBLE_DEVICES to choose GPUs")
+        raise SettingsError(f"{found} {count}; start fewer, or use --device cpu")
 
 
 @contextmanager
-def joined(backend: str = "gloo") -> Iterator[None]:
-    """Join the processes, until this one ends; a process alone has nobody to join.
+def process_group(backend: str = "gloo") -> Iterator[None]:
+    """Connect the processes, until this one exits; with one process, do nothing.
 
     Args:
-        backend: what messages go over; see `torch.distributed.init_process_group`.
+        backend: the backend of `torch.distributed.init_process_group`.
 
     Yields:
         Nothing.
 
     Raises:
-        SeqkitError: the processes do not find each other.
+        SeqkitError: the processes cannot connect.
     """
     size = Launch.from_environment().size
     if size == 1:
@@ -120,20 +117,20 @@ def joined(backend: str = "gloo") -> Iterator[None]:
         try:
             dist.init_process_group(backend, timeout=_PATIENCE)
         except (RuntimeError, ValueError) as error:
-            raise SeqkitError(f"expected to join {size} processes, found: {error}") from None
+            raise SeqkitError(f"cannot connect the {size} processes: {error}") from None
         atexit.register(dist.destroy_process_group)
     try:
         yield
     except BaseException:
-        atexit.unregister(dist.destroy_process_group)  # it might wait for the others, who wait for this process
+        atexit.unregister(dist.destroy_process_group)  # it might wait for the others, which wait for this process
         raise
 
 
 def first_to_tell() -> bool:
-    """Whether this process is the first of those started together that has a fault to tell; the others keep silent.
+    """Whether this is the first of the processes that has an error to print; the others print nothing.
 
     Returns:
-        True also where there is nobody to ask.
+        True also if the other processes cannot be asked.
     """
     try:
         if Launch.from_environment().size == 1:
@@ -143,6 +140,6 @@ def first_to_tell() -> bool:
 
         patience = timedelta(seconds=5)
         store = TCPStore(host, int(port), is_master=False, timeout=patience, wait_for_workers=False)
-        return int(store.add(f"seqkit faults told in attempt {attempt}", 1)) == 1
+        return int(store.add(f"seqkit errors in attempt {attempt}", 1)) == 1
     except (RuntimeError, SettingsError):
         return True

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import random
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -18,8 +19,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import hypothesis
 import pytest
 
-from seqkit.config import TagSettings, override
+from seqkit.config import override
 from seqkit.formats.schemes import from_spans
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.records import Sentence
 
 # A loaded machine is no fault of the code.
@@ -30,6 +32,14 @@ Pairs: TypeAlias = list[tuple[list[str], list[str]]]
 
 _NAMES = {"PER": ["Ada", "Bo", "Cleo", "Dov", "Esi"], "LOC": ["Rome", "Oslo", "Lima", "Pisa"]}
 _VERBS = ["met", "saw", "left", "knew"]
+
+
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """Commands flush denormals to zero, a setting of the whole process, which other tests need as it was."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_flush_denormal(False)
 
 
 @pytest.fixture(scope="session")

@@ -12,12 +12,8 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from seqkit.config import (
-    SETTINGS,
-    ClassifySettings,
-    DataSettings,
     EncoderSettings,
     Recipe,
-    TagSettings,
     TrainingSettings,
     load_recipe,
     override,
@@ -26,7 +22,12 @@ from seqkit.config import (
     recipe_names,
     to_toml,
 )
+from seqkit.config.renamed import current_names
 from seqkit.errors import SettingsError
+from seqkit.heads.classification.settings import ClassifySettings
+from seqkit.heads.tagging.settings import TagSettings
+from seqkit.inputs.settings import DataSettings
+from seqkit.tasks import TASKS
 
 SECTIONS = {name: field.annotation for name, field in TagSettings.model_fields.items() if name != "task"}
 FIELDS = [
@@ -70,24 +71,28 @@ def test_a_recipe_file_reads_its_sections_and_what_it_says_of_itself(recipe_file
 
 
 def test_an_empty_recipe_is_the_defaults(recipe_file: Any) -> None:
-    assert load_recipe(recipe_file("")) == Recipe()
+    assert load_recipe(recipe_file("")) == Recipe(settings=TagSettings())
 
 
 def test_there_must_be_such_a_recipe(tmp_path: Path) -> None:
     known = ", ".join(recipe_names())
-    assert fault_of(load_recipe, "nonsense") == f"expected a recipe among {known} or a .toml file, found 'nonsense'"
+    assert fault_of(load_recipe, "nonsense") == (
+        f"no recipe 'nonsense'; choose one of {known}, or give the path of a .toml file"
+    )
     missing = str(tmp_path / "missing.toml")
-    assert fault_of(load_recipe, missing) == f"expected a recipe among {known} or a .toml file, found {missing!r}"
+    assert fault_of(load_recipe, missing) == (
+        f"no recipe {missing!r}; choose one of {known}, or give the path of a .toml file"
+    )
     folder = tmp_path / "folder.toml"
     folder.mkdir()
-    assert fault_of(load_recipe, folder).endswith(f"found {str(folder)!r}")
+    assert fault_of(load_recipe, folder).startswith(f"no recipe {str(folder)!r}; ")
 
 
 def test_a_recipe_must_be_toml_in_utf8(recipe_file: Any) -> None:
     path = recipe_file("[encoder\n")
-    assert fault_of(load_recipe, path).startswith(f"{path}: expected a TOML file, found: Expected ']'")
+    assert fault_of(load_recipe, path).startswith(f"{path}: cannot be read as TOML: Expected ']'")
     path.write_bytes(b'description = "\xff"')
-    assert fault_of(load_recipe, path).startswith(f"{path}: expected a TOML file, found: 'utf-8' codec can't decode")
+    assert fault_of(load_recipe, path).startswith(f"{path}: cannot be read as TOML: 'utf-8' codec can't decode")
 
 
 def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
@@ -99,12 +104,12 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
     cells = get_args(EncoderSettings.model_fields["cell"].annotation)
     assert faults == [
         f"encoder.cell: expected {', '.join(map(repr, cells[:-1]))} or {cells[-1]!r}, found 'elman'",
-        "encoder.hidden: expected greater than or equal to 1, found 0",
+        "encoder.hidden: expected at least 1, found 0",
         "encoder.layers: expected a valid integer, got a number with a fractional part, found 1.5",
-        "encoder.size: expected one of cell, hidden, layers, direction, concat, dropout, last_dropout, "
-        "weight_dropout, init, init_gain, forget_bias, variational, skip",
+        "encoder.size: unknown name, expected one of cell, hidden, layers, direction, concat, dropout, "
+        "last_dropout, weight_dropout, init, init_gain, forget_bias, variational, skip",
         "training.lr: expected a finite number, found nan",
-        "enc: expected one of task, data, embedding, encoder, head, training",
+        "enc: unknown name, expected one of task, data, embedding, encoder, head, training",
         "description: expected a valid string, found 1",
     ]
 
@@ -113,24 +118,27 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
     ("text", "fault"),
     [
         ("encoder = 5", "encoder: expected a section, found 5"),
-        ("[settings]\nx = 1", "settings: expected one of task, data, embedding, encoder, head, training"),
+        (
+            "[settings]\nx = 1",
+            "settings: unknown name, expected one of task, data, embedding, encoder, head, training",
+        ),
         ("task = 'cook'", "task: expected one of tag, classify, lm, generate, found 'cook'"),
         ("scores = 3", "scores: expected a valid dictionary, found 3"),
-        ("[head]\nneighbour_words = 1", "head.lm_loss_words: expected greater than or equal to 2, found 1"),
+        ("[head]\nneighbour_words = 1", "head.lm_loss_words: expected at least 2, found 1"),
         ("[head]\ncrf = 'perhaps'", "head.crf: expected a valid boolean, unable to interpret input, found 'perhaps'"),
         ("[encoder]\ndropout = 1.0", "encoder.dropout: expected less than 1, found 1.0"),
         ("[training]\nlr = 0", "training.lr: expected greater than 0, found 0"),
         ("[training]\nlr = inf", "training.lr: expected a finite number, found inf"),
-        ("[training]\nseed = -1", "training.seed: expected greater than or equal to 0, found -1"),
+        ("[training]\nseed = -1", "training.seed: expected at least 0, found -1"),
         (f"[training]\nseed = {2**63}", f"training.seed: expected less than {2**63}, found {2**63}"),
-        ("[embedding]\nchar_hidden = 1", "embedding.char_features: expected greater than or equal to 2, found 1"),
+        ("[embedding]\nchar_hidden = 1", "embedding.char_features: expected at least 2, found 1"),
         (
             "[embedding]\nword_size = 0\nchars = 'none'",
-            "embedding: expected word_size > 0, one_hot, vectors or chars, found none of them",
+            "embedding: a word has no vector: set word_size > 0, one_hot, vectors or chars",
         ),
         (
             "[training]\nschedule = 'cosine'\nepochs = 3\nwarmup = 3",
-            "training: expected fewer epochs of warm-up than epochs (3), found 3",
+            "training: warmup of 3 epochs must be shorter than the 3 epochs of training",
         ),
     ],
 )
@@ -187,11 +195,11 @@ def test_override_replaces_what_is_named_and_nothing_else() -> None:
 def test_override_checks_the_whole_again() -> None:
     settings = override(TagSettings(), {"training": {"schedule": "cosine", "warmup": 5, "epochs": 10}})
     message = fault_of(override, settings, {"training": {"epochs": 4}}, "--set")
-    assert message == "--set: training: expected fewer epochs of warm-up than epochs (4), found 5"
+    assert message == "--set: training: warmup of 5 epochs must be shorter than the 4 epochs of training"
     message = fault_of(override, TagSettings(), {"data": 5, "nonsense": {"a": 1}, "encoder": {"sise": 1}})
     assert message.startswith("settings: data: expected a section, found 5; ")
-    assert "encoder.sise: expected one of cell, hidden" in message
-    assert "nonsense: expected one of task, data, embedding, encoder, head, training" in message
+    assert "encoder.sise: unknown name, expected one of cell, hidden" in message
+    assert "nonsense: unknown name, expected one of task, data, embedding, encoder, head, training" in message
 
 
 def test_precedence_of_defaults_recipe_set_and_flags(recipe_file: Any) -> None:
@@ -211,7 +219,7 @@ def test_precedence_of_defaults_recipe_set_and_flags(recipe_file: Any) -> None:
 def test_faults_name_where_the_value_came_from() -> None:
     from seqkit.cli.options import settings_from_flags
 
-    fault = "encoder.hidden: expected greater than or equal to 1, found 0"
+    fault = "encoder.hidden: expected at least 1, found 0"
     with pytest.raises(click.UsageError) as caught:
         settings_from_flags("tag", None, ("encoder.hidden=0",), {})
     assert caught.value.message == f"--set: {fault}"
@@ -245,7 +253,7 @@ def test_numbers_of_no_use_are_refused(name: str, number: str) -> None:
 def test_sizes_have_a_bound(assignment: str, most: int) -> None:
     name, _, value = assignment.partition("=")
     fault = fault_of(override, TagSettings(), parse_assignments([assignment]), "--set")
-    assert fault == f"--set: {name}: expected less than or equal to {most}, found {value}"
+    assert fault == f"--set: {name}: expected at most {most}, found {value}"
     override(TagSettings(), parse_assignments([f"{name}={most}"]))
 
 
@@ -256,18 +264,20 @@ def test_settings_are_sections(tree: object) -> None:
 
 def test_many_faults_are_counted() -> None:
     fault = fault_of(parse_settings, {"data": {f"more{number}": 1 for number in range(10_000)}}, "x")
-    assert fault.startswith("x: data.more0: expected one of splitter, ")
+    assert fault.startswith("x: data.more0: unknown name, expected one of splitter, ")
     assert fault.endswith(" more") and len(fault) < 2_000
 
 
 def test_names_are_told_on_one_line() -> None:
-    assert fault_of(parse_settings, {"a\nb": 1}, "x").startswith("x: 'a\\nb': expected one of task, data, ")
+    assert fault_of(parse_settings, {"a\nb": 1}, "x").startswith(
+        "x: 'a\\nb': unknown name, expected one of task, data, "
+    )
 
 
 @pytest.mark.parametrize(
     ("content", "found"),
     [
-        (b"a = " + b"[" * 5000, "lists or tables too deep in one another"),
+        (b"a = " + b"[" * 5000, "lists or tables are nested too deeply"),
         (b"a = " + b"9" * 5000, "Exceeds the limit"),
         (b"#" * (1 << 20) + b"#", "more than 1,048,576 bytes"),
         (b"a = \0", ""),
@@ -277,7 +287,7 @@ def test_names_are_told_on_one_line() -> None:
 def test_a_recipe_that_is_no_toml(content: bytes, found: str, tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_bytes(content)
     fault = fault_of(load_recipe, tmp_path / "a.toml")
-    assert fault.startswith(f"{tmp_path / 'a.toml'}: expected a TOML file, found: {found}")
+    assert fault.startswith(f"{tmp_path / 'a.toml'}: cannot be read as TOML: {found}")
     assert "\n" not in fault
 
 
@@ -314,7 +324,7 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
     try:
         settings = override(TagSettings(), tree)
     except SettingsError as error:  # the checks across settings
-        known = ("none of them", "warm-up", "head.lm_loss", "average", "freeze", "clip_by", "deterministic")
+        known = ("a word has no vector", "warmup of", "head.lm_loss", "average", "freeze", "clip_by", "deterministic")
         assert any(part in str(error) for part in known)
         return
     path = tmp_path_factory.mktemp("recipe") / "r.toml"
@@ -325,8 +335,8 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
 @pytest.mark.parametrize(
     ("task", "assignment", "fault"),
     [
-        ("lm", "data.unit=bpe", "data: expected lowercase only beside unit word or char, found it beside bpe"),
-        ("generate", "data.unit=bpe", "data: expected lowercase only beside unit word or char, found it beside bpe"),
+        ("lm", "data.unit=bpe", "data: lowercase needs unit word or char, not bpe"),
+        ("generate", "data.unit=bpe", "data: lowercase needs unit word or char, not bpe"),
         (
             "lm",
             "training.batch_tokens=9",
@@ -340,7 +350,7 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
     ],
 )
 def test_settings_that_a_model_of_units_cannot_follow(task: str, assignment: str, fault: str) -> None:
-    lower = override(SETTINGS[task](), {"data": {"lowercase": True}})
+    lower = override(TASKS[task].settings_class()(), {"data": {"lowercase": True}})
     with pytest.raises(SettingsError, match=re.escape(fault)):
         override(lower, parse_assignments([assignment]))
 
@@ -353,7 +363,7 @@ def test_settings_come_back_from_json() -> None:
 # --- the settings themselves -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", SETTINGS)
+@pytest.mark.parametrize("task", TASKS)
 def test_every_setting_has_a_help_text_of_one_line_and_a_default_that_passes(task: str, recipe_file: Any) -> None:
     settings = parse_settings({"task": task}, task)
     assert settings.task == task
@@ -380,15 +390,15 @@ def test_settings_do_not_change_after_construction() -> None:
 
 def test_warm_up_may_be_as_long_as_training_but_for_cosine() -> None:
     assert TrainingSettings(schedule="constant", epochs=3, warmup=5.0).warmup == 5.0
-    with pytest.raises(ValueError, match="warm-up"):
+    with pytest.raises(ValueError, match="warmup of 3 epochs must be shorter than the 3 epochs of training"):
         TrainingSettings(schedule="cosine", epochs=3, warmup=3.0)
 
 
 def test_neighbours_need_halves_that_have_not_seen_them() -> None:
     tree = {"encoder": {"layers": 2}, "head": {"lm_loss": 0.1}}
     assert fault_of(override, TagSettings(), tree) == (
-        "settings: head.lm_loss: expected encoder.concat final, one layer or one direction, found layerwise: where "
-        "directions meet after every level, both halves have seen the words that they are to predict"
+        "settings: head.lm_loss: needs encoder.concat final, one layer or one direction; with layerwise, upper layers "
+        "have seen the words that they are to predict"
     )
     override(TagSettings(), {**tree, "encoder": {"layers": 2, "concat": "final"}})
     override(TagSettings(), {**tree, "encoder": {"layers": 1}})
@@ -399,25 +409,113 @@ def test_neighbours_need_halves_that_have_not_seen_them() -> None:
 def test_a_tied_table_must_be_the_whole_embedding(task: str) -> None:
     settings = parse_settings({"task": task, "head": {"tied": True}}, task)
     assert fault_of(override, settings, {"embedding": {"word_size": 0, "chars": "cnn"}}) == (
-        "settings: head.tied: expected embedding.word_size > 0 to share, found 0"
+        "settings: head.tied: needs embedding.word_size > 0"
     )
     assert fault_of(override, settings, {"embedding": {"one_hot": True}}) == (
-        "settings: head.tied: expected embedding.one_hot false, found true: there is no table to share"
+        "settings: head.tied: with embedding.one_hot there is no table to share"
     )
     assert fault_of(override, settings, {"embedding": {"vectors": "x"}}) == (
-        "settings: head.tied: expected embedding.vectors_join concat, found sum: the table is then a correction of the "
-        "given vectors, and no output layer"
+        "settings: head.tied: needs embedding.vectors_join concat; with sum the table is only a correction of the "
+        "pretrained vectors"
     )
     override(settings, {"embedding": {"vectors": "x", "vectors_join": "concat"}})
 
 
 def test_clipping_by_value_needs_a_value() -> None:
     assert fault_of(override, TagSettings(), {"training": {"clip": 0.0, "clip_by": "value"}}) == (
-        "settings: training: expected clip_by value only beside a clip above 0, found 0"
+        "settings: training: clip_by value needs a clip above 0"
     )
 
 
 def test_a_label_is_not_read_from_the_text() -> None:
     assert fault_of(override, ClassifySettings(), {"data": {"text": "label"}}) == (
-        "settings: data.label: expected another field than data.text, found 'label' for both"
+        "settings: data.label and data.text must be different fields, both are 'label'"
     )
+
+
+# --- names of earlier versions ------------------------------------------------------------------------------------
+
+RENAMED = [
+    (
+        "tag",
+        "embedding",
+        "char_hidden",
+        20,
+        "char_features",
+        20,
+        "embedding.char_hidden is now embedding.char_features",
+    ),
+    ("tag", "encoder", "join", "deep", "concat", "layerwise", "encoder.join=deep is now encoder.concat=layerwise"),
+    ("tag", "encoder", "join", "top", "concat", "final", "encoder.join=top is now encoder.concat=final"),
+    ("tag", "encoder", "cell", "cbow", "cell", "running_sum", "encoder.cell=cbow is now encoder.cell=running_sum"),
+    ("tag", "head", "neighbours", 0.5, "lm_loss", 0.5, "head.neighbours is now head.lm_loss"),
+    ("tag", "head", "neighbour_words", 50, "lm_loss_words", 50, "head.neighbour_words is now head.lm_loss_words"),
+    ("lm", "head", "activation", 2.0, "ar", 2.0, "head.activation is now head.ar"),
+    ("lm", "head", "temporal", 1.0, "tar", 1.0, "head.temporal is now head.tar"),
+    ("lm", "training", "window", 70, "bptt", 70, "training.window is now training.bptt"),
+    (
+        "lm",
+        "training",
+        "variable_window",
+        True,
+        "variable_bptt",
+        True,
+        "training.variable_window is now training.variable_bptt",
+    ),
+    (
+        "lm",
+        "training",
+        "average_trigger",
+        5,
+        "asgd_patience",
+        5,
+        "training.average_trigger is now training.asgd_patience",
+    ),
+]
+each_renamed = pytest.mark.parametrize(
+    ("task", "section", "old", "value", "new", "becomes", "note"), RENAMED, ids=[f"{r[2]}-{r[3]}" for r in RENAMED]
+)
+
+
+@each_renamed
+def test_an_old_name_is_read_with_a_note_that_gives_the_new_one(
+    task: str, section: str, old: str, value: Any, new: str, becomes: Any, note: str, recipe_file: Any
+) -> None:
+    expected = override(TASKS[task].settings_class()(), {section: {new: becomes}})
+    assert getattr(getattr(expected, section), new) == becomes
+    toml = f"task = '{task}'\n[{section}]\n{old} = {str(value).lower() if isinstance(value, bool) else repr(value)}\n"
+    recipe = load_recipe(recipe_file(toml))
+    assert (recipe.settings, recipe.notes) == (expected, (note,))
+    assert override(TASKS[task].settings_class()(), {section: {old: value}}) == expected
+    # As a model has them that an earlier version saved.
+    assert parse_settings({"task": task, section: {old: value}}, "config.json") == expected
+    assert current_names({section: {old: value}}) == ({section: {new: becomes}}, [note])
+    # What is written has the present name alone.
+    assert load_recipe(recipe_file(to_toml(expected))).notes == ()
+
+
+def test_present_names_are_left_alone_without_a_note() -> None:
+    tree = {"task": "lm", "encoder": {"concat": "final", "cell": "lstm"}, "data": {"window": 3, "join": "top"}, "x": []}
+    assert current_names(tree) == (tree, [])
+
+
+def test_an_old_name_goes_on_from_a_recipe_and_is_replaced_by_what_is_stronger(recipe_file: Any) -> None:
+    settings = load_recipe(recipe_file("[encoder]\njoin = 'top'\ncell = 'cbow'\n")).settings
+    assert (settings.encoder.concat, settings.encoder.cell) == ("final", "running_sum")
+    assert override(settings, parse_assignments(["encoder.concat=layerwise"])).encoder.concat == "layerwise"
+    assert override(settings, parse_assignments(["encoder.join=deep"])).encoder.concat == "layerwise"
+
+
+def test_the_command_line_tells_each_old_name_once(recipe_file: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    from seqkit.cli.options import settings_from_flags
+
+    path = str(recipe_file("task = 'lm'\n[encoder]\njoin = 'top'\n"))
+    flags = {"old__training__bptt": "9", "training__lr": 0.5, "encoder__cell": None}
+    settings = settings_from_flags("lm", path, ("head.activation=2", "training.window=7"), flags).settings
+    assert (settings.encoder.concat, settings.head.ar, settings.training.bptt) == ("final", 2.0, 9)  # type: ignore[attr-defined]
+    assert capsys.readouterr().err.splitlines() == [
+        f"note: {path}: encoder.join=top is now encoder.concat=final",
+        "note: --window is now --bptt",
+        "note: head.activation is now head.ar",
+        "note: training.window is now training.bptt",
+    ]

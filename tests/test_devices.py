@@ -17,21 +17,21 @@ def test_devices() -> None:
     count = torch.cuda.device_count()
     with pytest.raises(SettingsError) as caught:
         choose_device(f"cuda:{count}")
-    assert str(caught.value) == f"expected a CUDA device for 'cuda:{count}', found {count or 'none'}"
+    assert str(caught.value) == f"there is no device 'cuda:{count}': the number of CUDA GPUs is {count}"
 
 
 @pytest.mark.skipif(torch.backends.mps.is_available(), reason="has Apple's GPU")
 def test_apples_gpu_must_be_there() -> None:
     with pytest.raises(SettingsError) as caught:
         choose_device("mps")
-    assert str(caught.value) == "expected Apple's GPU for 'mps', found none"
+    assert str(caught.value) == "there is no device 'mps': this machine has no Apple GPU"
 
 
 def test_unknown_precisions() -> None:
     for name in ("fp8", "", "FP32"):
         with pytest.raises(SettingsError) as caught:
             precision_context(name, torch.device("cpu"))
-        assert str(caught.value) == f"expected a precision among auto, fp32, bf16, fp16, found {name!r}"
+        assert str(caught.value) == f"the precision must be one of auto, fp32, bf16, fp16, found {name!r}"
 
 
 def test_the_cpu_has_no_fp16() -> None:

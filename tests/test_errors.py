@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from seqkit.errors import DataError, SeqkitError, is_out_of_memory, joined, shown
+from seqkit.errors import DataError, SeqkitError, is_out_of_memory, listed, shown
 
 HUGE = 1 << 46
 
@@ -88,12 +88,12 @@ def test_what_is_shown_of_a_number_too_long_to_be_written() -> None:
     assert shown(16**5000) == "a int"
 
 
-def test_faults_are_joined_to_a_message_of_bounded_length() -> None:
-    assert joined([]) == ""
-    assert joined(["a", "b"]) == "a; b"
-    assert joined([str(number) for number in range(1_010)]) == "0; 1; 2; 3; 4; 5; 6; 7; and 1,002 more"
-    assert joined(["x" * 400, "y" * 400, "z" * 400]) == "x" * 400 + "; " + "y" * 400 + "; and 1 more"
-    assert joined(["x" * 10**6]) == "x" * 1_000 + "…"
+def test_faults_are_listed_to_a_message_of_bounded_length() -> None:
+    assert listed([]) == ""
+    assert listed(["a", "b"]) == "a; b"
+    assert listed([str(number) for number in range(1_010)]) == "0; 1; 2; 3; 4; 5; 6; 7; and 1,002 more"
+    assert listed(["x" * 400, "y" * 400, "z" * 400]) == "x" * 400 + "; " + "y" * 400 + "; and 1 more"
+    assert listed(["x" * 10**6]) == "x" * 1_000 + "…"
 
 
 @pytest.mark.parametrize("make", [SeqkitError, lambda message: DataError(message, file="f", line=3)])

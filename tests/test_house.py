@@ -56,7 +56,7 @@ def test_another_projects_package_is_never_taken_for_the_resources(
     with pytest.raises(SeqkitError) as caught:
         resources.resource_dir("datasets")
     assert str(caught.value) == (
-        "expected the folder 'datasets' of an installed seqkit or of a checkout, found none; install seqkit again"
+        "the folder 'datasets' of this installation of seqkit is missing; install seqkit again"
     )
 
 

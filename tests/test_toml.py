@@ -16,7 +16,7 @@ def test_a_document_is_read(tmp_path: Path) -> None:
     ("text", "fault"),
     [
         ("a = [", "Invalid value|Unclosed array"),
-        ("a = " + "[" * 5000, "lists or tables too deep in one another"),
+        ("a = " + "[" * 5000, "lists or tables are nested too deeply"),
         ("a = " + "9" * 5000, "Exceeds the limit"),
         ("a = \0", "Invalid value|Illegal"),
         ("a = 1\na = 2", "Cannot overwrite a value"),

@@ -112,7 +112,7 @@ class Worker:
 
 
 def labels_of(doc: Doc, component: str) -> list[str]:
-    """One label a token; phrases in IOB2."""
+    """One label per token; phrases in IOB2."""
     if component == "tagger":
         return [token.tag_ for token in doc]
     return [f"{token.ent_iob_}-{token.ent_type_}" if token.ent_type_ else "O" for token in doc]

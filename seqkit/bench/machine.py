@@ -1,9 +1,10 @@
-"""What the machine is, what matrix products reach on it, and how measurements are summed up."""
+"""The machine, the speed of matrix products on it, and the summary of measurements."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -14,13 +15,11 @@ import torch
 
 from seqkit._version import __version__
 
-__all__ = ["Spread", "describe_machine", "gemm_rate", "onednn_rate", "spread", "wait_for"]
-
 CPU_FILE = Path("/proc/cpuinfo")
 
 
 class Spread(NamedTuple):
-    """Measurements of the same thing, summed up.
+    """A summary of repeated measurements.
 
     Attributes:
         median: the median.
@@ -34,7 +33,7 @@ class Spread(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Sum up measurements.
+    """Summarise measurements.
 
     Args:
         values: at least one.
@@ -46,10 +45,10 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def wait_for(device: torch.device) -> None:
-    """Wait until a device has done what it was given to do.
+    """Wait until a device has finished its work.
 
     Args:
-        device: a GPU; on another device nothing is outstanding.
+        device: the device; a CPU never has outstanding work.
     """
     if device.type == "cuda":
         torch.cuda.synchronize(device)
@@ -60,16 +59,16 @@ def wait_for(device: torch.device) -> None:
 def gemm_rate(
     size: int = 1024, dtype: torch.dtype = torch.float32, repeats: int = 9, device: torch.device | None = None
 ) -> float:
-    """What `torch.mm` of two square matrices reaches here and now, with torch's threads.
+    """The speed of `torch.mm` of two square matrices at this moment, with torch's threads.
 
     Args:
         size: rows and columns.
-        dtype: of the matrices.
-        repeats: the median of so many products counts, after one that does not.
+        dtype: the type of the matrices.
+        repeats: the number of measured products, of which the median counts, after one that is not measured.
         device: where to multiply; by default the CPU.
 
     Returns:
-        FLOP/s; a product of n × n matrices is 2 n³ FLOPs.
+        FLOP/s; a product of n × n matrices has 2 n³ FLOPs.
     """
     device = device or torch.device("cpu")
     left, right = (torch.randn(size, size).to(device, dtype) for _ in range(2))  # [n, n] each
@@ -77,13 +76,13 @@ def gemm_rate(
 
 
 def onednn_rate(size: int = 1024, repeats: int = 9) -> float | None:
-    """What oneDNN's product of two square matrices in fp32 reaches on the CPU, whose library also has the LSTM.
+    """The speed of oneDNN's product of two square matrices in fp32 on the CPU; oneDNN also computes the LSTM.
 
-    `torch.mm` asks another library, mostly MKL, which on some processors is slower.
+    `torch.mm` uses another library, mostly MKL, which is slower on some processors.
 
     Args:
         size: rows and columns.
-        repeats: the median of so many products counts, after one that does not.
+        repeats: see `gemm_rate`.
 
     Returns:
         FLOP/s; None where torch has no oneDNN.
@@ -96,7 +95,7 @@ def onednn_rate(size: int = 1024, repeats: int = 9) -> float | None:
 
 
 def _median_seconds(work: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """The median time of some work, after once that does not count."""
+    """The median time of some work, after one call that is not measured."""
     seconds = []
     for _ in range(repeats + 1):
         wait_for(device)
@@ -108,7 +107,7 @@ def _median_seconds(work: Callable[[], object], repeats: int, device: torch.devi
 
 
 def describe_machine() -> dict[str, Any]:
-    """The machine as far as speed depends on it, and the versions of what runs.
+    """What speed depends on: the machine and the versions of the software.
 
     Returns:
         Names and values for JSON.
@@ -132,10 +131,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's name; Linux has it in a file, and `platform` mostly does not know it there."""
-    if CPU_FILE.is_file():
-        for line in CPU_FILE.read_text(errors="replace").splitlines():
-            name, _, value = line.partition(":")
-            if name.strip() == "model name":
-                return value.strip()
-    return platform.processor() or platform.machine()
+    """The name of the processor; on Linux it is in a file, as `platform` mostly does not know it."""
+    text = CPU_FILE.read_text(errors="replace") if CPU_FILE.is_file() else ""
+    found = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    return found[1].strip() if found else platform.processor() or platform.machine()

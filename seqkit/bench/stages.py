@@ -1,4 +1,4 @@
-"""Where the time goes when a model labels a file: the real path, with a clock around its parts."""
+"""Where the time goes when a model labels a file: the real code path, with a clock around its stages."""
 
 from __future__ import annotations
 
@@ -11,27 +11,23 @@ import torch
 
 from seqkit.bench.flops import forward_flops
 from seqkit.bench.machine import Spread, gemm_rate, onednn_rate, spread, wait_for
+from seqkit.config import BATCH_TOKENS
 from seqkit.errors import DataError
-from seqkit.model.classifier import Classifier
-from seqkit.model.precision import AutoPrecision
-from seqkit.model.tagger import Tagger
-from seqkit.records import Sentence
-
-__all__ = ["STAGES", "Measured", "StageClock", "measure_stages"]
+from seqkit.model.base import Model
 
 _Item = TypeVar("_Item")
 
-# "indexing" asks the vocabularies; numbering tokens by their spelling belongs to what lies between the parts.
+# "indexing" looks up words in the vocabularies; finding the word types of a batch is part of "batches and records".
 STAGES = ("reading", "indexing", "characters", "words", "encoder", "head", "batches and records", "writing")
-"""The parts of labelling a file, in order: the file to sentences; words to numbers; what a word's characters are worth;
-words' vectors; the encoder; scores and the search for the best labels; what lies between these; records to text."""
+"""The stages of labelling a file, in order: file to sentences; words to ids; character features; word vectors; encoder;
+scores and search for the best labels; everything between these stages; records to text."""
 
 
 class StageClock:
-    """Seconds of each part of a run, where parts run inside of one another: each counts only for itself.
+    """The seconds of each stage of a run. Stages may be nested: the time of an inner one does not count for the outer.
 
     Args:
-        device: where the network runs; what a GPU was given to do is waited for at a part's beginning and end.
+        device: the device of the network; a GPU is synchronised at the start and the end of a stage.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -42,10 +38,10 @@ class StageClock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Count what is done inside for a part.
+        """Count the time inside the context for a stage.
 
         Args:
-            name: the part.
+            name: the stage.
 
         Yields:
             Once.
@@ -66,11 +62,11 @@ class StageClock:
         self._since = now
 
     def iterate(self, items: Iterable[_Item], name: str) -> Iterator[_Item]:
-        """Count what an iterator does for a part, and not what is done with its items.
+        """Count the time of an iterator for a stage, without the time between its items.
 
         Args:
-            items: what to iterate over.
-            name: the part.
+            items: the items.
+            name: the stage.
 
         Yields:
             The items.
@@ -86,12 +82,12 @@ class StageClock:
 
     @contextmanager
     def around(self, owner: object, method: str, name: str) -> Iterator[None]:
-        """Count an object's method for a part, inside the context.
+        """Count the time of an object's method for a stage, inside the context.
 
         Args:
             owner: the object.
-            method: the method's name.
-            name: the part.
+            method: the name of the method.
+            name: the stage.
 
         Yields:
             Once.
@@ -109,21 +105,21 @@ class StageClock:
         try:
             yield
         finally:
-            delattr(owner, method)  # the class's own shows again
+            delattr(owner, method)  # restores the method of the class
 
 
 class Measured(NamedTuple):
     """How fast a model labels a file.
 
     Attributes:
-        seconds: of every part of `STAGES`, over the rounds.
-        total: seconds of all, over the rounds.
-        sentences: in the file.
-        tokens: in the file.
-        flops: useful FLOPs a token, see `seqkit.bench.flops.forward_flops`.
-        precision: in which most of the file was labelled, ``fp32`` or ``bf16``.
-        gemm: FLOP/s of `torch.mm` in this precision, over the rounds; None on another device than the CPU.
-        onednn: FLOP/s of oneDNN's product in fp32; None in bf16, and where there is none.
+        seconds: the seconds of every stage, over the rounds.
+        total: the seconds of all stages, over the rounds.
+        sentences: the number of sentences in the file.
+        tokens: the number of tokens in the file.
+        flops: useful FLOPs per token, see `seqkit.bench.flops.forward_flops`.
+        precision: the precision of most of the file, ``fp32`` or ``bf16``.
+        gemm: FLOP/s of `torch.mm` in this precision, over the rounds; None on a device other than the CPU.
+        onednn: FLOP/s of oneDNN's product in fp32; None in bf16, or where torch has no oneDNN.
     """
 
     seconds: dict[str, Spread]
@@ -137,43 +133,65 @@ class Measured(NamedTuple):
 
     @property
     def tokens_per_second(self) -> float:
-        """Of the median round."""
+        """The speed of the median round."""
         return self.tokens / self.total.median
 
     @property
     def share(self) -> float | None:
-        """Useful FLOP/s over those of `torch.mm`: the share of the roofline."""
+        """Useful FLOP/s divided by those of `torch.mm`: the share of the roofline."""
         return None if self.gemm is None else self.flops * self.tokens_per_second / self.gemm.median
 
     @property
     def onednn_share(self) -> float | None:
-        """Useful FLOP/s over those of oneDNN's product."""
+        """Useful FLOP/s divided by those of oneDNN's product."""
         return None if self.onednn is None else self.flops * self.tokens_per_second / self.onednn.median
+
+    def to_json(self) -> dict[str, Any]:
+        """The measurements as a JSON object.
+
+        Returns:
+            The counts, the seconds of all and of each stage, FLOPs and shares.
+        """
+        return {
+            "sentences": self.sentences,
+            "tokens": self.tokens,
+            "tokens_per_second": self.tokens_per_second,
+            "seconds": self.total._asdict(),
+            "stages": {name: seconds._asdict() for name, seconds in self.seconds.items()},
+            "flops_per_token": self.flops,
+            "gemm_flops": self.gemm and self.gemm._asdict(),
+            "roofline_share": self.share,
+            "onednn_flops": self.onednn and self.onednn._asdict(),
+            "onednn_share": self.onednn_share,
+            "arithmetic": self.precision,
+        }
 
 
 def measure_stages(
-    model: Tagger | Classifier,
-    read: Callable[[], Iterable[Sentence]],
+    model: Model,
+    read: Callable[[], Iterable[Any]],
     write: Callable[[Iterable[Any]], object],
     *,
     rounds: int = 5,
+    batch_tokens: int = BATCH_TOKENS,
     precision: str = "fp32",
     say: Callable[[str], None] | None = None,
-    **options: Any,
+    options: Any = None,
 ) -> Measured:
-    """Label a file several times over, and see where the time goes.
+    """Label a file several times and measure the time of each stage.
 
     Args:
         model: the model.
-        read: opens the file anew.
+        read: opens the file again: its records, which have tokens.
         write: records → text.
-        rounds: how many rounds count; one more comes before them.
-        precision: ``fp32``, ``bf16`` or ``auto``, which decides anew in every round, as in every process.
-        say: is told what ``auto`` became, and why.
-        **options: of the model's `predict`.
+        rounds: the number of measured rounds, after one that does not count.
+        batch_tokens: tokens per batch.
+        precision: ``fp32``, ``bf16`` or ``auto``, which chooses again in every round, as in every process.
+        say: called with the choice of ``auto`` and its reason.
+        options: an object of the task's options class; by default those of the model.
 
     Returns:
-        What was measured.
+        The measurements.
 
     Raises:
         DataError: the file has no tokens.
@@ -183,50 +201,50 @@ def measure_stages(
         sentences, tokens = sentences + 1, tokens + len(one.tokens)
         characters += sum(map(len, one.tokens))
     if not tokens:
-        raise DataError("expected at least one token, found none")
-    seconds: dict[str, list[float]] = {name: [] for name in STAGES}
-    rates: list[float] = []
-    onednn: list[float] = []
+        raise DataError("there are no tokens to label")
+    measured: list[list[float]] = []  # for each round the seconds of each stage
+    gemm: list[float] = []
+    onednn: list[float | None] = []
     for number in range(-1, rounds):
-        auto = AutoPrecision(say if number < 0 else None)
         clock = StageClock(model.device)
         with ExitStack() as stack:
             for context in _parts(clock, model):
                 stack.enter_context(context)
             with clock.stage("writing"):
-                records = model.predict(clock.iterate(read(), "reading"), precision=precision, auto=auto, **options)
-                write(clock.iterate(records, "batches and records"))
-        chosen = (auto.chosen or "fp32") if precision == "auto" else precision
+                told = say if number < 0 else None
+                pipeline = model.pipeline(batch_tokens=batch_tokens, precision=precision, say=told, options=options)
+                answers = pipeline(clock.iterate(read(), "reading"))
+                write(clock.iterate(answers, "batches and records"))
+        chosen = pipeline.chosen or "fp32"
         if number >= 0:
-            for name in STAGES:
-                seconds[name].append(clock.seconds.get(name, 0.0))
+            measured.append([clock.seconds.get(name, 0.0) for name in STAGES])
             if model.device.type == "cpu":
-                rates.append(gemm_rate(dtype=torch.bfloat16 if chosen == "bf16" else torch.float32))
-                rate = onednn_rate() if chosen == "fp32" else None
-                onednn += [] if rate is None else [rate]
+                gemm.append(gemm_rate(dtype=torch.bfloat16 if chosen == "bf16" else torch.float32))
+                onednn.append(onednn_rate() if chosen == "fp32" else None)
+    known = [rate for rate in onednn if rate is not None]
     return Measured(
-        {name: spread(values) for name, values in seconds.items()},
-        spread([sum(values) for values in zip(*seconds.values(), strict=True)]),
+        {name: spread(seconds) for name, *seconds in zip(STAGES, *measured, strict=True)},
+        spread(list(map(sum, measured))),
         sentences,
         tokens,
         forward_flops(model.network, characters / tokens, tokens / sentences),
         chosen,
-        spread(rates) if rates else None,
-        spread(onednn) if onednn else None,
+        spread(gemm) if gemm else None,
+        spread(known) if known else None,
     )
 
 
-def _parts(clock: StageClock, model: Tagger | Classifier) -> Iterator[AbstractContextManager[None]]:
-    """The clock around the parts of a model."""
-    network = model.network
-    yield clock.around(model.indexer, "table", "indexing")
-    if network.embedding.characters is not None:
-        yield clock.around(network.embedding.characters, "forward", "characters")
-    yield clock.around(network.embedding, "forward", "words")
+def _parts(clock: StageClock, model: Model) -> Iterator[AbstractContextManager[None]]:
+    """The clock around the stages of a model."""
+    network: Any = model.network
+    yield clock.around(model.input.indexer, "table", "indexing")
+    embedding, context = network.input.embedding, network.input.context
+    if embedding.characters is not None:
+        yield clock.around(embedding.characters, "forward", "characters")
+    yield clock.around(embedding, "forward", "words")
     yield clock.around(network.encoder, "forward", "encoder")
-    yield clock.around(network.head, "decode", "head")
-    if isinstance(model, Tagger):
-        yield clock.around(network.head, "emissions", "head")
-    if network.context is not None:  # another network, whose outputs are features of words
-        yield clock.around(network.context.embedding, "forward", "words")
-        yield clock.around(network.context.encoder, "forward", "words")
+    for method in ("score", "decode"):
+        yield clock.around(model.head, method, "head")
+    if context is not None:  # a language model whose states are features of words
+        yield clock.around(context.input, "forward", "words")
+        yield clock.around(context.encoder, "forward", "words")

@@ -3,43 +3,39 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.options import (
-    WHERE_LABELS_AGREE,
     at_least_1,
     batch_options,
     device_options,
     json_option,
     model_option,
-    prepare_torch,
     usage_unless,
     write_json,
 )
 from seqkit.errors import ModelError
-from seqkit.metrics.scores import plural
+from seqkit.metrics.scores import plural, text_table
+from seqkit.serving.process import prepare_torch
 
 if TYPE_CHECKING:
     from seqkit.bench.stages import Measured
-    from seqkit.model.base import Model
-    from seqkit.records import Sentence
-
-__all__ = ["command"]
 
 
 @click.command(context_settings=HELP_OPTIONS)
 @click.argument("file", metavar="FILE")
 @model_option
-@click.option("--input", "input_format", metavar="FORMAT", help="format of FILE  [default: found out]")
-@click.option("--rounds", type=int, default=5, show_default=True, callback=at_least_1, metavar="N", help="rounds")
+@click.option("--input", "input_format", metavar="FORMAT", help="input format  [default: detected]")
+@click.option("--rounds", type=int, default=5, show_default=True, callback=at_least_1, metavar="N", help="repetitions")
 @json_option("write the measurements as JSON; - for standard output, instead of the table")
-@batch_options(WHERE_LABELS_AGREE)
+@batch_options
 @device_options
 def command(
     file: str,
@@ -47,91 +43,65 @@ def command(
     input_format: str | None,
     rounds: int,
     json_file: str | None,
-    batch_tokens: int,
-    precision: str,
     device: str,
     threads: int | None,
-) -> int:
-    """Measure how fast a tagger or a classifier labels FILE, from its first line to the last label written.
+    **options: Any,
+) -> None:
+    """Measure how fast a tagger or a classifier labels FILE, from reading its first line to writing the last label.
 
-    Tells the seconds of every part of the work, and the share of the roofline: the arithmetic that the network needs a
-    second, over what torch's product of matrices of 1,024 rows, and oneDNN's in fp32, reach on this processor in the
-    same run. Nothing is written but the measurements; standard error says what --precision auto became.
+    Prints the time of each stage, and the share of the roofline: the FLOP/s of the network divided by those of a matrix
+    product of 1,024 rows on this processor in the same run, of torch's and of oneDNN's in fp32. The labels themselves
+    are not printed; with --precision auto, standard error says which precision was chosen.
     """
-    usage_unless(file != "-", "Expected a file that can be read several times, found -.")
+    usage_unless(file != "-", "FILE is read several times, so it cannot be -.")
     prepare_torch(threads)
     from seqkit.bench.machine import describe_machine
     from seqkit.bench.stages import measure_stages
+    from seqkit.formats.writers import write_records
     from seqkit.model.loading import load
 
     model = load(directory, device)
-    options: dict[str, Any] = {"batch_tokens": batch_tokens, "precision": precision}
+    read = _reader(model, file, input_format)
+    output_format = model.task.writes[0]
+    shown = model.options({}).for_output(output_format)
     say = partial(click.echo, err=True)
     with open(os.devnull, "w", encoding="utf-8") as sink:
-        read, write, more = _work(model, file, input_format, sink)
-        found = measure_stages(model, read, write, rounds=rounds, say=say, **options, **more)  # type: ignore[arg-type]
+        write = partial(write_records, stream=sink, output_format=output_format)
+        found = measure_stages(model, read, write, rounds=rounds, say=say, options=shown, **options)
     if json_file != "-":
         click.echo(_table(found))
     if json_file is not None:
         about = {"model": str(directory), "file": file, "rounds": rounds, **options}
-        write_json({**about, **_tree(found), "machine": describe_machine()}, json_file)
-    return 0
+        write_json({**about, **found.to_json(), "machine": describe_machine()}, json_file)
 
 
-def _work(
-    model: Model, file: str, input_format: str | None, sink: TextIO
-) -> tuple[Callable[[], Iterable[Sentence]], Callable[[Iterable[Any]], object], dict[str, Any]]:
-    """What the task's own ``predict`` does: how it reads, how it writes, and what else its model is asked for."""
-    from seqkit.model.classifier import Classifier
-    from seqkit.model.tagger import Tagger
+def _reader(model: Any, file: str, input_format: str | None) -> Callable[[], Iterator[Any]]:
+    """What opens the file again, as prediction reads it."""
+    from seqkit.cli.predict import format_of
+    from seqkit.formats.blocks import cut
+    from seqkit.model.requests import block_records
 
-    if isinstance(model, Tagger):
-        from seqkit.cli.tag import read_input as read_tokens
-        from seqkit.formats.writers import write_records
-
-        write = partial(write_records, stream=sink, output_format="conll")
-        return partial(read_tokens, file, input_format, model, True), write, {"spans": False}
-    if isinstance(model, Classifier):
-        from seqkit.cli.classify import read_input as read_texts
-        from seqkit.formats.writers import write_classified
-
-        write = partial(write_classified, stream=sink, output_format="tsv")
-        return partial(read_texts, file, input_format, model, True), write, {}
-    raise ModelError(f"expected a tagger or a classifier, found a model of `seqkit {model.task}`")
+    if model.task.records not in ("sentences", "texts"):
+        raise ModelError(f"seqkit bench needs a model that labels text, not one of `seqkit {model.task.name}`")
+    format = format_of(file, input_format, model.task.reads, True)
+    return lambda: chain.from_iterable(block_records(model, block) for block in cut([(file, format)]))
 
 
 def _table(found: Measured) -> str:
-    """The measurements for people."""
-    lines = [f"{'':20}{'seconds':>9}{'µs a token':>12}{'share':>8}"]
+    """The measurements as text."""
+    rows = [[" " * 20, "seconds", "µs per token", "share"]]
     for name, seconds in [*found.seconds.items(), ("all", found.total)]:
         middle = seconds.median
         share = middle / found.total.median
-        lines.append(f"{name:20}{middle:9.3f}{1e6 * middle / found.tokens:12.2f}{share:8.1%}")
+        rows.append([name, f"{middle:.3f}", f"{1e6 * middle / found.tokens:.2f}", f"{share:.1%}"])
     total = f"{plural(found.sentences, 'sentence')}, {plural(found.tokens, 'token')}"
     slowest, fastest = (found.tokens / seconds for seconds in (found.total.most, found.total.least))
     speed = f"{found.tokens_per_second:,.0f} tokens/s ({slowest:,.0f} … {fastest:,.0f})"
-    lines += ["", f"{total}: {speed}"]
+    lines = [text_table(rows), "", f"{total}: {speed}"]
     if found.gemm is not None:
-        work = f"{found.flops / 1e6:.2f} MFLOP a token: {found.flops * found.tokens_per_second / 1e9:.1f} GFLOP/s"
+        work = f"{found.flops / 1e6:.2f} MFLOP per token: {found.flops * found.tokens_per_second / 1e9:.1f} GFLOP/s"
         lines.append(f"{work} in {found.precision}")
-        lines.append(f"{found.share:.0%} of torch's matrix product, {found.gemm.median / 1e9:.0f} GFLOP/s")
-    if found.onednn is not None:
-        lines.append(f"{found.onednn_share:.0%} of oneDNN's matrix product, {found.onednn.median / 1e9:.0f} GFLOP/s")
+    for name, part, rate in (("torch", found.share, found.gemm), ("oneDNN", found.onednn_share, found.onednn)):
+        if rate is not None:
+            lines.append(f"{part:.0%} of {name}'s matrix product, {rate.median / 1e9:.0f} GFLOP/s")
     return "\n".join(lines)
-
-
-def _tree(found: Measured) -> dict[str, Any]:
-    """The measurements for JSON."""
-    return {
-        "sentences": found.sentences,
-        "tokens": found.tokens,
-        "tokens_per_second": found.tokens_per_second,
-        "seconds": found.total._asdict(),
-        "stages": {name: seconds._asdict() for name, seconds in found.seconds.items()},
-        "flops_per_token": found.flops,
-        "gemm_flops": None if found.gemm is None else found.gemm._asdict(),
-        "roofline_share": found.share,
-        "onednn_flops": None if found.onednn is None else found.onednn._asdict(),
-        "onednn_share": found.onednn_share,
-        "arithmetic": found.precision,
-    }

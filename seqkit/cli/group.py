@@ -9,8 +9,6 @@ import click
 
 from seqkit.torchrun import Launch
 
-__all__ = ["HELP_OPTIONS", "Commands", "PredictByDefault"]
-
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 """context settings of every command"""
 

@@ -12,12 +12,10 @@ import click
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.config import Settings, parse_settings, to_toml
 from seqkit.errors import ModelError, shown
+from seqkit.metrics.scores import plural
 from seqkit.model.files import read_config, read_json
+from seqkit.tasks import TASKS
 
-__all__ = ["command"]
-
-_DOCUMENTS = {"tag": "labels", "classify": "labels", "lm": "units", "generate": "conditions"}
-"""task → the document that says what a model learned"""
 _SCORES = ("f1", "precision", "recall", "accuracy", "macro_f1", "loss", "perplexity", "bits_per_unit", "exact_match")
 
 
@@ -29,7 +27,7 @@ def command(directory: Path, as_json: bool) -> None:
     config, files = read_config(directory)
     about: dict[str, Any] = {name: config.get(name) for name in ("format_version", "seqkit_version")}
     settings = _settings(directory, config)
-    learned = _DOCUMENTS[settings.task]
+    learned = TASKS[settings.task].learned
     document, report = (_document(directory, files, f"{name}.json") for name in (learned, "report"))
     if as_json:
         sizes = {name: len(content) for name, content in files.items()}
@@ -53,21 +51,21 @@ def command(directory: Path, as_json: bool) -> None:
     for name, value in rows:
         click.echo(f"{name:<10}  {value}")
     # What a network would be like says nothing of a model without one.
-    click.echo(f"\n{to_toml(settings, ('task', 'data', 'head') if settings.ngram else None)}", nl=False)
+    click.echo(f"\n{to_toml(settings, ('task', 'data', 'head') if settings.kind else None)}", nl=False)
 
 
-def _rows(settings: Settings, document: dict[str, Any], report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _rows(settings: Any, document: dict[str, Any], report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What a person wants to know, each with its name; nothing of what a report does not hold."""
     data = report.get("data", {}).get("name")
     if data:
         target = document.get("target")
         yield "data", f"{data}, column {target}" if target else data
-    yield _LEARNED[settings.task](document)
-    if settings.ngram:
-        yield "n-grams", f"order {settings.ngram} at most, Kneser-Ney, no network"
+    yield from _LEARNED[TASKS[settings.task].learned](document)
+    if settings.kind == "ngram":
+        yield "n-grams", f"order {settings.head.ngram}, Kneser-Ney, no network"
     for split, scores in report.get("scores", {}).items():
         shown = "  ".join(f"{name} {scores[name]:.4f}" for name in _SCORES if name in scores)
-        yield split, f"{shown}  ({scores['sentences']:,} {_COUNTED[settings.task]})"
+        yield split, f"{shown}  ({plural(scores['sentences'], TASKS[settings.task].record)})"
         if "baseline" in scores:
             beside = scores["baseline"]
             shown = "  ".join(f"{name} {beside[name]:.4f}" for name in ("accuracy", "perplexity") if name in beside)
@@ -81,39 +79,35 @@ def _rows(settings: Settings, document: dict[str, Any], report: dict[str, Any]) 
         yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _tags(document: dict[str, Any]) -> tuple[str, str]:
-    tags, scheme = document.get("labels", []), document.get("scheme")
-    kinds = tags if scheme == "none" else sorted({tag[2:] for tag in tags if tag[1:2] == "-"})
-    return "labels", " ".join(kinds) + ("" if scheme == "none" else f"  (spans, {str(scheme).upper()})")
-
-
-def _classes(document: dict[str, Any]) -> tuple[str, str]:
+def _labels(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    labels, scheme = document.get("labels", []), document.get("scheme", "none")
+    kinds = labels if scheme == "none" else sorted({label[2:] for label in labels if label[1:2] == "-"})
     several = "  (a text may have several)" if document.get("multi_label") else ""
-    return "labels", " ".join(document.get("labels", [])) + several
+    yield "labels", " ".join(kinds) + several + ("" if scheme == "none" else f"  (spans, {str(scheme).upper()})")
 
 
-def _units(document: dict[str, Any]) -> tuple[str, str]:
-    return "unit", str(document["kind"])
+def _units(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    yield "unit", str(document["kind"])
 
 
-def _conditions(document: dict[str, Any]) -> tuple[str, str]:
+def _conditions(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     fields = (f"{field['name']} ({field['kind']})" for field in document["fields"])
-    return "condition", ", ".join(fields) or "none"
+    yield "condition", ", ".join(fields) or "none"
 
 
-_LEARNED = {"tag": _tags, "classify": _classes, "lm": _units, "generate": _conditions}
-_COUNTED = {"tag": "sentences", "classify": "texts", "lm": "lines", "generate": "texts"}
+_LEARNED = {"labels": _labels, "units": _units, "conditions": _conditions}
+"""the document that says what a model learned → its rows"""
 
 
 def _settings(directory: Path, config: dict[str, Any]) -> Settings:
     if not isinstance(config.get("settings"), dict):
-        raise ModelError(f"{directory}: expected settings in config.json, found none")
+        raise ModelError(f"{directory / 'config.json'}: there are no settings")
     return parse_settings(config["settings"], str(directory / "config.json"))
 
 
 def _document(directory: Path, files: dict[str, bytes], name: str) -> dict[str, Any]:
     if name not in files:
-        raise ModelError(f"{directory}: expected {name} among the model's files, found {', '.join(sorted(files))}")
+        raise ModelError(f"{directory}: {name} is missing among the model's files: {', '.join(sorted(files))}")
     found = read_json(directory / name, files[name])
     if not isinstance(found, dict):
         raise ModelError(f"{directory / name}: expected a JSON object, found something else")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import os
 import signal
 import sys
@@ -13,22 +12,18 @@ from typing import Any, TextIO
 import click
 
 from seqkit._version import __version__
-from seqkit.cli.faults import describe
 from seqkit.cli.group import HELP_OPTIONS, Commands
-
-__all__ = ["cli", "main"]
+from seqkit.errors import describe
+from seqkit.resources import imported
+from seqkit.tasks import TASKS
 
 COMMANDS = {
-    "tag": ("seqkit.cli.tag", "Label every token: parts of speech, entities, chunks."),
-    "classify": ("seqkit.cli.classify", "Label every text: sentiment, topic, one label or several."),
-    "lm": ("seqkit.cli.lm", "Language models: train, measure, score and sample text."),
-    "generate": ("seqkit.cli.generate", "Write text from a label, a title, a vector."),
-    "lab": ("seqkit.cli.lab", "Study networks: gradients, memory, gates, cells compared."),
-    "data": ("seqkit.cli.data", "List, fetch, check, describe and convert data sets."),
-    "info": ("seqkit.cli.info", "Describe a model."),
-    "bench": ("seqkit.cli.bench", "Measure how fast a model labels a file, and where the time goes."),
+    "lab": ("seqkit.cli.lab:command", "Study networks: gradients, memory, gates, cells compared."),
+    "data": ("seqkit.cli.data:command", "List, fetch, check, describe and convert data sets."),
+    "info": ("seqkit.cli.info:command", "Describe a model."),
+    "bench": ("seqkit.cli.bench:command", "Measure how fast a model labels a file, and where the time goes."),
 }
-"""name → the module whose attribute ``command`` is the command, and its line in the listing"""
+"""name → where the command is, and its line in the listing; the commands of tasks stand in `TASKS`"""
 
 FAULT, INTERRUPTED = 1, 130
 
@@ -37,20 +32,24 @@ class _Root(Commands):
     """Subcommands that are imported only when they are run."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The names, in the order of `COMMANDS`."""
-        return list(COMMANDS)
+        """The names, those of tasks first."""
+        return [*TASKS, *COMMANDS]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import a command."""
-        if cmd_name not in COMMANDS:
-            return None
-        command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
-        return command
+        if cmd_name in TASKS:
+            found: click.Command = imported("seqkit.cli.task:command")(TASKS[cmd_name])
+            return found
+        return imported(COMMANDS[cmd_name][0]) if cmd_name in COMMANDS else None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The listing of commands, without importing any."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, summary) in COMMANDS.items()])
+            summaries = {
+                **{name: task.summary for name, task in TASKS.items()},
+                **{n: s for n, (_, s) in COMMANDS.items()},
+            }
+            formatter.write_dl(list(summaries.items()))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; ends quietly where click would print or exit by itself."""

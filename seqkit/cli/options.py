@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TextIO, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar, get_args, get_origin
 
 import click
 
@@ -19,29 +19,7 @@ from seqkit.errors import DataError, SettingsError
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
-
-__all__ = [
-    "WHERE_GPU_HAS_IT",
-    "WHERE_LABELS_AGREE",
-    "FiniteRange",
-    "at_least_1",
-    "batch_options",
-    "device_options",
-    "json_option",
-    "model_option",
-    "opened",
-    "output_file",
-    "precision_option",
-    "prediction_options",
-    "prepare_torch",
-    "quiet_option",
-    "settings_from_flags",
-    "settings_options",
-    "table_width",
-    "usage_unless",
-    "workers_option",
-    "write_json",
-]
+    from seqkit.tasks import Task
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -70,8 +48,8 @@ SETTING_FLAGS = {
 }
 """flags of every ``train`` command that are settings; the settings give type, default and help"""
 
-SWITCHES = ("--multi-label", "--deterministic")
-"""flags that only turn something on"""
+OLD_FLAGS = {"--window": "--bptt"}
+"""flags of ``train`` that an earlier version had → their present names"""
 
 _METAVARS = {
     "--cell": "NAME",
@@ -83,77 +61,131 @@ _METAVARS = {
     "--time-limit": "MINUTES",
     "--checkpoint-minutes": "MINUTES",
     "--target": "COLUMN",
+    "--acrostic": "CHARACTERS",
 }
 
-# --- settings -----------------------------------------------------------------------------------------------------
+# --- flags of settings --------------------------------------------------------------------------------------------
 
 
-def _field(task: str, path: str) -> Any:
-    """A setting of a task, with the default that it has there."""
-    from seqkit.config import SETTINGS  # here and below only where it is needed: pydantic takes a while to load
+class SettingChoice(click.Choice[str]):
+    """The values of a setting; those that an earlier version had are taken, too, and left to `settings_from_flags`.
 
-    section, name = path.split(".")
-    return type(SETTINGS[task].model_fields[section].default).model_fields[name]
+    Args:
+        setting: ``section.name``.
+        choices: the values.
+    """
+
+    def __init__(self, setting: str, choices: Sequence[str]) -> None:
+        super().__init__(choices)
+        self.setting = setting
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.ParamType.convert`."""
+        from seqkit.config.renamed import current_value
+
+        super().convert(current_value(self.setting, value), param, ctx)
+        return value
 
 
-def _default(task: str, path: str) -> Any:
-    from seqkit.config import SETTINGS
-
-    section, name = path.split(".")
-    return getattr(SETTINGS[task].model_fields[section].default, name)
-
-
-def _type(task: str, path: str) -> Any:
-    """The click type of a setting; ranges are left to the settings, which know all faults at once."""
-    annotation = _field(task, path).annotation
+def _flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Function], Function]:
+    """An option for one field of a settings class, with its type, default and help."""
+    annotation, told = field.annotation, field.description or ""
+    kinds = [kind for kind in get_args(annotation) if kind is not type(None)] or [annotation]
+    kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
+    kind: dict[str, Any] = {}
     if get_origin(annotation) is Literal:
-        return click.Choice(get_args(annotation))
-    return annotation if annotation in (int, float, str) else str
-
-
-def _metavar(task: str, flag: str, path: str) -> str:
-    annotation = _field(task, path).annotation
-    if get_origin(annotation) is Literal and flag not in _METAVARS:
-        return "|".join(get_args(annotation))
-    return _METAVARS.get(flag) or {int: "N", float: "X"}.get(annotation, "TEXT")
-
-
-def _help(task: str, flag: str, path: str) -> str:
-    """What the settings say of a flag, and its default unless that is to have none."""
-    field, default = _field(task, path), _default(task, path)
-    told = field.description
-    if flag in _METAVARS and get_origin(field.annotation) is Literal:
-        told = f"{told}: {', '.join(get_args(field.annotation))}"
+        choices = get_args(annotation)
+        kind = {"type": SettingChoice(setting, choices), "metavar": _METAVARS.get(flag) or "|".join(choices)}
+        told += f": {', '.join(choices)}" if flag in _METAVARS else ""
+    elif annotation is bool:
+        kind = {} if "/" in flag else {"is_flag": True, "flag_value": True}
+    else:
+        # Ranges are left to the settings, which tell all faults at once.
+        number = kinds[0] if kinds[0] in (int, float) else str
+        kind = {"type": number, "metavar": _METAVARS.get(flag) or {int: "N", float: "X"}.get(number, "TEXT")}
     if "/" in flag:
         default = flag.split("/")[0 if default else 1]
     elif isinstance(default, float):
         default = f"{default:g}"
-    return told if default == "" else f"{told}  [default: {default}]"
+    shows = default in ("", None, False) or "[default" in told
+    name = setting.replace(".", "__")
+    return click.option(flag, name, default=None, help=told if shows else f"{told}  [default: {default}]", **kind)
 
 
-def settings_options(task: str, extra: dict[str, str] | None = None) -> Callable[[Function], Function]:
-    """A decorator that adds the flags of `SETTING_FLAGS`, a command's own, ``--recipe`` and ``--set``.
+def section_options(section: Callable[[], Any]) -> Callable[[Function], Function]:
+    """A decorator that adds a flag for every field of a settings class.
+
+    Args:
+        section: gives the class.
+
+    Returns:
+        The decorator; the command receives them as keyword arguments, None where a flag was not given.
+    """
+
+    def decorate(function: Function) -> Function:
+        for name, field in reversed(section().model_fields.items()):
+            if not field.exclude:
+                function = _flag(f"--{name.replace('_', '-')}", name, field, field.default)(function)
+        return function
+
+    return decorate
+
+
+def checked_options(section: Any, given: dict[str, Any]) -> dict[str, Any]:
+    """Check the values of the flags that `section_options` added.
+
+    Args:
+        section: the settings class.
+        given: flag → value; None where it was not given.
+
+    Returns:
+        The values that were given, and those that follow from them.
+
+    Raises:
+        UsageError: one cannot be used.
+    """
+    from seqkit.config.recipes import validated
+
+    values = {name: value for name, value in given.items() if value is not None}
+    for name, value in values.items():
+        try:
+            validated(section, {name: value}, "options")
+        except SettingsError as error:
+            fault = str(error).removeprefix(f"options: {name}: ")
+            raise click.UsageError(f"Invalid value for '--{name.replace('_', '-')}': {fault}") from None
+    try:
+        checked: dict[str, Any] = validated(section, values, "options").model_dump(exclude_unset=True)
+    except SettingsError as error:
+        named = "|".join(section.model_fields)
+        fault = str(error).removeprefix("options: ")
+        raise click.UsageError(
+            re.sub(rf"\b({named})\b", lambda name: f"--{name[0].replace('_', '-')}", fault)
+        ) from None
+    return checked
+
+
+def settings_options(task: Task) -> Callable[[Function], Function]:
+    """A decorator that adds the flags of `SETTING_FLAGS`, a task's own, ``--recipe`` and ``--set``.
 
     Args:
         task: whose settings the flags are.
-        extra: flag → setting, for flags that only this command has; ``--x/--no-x`` for a switch.
 
     Returns:
         The decorator; the command receives all of them as keyword arguments for `settings_from_flags`.
     """
     from seqkit.config import recipe_names
 
-    flags = {**(extra or {}), **SETTING_FLAGS}
+    sections = task.settings_class().model_fields
 
     def decorate(function: Function) -> Function:
-        for flag, path in reversed(flags.items()):
-            kind: dict[str, Any] = (
-                {} if "/" in flag else {"type": _type(task, path), "metavar": _metavar(task, flag, path)}
-            )
-            if flag in SWITCHES:
-                kind = {"is_flag": True, "flag_value": True}
-            name = path.replace(".", "__")
-            function = click.option(flag, name, default=None, help=_help(task, flag, path), **kind)(function)
+        for flag, setting in reversed({**task.flags, **SETTING_FLAGS}.items()):
+            section, name = setting.split(".")
+            default = sections[section].default
+            if name in type(default).model_fields:
+                function = _flag(flag, setting, type(default).model_fields[name], getattr(default, name))(function)
+                for old in (old for old, new in OLD_FLAGS.items() if new == flag):
+                    kind, place = type(getattr(default, name)), f"old__{setting.replace('.', '__')}"
+                    function = click.option(old, place, type=kind, hidden=True)(function)
         function = click.option(
             "--set",
             "assignments",
@@ -161,18 +193,21 @@ def settings_options(task: str, extra: dict[str, str] | None = None) -> Callable
             metavar="SECTION.KEY=VALUE",
             help="any setting of a recipe (--dry-run shows them all); repeatable",
         )(function)
+        names = ", ".join(recipe_names(task.name))
         recipe = click.option(
             "-c",
             "--recipe",
             metavar="NAME|FILE.toml",
-            help=f"settings to start from: a file, or one of {', '.join(recipe_names(task))}",
+            help=f"settings to start from: a file{', or one of ' + names if names else ''}",
         )
         return recipe(function)
 
     return decorate
 
 
-def settings_from_flags(task: str, recipe: str | None, assignments: tuple[str, ...], flags: dict[str, Any]) -> Recipe:
+def settings_from_flags(
+    task: str, recipe: str | None, assignments: tuple[str, ...], flags: dict[str, Any], *, quiet: bool = False
+) -> Recipe:
     """Settings, weakest first: defaults, the recipe, ``--set``, a flag of its own.
 
     Args:
@@ -180,6 +215,7 @@ def settings_from_flags(task: str, recipe: str | None, assignments: tuple[str, .
         recipe: the value of ``--recipe``.
         assignments: the values of ``--set``.
         flags: ``section__key`` → value of every other flag; None where it was not given.
+        quiet: do not tell which names are those of an earlier version.
 
     Returns:
         The recipe with its settings replaced.
@@ -189,21 +225,31 @@ def settings_from_flags(task: str, recipe: str | None, assignments: tuple[str, .
         UsageError: a flag or ``--set`` cannot be used.
     """
     from seqkit.config import Recipe, load_recipe, override, parse_assignments, parse_settings
+    from seqkit.config.renamed import current_names
 
     chosen = load_recipe(recipe) if recipe else Recipe(settings=parse_settings({"task": task}, task))
     found = chosen.settings.task
     if found != task:
         raise SettingsError(f"{recipe}: expected a recipe of `seqkit {task}`, found one of `seqkit {found}`")
     tree: dict[str, dict[str, Any]] = {}
+    notes = [f"{recipe}: {note}" for note in chosen.notes]
     for path, value in flags.items():
         if value is not None:
-            section, name = path.split("__")
+            *old, section, name = path.split("__")
             tree.setdefault(section, {})[name] = value
+            if old:
+                was, now = next((was, now) for was, now in OLD_FLAGS.items() if now.endswith(name.replace("_", "-")))
+                notes.append(f"{was} is now {now}")
     try:
-        settings = override(chosen.settings, parse_assignments(assignments), "--set")
-        return chosen.model_copy(update={"settings": override(settings, tree, "command line")})
+        asked = parse_assignments(assignments)
+        notes += [*current_names(asked)[1], *current_names(tree)[1]]
+        settings = override(chosen.settings, asked, "--set")
+        chosen = chosen.model_copy(update={"settings": override(settings, tree, "command line")})
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
+    for note in () if quiet else notes:
+        click.echo(f"note: {note}", err=True)
+    return chosen
 
 
 # --- options ------------------------------------------------------------------------------------------------------
@@ -293,7 +339,7 @@ def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str)
         "input_format",
         type=click.Choice(inputs),
         metavar="|".join(inputs),
-        help="what comes in  [default: text; of a file what its name and content say]",
+        help="input format  [default: text; for a file, by its name and content]",
     )
     output_format = click.option(
         "--output-format",
@@ -301,26 +347,16 @@ def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str)
         default=outputs[0],
         show_default=True,
         metavar="|".join(outputs),
-        help=f"what goes out: {told}",
+        help=f"output format: {told}",
     )
     return lambda function: files(model_option(input_format(output_format(function))))
 
 
 MOST_WORKERS = 256
-WHERE_GPU_HAS_IT = "on a GPU that has it"
-WHERE_LABELS_AGREE = "where it is fast and the labels of the first 128 sentences of a process agree with fp32"
-"""when ``--precision auto`` is bf16"""
 
 
-def batch_options(auto: str) -> Callable[[Function], Function]:
-    """A decorator that adds ``--batch-tokens`` and ``--precision``, which prediction has everywhere.
-
-    Args:
-        auto: when ``--precision auto`` is bf16.
-
-    Returns:
-        The decorator.
-    """
+def batch_options(function: Function) -> Function:
+    """Add ``--batch-tokens`` and ``--precision``, which prediction has everywhere."""
     from seqkit.config import BATCH_TOKENS
 
     tokens = click.option(
@@ -330,9 +366,9 @@ def batch_options(auto: str) -> Callable[[Function], Function]:
         show_default=True,
         callback=at_least_1,
         metavar="N",
-        help="tokens a batch; a longer sentence is one by itself",
+        help="tokens per batch; a longer sentence is a batch of its own",
     )
-    return lambda function: tokens(precision_option(auto)(function))
+    return tokens(precision_option(function))
 
 
 def _some_workers(context: click.Context, parameter: click.Parameter, value: int) -> int:
@@ -351,20 +387,13 @@ def workers_option(function: Function) -> Function:
         show_default=True,
         callback=_some_workers,
         metavar="N",
-        help="processes that share the input and the threads; worth their start for large inputs",
+        help="worker processes that share the input and the threads; worth their start-up for large inputs",
     )
     return option(function)
 
 
-def precision_option(auto: str) -> Callable[[Function], Function]:
-    """A decorator that adds ``--precision``.
-
-    Args:
-        auto: when ``auto`` is bf16.
-
-    Returns:
-        The decorator.
-    """
+def precision_option(function: Function) -> Function:
+    """Add ``--precision``."""
     names = ["auto", "fp32", "bf16"]
     option = click.option(
         "--precision",
@@ -372,9 +401,9 @@ def precision_option(auto: str) -> Callable[[Function], Function]:
         default="fp32",
         show_default=True,
         metavar="|".join(names),
-        help=f"arithmetic of the encoder; auto is bf16 {auto}",
+        help="arithmetic of the encoder; auto is bf16 where it is fast and changes no label of the first 128 sentences",
     )
-    return option
+    return option(function)
 
 
 def model_option(function: Function) -> Function:
@@ -400,30 +429,10 @@ def json_option(help: str) -> Callable[[Function], Function]:
 
 def quiet_option(function: Function) -> Function:
     """Add ``--quiet``."""
-    return click.option("--quiet", is_flag=True, help="nothing on standard error but faults")(function)
+    return click.option("--quiet", is_flag=True, help="print errors only")(function)
 
 
 # --- what commands share ------------------------------------------------------------------------------------------
-
-
-def prepare_torch(threads: int | None, share: int = 1) -> None:
-    """Settings of the process that all commands which compute share.
-
-    Args:
-        threads: processor threads; None leaves torch's choice.
-        share: how many processes share them.
-    """
-    import numpy as np
-    import torch
-
-    if share > 1:
-        threads = max(1, (threads or torch.get_num_threads()) // share)
-    if threads is not None:
-        torch.set_num_threads(threads)
-    for kind in (np.float32, np.float64):
-        np.finfo(kind)  # once asked, NumPy 1 does not look again, and warn of the zeros that it would find from here on
-    torch.set_flush_denormal(True)
-    gc.freeze()  # what torch brings with it stays: a third of a second, each time that garbage is looked for there
 
 
 def usage_unless(condition: object, message: str) -> None:

@@ -13,29 +13,14 @@ from seqkit.config.recipes import (
     recipe_names,
     to_toml,
 )
-from seqkit.config.sections import DataSettings, EmbeddingSettings, EncoderSettings, TrainingSettings
-from seqkit.config.tasks import (
-    SETTINGS,
-    ClassifySettings,
-    GenerateSettings,
-    LmSettings,
-    Settings,
-    TagSettings,
-)
+from seqkit.config.sections import BATCH_TOKENS, EncoderSettings, Section, Settings, TrainingSettings
 
 __all__ = [
     "BATCH_TOKENS",
-    "OTHER_FILES",
-    "SETTINGS",
-    "ClassifySettings",
-    "DataSettings",
-    "EmbeddingSettings",
     "EncoderSettings",
-    "GenerateSettings",
-    "LmSettings",
     "Recipe",
+    "Section",
     "Settings",
-    "TagSettings",
     "TrainingSettings",
     "load_recipe",
     "override",
@@ -44,8 +29,3 @@ __all__ = [
     "recipe_names",
     "to_toml",
 ]
-
-OTHER_FILES = (("embedding", "vectors"), ("embedding", "context"), ("training", "init_from"))
-"""settings that name files which lie elsewhere: what is in them counts, and not where they lie"""
-BATCH_TOKENS = 8192
-"""tokens a batch in prediction, padding included, where nothing else is said"""

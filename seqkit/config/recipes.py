@@ -1,7 +1,8 @@
-"""Recipes: settings read from TOML files, replaced one by one, and written back."""
+"""Recipes: settings read from TOML files, changed one by one, and written back."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,39 +10,29 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, SerializeAsAny, ValidationError
 
 from seqkit.config.renamed import current_names
-from seqkit.config.sections import Section
-from seqkit.config.tasks import SETTINGS, Settings, TagSettings
-from seqkit.errors import SettingsError, joined, shown
+from seqkit.config.sections import Section, Settings
+from seqkit.errors import SettingsError, listed, shown
 from seqkit.resources import resource_dir
+from seqkit.tasks import find_task
 from seqkit.toml import parse_toml, read_toml
-
-__all__ = [
-    "Recipe",
-    "load_recipe",
-    "override",
-    "parse_assignments",
-    "parse_settings",
-    "recipe_names",
-    "to_toml",
-]
 
 _Kind = TypeVar("_Kind", bound=BaseModel)
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
 
 class Recipe(Section):
-    """A recipe: settings with what they are for and the scores they reached."""
+    """A recipe: settings, with their purpose and scores."""
 
     description: str = ""
     """one line for listings"""
     dataset: str = ""
-    """the data set it is meant for"""
-    settings: SerializeAsAny[Settings] = TagSettings()
+    """the data set it is made for"""
+    settings: SerializeAsAny[Settings]
     """the settings"""
     scores: dict[str, Any] = {}  # noqa: RUF012 - pydantic copies it
-    """what the settings reached, where and when it was measured"""
+    """scores of the settings, where and when they were measured"""
     notes: tuple[str, ...] = ()
-    """lines for the user: which names of settings are those of an earlier version"""
+    """lines for the user: which settings have names of an earlier version"""
 
 
 def recipe_names(task: str | None = None) -> list[str]:
@@ -58,13 +49,10 @@ def recipe_names(task: str | None = None) -> list[str]:
 
 
 def _task_of(path: Path) -> str:
-    """The task that a recipe's file says; a faulty file is found when it is asked for."""
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        if line.startswith("task = "):
-            return line.partition("=")[2].strip().strip('"')
-        if line.startswith("["):
-            break
-    return "tag"
+    """The task in the file of a recipe, which is not checked yet."""
+    top = path.read_text(encoding="utf-8", errors="replace").partition("\n[")[0]
+    found = re.search(r'^task = "(.*)"', top, re.MULTILINE)
+    return found[1] if found else "tag"
 
 
 def load_recipe(recipe: str | Path) -> Recipe:
@@ -77,58 +65,54 @@ def load_recipe(recipe: str | Path) -> Recipe:
         The recipe.
 
     Raises:
-        SettingsError: there is no such recipe, or a value in it cannot be used; the first faults are named.
+        SettingsError: there is no such recipe, or it has an error; the first errors are listed.
     """
     path = Path(recipe) if str(recipe).endswith(".toml") else resource_dir("tasks") / f"{recipe}.toml"
     if not path.is_file():
         known = ", ".join(recipe_names())
-        raise SettingsError(f"expected a recipe among {known} or a .toml file, found {str(recipe)!r}")
+        raise SettingsError(f"no recipe {str(recipe)!r}; choose one of {known}, or give the path of a .toml file")
     try:
         tree = read_toml(path)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"{recipe}: expected a TOML file, found: {shown(error)}") from None
+        raise SettingsError(f"{recipe}: cannot be read as TOML: {shown(error)}") from None
     tree, notes = current_names(tree)
     about: dict[str, Any] = {name: tree.pop(name) for name in ("description", "dataset", "scores") if name in tree}
     kind = _kind(tree, str(recipe))
     faults: list[str] = []
-    settings = _read(kind, tree, faults)
-    found = _read(Recipe, {**about, "settings": settings or TagSettings(), "notes": notes}, faults)
+    settings = _read(kind, tree, faults) or kind.model_validate({})
+    found = _read(Recipe, {**about, "settings": settings, "notes": notes}, faults)
     if faults or found is None:
-        raise SettingsError(f"{recipe}: {joined(faults)}")
+        raise SettingsError(f"{recipe}: {listed(faults)}")
     return found
 
 
 def parse_settings(tree: object, source: str) -> Settings:
-    """Read settings as a recipe or a saved model has them.
+    """Read the settings of a recipe or a saved model.
 
     Args:
-        tree: a mapping of the task, ``tag`` where it says none, and section → name → value.
-        source: what error messages call it.
+        tree: the task (by default ``tag``), and section → name → value.
+        source: where they are from, for messages.
 
     Returns:
-        The settings, of the class that the task has.
+        The settings, of the class for the task.
 
     Raises:
-        SettingsError: there is no such task, a name is unknown or a value cannot be used; the first
-            faults are named.
+        SettingsError: there is no such task, no such setting, or a value is not allowed; the first errors are listed.
     """
     if not isinstance(tree, Mapping):
         raise SettingsError(f"{source}: expected sections of settings, found {shown(tree)}")
-    return _validated(_kind(tree, source), current_names(tree)[0], source)
+    return validated(_kind(tree, source), current_names(tree)[0], source)
 
 
 def _kind(tree: Mapping[str, Any], source: str) -> type[Settings]:
-    task = tree.get("task", "tag")
-    if not isinstance(task, str) or task not in SETTINGS:
-        raise SettingsError(f"{source}: task: expected one of {', '.join(SETTINGS)}, found {shown(task)}")
-    return SETTINGS[task]
+    return find_task(tree.get("task", "tag"), source).settings_class()
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
-    """Read ``section.key=value`` assignments; values are TOML, and bare words are text.
+    """Read ``section.key=value`` assignments; values are TOML, or strings without quotation marks.
 
     Args:
-        assignments: as given to ``--set``.
+        assignments: the arguments of ``--set``.
 
     Returns:
         A tree for `override`.
@@ -151,43 +135,56 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def override(settings: _AnySettings, tree: Mapping[str, Mapping[str, Any]], source: str = "settings") -> _AnySettings:
-    """Replace some settings and check the whole again.
+    """Change some settings and check all of them again.
 
     Args:
-        settings: what to start from.
-        tree: section → name → value.
-        source: what error messages call the new values.
+        settings: the settings before.
+        tree: section → name → new value.
+        source: where the new values are from, for messages.
 
     Returns:
-        The new settings.
+        The settings after.
 
     Raises:
-        SettingsError: a name is unknown or a value cannot be used; the first faults are named.
+        SettingsError: there is no such setting, or a value is not allowed; the first errors are listed.
     """
     merged: dict[str, Any] = settings.model_dump()
     for section, values in current_names(tree)[0].items():
         known = merged.get(section)
         merged[section] = {**known, **values} if isinstance(known, dict) and isinstance(values, Mapping) else values
-    return _validated(type(settings), merged, source)
+    return validated(type(settings), merged, source)
 
 
 def to_toml(settings: Settings, sections: Collection[str] | None = None) -> str:
-    """The settings, or some sections of them, as a TOML document that `load_recipe` reads back."""
+    """The settings, or some sections of them, as a TOML document for `load_recipe`."""
     import tomli_w
 
     return tomli_w.dumps(settings.model_dump(mode="json", include=None if sections is None else set(sections)))
 
 
-def _validated(kind: type[_Kind], tree: Mapping[str, Any], source: str) -> _Kind:
+def validated(kind: type[_Kind], tree: Mapping[str, Any], source: str) -> _Kind:
+    """Check settings.
+
+    Args:
+        kind: the class of the settings.
+        tree: name → value.
+        source: where they are from, for messages.
+
+    Returns:
+        The settings.
+
+    Raises:
+        SettingsError: there is no such setting, or a value is not allowed; the first errors are listed.
+    """
     faults: list[str] = []
     found = _read(kind, tree, faults)
     if found is None:
-        raise SettingsError(f"{source}: {joined(faults)}")
+        raise SettingsError(f"{source}: {listed(faults)}")
     return found
 
 
 def _read(kind: type[_Kind], tree: Mapping[str, Any], faults: list[str]) -> _Kind | None:
-    """What a tree stands for; or None, its faults added to a list."""
+    """The settings of a tree; with errors None, and these are added to a list."""
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
@@ -195,21 +192,19 @@ def _read(kind: type[_Kind], tree: Mapping[str, Any], faults: list[str]) -> _Kin
         return None
 
 
+_SHORTER = {"greater": "at least", "less": "at most"}
+
+
 def _fault(fault: Mapping[str, Any], kind: type[BaseModel]) -> str:
-    """One fault of a settings tree: where, what was expected, what was found."""
+    """One error in settings: where, what was expected, what was found."""
     place = fault["loc"]
     where = ".".join(name if name.replace("_", "").isalnum() else shown(name) for name in map(str, place))
     if fault["type"] == "extra_forbidden":
-        field = kind.model_fields.get(str(place[0])) if len(place) > 1 else None
-        section = kind if field is None else field.annotation
+        section = kind.model_fields[str(place[0])].annotation if len(place) > 1 else kind
         assert isinstance(section, type) and issubclass(section, BaseModel)
-        return f"{where}: expected one of {', '.join(section.model_fields)}"
-    message = str(fault["msg"]).removeprefix("Value error, ")
-    if fault["type"] == "model_type":
-        message = "expected a section"
-    for verb in ("Input", "String"):
-        message = message.replace(f"{verb} should be ", "expected ").replace(f"{verb} should have ", "expected ")
-    prefix = f"{where}: " if where else ""
-    return (
-        f"{prefix}{message}" if fault["type"] == "value_error" else f"{prefix}{message}, found {shown(fault['input'])}"
-    )
+        return f"{where}: unknown name, expected one of {', '.join(section.model_fields)}"
+    message = "expected a section" if fault["type"] == "model_type" else str(fault["msg"])
+    message = re.sub("(Input|String) should (be|have) ", "expected ", message).removeprefix("Value error, ")
+    message = re.sub("(greater|less) than or equal to", lambda words: _SHORTER[words[1]], message)
+    found = "" if fault["type"] == "value_error" else f", found {shown(fault['input'])}"
+    return f"{where}: {message}{found}" if where else message + found

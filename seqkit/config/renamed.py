@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["current_names", "current_value"]
-
 _NAMES = {
     "embedding.char_hidden": "char_features",
     "encoder.join": "concat",

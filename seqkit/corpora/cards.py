@@ -1,4 +1,4 @@
-"""Data set cards: one TOML file a data set, saying what it is, where it comes from and how to read it."""
+"""Data set cards: one TOML file per data set, with what it is, where it comes from and how to read it."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from seqkit.errors import DataError, joined, shown
+from seqkit.errors import DataError, listed, shown
 from seqkit.files import is_plain_name
 from seqkit.resources import resource_dir
+from seqkit.tasks import TASKS
 from seqkit.toml import read_toml
-
-__all__ = ["Card", "CardFile", "GeneratorCard", "card_names", "list_cards", "load_card", "read_card"]
 
 
 class CardFile(BaseModel):
@@ -21,10 +20,10 @@ class CardFile(BaseModel):
 
     Args:
         name: the file's name in the data set's folder.
-        url: its public source, of which checksum and size have to be known; empty where the user has to bring the file.
-        sha256: checksum of the file as it lies in the folder, hexadecimal; empty where none is known.
-        size: length of the file as it lies in the folder, in bytes.
-        unpack: how the folder's file is made from the download: ``gzip`` unpacks it.
+        url: its public source, with checksum and size; empty if the user has to get the file.
+        sha256: checksum of the file as it is in the folder, hexadecimal; empty if none is known.
+        size: size of the file as it is in the folder, in bytes.
+        unpack: how the file is made from the download: ``gzip`` unpacks it.
         rewrite: a name of `seqkit.corpora.fetch.REWRITES`, applied after unpacking.
     """
 
@@ -40,9 +39,9 @@ class CardFile(BaseModel):
     @model_validator(mode="after")
     def _checked(self) -> CardFile:
         if not is_plain_name(self.name):
-            raise ValueError(f"files: expected plain file names, found {shown(self.name)}")
+            raise ValueError(f"files: {shown(self.name)} is not a plain file name")
         if self.url and not (self.sha256 and self.size is not None):
-            raise ValueError(f"files: expected sha256 and size beside the url of {self.name}, found none")
+            raise ValueError(f"files: {self.name} has a url, but no sha256 or no size")
         return self
 
 
@@ -52,9 +51,9 @@ class GeneratorCard(BaseModel):
     Args:
         name: a name of `seqkit.corpora.samples.GENERATORS`.
         seed: seed of the generator.
-        train: sentences, or other records, to make for train.
-        dev: sentences to make for dev.
-        test: sentences to make for test.
+        train: how many sentences or other records to write for train.
+        dev: how many for dev.
+        test: how many for test.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -71,26 +70,26 @@ class Card(BaseModel):
 
     Args:
         name: the name a user gives; the card's file is ``NAME.toml``.
-        task: the command it is for.
+        task: the task it is for.
         description: one or two sentences.
         language: IETF language tag.
         licence: what may be done with the data; shown before a download.
         homepage: where to read more.
         citation: the paper to cite.
         format: a name of `seqkit.formats.registry.FORMATS`.
-        columns: names of a column file's columns, in order; empty for formats that name their own.
+        columns: names of a column file's columns, in order; empty for formats with names of their own.
         target: the column a tagger learns by default.
-        scheme: how that column writes spans (``iob1``, ``iob2``, ``bioes``, ``none``); ``auto`` finds out.
-        instructions: how to get the data set where it cannot be downloaded, and how the files relate to their source.
+        scheme: how that column writes spans (``iob1``, ``iob2``, ``bioes``, ``none``); ``auto`` detects it.
+        instructions: how to get the data set if it cannot be downloaded, and how the files relate to their source.
         splits: train, dev and test → file name.
         files: the files, with their sources and checksums.
-        generator: for a data set that comes with seqkit: what writes it.
+        generator: what writes a data set that comes with seqkit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    task: Literal["tag", "classify", "lm", "generate"]
+    task: str
     description: str = Field(min_length=1)
     language: str = Field(min_length=2)
     licence: str = Field(min_length=1)
@@ -107,20 +106,20 @@ class Card(BaseModel):
 
     @model_validator(mode="after")
     def _consistent(self) -> Card:
+        if self.task not in TASKS:
+            raise ValueError(f"task: expected one of {', '.join(TASKS)}, found {shown(self.task)}")
         names = [file.name for file in self.files]
         if len(set(names)) != len(names):
-            raise ValueError(f"files: expected each name once, found {', '.join(names)}")
+            raise ValueError(f"files: a name occurs twice: {', '.join(names)}")
         if self.generator is None and "train" not in self.splits:
-            raise ValueError("splits: expected a train file, found none")
+            raise ValueError("splits: no train file")
         if self.generator is not None and (self.splits or self.files):
-            raise ValueError("generator: expected no splits and no files beside a generator")
+            raise ValueError("generator: a card with a generator cannot have splits or files")
         for split, file in self.splits.items():
             if file not in names:
-                raise ValueError(
-                    f"splits.{split}: expected one of files ({', '.join(names) or 'none'}), found {file!r}"
-                )
+                raise ValueError(f"splits.{split}: {file!r} is not one of the files ({', '.join(names) or 'none'})")
         if self.columns and self.target and self.target not in self.columns:
-            raise ValueError(f"target: expected one of columns ({', '.join(self.columns)}), found {self.target!r}")
+            raise ValueError(f"target: {self.target!r} is not one of the columns ({', '.join(self.columns)})")
         return self
 
     @property
@@ -139,8 +138,7 @@ def read_card(path: str | Path) -> Card:
         The card, checked.
 
     Raises:
-        DataError: the file cannot be read, is not TOML, or a field has a value that it cannot have; the first
-            such fields are named.
+        DataError: the file cannot be read, is not TOML, or fields have invalid values; the first of these are named.
     """
     path = Path(path)
     try:
@@ -148,23 +146,22 @@ def read_card(path: str | Path) -> Card:
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
     except ValueError as error:
-        raise DataError(f"expected TOML, found: {shown(error)}", file=path) from None
+        raise DataError(f"invalid TOML: {shown(error)}", file=path) from None
     try:
         card = Card.model_validate(content)
     except ValidationError as error:
-        faults = [_fault(dict(fault)) for fault in error.errors(include_url=False)]
-        raise DataError(joined(faults), file=path) from None
+        raise DataError(listed([_fault(dict(fault)) for fault in error.errors(include_url=False)]), file=path) from None
     if card.name != path.stem:
-        raise DataError(f"name: expected the file's own name {path.stem!r}, found {shown(card.name)}", file=path)
+        raise DataError(f"name: expected the name of the file, {path.stem!r}, found {shown(card.name)}", file=path)
     return card
 
 
 def _fault(fault: Mapping[str, Any]) -> str:
     where = ".".join(name if name.isalnum() else shown(name) for name in map(str, fault["loc"]))
-    if fault["type"] == "value_error":  # raised above, which says it all
+    if fault["type"] == "value_error":  # raised above, with the whole message
         return str(fault["ctx"]["error"])
     if fault["type"] == "missing":
-        return f"{where}: expected a value, found none"
+        return f"{where}: missing"
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown field"
     message = str(fault["msg"])
@@ -190,7 +187,7 @@ def load_card(name: str) -> Card:
     """
     names = card_names()
     if name not in names:
-        raise DataError(f"expected the name of a data set ({', '.join(names)}), found {name!r}")
+        raise DataError(f"unknown data set {name!r}; choose from {', '.join(names)}")
     return read_card(resource_dir("datasets") / f"{name}.toml")
 
 

@@ -1,8 +1,7 @@
-"""One file from a server: no longer than it may be, gone on with where the connection broke."""
+"""Downloading one file: never longer than allowed, and resumed if the connection breaks."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,115 +14,80 @@ from seqkit.errors import DataError
 if TYPE_CHECKING:
     import requests
 
-__all__ = ["download"]
-
-_TIMEOUT = 30  # seconds without an answer after which a server counts as gone
+_TIMEOUT = 30  # seconds without an answer after which a server counts as unavailable
 _CHUNK = 1 << 16
 _ATTEMPTS = 4
 
 
 def download(url: str, path: Path, most: int, *, quiet: bool = False) -> None:
-    """Get a file. Where the connection breaks, the rest alone is asked for, if the server can tell that it is the rest.
+    """Download a file. If the connection breaks, only the rest is requested, provided the server can identify the file.
+
+    Progress is a bar on a terminal and one line at the end elsewhere, on standard error.
 
     Args:
         url: its address, of HTTP or HTTPS; a redirection to anything else is refused.
-        path: where to; what is there may be a part of the file where this fails.
+        path: where to; a part of the file may remain there if the download fails.
         most: how many bytes it may have.
-        quiet: whether to show no progress on standard error.
+        quiet: whether to show no progress.
 
     Raises:
-        DataError: it cannot be had, or is longer.
+        DataError: it cannot be downloaded, or is longer.
         OSError: it cannot be written.
     """
     import requests
 
     name = path.name.removesuffix(".part")
-    bar = _Bar(name, quiet=quiet)
-    version = ""  # what the server calls the file as it is now; without it what is there is no use
-    found = "no two answers that fit together"
-    try:
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    version = ""  # how the server identifies the file as it is now; without it the part that is here is useless
+    reason = "its answers do not belong together"
+    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
+        task = progress.add_task(name, total=None)
         for _ in range(_ATTEMPTS):
             begin = path.stat().st_size if version else 0
-            asked = {"Range": f"bytes={begin}-", "If-Range": version} if begin else {}
-            headers = {"Accept-Encoding": "identity", **asked}
+            headers = {"Accept-Encoding": "identity"}
+            if begin:
+                headers |= {"Range": f"bytes={begin}-", "If-Range": version}
             try:
                 with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-                    if begin and not _goes_on(response, begin):
+                    if begin and not _continues(response, begin):
                         version, begin = "", 0
-                        if response.status_code != 200:  # nor is it the whole file: asked for once more
+                        if response.status_code != 200:  # not the whole file either: requested again
                             continue
                     response.raise_for_status()
                     version = _version(response.headers)
-                    _receive(response, path, begin, most, bar)
-                return
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                found = f"no answer ({type(error).__name__})"
-    except requests.RequestException as error:
-        answer = getattr(error, "response", None)
-        found = f"status {answer.status_code}" if answer is not None else f"no answer ({type(error).__name__})"
-    finally:
-        bar.close()
-    raise DataError(f"expected {name} at {url}, found {found}")
+                    length = response.headers.get("Content-Length", "")
+                    total = begin + int(length) if length.isdecimal() and len(length) < 20 else None
+                    with open(path, "r+b" if begin else "wb") as stream:
+                        stream.seek(begin)
+                        for block in response.iter_content(_CHUNK):
+                            begin += len(block)
+                            if begin > most:
+                                raise DataError(f"{name}: {response.url} sends more than the expected {most:,} bytes")
+                            stream.write(block)
+                            progress.update(task, completed=begin, total=total)
+                break
+            except requests.RequestException as error:
+                reason = f"no answer ({type(error).__name__})"
+                if error.response is not None:
+                    reason = f"status {error.response.status_code}"
+                broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+                if not isinstance(error, broken):
+                    raise DataError(f"cannot download {name} from {url}: {reason}") from None
+        else:
+            raise DataError(f"cannot download {name} from {url}: {reason}")
+    if not quiet and not console.is_terminal:
+        console.print(f"downloaded {name}: {begin / 1e6:.1f} MB", highlight=False, soft_wrap=True)
 
 
-def _receive(response: requests.Response, path: Path, begin: int, most: int, bar: _Bar) -> None:
-    """Write what comes behind the first bytes of a file, as long as it is not too much."""
-    told = response.headers.get("Content-Length", "")
-    bar.begin(begin, begin + int(told) if told.isdecimal() and len(told) < 20 else 0)
-    with open(path, "r+b" if begin else "wb") as stream:
-        stream.seek(begin)
-        for block in response.iter_content(_CHUNK):
-            begin += len(block)
-            if begin > most:
-                name = path.name.removesuffix(".part")
-                raise DataError(f"expected at most {most:,} bytes as {name} from {response.url}, found more")
-            stream.write(block)
-            bar.advance(len(block))
-
-
-def _goes_on(response: requests.Response, begin: int) -> bool:
-    """Whether an answer is the rest of the file from a byte on, and of the same file."""
+def _continues(response: requests.Response, begin: int) -> bool:
+    """Whether an answer is the rest of the same file from a byte on."""
     return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {begin}-")
 
 
 def _version(headers: Mapping[str, str]) -> str:
-    """What tells one version of a file from another, byte by byte; nothing where the server does not say."""
+    """What identifies one version of a file, byte by byte; nothing if the server does not say."""
     if headers.get("Content-Encoding", "identity") != "identity":
-        return ""  # bytes are counted before they are unpacked, here after it
+        return ""  # its bytes are counted before they are unpacked, ours after it
     tag = headers.get("ETag", "")
     return tag if tag and not tag.startswith("W/") else headers.get("Last-Modified", "")
-
-
-class _Bar:
-    """A progress bar: drawn on a terminal, one line at the end elsewhere, on standard error."""
-
-    def __init__(self, name: str, *, quiet: bool) -> None:
-        self._name = name
-        self._quiet = quiet
-        self._done = 0
-        self._progress: Progress | None = None
-        console = Console(stderr=True)
-        if console.is_terminal and not quiet:
-            columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-            self._progress = Progress(*columns, console=console)
-            self._progress.start()
-            self._task = self._progress.add_task(name, total=None)
-
-    def begin(self, done: int, total: int) -> None:
-        """An answer begins: so much is there already, of so much, 0 where nobody knows."""
-        self._done = done
-        if self._progress is not None:
-            self._progress.update(self._task, completed=done, total=total or None)
-
-    def advance(self, count: int) -> None:
-        """So much more is there."""
-        self._done += count
-        if self._progress is not None:
-            self._progress.update(self._task, advance=count)
-
-    def close(self) -> None:
-        """Take the bar away, or say how much came."""
-        if self._progress is not None:
-            self._progress.stop()
-        elif not self._quiet and self._done:
-            print(f"downloaded {self._name}: {self._done / 1e6:.1f} MB", file=sys.stderr)

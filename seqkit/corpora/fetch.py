@@ -1,11 +1,10 @@
-"""Downloads a data set into the cache: all of it with the right checksums, or nothing."""
+"""Downloading a data set into the cache: all of it with the right checksums, or nothing."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
 import io
-import json
 import os
 import shutil
 import sys
@@ -14,16 +13,17 @@ import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import platformdirs
+
 from seqkit.corpora.cards import Card, CardFile
 from seqkit.corpora.download import download
 from seqkit.errors import DataError
 from seqkit.files import locked
+from seqkit.formats.writers import rows, to_json
 from seqkit.records import Sentence
 
-__all__ = ["REWRITES", "cache_dir", "checksum", "fetch", "is_intact"]
-
 _SPARE = 1 << 16
-"""bytes that a download may have beyond twice what is made of it"""
+"""how many bytes a download may have beyond twice the size of the resulting file"""
 
 
 def _trec(content: bytes) -> bytes:
@@ -40,7 +40,7 @@ def _first_space_to_tab(content: bytes) -> bytes:
     return b"\n".join(line.replace(b" ", b"\t", 1) for line in content.split(b"\n"))
 
 
-#: How a download becomes the file that seqkit reads, where the two differ; the card's checksum is that of the result.
+#: How a download becomes the file that seqkit reads, if they differ; the card's checksum is that of the result.
 REWRITES: Mapping[str, Callable[[bytes], bytes]] = {
     "": lambda content: content,
     "trec": _trec,
@@ -52,9 +52,7 @@ def cache_dir() -> Path:
     """Where downloads are kept: ``$SEQKIT_CACHE``, or the platform's cache folder."""
     if os.environ.get("SEQKIT_CACHE"):
         return Path(os.environ["SEQKIT_CACHE"]).expanduser()
-    import pooch
-
-    return Path(pooch.os_cache("seqkit"))
+    return Path(platformdirs.user_cache_dir("seqkit"))
 
 
 def checksum(path: str | Path) -> str:
@@ -74,24 +72,24 @@ def checksum(path: str | Path) -> str:
 
 
 def is_intact(path: Path, file: CardFile) -> bool:
-    """Whether a file is there and is the one that the card describes.
+    """Whether a file exists and is the one that the card describes.
 
     Args:
         path: where the file should be.
-        file: the card's words on it.
+        file: its entry in the card.
 
     Returns:
-        True where its checksum is the card's; also where the card knows none.
+        True if its checksum is the card's; also if the card has none.
     """
     return path.is_file() and file.sha256 in ("", checksum(path))
 
 
 def fetch(card: Card, *, quiet: bool = False) -> Path:
-    """Bring a data set into the cache, where it is not there already.
+    """Download a data set into the cache, if it is not there already; a sample is written by its generator instead.
 
-    A sample is written by its generator instead. The folder appears in the cache when every file in it is right; a
-    download that fails leaves nothing behind, and what was there before as it was. Where another process brings the
-    same data set, it is waited for; what one that was killed had brought whole is taken.
+    The folder appears in the cache when every file in it is right; a download that fails leaves nothing behind, and
+    earlier files as they were. If another process downloads the same data set, it is waited for; files that a killed
+    process had completed are used.
 
     Args:
         card: the data set.
@@ -101,11 +99,11 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
         The folder that holds the files.
 
     Raises:
-        DataError: the data set has to be brought by the user, a file cannot be downloaded, or its checksum is wrong.
+        DataError: the user has to get the data set, a file cannot be downloaded, or its checksum is wrong.
     """
     folder = cache_dir() / card.name
     if card.generator is None and not card.downloadable:
-        raise DataError(f"expected a public source for {card.name}, found none: {' '.join(card.instructions.split())}")
+        raise DataError(f"{card.name} cannot be downloaded: {' '.join(card.instructions.split())}")
     if _is_whole(card, folder):
         return folder
     if not quiet:
@@ -114,7 +112,7 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
         cache_dir().mkdir(parents=True, exist_ok=True)
         with locked(cache_dir() / f".{card.name}.lock"):
             if not _is_whole(card, folder):  # another process was faster
-                _bring(card, folder, quiet)
+                _put_together(card, folder, quiet)
     except OSError as error:
         raise DataError(f"cannot be written: {error.strerror or error}", file=cache_dir()) from None
     return folder
@@ -124,16 +122,16 @@ def _is_whole(card: Card, folder: Path) -> bool:
     return bool(card.files) and all(is_intact(folder / file.name, file) for file in card.files)
 
 
-def _bring(card: Card, folder: Path, quiet: bool) -> None:
-    """Put a data set together beside its final place, so that the last step is a renaming within one file system."""
-    prefix = f".{card.name}~"  # which no other data set's has, since there is no ~ in a name
+def _put_together(card: Card, folder: Path, quiet: bool) -> None:
+    """Put a data set together beside its final place, so that the last step is a rename within one file system."""
+    prefix = f".{card.name}~"  # not a prefix of any other data set, since names have no ~
     left = list(folder.parent.glob(f"{prefix}*"))
     staging = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
     try:
         if card.generator is not None:
             _write_sample(card, staging)
         for file in card.files:
-            _bring_file(file, staging, [folder, *left], quiet)
+            _copy_or_download(file, staging, [folder, *left], quiet)
         staging.chmod(0o755)  # mkdtemp makes it private
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(staging, folder)
@@ -142,7 +140,7 @@ def _bring(card: Card, folder: Path, quiet: bool) -> None:
             shutil.rmtree(place, ignore_errors=True)
 
 
-def _bring_file(file: CardFile, staging: Path, places: Sequence[Path], quiet: bool) -> None:
+def _copy_or_download(file: CardFile, staging: Path, places: Sequence[Path], quiet: bool) -> None:
     for place in places:
         if is_intact(place / file.name, file):
             shutil.copyfile(place / file.name, staging / file.name)
@@ -151,35 +149,30 @@ def _bring_file(file: CardFile, staging: Path, places: Sequence[Path], quiet: bo
 
 
 def _write_sample(card: Card, folder: Path) -> None:
-    from seqkit.corpora.samples import generate
+    from seqkit.corpora.samples import generate_card
 
-    assert card.generator is not None
-    made = card.generator
-    sizes = {"train": made.train, "dev": made.dev, "test": made.test}
-    for split, sentences in generate(made.name, sizes, seed=made.seed).items():
+    for split, sentences in generate_card(card).items():
         suffix = "txt" if card.format == "text" else card.format
         with open(folder / f"{split}.{suffix}", "w", encoding="utf-8", newline="\n") as stream:
-            for sentence in sentences:
-                stream.write(_written(sentence, card))
+            stream.writelines(_written(sentence, card) for sentence in sentences)
 
 
 def _written(sentence: Sentence, card: Card) -> str:
     """A sample's record in the format of its card."""
     if card.format == "conll":
-        rows = zip(*(sentence.columns[name] for name in card.columns), strict=True)
-        return "".join("\t".join(row) + "\n" for row in rows) + "\n"
+        return rows([sentence.columns[name] for name in card.columns])
     if card.format == "tsv":
         return f"{sentence.fields['label']}\t{sentence.text}\n"
     if card.format == "jsonl":
-        return json.dumps(sentence.fields, ensure_ascii=False) + "\n"
+        return to_json(sentence.fields) + "\n"
     return f"{sentence.text}\n"
 
 
 def _get(file: CardFile, path: Path, *, quiet: bool) -> None:
-    """Download a file, make of it what seqkit reads, and see that it is what the card says."""
+    """Download a file, convert it to what seqkit reads, and check that it is what the card says."""
     part = path.with_name(path.name + ".part")
     assert file.size is not None
-    changed = file.unpack or file.rewrite  # then the download may be somewhat longer than what is made of it
+    changed = file.unpack or file.rewrite  # then the download may be somewhat longer than the resulting file
     most = 2 * file.size + _SPARE if changed else file.size
     download(file.url, part, most, quiet=quiet)
     content = part.read_bytes()
@@ -188,17 +181,16 @@ def _get(file: CardFile, path: Path, *, quiet: bool) -> None:
         try:
             content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(most + 1)
         except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"expected a gzip file at {file.url}, found: {error}") from None
+            raise DataError(f"{file.url} is not a valid gzip file: {error}") from None
         if len(content) > most:
-            raise DataError(f"expected at most {most:,} bytes in the gzip file at {file.url}, found more")
+            raise DataError(f"the gzip file at {file.url} unpacks to more than the expected {most:,} bytes")
     try:
         content = REWRITES[file.rewrite](content)
     except UnicodeError as error:
-        raise DataError(f"expected text at {file.url}, found: {error}") from None
+        raise DataError(f"{file.url} is not text: {error}") from None
     found = hashlib.sha256(content).hexdigest()
     if found != file.sha256:
-        raise DataError(
-            f"expected {file.name} from {file.url} with SHA-256 {file.sha256}, found {found}; nothing was kept"
-        )
+        expected = f"expected SHA-256 {file.sha256}, found {found}"
+        raise DataError(f"{file.name} from {file.url}: {expected}; the download was deleted")
     path.write_bytes(content)
     part.unlink()

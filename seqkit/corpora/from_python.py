@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.errors import DataError
-from seqkit.records import Sentence
-
-__all__ = ["from_pairs", "from_texts"]
+from seqkit.records import Sentence, TextRecord
 
 Pair = tuple[Sequence[str], Sequence[str]]
 LabelledText = tuple[str | Sequence[str], str | Sequence[str]] | Mapping[str, str | Sequence[str]]
+Items = Iterable[Any] | None
 
 
 def from_pairs(
@@ -31,35 +31,7 @@ def from_pairs(
     Raises:
         DataError: an item is not a pair of equally long sequences of strings.
     """
-    splits = {
-        split: Split(content=_sentences_of_pairs(pairs, f"{name} {split}"))
-        for split, pairs in (("train", train), ("dev", dev), ("test", test))
-        if pairs is not None
-    }
-    return Dataset(name, splits)
-
-
-def _sentences_of_pairs(pairs: Iterable[Pair], name: str) -> list[Sentence]:
-    sentences = []
-    for number, pair in enumerate(pairs, start=1):
-        try:
-            tokens, labels = pair
-        except (TypeError, ValueError):
-            raise DataError(f"expected a pair (tokens, labels), found {pair!r:.80}", file=name, line=number) from None
-        if isinstance(tokens, str) or isinstance(labels, str):
-            raise DataError("expected sequences of strings, found one string", file=name, line=number)
-        tokens, labels = list(tokens), list(labels)
-        if len(tokens) != len(labels):
-            message = f"expected as many labels as tokens, found {len(labels)} labels for {len(tokens)} tokens"
-            raise DataError(message, file=name, line=number)
-        odd = next((item for item in (*tokens, *labels) if not isinstance(item, str)), None)
-        if odd is not None or "" in tokens or "" in labels:
-            what = repr(odd) if odd is not None else "an empty token" if "" in tokens else "an empty label"
-            raise DataError(
-                f"expected tokens and labels to be strings that are not empty, found {what}", file=name, line=number
-            )
-        sentences.append(Sentence.from_tokens(tokens, {"label": labels}, file=name, line=number))
-    return sentences
+    return _dataset(name, _sentence_of_pair, train, dev, test)
 
 
 def from_texts(
@@ -85,29 +57,94 @@ def from_texts(
     Raises:
         DataError: an item is not a pair of a text (or its tokens) and a label (or a list of labels).
     """
-    splits = {
-        split: Split(content=_sentences_of_texts(texts, f"{name} {split}"))
-        for split, texts in (("train", train), ("dev", dev), ("test", test))
-        if texts is not None
-    }
+    return _dataset(name, _sentence_of_text, train, dev, test)
+
+
+def from_items(kind: str, train: Items, dev: Items = None, test: Items = None) -> Dataset:
+    """A data set from Python objects of the kind that a task learns from.
+
+    Args:
+        kind: ``sentences``, pairs of tokens and labels; ``texts``, pairs of a text (or its tokens) and a label (or a
+            list of labels); ``fields``, mappings with a text and other fields; or ``lines`` of text.
+        train: the training items.
+        dev: items to choose the best epoch by; without them the last tenth of train is held out.
+        test: items to report on.
+
+    Returns:
+        The data set.
+
+    Raises:
+        DataError: an item is of another kind.
+    """
+    return _dataset(*_KINDS[kind], train, dev, test)
+
+
+def _dataset(name: str, make: Callable[[Any], Any], train: Items, dev: Items, test: Items) -> Dataset:
+    splits = {}
+    for split, items in (("train", train), ("dev", dev), ("test", test)):
+        if items is None:
+            continue
+        content = []
+        for number, item in enumerate(items, start=1):
+            try:
+                sentence = make(item)
+            except ValueError as error:
+                raise DataError(str(error), file=f"{name} {split}", line=number) from None
+            sentence.file, sentence.line = f"{name} {split}", number
+            content.append(sentence)
+        splits[split] = Split(content=content)
     return Dataset(name, splits)
 
 
-def _sentences_of_texts(texts: Iterable[LabelledText], name: str) -> list[Sentence]:
-    sentences = []
-    for number, pair in enumerate(texts, start=1):
-        try:
-            given, label = (pair["text"], pair["label"]) if isinstance(pair, Mapping) else pair
-            label = label if isinstance(label, str) else list(label)
-            given = given if isinstance(given, str) else list(given)
-        except (TypeError, ValueError, KeyError):
-            raise DataError(f"expected a pair (text, label), found {pair!r:.80}", file=name, line=number) from None
-        parts = [*([given] if isinstance(given, str) else given), *([label] if isinstance(label, str) else label)]
-        odd = next((part for part in parts if not isinstance(part, str)), None)
-        if odd is not None or (not isinstance(given, str) and "" in given):
-            found = "an empty token" if odd is None else repr(odd)
-            raise DataError(f"expected texts, tokens and labels to be strings, found {found}", file=name, line=number)
-        sentence = Sentence([], given, []) if isinstance(given, str) else Sentence.from_tokens(given)
-        sentence.file, sentence.line, sentence.fields = name, number, {"label": label}
-        sentences.append(sentence)
-    return sentences
+def _record_of_line(line: Any) -> TextRecord:
+    if not isinstance(line, str):
+        raise ValueError(f"expected a line of text, found {line!r:.80}")
+    return TextRecord(line)
+
+
+def _record_of_fields(fields: Any) -> TextRecord:
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"expected a mapping of fields, found {fields!r:.80}")
+    text = fields.get("text")
+    return TextRecord(text if isinstance(text, str) else "", dict(fields))
+
+
+def _sentence_of_pair(pair: Any) -> Sentence:
+    try:
+        tokens, labels = pair
+    except (TypeError, ValueError):
+        raise ValueError(f"expected a pair (tokens, labels), found {pair!r:.80}") from None
+    if isinstance(tokens, str) or isinstance(labels, str):
+        raise ValueError("expected sequences of strings, found one string")
+    tokens, labels = list(tokens), list(labels)
+    if len(tokens) != len(labels):
+        raise ValueError(f"expected as many labels as tokens, found {len(labels)} labels for {len(tokens)} tokens")
+    odd = next((item for item in (*tokens, *labels) if not isinstance(item, str) or not item), None)
+    if odd is not None:
+        raise ValueError(f"tokens and labels must be non-empty strings, found {odd!r}")
+    return Sentence.from_tokens(tokens, {"label": labels})
+
+
+def _sentence_of_text(pair: Any) -> Sentence:
+    try:
+        text, label = (pair["text"], pair["label"]) if isinstance(pair, Mapping) else pair
+        label = label if isinstance(label, str) else list(label)
+        text = text if isinstance(text, str) else list(text)
+    except (TypeError, ValueError, KeyError):
+        raise ValueError(f"expected a pair (text, label), found {pair!r:.80}") from None
+    tokens, labels = ([] if isinstance(text, str) else text), ([] if isinstance(label, str) else label)
+    odd = next((item for item in (*tokens, *labels) if not isinstance(item, str)), "" if "" in tokens else None)
+    if odd is not None:
+        raise ValueError(f"texts, tokens and labels must be strings, and tokens not empty, found {odd!r}")
+    sentence = Sentence([], text, []) if isinstance(text, str) else Sentence.from_tokens(text)
+    sentence.fields = {"label": label}
+    return sentence
+
+
+_KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "sentences": ("pairs", _sentence_of_pair),
+    "texts": ("texts", _sentence_of_text),
+    "fields": ("records", _record_of_fields),
+    "lines": ("lines", _record_of_line),
+}
+"""kind of items → what messages call the data set, and what makes a record of one"""

@@ -1,4 +1,4 @@
-"""What there is in a data set: sizes, lengths, labels, and how much of dev and test train has never seen."""
+"""Statistics of a data set: sizes, lengths, labels, and how much of dev and test does not occur in train."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from seqkit.corpora.check import label_column
+from seqkit.corpora.check import label_column, label_scheme
 from seqkit.corpora.dataset import Dataset
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.schemes import spans as read_spans
 from seqkit.formats.splitting import Splitter
+from seqkit.formats.writers import aligned
 from seqkit.records import Sentence
-
-__all__ = ["SplitStatistics", "render_statistics", "statistics"]
 
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
@@ -28,11 +27,11 @@ class SplitStatistics:
         empty: sentences without a token.
         tokens: tokens.
         types: different tokens.
-        lengths: tokens a sentence: mean, and the quantiles ``50%``, ``90%``, ``99%`` and ``100%``.
-        unseen_tokens: share of the tokens that train does not have; None for train itself.
-        unseen_types: share of the types that train does not have; None for train itself.
-        scheme: how the labels mark spans; ``none`` where they do not.
-        labels: label → tokens; of a span scheme, kind → spans.
+        lengths: tokens per sentence: mean, and the quantiles ``50%``, ``90%``, ``99%`` and ``100%``.
+        unseen_tokens: share of the tokens that do not occur in train; None for train itself.
+        unseen_types: share of the word types that do not occur in train; None for train itself.
+        scheme: how the labels mark spans; ``none`` if they do not.
+        labels: label → tokens; for a span scheme, kind → spans.
     """
 
     sentences: int
@@ -50,16 +49,16 @@ class SplitStatistics:
         return asdict(self)
 
 
-def statistics(dataset: Dataset, target: str | None = None) -> dict[str, SplitStatistics]:
-    """Count what there is in a data set.
+def statistics(dataset: Dataset, target: str | None = None) -> tuple[dict[str, SplitStatistics], list[str]]:
+    """Count the sentences, tokens and labels of a data set.
 
     Args:
-        dataset: the data set; a held-out dev split is counted as one.
-        target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. Of
+        dataset: the data set; a held-out dev split is counted like any other.
+        target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. For
             labelled texts the field of the label, by default the card's or ``label``.
 
     Returns:
-        Split → numbers.
+        Split → numbers, and what the user should know: what was held out.
 
     Raises:
         DataError: a file has a fault, or there is no such column.
@@ -67,22 +66,23 @@ def statistics(dataset: Dataset, target: str | None = None) -> dict[str, SplitSt
     names = ["all"] if "all" in dataset.splits else [name for name in ("train", "dev", "test") if dataset.has(name)]
     splitter = Splitter("words").split
     field = dataset.label_field(target)
-    contents = {
-        name: dataset.sentences(name, splitter) if field is None else dataset.texts(name, splitter, label=field)
-        for name in names
-    }
+    if field is None:
+        read = dataset.read_sentences(splitter, names)
+    else:
+        read = dataset.read_texts(splitter, names, label=field)
+    contents = read.records
     train = Counter(token for sentence in contents.get("train", ()) for token in sentence.tokens)
     labels = {
-        name: [column for sentence in found if (column := label_column(dataset, sentence, target)) is not None]
+        name: [column for sentence in found if (column := label_column(dataset, sentence, target, field)) is not None]
         for name, found in contents.items()
     }
-    own = dataset.scheme if target in (None, dataset.target) else "auto"
-    own = own if field is None else "none"
+    own = label_scheme(dataset, target, field)
     scheme = detect_scheme(labels[names[0]]) if own == "auto" and names else own
-    return {
+    numbers = {
         name: _count(found, labels[name], scheme, train if name in ("dev", "test") and train else None)
         for name, found in contents.items()
     }
+    return numbers, read.notes
 
 
 def _count(
@@ -115,39 +115,33 @@ def render_statistics(found: dict[str, SplitStatistics], *, most: int = 40) -> s
 
     Args:
         found: split → numbers.
-        most: labels to show; of more, the rarest are summed up.
+        most: how many labels to show; the others are added up.
 
     Returns:
         Lines, each ending in a line feed.
     """
-    rows: list[tuple[str, ...]] = [("", *found)]
-    for title, number in (
-        ("sentences", lambda part: f"{part.sentences:,}"),
-        ("  without tokens", lambda part: f"{part.empty:,}"),
-        ("tokens", lambda part: f"{part.tokens:,}"),
-        ("types", lambda part: f"{part.types:,}"),
-        ("unseen tokens", lambda part: "" if part.unseen_tokens is None else f"{part.unseen_tokens:.1%}"),
-        ("unseen types", lambda part: "" if part.unseen_types is None else f"{part.unseen_types:.1%}"),
+    parts = list(found.values())
+    rows = [["", *found]]
+    rows.append(["sentences", *(f"{part.sentences:,}" for part in parts)])
+    rows.append(["  without tokens", *(f"{part.empty:,}" for part in parts)])
+    rows.append(["tokens", *(f"{part.tokens:,}" for part in parts)])
+    rows.append(["word types", *(f"{part.types:,}" for part in parts)])
+    for title, shares in (
+        ("unknown tokens", [part.unseen_tokens for part in parts]),
+        ("unknown word types", [part.unseen_types for part in parts]),
     ):
-        rows.append((title, *map(number, found.values())))
-    for name in ("mean", *(f"{share:.0%}" for share in _QUANTILES)):
-        title = "tokens a sentence" if name == "mean" else f"  at most, {name}"
-        rows.append((title, *(f"{part.lengths.get(name, 0):.{int(name == 'mean')}f}" for part in found.values())))
-    totals: Counter[str] = Counter()
-    for part in found.values():
-        totals.update(part.labels)
-    spans = any(part.scheme != "none" for part in found.values())
+        rows.append([title, *("" if share is None else f"{share:.1%}" for share in shares)])
+    rows.append(["tokens per sentence", *(f"{part.lengths['mean']:.1f}" for part in parts)])
+    for name in (f"{share:.0%}" for share in _QUANTILES):
+        rows.append([f"  {name} quantile", *(f"{part.lengths.get(name, 0):.0f}" for part in parts)])
+    totals = sum((Counter(part.labels) for part in parts), Counter[str]())
     if totals:
-        rows.append((f"spans ({next(iter(found.values())).scheme})" if spans else "labels",) + ("",) * len(found))
-    shown = sorted(totals, key=lambda label: (-totals[label], label))[:most]
-    for label in shown:
-        rows.append((f"  {label}", *(f"{part.labels.get(label, 0):,}" for part in found.values())))
-    if len(totals) > len(shown):
-        rest = [sum(count for label, count in part.labels.items() if label not in shown) for part in found.values()]
-        rows.append((f"  {len(totals) - len(shown)} more", *(f"{count:,}" for count in rest)))
-    widths = [max(len(row[column]) for row in rows) for column in range(len(found) + 1)]
-    lines = []
-    for row in rows:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
-        lines.append("  ".join(cells).rstrip() + "\n")
-    return "".join(lines)
+        scheme = next((part.scheme for part in parts if part.scheme != "none"), None)
+        rows.append(["labels" if scheme is None else f"spans ({scheme})", *("" for _ in parts)])
+    shown = sorted(totals, key=lambda label: (-totals[label], label))
+    for label in shown[:most]:
+        rows.append([f"  {label}", *(f"{part.labels.get(label, 0):,}" for part in parts)])
+    if rest := shown[most:]:
+        counts = [sum(part.labels.get(label, 0) for label in rest) for part in parts]
+        rows.append([f"  {len(rest)} more", *(f"{count:,}" for count in counts)])
+    return aligned(rows, right=True)

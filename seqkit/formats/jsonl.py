@@ -1,108 +1,94 @@
-"""JSON objects, one a line → `Sentence` records."""
+"""JSON Lines: one JSON object per line."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, shown
+from seqkit.formats.format import DEFAULTS, Format, ReadOptions, Sample, split_at_spaces
 from seqkit.formats.schemes import from_spans
-from seqkit.formats.text import is_blank
-from seqkit.records import Sentence, align
-
-__all__ = ["first_object_has", "read_jsonl", "read_jsonl_texts"]
+from seqkit.formats.text import Line, is_blank
+from seqkit.formats.writers import label_columns, to_json
+from seqkit.records import Sentence, SplitFunction, TextRecord, align
 
 _NOT_COLUMNS = frozenset({"tokens", "text", "spans", "nbest"})
 
 _DEEPEST = 100
-"""lists and objects in one another"""
+"""how deep lists and objects may be nested"""
 
-Splitter = Callable[[str], list[tuple[int, int]]]
+R = TypeVar("R", bound=Sentence | TextRecord)
 
 
 class _Fault(Exception):
     """What is wrong with one object, before the file and line are known."""
 
 
-def read_jsonl(lines: Iterable[tuple[int, str]], name: str, splitter: Splitter) -> Iterator[Sentence]:
-    """Read one JSON object a line.
+def read_jsonl(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS) -> Iterator[Sentence]:
+    """Read one JSON object per line as a sentence.
 
     Tokens come from ``"tokens"``, a list of strings or of objects ``{"text", "start", "end", …}``, or else from
-    ``"text"`` by the splitter. Label columns are every list of strings (or whole numbers) beside them that is as long,
+    ``"text"``, which is split. Label columns are every list of strings (or whole numbers) beside them that is as long,
     and every key with such a value in all token objects. ``"spans"``, a list of ``{"start", "end", "label"}`` in
-    characters of the text, becomes an IOB2 column ``"ner"``. What is none of these stands in the sentence's `fields`.
+    characters of the text, becomes an IOB2 column ``"ner"``. Everything else is in the sentence's `fields`.
 
     Args:
         lines: numbered lines; blank ones are skipped.
         name: the file's name, for messages.
-        splitter: text → token offsets.
+        options: what splits a text into tokens; by default at spaces.
 
     Returns:
-        An iterator over the sentences, one an object.
+        An iterator over the sentences, one per object.
 
     Raises:
-        DataError: while iterating: a line is no JSON object or not of this form, tokens do not stand in the text one
-            after another, or a span does not begin and end with a token.
+        DataError: while iterating: a line is not a JSON object or not of this form, tokens do not follow one another in
+            the text, or a span does not start and end at a token's borders.
     """
-    return _read(lines, name, lambda record: _sentence(record, splitter))
+    return _read(lines, name, lambda record: _sentence(record, options.split or split_at_spaces))
 
 
-def read_jsonl_texts(
-    lines: Iterable[tuple[int, str]], name: str, splitter: Splitter, *, text: str = "text", label: str | None = "label"
-) -> Iterator[Sentence]:
-    """Read one text with its label a line, from JSON objects.
+def read_jsonl_texts(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence | TextRecord]:
+    """Read one JSON object per line as a text with fields.
 
     Args:
         lines: numbered lines; blank ones are skipped.
         name: the file's name, for messages.
-        splitter: text → token offsets, where an object has no ``"tokens"``.
-        text: the key of the text.
-        label: the key of the label, a string, a whole number, true or false, or a list of such; None where none is
-            needed.
+        options: the keys of the text and of the label (a string, a whole number, true or false, or a list of such), and
+            what splits a text that comes without ``"tokens"``.
 
     Returns:
-        An iterator over the texts, one sentence an object; its `fields` are the whole object, the label as a string or
-        a list of strings.
+        An iterator over the texts, one per object; its `fields` are the whole object, the label as a string or a list
+        of strings.
 
     Raises:
-        DataError: while iterating: a line is no JSON object or not of this form, or a key is missing.
+        DataError: while iterating: a line is not a JSON object or not of this form, or a key is missing.
     """
-    return _read(lines, name, lambda record: _text(record, splitter, text, label))
+    return _read(lines, name, lambda record: _text(record, options))
 
 
-def first_object_has(lines: Iterable[tuple[int, str]], label: str) -> bool:
-    """Whether the first object has a label for the whole of its text, and so, as it seems, all have.
-
-    Args:
-        lines: numbered lines.
-        label: the key of the label.
-
-    Returns:
-        False also where the first line is no JSON object.
-    """
+def _first_has_label(lines: Iterable[Line], label: str) -> bool:
+    """Whether the first object has a label for its whole text, and so, presumably, all have."""
     line = next((line for _, line in lines if not is_blank(line)), "")
     try:
         record = _object(line)
     except _Fault:
         return False
     value, tokens = record.get(label), record.get("tokens")
-    a_token_each = isinstance(value, list) and isinstance(tokens, list) and len(value) == len(tokens)
-    return value is not None and not a_token_each
+    one_per_token = isinstance(value, list) and isinstance(tokens, list) and len(value) == len(tokens)
+    return value is not None and not one_per_token
 
 
-def _read(
-    lines: Iterable[tuple[int, str]], name: str, make: Callable[[dict[str, Any]], Sentence]
-) -> Iterator[Sentence]:
+def _read(lines: Iterable[Line], name: str, make: Callable[[dict[str, Any]], R]) -> Iterator[R]:
     for number, line in lines:
         if is_blank(line):
             continue
         try:
-            sentence = make(_object(line))
+            record = make(_object(line))
         except _Fault as fault:
             raise DataError(str(fault), file=name, line=number) from None
-        sentence.file, sentence.line = name, number
-        yield sentence
+        record.file, record.line = name, number
+        yield record
 
 
 def _object(line: str) -> dict[str, Any]:
@@ -110,16 +96,16 @@ def _object(line: str) -> dict[str, Any]:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
-        raise _Fault(f"expected a JSON object, found faulty JSON{place}") from None
+        raise _Fault(f"invalid JSON{place}") from None
     if not isinstance(found, dict):
-        raise _Fault(f"expected a JSON object, found {_kind(found)}")
+        raise _Fault(f"expected a JSON object, found {shown(found)}")
     if line.count("[") + line.count("{") > _DEEPEST and _is_deep(found):
-        raise _Fault(f"expected a JSON object, found one in which more than {_DEEPEST} lists and objects are nested")
+        raise _Fault(f"lists and objects are nested more than {_DEEPEST} deep")
     return found
 
 
 def _is_deep(value: Any) -> bool:
-    """Whether something is nested deeper than what reads it further, mostly by recursion, may be asked to follow."""
+    """Whether a value is nested too deep for the code that uses it, most of which is recursive."""
     level = [value]
     for _ in range(_DEEPEST):
         inside = (each.values() if isinstance(each, dict) else each for each in level)
@@ -129,8 +115,8 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-def _sentence(record: dict[str, Any], splitter: Splitter) -> Sentence:
-    sentence = _tokens(record, splitter, "text")
+def _sentence(record: dict[str, Any], split: SplitFunction) -> Sentence:
+    sentence = _tokens(record, split, "text")
     _add_columns(sentence, record)
     if record.get("spans") is not None:
         sentence.columns["ner"] = _span_labels(sentence, record["spans"])
@@ -139,15 +125,14 @@ def _sentence(record: dict[str, Any], splitter: Splitter) -> Sentence:
     return sentence
 
 
-def _text(record: dict[str, Any], splitter: Splitter, text: str, label: str | None) -> Sentence:
-    sentence = _tokens(record, splitter, text)
-    sentence.fields = record
+def _text(record: dict[str, Any], options: ReadOptions) -> Sentence | TextRecord:
+    sentence = _tokens(record, options.split or (lambda text: []), options.text)
+    sentence.fields, label = record, options.label
     if label is not None:
-        if record.get(label) is None:
-            found = "null there" if label in record else ", ".join(map(repr, record))
-            raise _Fault(f"expected a field {label!r}, found {found}")
+        if label not in record:
+            raise _Fault(f"no field {label!r}; fields: {', '.join(map(repr, record))}")
         record[label] = _label(record[label], label)
-    return sentence
+    return TextRecord(sentence.text, record) if options.split is None else sentence
 
 
 def _label(value: Any, name: str) -> str | list[str]:
@@ -155,24 +140,22 @@ def _label(value: Any, name: str) -> str | list[str]:
     values = value if isinstance(value, list) else [value]
     for each in values:
         if not isinstance(each, str | int):
-            kind = "a list with something else in it" if isinstance(value, list) else _kind(value)
-            raise _Fault(f'expected a string or a list of strings as "{name}", found {kind}')
+            raise _Fault(f'expected a string or a list of strings in "{name}", found {shown(value)}')
     labels = [json.dumps(each) if isinstance(each, bool) else str(each) for each in values]
     return labels if isinstance(value, list) else labels[0]
 
 
-def _tokens(record: dict[str, Any], splitter: Splitter, name: str) -> Sentence:
+def _tokens(record: dict[str, Any], split: SplitFunction, name: str) -> Sentence:
     """The text under a key and its tokens, nothing else."""
     text, given = record.get(name), record.get("tokens")
     if text is not None and not isinstance(text, str):
-        raise _Fault(f'expected a string as "{name}", found {_kind(text)}')
+        raise _Fault(f'expected a string in "{name}", found {shown(text)}')
     if given is None:
         if text is None:
             raise _Fault(f'expected "tokens" or "{name}", found ' + (", ".join(map(repr, record)) or "no keys"))
-        offsets = splitter(text)
-        return Sentence([text[start:end] for start, end in offsets], text, offsets)
+        return TextRecord(text).cut(split)
     if not isinstance(given, list):
-        raise _Fault(f'expected a list as "tokens", found {_kind(given)}')
+        raise _Fault(f'expected a list in "tokens", found {shown(given)}')
     if given and all(isinstance(token, dict) for token in given):
         return _from_objects(given, text)
     return _from_strings(given, text)
@@ -181,12 +164,12 @@ def _tokens(record: dict[str, Any], splitter: Splitter, name: str) -> Sentence:
 def _from_strings(given: list[Any], text: str | None) -> Sentence:
     for token in given:
         if not isinstance(token, str) or not token:
-            raise _Fault(f"expected tokens that are strings and not empty, found {_kind(token)}")
+            raise _Fault(f'expected non-empty strings in "tokens", found {shown(token)}')
     if text is None:
         return Sentence.from_tokens(given)
     offsets = align(given, text)
     if offsets is None:
-        raise _Fault('expected tokens that stand one after another in "text", only white space between them')
+        raise _Fault('the tokens do not follow one another in "text" with only white space between them')
     return Sentence(given, text, offsets)
 
 
@@ -208,9 +191,9 @@ def _places(given: list[dict[str, Any]], text: str) -> list[tuple[int, int]]:
     for token in given:
         start, end = token["start"], token["end"]
         if not _are_offsets(start, end, text) or text[start:end] != token["text"]:
-            raise _Fault(f'expected token {token["text"]!r} at {start}:{end} in "text", found something else there')
+            raise _Fault(f'token {token["text"]!r} is not at {start}:{end} in "text"')
         if offsets and start < offsets[-1][1]:
-            raise _Fault(f"expected tokens in the order of the text, found {token['text']!r} inside or before another")
+            raise _Fault(f"token {token['text']!r} overlaps or precedes the token before it")
         offsets.append((start, end))
     return offsets
 
@@ -222,32 +205,31 @@ def _add_columns(sentence: Sentence, record: dict[str, Any]) -> None:
         if len(value) == len(sentence.tokens) and all(map(_is_label, value)):
             sentence.columns[key] = list(map(str, value))
         elif key in ("labels", "tags"):
-            found = f"{len(value)}" if all(map(_is_label, value)) else "something else among them"
-            raise _Fault(f'expected {len(sentence.tokens)} strings as "{key}", one a token, found {found}')
+            found = f"{len(value)}" if all(map(_is_label, value)) else "other values"
+            raise _Fault(f'expected {len(sentence.tokens)} strings in "{key}", one per token, found {found}')
 
 
 def _span_labels(sentence: Sentence, given: Any) -> list[str]:
     """Spans in characters → IOB2 labels."""
     if not isinstance(given, list):
-        raise _Fault(f'expected a list as "spans", found {_kind(given)}')
+        raise _Fault(f'expected a list in "spans", found {shown(given)}')
     starts = {start: index for index, (start, _) in enumerate(sentence.offsets)}
     ends = {end: index + 1 for index, (_, end) in enumerate(sentence.offsets)}
     spans: list[tuple[int, int, str]] = []
     for span in given:
         if not isinstance(span, dict) or not isinstance(span.get("label"), str) or not span["label"]:
-            raise _Fault(f'expected spans with "start", "end" and "label", found {json.dumps(span)}')
+            raise _Fault(f'expected spans with "start", "end" and "label", found {shown(span)}')
         start, end = span.get("start"), span.get("end")
         if not _are_offsets(start, end, sentence.text):
-            length = len(sentence.text)
-            raise _Fault(f"expected spans inside the text of {length} characters, found {start}:{end}")
+            raise _Fault(f"span {start}:{end} is outside the text of {len(sentence.text)} characters")
         if start not in starts or end not in ends:
-            found = f"{start}:{end} ({sentence.text[start:end]!r})"
-            raise _Fault(f"expected spans that begin and end with a token, found {found}")
+            covered = sentence.text[start:end]
+            raise _Fault(f"span {start}:{end} ({covered!r}) does not start and end at token boundaries")
         spans.append((starts[start], ends[end], span["label"]))
     try:
         return from_spans(spans, len(sentence.tokens), "iob2")
     except ValueError:
-        raise _Fault("expected spans that do not overlap, found overlapping ones") from None
+        raise _Fault("spans overlap") from None
 
 
 def _are_offsets(start: object, end: object, text: str) -> bool:
@@ -258,9 +240,34 @@ def _is_label(value: object) -> bool:
     return (isinstance(value, str) and value != "") or (isinstance(value, int) and not isinstance(value, bool))
 
 
-def _kind(value: object) -> str:
-    """What a JSON value is, in words."""
-    if value == "" or value is None:
-        return "an empty string" if value == "" else "null"
-    names = {dict: "an object", list: "a list", str: "a string", bool: "true or false"}
-    return names.get(type(value), "a number")
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def _write(sentences: Sequence[Sentence]) -> str:
+    return "".join(to_json(_written(sentence)) + "\n" for sentence in sentences)
+
+
+def _written(sentence: Sentence) -> dict[str, Any]:
+    """``{"text", "tokens", …}``, tokens as strings if they can be found again in the text by order alone."""
+    tokens: list[Any] = sentence.tokens
+    if align(sentence.tokens, sentence.text) != sentence.offsets:
+        pairs = zip(sentence.tokens, sentence.offsets, strict=True)
+        tokens = [{"text": token, "start": start, "end": end} for token, (start, end) in pairs]
+    return {"text": sentence.text, "tokens": tokens, **label_columns(sentence)}
+
+
+def _recognise(sample: Sample) -> bool:
+    first = next((line for line in sample.lines if not is_blank(line)), "")
+    return first.startswith("{") and first.rstrip(" \t").endswith("}")
+
+
+JSONL = Format(
+    "jsonl",
+    "JSON objects",
+    suffixes=(".jsonl", ".ndjson", ".json"),
+    recognise=_recognise,
+    sentences=read_jsonl,
+    texts=read_jsonl_texts,
+    has_label=_first_has_label,
+    write=_write,
+)

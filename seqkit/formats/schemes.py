@@ -1,18 +1,18 @@
 """Span labels in text form: the schemes IOB1, IOB2 and BIOES, their detection, conversion and legal moves.
 
 A label is ``O`` (outside) or a prefix and a kind, ``B-PER``; a bare prefix (``B``, as in word segmentation) has the
-empty kind. What the prefixes say of a token in a span:
+empty kind. The prefixes of the tokens of a span:
 
 ========  =============================  ===========================  ===============
-scheme    begins it                      goes on with it              is all of it
+scheme    first token                    further tokens               single token
 ========  =============================  ===========================  ===============
-``iob1``  ``I``; ``B`` only right after  ``I``                        as begins
+``iob1``  ``I``; ``B`` only right after  ``I``                        as first
           a span of the same kind
 ``iob2``  ``B``                          ``I``                        ``B``
 ``bioes`` ``B``                          ``I``, the last one ``E``    ``S``
 ========  =============================  ===========================  ===============
 
-``none`` stands for labels that mark no spans, such as parts of speech. IOB1 is from Ramshaw and Marcus (1995),
+``none`` means labels that mark no spans, such as parts of speech. IOB1 is from Ramshaw and Marcus (1995),
 "Text chunking using transformation-based learning".
 """
 
@@ -20,23 +20,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
-
-__all__ = [
-    "SCHEMES",
-    "Span",
-    "convert",
-    "detect_scheme",
-    "from_spans",
-    "invalid_moves",
-    "inventory",
-    "is_label",
-    "legal_moves",
-    "spans",
-]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SCHEMES = ("iob1", "iob2", "bioes", "none")
 
@@ -57,9 +45,9 @@ class Span(NamedTuple):
     label: str
 
 
-@lru_cache(maxsize=4096)  # a few labels, asked for at every token
+@lru_cache(maxsize=4096)  # a few labels, looked up for every token
 def _parts(label: str) -> tuple[str, str]:
-    """Prefix and kind; ``("O", "")`` for outside, and ``("", "")`` for what is no span label."""
+    """Prefix and kind; ``("O", "")`` for outside, and ``("", "")`` for other labels."""
     if label == "O":
         return "O", ""
     if label[:1] in ("B", "I", "E", "S") and (len(label) == 1 or (label[1] == "-" and len(label) > 2)):
@@ -73,15 +61,15 @@ def _join(prefix: str, kind: str) -> str:
 
 def _known(scheme: str) -> None:
     if scheme not in SCHEMES:
-        raise ValueError(f"expected a scheme among {', '.join(SCHEMES)}, found {scheme!r}")
+        raise ValueError(f"unknown scheme {scheme!r}; choose from {', '.join(SCHEMES)}")
 
 
 def detect_scheme(sequences: Iterable[Sequence[str]]) -> str:
     """Find the scheme that label sequences are written in.
 
-    ``none`` where some label is not of the form ``O`` or ``B-…``, ``I-…``, ``E-…``, ``S-…``, or where nothing but ``O``
-    occurs; ``bioes`` where there is an ``E`` or ``S``; ``iob1`` where an ``I`` begins a span while ``B`` stands only
-    right after a span of the same kind; otherwise ``iob2``, a stray ``I`` at a beginning being taken for a slip.
+    ``none`` if some label is not of the form ``O`` or ``B-…``, ``I-…``, ``E-…``, ``S-…``, or nothing but ``O`` occurs;
+    ``bioes`` if there is an ``E`` or ``S``; ``iob1`` if an ``I`` starts a span while ``B`` occurs only right after a
+    span of the same kind; otherwise ``iob2``, in which a rare ``I`` at the start of a span counts as an error.
 
     Args:
         sequences: the labels of each sentence.
@@ -112,23 +100,23 @@ def detect_scheme(sequences: Iterable[Sequence[str]]) -> str:
 
 
 def spans(labels: Sequence[str], scheme: str) -> list[Span]:
-    """Read the spans off one sentence's labels by the CoNLL rules.
+    """Read the spans of one sentence's labels by the CoNLL rules.
 
-    The rules (those of ``conlleval``, and of seqeval's default mode) never refuse a sequence: a span begins at ``B`` or
-    ``S``, at ``I`` or ``E`` after ``O``, ``E`` or ``S``, and wherever the kind changes; it ends before such a
-    beginning, before ``O``, and after ``E`` or ``S``. A label that is none of the scheme's counts as ``O``.
+    The rules (those of ``conlleval``, and of seqeval's default mode) accept every sequence: a span starts at ``B`` or
+    ``S``, at ``I`` or ``E`` after ``O``, ``E`` or ``S``, and where the kind changes; it ends before the next span,
+    before ``O``, and after ``E`` or ``S``. A label that is not one of the scheme's counts as ``O``.
 
     Args:
-        labels: one label a token.
+        labels: one label per token.
         scheme: one of `SCHEMES`; with ``none`` there are no spans.
 
     Returns:
         The spans in order of their tokens; they never overlap.
     """
     _known(scheme)
-    found: list[Span] = []
     if scheme == "none":
-        return found
+        return []
+    found: list[Span] = []
     start, kind = -1, ""  # start: where the open span began, -1 when none is open
     for index, label in enumerate(labels):
         if label == "O" and start < 0:  # the most frequent case by far
@@ -159,19 +147,19 @@ def from_spans(spans: Iterable[tuple[int, int, str]], length: int, scheme: str) 
         scheme: ``iob1``, ``iob2`` or ``bioes``.
 
     Returns:
-        One label a token.
+        One label per token.
 
     Raises:
         ValueError: a span is empty, lies outside the sentence or overlaps another; or the scheme has no spans.
     """
     _known(scheme)
     if scheme == "none":
-        raise ValueError("expected a scheme with spans, found 'none'")
+        raise ValueError("scheme 'none' has no spans")
     labels = ["O"] * length
     before = Span(0, 0, "")
     for start, end, kind in sorted(spans, key=lambda span: span[:2]):
         if not before.end <= start < end <= length:
-            raise ValueError(f"expected spans inside {length} tokens that do not overlap, found {start}:{end}")
+            raise ValueError(f"span {start}:{end} is empty, outside the {length} tokens, or overlaps another")
         labels[start:end] = [_join("I", kind)] * (end - start)
         touches = before.end == start and before.label == kind and before.start < before.end
         if scheme != "iob1" or touches:
@@ -185,15 +173,15 @@ def from_spans(spans: Iterable[tuple[int, int, str]], length: int, scheme: str) 
 def convert(labels: Sequence[str], source: str, target: str) -> list[str]:
     """Rewrite one sentence's labels in another scheme.
 
-    A sequence that is illegal in its scheme is repaired by the CoNLL rules (see `spans`), also when both are the same.
+    An invalid sequence is repaired by the CoNLL rules (see `spans`), even if both schemes are the same.
 
     Args:
-        labels: one label a token.
+        labels: one label per token.
         source: the scheme they are in.
-        target: the scheme wanted.
+        target: the new scheme.
 
     Returns:
-        As many labels; unchanged where either scheme is ``none``.
+        As many labels; unchanged if either scheme is ``none``.
     """
     _known(target)
     if "none" in (source, target):
@@ -202,7 +190,7 @@ def convert(labels: Sequence[str], source: str, target: str) -> list[str]:
 
 
 def _may_follow(before: tuple[str, str], after: tuple[str, str], scheme: str) -> bool:
-    """Whether `after` may stand right of `before`; ``("O", "")`` stands for the sentence's two ends."""
+    """Whether `after` may follow `before`; ``("O", "")`` also means the start and the end of the sentence."""
     prefix, kind = after
     same = before[0] != "O" and before[1] == kind
     if scheme == "iob1":
@@ -228,16 +216,16 @@ def invalid_moves(labels: Sequence[str], scheme: str) -> list[tuple[int, str]]:
     """Find where one sentence's labels break their scheme's rules.
 
     Args:
-        labels: one label a token.
-        scheme: one of `SCHEMES`; with ``none`` everything is legal.
+        labels: one label per token.
+        scheme: one of `SCHEMES`; with ``none`` everything is valid.
 
     Returns:
-        For every fault the token's index and what is wrong there, in order.
+        For every fault the token's index and what is wrong, in order.
     """
     _known(scheme)
-    faults: list[tuple[int, str]] = []
     if scheme == "none":
-        return faults
+        return []
+    faults: list[tuple[int, str]] = []
     before, before_label = ("O", ""), "the start of the sentence"
     for index, label in enumerate(labels):
         current = _in_scheme(label, scheme)
@@ -253,18 +241,20 @@ def invalid_moves(labels: Sequence[str], scheme: str) -> list[tuple[int, str]]:
 
 
 def legal_moves(labels: Sequence[str], scheme: str) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which labels may begin a sentence, follow one another, and end a sentence.
+    """Which labels may start a sentence, follow one another, and end a sentence.
 
-    A label that is none of the scheme's is treated as ``O``. Pass labels through `inventory` first where every
-    sentence, also one of a single token, must have a legal sequence.
+    A label that is not one of the scheme's is treated as ``O``. Complete the labels with `inventory` first if every
+    sentence, even one of a single token, must have a valid sequence.
 
     Args:
         labels: the K labels of a model, in its order.
-        scheme: one of `SCHEMES`; with ``none`` everything is legal.
+        scheme: one of `SCHEMES`; with ``none`` everything is valid.
 
     Returns:
         Boolean arrays start [K], transition [K, K] (from, to) and end [K].
     """
+    import numpy as np
+
     _known(scheme)
     size = len(labels)
     if scheme == "none":
@@ -273,7 +263,7 @@ def legal_moves(labels: Sequence[str], scheme: str) -> tuple[NDArray[np.bool_], 
     parts = [part if part[0] else outside for part in (_in_scheme(label, scheme) for label in labels)]
     start = np.array([_may_follow(outside, part, scheme) for part in parts], bool)  # [K]
     end = np.array([_may_follow(part, outside, scheme) for part in parts], bool)  # [K]
-    # Of a kind nothing matters but whether it is the same, so that prefixes are compared once, not K² labels.
+    # Only whether two kinds are the same matters, so that pairs of prefixes are compared, not K² pairs of labels.
     prefixes, kinds = "OBIES", {kind: number for number, kind in enumerate(dict.fromkeys(kind for _, kind in parts))}
     prefix = np.array([prefixes.index(part[0]) for part in parts], np.int64)  # [K]
     kind = np.array([kinds[part[1]] for part in parts], np.int64)  # [K]
@@ -288,7 +278,7 @@ def legal_moves(labels: Sequence[str], scheme: str) -> tuple[NDArray[np.bool_], 
 def inventory(labels: Iterable[str], scheme: str) -> list[str]:
     """All labels that a scheme needs for the kinds that occur.
 
-    Training data may lack some, ``E-LOC`` or even ``O``; with the full set every sentence length has a legal sequence.
+    Training data may lack some, ``E-LOC`` or even ``O``; with the full set there is a valid sequence of every length.
 
     Args:
         labels: the labels that occur, in any order and number.
@@ -300,8 +290,7 @@ def inventory(labels: Iterable[str], scheme: str) -> list[str]:
     _known(scheme)
     found = set(labels)
     if scheme != "none":
-        for prefix, kind in [_in_scheme(label, scheme) for label in found]:
-            if prefix and prefix != "O":
-                found.update(_join(each, kind) for each in _PREFIXES[scheme])
-        found.add("O")
+        parts = [_in_scheme(label, scheme) for label in found]
+        kinds = {kind for prefix, kind in parts if prefix not in ("", "O")}
+        found |= {"O"} | {_join(prefix, kind) for kind in kinds for prefix in _PREFIXES[scheme]}
     return sorted(found)

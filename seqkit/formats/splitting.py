@@ -1,13 +1,15 @@
 """Raw text → tokens with their character offsets, by pre-tokenizers of the library `tokenizers`.
 
-A splitter is a list of regular expressions in the `tokenizers` serialisation, so whatever runs a saved model (Python,
-an exported model's host, any other program that uses the library) cuts text exactly as its training did.
+A splitter is a list of regular expressions in the `tokenizers` serialisation, so that every program that runs a saved
+model (Python, the host of an exported model, anything else that uses the library) splits text exactly as in training.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from seqkit.errors import ModelError, shown
@@ -15,16 +17,14 @@ from seqkit.errors import ModelError, shown
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
 
-__all__ = ["SPLITTERS", "Splitter"]
-
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 _LIKE_A_FLAG = "\u2500\u0301"
-"""a mark and an accent, cut like a flag: the end of a flag \\X finds by counting all letters of flags before it"""
+"""a mark and an accent, split like a flag: \\X finds the end of a flag by counting all letters of flags before it"""
 
 # The parts below are in Oniguruma's syntax, which the library uses: \p{L} is any letter, \p{M} a combining mark, \p{N}
 # a digit of any script, \p{Lu} a capital, \p{P} punctuation, and \X a character with all that combines with it. What
-# may be long is bounded or cannot be read in two ways, so that time grows with the text's length alone.
+# may be long is bounded or unambiguous, so that time grows only with the text's length.
 _IN_WORD = r"[\p{L}\p{M}\p{N}_\x{ad}\x{200c}\x{200d}]"  # a soft hyphen and joiners are part of the word they stand in
 _NO_MORE_WORD = rf"(?!{_IN_WORD})"
 _ADDRESSES = (
@@ -50,21 +50,13 @@ _SAME_MARK_AGAIN = r"(?:[.?!…]{2,}|([\p{P}=~^+|<>$`])\1*)(?![\p{M}\x{200d}])"
 _CHARACTER = r"(?!\s)\X"
 _ENGLISH_CLITIC = r"(?:[nN]['’][tT]|['’](?:[sS]|[rR][eE]|[vV][eE]|[lL][lL]|[dD]|[mM])|(?<=\p{N})[aApP][mM])$"
 
-_WORDS = (*_ADDRESSES, _EMOTICON, _LETTERS_AND_FULL_STOPS, _WORD, _SAME_MARK_AGAIN, _CHARACTER)
-_ENGLISH = (
-    *_ADDRESSES,
-    _EMOTICON,
-    _LETTERS_AND_FULL_STOPS,
-    *_ABBREVIATIONS,
-    _CLITIC_ALONE,
-    _WORD,
-    _SAME_MARK_AGAIN,
-    _CHARACTER,
-)
+_END = (_WORD, _SAME_MARK_AGAIN, _CHARACTER)
+_WORDS = (*_ADDRESSES, _EMOTICON, _LETTERS_AND_FULL_STOPS, *_END)
+_ENGLISH = (*_ADDRESSES, _EMOTICON, _LETTERS_AND_FULL_STOPS, *_ABBREVIATIONS, _CLITIC_ALONE, *_END)
 
 
 def _matches(pattern: str) -> dict[str, Any]:
-    """Keep what matches, drop the rest: every pattern here matches all but white space."""
+    """Keep what matches, drop the rest: every pattern here matches everything but white space."""
     return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Removed", "invert": True}
 
 
@@ -83,19 +75,20 @@ SPLITTERS: dict[str, dict[str, Any]] = {
 """kind → its pre-tokenizer, in the serialisation of `tokenizers`."""
 
 
+@dataclass(frozen=True)
 class Splitter:
-    """Cuts a text into tokens.
+    """Splits a text into tokens.
 
-    White space (as Unicode has it) parts tokens and belongs to none; every other character is in exactly one token.
+    White space (as defined by Unicode) separates tokens; every other character is in exactly one token.
 
-    - ``words``: words, numbers and punctuation of any script that puts spaces between words. Apostrophes, hyphens and
-      full stops inside a word do not part it (``state-of-the-art``, ``l'eau``), nor do separators inside a number
+    - ``words``: words, numbers and punctuation of any script with spaces between words. Apostrophes, hyphens and full
+      stops inside a word do not split it (``state-of-the-art``, ``l'eau``), nor do separators inside a number
       (``1,000.50``, ``12:30``). Web and mail addresses, ``@name``, ``#topic``, letters with full stops (``U.S.``) and
-      emoticons are one token; so is a mark repeated (``...``, ``!!``). Emoji and accents stay whole.
+      emoticons are one token; so is a repeated mark (``...``, ``!!``). Emoji and accents are not split.
     - ``english``: the same, with abbreviations (``Mr.``) and the Penn Treebank's clitics: ``do`` ``n't``, ``Ann``
-      ``'s``. Hyphenated words stay whole, as in the Penn Treebank and the CoNLL corpora.
-    - ``spaces``: white space alone parts tokens.
-    - ``characters``: every character by itself, with what combines with it, for scripts without spaces.
+      ``'s``. Hyphenated words are not split, as in the Penn Treebank and the CoNLL corpora.
+    - ``spaces``: tokens are separated by white space alone.
+    - ``characters``: every character is a token, with its combining marks, for scripts without spaces.
 
     Args:
         kind: one of these names.
@@ -109,14 +102,15 @@ class Splitter:
         ['Ada', 'did', "n't", 'pay', '$', '1,000.50', '.']
     """
 
-    def __init__(self, kind: str = "words") -> None:
-        if kind not in SPLITTERS:
-            raise ValueError(f"expected a splitter of {', '.join(SPLITTERS)}, found {kind!r}")
-        self.kind = kind
-        self._pre_tokenizer: PreTokenizer | None = None
+    kind: str = "words"
+
+    def __post_init__(self) -> None:
+        """Check the kind."""
+        if self.kind not in SPLITTERS:
+            raise ValueError(f"unknown splitter {self.kind!r}; choose from {', '.join(SPLITTERS)}")
 
     def split(self, text: str) -> list[tuple[int, int]]:
-        """Where the tokens of a text stand.
+        """Split a text into tokens.
 
         Args:
             text: any string, also one with lone surrogates.
@@ -124,15 +118,14 @@ class Splitter:
         Returns:
             Start and end of each token in `text`, in characters (code points), in order.
         """
-        if self._pre_tokenizer is None:
-            self._pre_tokenizer = _load(SPLITTERS[self.kind])
+        pre_tokenizer = _pre_tokenizer(self.kind)
         if not text.isascii():
             text = _FLAG.sub(_LIKE_A_FLAG, text)
         try:
-            return [offsets for _, offsets in self._pre_tokenizer.pre_tokenize_str(text)]
-        except UnicodeEncodeError:  # the library takes UTF-8, which has no surrogates; one character stands for one
+            return [offsets for _, offsets in pre_tokenizer.pre_tokenize_str(text)]
+        except UnicodeEncodeError:  # the library takes UTF-8, which has no surrogates; replaced one by one
             text = _LONE_SURROGATE.sub("\ufffd", text)
-            return [offsets for _, offsets in self._pre_tokenizer.pre_tokenize_str(text)]
+            return [offsets for _, offsets in pre_tokenizer.pre_tokenize_str(text)]
 
     def to_json(self) -> dict[str, Any]:
         """The splitter as a JSON object.
@@ -145,11 +138,11 @@ class Splitter:
 
     @classmethod
     def from_json(cls, value: object) -> Splitter:
-        """Read what `to_json` gave.
+        """Read what `to_json` returns.
 
-        Only expressions that a seqkit has written are taken: of others a short text can keep the library busy for
-        hours, or end the process. One that changes has to be kept here beside the new one, so that a model goes on
-        splitting as it did when it was trained.
+        Only expressions that seqkit has written are accepted: other short texts can keep the library busy for hours, or
+        crash the process. When an expression changes, the old one has to be kept here beside the new one, so that a
+        model splits text as it did in training.
 
         Args:
             value: a parsed JSON value.
@@ -158,48 +151,20 @@ class Splitter:
             The splitter.
 
         Raises:
-            ModelError: `value` is something else, or a pre-tokenizer that is none of seqkit's.
+            ModelError: `value` is something else, or has a pre-tokenizer that is not seqkit's.
         """
-        if not isinstance(value, dict) or set(value) != {"kind", "pre_tokenizer"}:
-            names = list(value)[:8] if isinstance(value, dict) else []
-            found = (", ".join(map(shown, names)) or "nothing") if isinstance(value, dict) else type(value).__name__
-            raise ModelError(f"splitter: expected a JSON object with 'kind', 'pre_tokenizer', found {found}")
-        kind, serialised = value["kind"], value["pre_tokenizer"]
-        if not isinstance(kind, str) or not isinstance(serialised, dict):
-            raise ModelError("splitter: expected a name as 'kind' and a JSON object as 'pre_tokenizer'")
-        if serialised != SPLITTERS.get(kind):
-            known = ", ".join(SPLITTERS)
-            raise ModelError(f"splitter: expected expressions of seqkit's own ({known}), found others as {shown(kind)}")
-        return cls(kind)
-
-    def __eq__(self, other: object) -> bool:
-        """Whether both cut every text alike."""
-        return self.kind == other.kind if isinstance(other, Splitter) else NotImplemented
-
-    def __hash__(self) -> int:
-        """A hash that agrees with equality."""
-        return hash(self.kind)
-
-    def __repr__(self) -> str:
-        """The kind, for debugging."""
-        return f"Splitter({self.kind!r})"
-
-    def __getstate__(self) -> dict[str, Any]:
-        """What a copy or another process needs."""
-        return {"kind": self.kind}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Restore a copy."""
-        self.kind = state["kind"]
-        self._pre_tokenizer = None
+        found = next((kind for kind in SPLITTERS if value == cls(kind).to_json()), None)
+        if found is None:
+            raise ModelError(f"splitter: not one of seqkit's own ({', '.join(SPLITTERS)}): {shown(value)}")
+        return cls(found)
 
 
-def _load(serialised: dict[str, Any]) -> PreTokenizer:
+@cache
+def _pre_tokenizer(kind: str) -> PreTokenizer:
     from tokenizers import Tokenizer
     from tokenizers.models import BPE
 
-    # the library reads a pre-tokenizer only as part of a whole tokenizer
-    whole = json.loads(Tokenizer(BPE()).to_str())
-    whole["pre_tokenizer"] = serialised
+    # The library reads a pre-tokenizer only as part of a complete tokenizer.
+    whole = json.loads(Tokenizer(BPE()).to_str()) | {"pre_tokenizer": SPLITTERS[kind]}
     pre_tokenizer: PreTokenizer = Tokenizer.from_str(json.dumps(whole)).pre_tokenizer
     return pre_tokenizer

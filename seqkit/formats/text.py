@@ -1,21 +1,28 @@
-"""Bytes → lines of text: UTF-8 with or without a byte-order mark, any line ending, faults named by file and line."""
+"""Bytes → lines of text: UTF-8 with or without a byte-order mark, any line ending, faults with file and line."""
 
 from __future__ import annotations
 
+import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from seqkit.errors import DataError
 
-__all__ = ["BYTE_ORDER_MARK", "Lines", "is_blank", "read_lines"]
+Line = tuple[int, str]
+"""A line's number, counted from 1, and its text without the line ending."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "a gzip file (unpack it first)"}
-"""first bytes → what begins with them and is often taken for text; none of them is UTF-8"""
+"""first bytes → the files that start with them and are often mistaken for text; none of them is UTF-8"""
 _PART_BYTES = 1 << 18
 """how much is read and decoded at once"""
+_END = rb"(?:\r?\n|\r(?=[^\n]))"  # of a line; after a \r that is the last byte a \n may follow
+_LINE_END = re.compile(_END)
+_BLANK_LINE = re.compile(_END + rb"[ \t]*" + _END)
+_WINDOW = 4096
 
 
 class Lines:
@@ -24,9 +31,8 @@ class Lines:
     Only ``\n``, ``\r\n`` and ``\r`` end a line: other Unicode line separators are ordinary characters of a token.
 
     Args:
-        stream: parts of the stream, each but the last with a line ending at its end, as iterating over a binary file
-            gives them.
-        name: what error messages call the stream.
+        stream: parts of the stream, each but the last with a line ending at its end, like those of a binary file.
+        name: what messages call the stream.
         first: the number of the stream's first line; only line 1 of a file may begin with a byte-order mark.
     """
 
@@ -48,7 +54,7 @@ class Lines:
             yield from enumerate(lines, first)
 
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
-        """Runs of lines, as many as came together.
+        """Consecutive lines, as many as came together.
 
         Yields:
             The number of the first line, and the lines without their endings, at least one.
@@ -64,22 +70,18 @@ class Lines:
             elif number == 1 and raw[:2] in _FOREIGN:
                 raise DataError(f"expected UTF-8 text, found {_FOREIGN[raw[:2]]}", file=self._name, line=1)
             try:
-                lines = _cut(raw.decode("utf-8"))
-            except UnicodeDecodeError:
-                yield from self._until_fault(raw, number)
+                lines, fault = _cut(raw.decode("utf-8")), None
+            except UnicodeDecodeError as error:  # the lines before it come first
+                begin = max(raw.rfind(b"\n", 0, error.start), raw.rfind(b"\r", 0, error.start)) + 1
+                lines = _cut(raw[:begin].decode("utf-8"))
+                found = f"byte 0x{raw[error.start]:02x} at position {error.start - begin}"
+                line = number + len(lines)
+                fault = DataError(f"expected UTF-8 text, found {found}", file=self._name, line=line)
             if lines:  # a file of nothing but the mark has no line
                 yield number, lines
                 number += len(lines)
-
-    def _until_fault(self, raw: bytes, number: int) -> Iterator[tuple[int, list[str]]]:
-        """Lines before the one that cannot be decoded, then the fault."""
-        lines = raw.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n")
-        for place, line in enumerate(lines, number):
-            try:
-                yield place, [line.decode("utf-8")]
-            except UnicodeDecodeError as error:
-                found = f"byte 0x{line[error.start]:02x} at position {error.start}"
-                raise DataError(f"expected UTF-8 text, found {found}", file=self._name, line=place) from None
+            if fault is not None:
+                raise fault
 
 
 def _cut(text: str) -> list[str]:
@@ -91,14 +93,38 @@ def _cut(text: str) -> list[str]:
     return lines
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some records of one input.
+
+    Attributes:
+        name: the input's name, for messages.
+        format: its format.
+        first: the number of the first line.
+        head: what the first row of the input says about all rows, see `Format.head`; None for its first
+            part.
+        data: the lines as they are in the input.
+    """
+
+    name: str
+    format: str
+    first: int
+    head: Sequence[Any] | None
+    data: bytes
+
+    def lines(self) -> Lines:
+        """The numbered lines, decoded when they are read."""
+        return Lines([self.data], self.name, self.first)
+
+
 def read_lines(path: str | Path) -> Lines:
-    """The lines of a file, or of standard input for ``-``, decoded as they are asked for; see `Lines`.
+    """The lines of a file, or of standard input for ``-``, decoded when they are read; see `Lines`.
 
     Args:
         path: the file, or ``-``.
 
     Returns:
-        The lines; asking for them raises `DataError` where the file cannot be read or is not UTF-8.
+        The lines; reading them raises `DataError` if the file cannot be read or is not UTF-8.
     """
     if str(path) == "-":
         return Lines(_parts(sys.stdin.buffer), "<stdin>")
@@ -114,7 +140,7 @@ def _file_parts(path: str | Path) -> Iterator[bytes]:
 
 
 def _parts(stream: BinaryIO) -> Iterator[bytes]:
-    """Whole lines, as many as there are to be had without waiting for more."""
+    """Complete lines, as many as are available without waiting for more."""
     pieces: list[bytes] = []
     while piece := stream.read1(_PART_BYTES):  # type: ignore[attr-defined]  # every buffered stream has it
         cut = piece.rfind(b"\n") + 1
@@ -129,7 +155,7 @@ def _parts(stream: BinaryIO) -> Iterator[bytes]:
 
 
 def is_blank(line: str) -> bool:
-    """Whether a line has nothing but ASCII spaces and tabs; other white space may well be a token.
+    """Whether a line has only ASCII spaces and tabs; other white space may be a token.
 
     Args:
         line: the line, without its ending.
@@ -138,3 +164,31 @@ def is_blank(line: str) -> bool:
         Whether it is blank.
     """
     return not line.strip(" \t")
+
+
+def last_line_end(data: bytearray, first: bool) -> int:
+    """Where the last line ends that is certainly complete.
+
+    Args:
+        data: some bytes of a file.
+        first: whether they start the file, which makes no difference.
+
+    Returns:
+        The position after its end; 0 if there is no such line.
+    """
+    return _last_match_end(_LINE_END, data)
+
+
+def last_blank_line_end(data: bytearray, first: bool) -> int:
+    """Where the last blank line ends; see `last_line_end`."""
+    return _last_match_end(_BLANK_LINE, data)
+
+
+def _last_match_end(pattern: re.Pattern[bytes], data: bytearray) -> int:
+    window = _WINDOW
+    while True:
+        begin = max(0, len(data) - window)
+        ends = [match.end() for match in pattern.finditer(data, begin)]
+        if ends or begin == 0:
+            return ends[-1] if ends else 0
+        window *= 8

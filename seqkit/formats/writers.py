@@ -1,7 +1,7 @@
 r"""Predictions → text: columns, JSON lines, or brackets in the running text.
 
-All text is valid UTF-8 with ``\n`` as line ending, whatever the strings hold: lone surrogates (from a bad decode) are
-escaped in JSON and become U+FFFD elsewhere.
+All text is valid UTF-8 with ``\n`` as line ending, for any string: lone surrogates (from a wrong decoding) are escaped
+in JSON and become U+FFFD elsewhere.
 """
 
 from __future__ import annotations
@@ -14,47 +14,31 @@ from typing import Any, TextIO
 
 from seqkit.errors import DataError
 from seqkit.formats.schemes import spans as read_spans
-from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, TaggedSentence
-
-__all__ = [
-    "CLASS_WRITERS",
-    "WRITERS",
-    "clean",
-    "finite",
-    "format_conll",
-    "format_inline",
-    "format_jsonl",
-    "format_tsv",
-    "refuse_breaks",
-    "rows",
-    "to_json",
-    "write_classified",
-    "write_records",
-]
+from seqkit.records import Sentence, TaggedSentence
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def clean(text: str) -> str:
-    """Replace lone surrogates, which UTF-8 cannot hold, by U+FFFD.
+    """Replace lone surrogates, which UTF-8 cannot encode, by U+FFFD.
 
     Args:
         text: any string.
 
     Returns:
-        As long a string that can be encoded.
+        A string of the same length that can be encoded.
     """
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
 def finite(value: Any) -> Any:
-    """A value as JSON can have it: JSON has no number for what is not finite, so that null stands there.
+    """A value for JSON, which has no infinite numbers and no NaN, so that null replaces them.
 
     Args:
         value: anything of JSON's types.
 
     Returns:
-        The same, None for every number that is infinite or not a number.
+        The same, with None for every number that is not finite.
     """
     if isinstance(value, float):
         return value if math.isfinite(value) else None
@@ -66,8 +50,8 @@ def finite(value: Any) -> Any:
 def to_json(value: object) -> str:
     """Write one line of JSON, readable in any script.
 
-    A lone surrogate is escaped, and so loads back as itself; two of them that happen to make a pair load back as the
-    one character that the pair stands for, for JSON cannot tell these apart.
+    A lone surrogate is escaped, so that it is read back as itself; two that happen to be a pair are read back as the
+    character that the pair encodes, since JSON cannot distinguish these.
 
     Args:
         value: anything of JSON's types.
@@ -89,101 +73,108 @@ def rows(columns: Sequence[Sequence[str]]) -> str:
         columns: equally long columns.
 
     Returns:
-        The lines, each with its ``\n``; of no rows only the blank line.
+        The lines, each with its ``\n``; only the blank line if there are no rows.
     """
     lines = list(map("\t".join, zip(*columns, strict=True)))
     return "\n".join(lines) + "\n\n" if lines else "\n"
 
 
+def aligned(table: Sequence[Sequence[str]], *, right: bool = False) -> str:
+    r"""Write a table in columns of equal width.
+
+    Args:
+        table: rows of cells.
+        right: whether to align all columns but the first at the right.
+
+    Returns:
+        The lines, each with its ``\n``.
+    """
+    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+    lines = []
+    for first, *rest in table:
+        cells = [
+            cell.rjust(width) if right else cell.ljust(width) for cell, width in zip(rest, widths[1:], strict=True)
+        ]
+        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip() + "\n")
+    return "".join(lines)
+
+
+def label_columns(sentence: Sentence) -> dict[str, list[str]]:
+    """The columns of a sentence other than that of its tokens, by name."""
+    return {name: column for name, column in sentence.columns.items() if column is not sentence.tokens}
+
+
 def refuse_breaks(
     block: str, tabs: int | None, lines: int, sentence: Sentence, instead: str = "--output-format jsonl"
 ) -> None:
-    """See that no token brought a line break, or a tab between columns, of its own.
+    """Check that no token has a line break, or a tab between columns.
 
     Args:
         block: the sentence as it would be written.
-        tabs: how many tabs it should have; None where they do not matter.
+        tabs: how many tabs it should have; None if they do not matter.
         lines: how many lines it should have.
         sentence: what was written, for the message.
-        instead: what can hold it, for the message.
+        instead: what the message recommends.
 
     Raises:
         DataError: there are more.
     """
     if block.count("\n") != lines or "\r" in block or (tabs is not None and block.count("\t") != tabs):
-        message = f"expected tokens without tabs and line breaks, found one with them; {instead} can hold it"
-        raise DataError(message, file=sentence.file or None, line=sentence.line or None)
+        message = f"a token contains a tab or line break; use {instead}"
+        raise DataError(message, file=sentence.file, line=sentence.line)
 
 
 def format_conll(record: TaggedSentence) -> str:
-    r"""One prediction as rows ``token<TAB>label`` (``<TAB>probability`` where there are any) and a blank line.
+    r"""One prediction as rows ``token<TAB>label`` (``<TAB>probability`` if there are any) and a blank line.
 
-    Of n-best predictions each is a block of its own after a comment, ``# nbest = 1 prob = 0.9300``.
+    N-best predictions are a block each, after a comment, ``# nbest = 1 prob = 0.9300``.
 
     Args:
-        record: the prediction; of a sentence without tokens only the blank line is left.
+        record: the prediction; a sentence without tokens is only the blank line.
 
     Returns:
         The lines, each with its ``\n``.
 
     Raises:
-        DataError: a token is empty or holds a tab or line break.
+        DataError: a token is empty or contains a tab or line break.
     """
-    sentence, probs = record.sentence, record.probs
-    tokens = sentence.tokens
+    tokens, probs = record.sentence.tokens, record.probs
     if "" in tokens:
-        message = "expected tokens that are not empty, found an empty one; --output-format jsonl can hold it"
-        raise DataError(message, file=sentence.file or None, line=sentence.line or None)
+        raise DataError("empty token; use --output-format jsonl", file=record.sentence.file, line=record.sentence.line)
     if record.alternatives:
         blocks = [
             f"# nbest = {rank} prob = {prob:.4f}\n" + rows([tokens, labels])
             for rank, (labels, prob) in enumerate(record.alternatives, start=1)
         ]
         tabs, lines = len(tokens) * len(blocks), (len(tokens) + 2) * len(blocks)
-        block = "".join(blocks)
-    elif probs is None:
-        block, tabs, lines = rows([tokens, record.labels]), len(tokens), len(tokens) + 1
     else:
-        block = rows([tokens, record.labels, [f"{prob:.4f}" for prob in probs]])
-        tabs, lines = 2 * len(tokens), len(tokens) + 1
-    refuse_breaks(block, tabs, lines, sentence)
+        columns = [tokens, record.labels]
+        if probs is not None:
+            columns.append([f"{prob:.4f}" for prob in probs])
+        blocks = [rows(columns)]
+        tabs, lines = len(tokens) * (len(columns) - 1), len(tokens) + 1
+    block = "".join(blocks)
+    refuse_breaks(block, tabs, lines, record.sentence)
     return clean(block)
 
 
-def format_jsonl(record: TaggedSentence) -> str:
-    r"""One prediction as a JSON object: ``text``, ``tokens`` and ``spans`` with character offsets into the text.
+def _format_jsonl(record: Any) -> str:
+    return to_json(record.to_json()) + "\n"
 
-    Of n-best predictions all stand under ``nbest``, each an object with ``labels`` and ``prob``.
 
-    Args:
-        record: the prediction.
-
-    Returns:
-        One line, with its ``\n``.
-    """
-    sentence = record.sentence
-    tokens: list[dict[str, Any]] = [
-        {"text": token, "start": start, "end": end, "label": label}
-        for token, (start, end), label in zip(sentence.tokens, sentence.offsets, record.labels, strict=True)
-    ]
-    if record.probs is not None:
-        for token, prob in zip(tokens, record.probs, strict=True):
-            token["prob"] = round(float(prob), 6)
-    spans: list[dict[str, Any]] = []
-    for span in record.spans:
-        spans.append({"start": span.start, "end": span.end, "label": span.label, "text": span.text})
-        if span.prob is not None:
-            spans[-1]["prob"] = round(float(span.prob), 6)
-    found: dict[str, Any] = {"text": sentence.text, "tokens": tokens, "spans": spans}
-    if record.alternatives is not None:
-        found["nbest"] = [{"labels": labels, "prob": round(float(prob), 6)} for labels, prob in record.alternatives]
-    return to_json(found) + "\n"
+def _format_tsv(record: Any) -> str:
+    """Cells separated by tabs, the text last and unchanged, tabs included."""
+    source, cells = getattr(record, "sentence", record), record.to_cells()
+    if any(mark in source.text for mark in "\n\r") or any(mark in cell for cell in cells for mark in "\n\r\t"):
+        message = "the text or a label contains a line break; use --output-format jsonl"
+        raise DataError(message, file=getattr(source, "file", None), line=getattr(source, "line", None))
+    return clean("\t".join([*cells, source.text]) + "\n")
 
 
 def format_inline(record: TaggedSentence) -> str:
     r"""One prediction as running text: ``[Ada Lovelace]PER met …``, or ``Ada_PROPN met_VERB …`` without spans.
 
-    With spans it is the original text, spacing and all. N-best predictions are a line each, after ``probability<TAB>``.
+    With spans it is the original text with its spacing. N-best predictions are a line each, after ``probability<TAB>``.
 
     Args:
         record: the prediction.
@@ -192,16 +183,15 @@ def format_inline(record: TaggedSentence) -> str:
         One line, with its ``\n``, or as many as there are alternatives.
 
     Raises:
-        DataError: the text holds a line break.
+        DataError: the text contains a line break.
     """
     sentence = record.sentence
+    lines = [_inline(sentence, record.labels, record.marks_spans)]
     if record.alternatives:
         pairs = record.alternatives
-        block = "".join(f"{prob:.4f}\t{_inline(sentence, labels, record.marks_spans)}\n" for labels, prob in pairs)
-        lines = len(pairs)
-    else:
-        block, lines = _inline(sentence, record.labels, record.marks_spans) + "\n", 1
-    refuse_breaks(block, None, lines, sentence)
+        lines = [f"{prob:.4f}\t{_inline(sentence, labels, record.marks_spans)}" for labels, prob in pairs]
+    block = "".join(f"{line}\n" for line in lines)
+    refuse_breaks(block, None, len(lines), sentence)
     return clean(block)
 
 
@@ -217,15 +207,16 @@ def _inline(sentence: Sentence, labels: Sequence[str], marks_spans: bool) -> str
     return "".join([*pieces, text[position:]])
 
 
-WRITERS: Mapping[str, Callable[[TaggedSentence], str]] = {
+WRITERS: Mapping[str, Callable[[Any], str]] = {
     "conll": format_conll,
-    "jsonl": format_jsonl,
+    "jsonl": _format_jsonl,
     "inline": format_inline,
+    "tsv": _format_tsv,
 }
 """Output format → prediction to text."""
 
 
-def write_records(records: Iterable[TaggedSentence], stream: TextIO, output_format: str) -> int:
+def write_records(records: Iterable[Any], stream: TextIO, output_format: str) -> int:
     """Write predictions, each as soon as it comes.
 
     Args:
@@ -237,77 +228,12 @@ def write_records(records: Iterable[TaggedSentence], stream: TextIO, output_form
         How many were written.
 
     Raises:
-        DataError: the format cannot hold a token; or there is no such format.
+        DataError: the format cannot represent a token or text; or there is no such format.
     """
     if output_format not in WRITERS:
-        raise DataError(f"expected an output format among {', '.join(WRITERS)}, found {output_format!r}")
-    form = WRITERS[output_format]
+        raise DataError(f"unknown output format {output_format!r}; choose from {', '.join(WRITERS)}")
     count = 0
     for record in records:
-        stream.write(form(record))
-        count += 1
-    return count
-
-
-# --- labelled texts ------------------------------------------------------------------------------------------
-
-
-def format_tsv(record: ClassifiedText, top: int | None = None) -> str:
-    r"""One prediction as ``label<TAB>probability<TAB>text``.
-
-    Several labels stand in one column with `LABEL_SEPARATOR` between them, and so do their probabilities. The text
-    comes last and as it was given, tabs included.
-
-    Args:
-        record: the prediction.
-        top: so many of the most probable labels instead of the predicted ones.
-
-    Returns:
-        One line, with its ``\n``.
-
-    Raises:
-        DataError: the text holds a line break, or a label a tab or line break.
-    """
-    sentence = record.sentence
-    labels = record.labels if top is None else list(record.probs)[:top]
-    label = LABEL_SEPARATOR.join(labels)
-    if any(mark in sentence.text for mark in "\n\r") or any(mark in label for mark in "\n\r\t"):
-        message = "expected texts without line breaks, found one with them; --output-format jsonl can hold it"
-        raise DataError(message, file=sentence.file or None, line=sentence.line or None)
-    probs = LABEL_SEPARATOR.join(f"{record.probs[each]:.4f}" for each in labels)
-    return clean(f"{label}\t{probs}\t{sentence.text}\n")
-
-
-def _format_jsonl(record: ClassifiedText, top: int | None = None) -> str:
-    return to_json(record.to_json(top)) + "\n"
-
-
-CLASS_WRITERS: Mapping[str, Callable[[ClassifiedText, int | None], str]] = {"tsv": format_tsv, "jsonl": _format_jsonl}
-"""output format → prediction and number of labels to text"""
-
-
-def write_classified(
-    records: Iterable[ClassifiedText], stream: TextIO, output_format: str, top: int | None = None
-) -> int:
-    """Write predictions, each as soon as it comes.
-
-    Args:
-        records: the predictions.
-        stream: a text stream in UTF-8.
-        output_format: one of `CLASS_WRITERS`.
-        top: so many of the most probable labels.
-
-    Returns:
-        How many were written.
-
-    Raises:
-        DataError: the format cannot hold a text; or there is no such format.
-    """
-    if output_format not in CLASS_WRITERS:
-        raise DataError(f"expected an output format among {', '.join(CLASS_WRITERS)}, found {output_format!r}")
-    form = CLASS_WRITERS[output_format]
-    count = 0
-    for record in records:
-        stream.write(form(record, top))
+        stream.write(WRITERS[output_format](record))
         count += 1
     return count

@@ -1,34 +1,32 @@
-"""Sentences → integer arrays, made once; arrays → the numbers of one batch.
+"""Sentences → integer arrays, made once; arrays → the ids of one batch.
 
-A word costs its look-ups once per distinct spelling (form), not once per occurrence: the arrays hold, for every
-token, the number of its form, and a table that gives each form's entry in every vocabulary and its characters.
+A word is looked up once per type (distinct spelling), not once per occurrence: the arrays have the type of every token,
+and a table has the ids of each type in every vocabulary, and its characters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from itertools import chain
+from dataclasses import dataclass, field
+from itertools import chain, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqkit.inputs.vocabulary import UNKNOWN, Normaliser, Vocabulary
 
-__all__ = ["CharacterGroup", "Indexer", "TokenArrays", "TokenBatch", "TypeIds", "TypeRows", "TypeTable"]
-
 Integers = NDArray[np.int64]
 
 _GROUP_CHARACTERS = 1 << 18
-"""the largest padded area of a group of words, in characters: bounds the memory of character features"""
+"""the largest padded area of a group of words, in characters: limits the memory of character features"""
 
 
-@dataclass(frozen=True, slots=True)
-class CharacterGroup:
+class CharacterGroup(NamedTuple):
     """Words of similar length as characters.
 
     Attributes:
-        characters: indices padded with 0, [U_g, L_g].
+        characters: ids of characters, padded with 0, [U_g, L_g].
         lengths: the words' lengths in characters, [U_g].
     """
 
@@ -38,11 +36,11 @@ class CharacterGroup:
 
 @dataclass(frozen=True, slots=True)
 class TokenBatch:
-    """The numbers of one batch of sentences.
+    """One batch of sentences.
 
     Attributes:
-        types: the distinct types of the batch, ordered by length, [U].
-        index: the position in `types` of every token, [B, T]; 0 past a sentence's end.
+        types: the types in the batch, each once, ordered by length, [U].
+        index: every token's position in `types`, [B, T]; 0 past a sentence's end.
         lengths: tokens in each sentence, [B].
     """
 
@@ -51,37 +49,39 @@ class TokenBatch:
     lengths: Integers
 
 
-@dataclass(frozen=True, slots=True)
-class TypeTable:
-    """What is known of every distinct form.
+class TypeTable(NamedTuple):
+    """The ids of every word type.
 
     Attributes:
-        words: index in the word vocabulary, [U].
-        vectors: index in the vocabulary of given vectors, [U].
-        characters: the characters' indices, one form after the other.
-        bounds: where each form's characters begin, [U + 1].
+        words: ids in the word vocabulary, [U].
+        vectors: ids in the vocabulary of pretrained vectors, [U].
+        characters: ids of the characters, one type after the other.
+        bounds: where each type's characters begin, [U + 1].
+        spellings: the types themselves.
     """
 
     words: Integers
     vectors: Integers
     characters: Integers
     bounds: Integers
+    spellings: Sequence[str] = ()
 
     def by_length(self, types: Integers) -> Integers:
-        """The same types in the order of their lengths in characters, the order that `groups` needs."""
+        """Types ordered by their lengths in characters, as `groups` needs them."""
         lengths = self.bounds[types + 1] - self.bounds[types]
         return types[np.argsort(lengths, kind="stable")]
 
     def groups(self, types: Integers) -> Iterator[CharacterGroup]:
-        """Cut types, ordered by length, into groups in which little is padding.
+        """Cut types into groups with little padding.
 
         Args:
-            types: numbers of types, ordered by length, [U].
+            types: types, ordered by length, [U].
 
         Yields:
             The groups, in order.
         """
         lengths = self.bounds[types + 1] - self.bounds[types]  # [U]
+        flat = self.characters if len(self.characters) else np.zeros(1, dtype=np.int64)  # all types may be empty
         begin = 0
         while begin < len(types):
             limit = 2 * lengths[begin] + 4
@@ -91,22 +91,18 @@ class TypeTable:
             columns = np.arange(max(int(part[-1]), 1))  # [L_g]
             positions = self.bounds[types[begin:end], None] + columns  # [U_g, L_g]
             inside = columns < part[:, None]  # [U_g, L_g]
-            if len(self.characters):
-                characters = np.where(inside, self.characters[np.minimum(positions, len(self.characters) - 1)], 0)
-            else:
-                characters = np.zeros(inside.shape, dtype=np.int64)
-            yield CharacterGroup(characters, part)
+            yield CharacterGroup(np.where(inside, flat[np.minimum(positions, len(flat) - 1)], 0), part)
             begin = end
 
     def batch(self, matrix: NDArray[np.int32], lengths: Integers) -> TokenBatch:
-        """Number the types of a matrix of tokens anew, each distinct form once.
+        """Make a batch, in which each type is once.
 
         Args:
-            matrix: the form of every token, [B, T]; anything past a row's end.
+            matrix: the type of every token, [B, T]; any values past a row's end.
             lengths: tokens in each row, [B].
 
         Returns:
-            The tokens as positions among the batch's own distinct types.
+            The batch.
         """
         inside = np.arange(matrix.shape[1]) < lengths[:, None]  # [B, T]
         distinct, inverse = np.unique(matrix[inside], return_inverse=True)  # [U], [tokens]
@@ -119,39 +115,40 @@ class TypeTable:
 
 
 class TypeIds(dict[str, int]):
-    """Word → number, in the order in which they first came: a word that is asked for is numbered."""
+    """Word → id, in the order of first occurrence: a new word gets the next id when it is looked up."""
 
-    def __missing__(self, form: str) -> int:
-        """Number a new word."""
-        self[form] = number = len(self)
+    def __missing__(self, word: str) -> int:
+        """Give a new word its id."""
+        self[word] = number = len(self)
         return number
 
     def of(self, sentences: Sequence[Sequence[str]]) -> TypeRows:
-        """The numbers of all tokens.
+        """The ids of all tokens.
 
         Args:
             sentences: the tokens of each sentence; a sentence may be empty.
 
         Returns:
-            As many sentences and tokens as given.
+            As many sentences and tokens.
         """
-        offsets = np.zeros(len(sentences) + 1, dtype=np.int64)
-        np.cumsum([len(tokens) for tokens in sentences], out=offsets[1:])
+        offsets = np.cumsum([0, *map(len, sentences)], dtype=np.int64)
         tokens = chain.from_iterable(sentences)
         return TypeRows(np.fromiter(map(self.__getitem__, tokens), np.int32, int(offsets[-1])), offsets)
 
 
 @dataclass(frozen=True, slots=True)
 class TypeRows:
-    """Sentences as numbers of types.
+    """Sentences as types.
 
     Attributes:
-        types: the form of every token, one sentence after the other, [N].
+        types: the type of every token, one sentence after the other, [N].
         offsets: where each sentence begins, [S + 1].
+        features: further features of every token, a tensor [N, C], or None.
     """
 
     types: NDArray[np.int32]
     offsets: Integers
+    features: Any = field(default=None, kw_only=True)
 
     @property
     def lengths(self) -> Integers:
@@ -159,14 +156,14 @@ class TypeRows:
         return np.diff(self.offsets)
 
     def padded(self, values: NDArray[np.int32], rows: Integers) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-        """Lay one value a token out as a matrix.
+        """Arrange one value per token as a matrix.
 
         Args:
-            values: one value a token, one sentence after the other, [N].
-            rows: numbers of sentences, [B].
+            values: one value per token, one sentence after the other, [N].
+            rows: which sentences, [B].
 
         Returns:
-            The values, [B, T], 0 past a sentence's end, and where a token stands, [B, T].
+            The values, 0 past a sentence's end, [B, T], and where there is a token, [B, T].
         """
         lengths = self.offsets[rows + 1] - self.offsets[rows]  # [B]
         columns = np.arange(int(lengths.max(initial=0)))  # [T]
@@ -178,36 +175,41 @@ class TypeRows:
 
 @dataclass(frozen=True, slots=True)
 class TokenArrays(TypeRows):
-    """Sentences as numbers of types, and what is known of these.
+    """Sentences as types, with the table of these.
 
     Attributes:
-        table: what is known of the types.
+        table: the ids of the types.
     """
 
     table: TypeTable
 
+    def tokens(self) -> Iterator[list[str]]:
+        """The tokens of each sentence."""
+        for begin, end in pairwise(self.offsets):
+            yield [self.table.spellings[number] for number in self.types[begin:end]]
+
     def batch(self, rows: Integers) -> TokenBatch:
-        """Collect some sentences into one batch.
+        """Make a batch of some sentences.
 
         Args:
-            rows: numbers of sentences, [B].
+            rows: which sentences, [B].
 
         Returns:
-            Their tokens as positions among the batch's own distinct types.
+            The batch.
         """
         matrix, _ = self.padded(self.types, rows)  # [B, T]
         return self.table.batch(matrix, self.offsets[rows + 1] - self.offsets[rows])
 
 
 class Indexer:
-    """Words → numbers by the vocabularies of a model.
+    """Words → ids in the vocabularies of a model.
 
     Args:
-        words: the vocabulary of the trained word table.
+        words: the vocabulary of the trained word embedding.
         characters: the vocabulary of characters.
-        vectors: the vocabulary of the given vectors; None where there are none. A form is looked up as it is spelled,
-            in lower case, normalised, and in lower case without punctuation at its ends, in this order.
-        normalise: applied to a word before `words` is asked.
+        vectors: the vocabulary of the pretrained vectors; None without them. A word is looked up as it is spelled, in
+            lower case, normalised, and in lower case without punctuation at its ends, in this order.
+        normalise: applied to a word before it is looked up in `words`.
     """
 
     def __init__(
@@ -219,52 +221,48 @@ class Indexer:
         self.normalise = normalise
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> TokenArrays:
-        """Turn tokenised sentences into arrays.
+        """Convert tokenised sentences to arrays.
 
         Args:
             sentences: the tokens of each sentence; a sentence may be empty.
 
         Returns:
-            The arrays, as many sentences and tokens as given.
+            The arrays, with as many sentences and tokens.
         """
-        numbers = TypeIds()
-        rows = numbers.of(sentences)
-        return TokenArrays(rows.types, rows.offsets, self.table(list(numbers)))
+        ids = TypeIds()
+        rows = ids.of(sentences)
+        return TokenArrays(rows.types, rows.offsets, self.table(list(ids)))
 
     def table(self, types: Sequence[str]) -> TypeTable:
-        """Look every distinct form up in every vocabulary.
+        """Look up word types in every vocabulary.
 
         Args:
-            types: distinct words.
+            types: different words.
 
         Returns:
-            The table, one row a form.
+            The table, one row per type.
         """
-        words = self.words.indices([self.normalise(form) for form in types])
-        vectors = [self._vector(form) for form in types] if self.vectors is not None else [0] * len(types)
-        bounds = np.zeros(len(types) + 1, dtype=np.int64)
-        np.cumsum([len(form) for form in types], out=bounds[1:])
+        words = self.words.indices(map(self.normalise, types))
+        vectors = [0] * len(types) if self.vectors is None else [self._vector(word, self.vectors) for word in types]
         characters = np.array(self.characters.indices("".join(types)), dtype=np.int64)
-        return TypeTable(np.array(words, dtype=np.int64), np.array(vectors, dtype=np.int64), characters, bounds)
+        bounds = np.cumsum([0, *map(len, types)], dtype=np.int64)
+        return TypeTable(np.array(words, dtype=np.int64), np.array(vectors, dtype=np.int64), characters, bounds, types)
 
-    def _vector(self, form: str) -> int:
-        """The given vector of a form: under the first of its spellings that has one."""
-        assert self.vectors is not None
-        lower = form.lower()
-        for spelling in (form, lower, self.normalise(form), _bare(lower)):
-            if spelling in self.vectors:
-                return self.vectors.index(spelling)
+    def _vector(self, word: str, vectors: Vocabulary) -> int:
+        """The id of a word's pretrained vector: that of its first spelling that has one."""
+        lower = word.lower()
+        for spelling in (word, lower, self.normalise(word), _bare(lower)):
+            if (found := vectors.index(spelling)) != UNKNOWN:
+                return found
         return UNKNOWN
 
 
 def _bare(word: str) -> str:
-    """A word without what stands around its letters and digits: ``#`` of a hashtag, ``.`` of an abbreviation.
+    """A word from its first to its last letter or digit: without ``#`` of a hashtag, ``.`` of an abbreviation.
 
-    Two loops and no regular expression: on a long run of punctuation one that is bound to the end takes quadratic time.
+    Without a regular expression: one that is bound to the end takes quadratic time on a long run of punctuation.
     """
-    begin, end = 0, len(word)
-    while begin < end and not word[begin].isalnum():
-        begin += 1
-    while end > begin and not word[end - 1].isalnum():
-        end -= 1
-    return word[begin:end]
+    if word.isalnum():
+        return word
+    kept = [place for place, character in enumerate(word) if character.isalnum()]
+    return word[kept[0] : kept[-1] + 1] if kept else ""

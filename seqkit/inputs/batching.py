@@ -1,4 +1,4 @@
-"""Which sentences go into a batch together: near-equal or equal lengths, in a reproducible order."""
+"""Batches of sentences of near-equal or equal lengths, in a reproducible order."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["length_batches", "training_batches"]
-
 Integers = NDArray[np.int64]
 
 _POOL_BATCHES = 50
-"""batches in a pool: sentences are ordered by length within a pool only, so that batches differ from epoch to epoch"""
+"""batches in a pool: sentences are sorted by length only within a pool, so that batches differ between epochs"""
 _BATCH_TOKENS, _STEP_TOKENS, _MASKING = 300, 5, 1.06
-"""what a batch, a step of a batch, and a token in a batch of different lengths cost, counted in tokens of a batch of
-one length: measured with the reference tagger on two cores"""
+"""cost of a batch, of a step of a batch, and of a token in a batch of different lengths, in units of a token in a batch
+of one length: measured with the reference tagger on two cores"""
 
 
 def training_batches(
@@ -23,23 +21,23 @@ def training_batches(
 ) -> list[Integers]:
     """Cut a corpus into batches of near-equal lengths, in random order.
 
-    Sentences are shuffled, cut into pools, ordered by length within a pool, and cut into batches, which are shuffled.
+    Sentences are shuffled, cut into pools, sorted by length within a pool, and cut into batches, which are shuffled.
 
     Args:
         lengths: tokens in each sentence, [S].
-        batch_size: sentences a batch, where `batch_tokens` is 0.
-        batch_tokens: at most so many tokens a batch, padding included (a longer sentence is a batch of its own).
-        equal: sentences of exactly equal length only, so that nothing is padding and some batches are small.
-        seed: the same seed gives the same batches; an epoch's number belongs in it.
+        batch_size: sentences per batch, if `batch_tokens` is 0.
+        batch_tokens: the largest number of tokens per batch, with padding (a longer sentence is a batch of its own).
+        equal: only sentences of equal length in a batch: there is no padding, but some batches are small.
+        seed: the same seed gives the same batches; it should contain the number of the epoch.
 
     Returns:
-        The sentences of each batch; every sentence that has a token stands in exactly one.
+        The sentences of each batch; every sentence with tokens is in exactly one.
 
     Raises:
         ValueError: neither `batch_size` nor `batch_tokens` is positive.
     """
     if batch_tokens < 0 or (batch_tokens == 0 and batch_size < 1):
-        raise ValueError(f"expected batch_size or batch_tokens of at least 1, found {batch_size} and {batch_tokens}")
+        raise ValueError(f"batch_size or batch_tokens must be at least 1, found {batch_size} and {batch_tokens}")
     generator = np.random.default_rng(seed)
     rows = generator.permutation(len(lengths)).astype(np.int64)
     rows = rows[lengths[rows] > 0]
@@ -49,8 +47,7 @@ def training_batches(
     for begin in range(0, len(rows), pool):
         part = rows[begin : begin + pool]
         part = part[np.argsort(lengths[part], kind="stable")]
-        pieces = np.split(part, np.flatnonzero(np.diff(lengths[part])) + 1) if equal else [part]
-        for piece in pieces:
+        for piece in np.split(part, np.flatnonzero(np.diff(lengths[part])) + 1) if equal else [part]:
             batches.extend(_cut(piece, lengths, batch_size, batch_tokens))
     return [batches[number] for number in generator.permutation(len(batches))]
 
@@ -60,24 +57,23 @@ def length_batches(lengths: Integers, batch_tokens: int) -> list[Integers]:
 
     Args:
         lengths: tokens in each sentence, [S].
-        batch_tokens: at most so many tokens a batch, padding included (a longer sentence is a batch of its own).
+        batch_tokens: the largest number of tokens per batch, with padding (a longer sentence is a batch of its own).
 
     Returns:
-        The sentences of each batch; every sentence that has a token stands in exactly one.
+        The sentences of each batch; every sentence with tokens is in exactly one.
 
     Raises:
         ValueError: `batch_tokens` is not positive.
     """
     if batch_tokens < 1:
-        raise ValueError(f"expected batch_tokens of at least 1, found {batch_tokens}")
+        raise ValueError(f"batch_tokens must be at least 1, found {batch_tokens}")
     rows = np.argsort(lengths, kind="stable").astype(np.int64)
     rows = rows[lengths[rows] > 0]
     batches: list[Integers] = []
     begin = 0
     for size, steps in _cheapest_runs(*np.unique(lengths[rows], return_counts=True), batch_tokens):
-        part = rows[begin : begin + size]
-        pieces = -(-len(part) // max(1, batch_tokens // steps))
-        batches.extend(np.array_split(part, pieces))
+        pieces = -(-size // max(1, batch_tokens // steps))
+        batches.extend(np.array_split(rows[begin : begin + size], pieces))
         begin += size
     return batches
 
@@ -85,15 +81,15 @@ def length_batches(lengths: Integers, batch_tokens: int) -> list[Integers]:
 def _cheapest_runs(steps: Integers, counts: Integers, batch_tokens: int) -> list[tuple[int, int]]:
     """Which neighbouring lengths to put together, by dynamic programming.
 
-    Apart, nothing is padding and nothing has to be masked; together, there are fewer batches to begin.
+    Batches of one length need no padding and no masking; batches of several lengths are fewer.
 
     Args:
-        steps: the distinct lengths, ascending, [L].
-        counts: how many sentences have each, [L].
-        batch_tokens: tokens a batch.
+        steps: the different lengths, ascending, [L].
+        counts: the number of sentences of each length, [L].
+        batch_tokens: tokens per batch.
 
     Returns:
-        Sentences and the longest length of each run.
+        The number of sentences and the longest length of each run.
     """
     lengths = steps.tolist()
     until = [0, *np.cumsum(counts).tolist()]  # sentences up to each length
@@ -118,16 +114,14 @@ def _cheapest_runs(steps: Integers, counts: Integers, batch_tokens: int) -> list
 
 
 def _cut(rows: Integers, lengths: Integers, batch_size: int, batch_tokens: int) -> Iterator[Integers]:
-    """Cut sentences that are ordered by length."""
-    if not batch_tokens:
-        for begin in range(0, len(rows), batch_size):
-            yield rows[begin : begin + batch_size]
-        return
+    """Cut sentences that are sorted by length into batches."""
     begin = 0
+    size = batch_size
     while begin < len(rows):
-        most = max(1, batch_tokens // int(lengths[rows[begin]]))  # the others are no shorter than the first
-        part = lengths[rows[begin : begin + most]]
-        padded = part * np.arange(1, len(part) + 1)  # tokens, padding included, of a batch that ends there
-        size = max(1, int(np.searchsorted(padded, batch_tokens, side="right")))
+        if batch_tokens:
+            most = max(1, batch_tokens // int(lengths[rows[begin]]))  # the others are not shorter than the first
+            part = lengths[rows[begin : begin + most]]
+            padded = part * np.arange(1, len(part) + 1)  # tokens with padding in a batch that ends there
+            size = max(1, int(np.searchsorted(padded, batch_tokens, side="right")))
         yield rows[begin : begin + size]
         begin += size

@@ -1,8 +1,8 @@
-"""Pre-trained word vectors: GloVe text, word2vec text and binary, fastText ``.vec``, each also gzipped.
+"""Pretrained word vectors: GloVe text, word2vec text and binary, fastText ``.vec``, each also gzipped.
 
-The formats as their makers write them: GloVe (https://nlp.stanford.edu/projects/glove/) has one word and its values a
-line; word2vec (https://code.google.com/archive/p/word2vec/) and fastText (https://fasttext.cc/docs/en/format.html)
-put a line with the number of words and of values before that; binary word2vec follows each word and a space by
+GloVe (https://nlp.stanford.edu/projects/glove/) has one word and its values per line; word2vec
+(https://code.google.com/archive/p/word2vec/) and fastText (https://fasttext.cc/docs/en/format.html) start with a header
+line, the number of words and the size of a vector; binary word2vec has, for each word, the word, a space and
 little-endian float32 values.
 """
 
@@ -13,11 +13,12 @@ import io
 import os
 import re
 import stat
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -26,26 +27,24 @@ import numpy.typing as npt
 
 from seqkit.errors import DataError
 
-__all__ = ["Vectors", "read_vectors"]
-
 _BLOCK = 1024
-"""Lines converted by one call into NumPy: enough to hide the call's cost, few enough to stay in cache."""
+"""lines converted by one call into NumPy: enough to hide the call's cost, few enough to stay in cache"""
 _CHUNK = 1 << 20
-"""Bytes that a binary file is read by."""
+"""bytes read at once"""
 _LONGEST_WORD = 1 << 20
-"""Bytes after which a binary file without a space, or a line without an end, is taken for something else."""
+"""bytes; with a longer word, or without the end of a line, a file is something else"""
 _LONGEST_VALUE = 64
-"""Bytes that a value as text may take, the space before it among them."""
+"""bytes of a value as text, with the space before it"""
 _DENSEST = 1 << 10
-"""Bytes that a byte of a gzip file may stand for."""
+"""the highest compression rate of gzip"""
 _MOST_BYTES = 1 << 40
-"""Of any file, unpacked."""
+"""bytes of any file, unpacked"""
 _MOST_VALUES = 1 << 20
-"""of a vector, where a file has none by whose length it could be judged"""
+"""the largest size of a vector in a file that has no vectors"""
 _ENTRY = re.compile(rb"[^ ]+")
 _FOREIGN = {
     b"PK\x03\x04": "a zip archive (unpack it first)",
-    b"\xba\x16\x4f\x2f": "a fastText model (its vectors stand in the .vec file)",
+    b"\xba\x16\x4f\x2f": "a fastText model (its vectors are in the .vec file)",
     b"\x80\x04": "a Python pickle",
     b"\x80\x02": "a Python pickle",
 }
@@ -53,11 +52,11 @@ _FOREIGN = {
 
 @dataclass(frozen=True)
 class Vectors:
-    """Words and one vector for each.
+    """Pretrained vectors: words, and one vector for each.
 
     Args:
         words: N different words, in the order of the file.
-        matrix: [N, D] float32, one row a word.
+        matrix: the vectors, one row per word, float32 [N, D].
     """
 
     words: list[str]
@@ -65,130 +64,127 @@ class Vectors:
 
     @property
     def size(self) -> int:
-        """D, the number of values of a vector."""
+        """The size of a vector, D."""
         return int(self.matrix.shape[1])
 
     def __len__(self) -> int:
-        """N, the number of words."""
+        """The number of words, N."""
         return len(self.words)
 
 
 def read_vectors(path: str | Path, *, limit: int | None = None) -> Vectors:
-    """Read a file of word vectors; which format it has is seen from its first bytes.
+    """Read a file of pretrained vectors; its format is recognised from its first bytes.
 
-    In text formats a word may hold spaces, as some of GloVe's 840B do: the values are counted from the right. Text has
-    to be UTF-8; a binary file's words are decoded with replacement, since word2vec cuts long words at a byte. Where a
-    word stands twice the first one counts.
+    In text formats a word may contain spaces, as in GloVe's 840B: the values are counted from the right. Text must be
+    UTF-8; the words of a binary file are decoded with replacement, since word2vec cuts long words within a character.
+    If a word occurs twice, the first vector counts.
 
     Args:
         path: the file.
-        limit: read the first so many vectors of the file only (files list frequent words first).
+        limit: read only this many vectors, from the beginning of the file (files list frequent words first).
 
     Returns:
         The vectors, in the order of the file.
 
     Raises:
-        DataError: the file cannot be read, is in no known format, is cut short, or holds a line with another number
-            of values or a value that is not a finite number.
+        DataError: the file cannot be read, has an unknown format, is cut short, or has a line with another number of
+            values or with a value that is not a finite number.
     """
+    reader = _Reader(path, limit)
     try:
-        stream, most = _open(path)
-        with stream:
-            return _read(stream, _Reader(path, limit), most)
+        with io.BufferedReader(io.FileIO(path), _CHUNK) as stream:
+            status = os.fstat(stream.fileno())
+            most = min(status.st_size, _MOST_BYTES) if stat.S_ISREG(status.st_mode) else _MOST_BYTES
+            start = stream.peek(4)
+            for magic, kind in _FOREIGN.items():
+                if start.startswith(magic):
+                    reader.fault(f"expected vectors as text or word2vec binary, gzipped or not, found {kind}")
+            if not start.startswith(b"\x1f\x8b"):
+                return _read(stream, reader, most)
+            with io.BufferedReader(gzip.GzipFile(fileobj=stream), _CHUNK) as unpacked:
+                return _read(unpacked, reader, min(most * _DENSEST, _MOST_BYTES))
     except EOFError:
-        raise DataError("expected a whole gzip file, found one cut short", file=path) from None
+        reader.fault("the gzip file is cut short")
     except zlib.error as error:
-        raise DataError(f"expected a whole gzip file, found a damaged one ({error})", file=path) from None
+        reader.fault(f"the gzip file is damaged ({error})")
     except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
-
-
-def _open(path: str | Path) -> tuple[IO[bytes], int]:
-    """The file's bytes, unpacked, and how many there may be at most."""
-    with open(path, "rb") as stream:
-        magic = stream.read(4)
-        size = os.fstat(stream.fileno()).st_size if stat.S_ISREG(os.fstat(stream.fileno()).st_mode) else _MOST_BYTES
-    for start, kind in _FOREIGN.items():
-        if magic.startswith(start):
-            raise DataError(f"expected vectors as text, word2vec binary or either gzipped, found {kind}", file=path)
-    if magic.startswith(b"\x1f\x8b"):
-        return io.BufferedReader(gzip.open(path), _CHUNK), min(size * _DENSEST, _MOST_BYTES)
-    return open(path, "rb", buffering=_CHUNK), min(size, _MOST_BYTES)
+        reader.fault(f"cannot be read: {error.strerror or error}")
 
 
 class _Reader:
-    """What a file is asked for, and what has been kept so far."""
+    """What to read, and the vectors read so far."""
 
     def __init__(self, path: str | Path, limit: int | None) -> None:
         self.path = path
-        self.limit = limit
-        self.kept: dict[str, None] = {}  # ordered, and quick to ask for a word that stands twice
+        self.limit = sys.maxsize if limit is None else limit
+        self.kept: dict[str, None] = {}  # ordered, and fast to ask for a word that occurs twice
         self.values = bytearray()  # grows in place: joining arrays at the end would hold every value twice
         self.read = 0
 
-    @property
-    def done(self) -> bool:
-        return self.limit is not None and self.read >= self.limit
-
     def fault(self, message: str, line: int | None = None) -> NoReturn:
-        raise DataError(message, file=self.path, line=line)
+        raise DataError(message, file=self.path, line=line) from None
 
     def vectors(self, size: int, expected: int | None) -> Vectors:
-        """All that was kept, once the file's own count of its vectors agrees."""
-        if expected is not None and not self.done and self.read != expected:
+        """All that was kept, if the header has the right number of vectors."""
+        if expected is not None and self.read < self.limit and self.read != expected:
             self.fault(f"expected {expected} vectors, as the first line says, found {self.read}")
         matrix = np.frombuffer(self.values, dtype="<f4").astype(np.float32, copy=False).reshape(-1, size)
         return Vectors(list(self.kept), matrix)
 
 
 def _read(stream: IO[bytes], reader: _Reader, most: int) -> Vectors:
+    """Read a stream of at most so many bytes."""
     first = stream.readline(_LONGEST_WORD).removeprefix(b"\xef\xbb\xbf")
     fields = _fields(first)
     if not fields:
-        reader.fault("expected a word and its values, found none", 1)
+        reader.fault("expected a word and its values, found an empty line" if first else "the file is empty", 1)
     if len(first) >= _LONGEST_WORD and not first.endswith(b"\n"):
         reader.fault(f"expected a word and its values, found a line of more than {_LONGEST_WORD} bytes", 1)
     if len(fields) == 2 and all(entry.isdigit() and len(entry) < 19 for entry in fields):
         count, size = int(fields[0]), int(fields[1])
         if size == 0:
-            reader.fault("expected at least 1 value a vector, found 0", 1)
+            reader.fault("the size of a vector must be at least 1, found 0", 1)
         if size > (most if count else _MOST_VALUES):
-            reader.fault(f"expected vectors that fit in at most {most} bytes, found {size} values a vector", 1)
-        sample = stream.read(_CHUNK)
-        if _is_binary(sample, size):
-            return _read_binary(stream, sample, reader, count, size)
-        return _read_text(_lines(sample, stream, reader, size, 2), reader, size, first_line=2, expected=count)
-    size = len(fields) - 1
-    if size == 0 or not _all_numbers(fields[1:]):
-        found = first[:40].decode("utf-8", "replace").strip()
-        reader.fault(f"expected a word and its values, or the numbers of words and values, found {found!r}", 1)
-    return _read_text(_lines(first, stream, reader, size, 1), reader, size, first_line=1, expected=None)
-
-
-def _lines(start: bytes, stream: IO[bytes], reader: _Reader, size: int, number: int) -> Iterator[bytes]:
-    r"""The lines of `start`, the first of which has a number, and what follows it. Only ``\n`` ends a line."""
-    longest = _LONGEST_WORD + size * _LONGEST_VALUE  # more is never read at once, however small it is packed
-    *whole, rest = start.split(b"\n")
-    yield from whole
-    line = rest + stream.readline(longest) if rest else stream.readline(longest)
-    for place in count(number + len(whole)):
-        if not line:
-            return
-        if len(line) >= longest and not line.endswith(b"\n"):
-            reader.fault(f"expected a word and {size} values, found a line of more than {longest} bytes", place)
-        yield line
-        line = stream.readline(longest)
+            reader.fault(f"vectors of size {size} do not fit in a file of {most} bytes", 1)
+        line = stream.readline(_CHUNK)
+        if _is_binary(line, size):
+            return _read_binary(stream, line, reader, count, size)
+        entries = _entries(_lines(line, stream, reader, size, 2), reader, size)
+    else:
+        count, size = None, len(fields) - 1
+        if size == 0 or not _all_numbers(fields[1:]):
+            found = first[:40].decode("utf-8", "replace").strip()
+            reader.fault(f"expected a word and its values, or a header of two numbers, found {found!r}", 1)
+        entries = _entries(_lines(first, stream, reader, size, 1), reader, size)
+    while block := list(islice(entries, _BLOCK)):
+        reader.values += _numbers(block, reader, size).data
+    return reader.vectors(size, count)
 
 
 # --- text ---------------------------------------------------------------------------------------------------------
 
 
-def _read_text(lines: Iterator[bytes], reader: _Reader, size: int, *, first_line: int, expected: int | None) -> Vectors:
-    block: list[bytes] = []  # the values of the next vectors to keep
-    numbers: list[int] = []  # and the lines they stand in, for messages
-    for number, raw in enumerate(lines, first_line):
-        if reader.done:
-            break
+def _lines(
+    line: bytes, stream: IO[bytes], reader: _Reader, size: int, first_number: int
+) -> Iterator[tuple[int, bytes]]:
+    r"""Numbered lines: the given one, whose end may be missing, and those after it. Only ``\n`` ends a line."""
+    longest = _LONGEST_WORD + size * _LONGEST_VALUE  # no more is read at once, however small it is packed
+    if not line.endswith(b"\n"):
+        line += stream.readline(longest)
+    for number in count(first_number):
+        if not line:
+            return
+        if len(line) >= longest and not line.endswith(b"\n"):
+            reader.fault(f"expected a word and {size} values, found a line of more than {longest} bytes", number)
+        yield number, line
+        line = stream.readline(longest)
+
+
+def _entries(lines: Iterator[tuple[int, bytes]], reader: _Reader, size: int) -> Iterator[tuple[int, bytes]]:
+    """The line number and the values of each vector to keep; its word is added to the reader."""
+    for number, raw in lines:
+        if reader.read >= reader.limit:
+            return
         line = raw.strip(b" \r\n")
         if not line:
             continue
@@ -202,67 +198,57 @@ def _read_text(lines: Iterator[bytes], reader: _Reader, size: int, *, first_line
         reader.read += 1
         if word not in reader.kept:
             reader.kept[word] = None
-            block.append(values)
-            numbers.append(number)
-            if len(block) == _BLOCK:
-                reader.values += _numbers(block, numbers, reader, size).data
-                block, numbers = [], []
-    if block:
-        reader.values += _numbers(block, numbers, reader, size).data
-    return reader.vectors(size, expected)
+            yield number, values
 
 
 def _split_carefully(raw: bytes, reader: _Reader, size: int, number: int) -> tuple[bytes, bytes]:
-    """A line that is not word, space, values: another separator, a word with spaces in it, or a fault."""
+    """Word and values of a line with another separator or with spaces in the word; or an error."""
     line = raw.rstrip(b" \t\r\n").replace(b"\t", b" ")
     fields = _fields(line)
     if len(fields) == size and line.startswith(b" "):
-        reader.fault(f"expected a word before {size} values, found none", number)
+        reader.fault(f"the word before the {size} values is missing", number)
     if len(fields) - 1 < size or (len(fields) - 1 > size and _all_numbers(fields[1:])):
         reader.fault(f"expected {size} values, found {len(fields) - 1}", number)
     begin = [match.start() for match in _ENTRY.finditer(line)][-size]
-    return line[:begin].strip(b" "), b" ".join(fields[-size:])  # what is left of the values, spelled as it is
+    return line[:begin].strip(b" "), b" ".join(fields[-size:])  # the word's own spaces are kept
 
 
-def _numbers(block: list[bytes], numbers: list[int], reader: _Reader, size: int) -> npt.NDArray[np.float32]:
-    """The values of several lines, [len(block) · size] float32."""
-    text = b" ".join(block)
+def _numbers(block: list[tuple[int, bytes]], reader: _Reader, size: int) -> npt.NDArray[np.float32]:
+    """The values of several lines, float32 [len(block) · size]."""
+    text = b" ".join([values for _, values in block])
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # before NumPy 2.3 text that is no number only warns
+            warnings.simplefilter("error")  # before NumPy 2.3 text that is not a number only warns
             array = np.fromstring(text, dtype="<f4", sep=" ")
     except (ValueError, DeprecationWarning, RuntimeWarning):
         array = np.empty(0, dtype="<f4")
     # "1-2" reads as two numbers and two spaces as one: neither may make up for the other
     if array.size == len(block) * size and b"  " not in text and bool(np.isfinite(array).all()):
         return array
-    rows = [_row(values, reader, size, number) for values, number in zip(block, numbers, strict=True)]
-    return np.concatenate(rows)
+    return np.concatenate([_row(values, reader, size, number) for number, values in block])
 
 
-def _row(values: bytes, reader: _Reader, size: int, number: int) -> npt.NDArray[np.float32]:
-    """The values of one line [size], read with care to say what is wrong."""
-    fields = values.split()
+def _row(line: bytes, reader: _Reader, size: int, number: int) -> npt.NDArray[np.float32]:
+    """The values of one line, float32 [size], read one by one to say what is wrong."""
+    fields = line.split()
     if len(fields) != size:
         reader.fault(f"expected {size} values, found {len(fields)}", number)
-    row = np.empty(size, dtype="<f4")
-    for index, entry in enumerate(fields):
-        value = _number(entry)
+    values = [_number(entry) for entry in fields]
+    for entry, value in zip(fields, values, strict=True):
         if value is None or not abs(value) <= float(np.finfo(np.float32).max):
             reader.fault(f"expected finite numbers, found {entry.decode('utf-8', 'replace')!r}", number)
-        row[index] = value
-    return row
+    return np.array(values, dtype="<f4")
 
 
 def _number(entry: bytes) -> float | None:
     try:
-        return None if b"_" in entry else float(entry)  # Python alone reads 1_0 as a number
+        return None if b"_" in entry else float(entry)  # only Python reads 1_0 as a number
     except ValueError:
         return None
 
 
 def _fields(line: bytes) -> list[bytes]:
-    """What spaces and tabs part; other white space may be part of a word."""
+    """What is between spaces and tabs; other white space may be part of a word."""
     return [entry for entry in line.strip(b"\r\n").replace(b"\t", b" ").split(b" ") if entry]
 
 
@@ -274,47 +260,77 @@ def _all_numbers(fields: list[bytes]) -> bool:
 
 
 def _is_binary(sample: bytes, size: int) -> bool:
-    """Whether float32 values, not numbers as text, follow the first word's space."""
-    line, newline, _ = sample.partition(b"\n")
+    """Whether the first word is followed by float32 values, not by numbers as text."""
+    line = sample.removesuffix(b"\n")
     fields = _fields(line)
-    # a newline may be a byte of a value, so what stands before it has to look like a whole line: text takes at least a
-    # digit and a space a value
-    if len(fields) < 2 or (newline and len(line) < 2 * size) or not _all_numbers(fields[-1:]):
+    # a newline may be a byte of a value, so a whole line of text must have all its values
+    if len(fields) < 2 or (line != sample and len(fields) <= size) or not _all_numbers(fields[-1:]):
         return True
     return any(byte < 32 for entry in fields[1:] for byte in entry)
 
 
-def _read_binary(stream: IO[bytes], buffer: bytes, reader: _Reader, count: int, size: int) -> Vectors:
+def _read_binary(stream: IO[bytes], start: bytes, reader: _Reader, count: int, size: int) -> Vectors:
+    buffer = bytearray(start)  # read chunk by chunk: a damaged header may promise any size
     position = 0
-    for row in range(count):
-        if reader.done:
-            break
+    while reader.read < min(count, reader.limit):
         space = buffer.find(b" ", position)
-        while space < 0 or len(buffer) < space + 1 + 4 * size:
-            if space < 0 and len(buffer) - position > _LONGEST_WORD:
-                reader.fault("expected words and float32 values, found no space between them")
-            more = _at_least(stream, space + 1 + 4 * size - len(buffer) if space >= 0 else 1)
-            if not more:
-                reader.fault(f"expected {count} vectors, as the first line says, found {row}")
-            buffer, position = buffer[position:] + more, 0
-            space = buffer.find(b" ")
         end = space + 1 + 4 * size
+        if space < 0 or len(buffer) < end:
+            if space < 0 and len(buffer) - position > _LONGEST_WORD:
+                reader.fault("expected words and float32 values, found no space after a word")
+            more = stream.read(_CHUNK)
+            if not more:
+                break
+            del buffer[:position]
+            buffer += more
+            position = 0
+            continue
         word = buffer[position:space].lstrip(b"\n").decode("utf-8", "replace")
         reader.read += 1
         if word not in reader.kept:
-            values = np.frombuffer(buffer, dtype="<f4", count=size, offset=space + 1)
-            if not np.isfinite(values).all():
-                reader.fault(f"expected finite numbers, found others in the vector of {word!r}")
+            values = buffer[space + 1 : end]
+            if not np.isfinite(np.frombuffer(values, dtype="<f4")).all():
+                reader.fault(f"the vector of {word!r} has values that are not finite")
             reader.kept[word] = None
-            reader.values += values.data
+            reader.values += values
         position = end
     return reader.vectors(size, count)
 
 
-def _at_least(stream: IO[bytes], wanted: int) -> bytes:
-    """So many bytes or a little more, fewer at the end; what a header promises is never asked for at once."""
-    pieces: list[bytes] = []
-    while wanted > 0 and (piece := stream.read(_CHUNK)):
-        pieces.append(piece)
-        wanted -= len(piece)
-    return b"".join(pieces)
+def write_vectors(vectors: Vectors, path: str | Path) -> None:
+    """Write pretrained vectors to a file that `read_vectors` and the setting ``embedding.vectors`` can read.
+
+    The format is word2vec's binary one, which keeps every float32 value as it is: reading gives equal vectors.
+
+    Args:
+        vectors: the vectors.
+        path: the file; an existing one is replaced.
+
+    Raises:
+        DataError: the file cannot be written; a word is empty, contains a space or begins with a line break, so that it
+            could not be read back, or cannot be encoded in UTF-8; a value is not finite.
+
+    Examples:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_vectors(Vectors(["the", "cat"], np.eye(2, dtype=np.float32)), f"{folder}/two.bin")
+        ...     read_vectors(f"{folder}/two.bin").words
+        ['the', 'cat']
+    """
+    for word, row in zip(vectors.words, vectors.matrix, strict=True):
+        if not word or " " in word or word.startswith("\n"):
+            message = f"words must not be empty, contain a space or begin with a line break, found {word!r}"
+            raise DataError(message, file=path)
+        if not np.isfinite(row).all():
+            raise DataError(f"the vector of {word!r} has values that are not finite", file=path)
+    try:
+        # word2vec writes a line break after each vector; here it is before each word: no text begins like that.
+        spelled = [b"\n" + word.encode("utf-8") + b" " for word in vectors.words]
+        with open(path, "wb") as stream:
+            stream.write(f"{len(vectors)} {vectors.size}\n".encode("ascii"))
+            for start, row in zip(spelled, np.ascontiguousarray(vectors.matrix, dtype="<f4"), strict=True):
+                stream.write(start + row.tobytes())
+    except UnicodeEncodeError as error:
+        raise DataError(f"the word {error.object!r} cannot be encoded in UTF-8", file=path) from None
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", file=path) from None

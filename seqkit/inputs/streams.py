@@ -6,33 +6,30 @@ import tempfile
 from array import array
 from collections import Counter
 from collections.abc import Iterable
-from pathlib import Path
 from typing import IO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqkit.errors import DataError
-from seqkit.inputs.units import Units
-
-__all__ = ["END", "Corpus", "Streams", "window_bounds"]
+from seqkit.inputs.segmentation import Units
 
 Integers = NDArray[np.int32]
 
 END = "\n"
-"""the unit that ends a line"""
+"""the unit at the end of a line"""
 
 _MEMORY_UNITS = 1 << 24
-"""a corpus of more units is kept in a file"""
+"""a longer corpus is kept in a temporary file"""
 
 
 class Corpus:
-    """A text as a stream of numbers: line after line, the unit `END` after each.
+    """A text as a stream of unit types: line after line, the unit `END` after each.
 
     Args:
-        numbers: the form of every unit, [N]; form 0 is `END`. Possibly mapped from a file.
-        types: the distinct units (types), in the order of their first occurrence, `END` before all others.
-        lines: how many lines were read.
+        numbers: the type of every unit, [N]; type 0 is `END`. Possibly mapped from a file.
+        types: the different units, in the order of their first occurrence, `END` before all others.
+        lines: the number of lines.
     """
 
     def __init__(self, numbers: Integers, types: list[str], lines: int) -> None:
@@ -41,30 +38,21 @@ class Corpus:
         self.lines = lines
 
     @classmethod
-    def read(
-        cls,
-        lines: Iterable[str],
-        units: Units,
-        *,
-        memory_units: int = _MEMORY_UNITS,
-        directory: str | Path | None = None,
-    ) -> Corpus:
-        """Cut lines into units and number them, one line at a time.
+    def read(cls, lines: Iterable[str], units: Units) -> Corpus:
+        """Split lines into units, one line at a time.
 
-        A line without a unit counts only where units are characters: a blank line of a verse is part of it, one
-        between the paragraphs of a text of words is not.
+        A line without units counts only if units are characters: a blank line of a poem is part of it, one between the
+        paragraphs of a text of words is not.
 
-        In memory are one line, the numbers of `memory_units` units and the distinct units; a long line is cut into
-        units piece by piece (see `Units.pieces`).
+        Only one line, 2²⁴ units of the stream and the different units are in memory: a longer stream is kept in a
+        temporary file, which is deleted with the corpus, and a long line is split piece by piece (see `Units.pieces`).
 
         Args:
             lines: the text, without line ends.
-            units: what cuts a line.
-            memory_units: a corpus with more units is kept in a temporary file, which goes when the corpus goes.
-            directory: where that file is made; by default where temporary files go.
+            units: how to split a line.
 
         Returns:
-            The corpus; its distinct units have to fit in memory, its stream does not.
+            The corpus; its different units have to fit in memory, its stream does not.
 
         Raises:
             DataError: the temporary file cannot be written.
@@ -78,8 +66,8 @@ class Corpus:
                 before = spilled + len(buffer)
                 for piece in units.pieces(line):
                     buffer.extend(numbers.setdefault(unit, len(numbers)) for unit in units.split(piece))
-                    if len(buffer) >= memory_units:
-                        file = file or tempfile.TemporaryFile(dir=directory, prefix="seqkit-")  # noqa: SIM115
+                    if len(buffer) >= _MEMORY_UNITS:
+                        file = file or tempfile.TemporaryFile(prefix="seqkit-")  # noqa: SIM115
                         buffer.tofile(file)
                         spilled += len(buffer)
                         buffer = array("i")
@@ -97,17 +85,17 @@ class Corpus:
         return cls(mapped, list(numbers), kept)
 
     def counts(self) -> Counter[str]:
-        """How often every distinct unit occurs."""
+        """How often each unit occurs."""
         totals = np.zeros(len(self.types), dtype=np.int64)  # [U]
         for begin in range(0, len(self.numbers), _MEMORY_UNITS):
             totals += np.bincount(self.numbers[begin : begin + _MEMORY_UNITS], minlength=len(self.types))
-        return Counter({form: int(count) for form, count in zip(self.types, totals, strict=True) if count})
+        return Counter({unit: int(count) for unit, count in zip(self.types, totals, strict=True) if count})
 
     def streams(self, batch: int) -> Streams:
-        """Cut the corpus into equally long streams, to be read side by side.
+        """Cut the corpus into streams of equal length, to be read in parallel.
 
         Args:
-            batch: B, how many; at most one a unit.
+            batch: the number of streams, B; a shorter corpus has one stream per unit.
 
         Returns:
             The streams.
@@ -115,30 +103,30 @@ class Corpus:
         return Streams(self.numbers, max(1, min(batch, len(self.numbers))))
 
     def __len__(self) -> int:
-        """N, how many units there are, ends of lines included."""
+        """The number of units with ends of lines, N."""
         return len(self.numbers)
 
 
 class Streams:
-    """A corpus cut into B streams of M units; fewer than B units at its end are left over where N is no multiple.
+    """A corpus cut into B streams of M units; the last N mod B units are left out.
 
     Args:
-        numbers: the form of every unit, [N].
-        batch: B, at most N.
+        numbers: the type of every unit, [N].
+        batch: the number of streams, B, at most N.
 
     Attributes:
-        length: M, units in each stream.
+        length: the number of units in each stream, M.
     """
 
     def __init__(self, numbers: Integers, batch: int) -> None:
         self.length = len(numbers) // batch
         self._targets = numbers[: batch * self.length].reshape(batch, self.length)  # [B, M], a view
-        # What stands before each stream: the end of a line before the first, the unit left of it before the others.
+        # The unit before each stream: the end of a line before the first, the last unit of the one before otherwise.
         self._first = np.append(np.zeros(1, np.int32), self._targets[:-1, -1:].ravel())[:batch]  # [B]
 
     @property
     def batch(self) -> int:
-        """B, how many streams there are."""
+        """The number of streams, B."""
         return len(self._first)
 
     def window(self, begin: int, end: int) -> tuple[Integers, Integers]:
@@ -149,7 +137,7 @@ class Streams:
             end: the step after the last, at most M.
 
         Returns:
-            What goes in and what is to be predicted, types, [B, T] each: the unit to predict is the next input.
+            The types to read and the types to predict, [B, T] each: the unit to predict is the next input.
         """
         targets = np.array(self._targets[:, begin:end])  # [B, T]
         before = self._first if begin == 0 else self._targets[:, begin - 1]  # [B]
@@ -159,25 +147,25 @@ class Streams:
 def window_bounds(
     length: int, window: int, *, variable: bool = False, seed: tuple[int, ...] = (0,)
 ) -> list[tuple[int, int]]:
-    """Cut the steps of streams into the windows through which gradients flow.
+    """Cut the steps of streams into windows for truncated backpropagation through time (BPTT).
 
-    A variable window (Merity, Keskar & Socher 2018) is drawn anew each time: from a normal distribution around `window`
-    (around half of it once in twenty), standard deviation 5, at least 5. So no unit is always at a window's end.
+    The lengths of variable windows (Merity, Keskar & Socher 2018) are drawn from a normal distribution with the mean
+    `window` (half of it with probability 0.05), standard deviation 5, at least 5: no unit is always at a window's end.
 
     Args:
         length: steps in each stream.
-        window: steps in a window; the last one may have fewer.
+        window: steps in a window; the last window may be shorter.
         variable: whether lengths vary.
-        seed: the same seed gives the same windows; an epoch's number belongs in it.
+        seed: the same seed gives the same windows; it should contain the number of the epoch.
 
     Returns:
-        Begin and end of each window, in order, nothing left out.
+        Begin and end of each window, in order; every step is in one.
 
     Raises:
         ValueError: `window` is not positive.
     """
     if window < 1:
-        raise ValueError(f"expected a window of at least 1 step, found {window}")
+        raise ValueError(f"the BPTT window must be at least 1 step, found {window}")
     generator = np.random.default_rng(seed)
     bounds = []
     begin = 0
@@ -186,7 +174,6 @@ def window_bounds(
         if variable:
             mean = window if generator.random() < 0.95 else window / 2
             steps = max(5, int(generator.normal(mean, 5)))
-        end = min(length, begin + steps)
-        bounds.append((begin, end))
-        begin = end
+        bounds.append((begin, min(length, begin + steps)))
+        begin += steps
     return bounds

@@ -1,258 +1,174 @@
-"""A line of text ↔ the units that a language model predicts: words, characters or byte pairs."""
+"""Units of running text, predicted one after the other: words, characters or byte pairs."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from seqkit.errors import ModelError, shown
-from seqkit.formats.splitting import Splitter
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+from seqkit.errors import DataError, ModelError
+from seqkit.inputs.arrays import Indexer, TypeTable
+from seqkit.inputs.base import NO_SOURCES, Documents, Sources
+from seqkit.inputs.building import build_indexer, pretrained_table
+from seqkit.inputs.lookup import LookupBatch, LookupInput, restore_indexer, type_batch
+from seqkit.inputs.segmentation import Units
+from seqkit.inputs.vocabulary import UNKNOWN
+from seqkit.records import TextRecord
 
-__all__ = ["UNIT_KINDS", "Units"]
-
-UNIT_KINDS = ("word", "char", "bpe")
-_BYTES = 256
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-_PIECE = 1 << 16
-_APART = re.compile(r"(?<=[^\W_]) (?=\S)")
-"""where what stands before and after is cut alike with and without the other: a full stop may mean something else"""
+_KINDS = {"word": "words", "char": "characters", "bpe": "byte pairs"}
 
 
-class Units:
-    """Cuts text into the units of a language model, and puts units together again.
-
-    - ``word``: what a `Splitter` finds; put together with a space between two words, so that white space is not kept.
-    - ``char``: every code point, a line break among them.
-    - ``bpe``: byte pairs (Sennrich, Haddow & Birch 2016, on bytes as in Radford et al. 2019), learned from a text by
-      the library `tokenizers`. Every text can be written in them and read back unchanged.
-
-    Make one with `Units.word`, `Units.char`, `Units.train_bpe` or `Units.from_json`.
+def target_text(record: TextRecord, field: str) -> str:
+    """The text of a record that is to be predicted.
 
     Args:
-        kind: one of `UNIT_KINDS`.
-        splitter: what cuts a line into words, of kind ``word``.
-        tokenizer: what `tokenizers` wrote of a tokenizer, parsed, of kind ``bpe``.
+        record: the record.
+        field: the field that holds the text; ``text`` is also the record's own.
 
-    Examples:
-        >>> Units.word("english").split("Ada didn't wait.")
-        ['Ada', 'did', "n't", 'wait', '.']
-        >>> Units.char().join(["t", "o", " ", "b", "e"])
-        'to be'
+    Returns:
+        The text.
+
+    Raises:
+        DataError: there is no such field, or it holds something else.
+    """
+    found = record.fields.get(field)
+    if found is None and field == "text" and (record.text or not record.fields):
+        return record.text
+    if isinstance(found, str):
+        return found
+    what = f"found {found!r:.40}" if found is not None else f"the fields are {', '.join(map(repr, record.fields))}"
+    message = f"expected a text in field {field!r}, {what}"
+    raise DataError(message, file=record.file, line=record.line)
+
+
+def make_units(data: Any, texts: Iterable[str], sources: Sources) -> Units:
+    """What texts are split into.
+
+    Args:
+        data: which units.
+        texts: the training texts, from which byte pairs are learned.
+        sources: a model that is started from, whose byte pairs are taken.
+
+    Returns:
+        The units.
+    """
+    if data.unit != "bpe":
+        return Units.char() if data.unit == "char" else Units.word(data.splitter)
+    before = getattr(getattr(sources.start, "input", None), "units", None)
+    return before if isinstance(before, Units) and before.kind == "bpe" else Units.train_bpe(texts, data.bpe_size)
+
+
+def window_batch(table: TypeTable, window: NDArray[np.int32]) -> LookupBatch:
+    """Some steps of parallel streams as a batch.
+
+    Args:
+        table: what is known of the streams' types.
+        window: the type of every unit that is read, [B, T].
+
+    Returns:
+        The batch, on the CPU.
+    """
+    tokens = table.batch(window, np.full(len(window), window.shape[1], dtype=np.int64))
+    types = type_batch(table, tokens.types)
+    return LookupBatch(torch.from_numpy(tokens.lengths), torch.from_numpy(tokens.index), types.words, types)
+
+
+class UnitInput(LookupInput):
+    """Texts as sequences of units: the end of a text comes first, as what stands before its first unit.
+
+    Args:
+        settings: the settings of the model.
+        units: text ↔ units.
+        indexer: units → ids.
+        vectors: the table of pretrained vectors, [N, E], or None.
+
+    Attributes:
+        end: the id of the unit that ends a text.
+        field: the field of a record that holds its text.
     """
 
-    def __init__(self, kind: str, *, splitter: Splitter | None = None, tokenizer: dict[str, Any] | None = None) -> None:
-        self.kind = kind
-        self.splitter = splitter
-        self._serialised = tokenizer
-        self._tokenizer: Tokenizer | None = None
+    fields = ("text",)
+
+    def __init__(self, settings: Any, units: Units, indexer: Indexer, vectors: Tensor | None = None) -> None:
+        super().__init__(settings, indexer, vectors)
+        self.units = units
+        self.field = getattr(settings.data, "target", "text")
+        self.end = indexer.words.index(indexer.normalise(settings.data.end))
 
     @classmethod
-    def word(cls, splitter: str | Splitter = "spaces") -> Units:
-        """Words.
+    def build(cls, settings: Any, records: Sequence[TextRecord], sources: Sources) -> UnitInput:
+        """See `Input.build`."""
+        data = settings.data
+        texts = [target_text(record, data.target) for record in records]
+        units = make_units(data, texts, sources)
+        counts: dict[str, int] = {}
+        for text in texts:
+            for unit in units.split(text):
+                counts[unit] = counts.get(unit, 0) + 1
+        if not counts:
+            raise DataError(f"all texts in field {data.target!r} of the training data are empty")
+        return cls.of_counts(settings, units, counts, sources)
+
+    @classmethod
+    def of_counts(
+        cls, settings: Any, units: Units, counts: Mapping[str, int], sources: Sources = NO_SOURCES
+    ) -> UnitInput:
+        """The input for training data of which only counts are known.
 
         Args:
-            splitter: what cuts a line into words, or the name of its kind.
+            settings: the settings of the model.
+            units: text ↔ units.
+            counts: how often each unit occurs.
+            sources: what else the model is made from.
 
         Returns:
-            The units.
+            The input; the end of a text is in its vocabulary, whatever the limits.
         """
-        return cls("word", splitter=Splitter(splitter) if isinstance(splitter, str) else splitter)
+        least = settings.data.min_count
+        kept = {unit: max(least, counts.get(unit, 0)) for unit in units.inventory()}
+        types = {**counts, **kept, settings.data.end: sum(counts.values()) + least}
+        return cls(settings, units, build_indexer(settings.data, types, sources), pretrained_table(sources))
 
     @classmethod
-    def char(cls) -> Units:
-        """Characters: code points."""
-        return cls("char")
+    def restore(cls, settings: Any, documents: Documents) -> UnitInput:
+        """See `Input.restore`."""
+        indexer = restore_indexer(settings.data, documents)
+        if indexer.normalise(settings.data.end) not in indexer.words:
+            raise ModelError(f"{documents.place}: words.json: the end of a text is missing")
+        units = Units.from_json(documents["units.json"])
+        return cls(settings, units, indexer, documents.weight("input.embedding.vectors"))
 
-    @classmethod
-    def train_bpe(cls, lines: Iterable[str], size: int) -> Units:
-        """Learn byte pairs from a text.
+    def units_of(self, records: Sequence[Any]) -> list[Sequence[str]]:
+        """See `LookupInput.units_of`."""
+        end = self.settings.data.end
+        return [[end, *self.units.split(target_text(record, self.field))] for record in records]
+
+    def documents(self) -> dict[str, Any]:
+        """See `Input.documents`."""
+        return {**super().documents(), "units.json": self.units.to_json()}
+
+    def ids_of(self, prompt: str) -> list[int]:
+        """The ids of a prompt's units.
 
         Args:
-            lines: the text.
-            size: how many different units there may be, the 256 bytes among them.
+            prompt: a text.
 
         Returns:
-            The units; fewer than `size` where the text is too short for more.
+            One id per unit.
 
         Raises:
-            ValueError: `size` has no room for the bytes.
+            DataError: one of the units is unknown to the model.
         """
-        if size < _BYTES:
-            raise ValueError(f"expected at least {_BYTES} byte-pair units, one a byte, found {size}")
-        from tokenizers import Tokenizer, decoders, pre_tokenizers
-        from tokenizers.models import BPE
-        from tokenizers.trainers import BpeTrainer
-
-        tokenizer = Tokenizer(BPE())
-        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        tokenizer.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = BpeTrainer(vocab_size=size, initial_alphabet=sorted(alphabet), show_progress=False)
-        tokenizer.train_from_iterator(map(_encodable, lines), trainer)
-        return cls("bpe", tokenizer=json.loads(tokenizer.to_str()))
-
-    def split(self, text: str) -> list[str]:
-        """Cut a text.
-
-        Args:
-            text: any string.
-
-        Returns:
-            Its units, in order.
-        """
-        if self.kind == "char":
-            return list(text)
-        if self.kind == "bpe":
-            units: list[str] = self._load().encode(_encodable(text)).tokens
-            return units
-        assert self.splitter is not None
-        return [text[start:end] for start, end in self.splitter.split(text)]
-
-    def pieces(self, text: str, size: int = _PIECE) -> Iterator[str]:
-        """Part a long text so that its pieces, cut one after the other, have the units of the whole.
-
-        Args:
-            text: any string.
-            size: how many characters a piece has at least, all but the last.
-
-        Yields:
-            The pieces: of ``char`` as long as that, otherwise up to the next space between words, however far it is.
-        """
-        begin = 0
-        while len(text) - begin > size:
-            end = begin + size
-            if self.kind != "char":
-                found = _APART.search(text, end)
-                if found is None:
-                    break
-                end = found.start()
-            yield text[begin:end]
-            begin = end
-        yield text[begin:]
-
-    def join(self, units: Iterable[str]) -> str:
-        """Put units together.
-
-        Args:
-            units: units, in order.
-
-        Returns:
-            The text: of ``char`` and ``bpe`` exactly what was cut (bytes that are no UTF-8, which a model may well
-            predict, become U+FFFD), of ``word`` the words with single spaces between them.
-        """
-        if self.kind == "bpe":
-            text: str = self._load().decoder.decode(list(units))
-            return text
-        return self.separator.join(units)
-
-    @property
-    def separator(self) -> str:
-        """What stands between two units that were put together: a space between words, otherwise nothing."""
-        return " " if self.splitter is not None and self.splitter.kind != "characters" else ""
-
-    def inventory(self) -> Iterator[str]:
-        """All units that a text can be cut into: of ``bpe`` those that were learned; none are known of the others."""
-        if self.kind == "bpe":
-            vocabulary = self._load().get_vocab()
-            yield from sorted(vocabulary, key=lambda unit: vocabulary[unit])
-
-    def to_json(self) -> dict[str, Any]:
-        """The units as a JSON object; see `from_json`."""
-        if self.kind == "bpe":
-            return {"kind": self.kind, "tokenizer": self._serialised}
-        return (
-            {"kind": self.kind} if self.splitter is None else {"kind": self.kind, "splitter": self.splitter.to_json()}
-        )
-
-    @classmethod
-    def from_json(cls, value: object) -> Units:
-        """Read what `to_json` gave.
-
-        Args:
-            value: a parsed JSON value.
-
-        Returns:
-            The units, which cut every text as those that were written.
-
-        Raises:
-            ModelError: `value` is something else, or a tokenizer that `tokenizers` does not know.
-        """
-        tree = value if isinstance(value, dict) else {}
-        kind = tree.get("kind")
-        needed = {"word": {"kind", "splitter"}, "char": {"kind"}, "bpe": {"kind", "tokenizer"}}
-        if not isinstance(kind, str) or kind not in needed or set(tree) != needed[kind]:
-            found = ", ".join(map(shown, list(tree)[:8])) if isinstance(value, dict) else type(value).__name__
-            kinds = ", ".join(UNIT_KINDS)
-            raise ModelError(f"units: expected a JSON object of the kind {kinds} with what it needs, found {found}")
-        if kind == "word":
-            return cls.word(Splitter.from_json(tree["splitter"]))
-        units = cls(kind, tokenizer=tree.get("tokenizer"))
-        if kind == "bpe":
-            units._load()
-        return units
-
-    def _load(self) -> Tokenizer:
-        if self._tokenizer is None:
-            from tokenizers import Tokenizer
-
-            _check_plain(self._serialised)
-            try:
-                self._tokenizer = Tokenizer.from_str(json.dumps(self._serialised))
-            except Exception as error:  # the library raises no narrower class
-                raise ModelError(f"units: expected a tokenizer that tokenizers reads, found {shown(error)}") from None
-            self._tokenizer.no_truncation()  # nothing is lost or made up, whatever the file says
-            self._tokenizer.no_padding()
-        return self._tokenizer
-
-    def __eq__(self, other: object) -> bool:
-        """Whether both cut every text alike."""
-        return self.to_json() == other.to_json() if isinstance(other, Units) else NotImplemented
-
-    def __hash__(self) -> int:
-        """A hash that agrees with equality."""
-        return hash(json.dumps(self.to_json(), sort_keys=True))
-
-    def __repr__(self) -> str:
-        """The kind, for debugging."""
-        return f"Units({self.kind!r})"
-
-
-_PARTS: dict[str, tuple[object, ...]] = {
-    "added_tokens": ([],),
-    "normalizer": (None,),
-    "pre_tokenizer": ("ByteLevel",),
-    "post_processor": (None,),
-    "decoder": ("ByteLevel",),
-    "model": ("BPE",),
-}
-"""part of a tokenizer of byte pairs → what it is, or what its type is"""
-
-_OPTIONS = (
-    *("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk", "byte_fallback"),
-    "ignore_merges",
-)
-"""what a model of byte pairs may have and ours has not: some lose text, others end the process"""
-
-
-def _check_plain(tree: object) -> None:
-    """See that a tokenizer has the parts that `Units.train_bpe` gives it, and none of the library's many others."""
-    # Some of those lose text, draw at random, or can be made to go on for hours, or to end the process, by a text.
-    for name, allowed in _PARTS.items():
-        part = tree.get(name) if isinstance(tree, dict) else tree
-        found = part.get("type") if isinstance(part, dict) else part
-        if found not in allowed:
-            raise ModelError(f"units: expected a tokenizer with {name} {allowed[0]}, found {shown(found)}")
-    assert isinstance(tree, dict)
-    for name in _OPTIONS:
-        if tree["model"].get(name):
-            raise ModelError(f"units: expected a tokenizer without {name}, found {shown(tree['model'][name])}")
-
-
-def _encodable(text: str) -> str:
-    """The library takes UTF-8, which has no surrogates; one character stands for one."""
-    return _LONE_SURROGATE.sub("\ufffd", text)
+        units: list[str] = []
+        for number, line in enumerate(prompt.split("\n") if self.settings.data.end == "\n" else [prompt]):
+            units += [self.settings.data.end] * (number > 0) + self.units.split(line)
+        ids = self.indexer.words.indices(map(self.indexer.normalise, units))
+        unknown = list(dict.fromkeys(unit for unit, index in zip(units, ids, strict=True) if index == UNKNOWN))
+        if unknown:
+            shown = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
+            raise DataError(f"the prompt has {_KINDS[self.units.kind]} that the model does not know: {shown}")
+        return ids

@@ -1,1 +1,1 @@
-"""What other libraries' objects are in seqkit's terms; none of these libraries has to be installed."""
+"""Objects of other libraries in seqkit's types; none of these libraries needs to be installed."""

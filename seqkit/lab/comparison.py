@@ -1,46 +1,45 @@
-"""How cells did on one task: the records of a comparison, as a table and as a picture."""
+"""The records of a comparison of cells, as a table and as a picture."""
 
 from __future__ import annotations
 
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any
 
-from seqkit.lab.output import FONT, aligned, new_figure
+from seqkit.metrics.plots import FONT, new_figure
+from seqkit.metrics.scores import text_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["METRICS", "ONE_SEED", "UNKNOWN", "CellRun", "draw", "render"]
-
 METRICS = ("perplexity", "f1", "micro_f1", "accuracy")
-"""the figures that models are judged by, the first that a report has; of perplexity alone less is better"""
+"""the scores that models are compared by: the first one that a report has; only of perplexity lower is better"""
 ONE_SEED = "one seed: small differences mean nothing"
 UNKNOWN = "unknown"
-"""where a run was trained whose record is lost"""
+"""the device of a run whose record is lost"""
 _SPLITS = ("dev", "test")
 
 
 @dataclass(frozen=True)
 class CellRun:
-    """How one cell did.
+    """The result of one cell.
 
     Args:
-        cell: its name; its model is in the folder of that name.
-        settings: what it was trained with.
-        data: the data set's name.
-        device: where it was trained, and with how many threads on a processor; `UNKNOWN` of what was trained before
-            there was a record of it.
-        scores: split → its report, as ``--json`` of ``evaluate`` has it; empty where training came to no end.
-        parameters: the parts of the model → how many trainable numbers each has.
-        tokens_per_second: tokens of training data a second of training, the median over epochs.
+        cell: the name of the cell; its model is in the folder of that name.
+        settings: the settings of the run.
+        data: the name of the data set.
+        device: the device, and on a CPU the number of threads; `UNKNOWN` for training without a record.
+        scores: split → its report, as ``--json`` of ``evaluate`` has it; empty where training stopped early.
+        parameters: part of the model → number of its trainable parameters.
+        tokens_per_second: tokens of training data per second of training, the median over epochs.
         best_epoch: the epoch with the best score on dev, counted from 1.
-        epochs: how many there were.
-        seconds: of training and of scoring dev after every epoch.
-        history: the lines of ``train.jsonl``, one an epoch.
-        fault: why training came to no end; empty where it did.
+        epochs: the number of epochs.
+        seconds: the time of training and of scoring dev after every epoch.
+        history: the lines of ``train.jsonl``, one per epoch.
+        fault: why training stopped early; empty where it did not.
     """
 
     cell: str
@@ -57,7 +56,7 @@ class CellRun:
     fault: str = ""
 
     def score(self, split: str, metric: str) -> float | None:
-        """One figure of one split; None where there is none."""
+        """One score of one split; None where there is none."""
         found = self.scores.get(split, {}).get(metric)
         return None if found is None else float(found)
 
@@ -68,7 +67,7 @@ class CellRun:
 
 
 def _metric(runs: Sequence[CellRun]) -> str:
-    """The figure that the runs are judged by."""
+    """The score that the runs are compared by."""
     known = {name for one in runs for report in one.scores.values() for name in report}
     return next((metric for metric in METRICS if metric in known), METRICS[-1])
 
@@ -82,22 +81,22 @@ def _shown(value: float | None, metric: str) -> str:
 
 
 def _places(runs: Sequence[CellRun]) -> str:
-    """Where they were trained; which one where, if not all at the same place."""
+    """The device of all runs, or which one was trained where."""
     places = dict.fromkeys(one.device for one in runs)
     if len(places) == 1:
         return next(iter(places))
     found = [f"{', '.join(one.cell for one in runs if one.device == place)} on {place}" for place in places]
-    return f"{'; '.join(found)}: speeds and seconds cannot be compared"
+    return f"{'; '.join(found)}: do not compare their speeds and seconds"
 
 
 def render(runs: Sequence[CellRun]) -> str:
     """The comparison as a table.
 
     Args:
-        runs: what `compare_cells` gave.
+        runs: the records of `compare_cells`.
 
     Returns:
-        Lines without a line ending at the end.
+        Lines without a final line ending.
     """
     metric, splits = _metric(runs), _splits(runs)
     head = [f"{metric} {split}" for split in splits]
@@ -107,18 +106,18 @@ def render(runs: Sequence[CellRun]) -> str:
         sizes = [f"{one.total:,}", f"{one.parameters.get('encoder', 0):,}"] if one.parameters else ["–", "–"]
         best = f"{one.best_epoch} of {one.epochs}" if one.scores else "–"
         rows.append([one.cell, *scores, *sizes, f"{one.tokens_per_second:,.0f}", best, f"{one.seconds:,.1f}"])
-    notes = [
-        "tokens/s: training tokens a second, median over epochs; seconds: training, and scoring dev after each epoch"
-    ]
-    notes += [f"trained on: {_places(runs)}", ONE_SEED, *(f"{one.cell}: {one.fault}" for one in runs if one.fault)]
-    return "\n".join([aligned(rows), "", *notes])
+    speed = (
+        "tokens/s: training tokens per second, median over epochs; seconds: training and scoring dev after each epoch"
+    )
+    faults = [f"{one.cell}: {one.fault}" for one in runs if one.fault]
+    return "\n".join([text_table(rows), "", speed, f"trained on: {_places(runs)}", ONE_SEED, *faults])
 
 
 def draw(runs: Sequence[CellRun]) -> Figure:
-    """The comparison as a picture: scores, speed, size, and the score on dev by epoch.
+    """Draw the comparison: scores, speed, size, and the score on dev by epoch.
 
     Args:
-        runs: what `compare_cells` gave, one or more.
+        runs: the records of `compare_cells`, at least one.
 
     Returns:
         The picture.
@@ -126,114 +125,81 @@ def draw(runs: Sequence[CellRun]) -> Figure:
     Raises:
         SettingsError: matplotlib is not installed.
     """
-    metric, splits = _metric(runs), _splits(runs)
-    figure = new_figure(10.0, 5.2 + 0.28 * len(runs))
-    grid = figure.add_gridspec(2, 3, height_ratios=[1.0 + 0.28 * len(runs), 3.6])
-    colours = _colours(len(runs))
-    first = figure.add_subplot(grid[0, 0])
-    _draw_scores(first, runs, metric, splits, colours)
-    others = [figure.add_subplot(grid[0, column], sharey=first) for column in (1, 2)]
-    _draw_bars(others[0], [one.tokens_per_second for one in runs], colours, "training tokens a second (median epoch)")
-    encoders = [one.parameters.get("encoder", 0) for one in runs]
-    _draw_bars(others[1], [one.total for one in runs], colours, "parameters (dark: encoder)", encoders)
-    for axes in others:
-        axes.tick_params(labelleft=False)
-    _draw_curves(figure.add_subplot(grid[1, :]), runs, metric, colours)
-    about = runs[0]
-    encoder = about.settings["encoder"]
-    title = (
-        f"{about.settings['task']} on {about.data}: {encoder['layers']} × {encoder['hidden']}, {encoder['direction']}"
-    )
-    notes = [f"seed {about.settings['training']['seed']}; {ONE_SEED}", *textwrap.wrap(_places(runs), 110)]
-    figure.suptitle("\n".join([title, *notes]), fontsize=FONT + 2, parse_math=False)
-    return figure
-
-
-def _colours(count: int) -> list[Any]:
-    """A colour a run: ten strong ones, then ten pale ones."""
     from matplotlib import colormaps
 
-    table = colormaps["tab20"].colors  # type: ignore[attr-defined]  # pairs of a strong and a pale one
-    order = [*table[::2], *table[1::2]]
-    return [order[index % len(order)] for index in range(count)]
-
-
-def _name_rows(axes: Axes, runs: Sequence[CellRun]) -> None:
-    axes.set_yticks(range(len(runs)), [one.cell for one in runs], fontsize=FONT)
-    axes.set_ylim(len(runs) - 0.4, -0.6)  # the first at the top
+    metric, splits = _metric(runs), _splits(runs)
+    table = colormaps["tab20"].colors  # type: ignore[attr-defined]  # pairs of a strong and a pale colour
+    colours = list(islice(cycle([*table[::2], *table[1::2]]), len(runs)))
+    figure = new_figure(10.0, 5.2 + 0.28 * len(runs))
+    grid = figure.add_gridspec(2, 3, height_ratios=[1.0 + 0.28 * len(runs), 3.6])
+    scores = figure.add_subplot(grid[0, 0])
+    _draw_scores(scores, runs, metric, splits, colours)
+    speeds, sizes = (figure.add_subplot(grid[0, column], sharey=scores) for column in (1, 2))
+    _draw_bars(speeds, [one.tokens_per_second for one in runs], colours, "training tokens per second (median epoch)")
+    _draw_bars(sizes, [one.total for one in runs], colours, "parameters (dark: encoder)", alpha=0.45)
+    sizes.barh(range(len(runs)), [one.parameters.get("encoder", 0) for one in runs], color=colours, height=0.6)
+    _draw_curves(figure.add_subplot(grid[1, :]), runs, metric, colours)
+    settings = runs[0].settings
+    encoder, seed = settings["encoder"], settings["training"]["seed"]
+    size = f"{encoder['layers']} × {encoder['hidden']}, {encoder['direction']}"
+    title = f"{settings['task']} on {runs[0].data}: {size}\nseed {seed}; {ONE_SEED}"
+    figure.suptitle("\n".join([title, *textwrap.wrap(_places(runs), 110)]), fontsize=FONT + 2, parse_math=False)
+    return figure
 
 
 def _draw_scores(
     axes: Axes, runs: Sequence[CellRun], metric: str, splits: Sequence[str], colours: Sequence[Any]
 ) -> None:
-    _name_rows(axes, runs)
-    better = "less" if metric == "perplexity" else "more"
-    axes.set_xlabel(f"{metric} ({better} is better)", fontsize=FONT)
+    axes.set_yticks(range(len(runs)), [one.cell for one in runs], fontsize=FONT)
+    axes.set_ylim(len(runs) - 0.4, -0.6)  # the first at the top
     for row, (one, colour) in enumerate(zip(runs, colours, strict=True)):
         if not one.scores:
             axes.text(0.5, row, "loss not finite", fontsize=FONT, transform=axes.get_yaxis_transform(), ha="center")
         for split in splits:
-            value = one.score(split, metric)
-            filled = colour if split == splits[-1] else "white"
+            value, last = one.score(split, metric), split == splits[-1]
             if value is not None:
-                axes.plot(value, row, "o", color=colour, markerfacecolor=filled, markersize=6)
-        value = one.score(splits[-1], metric) if splits else None
-        if value is not None:
-            axes.annotate(
-                _shown(value, metric), (value, row), (0, 6), textcoords="offset points", ha="center", fontsize=FONT - 1
-            )
-    marks = (
-        {"dev": "○ dev", "test": "● test"}
-        if len(splits) > 1
-        else dict.fromkeys(splits, f"● {splits[0]}" if splits else "")
-    )
-    axes.set_title("   ".join(marks[split] for split in splits), fontsize=FONT)
+                axes.plot(value, row, "o", color=colour, markerfacecolor=colour if last else "white", markersize=6)
+            if value is not None and last:
+                text: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": FONT - 1}
+                axes.annotate(_shown(value, metric), (value, row), (0, 6), **text)
+    axes.set_title("   ".join(f"{'●' if split == splits[-1] else '○'} {split}" for split in splits), fontsize=FONT)
+    better = "lower" if metric == "perplexity" else "higher"
+    axes.set_xlabel(f"{metric} ({better} is better)", fontsize=FONT)
     axes.margins(x=0.18)
     axes.grid(axis="y", alpha=0.3)
     axes.tick_params(labelsize=FONT)
 
 
 def _draw_bars(
-    axes: Axes, values: Sequence[float], colours: Sequence[Any], label: str, inner: Sequence[float] | None = None
+    axes: Axes, values: Sequence[float], colours: Sequence[Any], label: str, alpha: float | None = None
 ) -> None:
-    rows = range(len(values))
-    axes.barh(rows, values, color=colours, height=0.6, alpha=1.0 if inner is None else 0.45)
-    if inner is not None:
-        axes.barh(rows, inner, color=colours, height=0.6)
-    for row, value in zip(rows, values, strict=True):
+    axes.barh(range(len(values)), values, color=colours, height=0.6, alpha=alpha)
+    for row, value in enumerate(values):
         axes.annotate(f"{value:,.0f}", (value, row), (3, 0), textcoords="offset points", va="center", fontsize=FONT)
     axes.set_xlim(0, 1.3 * max(*values, 1))
     axes.set_xlabel(label, fontsize=FONT)
-    axes.xaxis.set_major_locator(_few_ticks())
+    axes.locator_params("x", nbins=4, integer=True)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.tick_params(labelsize=FONT)
-
-
-def _few_ticks(count: int = 4) -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(count, integer=True)
+    axes.tick_params(labelsize=FONT, labelleft=False)
 
 
 def _draw_curves(axes: Axes, runs: Sequence[CellRun], metric: str, colours: Sequence[Any]) -> None:
     for one, colour in zip(runs, colours, strict=True):
-        points = [(line["epoch"], line["dev"].get(metric)) for line in one.history]
-        known = [(epoch, value) for epoch, value in points if value is not None]
-        if not known:
-            continue
-        epochs, values = zip(*known, strict=True)
-        axes.plot(
-            epochs, values, "-", color=colour, linewidth=1.3, label=one.cell, marker="." if len(known) < 30 else ""
-        )
-        if one.best_epoch in epochs:
-            axes.plot(one.best_epoch, values[epochs.index(one.best_epoch)], "o", color=colour, markersize=6)
+        known = {line["epoch"]: line["dev"][metric] for line in one.history if line["dev"].get(metric) is not None}
+        if known:
+            marker = "." if len(known) < 30 else ""
+            axes.plot(
+                list(known), list(known.values()), "-", color=colour, linewidth=1.3, label=one.cell, marker=marker
+            )
+        if one.best_epoch in known:
+            axes.plot(one.best_epoch, known[one.best_epoch], "o", color=colour, markersize=6)
     if metric == "perplexity":
         axes.set_yscale("log")
         axes.yaxis.set_major_formatter("{x:,.4g}")
         axes.yaxis.set_minor_formatter("{x:,.4g}")
-    axes.set_xlabel("epoch (dot: the best one, which is kept)", fontsize=FONT)
+    axes.set_xlabel("epoch (dot: the best epoch, whose model is kept)", fontsize=FONT)
     axes.set_ylabel(f"{metric} on dev", fontsize=FONT)
-    axes.xaxis.set_major_locator(_few_ticks(9))
+    axes.locator_params("x", nbins=9, integer=True)
     axes.tick_params(labelsize=FONT, which="both")
     axes.grid(alpha=0.3)
     if axes.lines:

@@ -1,21 +1,20 @@
-"""Norms of gradients by the distance from the loss: how they are averaged, their rate, and where they are lost."""
+"""Norms of gradients by the distance from the loss: their mean, their rate, and where they become zero."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import linear_regression
 
 import torch
 from torch import Tensor
 
-__all__ = ["decay_rate", "geometric_mean", "lost_at", "row_norms", "verdict"]
-
 _TINY, _HUGE = 1e-280, 1e280
-"""norms beyond which a double is no longer exact, or will soon be no number"""
+"""norms outside of this range are not exact in double precision, or become infinite or NaN"""
 
 
 def row_norms(vectors: Tensor) -> Tensor:
-    """The Euclidean norm of each row, which is not zero unless the row is: squares of small numbers would be.
+    """The Euclidean norm of each row, scaled so that the squares of small numbers do not become zero.
 
     Args:
         vectors: [M, N].
@@ -30,7 +29,7 @@ def row_norms(vectors: Tensor) -> Tensor:
 
 
 def geometric_mean(norms: Tensor) -> Tensor:
-    """The geometric mean of those numbers of each row that are not zero.
+    """The geometric mean of the numbers of each row that are not zero.
 
     Args:
         norms: ≥ 0, [M, N].
@@ -44,12 +43,12 @@ def geometric_mean(norms: Tensor) -> Tensor:
 
 
 def lost_at(norms: Sequence[float]) -> int | None:
-    """Where nothing of a gradient is left at all, as where every unit of a ReLU network is off.
+    """Where a gradient becomes exactly zero, for example because all units of a ReLU network are off.
 
-    A zero after numbers that a double can hardly hold is none: there it is the double that ends.
+    A zero after numbers near the limits of double precision does not count: it is an underflow.
 
     Args:
-        norms: for k = 1, 2 ….
+        norms: the norms for k = 1, 2 ….
 
     Returns:
         The smallest k whose norm is exactly zero; None where there is none.
@@ -59,23 +58,22 @@ def lost_at(norms: Sequence[float]) -> int | None:
 
 
 def decay_rate(norms: Sequence[float]) -> float:
-    r"""The factor a step, :math:`e^b` where b is the slope of ln norm over k on the far half.
+    r"""The factor per step, :math:`e^b` where b is the slope of ln norm over k on the far half.
 
-    On the near half the other directions have not died yet. What a double cannot hold any more is left out before the
-    half is taken.
+    On the near half the other directions have not died out yet. Norms near the limits of double precision are left out
+    before the half is taken.
 
     Args:
-        norms: for k = 1, 2 …, at least two.
+        norms: the norms for k = 1, 2 …, at least two.
 
     Returns:
-        The rate; 0 where the gradient is lost or nothing gets back two steps, infinite where even that is too large a
-        number.
+        The rate; 0 where the gradient is lost or too small after two steps, infinite where it is too large then.
 
     Raises:
         ValueError: there are fewer than two.
     """
     if len(norms) < 2:
-        raise ValueError(f"expected norms at two distances or more, found {len(norms)}")
+        raise ValueError(f"expected norms at two or more distances, found {len(norms)}")
     if lost_at(norms) is not None:
         return 0.0
     reached = next((k for k, norm in enumerate(norms) if not _TINY < norm < _HUGE), len(norms))
@@ -83,13 +81,11 @@ def decay_rate(norms: Sequence[float]) -> float:
         return 0.0 if norms[reached] <= _TINY else math.inf
     begin = min(reached // 2, reached - 2)
     logs = [math.log(norm) for norm in norms[begin:reached]]
-    middle, mean = (len(logs) - 1) / 2, sum(logs) / len(logs)
-    covariance = sum((k - middle) * (value - mean) for k, value in enumerate(logs))
-    return math.exp(covariance / sum((k - middle) ** 2 for k in range(len(logs))))
+    return math.exp(linear_regression(range(len(logs)), logs).slope)
 
 
 def verdict(rate: float, lost: int | None = None) -> str:
-    """What a rate means: over 100 steps a vanishing gradient loses nine tenths, an exploding one grows tenfold.
+    """The name of a rate: over 100 steps a vanishing gradient loses nine tenths, an exploding one grows tenfold.
 
     Args:
         rate: see `decay_rate`.

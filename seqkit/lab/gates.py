@@ -1,54 +1,43 @@
-"""What the gates of a trained model do over a text: how far each is open at each step, in every layer and direction."""
+"""The gates of a trained model over a text: how far each is open at each step, in every layer and direction."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError
-from seqkit.inputs.streams import END as END_OF_LINE
-from seqkit.lab.output import aligned
-from seqkit.model.base import Model
-from seqkit.model.classifier import Classifier
-from seqkit.model.generation import END as END_OF_TEXT
-from seqkit.model.generation import record_sentence
-from seqkit.model.generator import Generator
-from seqkit.model.language_model import LanguageModel
-from seqkit.model.streaming import as_sentence
-from seqkit.model.tagger import Tagger
+from seqkit.formats.writers import clean
+from seqkit.metrics.scores import text_table
+from seqkit.model.base import Model, Predictor
 from seqkit.nn.encoder import Encoder
 
-__all__ = ["CLOSED", "NAME", "OPEN", "Floats", "Gate", "GateRecord", "LayerGates", "record_gates", "shown_step"]
-
 NAME = "gates"
-"""what its files are called"""
+"""the name of its files"""
 CLOSED, OPEN = 0.1, 0.9
-"""a gate below the one or above the other is saturated: its unit passes next to nothing, or all"""
+"""a gate below the one or above the other is saturated: it passes almost nothing or almost everything"""
 
 Floats = npt.NDArray[np.float32]
 _OPENED = {
-    "input": "takes the new in",
+    "input": "adds new input to the memory",
     "forget": "keeps the memory",
-    "output": "shows the memory",
-    "reset": "lets the candidate see the last state",
+    "output": "outputs the memory",
+    "reset": "uses the last state for the candidate",
     "update": "keeps the last state",
-    "depth": "adds the memory of the level below",
-    "active": "the unit is computed anew",
+    "depth": "adds the memory of the layer below",
+    "active": "updates the unit",
 }
 _OPENED_OF = {
-    ("lstm_coupled", "forget"): "keeps the memory, and takes nothing new in",
-    ("mingru", "update"): "puts the new in the place of the last state",
-    ("minlstm", "input"): "puts the new in the place of the last state",
+    ("lstm_coupled", "forget"): "keeps the memory and adds no new input",
+    ("mingru", "update"): "replaces the last state",
+    ("minlstm", "input"): "replaces the last state",
     ("minlstm", "forget"): "keeps the last state",
 }
-_SIGNS = {END_OF_TEXT: "¶", END_OF_LINE: "↵", " ": "␣", "\t": "⇥"}
+_SIGNS = str.maketrans({"\n": "↵", " ": "␣", "\t": "⇥"})
 
 
 @dataclass(frozen=True)
@@ -56,7 +45,7 @@ class Gate:
     """One gate of one layer over a text.
 
     Args:
-        name: what it is called in the cell's equation.
+        name: its name in the cell's equations.
         values: its activations between 0 and 1, [T, H], the steps in the order of the text.
     """
 
@@ -66,24 +55,17 @@ class Gate:
     @property
     def by_step(self) -> Floats:
         """The mean over the units at each step, [T]."""
-        mean: Floats = self.values.mean(1)  # [T]
-        return mean
+        return np.asarray(self.values.mean(1))
 
     @property
-    def closed(self) -> float:
-        """The share of all activations that are below `CLOSED`."""
-        return float((self.values < CLOSED).mean())
-
-    @property
-    def open(self) -> float:
-        """The share of all activations that are above `OPEN`."""
-        return float((self.values > OPEN).mean())
+    def saturated(self) -> tuple[float, float]:
+        """The shares of all activations that are below `CLOSED`, and above `OPEN`."""
+        return float((self.values < CLOSED).mean()), float((self.values > OPEN).mean())
 
     @property
     def order(self) -> npt.NDArray[np.int64]:
-        """The units, [H], those that are open most first."""
-        order: npt.NDArray[np.int64] = np.argsort(-self.values.mean(0), kind="stable")  # [H]
-        return order
+        """The units, [H], the most open ones first."""
+        return np.argsort(-self.values.mean(0), kind="stable")
 
     def to_json(self) -> dict[str, Any]:
         """The gate as a JSON object.
@@ -92,13 +74,14 @@ class Gate:
             ``mean`` of all, the shares ``closed`` and ``open``, ``by_step`` (the mean over units), the ``order`` of the
             units in the picture, and ``values``, a list of the H units at each of the T steps.
         """
+        closed, opened = self.saturated
         return {
             "mean": float(self.values.mean()),
-            "closed": self.closed,
-            "open": self.open,
-            "by_step": [round(float(value), 4) for value in self.by_step],
+            "closed": closed,
+            "open": opened,
+            "by_step": self.by_step.astype(float).round(4).tolist(),
             "order": self.order.tolist(),
-            "values": [[round(float(value), 4) for value in step] for step in self.values],
+            "values": self.values.astype(float).round(4).tolist(),
         }
 
 
@@ -107,9 +90,9 @@ class LayerGates:
     """The gates of one layer.
 
     Args:
-        level: of the encoder, counted from 1 at the input.
+        level: the number of the layer, counted from 1 at the input.
         direction: ``forward`` or ``backward``.
-        gates: one record a gate.
+        gates: one record per gate.
     """
 
     level: int
@@ -124,9 +107,9 @@ class GateRecord:
     Args:
         task: the model's task.
         cell: the cell of its encoder.
-        steps: what was read at each of the T steps. A language model and a generator read what ended the last line or
-            text first.
-        layers: one record a layer and direction.
+        steps: what was read at each of the T steps. The first step of a language model or a generator is the end of
+            the line or text before.
+        layers: one record per layer and direction.
     """
 
     task: str
@@ -136,7 +119,7 @@ class GateRecord:
 
     @property
     def opened(self) -> dict[str, str]:
-        """What each gate does where it is open: gates of one name do not do the same in all cells."""
+        """What each gate does where it is open; gates of one name differ between cells."""
         names = dict.fromkeys(gate.name for layer in self.layers for gate in layer.gates)
         return {name: _OPENED_OF.get((self.cell, name), _OPENED[name]) for name in names}
 
@@ -162,7 +145,7 @@ class GateRecord:
         """The record as a table.
 
         Returns:
-            Lines without a line ending at the end.
+            Lines without a final line ending.
         """
         rows = [["layer", "gate", "lowest at", "highest at", "mean", "from", "to", f"< {CLOSED}", f"> {OPEN}"]]
         for layer in self.layers:
@@ -170,117 +153,87 @@ class GateRecord:
                 means = gate.by_step  # [T]
                 low, high = int(means.argmin()), int(means.argmax())
                 places = [f"{shown_step(self.steps[step])[:20]} ({step + 1})" for step in (low, high)]
-                figures = [f"{value:.3f}" for value in (float(gate.values.mean()), means[low], means[high])]
-                shares = [f"{100 * share:.0f} %" for share in (gate.closed, gate.open)]
-                rows.append([f"{layer.level} {layer.direction}", gate.name, *places, *figures, *shares])
-        note = "mean: over units and steps; from, to: the means over units at the steps named; <, >: shares saturated"
-        return "\n".join([aligned(rows, 4), "", note, f"open: {self.shown_opened}"])
+                numbers = [f"{value:.3f}" for value in (float(gate.values.mean()), means[low], means[high])]
+                shares = [f"{100 * share:.0f} %" for share in gate.saturated]
+                rows.append([f"{layer.level} {layer.direction}", gate.name, *places, *numbers, *shares])
+        note = (
+            "mean: over units and steps; from, to: mean over units at these two steps; <, >: share of saturated units"
+        )
+        return "\n".join([text_table(rows, 4), "", note, f"open: {self.shown_opened}"])
 
 
 def shown_step(step: str) -> str:
-    """What is read at a step, as a person can see it.
+    """A step in visible characters.
 
     Args:
         step: a token or a unit of text.
 
     Returns:
-        The same; a sign in place of white space.
+        The same, with a sign for white space, and U+FFFD for what cannot be printed.
     """
-    return "".join(_SIGNS.get(character, character) for character in step) if step != END_OF_TEXT else _SIGNS[step]
+    return clean(step).replace("\n\n", "¶").translate(_SIGNS)  # two, where a generated text ends
 
 
-def record_gates(model: Model, text: str, conditions: Mapping[str, Any] | None = None) -> GateRecord:
-    """Let a model read a text, and note what its gates do.
+def record_gates(model: Predictor, text: str, conditions: Mapping[str, Any] | None = None) -> GateRecord:
+    """Run a model over a text and record the activations of its gates.
 
     The model reads as it does in use: a tagger or a classifier the text's tokens, a language model the units of one
-    line, a generator those of a text that it might have written.
+    line, a generator those of a text that it might have generated.
 
     Args:
         model: a trained model of any task.
-        text: one line; a generator's text may have several.
-        conditions: field → value of what a generator's text is written from.
+        text: one line; for a generator possibly several.
+        conditions: field → value: the condition of a generator's text.
 
     Returns:
-        The gates' activations.
+        The activations.
 
     Raises:
-        DataError: there is nothing to read, or a condition is missing or cannot be used.
-        ModelError: the model's cell has no gates, or the model is one of n-grams.
+        DataError: the text is empty or has several lines, or the condition is missing or not valid.
+        ModelError: the model's cell has no gates, or it is an n-gram model.
     """
-    if model.settings.ngram:
-        raise ModelError("expected a model with a network, found one of n-grams")
-    encoder = model.network.encoder
-    settings = model.settings.encoder
-    steps, read = _reading(model, text, conditions or {})
-    with _noted(encoder) as found:
-        read()
-    names = [
-        (level, direction)
+    if not isinstance(model, Model):
+        raise ModelError("an n-gram model has no gates; give a model with a network")
+    if "\n" in text and model.task.records != "fields":
+        raise DataError(f"the text has {text.count(chr(10)) + 1} lines; give one line")
+    encoder, cell = model.network.encoder, model.settings.encoder.cell
+    # A model of fields reads the text among them; any other splits it itself.
+    fields = {**(conditions or {}), getattr(model.settings.data, "target", ""): text}
+    record = model.record(fields if model.task.records == "fields" else text)
+    steps = model.input.units_of([record])[0]
+    if all(step == getattr(model.settings.data, "end", None) for step in steps):
+        raise DataError("the text is empty")
+    recorded = iter(_record(encoder, lambda: list(model.pipeline()([record]))))
+    layers = [
+        LayerGates(level, direction, _in_text_order(next(recorded), direction))
         for stack in encoder.directions
-        for level in range(1, settings.layers + 1)
+        for level in range(1, model.settings.encoder.layers + 1)
         for direction in stack
     ]
-    layers = [
-        LayerGates(level, direction, _in_text_order(gates, direction))
-        for (level, direction), gates in zip(names, found, strict=True)
-    ]
     if not any(layer.gates for layer in layers):
-        raise ModelError(f"expected a cell with gates, found {settings.cell}")
-    layers.sort(key=lambda layer: layer.level)  # of two stacks the levels stand beside each other
-    return GateRecord(model.task, settings.cell, steps, layers)
+        raise ModelError(f"the cell {cell} has no gates")
+    layers.sort(key=lambda layer: layer.level)  # two stacks: the directions of one layer come together
+    return GateRecord(model.task.name, cell, steps, layers)
 
 
-def _reading(model: Model, text: str, conditions: Mapping[str, Any]) -> tuple[list[str], Callable[[], object]]:
-    """What the model reads at each step, and how to make it read."""
-    read: Callable[[], object]
-    if isinstance(model, Generator):
-        units = model.units.split(text)
-        record = record_sentence({**conditions, model.settings.data.target: text})
-        steps, read = [END_OF_TEXT, *units], partial(model.log_probs, [record])
-    elif isinstance(model, LanguageModel):
-        units = model.units.split(_one_line(text))
-        steps, read = [END_OF_LINE, *units], partial(model.score, text)
-    else:
-        assert isinstance(model, Tagger | Classifier)
-        sentence = as_sentence(_one_line(text), model.splitter)
-        units = steps = sentence.tokens
-        read = partial(list, model.predict([sentence]))
-    if not units:
-        raise DataError("expected a text with at least one token or unit, found none")
-    return steps, read
+def _record(encoder: Encoder, run: Callable[[], object]) -> list[dict[str, Tensor]]:
+    """The gates of every layer, each [1, T, H], while the encoder reads one text once."""
+    recorded: dict[nn.Module, dict[str, Tensor]] = {}
 
+    def record(layer: Any, inputs: tuple[Any, ...]) -> None:
+        assert layer not in recorded, "expected a text that is read in one piece"
+        recorded[layer] = layer.gates(*inputs[:2])  # x [1, T, I]; with the initial state, if there is one
 
-def _one_line(text: str) -> str:
-    lines = text.count("\n") + 1
-    if lines > 1:
-        raise DataError(f"expected one line of text, found {lines}")
-    return text
-
-
-@contextmanager
-def _noted(encoder: Encoder) -> Iterator[list[dict[str, Tensor]]]:
-    """While the encoder is used, once and for one text, every layer notes its gates, each [1, T, H]."""
-    layers = encoder.layers
-    found: list[dict[str, Tensor]] = [{} for _ in layers]
-    called: set[int] = set()
-
-    def noting(place: int) -> Callable[[Any, tuple[Any, ...]], None]:
-        def note(layer: Any, given: tuple[Any, ...]) -> None:
-            assert place not in called, "expected a text that is read in one piece"
-            called.add(place)
-            found[place] |= layer.gates(*given[:2])  # x [1, T, I]; with the state before the first step, if given
-
-        return note
-
-    hooks = [layer.register_forward_pre_hook(noting(place)) for place, layer in enumerate(layers)]
+    hooks = [layer.register_forward_pre_hook(record) for layer in encoder.layers]
     try:
-        yield found
+        run()
     finally:
         for hook in hooks:
             hook.remove()
+    return [recorded[layer] for layer in encoder.layers]
 
 
 def _in_text_order(gates: Mapping[str, Tensor], direction: str) -> list[Gate]:
-    """The gates of a layer, each [1, T, H], which a backward one has from the text's end on."""
+    """The gates of a layer, each [1, T, H], which a backward layer computes from the end of the text."""
     found = {name: values[0].float().cpu().numpy() for name, values in gates.items()}  # [T, H]
     return [Gate(name, values[::-1] if direction == "backward" else values) for name, values in found.items()]

@@ -1,35 +1,34 @@
-"""Gates as heat maps: blue where closed, red where open; the mean of each gate, then every unit by itself."""
+"""Gates as heat maps, blue where closed and red where open: first the mean of each gate, then all its units."""
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from seqkit.lab.gates import Floats, Gate, GateRecord, LayerGates, shown_step
-from seqkit.lab.output import FONT, new_figure
+from seqkit.lab.gates import Floats, GateRecord, LayerGates, shown_step
+from seqkit.metrics.plots import FONT, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-__all__ = ["MOST_STEPS", "draw"]
-
 MOST_STEPS = 120
-"""steps drawn; of a longer text its beginning, since more could not be read"""
+"""steps in the picture; of a longer text only the beginning is drawn, as more would not be readable"""
 _PANEL = 1.15  # inches: the units of one gate
 _LONGEST = 24  # characters of a label
 
 
 def draw(record: GateRecord, title: str) -> Figure:
-    """Draw the gates of a model over a text: a column a direction, the levels below each other.
+    """Draw the gates of a model over a text: one column per direction, the layers below each other.
 
     Args:
         record: the gates.
-        title: what stands above.
+        title: the title of the picture.
 
     Returns:
         The picture.
@@ -38,25 +37,22 @@ def draw(record: GateRecord, title: str) -> Figure:
         SettingsError: matplotlib is not installed.
     """
     steps = [shown_step(step) for step in record.steps[:MOST_STEPS]]
-    levels = [
-        [one for one in record.layers if one.level == level] for level in sorted({o.level for o in record.layers})
-    ]
+    levels = [list(layers) for _, layers in groupby(record.layers, lambda layer: layer.level)]
     columns = len(levels[0])
-    longest = min(max(map(len, steps)), _LONGEST)
-    heights = [[0.24 * len(level[0].gates) + 0.1, *[_PANEL] * len(level[0].gates)] for level in levels]
+    heights: list[float] = []  # of each level a panel for the means of its gates and one for each gate
+    for level in levels:
+        gates = len(level[0].gates)
+        heights += [0.24 * gates + 0.1, *[_PANEL] * gates]
     width = max(3.4, 0.21 * len(steps) + 1.0)
-    height = sum(map(sum, heights)) + (0.07 * longest + 0.55) * len(levels)  # with the labels of steps, and titles
-    figure = new_figure(max(7.0, width * columns + 1.0), height + 0.5)
-    grid = figure.add_gridspec(
-        sum(map(len, heights)), columns, height_ratios=[one for level in heights for one in level]
-    )
-    image, top = None, 0
-    for level, rows in zip(levels, heights, strict=True):
+    labels = 0.07 * min(max(map(len, steps)), _LONGEST) + 0.55  # the titles of a level and the labels of its steps
+    figure = new_figure(max(7.0, width * columns + 1.0), sum(heights) + labels * len(levels) + 0.5)
+    panels = figure.subplots(len(heights), columns, squeeze=False, gridspec_kw={"height_ratios": heights})
+    top = 0
+    for level in levels:
+        below = top + 1 + len(level[0].gates)
         for column, layer in enumerate(level):
-            panels = [figure.add_subplot(grid[top + row, column]) for row in range(len(rows))]
-            image = _draw_layer(panels, layer, steps)
-        top += len(rows)
-    assert image is not None
+            image = _draw_layer(panels[top:below, column], layer, steps)
+        top = below
     bar = figure.colorbar(image, ax=figure.axes, fraction=0.03, pad=0.01, aspect=40)
     bar.set_label("activation (0: closed, 1: open)", fontsize=FONT)
     bar.ax.tick_params(labelsize=FONT)
@@ -66,40 +62,29 @@ def draw(record: GateRecord, title: str) -> Figure:
     return figure
 
 
-def _draw_layer(panels: Sequence[Axes], layer: LayerGates, steps: Sequence[str]) -> AxesImage:
-    """The mean of each gate in the first panel, the units of each gate in one of the others."""
+def _draw_layer(panels: Iterable[Axes], layer: LayerGates, steps: Sequence[str]) -> AxesImage:
+    """Draw the mean of each gate in the first panel, and the units of each gate in one of the others."""
     first, *rest = panels
     means: Floats = np.stack([gate.by_step[: len(steps)] for gate in layer.gates])  # [gates, T]
-    image = _heat(first, means)
+    image = _heat_map(first, means)
     first.set_title(f"layer {layer.level}, {layer.direction}", fontsize=FONT + 1)
     first.set_yticks(range(len(layer.gates)), [f"{gate.name}, mean" for gate in layer.gates], fontsize=FONT)
     if len(steps) <= 45:
         for (row, step), value in np.ndenumerate(means):
             colour = "white" if abs(value - 0.5) > 0.35 else "black"
-            first.text(
-                step,
-                row,
-                f"{value:.2f}"[1:] if value < 0.995 else "1",
-                fontsize=6,
-                color=colour,
-                ha="center",
-                va="center",
-            )
+            text = f"{value:.2f}"[1:] if value < 0.995 else "1"
+            first.text(step, row, text, fontsize=6, color=colour, ha="center", va="center")
     for axes, gate in zip(rest, layer.gates, strict=True):
-        _draw_units(axes, gate, len(steps))
-    for axes in panels[:-1]:
+        _heat_map(axes, gate.values[: len(steps), gate.order].T)  # [H, T]
+        axes.set_ylabel(f"{gate.name}\n{gate.values.shape[1]} units", fontsize=FONT)
+        axes.set_yticks([])
+    for axes in (first, *rest[:-1]):
         axes.set_xticks([])
     shown = [step if len(step) <= _LONGEST else step[: _LONGEST - 1] + "…" for step in steps]
-    # a pair of dollar signs among the tokens is no formula
-    panels[-1].set_xticks(range(len(steps)), shown, rotation=90, fontsize=FONT, parse_math=False)
+    # no formulas: a token may be a pair of dollar signs
+    rest[-1].set_xticks(range(len(steps)), shown, rotation=90, fontsize=FONT, parse_math=False)
     return image
 
 
-def _draw_units(axes: Axes, gate: Gate, steps: int) -> None:
-    _heat(axes, gate.values[:steps, gate.order].T)  # [H, T]
-    axes.set_ylabel(f"{gate.name}\n{gate.values.shape[1]} units", fontsize=FONT)
-    axes.set_yticks([])
-
-
-def _heat(axes: Axes, values: Floats) -> AxesImage:
+def _heat_map(axes: Axes, values: Floats) -> AxesImage:
     return axes.imshow(values, cmap="coolwarm", vmin=0.0, vmax=1.0, aspect="auto", interpolation="nearest")

@@ -1,7 +1,7 @@
-r"""How far back a gradient reaches: its norm at the state k steps before the loss, and layer by layer during training.
+r"""How far back gradients reach: their norm at the state k steps before the loss, and for each layer during training.
 
-What reaches the state :math:`s_{t-k}` from a loss :math:`\ell` at step t is a product of k Jacobians,
-:math:`\partial\ell/\partial s_{t-k} = J_{t-k+1}^\top \cdots J_t^\top\, \partial\ell/\partial s_t`, which shrinks or
+The gradient of a loss :math:`\ell` at step t at the state :math:`s_{t-k}` contains a product of k Jacobians,
+:math:`\partial\ell/\partial s_{t-k} = J_{t-k+1}^\top \cdots J_t^\top\, \partial\ell/\partial s_t`, which falls or
 grows geometrically (Hochreiter 1991; Bengio, Simard & Frasconi 1994; Pascanu, Mikolov & Bengio 2013). In a linear
 network every factor is the recurrent matrix, and the rate is that matrix's spectral radius.
 """
@@ -11,8 +11,9 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -21,10 +22,9 @@ from seqkit.lab.decay import decay_rate, geometric_mean, lost_at, row_norms, ver
 from seqkit.lab.sequences import MemoryTask
 from seqkit.lab.training import (
     NetworkOptions,
+    SequenceNetwork,
     TrainingOptions,
     accuracy,
-    build_encoder,
-    build_network,
     check_networks,
     stream,
     train_network,
@@ -32,42 +32,32 @@ from seqkit.lab.training import (
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.recurrent import RecurrentLayer
 
-__all__ = [
-    "GradientCurve",
-    "TrainingCurve",
-    "curve_of",
-    "measure_gradients",
-    "spectral_radius",
-    "state_gradients",
-    "train_and_measure",
-]
-
 WARM_UP = 32
-"""steps before the first state that is looked at, so that it is none that only a beginning has: as many as the slowest
-module of a clockwork network rests"""
+"""steps before the first measured state, so that it is not typical of a beginning: the longest period of a clockwork
+network"""
 
 
 def state_gradients(encoder: Encoder, x: Tensor, directions: Tensor, steps: int) -> Tensor:
-    r"""The gradient that reaches earlier states from :math:`\ell = v \cdot h_T`, the last output in some direction.
+    r"""The gradient at earlier states of :math:`\ell = v \cdot h_T`, the last output projected on a direction.
 
-    The states are what the network hands from step to step, all of a layer's together (h and c of an LSTM). The
-    network is run step by step, and every state is kept in the graph.
+    A state is everything that a layer passes from step to step (h and c of an LSTM). The network runs step by step, and
+    every state stays in the graph.
 
     Args:
-        encoder: reads forward; without dropout, or in its mode of use.
+        encoder: a forward encoder, without dropout or in evaluation mode.
         x: inputs, [B, T, I].
         directions: v, [B, D].
         steps: K, at most T.
 
     Returns:
-        The norms at the states T − 1 … T − K, [K, L, B], L being the layers.
+        The norms at the states T − 1 … T − K, [K, L, B], for L layers.
 
     Raises:
         ValueError: there are fewer than K steps.
     """
     batch, total = x.shape[:2]
     if not 1 <= steps <= total:
-        raise ValueError(f"expected 1 … {total} steps back, found {steps}")
+        raise ValueError(f"expected 1 to {total} steps back, found {steps}")
     layers = encoder.layers
     before = total - steps
     state = tuple(layer.initial_state(batch, x) for layer in layers)
@@ -77,7 +67,7 @@ def state_gradients(encoder: Encoder, x: Tensor, directions: Tensor, steps: int)
         assert given is not None
         state = given
     one = torch.ones(batch, dtype=torch.int64)  # [B]
-    seen: list[list[Tensor]] = []  # for each step and layer, the parts of the state that gradients flow through
+    seen: list[list[Tensor]] = []  # for each step and layer, the differentiable parts of the state
     outputs = x
     for step in range(before, total):
         state = tuple(tuple(map(_own, parts)) for parts in state)
@@ -87,16 +77,13 @@ def state_gradients(encoder: Encoder, x: Tensor, directions: Tensor, steps: int)
         outputs, state = encoded.outputs, encoded.state  # [B, 1, D]
     loss = (outputs[:, 0] * directions).sum()
     flat = [part for parts in seen for part in parts]
-    found = torch.autograd.grad(loss, flat, allow_unused=True)
-    known = iter(
-        torch.zeros_like(part) if gradient is None else gradient for part, gradient in zip(flat, found, strict=True)
-    )  # each [B, H]
-    norms = [row_norms(torch.cat([next(known) for _ in parts], 1)) for parts in seen]  # each [B]
+    gradients = iter(torch.autograd.grad(loss, flat, materialize_grads=True))  # each [B, H]; 0 where there is none
+    norms = [row_norms(torch.cat([next(gradients) for _ in parts], 1)) for parts in seen]  # each [B]
     return torch.stack(norms).view(steps, len(layers), batch).flip(0)  # [K, L, B]
 
 
 def _own(part: Tensor) -> Tensor:
-    """The same numbers as a tensor of its own, so that h of a step is no way to c of the same step."""
+    """The same numbers as a separate tensor, so that no gradient flows from c to h of the same step."""
     return part.view_as(part) if part.requires_grad else part.detach().clone().requires_grad_()
 
 
@@ -105,13 +92,13 @@ def _features(layer: RecurrentLayer, parts: Sequence[Tensor]) -> list[Tensor]:
 
 
 def spectral_radius(layer: RecurrentLayer) -> float | None:
-    """The largest modulus of an eigenvalue of the recurrent matrix.
+    """The largest absolute value of an eigenvalue of the recurrent matrix.
 
     Args:
-        layer: any.
+        layer: the layer.
 
     Returns:
-        The radius; None where there is not just one matrix from state to state, or not of finite numbers.
+        The radius; None where there is not exactly one square recurrent matrix of finite numbers.
     """
     matrices = layer.recurrent_matrices()
     if len(matrices) != 1 or list(matrices[0].shape) != [layer.hidden_size] * 2 or not matrices[0].isfinite().all():
@@ -121,19 +108,20 @@ def spectral_radius(layer: RecurrentLayer) -> float | None:
 
 @dataclass(frozen=True)
 class GradientCurve:
-    """What reaches the state k steps before the loss, k = 1, 2 ….
+    """The norm of the gradient at the state k steps before the loss, for k = 1, 2 ….
 
     Args:
-        cell: the cell's name.
-        init: how the recurrent matrices begin.
-        gain: what they are multiplied by.
-        norms: the geometric mean over all sequences of all networks that the gradient reaches; 0 where it reaches none.
-        reached: the share of sequences that it reaches.
-        low: the smallest of the networks, each with the geometric mean of its own sequences.
-        high: the largest of them.
+        cell: the name of the cell.
+        init: the initialisation of the recurrent matrices.
+        gain: the factor of these matrices.
+        norms: the geometric mean over all sequences of all networks whose gradient is not 0; 0 where there is none.
+        reached: the share of sequences whose gradient is not 0.
+        low: the smallest geometric mean of the sequences of one network.
+        high: the largest one.
         rate: see `decay_rate`.
         lost: see `lost_at`.
-        spectral_radius: see there; the geometric mean of the networks.
+        spectral_radius: see there; the geometric mean over the networks.
+        verdict: see `seqkit.lab.decay.verdict`.
     """
 
     cell: str
@@ -146,19 +134,7 @@ class GradientCurve:
     rate: float
     lost: int | None
     spectral_radius: float | None
-
-    @property
-    def verdict(self) -> str:
-        """See `seqkit.lab.decay.verdict`."""
-        return verdict(self.rate, self.lost)
-
-    def to_json(self) -> dict[str, Any]:
-        """The curve as a JSON object.
-
-        Returns:
-            Its fields and ``verdict``.
-        """
-        return {**asdict(self), "verdict": self.verdict}
+    verdict: str
 
 
 def curve_of(
@@ -167,12 +143,12 @@ def curve_of(
     """Measure networks of one kind, in double precision on the CPU.
 
     Args:
-        cell: what the curve is called.
-        network: what it is said to be.
-        encoders: the networks; they are left as they are.
-        inputs: of each, [B, T, I].
+        cell: the name of the cell.
+        network: the settings of the networks.
+        encoders: the networks; they are not changed.
+        inputs: the inputs of each network, [B, T, I].
         steps: K.
-        seed: of the directions.
+        seed: the seed of the directions.
 
     Returns:
         The curve of all layers together.
@@ -192,8 +168,8 @@ def curve_of(
     known = [radius for radius in radii if radius is not None]
     radius = math.prod(known) ** (1 / len(known)) if known else None
     low, high = table.amin(0).tolist(), table.amax(0).tolist()
-    about = (cell, network.init, network.gain)
-    return GradientCurve(*about, mean, reached, low, high, decay_rate(mean), lost_at(mean), radius)
+    about, rate, lost = (cell, network.init, network.gain), decay_rate(mean), lost_at(mean)
+    return GradientCurve(*about, mean, reached, low, high, rate, lost, radius, verdict(rate, lost))
 
 
 def measure_gradients(
@@ -211,27 +187,27 @@ def measure_gradients(
     say: Callable[[str], None] = lambda line: None,
     after: Callable[[list[GradientCurve]], None] = lambda curves: None,
 ) -> list[GradientCurve]:
-    """Networks as they begin, one layer, fed with noise: every cell by every initialisation by every gain.
+    """Measure untrained networks of one layer that read noise: every cell with every initialisation and gain.
 
     Args:
         cells: keys of `seqkit.nn.recurrent.CELLS`.
         inits: see `seqkit.nn.recurrent.RecurrentLayer`.
-        gains: what the recurrent matrices are multiplied by.
+        gains: factors of the recurrent matrices.
         hidden: H, and the size of an input.
-        steps: K, how far back.
-        batch_size: sequences a network.
-        networks: how many of each kind, which differ in weights, inputs and directions.
+        steps: K, the number of steps back.
+        batch_size: sequences per network.
+        networks: networks of each kind, which differ in weights, inputs and directions.
         scale: the standard deviation of the inputs, which are normal and independent.
-        forget_bias: the bias of forget gates.
-        seed: of the first network; the others follow.
-        say: is told of the progress, a line each time.
-        after: is called after each cell with all that has been measured so far.
+        forget_bias: the initial bias of forget gates.
+        seed: the seed of the first network; the others have the following ones.
+        say: called with a line of progress after each kind.
+        after: called after each cell with all curves so far.
 
     Returns:
         The curves, cell by cell.
 
     Raises:
-        SettingsError: a network cannot be built so; nothing has been measured yet.
+        SettingsError: the settings do not fit a cell; nothing has been measured yet.
     """
     curves: list[GradientCurve] = []
     shape = (batch_size, WARM_UP + steps, hidden)
@@ -239,31 +215,32 @@ def measure_gradients(
     # The same inputs for every kind.
     inputs = [scale * torch.randn(shape, generator=stream(each, "noise")) for each in seeds]
     kinds = [NetworkOptions(hidden, 1, init, gain, forget_bias) for init in inits for gain in gains]
+    for cell, network in product(cells, kinds):
+        SequenceNetwork(cell, hidden, 1, network)
     for cell in cells:
         for network in kinds:
-            build_encoder(cell, hidden, network, seed)
-    for cell in cells:
-        for network in kinds:
-            encoders = [build_encoder(cell, hidden, network, each) for each in seeds]
-            curves.append(curve_of(cell, network, encoders, inputs, steps, seed))
-            rate = f"× {curves[-1].rate:.4f} a step, {curves[-1].verdict}"
-            say(f"{cell} {network.init} gain {network.gain:g}: {rate}")
+            encoders = [SequenceNetwork(cell, hidden, 1, network, each).encoder for each in seeds]
+            curve = curve_of(cell, network, encoders, inputs, steps, seed)
+            curves.append(curve)
+            say(f"{cell} {network.init} gain {network.gain:g}: × {curve.rate:.4f} per step, {curve.verdict}")
         after(curves)
     return curves
 
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """A deep network in training.
+    """A network in training.
 
     Args:
-        cell: the cell's name.
-        losses: of every update.
-        layers: for each layer, from the input up, the norm of its parameters' gradient at every update, unclipped.
-        before: what reached earlier states of all layers before training.
-        after: the same after it; None where it came to no end.
-        accuracy: the share of right answers over the largest gap, on sequences of another random stream; None likewise.
-        fault: why training came to no end; empty where it did.
+        cell: the name of the cell.
+        losses: the loss of every update.
+        layers: for each layer, from the input up, the norm of the gradient of its parameters at every update, before
+            clipping.
+        before: the gradients at earlier states of all layers before training.
+        after: the same after training; None where it stopped early.
+        accuracy: the share of correct answers over the largest gap, on sequences from another random stream; None
+            where training stopped early.
+        fault: why training stopped early; empty where it did not.
     """
 
     cell: str
@@ -274,14 +251,12 @@ class TrainingCurve:
     accuracy: float | None
     fault: str = ""
 
-    def to_json(self) -> dict[str, Any]:
-        """The curve as a JSON object.
 
-        Returns:
-            Its fields.
-        """
-        after = None if self.after is None else self.after.to_json()
-        return {**asdict(self), "before": self.before.to_json(), "after": after}
+def _record_norms(encoder: Encoder, layers: list[list[float]], step: int, loss: float) -> None:
+    """Append the norm of the gradient of each layer's parameters."""
+    for norms, layer in zip(layers, encoder.layers, strict=True):
+        gradients = [each.grad for each in layer.parameters() if each.grad is not None]
+        norms.append(float(torch.stack(torch._foreach_norm(gradients)).norm()) if gradients else 0.0)
 
 
 def train_and_measure(
@@ -296,48 +271,40 @@ def train_and_measure(
     say: Callable[[str], None] = lambda line: None,
     after: Callable[[list[TrainingCurve]], None] = lambda curves: None,
 ) -> list[TrainingCurve]:
-    """Train deep networks on an artificial task, and measure before, on the way and after.
+    """Train networks on an artificial task, and measure their gradients before, during and after training.
 
     Args:
         cells: keys of `seqkit.nn.recurrent.CELLS`.
-        task: where the sequences come from.
-        network: see there.
-        training: see there.
-        steps: K, how far back before and after, in sequences of the task with at least such a gap.
-        batch_size: sequences for this.
+        task: the source of the sequences.
+        network: the settings of the networks.
+        training: how to train them.
+        steps: K, the number of steps back, in sequences of the task with a longer gap.
+        batch_size: sequences for this measurement.
         device: where to train; the CPU by default.
-        say: is told of the progress, a line each time.
-        after: is called after each cell with all that has been measured so far.
+        say: called with a line of progress after each cell.
+        after: called after each cell with all curves so far.
 
     Returns:
-        One curve a cell.
+        One curve per cell.
 
     Raises:
-        SettingsError: a network cannot be built so; nothing has been trained yet.
+        SettingsError: the settings do not fit a cell; nothing has been trained yet.
     """
-    place = device or torch.device("cpu")
     probe = [task.batch(WARM_UP + steps, batch_size, stream(training.seed, "noise")).inputs]
     check_networks(cells, [task], network)
     curves: list[TrainingCurve] = []
     for cell in cells:
-        model = build_network(cell, task, network, training.seed, place)
+        model = SequenceNetwork.of(cell, task, network, training.seed).to(device)
         before = curve_of(cell, network, [model.encoder], probe, steps, training.seed)
         layers: list[list[float]] = [[] for _ in model.encoder.layers]
-
-        def note(step: int, loss: float, model: Any = model, layers: list[list[float]] = layers) -> None:
-            for norms, layer in zip(layers, model.encoder.layers, strict=True):
-                gradients = [each.grad for each in layer.parameters() if each.grad is not None]
-                norms.append(float(torch.stack(torch._foreach_norm(gradients)).norm()) if gradients else 0.0)
-
-        trained = train_network(model, task, training, note)
-        if trained.fault:
-            curves.append(TrainingCurve(cell, trained.losses, layers, before, None, None, trained.fault))
-            say(f"{cell}: {trained.fault}")
-        else:
+        trained = train_network(model, task, training, partial(_record_norms, model.encoder, layers))
+        later, share, outcome = None, None, trained.fault
+        if not trained.fault:
             later = curve_of(cell, network, [model.encoder], probe, steps, training.seed)
             share = accuracy(model, task, training.gap, 500, training.seed)
-            curves.append(TrainingCurve(cell, trained.losses, layers, before, later, share))
             rates = f"{before.rate:.3f} before, {later.rate:.3f} after {training.steps} updates"
-            say(f"{cell}: gradient a step {rates}, {100 * share:.1f} % right at gap {training.gap}")
+            outcome = f"gradient per step × {rates}; {100 * share:.1f} % correct at gap {training.gap}"
+        curves.append(TrainingCurve(cell, trained.losses, layers, before, later, share, trained.fault))
+        say(f"{cell}: {outcome}")
         after(curves)
     return curves

@@ -1,19 +1,17 @@
-"""Artificial sequences with a gap between what has to be remembered and where it is asked for.
+"""Artificial sequences with a gap between what must be remembered and the question about it.
 
 Three tasks: `Copying` symbols, `Adding` two numbers, `Agreement` of a verb with its subject. Each draws sequences from
-a generator, all of a batch with the same gap and hence of the same length; what has to be answered stands at the last A
-steps. `chance` is the best expected accuracy of one who has forgotten everything before the gap.
+a random generator; all sequences of a batch have the same gap and therefore the same length, and the answers belong to
+the last A steps. `chance` is the best expected accuracy without memory across the gap.
 
-There are few different sequences at short gaps: 256 copies and 48 beginnings of sentences at gap 1, of copies with
-blanks 64 at any gap. There, sequences of another random stream are mostly the same ones again.
+For short gaps there are few different sequences: 256 copies and 48 sentence beginnings at gap 1, and 64 copies with
+blanks at any gap. There, most sequences of another random stream are the same ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from typing import NamedTuple, Protocol
+from abc import ABC, abstractmethod
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -21,14 +19,12 @@ from torch.nn import functional
 
 from seqkit.errors import SettingsError
 
-__all__ = ["MEMORY_TASKS", "Adding", "Agreement", "Copying", "MemoryTask", "SequenceBatch", "make_memory_task"]
-
 
 class SequenceBatch(NamedTuple):
-    """Sequences of one length, and what a network has to say at their ends.
+    """Sequences of one length with the answers at their ends.
 
     Attributes:
-        inputs: one vector a step, [B, T, I].
+        inputs: one vector per step, [B, T, I].
         targets: the answers at the last A steps, [B, A]: int64 classes, or numbers.
     """
 
@@ -36,130 +32,96 @@ class SequenceBatch(NamedTuple):
     targets: Tensor
 
 
-class MemoryTask(Protocol):
-    """A source of sequences, and the judge of the answers."""
+class MemoryTask(ABC):
+    """A source of sequences, and the check of the answers, which are one of D classes by default.
 
-    @property
-    def name(self) -> str:
-        """What the task is called."""
+    Attributes:
+        name: the name of the task.
+        unit: what is counted as correct or wrong, in the plural.
+        input_size: I, the features of a step.
+        output_size: D, the features of an answer.
+        chance: the best expected accuracy without memory across the gap.
+        lr: a learning rate of Adam with which gated cells learn the task over a hundred steps.
+    """
 
-    @property
-    def unit(self) -> str:
-        """What is counted as right or wrong, in the plural."""
+    name: str
+    unit: str
+    input_size: int
+    output_size: int
+    chance: float
+    lr = 5e-3
 
-    @property
-    def input_size(self) -> int:
-        """I, the features of a step."""
-
-    @property
-    def output_size(self) -> int:
-        """D, the features of an answer."""
-
-    @property
-    def chance(self) -> float:
-        """The best expected accuracy without memory across the gap."""
-
-    @property
-    def lr(self) -> float:
-        """A learning rate of Adam with which gated cells learn it across a hundred steps."""
-
+    @abstractmethod
     def batch(self, gap: int, size: int, generator: torch.Generator) -> SequenceBatch:
         """Draw sequences.
 
         Args:
-            gap: the steps between what has to be remembered and where it is asked for, ≥ 0.
+            gap: the steps between what must be remembered and the question, ≥ 0.
             size: B.
-            generator: a generator of the CPU.
+            generator: a generator on the CPU.
 
         Returns:
             The sequences, on the CPU.
         """
 
     def loss(self, answers: Tensor, targets: Tensor) -> Tensor:
-        """What training makes small.
+        """The loss in training; by default the cross entropy, in nats.
 
         Args:
-            answers: of the network, [B, A, D].
+            answers: the outputs of the network, [B, A, D].
             targets: see `SequenceBatch`, [B, A].
 
         Returns:
             The mean loss of an answer, a scalar.
         """
+        return functional.cross_entropy(answers.flatten(0, 1), targets.flatten())
 
     def right(self, answers: Tensor, targets: Tensor) -> Tensor:
-        """Which answers count as right.
+        """Which answers are correct; by default those whose most probable class is the target.
 
         Args:
-            answers: of the network, [B, A, D].
+            answers: the outputs of the network, [B, A, D].
             targets: see `SequenceBatch`, [B, A].
 
         Returns:
             Bool, [B, A].
         """
+        return answers.argmax(2) == targets
 
 
-class _Choice:
-    """A task whose answers are one of D classes."""
+class Copying(MemoryTask):
+    """Marked symbols, a gap, a cue: repeat the symbols (Hochreiter & Schmidhuber 1997; Arjovsky et al. 2016).
 
-    def loss(self, answers: Tensor, targets: Tensor) -> Tensor:
-        """See `MemoryTask.loss`; cross entropy, in nats."""
-        return functional.cross_entropy(answers.flatten(0, 1), targets.flatten())
-
-    def right(self, answers: Tensor, targets: Tensor) -> Tensor:
-        """See `MemoryTask.right`; the most probable class is the target."""
-        return answers.argmax(2) == targets  # [B, A]
-
-
-@dataclass(frozen=True)
-class Copying(_Choice):
-    """Marked symbols, a gap, a cue: now say the symbols again (Hochreiter & Schmidhuber 1997; Arjovsky et al. 2016).
-
-    Inputs are one-hot: the symbols of the alphabet, the blank, the cue; and a mark on what is to be remembered. The gap
-    is noise: other symbols, which are not to be remembered. In a gap of blanks nothing disturbs a state that has
-    settled (Bengio, Simard & Frasconi 1994), and it can be found again by any network; noise asks for a memory that is
-    protected. The cue comes at the first step at which a symbol is asked for, blanks at the others. The symbols are
-    drawn independently and evenly, and each is judged by itself; hence chance is one in as many as the alphabet has.
+    Inputs are one-hot (the symbols of the alphabet, the blank, the cue) with a mark on what must be remembered. The gap
+    is noise: other symbols, which must not be remembered. In a gap of blanks nothing disturbs a state that has settled
+    (Bengio, Simard & Frasconi 1994), and any network can learn to keep it; noise needs a protected memory. The cue
+    comes at the first step of the answers, blanks at the others. The symbols are independent and uniform, and each
+    answer counts separately; so chance is one over the size of the alphabet.
 
     Args:
-        symbols: A, how many are shown, and asked for in the same order.
-        alphabet: how many different ones there are.
-        noise: whether the gap is of noise, not of blanks.
+        symbols: A, the number of symbols to remember, which are asked for in the same order.
+        alphabet: the number of different symbols.
+        noise: whether the gap is noise or blanks.
     """
 
-    symbols: int = 3
-    alphabet: int = 4
-    noise: bool = True
-
     unit = "symbols"
-    lr = 5e-3
 
-    @property
-    def name(self) -> str:
-        """See `MemoryTask.name`."""
-        return "copy" if self.noise else "copy_blanks"
-
-    @property
-    def input_size(self) -> int:
-        """I."""
-        return self.alphabet + 3
-
-    @property
-    def output_size(self) -> int:
-        """D."""
-        return self.alphabet
-
-    @property
-    def chance(self) -> float:
-        """See `MemoryTask.chance`."""
-        return 1.0 / self.alphabet
+    def __init__(self, symbols: int = 3, alphabet: int = 4, noise: bool = True) -> None:
+        self.name = "copy" if noise else "copy_blanks"
+        self.input_size = alphabet + 3
+        self.output_size = alphabet
+        self.chance = 1.0 / alphabet
+        self.symbols = symbols
+        self.noise = noise
 
     def batch(self, gap: int, size: int, generator: torch.Generator) -> SequenceBatch:
         """See `MemoryTask.batch`; T = symbols + gap + symbols."""
-        blank, cue, mark = self.alphabet, self.alphabet + 1, self.alphabet + 2
-        targets = torch.randint(self.alphabet, (size, self.symbols), generator=generator)  # [B, A]
+        alphabet = self.output_size
+        blank, cue, mark = alphabet, alphabet + 1, alphabet + 2
+        targets = torch.randint(alphabet, (size, self.symbols), generator=generator)  # [B, A]
         between = targets.new_full((size, gap), blank)  # [B, gap]
         if self.noise:
-            between = torch.randint(self.alphabet, (size, gap), generator=generator)  # [B, gap]
+            between = torch.randint(alphabet, (size, gap), generator=generator)  # [B, gap]
         asked = targets.new_full((size, self.symbols), blank)  # [B, A]
         asked[:, 0] = cue
         inputs = functional.one_hot(torch.cat([targets, between, asked], 1), self.input_size).float()  # [B, T, I]
@@ -167,31 +129,21 @@ class Copying(_Choice):
         return SequenceBatch(inputs, targets)
 
 
-@dataclass(frozen=True)
-class Adding:
-    r"""A marked number, a gap of unmarked ones, a second marked number: say the sum of the two.
+class Adding(MemoryTask):
+    """A marked number, a gap of unmarked numbers, a second marked number: the answer is the sum of the two.
 
-    After Hochreiter & Schmidhuber (1997), with the marked numbers at the two ends, so that the gap is exact. A step's
-    inputs are a number, even in 0 … 1, and its mark, 1 or 0. An answer is right if it errs by less than `tolerance`; it
-    is the number that they have, but their target is scaled to 0 … 1 and this one spans 0 … 2: here it is twice as
-    strict. One who has forgotten the first number says the second + ½, and is right with probability 2 · tolerance.
-
-    Args:
-        tolerance: the error from which on an answer is wrong, below ½.
+    After Hochreiter & Schmidhuber (1997), with the marked numbers at the two ends, so that the gap is exact. The inputs
+    of a step are a number, uniform in 0 … 1, and its mark, 1 or 0. An answer is correct if its error is below
+    `tolerance`; this is their tolerance, but their targets are scaled to 0 … 1 and these span 0 … 2: it is twice as
+    strict here. Without the first number the best answer is the second + ½, correct with probability 2 · tolerance.
     """
 
-    tolerance: float = 0.04
-
+    tolerance = 0.04
     name = "adding"
     unit = "sums"
     input_size = 2
     output_size = 1
-    lr = 5e-3
-
-    @property
-    def chance(self) -> float:
-        """See `MemoryTask.chance`."""
-        return 2.0 * self.tolerance
+    chance = 2.0 * tolerance
 
     def batch(self, gap: int, size: int, generator: torch.Generator) -> SequenceBatch:
         """See `MemoryTask.batch`; T = gap + 2."""
@@ -215,14 +167,13 @@ _ADVERBS = ("often", "still", "always")
 _WORDS = ("the", *_NOUNS, *(f"{noun}s" for noun in _NOUNS), *_PREPOSITIONS, *_ADVERBS)
 
 
-@dataclass(frozen=True)
-class Agreement(_Choice):
+class Agreement(MemoryTask):
     """The verb agrees with its subject, not with the nouns between: *the key near the doors behind the cars* **is**.
 
     After Linzen, Dupoux & Goldberg (2016), from a small grammar: ``the NOUN (PREPOSITION the NOUN)* ADVERB*``. The gap
-    is the words between subject and verb, as many phrases as fit and then adverbs. Subjects are singular or plural
-    evenly, and the nouns between are so independently: only the subject tells the verb, and chance is a half. Inputs
-    are one-hot words; the answer, at the last word before the verb, is 0 for singular and 1 for plural.
+    is the words between subject and verb: as many phrases as fit, then adverbs. Subjects are singular or plural with
+    equal probability, and so are the nouns between, independently: only the subject decides, and chance is a half.
+    Inputs are one-hot words; the answer, at the last word before the verb, is 0 for singular and 1 for plural.
     """
 
     name = "agreement"
@@ -238,15 +189,15 @@ class Agreement(_Choice):
         return SequenceBatch(functional.one_hot(words, self.input_size).float(), plural.unsqueeze(1))
 
     def words(self, gap: int, size: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Draw beginnings of sentences, up to the verb.
+        """Draw sentence beginnings, up to the verb.
 
         Args:
             gap: the words between subject and verb.
             size: B.
-            generator: a generator of the CPU.
+            generator: a generator on the CPU.
 
         Returns:
-            The words as rows of the vocabulary, int64 [B, gap + 2], and whether the subject is plural, int64 [B].
+            The ids of the words, int64 [B, gap + 2], and whether the subject is plural, int64 [B].
         """
         phrases, rest = divmod(gap, 3)
 
@@ -263,10 +214,10 @@ class Agreement(_Choice):
         return torch.cat([subject, between, adverbs], 1), plural
 
     def spell(self, words: Tensor) -> str:
-        """One beginning of a sentence as text.
+        """One sentence beginning as text.
 
         Args:
-            words: a row of what `words` gave, [T].
+            words: the ids of the words, [T].
 
         Returns:
             The words with spaces between.
@@ -274,16 +225,12 @@ class Agreement(_Choice):
         return " ".join(_WORDS[word] for word in words.tolist())
 
 
-MEMORY_TASKS: dict[str, Callable[[], MemoryTask]] = {
-    "copy": Copying,
-    "copy_blanks": partial(Copying, noise=False),
-    "adding": Adding,
-    "agreement": Agreement,
-}
+_TASKS = (Copying(), Copying(noise=False), Adding(), Agreement())
+MEMORY_TASKS: dict[str, MemoryTask] = {task.name: task for task in _TASKS}
 
 
 def make_memory_task(name: str) -> MemoryTask:
-    """A task with its own sizes.
+    """The task of a name.
 
     Args:
         name: a key of `MEMORY_TASKS`.
@@ -295,5 +242,5 @@ def make_memory_task(name: str) -> MemoryTask:
         SettingsError: there is no such task.
     """
     if name not in MEMORY_TASKS:
-        raise SettingsError(f"expected a task among {', '.join(MEMORY_TASKS)}, found {name!r}")
-    return MEMORY_TASKS[name]()
+        raise SettingsError(f"unknown task {name!r}; known: {', '.join(MEMORY_TASKS)}")
+    return MEMORY_TASKS[name]

@@ -1,12 +1,12 @@
-"""A small network trained on artificial sequences, as long and as hard as the lab wants it."""
+"""A small network trained on artificial sequences."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,50 +17,35 @@ from seqkit.lab.sequences import MemoryTask
 from seqkit.nn.encoder import Encoder
 from seqkit.training.optimisation import Schedule, clip_gradient, make_optimizer
 
-__all__ = [
-    "NetworkOptions",
-    "SequenceNetwork",
-    "Trained",
-    "TrainingOptions",
-    "accuracy",
-    "build_encoder",
-    "build_network",
-    "check_networks",
-    "stream",
-    "train_network",
-]
-
-Built = TypeVar("Built")
-
 _STREAMS = ("weights", "training", "test", "noise", "directions")
 
 
 def stream(seed: int, purpose: str) -> torch.Generator:
-    """A generator of the CPU for one of the things that a seed decides, independent of the others.
+    """A random stream on the CPU for one purpose, independent of those for the others.
 
     Args:
-        seed: of the run.
-        purpose: what is drawn from it: ``weights``, ``training``, ``test``, ``noise`` or ``directions``.
+        seed: the seed of the run.
+        purpose: ``weights``, ``training``, ``test``, ``noise`` or ``directions``.
 
     Returns:
         The generator.
     """
-    # torch reads 32 bits of a seed: the purposes have to differ in those.
+    # torch uses 32 bits of a seed: the purposes must differ in those.
     return torch.Generator().manual_seed((seed + 0x9E37_79B9 * _STREAMS.index(purpose)) % 2**32)
 
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    r"""What a network is, but for its cell.
+    r"""The settings of a network, without its cell.
 
     Args:
         hidden: H, the size of the state.
-        layers: the number of levels.
-        init: how the recurrent matrices begin; see `seqkit.nn.recurrent.RecurrentLayer`.
-        gain: what they are multiplied by.
-        forget_bias: the bias b of a forget gate at the beginning. Of what is known :math:`\sigma(b)^T` is left after T
-            steps: 1/e with b = ln T, nine tenths with ln 10 T (Tallec & Ollivier 2018, "Can recurrent neural networks
-            warp time?").
+        layers: the number of layers.
+        init: the initialisation of the recurrent matrices; see `seqkit.nn.recurrent.RecurrentLayer`.
+        gain: the factor of these matrices.
+        forget_bias: the initial bias b of a forget gate. After T steps :math:`\sigma(b)^T` of the memory is left: 1/e
+            with b = ln T, nine tenths with ln 10 T (Tallec & Ollivier 2018, "Can recurrent neural networks warp
+            time?").
     """
 
     hidden: int = 64
@@ -72,21 +57,21 @@ class NetworkOptions:
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    r"""How a network is trained: Adam, its learning rate falling to zero as half a cosine.
+    r"""How a network is trained: with Adam, whose learning rate falls to zero along half a cosine.
 
-    The gap of each batch is drawn evenly from 1 … g, where g is `gap`, or grows to it linearly with the steps during
-    the share `growth` of them. Long gaps alone teach nothing: of what an LSTM of forget bias 1 knew, it has after 100
-    steps :math:`\sigma(1)^{100} \approx 10^{-14}`, and a GRU less. Short ones teach to hold on, and that a state which
-    is held is of use at long ones too. Growing from the shortest gap helps every cell, the simple ones most of all.
+    The gap of each batch is drawn uniformly from 1 … g, where g is `gap`, or grows linearly from 1 to `gap` during the
+    share `growth` of the updates. Nothing is learned from long gaps alone: after 100 steps an LSTM with forget bias 1
+    keeps :math:`\sigma(1)^{100} \approx 10^{-14}` of its memory, and a GRU less. With short gaps a network learns to
+    keep its state, which then also helps over long ones. Growing gaps help every cell, simple ones most of all.
 
     Args:
-        steps: updates.
-        batch_size: sequences an update.
-        lr: the learning rate at the start; None for that of the task.
-        clip: the largest norm of a gradient; 0 for any.
+        steps: the number of updates.
+        batch_size: sequences per update.
+        lr: the initial learning rate; None for that of the task.
+        clip: the largest norm of a gradient; 0 for no limit.
         gap: the largest gap.
         growth: see above; 0 for all gaps from the start.
-        seed: of weights and sequences.
+        seed: the seed of weights and sequences.
     """
 
     steps: int = 2000
@@ -98,52 +83,62 @@ class TrainingOptions:
     seed: int = 1
 
     def largest_gap(self, step: int) -> int:
-        """The g of one update.
+        """The largest gap of an update.
 
         Args:
-            step: which, counted from 0.
+            step: the update, counted from 0.
 
         Returns:
-            g, at least 1 unless no gap is wanted at all.
+            g, at least 1 unless `gap` is 0.
         """
         share = min(1.0, (step + 1) / (self.growth * self.steps)) if self.growth else 1.0
         return min(self.gap, max(1, round(share * self.gap)))
 
     @property
     def mixture(self) -> str:
-        """What gaps there are in training, in words."""
+        """The gaps in training, in words."""
         if not self.growth:
             return f"gaps mixed from 1 to {self.gap} from the first update on"
-        return f"gaps mixed from 1 to a largest that grows to {self.gap} in {100 * self.growth:g} % of the updates"
-
-
-def _encoder(cell: str, input_size: int, options: NetworkOptions) -> Encoder:
-    """seqkit's encoder, reading forward, without dropout."""
-    return Encoder(
-        input_size,
-        cell=cell,
-        hidden_size=options.hidden,
-        layers=options.layers,
-        direction="forward",
-        init=options.init,
-        init_gain=options.gain,
-        forget_bias=options.forget_bias,
-    )
+        return f"gaps mixed from 1 to a largest, which grows to {self.gap} in {100 * self.growth:g} % of the updates"
 
 
 class SequenceNetwork(nn.Module):
-    """seqkit's encoder, read forward, under a linear head.
+    """A forward encoder under a linear head, with fresh weights; the global random generator is left as it was.
 
     Args:
         cell: a key of `seqkit.nn.recurrent.CELLS`.
-        task: what it is to learn; its sizes are read.
-        options: see there.
+        input_size: I.
+        output_size: D.
+        options: the settings of the network.
+        seed: the seed of the weights.
+
+    Raises:
+        SettingsError: the settings do not fit the cell.
     """
 
-    def __init__(self, cell: str, task: MemoryTask, options: NetworkOptions) -> None:
+    def __init__(self, cell: str, input_size: int, output_size: int, options: NetworkOptions, seed: int = 1) -> None:
         super().__init__()
-        self.encoder = _encoder(cell, task.input_size, options)
-        self.head = nn.Linear(self.encoder.output_size, task.output_size)
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(stream(seed, "weights").get_state())
+            try:
+                self.encoder = Encoder(
+                    input_size,
+                    cell=cell,
+                    hidden_size=options.hidden,
+                    layers=options.layers,
+                    direction="forward",
+                    init=options.init,
+                    init_gain=options.gain,
+                    forget_bias=options.forget_bias,
+                )
+            except ValueError as error:
+                raise SettingsError(f"{cell}: {error}") from None
+            self.head = nn.Linear(self.encoder.output_size, output_size)
+
+    @classmethod
+    def of(cls, cell: str, task: MemoryTask, options: NetworkOptions, seed: int = 1) -> SequenceNetwork:
+        """A network of the input and output size of a task."""
+        return cls(cell, task.input_size, task.output_size, options, seed)
 
     def forward(self, x: Tensor, answers: int) -> Tensor:
         """Answer at the last steps.
@@ -156,82 +151,46 @@ class SequenceNetwork(nn.Module):
             The answers, [B, A, D].
         """
         lengths = torch.full((x.shape[0],), x.shape[1])  # [B]
-        outputs = self.encoder(x, lengths).outputs[:, -answers:]  # [B, A, H]
-        result: Tensor = self.head(outputs)  # [B, A, D]
+        result: Tensor = self.head(self.encoder(x, lengths).outputs[:, -answers:])  # [B, A, D]
         return result
 
 
-def build_network(
-    cell: str, task: MemoryTask, options: NetworkOptions, seed: int, device: torch.device
-) -> SequenceNetwork:
-    """A network with fresh weights; the generator of the process is left as it was.
-
-    Args:
-        cell: see `SequenceNetwork`.
-        task: see `SequenceNetwork`.
-        options: see `SequenceNetwork`.
-        seed: of the weights.
-        device: where the network is to be.
-
-    Returns:
-        The network.
-
-    Raises:
-        SettingsError: it cannot be built so.
-    """
-    return _seeded(lambda: SequenceNetwork(cell, task, options), cell, seed).to(device)
-
-
-def build_encoder(cell: str, input_size: int, options: NetworkOptions, seed: int) -> Encoder:
-    """The encoder of a network alone, with fresh weights; the generator of the process is left as it was.
-
-    Args:
-        cell: see `SequenceNetwork`.
-        input_size: I.
-        options: see `SequenceNetwork`.
-        seed: of the weights.
-
-    Returns:
-        The encoder, on the CPU.
-
-    Raises:
-        SettingsError: it cannot be built so.
-    """
-    return _seeded(lambda: _encoder(cell, input_size, options), cell, seed)
-
-
-def _seeded(build: Callable[[], Built], cell: str, seed: int) -> Built:
-    with torch.random.fork_rng(devices=[]):
-        torch.set_rng_state(stream(seed, "weights").get_state())
-        try:
-            return build()
-        except ValueError as error:
-            raise SettingsError(f"{cell}: {error}") from None
-
-
 def check_networks(cells: Iterable[str], tasks: Iterable[MemoryTask], options: NetworkOptions) -> None:
-    """Build every network once, so that options which one cannot have are found before the first is trained.
+    """Build every network once, so that settings which do not fit a cell are found before training.
 
     Args:
-        cells: see `SequenceNetwork`.
-        tasks: see `SequenceNetwork`.
-        options: see `SequenceNetwork`.
+        cells: keys of `seqkit.nn.recurrent.CELLS`.
+        tasks: the tasks.
+        options: the settings of the networks.
 
     Raises:
-        SettingsError: one cannot be built so.
+        SettingsError: the settings do not fit a cell.
     """
     for task in tasks:
         for cell in cells:
-            build_network(cell, task, options, 0, torch.device("cpu"))
+            SequenceNetwork.of(cell, task, options)
+
+
+def mean_of_last_tenth(values: Sequence[float]) -> float:
+    """The mean of the last tenth of some values, at least of the last one.
+
+    Args:
+        values: at least one.
+
+    Returns:
+        The mean.
+    """
+    last = values[-max(1, len(values) // 10) :]
+    return sum(last) / len(last)
 
 
 class Trained(NamedTuple):
-    """What came of a training.
+    """The result of training a network.
 
     Attributes:
-        losses: of every update's batch.
-        seconds: of training alone.
-        fault: why it came to no end; empty where it did.
+        losses: the loss of every update.
+        seconds: the time of training alone.
+        fault: why training stopped early; empty where it did not.
     """
 
     losses: list[float]
@@ -241,8 +200,7 @@ class Trained(NamedTuple):
     @property
     def loss(self) -> float:
         """The mean of the last tenth of the losses."""
-        last = self.losses[-max(1, len(self.losses) // 10) :]
-        return sum(last) / len(last)
+        return mean_of_last_tenth(self.losses)
 
 
 def train_network(
@@ -251,19 +209,19 @@ def train_network(
     options: TrainingOptions,
     after: Callable[[int, float], None] = lambda step, loss: None,
 ) -> Trained:
-    """Train a network on sequences drawn for each update, the same ones for every network.
+    """Train a network on sequences that are drawn for each update, the same ones for every network.
 
-    It is no `seqkit.training.loop.Trainer`, because there are no epochs, no dev set, no files and no checkpoints. A
-    loss that is not finite ends it.
+    This is not a `seqkit.training.loop.Trainer`: there are no epochs, no dev set, no files and no checkpoints. An
+    infinite or NaN loss ends the training.
 
     Args:
         network: changed in place.
-        task: where the sequences come from.
-        options: see there.
-        after: is called after every gradient, before the update, with the number of the update and the loss.
+        task: the source of the sequences.
+        options: how to train.
+        after: called after the backward pass and before the update, with the number of the update and the loss.
 
     Returns:
-        Losses, time, and the fault if there was one.
+        The losses, the time, and the fault if there was one.
     """
     lr = task.lr if options.lr is None else options.lr
     settings = TrainingSettings(optimizer="adam", lr=lr, clip=options.clip, schedule="cosine", epochs=1)
@@ -276,9 +234,8 @@ def train_network(
     for step in range(options.steps):
         largest = options.largest_gap(step)
         gap = int(torch.randint(min(1, largest), largest + 1, (), generator=generator))
-        inputs, targets = (
-            part.to(device) for part in task.batch(gap, options.batch_size, generator)
-        )  # [B, T, I], [B, A]
+        inputs, targets = task.batch(gap, options.batch_size, generator)  # [B, T, I], [B, A]
+        inputs, targets = inputs.to(device), targets.to(device)
         loss = task.loss(network(inputs, targets.shape[1]), targets)
         losses.append(loss.item())
         if not math.isfinite(losses[-1]):
@@ -291,7 +248,7 @@ def train_network(
         for group in optimizer.param_groups:
             group["lr"] = schedule.rate(step / options.steps)
         optimizer.step()
-    # After the last update no loss tells of it.
+    # No loss is computed after the last update.
     if not fault and not all(bool(weights.isfinite().all()) for weights in network.parameters()):
         fault = f"weights not finite after update {options.steps}"
     return Trained(losses, time.perf_counter() - begin, fault)
@@ -299,18 +256,18 @@ def train_network(
 
 @torch.no_grad()
 def accuracy(network: SequenceNetwork, task: MemoryTask, gap: int, size: int, seed: int) -> float:
-    """The share of right answers over a gap.
+    """The share of correct answers over a gap.
 
     Args:
-        network: any.
-        task: where the sequences come from.
-        gap: the gap of all of them.
-        size: how many.
-        seed: of the training; the test sequences are of another random stream, the same for every network. At short
-            gaps there are so few different ones that most were also trained on.
+        network: the network.
+        task: the source of the sequences.
+        gap: the gap of all sequences.
+        size: the number of sequences.
+        seed: the seed of the training; the test sequences come from another random stream, the same for every network.
+            For short gaps there are so few different sequences that most are also training sequences.
 
     Returns:
-        Right answers by answers.
+        The share.
     """
     device = network.head.weight.device
     inputs, targets = task.batch(gap, size, stream(seed, "test"))  # [B, T, I], [B, A]

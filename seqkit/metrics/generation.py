@@ -1,4 +1,4 @@
-"""How well a model writes texts: how it foretells the right ones, and how its own compare with them."""
+"""How well a model generates texts: how well it predicts the gold texts, and how its own texts compare with them."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ from typing import Any
 
 from seqkit.metrics.perplexity import PerplexityReport
 
-__all__ = ["GenerationReport"]
-
 
 @dataclass(frozen=True)
 class GenerationReport:
     """The scores of a generator on texts with their conditions.
 
     Args:
-        prediction: how well the right texts are foretold.
-        exact: how many texts that were written greedily are the right ones.
-        alike: how many have as many lines as the right ones, each as long; None where no right one has several lines.
-        ended: how many came to an end.
+        prediction: how well the model predicts the gold texts.
+        exact: the number of texts, generated greedily, that equal the gold text.
+        alike: the number of texts with as many lines as the gold text, each as long; None where no gold text has
+            several lines.
+        ended: the number of texts that ended by themselves.
     """
 
     prediction: PerplexityReport
@@ -28,22 +27,22 @@ class GenerationReport:
 
     @property
     def sentences(self) -> int:
-        """How many texts."""
+        """The number of texts."""
         return self.prediction.sentences
 
     @property
     def tokens(self) -> int:
-        """How many units were foretold."""
+        """The number of predicted units."""
         return self.prediction.units
 
     @property
     def exact_match(self) -> float:
-        """The share of texts that were written exactly as they should be."""
+        """The share of texts that equal the gold text."""
         return self.exact / max(1, self.sentences)
 
     @property
     def same_lines(self) -> float | None:
-        """The share of texts with as many lines as the right ones, each as long; None where nothing has several."""
+        """The share of texts with as many lines as the gold text, each as long; None where none has several."""
         return None if self.alike is None else self.alike / max(1, self.sentences)
 
     def to_json(self) -> dict[str, Any]:
@@ -62,18 +61,17 @@ class GenerationReport:
         """The report as text.
 
         Args:
-            width: columns of the terminal; of no influence on so narrow a table.
+            width: not used: the lines are short.
 
         Returns:
-            Lines without a line ending at the end.
+            Lines without a final line ending.
         """
-        unknown = f"; {self.prediction.unknown:,} are unknown to the model" if self.prediction.unknown else ""
         rows = [
             f"perplexity  {self.prediction.perplexity:12,.2f}",
-            f"loss        {self.prediction.loss:12.4f} nats a unit",
+            f"loss        {self.prediction.loss:12.4f} nats per unit",
             f"exact match {self.exact_match:12.4f} of the texts, written greedily",
         ]
         if self.same_lines is not None:
             rows.append(f"same lines  {self.same_lines:12.4f} have as many lines, each as long")
-        closing = f"{self.sentences:,} texts, {self.tokens:,} units with their ends{unknown}"
+        closing = f"{self.sentences:,} texts, {self.tokens:,} units with their ends{self.prediction.unknown_note}"
         return "\n".join([*rows, "", closing])

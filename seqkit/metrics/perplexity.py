@@ -1,4 +1,4 @@
-"""How well a model foretells a text: loss a unit, perplexity, bits a unit."""
+"""How well a model predicts a text: loss, perplexity and bits per unit."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["Baseline", "PerplexityReport"]
+from seqkit.metrics.scores import text_table
 
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a simpler model reaches on the same text.
+    """The perplexity of a simpler model on the same text.
 
     Args:
-        name: what it is.
+        name: the kind of model.
         perplexity: see `PerplexityReport.perplexity`.
     """
 
@@ -24,17 +24,17 @@ class Baseline:
 
 @dataclass(frozen=True)
 class PerplexityReport:
-    r"""The scores of one model on one text.
+    r"""The scores of a model on a text.
 
     .. math:: \ell = -\frac1N \sum_{n=1}^N \ln p(u_n \mid u_1 \dots u_{n-1}), \qquad \text{perplexity} = e^\ell
 
     Args:
         log_prob: ln p of the whole text, in nats.
-        units: N, how many units were predicted, ends of lines included.
-        sentences: how many lines.
-        unknown: how many of the units the model does not tell apart from other unknown ones.
-        unit: what a unit is: ``word``, ``char`` or ``bpe``.
-        baseline: what a simpler model of the same units reaches, where there is one.
+        units: N, the number of predicted units, ends of lines included.
+        sentences: the number of lines.
+        unknown: the number of units that are not in the model's vocabulary.
+        unit: the kind of unit: ``word``, ``char`` or ``bpe``.
+        baseline: the perplexity of a simpler model of the same units, where there is one.
     """
 
     log_prob: float
@@ -46,12 +46,12 @@ class PerplexityReport:
 
     @property
     def loss(self) -> float:
-        """The mean loss, in nats a unit; 0 where there is no unit."""
+        """The mean loss, in nats per unit; 0 where there is no unit."""
         return -self.log_prob / max(1, self.units)
 
     @property
     def perplexity(self) -> float:
-        """As if so many units were equally likely at every place; infinite where that is too large a number."""
+        """e to the loss; infinite where that is too large for a float."""
         try:
             return math.exp(self.loss)
         except OverflowError:
@@ -59,21 +59,21 @@ class PerplexityReport:
 
     @property
     def bits_per_unit(self) -> float:
-        """The mean loss, in bits a unit."""
+        """The mean loss, in bits per unit."""
         return self.loss / math.log(2.0)
 
     @property
     def score(self) -> float:
-        """The one number a model is judged by, the higher the better: ln p a unit."""
+        """The score that selects the best model, the higher the better: ln p per unit."""
         return -self.loss
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object.
 
         Returns:
-            ``sentences`` (lines), ``tokens`` and ``units`` (the same number), ``unit``, ``unknown``, ``loss`` (nats a
-            unit), ``perplexity`` and ``bits_per_unit``; where there is a baseline also ``baseline`` with its ``name``
-            and ``perplexity``.
+            ``sentences`` (lines), ``tokens`` and ``units`` (the same number), ``unit``, ``unknown``, ``loss`` (nats
+            per unit), ``perplexity`` and ``bits_per_unit``; where there is a baseline also ``baseline`` with its
+            ``name`` and ``perplexity``.
         """
         report: dict[str, Any] = {
             "sentences": self.sentences,
@@ -93,26 +93,25 @@ class PerplexityReport:
         """The report as text.
 
         Args:
-            width: columns of the terminal; of no influence on so narrow a table.
+            width: not used: the lines are short.
 
         Returns:
-            Lines without a line ending at the end: perplexity, beside that of the baseline where there is one, loss and
-            bits.
+            Lines without a final line ending: perplexity, loss and bits, and the baseline where there is one.
         """
-        name, many = {"char": ("character", "characters"), "bpe": ("byte pair", "byte pairs")}.get(
-            self.unit, ("word", "words")
-        )
-        closing = f"{self.units:,} {many}, {self.sentences:,} ends of lines among them"
-        if self.unknown:
-            closing += f"; {self.unknown:,} are unknown to the model"
-        rows = [
+        name = {"char": "character", "bpe": "byte pair"}.get(self.unit, "word")
+        lines = [
             f"perplexity {self.perplexity:12,.2f}",
-            f"loss       {self.loss:12.4f} nats a {name}",
-            f"bits       {self.bits_per_unit:12.4f} a {name}",
+            f"loss       {self.loss:12.4f} nats per {name}",
+            f"bits       {self.bits_per_unit:12.4f} per {name}",
         ]
         if self.baseline is not None:
             both = (Baseline("this model", self.perplexity), self.baseline)
-            first = max(len(each.name) for each in both)
-            rows += ["", f"{'':{first}}  perplexity", ""]
-            rows += [f"{each.name:{first}}  {each.perplexity:10,.2f}" for each in both]
-        return "\n".join([*rows, "", closing])
+            rows = [["", "perplexity"], [], *([each.name, f"{each.perplexity:,.2f}"] for each in both)]
+            lines += ["", text_table(rows)]
+        closing = f"{self.units:,} {name}s, {self.sentences:,} ends of lines among them{self.unknown_note}"
+        return "\n".join([*lines, "", closing])
+
+    @property
+    def unknown_note(self) -> str:
+        """What to add to the counts where some units are unknown."""
+        return f"; {self.unknown:,} are unknown to the model" if self.unknown else ""

@@ -1,14 +1,14 @@
-"""Precision, recall and F1, and rows of the tables that show them."""
+"""Precision, recall and F1 of labels, and tables of text."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-__all__ = ["SCORE_COLUMNS", "Score", "macro_average", "plural", "score_head", "score_row"]
-
-SCORE_COLUMNS = 41
-"""columns that the numbers of a row take"""
+_LEAST = 9
+"""columns that the names of a table keep on a narrow terminal"""
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Score:
     """Precision, recall and F1, each between 0 and 1, of one label or of all.
 
     Args:
-        precision: the share of the predicted ones that are right; 0 where nothing is predicted.
+        precision: the share of the predicted ones that are correct; 0 where nothing is predicted.
         recall: the share of the gold ones that are found; 0 where there are none.
         f1: the harmonic mean of the two, 2 · precision · recall / (precision + recall); 0 where both are.
-        support: how many gold ones there are.
+        support: the number of gold ones.
     """
 
     precision: float
@@ -29,61 +29,102 @@ class Score:
 
     @classmethod
     def of_counts(cls, correct: int, predicted: int, gold: int) -> Score:
-        """The score of so many correct ones among so many predicted and gold ones."""
+        """The score from the numbers of correct, predicted and gold ones."""
         precision = correct / predicted if predicted else 0.0
         recall = correct / gold if gold else 0.0
         return cls(precision, recall, 2 * correct / (predicted + gold) if correct else 0.0, gold)
 
 
-def macro_average(scores: Sequence[Score]) -> Score:
-    """The plain mean over labels, seldom ones counting as much as frequent ones.
+def score_labels(correct: Counter[str], predicted: Counter[str], gold: Counter[str]) -> tuple[dict[str, Score], Score]:
+    """Score labels by how often each occurs.
 
     Args:
-        scores: one score a label.
+        correct: label → how often it is predicted and correct.
+        predicted: label → how often it is predicted.
+        gold: label → how often it is a gold label.
 
     Returns:
-        The means; the support is that of all.
+        The score of every label that is predicted or gold, in the order of code points, and the micro average.
     """
-    count = max(len(scores), 1)
-    precision, recall, f1 = (
-        sum(getattr(score, name) for score in scores) / count for name in ("precision", "recall", "f1")
-    )
-    return Score(precision, recall, f1, sum(score.support for score in scores))
+    labels = sorted(predicted | gold)
+    per_label = {label: Score.of_counts(correct[label], predicted[label], gold[label]) for label in labels}
+    return per_label, Score.of_counts(correct.total(), predicted.total(), gold.total())
 
 
-def score_head(first: int) -> str:
-    """The first line of a table of scores.
+@dataclass(frozen=True)
+class LabelReport:
+    """What the reports on predicted labels have in common.
 
     Args:
-        first: how wide the column of names is.
-
-    Returns:
-        The line.
+        sentences: the number of sentences or texts that were scored.
+        tokens: the number of their tokens.
+        accuracy: the share of correct predictions, between 0 and 1.
+        per_label: label → score, of every label among the gold or predicted ones.
     """
-    return f"{'':{first}}  precision    recall        f1   support"
+
+    sentences: int
+    tokens: int
+    accuracy: float
+    per_label: dict[str, Score] = field(default_factory=dict)
+
+    @property
+    def macro(self) -> Score:
+        """The unweighted mean over labels: rare labels count as much as frequent ones."""
+        scores = list(self.per_label.values())
+        count = max(len(scores), 1)
+        precision, recall, f1 = (
+            sum(getattr(score, name) for score in scores) / count for name in ("precision", "recall", "f1")
+        )
+        return Score(precision, recall, f1, sum(score.support for score in scores))
+
+    def _json(self, averages: dict[str, Any]) -> dict[str, Any]:
+        """The keys of every such report, with `averages` before the labels."""
+        counts = {"sentences": self.sentences, "tokens": self.tokens, "accuracy": self.accuracy}
+        return {**counts, **averages, "per_label": {label: asdict(score) for label, score in self.per_label.items()}}
+
+    def _table(self, averages: dict[str, Score | None], width: int) -> str:
+        """A table with a row per label and a row per average that is not None."""
+        head = ["", "precision", "  recall", "      f1", " support"]
+        labels = [_row(name, score) for name, score in self.per_label.items()]
+        means = [_row(name, score) for name, score in averages.items() if score is not None]
+        return text_table([head, [], *labels, [], *means], width=width)
 
 
-def score_row(name: str, score: Score, first: int) -> str:
-    """One line of a table of scores.
+def _row(name: str, score: Score) -> list[str]:
+    return [name, f"{score.precision:.4f}", f"{score.recall:.4f}", f"{score.f1:.4f}", str(score.support)]
+
+
+def text_table(rows: Sequence[Sequence[str]], names: int = 1, width: int | None = None) -> str:
+    """A table as text.
 
     Args:
-        name: what is scored, cut where it is too long.
-        score: its score.
-        first: how wide the column of names is.
+        rows: the cells of each line, the headings first; all of the same length, but for empty rows, which give empty
+            lines.
+        names: the number of columns at the left that hold text; the others hold numbers and are aligned to the right.
+        width: columns of the terminal: in a wider table the first column is cut.
 
     Returns:
-        The line.
+        Lines without a final line ending.
     """
-    shown = name if len(name) <= first else name[: first - 1] + "…"
-    return f"{shown:{first}}  {score.precision:9.4f} {score.recall:9.4f} {score.f1:9.4f} {score.support:9d}"
+    widths = [max(map(len, column)) for column in zip(*filter(None, rows), strict=True)]
+    if width is not None:
+        widths[0] = min(widths[0], max(_LEAST, width - sum(widths[1:]) - 2 * len(widths[1:])))
+    lines = []
+    for row in rows:
+        cells = []
+        for column, (cell, size) in enumerate(zip(row, widths, strict=False)):
+            shown = cell if len(cell) <= size else f"{cell[: size - 1]}…"
+            cells.append(shown.ljust(size) if column < names else shown.rjust(size))
+        lines.append("  ".join(cells).rstrip())
+    return "\n".join(lines)
 
 
 def plural(count: int, noun: str) -> str:
     """A number of things in words.
 
     Args:
-        count: how many.
-        noun: what one is called.
+        count: how many there are.
+        noun: what one of them is called.
 
     Returns:
         For example ``1 token``, ``1,234 tokens``.

@@ -1,180 +1,196 @@
-"""What the models of all tasks have in common: a network with its settings, and the directory that it is kept in."""
+"""Input + encoder + head as one artefact: build, predict, answer, and the directory that it is kept in."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import safetensors.torch
 import torch
 from torch import Tensor
 
-from seqkit.config import OTHER_FILES, Settings
-from seqkit.errors import ModelError
-from seqkit.inputs.arrays import Indexer
+from seqkit.config.recipes import validated
+from seqkit.config.sections import Options, Settings
+from seqkit.heads.base import Head
+from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
+from seqkit.inputs.building import build_encoder
 from seqkit.model.files import write_config
-from seqkit.nn.network import Network
-
-__all__ = ["Documents", "Model"]
+from seqkit.model.pipeline import Pipeline
+from seqkit.model.requests import answer
+from seqkit.model.restoring import restored_network
+from seqkit.nn.network import Encoded, Network
+from seqkit.nn.recurrent import State
+from seqkit.resources import imported
+from seqkit.tasks import TASKS, Task
 
 _Kind = TypeVar("_Kind", bound="Model")
+_Predictor = TypeVar("_Predictor", bound="Predictor")
 
 
-class Documents:
-    """The JSON files of a model directory, parsed.
+class Evaluation(NamedTuple):
+    """How good a model is on some data.
 
-    Args:
-        parsed: file name → content.
-        place: the directory, for messages.
+    Attributes:
+        report: the scores, a `seqkit.heads.base.Report`.
+        gold: the right labels of each record, where predictions are labels.
+        answers: the predictions.
     """
 
-    def __init__(self, parsed: Mapping[str, Any], place: str) -> None:
-        self.parsed = parsed
-        self.place = place
-
-    def __contains__(self, name: str) -> bool:
-        """Whether the model has such a file."""
-        return name in self.parsed
-
-    def __getitem__(self, name: str) -> Any:
-        """The content of one file.
-
-        Args:
-            name: its name.
-
-        Returns:
-            A JSON value.
-
-        Raises:
-            ModelError: the model has no such file.
-        """
-        if name not in self.parsed:
-            raise ModelError(self.lacking(name))
-        return self.parsed[name]
-
-    def lacking(self, name: str) -> str:
-        """The message that a file is not there."""
-        return f"{self.place}: expected {name} among the model's files, found {', '.join(sorted(self.parsed))}"
+    report: Any
+    gold: Sequence[Sequence[str]] = ()
+    answers: Sequence[Any] = ()
 
 
-class Model:
-    """A model: what it is made of, and its use. Each task has a class of its own; read one with `seqkit.load`.
+class Predictor(ABC):
+    """What is kept in a model directory and answers requests; a `Model`, which has a network, or counts of n-grams.
 
     Args:
         settings: the settings it was built with.
-        network: the trainable whole.
         report: scores, data and versions, as in ``report.json``.
-
-    Attributes:
-        task: the command that trains and uses such models.
-        indexer: words (or other units of text) → numbers.
     """
 
-    task: ClassVar[str]
-    indexer: Indexer
-    training_only: ClassVar[str] = ""
-    """beginning of the names of weights that only training needs; none by default"""
-
-    def __init__(self, settings: Settings, network: Network, report: dict[str, Any]) -> None:
+    def __init__(self, settings: Settings, report: dict[str, Any]) -> None:
         self.settings = settings
-        self.network = network
         self.report = report
 
     @property
-    def device(self) -> torch.device:
-        """Where the network's weights are."""
-        return next(self.network.parameters()).device
+    def task(self) -> Task:
+        """What it is for."""
+        return TASKS[self.settings.task]
 
-    def to(self: _Kind, device: str | torch.device) -> _Kind:
-        """Move the network to another device; returns the model itself."""
-        self.network.to(device)
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where it computes."""
+
+    def to(self: _Predictor, device: str | torch.device) -> _Predictor:
+        """Move it to another device, if it can be; returns the model itself."""
         return self
 
-    def parameter_counts(self) -> dict[str, int]:
-        """How many trainable numbers each part of the saved model has."""
-        counts = {"embedding": 0, "encoder": 0, "head": 0}
-        for name, parameter in self.network.named_parameters():
-            if parameter.requires_grad and not self._is_training_only(name):
-                part = name.partition(".")[0]
-                counts[part] = counts.get(part, 0) + parameter.numel()
-        return counts
+    # --- use ------------------------------------------------------------------------------------------------------
 
-    def _is_training_only(self, name: str) -> bool:
-        return bool(self.training_only) and name.startswith(self.training_only)
+    def options(self, given: Mapping[str, Any]) -> Options:
+        """Options of prediction, checked.
 
-    # --- use: each task's class has its own of these ------------------------------------------------------------
-
-    def tag(self, *args: Any, **options: Any) -> Any:
-        """See `seqkit.model.tagger.Tagger.tag`."""
-        raise self._other("tag")
-
-    def classify(self, *args: Any, **options: Any) -> Any:
-        """See `seqkit.model.classifier.Classifier.classify`."""
-        raise self._other("classify")
-
-    def predict(self, *args: Any, **options: Any) -> Any:
-        """See `seqkit.model.tagger.Tagger.predict` and `seqkit.model.classifier.Classifier.predict`."""
-        raise self._other("predict")
-
-    def score(self, *args: Any, **options: Any) -> Any:
-        """See `seqkit.model.base_language_model.BaseLanguageModel.score`."""
-        raise self._other("score")
-
-    def perplexity(self, *args: Any, **options: Any) -> Any:
-        """See `seqkit.model.base_language_model.BaseLanguageModel.perplexity`."""
-        raise self._other("perplexity")
-
-    def sample(self, *args: Any, **options: Any) -> Any:
-        """See `seqkit.model.base_language_model.BaseLanguageModel.sample`."""
-        raise self._other("sample")
-
-    def generate(self, *args: Any, **options: Any) -> Any:
-        """See `seqkit.model.generator.Generator.generate`."""
-        raise self._other("generate")
-
-    def _other(self, verb: str) -> ModelError:
-        return ModelError(f"expected a model that can {verb}, found one of `seqkit {self.task}`")
-
-    # --- files --------------------------------------------------------------------------------------------------
-
-    def documents(self) -> dict[str, Any]:
-        """File name → JSON value of everything but settings, weights and report; what `restore` reads back.
+        Args:
+            given: option → value, named as the flags of the command line are.
 
         Returns:
-            The documents; every name stands in `seqkit.model.files.FILES`.
+            An object of the task's options class.
+
+        Raises:
+            SettingsError: there is no such option, or it has another value.
         """
-        raise NotImplementedError  # pragma: no cover - every task's class overrides it
+        return validated(self.task.options_class(), given, "options")
 
+    def pipeline(self, **settings: Any) -> Any:
+        """What predicts call after call; see `Pipeline` for the settings."""
+        return Pipeline(self, **settings)  # type: ignore[arg-type]
+
+    @abstractmethod
+    def record(self, given: Any) -> Any:
+        """What a user gives, as a record: raw text, tokens, fields, or a record."""
+
+    def predict(
+        self,
+        records: Iterable[Any],
+        *,
+        batch_tokens: int | None = None,
+        ahead: int | None = None,
+        precision: str = "fp32",
+        **options: Any,
+    ) -> Iterator[Any]:
+        """Predict any number of records, in order, reading ahead no more than a chunk.
+
+        Args:
+            records: raw texts, lists of tokens, or records.
+            batch_tokens: tokens per batch; a longer record is a batch of its own. Halved where memory runs out.
+            ahead: records that are read ahead at most.
+            precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `Pipeline`.
+            **options: those of the task, named as the flags of the command line are.
+
+        Yields:
+            One prediction per record.
+        """
+        asked = {"batch_tokens": batch_tokens, "ahead": ahead}
+        pipeline = self.pipeline(precision=precision, **{name: size for name, size in asked.items() if size})
+        yield from pipeline(map(self.record, records), self.options(options))
+
+    def answer(self, request: Mapping[str, Any], pipeline: Any = None) -> dict[str, Any]:
+        """Answer a request, JSON in and JSON out: what workers, the processes of ``torchrun`` and servers use.
+
+        Args:
+            request: ``{"text": …}`` or, of an input of words, ``{"tokens": […]}``, and options of prediction beside it;
+                or ``{"texts": […]}`` for several; or ``{"block": […], "output_format": …}`` for a block of a file (see
+                `seqkit.formats.blocks`), whose bytes are strings, each undecodable byte a lone surrogate.
+            pipeline: what predicts; by default a new one.
+
+        Returns:
+            What the verb of use writes as JSON; ``{"answers": […]}`` of several; and of a block ``output``, the number
+            of ``records`` and ``tokens``, and ``fault``, what is wrong with the block, or None.
+
+        Raises:
+            SeqkitError: the request cannot be answered.
+        """
+        return answer(self, request, pipeline or self.pipeline())
+
+    @abstractmethod
+    def evaluate(self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any) -> Evaluation:
+        """Predict records for which it is known what is right, and score the predictions.
+
+        Args:
+            records: the records; of a language model a `seqkit.inputs.streams.Corpus`.
+            baseline: the scores of a simpler model on them, as the head's report takes them.
+            pipeline: what predicts; by default a new one.
+            **options: those of evaluation, named as the flags of the command line are.
+
+        Returns:
+            The scores, and what they are of.
+
+        Raises:
+            DataError: a record lacks its label.
+        """
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    @abstractmethod
+    def weights(self) -> dict[str, Tensor]:
+        """Name → tensor of everything that was learned."""
+
+    @abstractmethod
+    def documents(self) -> dict[str, Any]:
+        """File name → JSON value of everything but settings, weights and report; what `restore` reads back."""
+
+    @abstractmethod
+    def parameter_counts(self) -> dict[str, int]:
+        """How many trainable numbers each part has."""
+
+    def usage(self) -> str:
+        """Flags of a verb of use, for the model card."""
+        return ""
+
+    @abstractmethod
     def description(self) -> list[str]:
-        """Lines of the model card that only this task has: how to use it, what it learned."""
-        raise NotImplementedError  # pragma: no cover - every task's class overrides it
-
-    def architecture(self) -> list[str]:
-        """Lines of the model card that say what it is made of."""
-        encoder, embedding = self.settings.encoder, self.settings.embedding
-        layers = f"{encoder.layers} × {encoder.hidden} {encoder.cell}, direction {encoder.direction}"
-        vectors = Path(embedding.vectors).name or "none"
-        return [f"- Encoder: {layers}", f"- Characters: {embedding.chars}; given vectors: {vectors}"]
+        """Lines of the model card that say what it is made of and predicts."""
 
     @classmethod
-    def restore(cls: type[_Kind], settings: Settings, documents: Documents, weights: Mapping[str, Tensor]) -> _Kind:
+    @abstractmethod
+    def restore(cls: type[_Predictor], settings: Any, documents: Documents) -> _Predictor:
         """Make a model as it was saved.
 
         Args:
             settings: the model's settings.
-            documents: what `documents` gave, and ``report.json``.
-            weights: the saved weights.
+            documents: what `documents` gave, ``report.json``, and the saved weights.
 
         Returns:
             The model.
 
         Raises:
-            ModelError: a document is missing or of another form, or settings, documents and weights do not fit each
-                other.
+            ModelError: a document is missing or malformed, or settings, documents and weights do not fit each other.
         """
-        raise NotImplementedError  # pragma: no cover - every task's class overrides it
 
     def save(self, directory: str | Path) -> None:
         """Write the model to a directory (see `seqkit.model.files`); nothing in it can execute.
@@ -185,29 +201,196 @@ class Model:
         Raises:
             ModelError: a file cannot be written.
         """
-        kept = {
-            name: tensor.detach().to("cpu").contiguous()
-            for name, tensor in self.network.state_dict().items()
-            if not self._is_training_only(name)
-        }
+        kept = {name: tensor.detach().to("cpu").contiguous() for name, tensor in self.weights().items()}
         documents = {**self.documents(), "report.json": self.report}
         files = {name: json.dumps(value, indent=1).encode("ascii") for name, value in documents.items()}
         files["weights.safetensors"] = safetensors.torch.save(kept)
         files["README.md"] = self.card().encode("utf-8", "replace")
         settings = self.settings.model_dump(mode="json")
-        # Where vectors and other models lay on the machine of training concerns nobody: the model has what it took.
-        for section, name in OTHER_FILES:
-            if settings[section].get(name):
+        # Where files lay on the machine of training concerns nobody: the model has what it took of them.
+        for section, name in self.settings.elsewhere():
+            if settings[section][name]:
                 settings[section][name] = Path(settings[section][name]).resolve().name or "unnamed"  # the root has none
         write_config(Path(directory), {"settings": settings}, files)
 
     def card(self) -> str:
         """The README of the directory: what the model is, what it was trained on, how well it does, how to use it."""
         data = self.report.get("data", {}).get("name", "unknown data")
-        lines = [f"# A seqkit {self.task} model", "", f"Trained with seqkit on `{data}`", ""]
-        lines += self.description()
-        lines += [*self.architecture(), ""]
+        verbs = [
+            f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else '< text.txt'}".rstrip()
+            for verb, place in self.task.verbs.items()
+        ]
+        lines = [f"# A seqkit {self.task.name} model", "", f"Trained with seqkit on `{data}`", ""]
+        lines += ["```sh", *verbs, "```", "", *self.description(), ""]
         for split, scores in self.report.get("scores", {}).items():
             shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float))
             lines += [f"- {split}: {shown}"]
+            beside = scores.get("baseline") or {}
+            numbers = [f"{name} {value:.4f}" for name, value in beside.items() if isinstance(value, float)]
+            lines += [f"- {split}, {beside['name']}: {', '.join(numbers)}"] if numbers else []
         return "\n".join(lines) + "\n"
+
+
+class Model(Predictor):
+    """A model with a network. Build one with `build`, read one with `seqkit.load`.
+
+    Args:
+        settings: the settings it was built with.
+        input: what the network reads.
+        head: what it predicts.
+        network: the trainable whole.
+        report: scores, data and versions, as in ``report.json``.
+    """
+
+    def __init__(self, settings: Any, input: Any, head: Any, network: Network, report: dict[str, Any]) -> None:
+        super().__init__(settings, report)
+        self.input = input
+        self.head = head
+        self.network = network
+
+    @classmethod
+    def build(cls: type[_Kind], settings: Any, records: Sequence[Any], sources: Sources = NO_SOURCES) -> _Kind:
+        """Make an untrained model for some training data.
+
+        Args:
+            settings: what to build.
+            records: the training records.
+            sources: what else the model is made from.
+
+        Returns:
+            The model, initialised from torch's random generator.
+
+        Raises:
+            DataError: there is nothing to learn.
+            SettingsError: settings do not fit each other.
+        """
+        task = TASKS[settings.task]
+        input: Input = imported(task.input).build(settings, records, sources)
+        head: Head = imported(task.head).build(settings, records, input)
+        return cls.assemble(settings, input, head)
+
+    @classmethod
+    def assemble(cls: type[_Kind], settings: Any, input: Any, head: Any) -> _Kind:
+        """Make an untrained model of its input and its head.
+
+        Args:
+            settings: what to build.
+            input: what the network reads.
+            head: what it predicts.
+
+        Returns:
+            The model, initialised from torch's random generator.
+        """
+        return cls(settings, input, head, _network(settings, input, head, training=True), {})
+
+    @classmethod
+    def restore(cls: type[_Kind], settings: Any, documents: Documents) -> _Kind:
+        """See `Predictor.restore`."""
+        task = TASKS[settings.task]
+        made: list[Any] = []
+
+        def build() -> Network:
+            input = imported(task.input).restore(settings, documents)
+            head = imported(task.head).restore(settings, documents, input)
+            made.extend((input, head))
+            return _network(settings, input, head, training=False)
+
+        network = restored_network(build, documents.weights, documents.place)
+        return cls(settings, made[0], made[1], network, documents["report.json"])
+
+    # --- use ------------------------------------------------------------------------------------------------------
+
+    @property
+    def device(self) -> torch.device:
+        """See `Predictor.device`: where the network's weights are."""
+        return next(self.network.parameters()).device
+
+    def to(self: _Kind, device: str | torch.device) -> _Kind:
+        """See `Predictor.to`."""
+        self.network.to(device)
+        return self
+
+    def record(self, given: Any) -> Any:
+        """See `Predictor.record`."""
+        return self.input.record(given)
+
+    def encode(
+        self, batch: Any, condition: Any = None, state: tuple[State, ...] | None = None, *, return_state: bool = False
+    ) -> Encoded:
+        """Encode a batch.
+
+        Args:
+            batch: what the input collated, on the model's device.
+            condition: what the head's `conditions` collated for it.
+            state: the encoder's state before the first step; by default what the head's `start` says.
+            return_state: also return the state after the last step.
+
+        Returns:
+            See `Encoded`.
+        """
+        first, features = self.head.start(condition, len(batch.lengths)) if self.head.has_start else (None, None)
+        encoded: Encoded = self.network(batch, state=state or first, features=features, return_state=return_state)
+        return encoded
+
+    def evaluate(self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any) -> Evaluation:
+        """See `Predictor.evaluate`."""
+        gold = self.head.gold(records, **options)
+        answers = self.predicted(records, pipeline)
+        return Evaluation(self.head.report(gold, answers, baseline), gold, answers)
+
+    def dev_report(self, records: Sequence[Any], pipeline: Any = None) -> Any:
+        """The report of an epoch in training, by which the best one is chosen."""
+        return self.evaluate(records, pipeline=pipeline).report
+
+    def predicted(self, records: Sequence[Any], pipeline: Any = None) -> list[Any]:
+        """The predictions for some records, by a pipeline or a new one, without what evaluation does not need."""
+        return list((pipeline or self.pipeline())(records, self.options({}).for_output("conll")))
+
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, Tensor]:
+        """See `Predictor.weights`; without those that only training needs."""
+        return {name: tensor for name, tensor in self.network.state_dict().items() if self._is_kept(name)}
+
+    def _is_kept(self, name: str) -> bool:
+        return not (self.head.training_only and name.startswith(self.head.training_only))
+
+    def parameter_counts(self) -> dict[str, int]:
+        """See `Predictor.parameter_counts`; of the saved model."""
+        counts = {"input": 0, "encoder": 0, "head": 0}
+        for name, parameter in self.network.named_parameters():
+            if parameter.requires_grad and self._is_kept(name):
+                counts[name.partition(".")[0]] += parameter.numel()
+        return counts
+
+    def documents(self) -> dict[str, Any]:
+        """See `Predictor.documents`."""
+        return {**self.input.documents(), **self.head.documents()}
+
+    def usage(self) -> str:
+        """See `Predictor.usage`."""
+        usage: str = self.head.usage()
+        return usage
+
+    def description(self) -> list[str]:
+        """See `Predictor.description`."""
+        encoder = self.settings.encoder
+        layers = f"{encoder.layers} × {encoder.hidden} {encoder.cell}, direction {encoder.direction}"
+        return [*self.head.description(), f"- Encoder: {layers}", *self.input.description()]
+
+
+def _network(settings: Any, input: Input, head: Head, *, training: bool) -> Network:
+    """The modules of a model; with those that only training needs, if it is to be trained."""
+    vectors = input.module()
+    size = int(vectors.output_size) + head.make_start()  # type: ignore[arg-type]
+    # A head that drops out the last layer's outputs itself has use for them as they are, too.
+    changes = {"last_dropout": 0.0} if head.drops_outputs else {}
+    encoder = build_encoder(settings.encoder, size, **changes)
+    module = head.make_module(encoder, vectors, training=training)
+    return Network(
+        vectors,
+        encoder,
+        module,
+        dropout=getattr(settings.embedding, "dropout", 0.0),
+        variational=settings.encoder.variational or not head.drops_outputs,
+    )

@@ -22,9 +22,7 @@ from seqkit._version import __version__
 from seqkit.errors import ModelError, shown
 from seqkit.files import is_plain_name, open_regular
 
-__all__ = ["CONFIG", "FILES", "FORMAT_VERSION", "aside", "read_config", "read_json", "write_atomically", "write_config"]
-
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG = "config.json"
 FILES = (
     *(CONFIG, "weights.safetensors", "words.json", "characters.json", "vectors.json", "labels.json", "splitter.json"),

@@ -1,58 +1,49 @@
-"""The language model with a network as one artefact: how likely a text is, and texts that it writes."""
+"""The language model with a network: how likely a text is, and texts that it writes."""
 
 from __future__ import annotations
 
+import copy
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from seqkit.config import LmSettings, Settings
 from seqkit.devices import precision_context
 from seqkit.errors import SettingsError
-from seqkit.heads.language_model.module import LanguageModelHead
-from seqkit.inputs.arrays import Indexer
-from seqkit.inputs.pretrained import Vectors
-from seqkit.inputs.streams import Corpus
-from seqkit.inputs.units import Units
-from seqkit.model.base import Documents, Model
-from seqkit.model.base_language_model import BaseLanguageModel, unit_indexer
-from seqkit.model.build import build_embedding, build_encoder, given_table
-from seqkit.model.restoring import restored_network, saved_size
-from seqkit.model.stream import STATIC_WINDOW, stream_log_prob
-from seqkit.model.streaming import WordVectors, encoded_batches
-from seqkit.model.writing import Beginning, UnitWriter, Writer
-from seqkit.nn.network import Network
+from seqkit.heads.language_model.head import LanguageModelling
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.inputs.arrays import TypeTable
+from seqkit.inputs.base import NO_SOURCES, Sources
+from seqkit.inputs.segmentation import Units
+from seqkit.inputs.streams import Corpus, Streams, window_bounds
+from seqkit.inputs.units import UnitInput, window_batch
+from seqkit.model.base import Model
+from seqkit.model.scoring import STATIC_WINDOW, UnitPredictor
+from seqkit.model.writing import NetworkWriter, Starts, UnitWriter
+from seqkit.nn.encoder import Encoder
+from seqkit.nn.recurrent import State
 from seqkit.nn.search import SearchState
-from seqkit.nn.softmax import IGNORED
-from seqkit.records import Sentence
-
-__all__ = ["LanguageModel"]
 
 
-class LanguageModel(BaseLanguageModel):
-    """A language model with a network: the probability of each unit after all before it. Build one with
-    `LanguageModel.build`, read one with `seqkit.load`; see `BaseLanguageModel` for what it is made of.
-    """  # noqa: D205 - one sentence and what follows it
+class LanguageModel(UnitPredictor, Model):
+    """A language model with a network: the probability of each unit after all before it. See `Model`."""
+
+    settings: LmSettings
+    head: LanguageModelling
 
     @classmethod
-    def build(
-        cls,
-        settings: LmSettings,
-        units: Units,
-        counts: Mapping[str, int],
-        vectors: Vectors | None = None,
-        start: Model | None = None,
+    def of_counts(
+        cls, settings: LmSettings, units: Units, counts: Mapping[str, int], sources: Sources = NO_SOURCES
     ) -> LanguageModel:
-        """Make an untrained model for some training data.
+        """Make an untrained model for a text of which only counts are known.
 
         Args:
             settings: what to build.
             units: text ↔ units.
-            counts: how often every distinct unit occurs in the training data.
-            vectors: given word vectors.
-            start: a model whose vocabularies come first.
+            counts: how often each unit occurs.
+            sources: what else the model is made from.
 
         Returns:
             The model, initialised from torch's random generator.
@@ -60,102 +51,121 @@ class LanguageModel(BaseLanguageModel):
         Raises:
             SettingsError: settings do not fit each other.
         """
-        indexer = unit_indexer(settings, units, counts, vectors, start)
-        network = _network(settings, indexer, given_table(vectors, start))
-        return cls(settings, units, indexer, network, {})
-
-    @property
-    def head(self) -> LanguageModelHead:
-        """The network's head."""
-        head = self.network.head
-        assert isinstance(head, LanguageModelHead)
-        return head
-
-    def _log_probs(
-        self, chunk: Sequence[Sentence], targets: list[list[int]], batch_tokens: int, precision: str
-    ) -> list[float]:
-        found = [0.0] * len(chunk)
-        table = self.network.embedding.table
-        words = WordVectors(self.network, self.indexer)
-        self.network.eval()
-        with torch.inference_mode(), precision_context(precision, self.device):
-            for rows, _, output in encoded_batches(self.network, words, chunk, batch_tokens):
-                following = _padded([targets[row] for row in rows]).to(self.device)  # [B, T]
-                steps = self.head.target_log_probabilities(output.outputs, following, table)  # [B, T]
-                for row, total in zip(rows, steps.double().sum(1).tolist(), strict=True):
-                    found[row] = total
-        return found
+        input = UnitInput.of_counts(settings, units, counts, sources)
+        return cls.assemble(settings, input, LanguageModelling(settings, input))
 
     def log_prob(
         self, corpus: Corpus, *, window: int = STATIC_WINDOW, dynamic: float = 0.0, precision: str = "fp32"
     ) -> float:
-        """See `BaseLanguageModel.log_prob`; every unit is predicted from all before it, also of earlier lines.
+        """See `UnitPredictor.log_prob`; every unit is predicted from all before it, also of earlier lines.
 
         A cell that cannot forget (see `seqkit.nn.recurrent.RecurrentLayer`) begins anew with every window; outside of
         dynamic evaluation its window is that of training.
         """
-        table = self.indexer.table(corpus.types)
         training = self.settings.training
         if not dynamic and not all(layer.forgets for layer in self.network.encoder.layers):
             window = training.bptt
+        table, streams = self.input.indexer.table(corpus.types), corpus.streams(1)
         with precision_context(precision, self.device):
             return stream_log_prob(
-                self.network,
-                table,
-                corpus.streams(1),
-                window,
-                rate=dynamic,
-                clip=training.clip,
-                clip_by=training.clip_by,
+                self.network, table, streams, window, rate=dynamic, clip=training.clip, clip_by=training.clip_by
             )
 
-    def _writing(self, start: Sequence[int]) -> tuple[UnitWriter, Beginning]:
+    def _writing(self, first: Sequence[int]) -> tuple[UnitWriter, Starts]:
         self.network.eval()
-        table = self.network.embedding.table
-        writer = Writer(self.network, self.indexer, lambda outputs: self.head.log_probabilities(outputs, table))
+        writer = NetworkWriter(self)
 
-        def begin(rows: Sequence[int]) -> tuple[SearchState, Tensor]:
+        def starts(rows: Sequence[int]) -> tuple[SearchState, Tensor]:
             layers = self.network.encoder.layers
-            return writer.begin(start, tuple(layer.initial_state(len(rows), writer.vectors) for layer in layers))
+            return writer.begin(first, tuple(layer.initial_state(len(rows), writer.vectors) for layer in layers))
 
-        return writer, begin
-
-    @classmethod
-    def restore(cls, settings: Settings, documents: Documents, weights: Mapping[str, Tensor]) -> LanguageModel:
-        """See `Model.restore`."""
-        assert isinstance(settings, LmSettings)
-        units, indexer = cls._restored(settings, documents)
-        table = saved_size(weights, "embedding.vectors")
-        network = restored_network(lambda: _network(settings, indexer, table), weights, documents.place)
-        return cls(settings, units, indexer, network, documents["report.json"])
+        return writer, starts
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> Tensor:
-    """Rows of numbers, int64 [B, T], `IGNORED` past the end of each."""
-    matrix = np.full((len(rows), max(map(len, rows))), IGNORED, dtype=np.int64)  # [B, T]
-    for number, row in enumerate(rows):
-        matrix[number, : len(row)] = row
-    return torch.from_numpy(matrix)
+def next_state(encoder: Encoder, state: tuple[State, ...] | None) -> tuple[State, ...] | None:
+    """The state that the next window begins with, no gradient flowing back through it.
+
+    Args:
+        encoder: the encoder.
+        state: its state after a window.
+
+    Returns:
+        The state of the layers that read forward and forget. That of the others is zero: those that read backward begin
+        anew at the end of every window, and a sum of all that was ever read would only grow.
+    """
+    if state is None:
+        return None
+    # With two directions there are two stacks of equal height, the forward one first.
+    forward = len(state) if encoder.forward_size == encoder.output_size else len(state) // 2
+    return tuple(
+        tuple(part.detach() if number < forward and layer.forgets else torch.zeros_like(part) for part in parts)
+        for number, (layer, parts) in enumerate(zip(encoder.layers, state, strict=True))
+    )
 
 
-def _network(settings: LmSettings, indexer: Indexer, vectors: Tensor | None) -> Network:
-    embedding = build_embedding(settings.embedding, indexer, vectors)
-    # The head drops out the top level's outputs by itself, because it has use for them as they are, too.
-    encoder = build_encoder(settings.encoder.model_copy(update={"last_dropout": 0.0}), embedding.output_size)
-    last = settings.encoder.last_dropout
-    try:
-        head = LanguageModelHead(
-            encoder.output_size,
-            encoder.forward_size,
-            len(indexer.words),
-            tied_size=settings.embedding.word_size if settings.head.tied else None,
-            cutoffs=settings.head.cutoffs or None,
-            dropout=last if last >= 0 else settings.encoder.dropout,
-            variational=settings.encoder.variational,
-            ar=settings.head.ar,
-            tar=settings.head.tar,
-        )
-    except ValueError as error:
-        raise SettingsError(f"head: {error}") from None
-    variational = settings.encoder.variational
-    return Network(embedding, encoder, head, dropout=settings.embedding.dropout, variational=variational)
+def stream_log_prob(
+    network: Any,
+    table: TypeTable,
+    streams: Streams,
+    window: int,
+    *,
+    rate: float = 0.0,
+    clip: float = 0.0,
+    clip_by: str = "norm",
+) -> float:
+    r"""ln p of streams of units, each from the zero state on, the state carried from window to window.
+
+    With a rate :math:`\eta`, by dynamic evaluation (Krause et al. 2018, "Dynamic evaluation of neural sequence
+    models"): after each window has been scored, a copy of the weights takes a step towards it,
+    :math:`\theta \leftarrow \theta - \eta\,\nabla \ell`, so that what comes again is predicted better.
+
+    Args:
+        network: a language model's network; its weights stay as they are.
+        table: what is known of the streams' types.
+        streams: the text.
+        window: T, the steps of a window.
+        rate: :math:`\eta`; 0 for the weights as they are.
+        clip: the largest norm of a gradient, or the largest of its values; 0 for no limit.
+        clip_by: ``norm`` or ``value``.
+
+    Returns:
+        ln p of all units, in nats.
+
+    Raises:
+        SettingsError: the rate is so large that the weights are no numbers any more.
+    """
+    too_large = f"dynamic evaluation at rate {rate:g} makes the weights infinite; try a smaller rate"
+    if not abs(rate) < torch.finfo(torch.float32).max:
+        raise SettingsError(too_large)
+    if rate:
+        network = copy.deepcopy(network)
+    network.eval()
+    for module in network.modules():
+        if rate and isinstance(module, nn.RNNBase):
+            module.train()  # cuDNN computes gradients in this mode only; there is no dropout inside
+    head, embedding = network.head, network.input.embedding
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.SGD(parameters, lr=rate)
+    device = parameters[0].device
+    total = 0.0
+    state: tuple[State, ...] | None = None
+    with torch.set_grad_enabled(bool(rate)):
+        for begin, end in window_bounds(streams.length, window):
+            inputs, targets = streams.window(begin, end)  # [B, T], [B, T]
+            encoded = network(window_batch(table, inputs).to(device), state=state, return_state=True)
+            ids = torch.from_numpy(table.words[targets]).to(device)  # [B, T]
+            found = head.loss(encoded.outputs, encoded.lengths, ids, table=embedding.table)
+            total -= float(found.nats)
+            state = next_state(network.encoder, encoded.state)
+            if rate:
+                optimizer.zero_grad(set_to_none=True)
+                found.objective.backward()
+                if clip and clip_by == "norm":
+                    nn.utils.clip_grad_norm_(parameters, clip)
+                elif clip:
+                    nn.utils.clip_grad_value_(parameters, clip)
+                optimizer.step()
+                torch.clear_autocast_cache()  # the weights in half precision that it keeps are those before the step
+    if rate and not math.isfinite(total):
+        raise SettingsError(too_large)
+    return total

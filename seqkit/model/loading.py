@@ -1,10 +1,10 @@
-"""Reading a model directory: the one table of which class a task's models have."""
+"""Reading a model directory."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import safetensors
 import safetensors.torch
@@ -13,71 +13,28 @@ from torch import Tensor
 from seqkit.config import parse_settings
 from seqkit.devices import choose_device
 from seqkit.errors import ModelError, SettingsError, shown
-from seqkit.model.base import Documents, Model
+from seqkit.inputs.base import Documents
+from seqkit.model.base import Model
 from seqkit.model.files import read_config, read_json
-from seqkit.resources import imported
-
-__all__ = ["MODELS", "NO_NETWORK", "load", "load_as", "model_class", "read_weights"]
-
-_Kind = TypeVar("_Kind", bound=Model)
-
-MODELS = {
-    "tag": "seqkit.model.tagger:Tagger",
-    "classify": "seqkit.model.classifier:Classifier",
-    "lm": "seqkit.model.language_model:LanguageModel",
-    "generate": "seqkit.model.generator:Generator",
-    "ngram": "seqkit.model.ngram_model:NgramLanguageModel",
-}
-"""kind (`seqkit.config.Settings.kind`) → where the class of such models is; imported when it is needed"""
-NO_NETWORK = "expected a language model with a network, found one of n-grams"
+from seqkit.tasks import TASKS
 
 
-def model_class(kind: str) -> type[Model]:
-    """The class of the models of a kind.
-
-    Args:
-        kind: a key of `MODELS`.
-
-    Returns:
-        The class.
-    """
-    found: type[Model] = imported(MODELS[kind])
-    return found
-
-
-def load_as(kind: type[_Kind], directory: str | Path, device: str = "cpu") -> _Kind:
-    """Read a model of one task.
-
-    Args:
-        kind: the class that the model has to be of.
-        directory: see `load`.
-        device: see `load`.
-
-    Returns:
-        The model.
-
-    Raises:
-        ModelError: as `load` does, or the model is of another task, or has no network where one is wanted.
-    """
-    model = load(directory, device, task=kind.task)
-    if not isinstance(model, kind):  # of the task, but without the network that is wanted
-        raise ModelError(f"{directory}: {NO_NETWORK}")
-    return model
-
-
-def load(directory: str | Path, device: str = "cpu", *, task: str | None = None) -> Model:
+def load(directory: str | Path, device: str = "cpu", *, task: str | None = None, network: bool = False) -> Any:
     """Read a model.
 
     Args:
         directory: what ``seqkit … train -o`` or `Model.save` wrote.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
         task: the task that the model has to be of; any by default.
+        network: whether it has to have a network.
 
     Returns:
-        The model, of the class that its task has; its predictions are bit-equal to those made before it was saved.
+        The model, a `seqkit.model.base.Predictor` of the class that its task has; its predictions are bit-equal to
+        those made before it was saved.
 
     Raises:
-        ModelError: the directory is no model, damaged, of a newer format version, or of another task.
+        ModelError: the directory is no model, damaged, of a newer format version, of another task, or has no network
+            where one is needed.
     """
     directory = Path(directory)
     place = choose_device(device)
@@ -88,21 +45,24 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None)
         raise ModelError(f"{directory}: damaged: {error}") from None
     if task is not None and settings.task != task:
         raise ModelError(f"{directory}: expected a model of `seqkit {task}`, found one of `seqkit {settings.task}`")
+    kind = TASKS[settings.task].model_class(settings)
+    if network and not issubclass(kind, Model):
+        raise ModelError(f"{directory}: a model with a network is needed, and this one has n-grams instead")
     parsed = {name: read_json(directory / name, data) for name, data in files.items() if name.endswith(".json")}
-    documents = Documents(parsed, str(directory))
     _check_report(parsed.get("report.json", {}), f"{directory / 'report.json'}")
     if "weights.safetensors" not in files:
-        raise ModelError(documents.lacking("weights.safetensors"))
+        raise ModelError(Documents(parsed, str(directory)).missing("weights.safetensors"))
     weights = read_weights(files.pop("weights.safetensors"), f"{directory / 'weights.safetensors'}")
-    weights = {_current_name(name): tensor for name, tensor in weights.items()}
-    model = model_class(settings.kind).restore(settings, documents, weights)
-    model.network.eval().to(place)
-    return model
+    if config["format_version"] == 1:
+        weights = {_current_name(name): tensor for name, tensor in weights.items()}
+    return kind.restore(settings, Documents(parsed, str(directory), weights)).to(place)
 
 
 def _current_name(weight: str) -> str:
     """What a weight of a model of format version 1 is called now."""
-    return re.sub(r"(stacks\.\d+\.)levels\.", r"\1layers.", weight)
+    weight = re.sub(r"(stacks\.\d+\.)levels\.", r"\1layers.", weight)
+    weight = re.sub(r"^context\.embedding\.", "input.context.input.embedding.", weight)
+    return re.sub(r"^(embedding|context)\.", r"input.\1.", weight)
 
 
 def _check_report(report: object, place: str) -> None:

@@ -1,90 +1,31 @@
-"""The language model without a network as one artefact: Kneser-Ney over counted n-grams."""
+"""The language model without a network: Kneser-Ney over counted n-grams."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import chain
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from seqkit.config import LmSettings, Settings
+from seqkit.config import BATCH_TOKENS
 from seqkit.errors import ModelError, SettingsError
-from seqkit.inputs.arrays import Indexer
-from seqkit.inputs.streams import END, Corpus
-from seqkit.inputs.units import Units
-from seqkit.model.base import Documents
-from seqkit.model.base_language_model import BaseLanguageModel, unit_indexer
-from seqkit.model.stream import STATIC_WINDOW
-from seqkit.model.writing import Beginning, UnitWriter
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.inputs.base import Documents
+from seqkit.inputs.segmentation import Units
+from seqkit.inputs.streams import Corpus
+from seqkit.inputs.units import UnitInput
+from seqkit.inputs.vocabulary import UNKNOWN
+from seqkit.model.pipeline import CHUNK_RECORDS, BatchSize, chunks, halving
+from seqkit.model.scoring import STATIC_WINDOW, UnitPredictor
+from seqkit.model.writing import Starts, UnitWriter
 from seqkit.ngram.kneser_ney import KneserNey, Level
 from seqkit.nn.search import SearchState
-from seqkit.records import Sentence
-
-__all__ = ["NgramLanguageModel", "NgramTables"]
+from seqkit.records import ScoredText
 
 _TOGETHER = 1 << 20
 """units of a text that are looked up together"""
-
-
-class NgramTables(nn.Module):
-    """The arrays of a Kneser-Ney model under the names that they are saved by; there is nothing in it to train.
-
-    They stay on the CPU, where they are looked up, wherever the module is moved.
-
-    Args:
-        model: the model; the tensors are its own arrays, not copies.
-    """
-
-    def __init__(self, model: KneserNey) -> None:
-        super().__init__()
-        self.model = model
-        for order, level in enumerate(model.levels, 1):
-            self.register_buffer(f"probability{order}", torch.from_numpy(level.probability))
-            if order > 1:  # the keys of order 1 are all units
-                self.register_buffer(f"keys{order}", torch.from_numpy(level.keys))
-            if order < len(model.levels):
-                self.register_buffer(f"backoff{order}", torch.from_numpy(level.backoff))
-
-    @classmethod
-    def restore(cls, tensors: Mapping[str, Tensor], highest: int, size: int, end: int) -> NgramTables:
-        """Take up saved tensors.
-
-        Args:
-            tensors: name → tensor.
-            highest: the order is no more than that.
-            size: V, how many units there are.
-            end: the unit that ends a line.
-
-        Returns:
-            The module, made of them.
-
-        Raises:
-            ValueError: they are no model.
-        """
-        levels: list[Level] = []
-        for order in range(1, highest + 1):
-            keys = _array(tensors, f"keys{order}", np.int64) if order > 1 else np.arange(size)
-            last = order == highest or f"keys{order + 1}" not in tensors
-            backoff = np.empty(0, np.float32) if last else _array(tensors, f"backoff{order}", np.float32)
-            levels.append(Level(keys, _array(tensors, f"probability{order}", np.float32), backoff))
-            if last:
-                break
-        tables = cls(KneserNey(end, levels))
-        others = sorted(tensors.keys() - tables.state_dict().keys())
-        if others:
-            raise ValueError(f"expected no other tensors, found {others[0]!r:.80}")
-        return tables
-
-    def _apply(self, fn: Any, recurse: bool = True) -> NgramTables:
-        return self
-
-    def extra_repr(self) -> str:
-        """Its order, and how many n-grams of each order there are."""
-        counts = (f"{len(level.keys) - (order == 1):,}" for order, level in enumerate(self.model.levels, 1))
-        return f"{self.model.name}, {' + '.join(counts)} n-grams"
 
 
 class NgramWriter(UnitWriter):
@@ -120,57 +61,52 @@ class NgramWriter(UnitWriter):
         return torch.from_numpy(self.model.distributions(history.numpy())), ((history,),)
 
 
-class NgramLanguageModel(BaseLanguageModel):
+class NgramLanguageModel(UnitPredictor):
     """A language model of counts: the probability of each unit after the few before it in its line.
 
-    See `BaseLanguageModel` for what it is made of and `seqkit.ngram.kneser_ney.KneserNey` for the mathematics. No state
-    is carried from line to line, and neither window, batch nor arithmetic have any influence.
+    No state is carried from line to line, and neither window, batch nor precision has any influence.
+
+    Args:
+        settings: the settings it was built with.
+        input: the units of a text.
+        kneser_ney: the probabilities.
+        report: scores, data and versions, as in ``report.json``.
     """
 
-    network: NgramTables  # type: ignore[assignment]  # whoever wants a network's parts asks for another class
+    def __init__(self, settings: Any, input: UnitInput, kneser_ney: KneserNey, report: dict[str, Any]) -> None:
+        super().__init__(settings, report)
+        self.input = input
+        self.kneser_ney = kneser_ney
 
     @classmethod
-    def build(cls, settings: LmSettings, units: Units, corpus: Corpus) -> NgramLanguageModel:
+    def count(cls, settings: LmSettings, units: Units, corpus: Corpus) -> NgramLanguageModel:
         """Count the n-grams of a text.
 
         Args:
             settings: the order (``head.ngram``) and the limits on the vocabulary.
             units: text ↔ units.
-            corpus: the text, cut into such units.
+            corpus: the text, split into such units.
 
         Returns:
             The model.
         """
-        return cls._counted(
-            settings, units, unit_indexer(settings, units, corpus.counts()), corpus, settings.head.ngram
-        )
+        return cls.beside(UnitInput.of_counts(settings, units, corpus.counts()), corpus, settings.head.ngram)
 
     @classmethod
-    def beside(cls, model: BaseLanguageModel, corpus: Corpus, order: int) -> NgramLanguageModel:
-        """Count n-grams of the units that another model tells apart, so that the perplexities can be compared.
+    def beside(cls, input: UnitInput, corpus: Corpus, order: int) -> NgramLanguageModel:
+        """Count n-grams of the units of another model, so that the perplexities can be compared.
 
         Args:
-            model: the other model.
-            corpus: what it is trained on.
-            order: how many units an n-gram has at most.
+            input: the units.
+            corpus: what the other model is trained on.
+            order: the maximal length of an n-gram.
 
         Returns:
             The model.
         """
-        return cls._counted(model.settings, model.units, model.indexer, corpus, order)
-
-    @classmethod
-    def _counted(
-        cls, settings: LmSettings, units: Units, indexer: Indexer, corpus: Corpus, order: int
-    ) -> NgramLanguageModel:
-        words = indexer.table(corpus.types).words.astype(np.int32)  # [U]
-        found = KneserNey.fit(words[corpus.numbers], order, len(indexer.words), indexer.words.index(END))
-        return cls(settings, units, indexer, NgramTables(found), {})
-
-    @property
-    def kneser_ney(self) -> KneserNey:
-        """The probabilities."""
-        return self.network.model
+        ids = input.indexer.table(corpus.types).words.astype(np.int32)  # [U]
+        found = KneserNey.fit(ids[corpus.numbers], order, len(input.indexer.words), input.end)
+        return cls(input.settings, input, found, {})
 
     @property
     def name(self) -> str:
@@ -179,36 +115,43 @@ class NgramLanguageModel(BaseLanguageModel):
 
     @property
     def device(self) -> torch.device:
-        """See `Model.device`; it stays on the CPU."""
+        """See `Predictor.device`."""
         return torch.device("cpu")
 
-    def parameter_counts(self) -> dict[str, int]:
-        """How many numbers it has learned."""
-        counts = {"probabilities": -1, "backoffs": 0}  # that of padding is none
-        for level in self.kneser_ney.levels:
-            counts["probabilities"] += len(level.probability)
-            counts["backoffs"] += len(level.backoff)
-        return counts
+    # --- use ------------------------------------------------------------------------------------------------------
 
-    def _log_probs(
-        self, chunk: Sequence[Sentence], targets: list[list[int]], batch_tokens: int, precision: str
-    ) -> list[float]:
-        starts = np.cumsum([0, *map(len, targets)])[:-1]  # [B]
-        numbers = np.fromiter(chain.from_iterable(targets), dtype=np.int64)  # [N]
-        steps = self.kneser_ney.log_probabilities(numbers)  # [N]
-        totals: list[float] = np.add.reduceat(steps, starts).tolist()
-        return totals
+    def record(self, given: Any) -> Any:
+        """See `Predictor.record`."""
+        return self.input.record(given)
+
+    def pipeline(self, **settings: Any) -> Any:
+        """See `Predictor.pipeline`; a batch is a chunk, divided where memory runs out, and precision has no effect."""
+        size = settings.get("size") or BatchSize(settings.get("batch_tokens", BATCH_TOKENS), settings.get("say"))
+
+        def predict(records: Iterable[Any], options: Any = None) -> Iterator[ScoredText]:
+            for chunk in chunks(records, settings.get("ahead", CHUNK_RECORDS)):
+                yield from halving(chunk, size, self.input.lengths, lambda part, tokens: self._scores(part))
+
+        return predict
+
+    def _scores(self, chunk: Sequence[Any]) -> list[ScoredText]:
+        arrays = self.input.arrays(chunk)
+        ids = arrays.table.words[arrays.types]  # [N], the end before each line
+        targets, first = np.append(ids[1:], self.input.end), arrays.offsets[:-1]  # [N], [S]
+        totals = np.add.reduceat(self.kneser_ney.log_probabilities(targets), first).tolist()
+        unknown = np.add.reduceat(targets == UNKNOWN, first, dtype=np.int64).tolist()
+        return list(map(ScoredText, (record.text for record in chunk), totals, arrays.lengths.tolist(), unknown))
 
     def log_prob(
         self, corpus: Corpus, *, window: int = STATIC_WINDOW, dynamic: float = 0.0, precision: str = "fp32"
     ) -> float:
-        """See `BaseLanguageModel.log_prob`; every unit is predicted from those before it in its line.
+        """See `UnitPredictor.log_prob`; every unit is predicted from those before it in its line.
 
         Args:
             corpus: the text.
-            window: of no influence.
+            window: without effect.
             dynamic: 0.
-            precision: of no influence.
+            precision: without effect.
 
         Returns:
             ln p of the text, ends of lines included, in nats.
@@ -217,41 +160,90 @@ class NgramLanguageModel(BaseLanguageModel):
             SettingsError: dynamic evaluation is asked for.
         """
         if dynamic:
-            raise SettingsError(f"expected a model with a network for dynamic evaluation, found {self.name}")
-        words = self.indexer.table(corpus.types).words  # [U]
-        return sum(float(part.sum()) for part in self._steps(words, corpus))
-
-    def _steps(self, words: np.ndarray[Any, np.dtype[np.int64]], corpus: Corpus) -> Iterator[Any]:
-        before = np.array([self.end])  # [C]
+            raise SettingsError(f"dynamic evaluation needs a model with a network, not {self.name}")
+        ids = self.input.indexer.table(corpus.types).words  # [U]
+        before = np.array([self.input.end])  # [C]
+        total = 0.0
         for begin in range(0, len(corpus), _TOGETHER):
-            numbers = words[corpus.numbers[begin : begin + _TOGETHER]]  # [M]
-            yield self.kneser_ney.log_probabilities(numbers, before)
-            before = np.concatenate([before, numbers])[-self.kneser_ney.order :]
+            targets = ids[corpus.numbers[begin : begin + _TOGETHER]]  # [M]
+            total += float(self.kneser_ney.log_probabilities(targets, before).sum())
+            before = np.concatenate([before, targets])[-self.kneser_ney.order :]
+        return total
 
-    def _writing(self, start: Sequence[int]) -> tuple[UnitWriter, Beginning]:
+    def _writing(self, first: Sequence[int]) -> tuple[UnitWriter, Starts]:
         writer = NgramWriter(self.kneser_ney)
-        return writer, lambda rows: writer.begin(start, len(rows))
+        return writer, lambda rows: writer.begin(first, len(rows))
 
-    def architecture(self) -> list[str]:
-        """See `Model.architecture`."""
-        # Of the units, padding is none.
-        counts = [len(level.keys) - (number == 0) for number, level in enumerate(self.kneser_ney.levels)]
+    # --- files ----------------------------------------------------------------------------------------------------
+
+    def weights(self) -> dict[str, Tensor]:
+        """See `Predictor.weights`; the keys of order 1 are all units."""
+        found: dict[str, Any] = {}
+        levels = self.kneser_ney.levels
+        for order, level in enumerate(levels, 1):
+            found[f"probability{order}"] = level.probability
+            found |= {f"keys{order}": level.keys} if order > 1 else {}
+            found |= {f"backoff{order}": level.backoff} if order < len(levels) else {}
+        return {name: torch.from_numpy(array) for name, array in found.items()}
+
+    def documents(self) -> dict[str, Any]:
+        """See `Predictor.documents`."""
+        return self.input.documents()
+
+    def parameter_counts(self) -> dict[str, int]:
+        """See `Predictor.parameter_counts`."""
+        levels = self.kneser_ney.levels
+        # Padding has no probability.
+        probabilities = sum(len(level.probability) for level in levels) - 1
+        return {"probabilities": probabilities, "backoffs": sum(len(level.backoff) for level in levels)}
+
+    def description(self) -> list[str]:
+        """See `Predictor.description`."""
         return [
+            f"- Units: {self.input.units.kind}, {len(self.input.indexer.words) - 2:,} known",
             f"- No network: {self.name}, interpolated, modified, no cut-offs",
-            f"- N-grams of order 1, 2, …: {', '.join(f'{count:,}' for count in counts)}",
+            f"- N-grams of order 1, 2, …: {', '.join(f'{count:,}' for count in self._counts())}",
         ]
 
+    def _counts(self) -> list[int]:
+        """How many n-grams there are of each order; padding is none."""
+        return [len(level.keys) - (number == 0) for number, level in enumerate(self.kneser_ney.levels)]
+
+    def __str__(self) -> str:
+        """Its order, and how many n-grams of each order there are."""
+        return f"{self.name}, {' + '.join(f'{count:,}' for count in self._counts())} n-grams"
+
     @classmethod
-    def restore(cls, settings: Settings, documents: Documents, weights: Mapping[str, Tensor]) -> NgramLanguageModel:
-        """See `Model.restore`."""
-        assert isinstance(settings, LmSettings)
-        units, indexer = cls._restored(settings, documents)
-        end = indexer.words.index(END)
+    def restore(cls, settings: Any, documents: Documents) -> NgramLanguageModel:
+        """See `Predictor.restore`."""
+        input = UnitInput.restore(settings, documents)
         try:
-            tables = NgramTables.restore(weights, settings.head.ngram, len(indexer.words), end)
+            found = _restored(documents.weights, settings.head.ngram, len(input.indexer.words), input.end)
         except ValueError as error:
             raise ModelError(f"{documents.place}: weights.safetensors: {error}") from None
-        return cls(settings, units, indexer, tables, documents["report.json"])
+        return cls(settings, input, found, documents["report.json"])
+
+
+def _restored(tensors: Mapping[str, Tensor], highest: int, size: int, end: int) -> KneserNey:
+    """A Kneser-Ney model from saved tensors, of order `highest` at most."""
+    levels: list[Level] = []
+    names: set[str] = set()
+
+    def array(name: str, kind: type[np.generic]) -> Any:
+        names.add(name)
+        return _array(tensors, name, kind)
+
+    for order in range(1, highest + 1):
+        keys = array(f"keys{order}", np.int64) if order > 1 else np.arange(size)
+        last = order == highest or f"keys{order + 1}" not in tensors
+        backoff = np.empty(0, np.float32) if last else array(f"backoff{order}", np.float32)
+        levels.append(Level(keys, array(f"probability{order}", np.float32), backoff))
+        if last:
+            break
+    others = sorted(tensors.keys() - names)
+    if others:
+        raise ValueError(f"{others[0]!r:.80} is no tensor of such a model")
+    return KneserNey(end, levels)
 
 
 def _array(tensors: Mapping[str, Tensor], name: str, kind: type[np.generic]) -> Any:

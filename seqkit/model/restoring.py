@@ -12,8 +12,6 @@ from torch.overrides import TorchFunctionMode
 from seqkit.errors import ModelError, SettingsError
 from seqkit.nn.network import Network
 
-__all__ = ["restored_network", "saved_size", "shape_of"]
-
 _FILLING = {"uniform_", "normal_", "kaiming_uniform_", "xavier_uniform_", "constant_", "zeros_", "fill_", "zero_"}
 """methods of tensors, and functions of `torch.nn.init`, that give a tensor its first numbers"""
 
@@ -76,11 +74,6 @@ class _Unfilled(TorchFunctionMode):
         if func in (torch.zeros, torch.ones) and "device" not in kwargs:
             func = torch.empty
         return func(*args, **kwargs)
-
-
-def saved_size(weights: Mapping[str, Tensor], name: str) -> Tensor | None:
-    """A saved weight without its numbers, for a table whose size no document tells; None where there is none."""
-    return weights[name].to("meta") if name in weights else None
 
 
 def shape_of(tensor: Tensor) -> str:

@@ -1,7 +1,8 @@
-"""A model as `seqkit.nn.search` wants it: one unit at a time, in numbers of the vocabulary."""
+"""Writing text: a model as `seqkit.nn.search` wants it, one unit at a time, in ids of the vocabulary."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,47 +10,45 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqkit.errors import DataError, SettingsError
-from seqkit.inputs.arrays import Indexer
+from seqkit.errors import SettingsError
+from seqkit.inputs.lookup import LookupBatch, type_batch
+from seqkit.inputs.units import UnitInput
 from seqkit.inputs.vocabulary import UNKNOWN
-from seqkit.model.build import type_batch
-from seqkit.nn.network import Network
 from seqkit.nn.recurrent import State
 from seqkit.nn.search import Continuation, SearchState, beam_search, sample
+from seqkit.records import WrittenText
 
-__all__ = ["Beginning", "UnitWriter", "Writer", "known_numbers"]
-
-Beginning = Callable[[Sequence[int]], tuple[SearchState, Tensor]]
-"""numbers of beginnings, one a text, N of them → the state before the last unit of each, and these units, int64 [N]"""
+Starts = Callable[[Sequence[int]], tuple[SearchState, Tensor]]
+"""numbers of conditions, one a text, N of them → the state before the last unit given of each, and that unit, [N]"""
 
 _TOGETHER = 256
 """texts that are drawn side by side"""
 
 
-def known_numbers(indexer: Indexer, units: Sequence[str], kind: str) -> list[int]:
-    """The numbers of a prompt's units.
+def written(input: UnitInput, prompt: str, found: Continuation) -> WrittenText:
+    """What was written, as a text.
 
     Args:
-        indexer: the vocabularies.
-        units: the units.
-        kind: what they are, a kind of `seqkit.inputs.units.Units`, for the message.
+        input: ids ↔ units.
+        prompt: how the text begins.
+        found: what was added.
 
     Returns:
-        Their numbers in the vocabulary.
-
-    Raises:
-        DataError: one of them is unknown to the model.
+        The text.
     """
-    numbers = indexer.words.indices(map(indexer.normalise, units))
-    unknown = list(dict.fromkeys(unit for unit, index in zip(units, numbers, strict=True) if index == UNKNOWN))
-    if unknown:
-        expected = {"char": "characters", "bpe": "byte pairs"}.get(kind, "words")
-        shown = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
-        raise DataError(f"expected a prompt of {expected} that the model knows, found {shown}")
-    return numbers
+    lines: list[list[str]] = [[]]
+    for index in found.tokens:
+        if index == input.end:
+            lines.append([])
+        else:
+            lines[-1].append(input.indexer.words[index])
+    added = "\n".join(map(input.units.join, lines))
+    apart = prompt and not prompt[-1].isspace() and lines[0]
+    text = prompt + (input.units.separator if apart else "") + added
+    return WrittenText(text, found.log_prob, len(found.tokens) + found.ended, found.ended)
 
 
-class UnitWriter:
+class UnitWriter(ABC):
     """Writes units with a model that says what may come next, drawing or searching; each kind of model has its own.
 
     Args:
@@ -64,89 +63,83 @@ class UnitWriter:
 
     def write(
         self,
-        begin: Beginning,
-        beginnings: int,
+        starts: Starts,
+        conditions: int,
         *,
-        count: int,
-        beam: int,
-        seed: int | None,
-        temperature: float,
-        top_k: int,
-        top_p: float,
+        count: int = 1,
+        temperature: float = 1.0,
+        top_k: int = 0,
+        top_p: float = 1.0,
+        beam: int = 0,
         length_penalty: float = 0.0,
+        seed: int | None = None,
         **options: Any,
     ) -> list[Continuation]:
-        """Continue texts that begin differently, drawing or searching.
+        """Continue texts, drawing or searching.
 
         Args:
-            begin: how the texts begin.
-            beginnings: how many there are.
+            starts: how the texts begin.
+            conditions: how many different ones there are.
             count: how many continuations of each.
-            beam: the width of a search for the likeliest, at least `count`; 0 for drawing.
-            seed: what decides the draws; None for other ones each time.
-            temperature: see `seqkit.nn.search.sample`, as the rest.
-            top_k: how many units are drawn from.
-            top_p: how much probability is drawn from.
-            length_penalty: see `seqkit.nn.search.beam_search`.
+            temperature: below 1 likely units become likelier, above 1 less so; 0 always takes the likeliest.
+            top_k: only the `top_k` likeliest units are drawn from; 0 for all.
+            top_p: only the likeliest units that together have this probability are drawn from.
+            beam: search for the likeliest texts with a beam of this width, or of `count` where that is more, instead of
+                drawing; 0 for drawing.
+            length_penalty: a beam's texts are ranked by ln p / units to the power of this; 0 for ln p itself, which
+                prefers short texts.
+            seed: the same seed gives the same texts; None for other ones each time.
             **options: what drawing and searching have in common: ``end``, ``length``, ``ends``, ``allowed``.
 
         Returns:
-            The continuations of one beginning after those of the other; of a search there may be fewer.
+            The continuations of one condition after those of the other; of a search there may be fewer.
 
         Raises:
             SettingsError: a number is outside its range.
         """
         if count < 1 or beam < 0:
-            raise SettingsError(f"expected a count of at least 1 and a beam of at least 0, found {count} and {beam}")
-        options = {"allowed": self.allowed, **options}
+            raise SettingsError(f"count must be at least 1 and beam at least 0, found {count} and {beam}")
+        if options.get("allowed") is None:
+            options["allowed"] = lambda count, histories: self.writable
         found: list[Continuation] = []
         try:
             if beam:
-                for row in range(beginnings):
-                    state, last = begin([row])
-                    found += beam_search(
-                        self.step, state, last, beam=max(beam, count), length_penalty=length_penalty, **options
-                    )[:count]
+                options |= {"beam": max(beam, count), "length_penalty": length_penalty}
+                for row in range(conditions):
+                    found += beam_search(self.step, *starts([row]), **options)[:count]
                 return found
             generator = torch.Generator()
             generator.manual_seed(seed) if seed is not None else generator.seed()
             options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
-            rows = [row for row in range(beginnings) for _ in range(count)]
-            for start in range(0, len(rows), _TOGETHER):
-                state, last = begin(rows[start : start + _TOGETHER])
-                found += sample(self.step, state, last, **options)
+            rows = [row for row in range(conditions) for _ in range(count)]
+            for first in range(0, len(rows), _TOGETHER):
+                found += sample(self.step, *starts(rows[first : first + _TOGETHER]), **options)
         except ValueError as error:
             raise SettingsError(str(error)) from None
         return found
 
+    @abstractmethod
     def step(self, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
         """See `seqkit.nn.search.Step`."""
-        raise NotImplementedError  # pragma: no cover - every kind of model overrides it
-
-    def allowed(self, count: int, histories: Sequence[Sequence[int]]) -> Tensor:
-        """See `seqkit.nn.search.Allowed`."""
-        return self.writable
 
 
-class Writer(UnitWriter):
-    """Writes units with a network; the state that it hands around is the encoder's, and what joins every step's input.
+class NetworkWriter(UnitWriter):
+    """Writes units with a network; the state is what joins every step's input, [N, C], and that of the encoder.
 
     Args:
-        network: an embedding of units and an encoder.
-        indexer: its vocabularies.
-        score: the encoder's outputs of one step, [N, D] → log p of every unit that may be next, [N, V].
+        model: a `seqkit.model.base.Model` whose head is a `seqkit.heads.language_model.head.UnitHead`.
     """
 
-    def __init__(self, network: Network, indexer: Indexer, score: Callable[[Tensor], Tensor]) -> None:
-        super().__init__(len(indexer.words))
-        self.network = network
-        self.score = score
-        words = indexer.words
-        table = indexer.table(words.words)
+    def __init__(self, model: Any) -> None:
+        words = model.input.indexer.words
+        super().__init__(len(words))
+        self._network, self._head = model.network, model.head
+        table = model.input.indexer.table(words.words)
         order = table.by_length(np.arange(len(words)))  # [V]
-        self.device = next(network.parameters()).device
-        vectors = network.embedding(type_batch(table, order).to(self.device))  # [V, I], by length
-        self.vectors = torch.empty_like(vectors).index_copy_(0, torch.from_numpy(order).to(self.device), vectors)
+        vectors = self._network.input.embedding(type_batch(table, order).to(model.device))  # [V, I], by length
+        place = torch.from_numpy(order).to(model.device)  # [V]
+        self.vectors = torch.empty_like(vectors).index_copy_(0, place, vectors)  # [V, I]
+        self._ids = torch.arange(len(words), device=model.device)  # [V]
 
     def begin(
         self, units: Sequence[int], state: tuple[State, ...], features: Tensor | None = None
@@ -161,27 +154,23 @@ class Writer(UnitWriter):
         Returns:
             The state after all of them but the last, and the last one, int64 [N].
         """
-        carried: SearchState = state if features is None else (*state, (features,))
         size = len(state[0][0])
-        *before, last = (torch.full((size,), unit, dtype=torch.int64, device=self.device) for unit in units)
+        joined = self.vectors.new_empty(size, 0) if features is None else features  # [N, C]
+        carried: SearchState = ((joined,), *state)
+        *before, last = (torch.full((size,), unit, dtype=torch.int64, device=self._ids.device) for unit in units)
         for given in before:
-            carried = self._encode(given, carried, features is not None)[1]
+            carried = self._encode(given, carried)[1]
         return carried, last
 
     def step(self, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
         """See `seqkit.nn.search.Step`."""
-        outputs, after = self._encode(last, state, len(state) > len(self.network.encoder.layers))
-        return self.score(outputs), after
+        outputs, after = self._encode(last, state)
+        return self._head.module.log_probabilities(outputs, self._head.table), after
 
-    def _encode(self, last: Tensor, state: SearchState, joined: bool) -> tuple[Tensor, SearchState]:
-        layers, extra = (state[:-1], state[-1:]) if joined else (state, ())
-        output = self.network.encode(
-            self.vectors,
-            last.unsqueeze(1),
-            torch.ones(len(last), dtype=torch.int64),
-            features=extra[0][0].unsqueeze(1) if extra else None,
-            state=layers,
-            return_state=True,
-        )
-        assert output.state is not None
-        return output.outputs[:, 0], (*output.state, *extra)
+    def _encode(self, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+        (joined,), *layers = state
+        lengths = torch.ones(len(last), dtype=torch.int64)  # [N]
+        batch = LookupBatch(lengths, last.unsqueeze(1), self._ids, vectors=self.vectors)
+        features = joined if joined.shape[1] else None
+        encoded = self._network(batch, state=tuple(layers), features=features, return_state=True)
+        return encoded.outputs[:, 0], ((joined,), *encoded.state)

@@ -1,1 +1,1 @@
-"""N-grams: counts of them and the probabilities made of these, in plain NumPy; no files, no settings, no torch."""
+"""N-grams: their counts and smoothed probabilities, in plain NumPy; no files, no settings, no torch."""

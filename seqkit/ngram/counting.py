@@ -1,8 +1,8 @@
 """A stream of units → the distinct n-grams of every order and their counts.
 
-An n-gram is numbered by its rank among those of its order, and found by one integer, its key: the number of its first
+The id of an n-gram is its rank among those of its order, and it is found by one integer, its key: the id of its first
 n − 1 units as an (n − 1)-gram, times the size of the vocabulary, plus its last unit. So the key of five words is no
-longer than that of two, and fits in 64 bits for up to 2³¹ units of 2³¹ kinds.
+longer than that of two, and fits in 64 bits for up to 2³¹ units and a vocabulary of up to 2³¹.
 """
 
 from __future__ import annotations
@@ -13,28 +13,25 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["OrderCounts", "count_ngrams", "find_keys"]
-
 Integers = NDArray[np.int64]
 Numbers = NDArray[np.integer[Any]]
 
 MOST_UNITS = 2**31 - 2
-"""so many units a stream may have: n-grams are numbered in 32 bits"""
+"""the maximum length of a stream: ids of n-grams have 32 bits"""
 
 
 @dataclass(frozen=True, slots=True)
 class OrderCounts:
     r"""The distinct n-grams of one order n, G of them.
 
-    The count is adjusted as Kneser & Ney (1995) want it below the highest order: not how often the n-gram occurs, but
-    how many different units stand before it, :math:`N_{1+}(\bullet\,w_1 \dots w_n)`. Before the beginning of a line
-    stands nothing, so that an n-gram that begins there keeps the number of its occurrences; so do those of the highest
-    order.
+    Below the highest order, counts are adjusted (Kneser & Ney 1995): not the number of occurrences of the n-gram, but
+    the number of different units before it, :math:`N_{1+}(\bullet\,w_1 \dots w_n)`. N-grams at the beginning of a line
+    have no unit before them and keep the number of their occurrences; so do those of the highest order.
 
     Attributes:
-        keys: ascending, [G]; of order 1 the units themselves, all V of them, whether they occur or not.
+        keys: ascending, [G]; for order 1 the units themselves, all V of them, even those that do not occur.
         counts: the adjusted counts, [G].
-        suffixes: the number of each n-gram without its first unit among those of order n − 1, int32 [G]; empty at 1.
+        suffixes: the id of each n-gram without its first unit among those of order n − 1, int32 [G]; empty for order 1.
     """
 
     keys: Integers
@@ -45,9 +42,8 @@ class OrderCounts:
 def count_ngrams(numbers: Numbers, order: int, size: int, end: int) -> list[OrderCounts]:
     """Count the n-grams of a text, of all orders.
 
-    None reaches over the end of a line. As the first unit of a longer n-gram the end of a line is that of the line
-    before: it stands for the beginning of a line, which is never foretold.
-
+    No n-gram crosses the end of a line. As the first unit of a longer n-gram, the end of a line belongs to the previous
+    line: it represents the beginning of a line, which is never predicted.
 
     Args:
         numbers: the units, line after line, the end of a line after each, [N].
@@ -56,10 +52,10 @@ def count_ngrams(numbers: Numbers, order: int, size: int, end: int) -> list[Orde
         end: the unit that ends a line.
 
     Returns:
-        The counts of the orders 1, 2, …; fewer than `order` where no line is so long.
+        The counts of the orders 1, 2, …; fewer than `order` if no line is long enough.
 
     Raises:
-        ValueError: there is no unit, one outside 0 ≤ unit < V, or too many; or `order` is not positive.
+        ValueError: there are no units or too many, or a unit is outside 0 ≤ unit < V; or `order` is not positive.
     """
     if order < 1:
         raise ValueError(f"expected an order of at least 1, found {order}")
@@ -72,10 +68,10 @@ def count_ngrams(numbers: Numbers, order: int, size: int, end: int) -> list[Orde
         raise ValueError(f"expected units of 0 to {size - 1}, found {stream.min()} to {stream.max()}")
     raw = np.bincount(stream[1:], minlength=size)  # [V]
     found = [OrderCounts(np.arange(size), raw, np.empty(0, np.int32))]
-    last = stream  # the number of the (n − 1)-gram that ends at each place, −1 where there is none, [N + 1]
-    for level in range(2, order + 1):
+    last = stream  # the id of the (n − 1)-gram that ends at each position, −1 for none, [N + 1]
+    for n in range(2, order + 1):
         inside = last[:-1] >= 0  # [N]
-        if level > 2:
+        if n > 2:
             inside &= stream[:-1] != end
         keys = last[:-1][inside].astype(np.int64)  # [M]
         if not len(keys):
@@ -84,9 +80,9 @@ def count_ngrams(numbers: Numbers, order: int, size: int, end: int) -> list[Orde
         keys += stream[1:][inside]
         keys, first, counts, rank = _distinct(keys)  # [G], [G], [G], [M]
         suffixes = last[1:][inside][first]  # [G]
-        below = found[-1]
-        continued = np.bincount(suffixes, minlength=len(below.keys))  # [G']
-        found[-1] = OrderCounts(below.keys, np.where(continued, continued, below.counts), below.suffixes)
+        lower = found[-1]
+        continued = np.bincount(suffixes, minlength=len(lower.keys))  # [G']
+        found[-1] = OrderCounts(lower.keys, np.where(continued, continued, lower.counts), lower.suffixes)
         found.append(OrderCounts(keys, counts, suffixes))
         last = np.full(len(stream), -1, dtype=np.int32)  # [N + 1]
         last[1:][inside] = rank
@@ -94,9 +90,9 @@ def count_ngrams(numbers: Numbers, order: int, size: int, end: int) -> list[Orde
 
 
 def _distinct(keys: Integers) -> tuple[Integers, Integers, Integers, NDArray[np.int32]]:
-    """The distinct keys, ascending; where each first stands in sorted order; its count; and each key's rank.
+    """The distinct keys, ascending; the position of each one's first occurrence; its count; and each key's rank.
 
-    As `numpy.unique` gives them, but for less memory.
+    As returned by `numpy.unique`, but with less memory.
     """
     order = np.argsort(keys)  # [M]
     keys = keys[order]  # [M]
@@ -110,14 +106,14 @@ def _distinct(keys: Integers) -> tuple[Integers, Integers, Integers, NDArray[np.
 
 
 def find_keys(keys: Integers, wanted: Integers) -> Integers:
-    """Look n-grams up.
+    """Look up n-grams.
 
     Args:
-        keys: the keys of all, ascending, [G].
-        wanted: the keys to look for, [N].
+        keys: the keys of all n-grams, ascending, [G].
+        wanted: the keys to look up, [N].
 
     Returns:
-        The number of each, −1 where it is not among them, [N].
+        The id of each, −1 for keys that do not exist, [N].
     """
     if not len(keys):
         return np.full(wanted.shape, -1, dtype=np.int64)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from seqkit.ngram.counting import Integers, Numbers, count_ngrams, find_keys
-
-__all__ = ["KneserNey", "Level", "discounts"]
 
 Reals = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -18,13 +16,14 @@ Doubles = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What a model knows of the n-grams of one order n, G of them.
+    """The n-grams of one order n, G of them, with their probabilities.
 
     Attributes:
-        keys: see `seqkit.ngram.counting.OrderCounts`; of order 1 all units, [G].
-        probability: of the last unit after the others, lower orders mixed in, [G]; of order 1 that of unit 0 is 0.
-        backoff: what is left for the lower order after the n-gram, 1 where nothing was seen there, [G]; empty at the
-            highest order.
+        keys: see `seqkit.ngram.counting.OrderCounts`; for order 1 all units, [G].
+        probability: that of the last unit after the others, interpolated with lower orders, [G]; for order 1 that of
+            unit 0 is 0.
+        backoff: the weight of the lower order after the n-gram, 1 if no unit was seen there, [G]; empty for the highest
+            order.
     """
 
     keys: Integers
@@ -33,13 +32,13 @@ class Level:
 
 
 def discounts(counts: Integers) -> Doubles:
-    r"""What is taken off the counts of one order, by maximum likelihood on held-out counts (Chen & Goodman 1999).
+    r"""The discounts of the counts of one order, by maximum likelihood on held-out counts (Chen & Goodman 1999).
 
     .. math:: Y = \frac{n_1}{n_1 + 2 n_2}, \qquad D_k = k - (k + 1)\, Y \frac{n_{k+1}}{n_k}, \quad k = 1, 2, 3+
 
-    where :math:`n_k` n-grams have the count k. A text (or an alphabet) so small that one of these numbers is 0, or so
-    odd that :math:`D_k` is outside :math:`0 < D_k < k`, says nothing of it: then :math:`D_k = k / 2`. So every count
-    keeps something, and something is left for the lower order.
+    where :math:`n_k` n-grams have the count k. If the text (or the alphabet) is so small that one of these numbers is
+    0, or if :math:`D_k` is outside :math:`0 < D_k < k`, then :math:`D_k = k / 2`. So every discounted count is
+    positive, and the lower order has a positive weight.
 
     Args:
         counts: the adjusted counts of all n-grams of the order, [G].
@@ -70,17 +69,17 @@ class KneserNey:
         p(w \mid h) = \frac{c(h w) - D(c(h w))}{\sum_v c(h v)} + \gamma(h)\, p(w \mid h'), \qquad
         \gamma(h) = \frac{\sum_v D(c(h v))}{\sum_v c(h v)}
 
-    h is what stands before w, of its own line and its beginning, n − 1 units at most; h' is h without its first unit; c
-    are the adjusted counts (see `seqkit.ngram.counting.OrderCounts`), D the `discounts` of their order, and D(0) = 0.
-    Below the lowest order every unit but number 0, which is padding and never foretold, is equally likely. After an h
-    that was never seen p is that after h'.
+    h are the units before w, from its own line and the beginning of the line, n − 1 units at most; h' is h without its
+    first unit; c are the adjusted counts (see `seqkit.ngram.counting.OrderCounts`), D the `discounts` of their order,
+    and D(0) = 0. Below the lowest order every unit except 0, which is padding and never predicted, is equally likely.
+    After an h that was never seen, p is that after h'.
 
     Args:
         end: the unit that ends a line.
-        levels: what is known of the orders 1, 2, …; order 1 has all V units.
+        levels: the n-grams of the orders 1, 2, …; order 1 has all V units.
 
     Raises:
-        ValueError: the arrays do not fit each other, or hold what is no probability.
+        ValueError: the arrays do not fit each other, or contain values that are not probabilities.
     """  # noqa: D205 - one sentence and what follows it
 
     def __init__(self, end: int, levels: Sequence[Level]) -> None:
@@ -90,14 +89,14 @@ class KneserNey:
 
     @classmethod
     def fit(cls, numbers: Numbers, order: int, size: int, end: int) -> KneserNey:
-        """Learn from a text.
+        """Train on a text.
 
-        Of running text this takes 70 to 120 bytes a unit at order 5 with all that is needed on the way, and the model
-        20 to 40: 16 a distinct n-gram.
+        With running text this needs 70 to 120 bytes a unit at order 5, temporary arrays included, and the model needs
+        20 to 40: 16 for each distinct n-gram.
 
         Args:
             numbers: the units, line after line, the end of a line after each, [N]; none is 0.
-            order: the highest order; that of the model is less where no line is so long.
+            order: the highest order; that of the model is lower if no line is long enough.
             size: V; units are less than that.
             end: the unit that ends a line.
 
@@ -105,54 +104,53 @@ class KneserNey:
             The model.
 
         Raises:
-            ValueError: a number is outside its range.
+            ValueError: a unit or an argument is outside its range.
         """
         counted = count_ngrams(numbers, order, size, end)
         if counted[0].counts[0]:
-            raise ValueError("expected no unit 0 in the text, which is padding, found some")
+            raise ValueError("unit 0 is padding and must not occur in the text")
         levels: list[Level] = []
-        below = np.full(1, 1.0 / (size - 1))  # the uniform distribution
-        for level, part in enumerate(counted):
-            keys = part.keys
+        lower = np.full(1, 1.0 / (size - 1))  # the uniform distribution
+        for number, part in enumerate(counted):
             amounts = discounts(part.counts)[np.minimum(part.counts, 3)]  # [G]
-            contexts = keys // size if level else np.zeros(size, dtype=np.int64)  # [G]
-            known = len(levels[-1].keys) if level else 1  # G' (n − 1)-grams
+            contexts = part.keys // size if number else np.zeros(size, dtype=np.int64)  # [G]
+            known = len(levels[-1].keys) if number else 1  # G' (n − 1)-grams
             totals = np.bincount(contexts, weights=part.counts, minlength=known)  # [G']
-            totals[totals == 0.0] = -1.0  # nothing was seen there
-            left = np.bincount(contexts, weights=amounts, minlength=known) / totals  # [G']
-            left[totals < 0.0] = 1.0
+            unseen = totals == 0.0  # [G']
+            totals[unseen] = 1.0
+            left = np.where(unseen, 1.0, np.bincount(contexts, weights=amounts, minlength=known) / totals)  # [G']
             found = (part.counts - amounts) / totals[contexts]  # [G]
-            found += left[contexts] * below[part.suffixes if level else contexts]
-            if level:
-                levels[-1] = Level(levels[-1].keys, levels[-1].probability, left.astype(np.float32))
+            found += left[contexts] * lower[part.suffixes if number else contexts]
+            if number:
+                levels[-1] = replace(levels[-1], backoff=left.astype(np.float32))
             else:
                 found[0] = 0.0
-            levels.append(Level(keys, found.astype(np.float32), np.empty(0, np.float32)))
-            below = found
+            levels.append(Level(part.keys, found.astype(np.float32), np.empty(0, np.float32)))
+            lower = found
         return cls(end, levels)
 
     @property
     def order(self) -> int:
-        """N, how many units an n-gram has at most."""
+        """N, the maximum number of units in an n-gram."""
         return len(self.levels)
 
     @property
     def size(self) -> int:
-        """V, how many units there are, 0 among them."""
+        """V, the number of units, 0 included."""
         return len(self.levels[0].keys)
 
     @property
     def name(self) -> str:
-        """What such a model is called."""
+        """The name of the model."""
         return f"{self.order}-gram Kneser-Ney"
 
     def log_probabilities(self, numbers: Numbers, before: Numbers | None = None) -> Doubles:
-        """How likely each unit of a text is after those before it in its line.
+        """The log-probability of each unit of a text after those before it in its line.
 
         Args:
             numbers: the units, line after line, the end of a line after each, [N]; none is 0.
-            before: what stands before them, of which no more than N − 1 units matter, the end of a line for the
-                beginning of the next; that alone by default.
+            before: the units before them, of which the last N − 1 are used; the end of a line represents the beginning
+                of the next one, and is the default.
 
         Returns:
             ln p of each, [N].
@@ -163,24 +161,24 @@ class KneserNey:
         stream = np.concatenate([before, numbers]).astype(np.int64)  # [C + N]
         first = len(before)
         found = _log(self.levels[0].probability[stream[first:]])  # [N]
-        contexts = stream  # the number of the (n − 1)-gram that ends at each place, [C + N]
-        for level, grams in enumerate(self._grams(stream), 1):
-            given, seen = contexts[first - 1 : -1], grams[first:]  # [N], [N]
-            (places,) = np.nonzero(given >= 0)  # [M]
+        contexts = stream  # the id of the (n − 1)-gram that ends at each position, [C + N]
+        for number, grams in enumerate(self._grams(stream), 1):
+            previous, seen = contexts[first - 1 : -1], grams[first:]  # [N], [N]
+            (places,) = np.nonzero(previous >= 0)  # [M]
             if not len(places):
                 break
-            given, seen = given[places], seen[places]  # [M], [M]
-            lower = found[places] + _log(self.levels[level - 1].backoff[given])  # [M]
-            found[places] = np.where(seen >= 0, _log(self.levels[level].probability[seen]), lower)
+            previous, seen = previous[places], seen[places]  # [M], [M]
+            lower = found[places] + _log(self.levels[number - 1].backoff[previous])  # [M]
+            found[places] = np.where(seen >= 0, _log(self.levels[number].probability[seen]), lower)
             contexts = self._as_contexts(grams, stream)
         return found
 
     def distributions(self, histories: Numbers) -> Doubles:
-        """How likely every unit is after some units.
+        """The log-probability of every unit after some units.
 
         Args:
-            histories: what stands before, [B, C], C ≥ 1; only the last N − 1 units matter, and of these those from the
-                last end of a line on, which stands for the beginning of the next. A row with fewer units is filled
+            histories: the units before, [B, C], C ≥ 1; only the last N − 1 units are used, and of these those from the
+                last end of a line on, which represents the beginning of the next line. A row with fewer units is padded
                 with −1 at its beginning.
 
         Returns:
@@ -190,12 +188,12 @@ class KneserNey:
         rows = len(stream)
         found = np.tile(_log(self.levels[0].probability), (rows, 1))  # [B, V]
         contexts = stream[:, -1]  # [B]
-        for level, grams in enumerate(self._grams(stream), 1):
-            known = self.levels[level]
-            # The n-grams after a context have keys that follow each other.
+        for number, grams in enumerate(self._grams(stream), 1):
+            known = self.levels[number]
+            # The n-grams after a context have adjacent keys.
             bounds = np.searchsorted(known.keys, contexts[:, None] * self.size + np.array([0, self.size]))  # [B, 2]
             for row in np.flatnonzero(contexts >= 0):
-                found[row] += float(_log(self.levels[level - 1].backoff[contexts[row]]))
+                found[row] += float(_log(self.levels[number - 1].backoff[contexts[row]]))
                 begin, end = bounds[row]
                 units = known.keys[begin:end] - contexts[row] * self.size  # [M]
                 found[row, units] = _log(known.probability[begin:end])
@@ -204,7 +202,7 @@ class KneserNey:
         return found
 
     def _grams(self, stream: Integers) -> Iterator[Integers]:
-        """For n = 2, 3, …: the number of the n-gram that ends at each place, −1 where there is none, [..., T]."""
+        """For n = 2, 3, …: the id of the n-gram that ends at each position, −1 for none, [..., T]."""
         contexts = stream
         for known in self.levels[1:]:
             grams = np.full(stream.shape, -1, dtype=np.int64)  # [..., T]
@@ -215,7 +213,7 @@ class KneserNey:
             contexts = self._as_contexts(grams, stream)
 
     def _as_contexts(self, grams: Integers, stream: Integers) -> Integers:
-        """The same, but for those that end with the end of a line: what comes then stands in another line."""
+        """The same without those that end with the end of a line: the next unit belongs to another line."""
         return np.where(stream == self.end, -1, grams)
 
 
@@ -225,31 +223,25 @@ def _log(probabilities: Reals) -> Doubles:
 
 
 def _validate(end: int, levels: Sequence[Level]) -> None:
-    """See that no key leads out of an array and that no number is an odd one."""
+    """Check that no key is outside an array and that all probabilities are valid."""
     if not levels:
-        raise ValueError("expected n-grams of order 1, found none")
+        raise ValueError("there are no n-grams of order 1")
     size = len(levels[0].keys)
     if size < 2 or not np.array_equal(levels[0].keys, np.arange(size)) or not 0 < end < size:
         raise ValueError(f"expected all units and an end of a line among them, found {size} and {end}")
     for order, level in enumerate(levels, 1):
         count = len(level.keys)
         if order > 1:
-            contexts = len(levels[order - 2].keys)
+            last = len(levels[order - 2].keys) * size - 1
             ascending = count > 0 and bool((level.keys[1:] > level.keys[:-1]).all())
-            if not ascending or level.keys[0] < 0 or level.keys[-1] >= contexts * size:
-                raise ValueError(
-                    f"expected ascending keys of 0 to {contexts * size - 1} at order {order}, found others"
-                )
+            if not ascending or level.keys[0] < 0 or level.keys[-1] > last:
+                raise ValueError(f"the keys of order {order} are not ascending numbers from 0 to {last}")
         expected = (count, 0 if order == len(levels) else count)
         if (len(level.probability), len(level.backoff)) != expected:
             found = f"{len(level.probability)} and {len(level.backoff)}"
             raise ValueError(f"expected {expected[0]} and {expected[1]} numbers at order {order}, found {found}")
         if order == 1 and level.probability[0] != 0.0:
-            raise ValueError(f"expected no probability of unit 0, which is padding, found {level.probability[0]}")
-        likely = level.probability[1:] if order == 1 else level.probability
-        if not (_are_probabilities(likely) and _are_probabilities(level.backoff)):
-            raise ValueError(f"expected probabilities at order {order}, found numbers outside 0 < p ≤ 1")
-
-
-def _are_probabilities(numbers: Reals) -> bool:
-    return bool(((numbers > 0.0) & (numbers <= 1.0)).all())
+            raise ValueError(f"unit 0 is padding and must have probability 0, found {level.probability[0]}")
+        probability = level.probability[1:] if order == 1 else level.probability
+        if not all(bool(((p > 0.0) & (p <= 1.0)).all()) for p in (probability, level.backoff)):
+            raise ValueError(f"order {order} has probabilities outside 0 < p ≤ 1")

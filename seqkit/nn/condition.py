@@ -1,6 +1,6 @@
-"""What a text is generated from (labels, numbers, another text) → one vector, and the state that a decoder begins with.
+"""The condition of a generated text (labels, numbers, another text) → one vector, and the decoder's initial state.
 
-Every part is a module with an `output_size` that takes what one field says of B texts and gives a vector for each.
+Each part is a module with an `output_size` that maps the values of one field for B texts to a vector for each text.
 """
 
 from __future__ import annotations
@@ -16,18 +16,15 @@ from seqkit.nn.encoder import Encoder
 from seqkit.nn.pooling import make_pooling
 from seqkit.nn.recurrent import RecurrentLayer, State
 
-__all__ = ["Condition", "ConditionInput", "InitialState", "LabelPart", "TextPart", "TextUnits", "VectorPart"]
-
-
-_FARTHEST = 4.0
-"""standard deviations from the mean, beyond which a number of a vector tells no more"""
+_CLIP = 4.0
+"""standard deviations from the mean at which the numbers of a vector are clipped"""
 
 
 class TextUnits(NamedTuple):
-    """Texts as numbers.
+    """Texts as ids.
 
     Attributes:
-        units: int64 [B, T], padded with 0 at the end.
+        units: ids of the units, int64 [B, T], padded with 0 at the end.
         lengths: the texts' lengths, int64 [B], on the CPU.
     """
 
@@ -36,7 +33,7 @@ class TextUnits(NamedTuple):
 
 
 ConditionInput = tuple["Tensor | TextUnits", ...]
-"""what each field says of B texts: labels int64 [B], numbers [B, F], or `TextUnits`"""
+"""the values of each field for B texts: labels int64 [B], numbers [B, F], or `TextUnits`"""
 
 
 class LabelPart(nn.Module):
@@ -66,22 +63,21 @@ class LabelPart(nn.Module):
         """
         if not isinstance(labels, Tensor) or labels.dim() != 1 or labels.dtype != torch.int64:
             raise ValueError(f"expected labels int64 [B], found {_shape(labels)}")
-        vectors: Tensor = self.table(labels)  # [B, E]
-        return vectors
+        return functional.embedding(labels, self.table.weight)  # [B, E]
 
 
 class VectorPart(nn.Module):
-    r"""A vector of numbers, squashed into another: :math:`\tanh(W z + b)` with :math:`z = (v - \mu) / \sigma`.
+    r"""A standardised and projected vector of numbers: :math:`\tanh(W z + b)` with :math:`z = (v - \mu) / \sigma`.
 
-    z is cut off at ±4, so that a number which hardly ever changes does not drown the others where it does.
+    z is clipped at ±4, so that a rare outlier of a nearly constant number does not dominate the others.
 
     Args:
-        mean: μ, what each number is on average, [F].
-        scale: σ, how far each usually is from that, [F], each positive.
+        mean: μ, the mean of each number, [F].
+        scale: σ, the standard deviation of each number, [F], each positive.
         size: E, the size of the result.
 
     Raises:
-        ValueError: `mean` and `scale` are not two vectors of one size, or a scale is not positive.
+        ValueError: `mean` and `scale` are not two vectors of the same size, or a scale is not positive.
     """
 
     mean: Tensor
@@ -91,14 +87,14 @@ class VectorPart(nn.Module):
         super().__init__()
         if mean.dim() != 1 or mean.shape != scale.shape or not bool((scale > 0).all()):
             found = f"shapes {list(mean.shape)} and {list(scale.shape)}"
-            raise ValueError(f"expected a mean and a positive scale of one size [F], found {found}")
+            raise ValueError(f"expected a mean and a positive scale of the same shape [F], found {found}")
         self.output_size = size
         self.register_buffer("mean", mean.float())
         self.register_buffer("scale", scale.float())
         self.project = nn.Linear(len(mean), size)
 
     def forward(self, values: Tensor | TextUnits) -> Tensor:
-        """Squash vectors.
+        """Project vectors.
 
         Args:
             values: [B, F].
@@ -111,12 +107,12 @@ class VectorPart(nn.Module):
         """
         if not isinstance(values, Tensor) or values.dim() != 2 or values.shape[1] != len(self.mean):
             raise ValueError(f"expected values of shape [B, {len(self.mean)}], found {_shape(values)}")
-        standard = ((values.float() - self.mean) / self.scale).clamp(-_FARTHEST, _FARTHEST)  # [B, F]
+        standard = ((values.float() - self.mean) / self.scale).clamp(-_CLIP, _CLIP)  # [B, F]
         return torch.tanh(self.project(standard))  # [B, E]
 
 
 class TextPart(nn.Module):
-    """A text, read by an encoder and pooled.
+    """A text, encoded and pooled.
 
     Args:
         num_units: V, the number of its units, padding and unknown included.
@@ -145,7 +141,7 @@ class TextPart(nn.Module):
         self.output_size = self.pooling.output_size
 
     def forward(self, texts: Tensor | TextUnits) -> Tensor:
-        """Read texts.
+        """Encode texts.
 
         Args:
             texts: B texts; an empty one gives zeros.
@@ -159,66 +155,57 @@ class TextPart(nn.Module):
         if not isinstance(texts, TextUnits):
             raise ValueError(f"expected texts as units and lengths, found {_shape(texts)}")
         x = functional.dropout(self.table(texts.units), self.dropout, self.training)  # [B, T, E]
-        outputs = self.encoder(x, texts.lengths).outputs  # [B, T, 2 H]
-        pooled: Tensor = self.pooling(outputs, texts.lengths)  # [B, output_size]
-        return pooled
+        vectors: Tensor = self.pooling(self.encoder(x, texts.lengths).outputs, texts.lengths)  # [B, output_size]
+        return vectors
 
 
 class Condition(nn.Module):
-    """All parts of a condition beside each other.
+    """All parts of a condition, concatenated.
 
     Args:
-        parts: one module a field; with none every condition is a vector of size 0.
-        dropout: the probability of dropping a feature of the vector.
+        parts: one module for each field.
 
     Attributes:
         output_size: C, the size of the vector.
     """
 
-    def __init__(self, parts: Iterable[LabelPart | VectorPart | TextPart], *, dropout: float = 0.0) -> None:
+    def __init__(self, parts: Iterable[LabelPart | VectorPart | TextPart]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
-        self.dropout = dropout
         self.output_size = sum(cast("int", part.output_size) for part in self.parts)
 
     def forward(self, inputs: ConditionInput) -> Tensor:
         """Compute the condition of B texts.
 
         Args:
-            inputs: what each field says of them, in the order of the parts.
+            inputs: the values of each field, in the order of the parts.
 
         Returns:
             Vectors, [B, C].
 
         Raises:
-            ValueError: there are not as many inputs as parts, none at all, or one of another kind.
+            ValueError: the number of inputs differs from the number of parts, or is zero, or an input has another kind.
         """
         if len(inputs) != len(self.parts) or not inputs:
             raise ValueError(f"expected inputs for {len(self.parts) or 'at least one'} parts, found {len(inputs)}")
-        vectors = torch.cat([part(given) for part, given in zip(self.parts, inputs, strict=True)], 1)  # [B, C]
-        return functional.dropout(vectors, self.dropout, self.training)
+        return torch.cat([part(values) for part, values in zip(self.parts, inputs, strict=True)], 1)  # [B, C]
 
 
 class InitialState(nn.Module):
     r"""A vector → the state of every layer before its first step: :math:`s_0 = \tanh(W_s c + b_s)` for each part s.
 
-    (Vinyals et al. 2015, "Show and tell", and Cho et al. 2014 begin a decoder with what it is to say.) A counter of
-    steps begins at zero.
+    (Vinyals et al. 2015, "Show and tell", and Cho et al. 2014 initialise a decoder with its condition.) A counter of
+    steps starts at zero.
 
     Args:
         input_size: C; with 0 every state is learned and the same for all.
-        layers: the decoder's layers, whose sizes are taken.
+        layers: the decoder's layers, which determine the sizes.
     """
 
     def __init__(self, input_size: int, layers: Sequence[RecurrentLayer]) -> None:
         super().__init__()
-        self.parts = [[part not in layer.counters for part in layer.state_parts] for layer in layers]
-        sizes = [
-            layer.hidden_size
-            for layer, features in zip(layers, self.parts, strict=True)
-            for feature in features
-            if feature
-        ]
+        self.learned = [[part not in layer.counters for part in layer.state_parts] for layer in layers]
+        sizes = [layer.hidden_size for layer, parts in zip(layers, self.learned, strict=True) for part in parts if part]
         self.weight = nn.ParameterList(nn.Parameter(torch.empty(size, input_size)) for size in sizes)
         self.bias = nn.ParameterList(nn.Parameter(torch.zeros(size)) for size in sizes)
         for weight in self.weight if input_size else ():
@@ -235,12 +222,11 @@ class InitialState(nn.Module):
         """
         pairs = zip(self.weight, self.bias, strict=True)
         states = iter([torch.tanh(functional.linear(vectors, weight, bias)) for weight, bias in pairs])  # each [B, H]
-        found: list[State] = []
-        for features in self.parts:
+        result: list[State] = []
+        for learned in self.learned:
             first = next(states)  # [B, H]; h, which every cell has
-            rest = (next(states) if feature else torch.zeros_like(first) for feature in features[1:])
-            found.append((first, *rest))
-        return tuple(found)
+            result.append((first, *(next(states) if part else torch.zeros_like(first) for part in learned[1:])))
+        return tuple(result)
 
 
 def _shape(found: Tensor | TextUnits) -> str:

@@ -9,27 +9,23 @@ A sentence x of T tokens with tags y has
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
-from seqkit.nn.chain import Chain, log_normalizer, log_variables, marginals, working_type
-from seqkit.nn.device import to_device
-from seqkit.nn.masks import length_mask
-from seqkit.nn.viterbi import best_paths, n_best_paths
-
-__all__ = ["CRF", "ForwardBackward"]
-
-_Moves: TypeAlias = tuple[Tensor, Tensor, Tensor]
+from seqkit.nn.chain import Chain, expected_counts, log_normalizer, log_variables, working_type
+from seqkit.nn.sequences import check_padded, to_device, token_mask
+from seqkit.nn.viterbi import best_paths, n_best_paths, search
 
 
 class ForwardBackward(NamedTuple):
     """Forward and backward variables of a batch, as logarithms in float64; -inf past a row's end.
 
     Args:
-        alpha: [B, T, K], log of the summed weight of all ways to reach a tag, its emission included.
-        beta: [B, T, K], log of the summed weight of all ways to go on from a tag, its emission not included.
+        alpha: [B, T, K], log of the summed weight of all paths to a tag, its emission included.
+        beta: [B, T, K], log of the summed weight of all paths from a tag on, its emission not included.
         normalizer: [B], log Z.
     """
 
@@ -41,20 +37,20 @@ class ForwardBackward(NamedTuple):
 class CRF(nn.Module):
     """A linear-chain conditional random field (Lafferty, McCallum and Pereira 2001) over emissions [B, T, K].
 
-    Constraints are no parameters: an illegal move scores -inf whatever was learnt, so that no method ever gives it any
-    probability. Rows of length zero have score and log-likelihood 0 and no tags. Whatever stands past a row's end
-    changes nothing. Sums are computed in float64 (float32 on devices without it), also under autocast, and maxima in
-    the type of the results: float32, or float64 where the emissions are float64.
+    Constraints are not parameters: an illegal transition always scores -inf, whatever the parameters are, so that it
+    never has any probability. Rows of length zero have score and log-likelihood 0 and no tags. Values past a row's end
+    have no influence. Sums are computed in float64 (float32 on devices without it), also under autocast, and maxima in
+    the type of the results: float32, or float64 if the emissions are float64.
 
     Args:
         num_tags: K.
-        start: bool [K], the tags that a sentence may begin with; by default all.
-        transition: bool [K, K], from → to, the legal moves; by default all.
-        end: bool [K], the tags that a sentence may end with; by default all.
-        trainable: false leaves all legal moves at a score of zero, to decode a softmax tagger under constraints.
+        start: bool [K], the tags that may begin a sentence; by default all.
+        transition: bool [K, K], from → to, the legal transitions; by default all.
+        end: bool [K], the tags that may end a sentence; by default all.
+        trainable: false leaves all legal transitions at a score of zero, to decode a softmax tagger under constraints.
 
     Raises:
-        ValueError: `num_tags` is not positive, or a constraint has another shape or type.
+        ValueError: `num_tags` is not positive, or a constraint has a wrong shape or type.
     """
 
     start_transitions: Tensor | None
@@ -77,33 +73,22 @@ class CRF(nn.Module):
         if num_tags < 1:
             raise ValueError(f"expected at least one tag, found num_tags={num_tags}")
         self.num_tags = num_tags
-        for name, legal, shape in (
-            ("start", start, (num_tags,)),
-            ("transition", transition, (num_tags, num_tags)),
-            ("end", end, (num_tags,)),
+        for name, scores, legal, shape in (
+            ("start", "start_transitions", start, (num_tags,)),
+            ("transitions", "transitions", transition, (num_tags, num_tags)),
+            ("end", "end_transitions", end, (num_tags,)),
         ):
             if legal is not None and (legal.shape != shape or legal.dtype != torch.bool):
                 found = f"{legal.dtype} of shape {list(legal.shape)}"
                 raise ValueError(f"expected {name} as torch.bool of shape {list(shape)}, found {found}")
-            plural = "transitions" if name == "transition" else name
-            # Which moves are legal is known where scores have no memory yet: see seqkit.model.restoring.
+            # On the CPU even if parameters are created on the meta device: constraints are not loaded, but known.
             legal = torch.ones(shape, dtype=torch.bool, device="cpu") if legal is None else legal.clone()
-            self.register_buffer(f"legal_{plural}", legal)
-            scores = "transitions" if name == "transition" else f"{name}_transitions"
-            if trainable:
-                self.register_parameter(scores, nn.Parameter(torch.empty(shape)))
-            else:
-                self.register_parameter(scores, None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the scores of all moves anew, uniform between -0.1 and 0.1."""
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -0.1, 0.1)
+            self.register_buffer(f"legal_{name}", legal)
+            self.register_parameter(scores, nn.Parameter(torch.empty(shape).uniform_(-0.1, 0.1)) if trainable else None)
 
     def extra_repr(self) -> str:
-        """K, and how many of the K² moves are legal."""
-        return f"num_tags={self.num_tags}, legal_moves={int(self.legal_transitions.sum())}"
+        """K, and how many of the K² transitions are legal."""
+        return f"num_tags={self.num_tags}, legal_transitions={int(self.legal_transitions.sum())}"
 
     def score(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Score of the given tag sequences.
@@ -119,8 +104,9 @@ class CRF(nn.Module):
         Raises:
             ValueError: a shape, type, length or tag is not as said above.
         """
-        self._check(emissions, lengths)
-        return self._score(emissions, tags, lengths, self._moves(emissions)).to(_result_type(emissions))
+        check_padded(emissions, lengths, self.num_tags, "emissions")
+        scores = self._scores(working_type(emissions.device))
+        return self._score(emissions, tags, lengths, scores).to(_result_type(emissions))
 
     def normalizer(self, emissions: Tensor, lengths: Tensor) -> Tensor:
         """log Z, the logarithm of the summed exp(score) of all legal tag sequences.
@@ -135,8 +121,8 @@ class CRF(nn.Module):
         Raises:
             ValueError: a shape, type or length is not as said above.
         """
-        self._check(emissions, lengths)
-        return self._normalizer(emissions, lengths, self._moves(emissions)).to(_result_type(emissions))
+        chain, rows = self._chain(emissions, lengths)
+        return _among_all(log_normalizer(chain), rows, lengths.shape, 0).to(_result_type(emissions))
 
     def log_likelihood(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """log p(tags | emissions) in nats, a sum over each row's tokens.
@@ -152,12 +138,11 @@ class CRF(nn.Module):
         Raises:
             ValueError: a shape, type, length or tag is not as said above.
         """
-        self._check(emissions, lengths)
-        # Subtracted before rounding to float32: of a long sentence both are large and nearly equal.
-        moves = self._moves(emissions)
-        score = self._score(emissions, tags, lengths, moves)
-        normalizer = self._normalizer(emissions, lengths, moves)
-        # Where nothing is legal at all the score is -inf already, and -inf - -inf would be NaN.
+        chain, rows = self._chain(emissions, lengths)
+        normalizer = _among_all(log_normalizer(chain), rows, lengths.shape, 0)
+        score = self._score(emissions, tags, lengths, (chain.start, chain.transitions, chain.end))
+        # Subtracted before rounding to float32: of a long sentence both are large and nearly equal. If no sequence is
+        # legal, the score is -inf already, and -inf - -inf would be NaN.
         difference = score - normalizer.masked_fill(normalizer.isneginf(), 0)
         return difference.to(_result_type(emissions))
 
@@ -170,24 +155,19 @@ class CRF(nn.Module):
             lengths: [B] int64 on the CPU, each in 0…T.
 
         Returns:
-            tags [B, T] int64, zero past a row's end, and their scores [B]. Where no sequence is legal the score is
-            -inf and the tags are zeros.
+            tags [B, T] int64, zero past a row's end, and their scores [B]. If no sequence is legal, the score is -inf
+            and the tags are zeros.
 
         Raises:
             ValueError: a shape, type or length is not as said above.
         """
-        self._check(emissions, lengths)
-        chain, filled = _chain(emissions, lengths, self._moves(emissions, _result_type(emissions)))
-        tags = torch.zeros(emissions.shape[:2], dtype=torch.int64, device=emissions.device)  # [B, T]
-        scores = emissions.new_zeros(len(emissions), dtype=_result_type(emissions))  # [B]
-        if len(filled):
-            best, best_scores = best_paths(chain)
-            keep = ~best_scores.isneginf()[:, None]  # [B', 1]
-            if not chain.equal:
-                keep = chain.mask() & keep  # [B', T']
-            tags[filled, : best.shape[1]] = best.masked_fill_(~keep, 0)
-            scores[filled] = best_scores.to(scores.dtype)
-        return tags, scores
+        chain, rows = self._chain(emissions, lengths, _result_type(emissions))
+        tags, scores = search(best_paths, chain)  # [B', T'], [B']
+        keep = ~scores.isneginf()[:, None]  # [B', 1]
+        if not chain.equal:
+            keep = chain.mask() & keep  # [B', T']
+        tags = _among_all(tags.masked_fill_(~keep, 0), rows, emissions.shape[:2], 0)  # [B, T]
+        return tags, _among_all(scores.to(_result_type(emissions)), rows, lengths.shape, 0)
 
     @torch.no_grad()
     def nbest(self, emissions: Tensor, lengths: Tensor, n: int) -> tuple[Tensor, Tensor]:
@@ -199,26 +179,22 @@ class CRF(nn.Module):
             n: how many, at least 1.
 
         Returns:
-            tags [B, n, T] int64, zero past a row's end, and their scores [B, n], descending. Where there are fewer
-            than n legal sequences the rest has score -inf and tags of zero; an empty row has one, of score 0.
+            tags [B, n, T] int64, zero past a row's end, and their scores [B, n], descending. If there are fewer than n
+            legal sequences, the rest has score -inf and tags of zero; an empty row has one, of score 0.
 
         Raises:
             ValueError: a shape, type or length is not as said above, or n is less than 1.
         """
-        self._check(emissions, lengths)
         if n < 1:
             raise ValueError(f"expected n of at least 1, found {n}")
-        chain, filled = _chain(emissions, lengths, self._moves(emissions))
-        batch, steps, _ = emissions.shape
-        tags = torch.zeros(batch, n, steps, dtype=torch.int64, device=emissions.device)
-        scores = torch.full((batch, n), -torch.inf, dtype=_result_type(emissions), device=emissions.device)
-        scores[:, 0] = 0
-        if len(filled):
-            best, best_scores = n_best_paths(chain, n)
-            keep = chain.mask()[:, None, :] & ~best_scores.isneginf()[:, :, None]  # [B', n, T']
-            tags[filled, :, : best.shape[2]] = best.masked_fill_(~keep, 0)
-            scores[filled] = best_scores.to(scores.dtype)
-        return tags, scores
+        chain, rows = self._chain(emissions, lengths)
+        found, found_scores = search(partial(n_best_paths, n=n), chain)  # [B', n, T'], [B', n]
+        keep = chain.mask()[:, None, :] & ~found_scores.isneginf()[:, :, None]  # [B', n, T']
+        shape = (len(lengths), n, emissions.shape[1])
+        tags = _among_all(found.masked_fill_(~keep, 0), rows, shape, 0)  # [B, n, T]
+        scores = _among_all(found_scores, rows, shape[:2], -torch.inf)  # [B, n]
+        scores[:, 0].masked_fill_(to_device(lengths == 0, scores.device), 0)
+        return tags, scores.to(_result_type(emissions))
 
     @torch.no_grad()
     def marginals(self, emissions: Tensor, lengths: Tensor) -> Tensor:
@@ -234,13 +210,9 @@ class CRF(nn.Module):
         Raises:
             ValueError: a shape, type or length is not as said above.
         """
-        self._check(emissions, lengths)
-        chain, filled = _chain(emissions, lengths, self._moves(emissions))
-        result = torch.zeros_like(emissions, dtype=_result_type(emissions))  # [B, T, K]
-        if len(filled):
-            found = marginals(chain)
-            result[filled, : found.shape[1]] = found.to(result.dtype)
-        return result
+        chain, rows = self._chain(emissions, lengths)
+        marginals = expected_counts(chain)[1].marginals.to(_result_type(emissions))  # [B', T', K]
+        return _among_all(marginals, rows, emissions.shape, 0)
 
     @torch.no_grad()
     def forward_backward(self, emissions: Tensor, lengths: Tensor) -> ForwardBackward:
@@ -252,37 +224,31 @@ class CRF(nn.Module):
 
         Returns:
             alpha [B, T, K], beta [B, T, K] and normalizer [B]. ``exp(alpha + beta - normalizer)`` are the marginals;
-            alpha and beta may be -inf where a marginal is under 1e-90.
+            alpha and beta may be -inf if a marginal is under 1e-90.
 
         Raises:
             ValueError: a shape, type or length is not as said above.
         """
-        self._check(emissions, lengths)
-        chain, filled = _chain(emissions, lengths, self._moves(emissions))
-        dtype = chain.emissions.dtype
-        alpha = torch.full_like(emissions, -torch.inf, dtype=dtype)  # [B, T, K]
-        beta = torch.full_like(emissions, -torch.inf, dtype=dtype)
-        normalizer = emissions.new_zeros(len(emissions), dtype=dtype)  # [B]
-        if len(filled):
-            steps = chain.emissions.shape[1]
-            alpha[filled, :steps], beta[filled, :steps], normalizer[filled] = log_variables(chain)
-        return ForwardBackward(alpha, beta, normalizer)
+        chain, rows = self._chain(emissions, lengths)
+        *variables, normalizer = log_variables(chain)
+        alpha, beta = (_among_all(values, rows, emissions.shape, -torch.inf) for values in variables)
+        return ForwardBackward(alpha, beta, _among_all(normalizer, rows, lengths.shape, 0))
 
     @torch.no_grad()
     def segment_log_probability(
         self, variables: ForwardBackward, emissions: Tensor, segments: Sequence[tuple[int, int, Sequence[int]]]
     ) -> Tensor:
-        """Exact log-probability that consecutive tokens carry exactly the given tags, whatever the others carry.
+        """Exact log-probability that consecutive tokens have exactly the given tags, with any tags around them.
 
         log p = alpha[first, y₁] + Σ (transitions[yₖ₋₁, yₖ] + emissions[first + k - 1, yₖ]) + beta[last, yₙ] - log Z
 
         Args:
-            variables: of `forward_backward`, of the same emissions.
+            variables: the result of `forward_backward` for the same emissions.
             emissions: [B, T, K] scores.
             segments: N of (row, first token, tags), each with at least one tag.
 
         Returns:
-            [N]; -inf where the tags are illegal or reach past the row's end, and perhaps where p is under 1e-90.
+            [N]; -inf if the tags are illegal or extend past the row's end, and possibly if p is under 1e-90.
 
         Raises:
             ValueError: a segment has no tags, or does not lie within the batch.
@@ -290,70 +256,67 @@ class CRF(nn.Module):
         batch, steps, count = emissions.shape
         for row, first, tags in segments:
             if not (tags and 0 <= row < batch and first >= 0 and first + len(tags) <= steps):
-                expected = f"one or more tags within [{batch}, {steps}]"
-                raise ValueError(f"expected a segment of {expected}, found {len(tags)} at row {row}, token {first}")
+                found = f"found {len(tags)} at row {row}, token {first}"
+                raise ValueError(f"expected a segment of one or more tags within [{batch}, {steps}], {found}")
             if min(tags) < 0 or max(tags) >= count:
                 raise ValueError(f"expected tags from 0 to {count - 1}, found {min(tags)} to {max(tags)}")
-        device, dtype = emissions.device, variables.alpha.dtype
-        # All segments stand in one line of M tokens; a segment's sum is gathered by its number.
+        # All segments in one sequence of M tokens; the terms of each segment are summed by its number.
         places = [
             (number, row, first + offset, tag, tags[offset - 1] if offset else -1)
             for number, (row, first, tags) in enumerate(segments)
             for offset, tag in enumerate(tags)
         ]
-        table = torch.tensor(places, dtype=torch.int64).reshape(-1, 5).t().to(device)
-        number, row, step, tag, before = table  # [M] each
+        table = torch.tensor(places, dtype=torch.int64).reshape(-1, 5)  # [M, 5]
+        number, row, step, tag, before = table.t().to(emissions.device)  # each [M]
         opens = before < 0  # [M]
         closes = torch.cat((opens[1:], opens.new_ones(min(len(opens), 1))))  # [M]
         alpha = variables.alpha[row, step, tag]  # [M]
-        inner = emissions[row, step, tag].to(dtype) + self._moves(emissions)[1][before, tag]  # [M]
-        # A tag that cannot be reached, or that stands past the row's end (where emissions may be NaN), rules it out.
+        inner = emissions[row, step, tag].to(alpha.dtype) + self._scores(alpha.dtype)[1][before, tag]  # [M]
+        # A tag that cannot be reached or lies past the row's end (where emissions may be NaN) has probability zero.
         terms = torch.where(opens | alpha.isneginf(), alpha, inner)  # [M]
         terms = terms + torch.where(closes, variables.beta[row, step, tag], 0)
         sums = terms.new_zeros(len(segments)).index_add_(0, number, terms)  # [N]
         normalizer = variables.normalizer[row[opens]]  # [N]
         return (sums - normalizer.masked_fill(normalizer.isneginf(), 0)).to(_result_type(emissions))
 
-    def _check(self, emissions: Tensor, lengths: Tensor) -> None:
-        if emissions.dim() != 3 or emissions.shape[2] != self.num_tags:
-            raise ValueError(f"expected emissions of shape [B, T, {self.num_tags}], found {list(emissions.shape)}")
-        batch, steps, _ = emissions.shape
-        if lengths.shape != (batch,) or lengths.dtype != torch.int64 or lengths.device.type != "cpu":
-            found = f"{lengths.dtype} of shape {list(lengths.shape)} on {lengths.device.type}"
-            raise ValueError(f"expected lengths as torch.int64 of shape [{batch}] on cpu, found {found}")
-        if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps:
-            found = f"{int(lengths.min())} to {int(lengths.max())}"
-            raise ValueError(f"expected lengths from 0 to {steps}, found {found}")
-
-    def _moves(self, emissions: Tensor, dtype: torch.dtype | None = None) -> _Moves:
-        """Scores of start [K], transitions [K, K] and end [K] in the working precision, -inf where illegal."""
-        dtype = working_type(emissions.device) if dtype is None else dtype
+    def _scores(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+        """Scores of start [K], transitions [K, K] and end [K], zero if not learned and -inf if illegal."""
         return (
             _constrained(self.start_transitions, self.legal_start, dtype),
             _constrained(self.transitions, self.legal_transitions, dtype),
             _constrained(self.end_transitions, self.legal_end, dtype),
         )
 
-    def _normalizer(self, emissions: Tensor, lengths: Tensor, moves: _Moves) -> Tensor:
-        chain, filled = _chain(emissions, lengths, moves)
-        if len(filled) == len(lengths) > 0:
-            return log_normalizer(chain)
-        result = emissions.new_zeros(len(lengths), dtype=chain.emissions.dtype)  # [B]
-        return result.index_copy(0, filled, log_normalizer(chain)) if len(filled) else result
+    def _chain(self, emissions: Tensor, lengths: Tensor, dtype: torch.dtype | None = None) -> tuple[Chain, Tensor]:
+        """The non-empty rows, cut to the longest of them, and their indices [B'] on the device of the emissions."""
+        check_padded(emissions, lengths, self.num_tags, "emissions")
+        dtype = working_type(emissions.device) if dtype is None else dtype
+        filled = lengths.nonzero().squeeze(1)  # [B']
+        rows = to_device(filled, emissions.device)
+        if len(filled) < len(lengths):
+            emissions, lengths = emissions[rows], lengths[filled]
+        if not len(filled):  # one step of no rows
+            emissions = emissions.new_zeros(0, 1, self.num_tags)
+        emissions = emissions[:, : int(lengths.max()) if len(lengths) else 1].to(dtype)  # [B', T', K]
+        equal = bool((lengths == emissions.shape[1]).all())
+        if not equal:
+            # Selected, not multiplied: padding may hold any value, even NaN.
+            emissions = torch.where(token_mask(lengths, emissions)[:, :, None], emissions, 0)
+        return Chain(emissions, *self._scores(dtype), lengths, equal), rows
 
-    def _score(self, emissions: Tensor, tags: Tensor, lengths: Tensor, moves: _Moves) -> Tensor:
+    def _score(self, emissions: Tensor, tags: Tensor, lengths: Tensor, scores: Sequence[Tensor]) -> Tensor:
+        start, transitions, end = scores
         batch, steps, count = emissions.shape
         if tags.shape != (batch, steps) or tags.dtype != torch.int64:
             found = f"{tags.dtype} of shape {list(tags.shape)}"
             raise ValueError(f"expected tags as torch.int64 of shape {[batch, steps]}, found {found}")
         if not batch or not steps:
-            return emissions.new_zeros(batch, dtype=moves[0].dtype)
-        mask = to_device(length_mask(lengths, steps), emissions.device)  # [B, T]
+            return start.new_zeros(batch)
+        mask = token_mask(lengths, emissions)  # [B, T]
         tags = tags.masked_fill(~mask, 0)
-        # Elsewhere than on the CPU this would wait for the device; there indexing itself fails.
+        # On other devices than the CPU this would wait for the device; there indexing itself fails.
         if tags.device.type == "cpu" and not 0 <= int(tags.min()) <= int(tags.max()) < count:
             raise ValueError(f"expected tags from 0 to {count - 1}, found {int(tags.min())} to {int(tags.max())}")
-        start, transitions, end = moves
         into = torch.cat((start[tags[:, :1]], transitions.flatten()[tags[:, :-1] * count + tags[:, 1:]]), 1)  # [B, T]
         terms = emissions.gather(2, tags[:, :, None]).squeeze(2) + into  # [B, T]
         last = to_device((lengths - 1).clamp(min=0), emissions.device)  # [B]
@@ -362,7 +325,6 @@ class CRF(nn.Module):
 
 
 def _constrained(scores: Tensor | None, legal: Tensor, dtype: torch.dtype) -> Tensor:
-    """Scores of moves, [K] or [K, K], zero where none are learned and -inf where a move is illegal."""
     known = torch.zeros_like(legal, dtype=dtype) if scores is None else scores.to(dtype)
     return known.masked_fill(~legal, -torch.inf)
 
@@ -371,16 +333,11 @@ def _result_type(emissions: Tensor) -> torch.dtype:
     return torch.float64 if emissions.dtype == torch.float64 else torch.float32
 
 
-def _chain(emissions: Tensor, lengths: Tensor, moves: _Moves) -> tuple[Chain, Tensor]:
-    """The non-empty rows, cut to the longest of them, and their indices [B'] on the device of the emissions."""
-    filled = lengths.nonzero().squeeze(1)  # [B']
-    rows = to_device(filled, emissions.device)
-    if len(filled) < len(lengths):
-        emissions, lengths = emissions[rows], lengths[filled]
-    steps = int(lengths.max()) if len(lengths) else 0
-    emissions = emissions[:, :steps].to(moves[0].dtype)
-    equal = bool((lengths == steps).all())
-    if not equal:
-        # Chosen, not multiplied: padding may hold anything, NaN too.
-        emissions = torch.where(to_device(length_mask(lengths, steps), rows.device)[:, :, None], emissions, 0)
-    return Chain(emissions, *moves, lengths, equal), rows
+def _among_all(values: Tensor, rows: Tensor, shape: tuple[int, ...], empty: float) -> Tensor:
+    """Values of the non-empty rows, [B', …], among those of all rows, of the given shape, with `empty` elsewhere."""
+    if values.shape == shape:
+        return values
+    result = values.new_full(shape, empty)
+    place: tuple[Tensor | slice, ...] = (rows, *map(slice, values.shape[1:]))
+    result[place] = values
+    return result

@@ -2,24 +2,20 @@
 
 Sequences are padded at the end. The forward direction never sees padding before a token; the backward direction is a
 layer of its own that runs over each sequence reversed by its own length, so that padding comes last there too. Hence
-no output depends on padding or on batch mates, and the fused kernels run at full speed.
+no output depends on padding or on the other sequences of the batch, and the fused kernels run at full speed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 
-from seqkit.nn.device import to_device
-from seqkit.nn.directed import run_layer
-from seqkit.nn.dropout import SequenceDropout
-from seqkit.nn.masks import length_mask
 from seqkit.nn.recurrent import RecurrentLayer, State, make_layer
-
-__all__ = ["CONCATS", "DIRECTIONS", "SKIPS", "Encoder", "EncoderOutput"]
+from seqkit.nn.recurrent.layer import run_layer
+from seqkit.nn.sequences import SequenceDropout, check_padded, token_mask
 
 DIRECTIONS = ("forward", "backward", "both")
 CONCATS = ("layerwise", "final")
@@ -27,26 +23,23 @@ SKIPS = ("none", "residual", "highway", "dense")
 
 
 class EncoderOutput(NamedTuple):
-    """What an encoder gives.
+    """What an encoder returns.
 
     Attributes:
         outputs: one vector a step, [B, T, D], zero past a sequence's end.
-        final: the forward features of the last step and the backward features of the first, [B, D]; zeros for an
-            empty sequence.
-        state: the state of every layer after its last step, in the order of `Encoder.layers`, if it was asked for.
+        state: the state of every layer after its last step, in the order of `Encoder.layers`, if requested.
     """
 
     outputs: Tensor
-    final: Tensor
     state: tuple[State, ...] | None
 
 
 class _Skip(nn.Module):
-    r"""A way around a level :math:`f`.
+    r"""A skip connection around a layer :math:`f`.
 
     Residual: :math:`f(x) + Px`. Highway: :math:`g \odot f(x) + (1 - g) \odot Px` with :math:`g = \sigma(Wx + b)`.
-    P is the identity where the sizes agree and a learned projection elsewhere. Highway: Srivastava, Greff &
-    Schmidhuber 2015; its bias starts at −1, favouring the way around.
+    P is the identity if the sizes agree and a learned projection otherwise. Highway: Srivastava, Greff &
+    Schmidhuber 2015; its bias starts at −1, in favour of the skip connection.
     """
 
     def __init__(self, kind: str, input_size: int, output_size: int) -> None:
@@ -66,86 +59,90 @@ class _Skip(nn.Module):
 
 
 class _Stack(nn.Module):
-    """Recurrent layers on top of each other, each level read in the same direction or directions."""
+    """Recurrent layers on top of each other; a layer consists of one recurrent layer for each direction.
+
+    Args:
+        cell: a key of `seqkit.nn.recurrent.CELLS`.
+        input_size: I.
+        hidden_size: H of one direction.
+        directions: the directions of every layer.
+        dropouts: the dropout after each layer, from the lowest to the highest.
+        skip: see `Encoder`.
+        options: see `make_layer`.
+    """
 
     def __init__(
         self,
         cell: str,
         input_size: int,
         hidden_size: int,
-        layers: int,
         directions: tuple[str, ...],
-        dropouts: tuple[SequenceDropout, SequenceDropout],
+        dropouts: Sequence[SequenceDropout],
         skip: str,
         options: dict[str, Any],
     ) -> None:
         super().__init__()
         self.directions = directions
         self.skip = skip
-        self.dropout, self.last_dropout = dropouts
+        self.dropouts = nn.ModuleList(dropouts)
         width = hidden_size * len(directions)
-        above = [input_size + level * width if skip == "dense" else width for level in range(1, layers)]
-        sizes = [input_size, *above]  # of each level's input
+        sizes = [input_size + number * width if skip == "dense" else width for number in range(len(dropouts))]
+        sizes[0] = input_size  # of each layer's input
         self.layers = nn.ModuleList(
             nn.ModuleList(
-                make_layer(cell, size, hidden_size, below=level > 0, above=level < layers - 1, **options)
+                make_layer(cell, size, hidden_size, below=number > 0, above=number < len(sizes) - 1, **options)
                 for _ in directions
             )
-            for level, size in enumerate(sizes)
+            for number, size in enumerate(sizes)
         )
-        around = skip in ("residual", "highway")
-        self.skips = nn.ModuleList(_Skip(skip, size, width) for size in sizes) if around else None
+        skips = [_Skip(skip, size, width) for size in sizes if skip in ("residual", "highway")]
+        self.skips = nn.ModuleList(skips) if skips else None
 
     def by_layer(self) -> list[tuple[RecurrentLayer, ...]]:
-        """The layers of each level, one a direction."""
-        return [tuple(cast("Iterable[RecurrentLayer]", level)) for level in self.layers]
+        """The recurrent layers of each layer, one for each direction."""
+        return [tuple(cast("Iterable[RecurrentLayer]", layers)) for layers in self.layers]
 
     def forward(
-        self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None, carry: bool
+        self, x: Tensor, lengths: Tensor, before: Iterator[State], return_state: bool
     ) -> tuple[list[Tensor], list[State]]:
-        """Run the stack; what comes back with the layers' states are tensors of features to be put side by side, those
-        that read forward first, [B, T, H or L·H] a direction or one of all, [B, T, W]."""  # noqa: D205, D209
+        """Run the stack.
+
+        Args:
+            x: inputs, [B, T, I].
+            lengths: steps of each sequence, int64 [B], on the CPU.
+            before: the state of each recurrent layer before the first step; zeros after its end.
+            return_state: whether the states are needed.
+
+        Returns:
+            Features to be concatenated, [B, T, L·H] for each direction if dense, otherwise all in one, [B, T, W];
+            and the state of each recurrent layer.
+        """
         states: list[State] = []
-        history: list[list[Tensor]] = []
-        memories: dict[str, Tensor] = {}  # of the level below, where the cell hands it up
-        for level, layers in enumerate(self.by_layer()):
-            given = None if state is None else state[len(states) : len(states) + len(layers)]
-            y, after = self._level(layers, x, lengths, given, memories, carry)  # [B, T, W]
-            states += after
+        history: list[Sequence[Tensor]] = []
+        memories: dict[str, Tensor] = {}  # the memory cells of the layer below, for cells whose layers share them
+        for number, (layers, dropout) in enumerate(zip(self.by_layer(), self.dropouts, strict=True)):
+            outputs: list[Tensor] = []
+            for direction, layer in zip(self.directions, layers, strict=True):
+                inputs = torch.cat([x, memories.pop(direction)], 2) if direction in memories else x  # [B, T, I (+ H)]
+                start, backward = next(before, None), direction == "backward"
+                output, state = run_layer(layer, inputs, lengths, start, backward, return_state)  # [B, T, H (+ H)]
+                if layer.output_size > layer.hidden_size:
+                    output, memories[direction] = output.chunk(2, 2)  # each [B, T, H]
+                outputs.append(output)
+                states.append(state)
+            y = _concatenated(outputs)  # [B, T, W]
             if self.skips is not None:
-                y = self.skips[level](x, y)  # [B, T, W]
-            y = (self.last_dropout if level == len(self.layers) - 1 else self.dropout)(y)  # [B, T, W]
+                y = self.skips[number](x, y)  # [B, T, W]
+            y = dropout(y)  # [B, T, W]
             if self.skip == "dense":
-                history.append(list(y.chunk(len(self.directions), 2)))
+                history.append(y.chunk(len(self.directions), 2))
                 y = torch.cat([x, y], 2)  # [B, T, next I]
             x = y
-        return [_beside(parts) for parts in zip(*history, strict=True)] if history else [x], states
-
-    def _level(
-        self,
-        layers: Sequence[RecurrentLayer],
-        x: Tensor,
-        lengths: Tensor,
-        state: tuple[State, ...] | None,
-        memories: dict[str, Tensor],
-        carry: bool,
-    ) -> tuple[Tensor, list[State]]:
-        """Run one level: its outputs, [B, T, W], and its layers' states; memories give way to its own."""
-        outputs: list[Tensor] = []
-        states: list[State] = []
-        for number, (direction, layer) in enumerate(zip(self.directions, layers, strict=True)):
-            given = None if state is None else state[number]
-            inputs = torch.cat([x, memories.pop(direction)], 2) if direction in memories else x  # [B, T, I (+ H)]
-            output, after = run_layer(layer, inputs, lengths, given, direction == "backward", carry)  # [B, T, H (+ H)]
-            if layer.output_size > layer.hidden_size:
-                output, memories[direction] = output.chunk(2, 2)  # each [B, T, H]
-            outputs.append(output)
-            states.append(after)
-        return _beside(outputs), states
+        return [_concatenated(parts) for parts in zip(*(history or [[x]]), strict=True)], states
 
 
-def _beside(parts: Sequence[Tensor]) -> Tensor:
-    """Features put side by side, [B, T, …]."""
+def _concatenated(parts: Sequence[Tensor]) -> Tensor:
+    """Features side by side, [B, T, …]; without a copy of a single one."""
     return parts[0] if len(parts) == 1 else torch.cat(list(parts), 2)
 
 
@@ -154,32 +151,32 @@ class Encoder(nn.Module):
 
     With ``direction="both"``, ``concat="layerwise"`` concatenates the two directions after every layer (Schuster &
     Paliwal 1997), so that each layer sees both; ``concat="final"`` keeps two independent stacks and concatenates once,
-    after the last layer: the only form whose forward half a language model may share.
+    after the last layer: the only form whose forward half can be shared with a language model.
 
     Args:
         input_size: I.
         cell: a key of `seqkit.nn.recurrent.CELLS`.
         hidden_size: H of one direction.
-        layers: the number of levels, ≥ 1.
+        layers: the number of layers, ≥ 1.
         direction: ``forward``, ``backward`` or ``both``.
-        concat: ``layerwise`` or ``final``; without effect in one direction.
-        dropout: the probability of dropping a feature of a level's output.
-        last_dropout: the same of the highest level's output, which a head that drops features itself may want whole;
-            None for that of every level.
+        concat: ``layerwise`` or ``final``; no effect with one direction.
+        dropout: the probability of dropping a feature of a layer's output.
+        last_dropout: the same for the last layer, whose output a head with its own dropout may want whole; None for
+            the probability of every layer.
         weight_dropout: the probability of dropping a recurrent connection; see `RecurrentLayer`.
-        init: how the recurrent matrices begin; see `RecurrentLayer`.
-        init_gain: what they are multiplied by at the beginning.
-        forget_bias: the bias of the forget gates at the beginning.
-        variational: one dropout mask a sequence instead of one a step.
-        skip: ``none``; ``residual`` or ``highway`` around every level; ``dense``: a level reads the input and the
-            outputs of all levels below, and the encoder gives those of all levels.
+        init: the initialisation of the recurrent matrices; see `RecurrentLayer`.
+        init_gain: the factor by which their initial values are multiplied.
+        forget_bias: the initial bias of the forget gates.
+        variational: one dropout mask a sequence instead of one per step.
+        skip: ``none``; ``residual`` or ``highway`` around every layer; ``dense``: each layer reads the input and the
+            outputs of all layers below, and the encoder outputs those of all layers.
 
     Attributes:
         output_size: D, all that a head needs to know.
-        forward_size: how many leading features read left to right; the others read right to left.
+        forward_size: the number of leading features that read left to right; the others read right to left.
 
     Raises:
-        ValueError: an option has none of its values, a size is not positive, a dropout is no probability below 1, or
+        ValueError: an option has an unknown value, a size is not positive, a dropout is not a probability below 1, or
             see `RecurrentLayer`.
     """
 
@@ -212,16 +209,11 @@ class Encoder(nn.Module):
         self.input_size = input_size
         directions = ("forward", "backward") if direction == "both" else (direction,)
         groups = [directions] if concat == "layerwise" else [(name,) for name in directions]
-        last = dropout if last_dropout is None else last_dropout
-        drops = (SequenceDropout(dropout, variational=variational), SequenceDropout(last, variational=variational))
-        options = {
-            "weight_dropout": weight_dropout,
-            "init": init,
-            "init_gain": init_gain,
-            "forget_bias": forget_bias,
-        }
+        rates = [*[dropout] * (layers - 1), dropout if last_dropout is None else last_dropout]  # of each layer
+        dropouts = [SequenceDropout(rate, variational=variational) for rate in rates]
+        options = {"weight_dropout": weight_dropout, "init": init, "init_gain": init_gain, "forget_bias": forget_bias}
         self.stacks = nn.ModuleList(
-            _Stack(cell, input_size, hidden_size, layers, group, drops, skip, options) for group in groups
+            _Stack(cell, input_size, hidden_size, group, dropouts, skip, options) for group in groups
         )
         width = hidden_size * (layers if skip == "dense" else 1)
         self.output_size = width * len(directions)
@@ -229,14 +221,14 @@ class Encoder(nn.Module):
 
     @property
     def directions(self) -> list[tuple[str, ...]]:
-        """The directions of each stack, in the order of its layers on a level."""
+        """The directions of each stack, in the order of its recurrent layers."""
         return [stack.directions for stack in cast("Iterable[_Stack]", self.stacks)]
 
     @property
     def layers(self) -> list[RecurrentLayer]:
-        """Every recurrent layer, in the order of the states: stack by stack, level by level, direction by direction."""
+        """Every recurrent layer, in the order of the states: stack by stack, layer by layer, direction by direction."""
         stacks = cast("Iterable[_Stack]", self.stacks)
-        return [layer for stack in stacks for level in stack.by_layer() for layer in level]
+        return [layer for stack in stacks for layers in stack.by_layer() for layer in layers]
 
     def forward(
         self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None = None, *, return_state: bool = False
@@ -244,67 +236,48 @@ class Encoder(nn.Module):
         """Encode a padded batch.
 
         Args:
-            x: inputs, [B, T, I]; what stands past a sequence's end has no influence.
+            x: inputs, [B, T, I]; values past a sequence's end have no influence.
             lengths: the number of steps of each sequence, int64 [B], on the CPU, each in 0 … T.
             state: the state before the first step (for the backward direction: before the last) of every layer, as
                 an earlier call returned it; zeros by default.
-            return_state: also return the state, exact for every sequence whatever the padding; costs a kernel call
+            return_state: also return the state, exact for every sequence in spite of padding; costs a kernel call
                 for each distinct length in the batch.
 
         Returns:
-            Outputs [B, T, D], final [B, D], and the state or None.
+            Outputs [B, T, D], and the state or None.
 
         Raises:
             ValueError: the shapes do not fit together, or the lengths are not int64 on the CPU.
         """
-        self._validate(x, lengths, state)
-        batch, steps = x.shape[:2]
+        check_padded(x, lengths, self.input_size, "x")
+        batch, steps, _ = x.shape
+        if state is not None:
+            self._check_state(state, batch)
         if steps == 0 or batch == 0:
-            outputs = x.new_zeros(batch, steps, self.output_size)  # [B, T, D]
             after = state if state is not None else tuple(layer.initial_state(batch, x) for layer in self.layers)
-            return EncoderOutput(outputs, x.new_zeros(batch, self.output_size), after if return_state else None)
-        past: Tensor | None = None
+            return EncoderOutput(x.new_zeros(batch, steps, self.output_size), after if return_state else None)
+        padding: Tensor | None = None
         if not bool((lengths == steps).all()):
-            past = to_device(~length_mask(lengths, steps).unsqueeze(2), x.device)  # [B, T, 1]
+            padding = ~token_mask(lengths, x).unsqueeze(2)  # [B, T, 1]
             if torch.is_grad_enabled():
                 # No value depends on padding, but gradients of weights add up zeros times padding: NaN if it is inf.
-                x = x.masked_fill(past, 0.0)  # [B, T, I]
-        by_direction: list[Tensor] = []
-        states: list[State] = []
-        for stack in cast("Iterable[_Stack]", self.stacks):
-            size = len(stack.layers) * len(stack.directions)
-            given = None if state is None else state[len(states) : len(states) + size]
-            features, stack_states = stack(x, lengths, given, return_state)
-            by_direction += features
-            states += stack_states
-        outputs = by_direction[0] if len(by_direction) == 1 else torch.cat(by_direction, 2)  # [B, T, D]
-        if past is not None:
-            fresh = len(by_direction) > 1 and not torch.is_grad_enabled()
-            outputs = outputs.masked_fill_(past, 0.0) if fresh else outputs.masked_fill(past, 0.0)  # [B, T, D]
-        return EncoderOutput(outputs, self._final(outputs, lengths), tuple(states) if return_state else None)
+                x = x.masked_fill(padding, 0.0)  # [B, T, I]
+        before = iter(state or ())
+        results = [stack(x, lengths, before, return_state) for stack in self.stacks]
+        features: list[Tensor] = [part for parts, _ in results for part in parts]
+        outputs = _concatenated(features)  # [B, T, D]
+        if padding is not None:
+            fresh = len(features) > 1 and not torch.is_grad_enabled()
+            outputs = outputs.masked_fill_(padding, 0.0) if fresh else outputs.masked_fill(padding, 0.0)  # [B, T, D]
+        return EncoderOutput(outputs, tuple(part for _, parts in results for part in parts) if return_state else None)
 
-    def _final(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        last = to_device((lengths - 1).clamp(min=0), outputs.device)  # [B]
-        rows = torch.arange(outputs.shape[0], device=outputs.device)  # [B]
-        forward = outputs[rows, last, : self.forward_size]  # [B, F]
-        return torch.cat([forward, outputs[:, 0, self.forward_size :]], 1)  # [B, D]
-
-    def _validate(self, x: Tensor, lengths: Tensor, state: tuple[State, ...] | None) -> None:
-        if x.dim() != 3 or x.shape[2] != self.input_size:
-            raise ValueError(f"expected x of shape [B, T, {self.input_size}], found {list(x.shape)}")
-        if lengths.shape != x.shape[:1] or lengths.dtype != torch.int64 or lengths.device.type != "cpu":
-            found = f"{str(lengths.dtype).removeprefix('torch.')} {list(lengths.shape)} on {lengths.device}"
-            raise ValueError(f"expected lengths int64 [{x.shape[0]}] on cpu, found {found}")
-        if len(lengths) and (int(lengths.min()) < 0 or int(lengths.max()) > x.shape[1]):
-            found = f"{int(lengths.min())} … {int(lengths.max())}"
-            raise ValueError(f"expected lengths in 0 … {x.shape[1]}, found {found}")
-        if state is None:
-            return
+    def _check_state(self, state: tuple[State, ...], batch: int) -> None:
         layers = self.layers
         if len(state) != len(layers):
             raise ValueError(f"expected the states of {len(layers)} layers, found {len(state)}")
         for number, (layer, parts) in enumerate(zip(layers, state, strict=True)):
-            shapes = [list(part.shape) for part in parts]
-            if shapes != [[x.shape[0], layer.hidden_size]] * len(layer.state_parts):
-                expected = f"{', '.join(layer.state_parts)} of shape {[x.shape[0], layer.hidden_size]}"
-                raise ValueError(f"expected the state of layer {number} as {expected}, found {shapes}")
+            shape = [batch, layer.hidden_size]
+            found = [list(part.shape) for part in parts]
+            if found != [shape] * len(layer.state_parts):
+                names = ", ".join(layer.state_parts)
+                raise ValueError(f"expected the state of layer {number} as {names} of shape {shape}, found {found}")

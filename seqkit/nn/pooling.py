@@ -2,50 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor, nn
 
-from seqkit.nn.device import to_device
-from seqkit.nn.masks import length_mask
-
-__all__ = [
-    "POOLINGS",
-    "AttentionPooling",
-    "ConcatPooling",
-    "LastPooling",
-    "MaxPooling",
-    "MeanPooling",
-    "Pooling",
-    "make_pooling",
-]
-
+from seqkit.nn.sequences import check_padded, to_device, token_mask
 
 _WINDOW = 1 << 13
-"""tokens of a sentence whose attention is computed together where no gradient is wanted"""
+"""tokens of a sentence whose attention is computed together if no gradient is needed"""
 
 
 def _filled(outputs: Tensor, lengths: Tensor, value: float) -> Tensor:
-    """The outputs, [B, T, D], with a number past a sentence's end; no copy where all sentences are of one length."""
+    """The outputs, [B, T, D], with a constant past a sentence's end; no copy if all sentences have the same length."""
     if bool((lengths == outputs.shape[1]).all()):
         return outputs
-    inside = to_device(length_mask(lengths, outputs.shape[1])[:, :, None], outputs.device)  # [B, T, 1]
-    return torch.where(inside, outputs, value)
+    return torch.where(token_mask(lengths, outputs)[:, :, None], outputs, value)
 
 
 def _windows(values: Tensor) -> tuple[Tensor, ...]:
-    """[B, T, …] in windows of time; in one piece where a gradient is wanted."""
+    """[B, T, …] in windows of time; in one piece if a gradient is needed."""
     return (values,) if torch.is_grad_enabled() else values.split(_WINDOW, 1)
 
 
 class Pooling(nn.Module):
-    """What all poolings share: their sizes and the check of what they are given."""
+    """Base class of all poolings: their sizes and the check of their inputs.
 
-    def __init__(self, input_size: int, output_size: int) -> None:
+    Args:
+        input_size: D.
+        forward_size: the number of leading features that read left to right; the others read right to left.
+
+    Attributes:
+        output_size: the size of the result.
+    """
+
+    vectors = 1
+    """how many vectors [D] the result consists of"""
+
+    def __init__(self, input_size: int, forward_size: int) -> None:
         super().__init__()
         self.input_size = input_size
-        self.output_size = output_size
+        self.forward_size = forward_size
+        self.output_size = self.vectors * input_size
 
     def extra_repr(self) -> str:
         """Both sizes."""
@@ -55,26 +51,18 @@ class Pooling(nn.Module):
         """Pool a batch.
 
         Args:
-            outputs: [B, T, D] of an encoder; what stands past a sentence's end changes nothing.
+            outputs: [B, T, D] of an encoder; values past a sentence's end have no influence.
             lengths: [B] int64 on the CPU, each in 0…T.
 
         Returns:
             [B, output_size]; zeros for a sentence of length zero.
 
         Raises:
-            ValueError: a shape, type or length is not as said above.
+            ValueError: a shape, type or length is wrong.
         """
-        if outputs.dim() != 3 or outputs.shape[2] != self.input_size:
-            raise ValueError(f"expected outputs of shape [B, T, {self.input_size}], found {list(outputs.shape)}")
-        batch, steps, _ = outputs.shape
-        if lengths.shape != (batch,) or lengths.dtype != torch.int64 or lengths.device.type != "cpu":
-            found = f"{lengths.dtype} of shape {list(lengths.shape)} on {lengths.device.type}"
-            raise ValueError(f"expected lengths as torch.int64 of shape [{batch}] on cpu, found {found}")
-        if batch and not 0 <= int(lengths.min()) <= int(lengths.max()) <= steps:
-            found = f"{int(lengths.min())} to {int(lengths.max())}"
-            raise ValueError(f"expected lengths from 0 to {steps}, found {found}")
-        if not batch or not steps:
-            return outputs.new_zeros(batch, self.output_size)
+        check_padded(outputs, lengths, self.input_size, "outputs")
+        if not outputs.shape[0] or not outputs.shape[1]:
+            return outputs.new_zeros(outputs.shape[0], self.output_size)
         return self._pool(outputs, lengths)
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
@@ -82,14 +70,7 @@ class Pooling(nn.Module):
 
 
 class MeanPooling(Pooling):
-    """Mean over a sentence's tokens: Σₜ outputs[t] / length.
-
-    Args:
-        input_size: D; the output has the same size.
-    """
-
-    def __init__(self, input_size: int) -> None:
-        super().__init__(input_size, input_size)
+    """Mean over a sentence's tokens: Σₜ outputs[t] / length."""
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         total = _filled(outputs, lengths, 0.0).sum(1)  # [B, D]
@@ -97,14 +78,7 @@ class MeanPooling(Pooling):
 
 
 class MaxPooling(Pooling):
-    """Largest value of each feature over a sentence's tokens (Collobert et al. 2011).
-
-    Args:
-        input_size: D; the output has the same size.
-    """
-
-    def __init__(self, input_size: int) -> None:
-        super().__init__(input_size, input_size)
+    """Largest value of each feature over a sentence's tokens (Collobert et al. 2011)."""
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         highest = _filled(outputs, lengths, -torch.inf).amax(1)  # [B, D]
@@ -115,15 +89,7 @@ class LastPooling(Pooling):
     """Each direction's own last step: its state after reading the whole sentence.
 
     Features that read left to right end at the last token, those that read right to left at the first.
-
-    Args:
-        input_size: D; the output has the same size.
-        forward_size: how many leading features read left to right; the others read right to left.
     """
-
-    def __init__(self, input_size: int, forward_size: int) -> None:
-        super().__init__(input_size, input_size)
-        self.forward_size = forward_size
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         rows = torch.arange(len(outputs), device=outputs.device)
@@ -134,25 +100,19 @@ class LastPooling(Pooling):
 
 
 class AttentionPooling(Pooling):
-    """Mean weighted by attention of one learnt query (Yang et al. 2016, "Hierarchical attention networks").
+    """Mean weighted by the attention of one learned query (Yang et al. 2016, "Hierarchical attention networks").
 
     weights = softmaxₜ(query · tanh(W outputs[t] + b)),  result = Σₜ weights[t] outputs[t]
 
-    Args:
-        input_size: D; the output has the same size.
+    W is initialised as by Glorot and Bengio (2010), b and the query with zeros, so that training starts from the mean.
     """
 
-    def __init__(self, input_size: int) -> None:
-        super().__init__(input_size, input_size)
+    def __init__(self, input_size: int, forward_size: int) -> None:
+        super().__init__(input_size, forward_size)
         self.projection = nn.Linear(input_size, input_size)
-        self.query = nn.Parameter(torch.empty(input_size))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Draw the projection anew (Glorot and Bengio 2010) and set the query to zero, which starts as the mean."""
+        self.query = nn.Parameter(torch.zeros(input_size))
         nn.init.xavier_uniform_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)
-        nn.init.zeros_(self.query)
 
     def weights(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         """Attention of the query to each token.
@@ -167,7 +127,7 @@ class AttentionPooling(Pooling):
         # Padding is cleared before the projection, not only after it: NaN there would reach the gradients.
         windows = _windows(_filled(outputs, lengths, 0.0))  # each [B, W, D]
         energy = torch.cat([torch.tanh(self.projection(window)) @ self.query for window in windows], 1)  # [B, T]
-        mask = to_device(length_mask(lengths, outputs.shape[1]), outputs.device)  # [B, T]
+        mask = token_mask(lengths, outputs)  # [B, T]
         # The least finite number instead of -inf, so that a row of padding alone gives no NaN.
         energy = energy.masked_fill(~mask, torch.finfo(energy.dtype).min)  # [B, T]
         return torch.where(mask, energy.softmax(1), 0)
@@ -179,28 +139,24 @@ class AttentionPooling(Pooling):
 
 
 class ConcatPooling(Pooling):
-    """Last, maximum and mean beside each other (Howard and Ruder 2018).
+    """Last, maximum and mean side by side (Howard and Ruder 2018)."""
 
-    Args:
-        input_size: D; the output has three times that size.
-        forward_size: how many leading features read left to right; the others read right to left.
-    """
+    vectors = 3
 
     def __init__(self, input_size: int, forward_size: int) -> None:
-        super().__init__(input_size, 3 * input_size)
-        self.parts = nn.ModuleList(
-            (LastPooling(input_size, forward_size), MaxPooling(input_size), MeanPooling(input_size))
-        )
+        super().__init__(input_size, forward_size)
+        kinds = (LastPooling, MaxPooling, MeanPooling)
+        self.parts = nn.ModuleList(kind(input_size, forward_size) for kind in kinds)
 
     def _pool(self, outputs: Tensor, lengths: Tensor) -> Tensor:
         return torch.cat([part(outputs, lengths) for part in self.parts], 1)  # [B, 3 D]
 
 
-POOLINGS: dict[str, Callable[[int, int], Pooling]] = {
-    "mean": lambda size, forward: MeanPooling(size),
-    "max": lambda size, forward: MaxPooling(size),
+POOLINGS: dict[str, type[Pooling]] = {
+    "mean": MeanPooling,
+    "max": MaxPooling,
     "last": LastPooling,
-    "attention": lambda size, forward: AttentionPooling(size),
+    "attention": AttentionPooling,
     "concat": ConcatPooling,
 }
 
@@ -211,17 +167,17 @@ def make_pooling(name: str, input_size: int, forward_size: int) -> Pooling:
     Args:
         name: one of `POOLINGS`: ``mean``, ``max``, ``last``, ``attention`` or ``concat``.
         input_size: D, the encoder's output size.
-        forward_size: how many leading features read left to right: all of a forward encoder, none of a backward one,
-            half of one that reads both ways.
+        forward_size: the number of leading features that read left to right: all of a forward encoder, none of a
+            backward one, half of a bidirectional one.
 
     Returns:
         A module ``(outputs [B, T, D], lengths [B]) → [B, output_size]`` with an attribute `output_size`.
 
     Raises:
-        ValueError: there is no such pooling, or a size does not fit.
+        ValueError: there is no such pooling, or the sizes do not fit.
     """
     if name not in POOLINGS:
-        raise ValueError(f"expected a pooling of {', '.join(POOLINGS)}, found {name!r}")
+        raise ValueError(f"expected a pooling among {', '.join(POOLINGS)}, found {name!r}")
     if input_size < 1 or not 0 <= forward_size <= input_size:
         found = f"input_size={input_size} and forward_size={forward_size}"
         raise ValueError(f"expected input_size of at least 1 and forward_size from 0 to input_size, found {found}")

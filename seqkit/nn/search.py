@@ -1,40 +1,29 @@
-"""Choosing a sequence one symbol at a time: sampling, greedy choice and beam search over any model with a state."""
+"""Generating a sequence symbol by symbol: sampling, greedy search and beam search with any model that has a state."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = [
-    "Allowed",
-    "Continuation",
-    "SearchState",
-    "Step",
-    "beam_search",
-    "filter_probabilities",
-    "sample",
-    "select_rows",
-]
-
 SearchState = tuple[tuple[Tensor, ...], ...]
-"""what a model remembers: tensors whose first dimension is the sequence"""
+"""the state of a model: tensors whose first dimension is the sequence"""
 Step = Callable[[Tensor, SearchState], tuple[Tensor, SearchState]]
 """the last symbol of each of N sequences, int64 [N], and their state → log p(next symbol) [N, V] and the state after"""
 Allowed = Callable[[int, list[list[int]]], "Tensor | None"]
-"""how many symbols were chosen, and those of each of N sequences → which may be next, bool [N, V] or [V]; None: all"""
+"""the number of symbols so far, and those of each of N sequences → the allowed ones, bool [N, V] or [V]; None: all"""
 
 
 class Continuation(NamedTuple):
-    """One sequence that was found.
+    """One generated sequence.
 
     Attributes:
-        tokens: its symbols, without the end that closes it.
-        log_prob: log p of all of them under the model, in nats, of that end too; neither temperature nor any choice of
-            what may be next changes it.
-        ended: whether the end was reached, and not only the greatest length.
+        tokens: its symbols, without the final end symbol.
+        log_prob: log p of all of them and of that end symbol under the model, in nats; temperature and restrictions of
+            the next symbol do not change it.
+        ended: whether it ended with the end symbol, and not at the maximum length.
     """
 
     tokens: list[int]
@@ -43,11 +32,11 @@ class Continuation(NamedTuple):
 
 
 def select_rows(state: SearchState, index: Tensor) -> SearchState:
-    """The state of some sequences.
+    """Select the state of some sequences.
 
     Args:
         state: the state of N sequences.
-        index: which of them, int64 [M], repeated at will.
+        index: which of them, int64 [M]; repetitions are allowed.
 
     Returns:
         The state of M sequences.
@@ -58,19 +47,19 @@ def select_rows(state: SearchState, index: Tensor) -> SearchState:
 def filter_probabilities(
     log_probabilities: Tensor, temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0
 ) -> Tensor:
-    r"""Sharpen or flatten distributions, then keep their likeliest symbols only.
+    r"""Sharpen or flatten distributions, then keep only their most likely symbols.
 
-    .. math:: q_v \propto p_v^{1 / \tau} \quad \text{for } v \text{ among the likeliest, 0 elsewhere}
+    .. math:: q_v \propto p_v^{1 / \tau} \quad \text{for } v \text{ among the most likely, 0 elsewhere}
 
-    The likeliest are the `top_k` first (Fan, Lewis & Dauphin 2018), and of these the fewest that together have a
-    probability of at least `top_p` (the nucleus: Holtzman et al. 2020). Of equally likely symbols the one of the lower
-    number goes first.
+    The most likely symbols are the first `top_k` (Fan, Lewis & Dauphin 2018), and of these the fewest that together
+    have a probability of at least `top_p` (the nucleus: Holtzman et al. 2020). Of equally likely symbols the one with
+    the lower id comes first.
 
     Args:
-        log_probabilities: log p, normalised or not, [N, V]; −∞ for what must not be chosen.
-        temperature: τ; 0 puts everything on the likeliest symbol.
-        top_k: how many symbols are kept at most; 0 for all.
-        top_p: how much probability is kept at least, in 0 < p ≤ 1.
+        log_probabilities: log p, normalised or not, [N, V]; −∞ for symbols that are not allowed.
+        temperature: τ; with 0 the most likely symbol has all the probability.
+        top_k: the maximum number of symbols to keep; 0 for all.
+        top_p: the minimum probability to keep, in 0 < p ≤ 1.
 
     Returns:
         q, [N, V], float32, each row summing to 1.
@@ -78,13 +67,12 @@ def filter_probabilities(
     Raises:
         ValueError: an argument is outside its range.
     """
-    _validate_filter(temperature, top_k, top_p)
+    _check_filter(temperature, top_k, top_p)
     scores = log_probabilities.float()  # [N, V]
     scores = scores - scores.amax(1, keepdim=True)  # [N, V]; so that no score overflows
-    greedy = temperature == 0 or top_k == 1
-    if greedy:
+    if temperature == 0 or top_k == 1:
         return torch.zeros_like(scores).scatter_(1, scores.argmax(1, keepdim=True), 1.0)  # [N, V]
-    # In float32 a smaller or greater number is 0 or ∞, and what must not be chosen −∞ / ∞; these are as good as those.
+    # In float32 smaller and larger temperatures become 0 and ∞, and −∞ / ∞ is NaN; these limits have the same effect.
     limits = torch.finfo(torch.float32)
     probabilities = (scores / min(max(temperature, limits.tiny), limits.max)).softmax(1)  # [N, V]
     if top_k == 0 and top_p == 1.0:
@@ -94,8 +82,8 @@ def filter_probabilities(
         ranked[:, top_k:] = 0.0
         ranked /= ranked.sum(1, keepdim=True)  # [N, V]
     if top_p < 1.0:
-        before = ranked.cumsum(1) - ranked  # [N, V]: the probability of all that is likelier
-        before[:, 0] = 0.0  # whatever rounding says, the first one is kept
+        before = ranked.cumsum(1) - ranked  # [N, V]: the probability of all symbols that are more likely
+        before[:, 0] = 0.0  # the first one is kept in spite of rounding
         ranked = ranked.masked_fill(before >= top_p, 0.0)  # [N, V]
     kept = torch.zeros_like(ranked).scatter_(1, order, ranked)  # [N, V]
     return kept / kept.sum(1, keepdim=True)  # [N, V]
@@ -118,34 +106,35 @@ def sample(
 ) -> list[Continuation]:
     """Draw one continuation of each of N sequences.
 
-    The draws are made on the CPU, so that a seed gives the same symbols wherever the model runs. A sequence that has
-    ended costs nothing more.
+    Random numbers are drawn on the CPU, so that a seed gives the same symbols on every device. Sequences that have
+    ended need no further computation.
 
     Args:
         step: the model.
-        state: its state before the first symbol is fed, of N sequences.
-        first: the symbols to begin with, int64 [N]; they are no part of the result.
+        state: its state before the first symbol, for N sequences.
+        first: the first symbols, int64 [N]; they are not part of the result.
         end: the symbol that ends a sequence (or a line of it).
-        length: the greatest number of symbols drawn, ends included.
-        ends: at the how many-th end a sequence stops; those before it stay among its tokens. 0: only `length` stops it.
-        temperature: see `filter_probabilities`; 0 always takes the likeliest symbol.
+        length: the maximum number of symbols to draw, ends included.
+        ends: the number of end symbols after which a sequence stops; earlier ones are among its tokens. 0: it stops at
+            `length` only.
+        temperature: see `filter_probabilities`; 0 always selects the most likely symbol.
         top_k: see `filter_probabilities`.
         top_p: see `filter_probabilities`.
-        allowed: which symbols may be next; it is asked for the sequences that have not ended yet.
-        generator: the source of randomness, on the CPU; torch's own by default.
+        allowed: the symbols that may be next; called with the sequences that have not ended yet.
+        generator: the source of randomness, on the CPU; torch's default generator by default.
 
     Returns:
         One continuation a sequence, in order.
 
     Raises:
-        ValueError: an argument is outside its range, or no symbol may be next.
+        ValueError: an argument is outside its range, or no symbol is allowed next.
     """
-    _validate_filter(temperature, top_k, top_p)
-    _validate_lengths(length, ends)
+    _check_filter(temperature, top_k, top_p)
+    _check_least(0, ("length", length), ("ends", ends))
     tokens: list[list[int]] = [[] for _ in range(len(first))]
     scores = [0.0] * len(first)
     ended = [False] * len(first)
-    active = list(range(len(first)))
+    active = list(range(len(first)))  # A rows
     last = first
     for count in range(length):
         if not active:
@@ -154,24 +143,22 @@ def sample(
         log_probabilities = log_probabilities.float().cpu()  # [A, V]
         choices = _restrict(log_probabilities, allowed, count, [tokens[row] for row in active])  # [A, V]
         if not bool((choices > -torch.inf).any(1).all()):
-            raise ValueError(f"expected a symbol that may be next, found none at symbol {count + 1}")
-        probabilities = filter_probabilities(choices, temperature, top_k, top_p)  # [A, V]
-        drawn = probabilities.multinomial(1, generator=generator)  # [A, 1]
+            raise ValueError(f"no symbol is allowed at position {count + 1}")
+        drawn = filter_probabilities(choices, temperature, top_k, top_p).multinomial(1, generator=generator)  # [A, 1]
         gained = log_probabilities.gather(1, drawn).squeeze(1).tolist()
-        going_on: list[int] = []
+        kept: list[int] = []
         for position, (row, token) in enumerate(zip(active, drawn.squeeze(1).tolist(), strict=True)):
             scores[row] += gained[position]
-            if token == end and ends and tokens[row].count(end) + 1 == ends:
-                ended[row] = True
-                continue
-            tokens[row].append(token)
-            going_on.append(position)
-        active = [active[position] for position in going_on]
-        kept = torch.tensor(going_on, dtype=torch.int64)  # [A']
-        last = drawn.squeeze(1)[kept].to(first.device)  # [A']
+            ended[row] = token == end and ends > 0 and tokens[row].count(end) + 1 == ends
+            if not ended[row]:
+                tokens[row].append(token)
+                kept.append(position)
+        active = [active[position] for position in kept]
+        index = torch.tensor(kept, dtype=torch.int64)  # [A']
+        last = drawn.squeeze(1)[index].to(first.device)  # [A']
         if len(kept) < len(drawn):
-            state = select_rows(state, kept.to(first.device))
-    return [Continuation(*found) for found in zip(tokens, scores, ended, strict=True)]
+            state = select_rows(state, index.to(first.device))
+    return [Continuation(*parts) for parts in zip(tokens, scores, ended, strict=True)]
 
 
 @torch.no_grad()
@@ -187,40 +174,37 @@ def beam_search(
     length_penalty: float = 0.0,
     allowed: Allowed | None = None,
 ) -> list[Continuation]:
-    r"""Search for the likeliest continuations of one sequence.
+    r"""Search for the most likely continuations of one sequence.
 
-    The `beam` likeliest beginnings of each length are kept; every end that one of them can reach is looked at. The
-    search stops where no beginning can lead to one of the `beam` best continuations any more, since more symbols never
-    make a sequence likelier. It is exact where `beam` is no less than the number of beginnings of a length.
+    The `beam` most likely prefixes of each length are kept, and every end that one of them can reach is considered. The
+    search stops when no prefix can lead to one of the `beam` best continuations any more, since further symbols never
+    make a sequence more likely. It is exact if `beam` is at least the number of prefixes of each length.
 
-    The likeliest sequences are often short ones. With a length penalty α > 0 the best is what has the largest
+    The most likely sequences are often short. With a length penalty α > 0 the best sequence has the largest
     :math:`\log p / n^\alpha` with n symbols, ends included (Wu et al. 2016, "Google's neural machine translation
-    system", with a simpler denominator); a beginning is then given up where it is worse already than what was found.
+    system", with a simpler denominator); a prefix is then dropped if it is already worse than what was found.
 
     Args:
         step: the model.
-        state: its state before the first symbol is fed, of one sequence.
-        first: the symbol to begin with, int64 [1].
+        state: its state before the first symbol, for one sequence.
+        first: the first symbol, int64 [1].
         end: the symbol that ends a sequence (or a line of it).
-        length: the greatest number of symbols, ends included; what has not ended by then is a result too.
-        beam: how many beginnings are kept, and how many continuations are returned at most.
-        ends: at the how many-th end a sequence stops. 0: only `length` stops it.
-        length_penalty: α; 0 for the likeliest as a whole, 1 for the likeliest a symbol.
-        allowed: which symbols may be next.
+        length: the maximum number of symbols, ends included; sequences of that length are results even without an end.
+        beam: the number of prefixes to keep, and the maximum number of continuations to return.
+        ends: the number of end symbols after which a sequence stops. 0: it stops at `length` only.
+        length_penalty: α; 0 for the most likely sequence, 1 for the most likely per symbol.
+        allowed: the symbols that may be next.
 
     Returns:
-        Different continuations, the best first; none where no symbol may begin.
+        Different continuations, the best first; none if no first symbol is allowed.
 
     Raises:
         ValueError: an argument is outside its range, or `first` is not one symbol.
     """
-    _validate_lengths(length, ends)
-    if beam < 1:
-        raise ValueError(f"expected a beam of at least 1, found {beam}")
-    if not 0.0 <= length_penalty < float("inf"):
-        raise ValueError(f"expected a length penalty of at least 0, found {length_penalty}")
+    _check_least(0, ("length", length), ("ends", ends), ("a length penalty", length_penalty))
+    _check_least(1, ("a beam", beam))
     if first.shape != (1,):
-        raise ValueError(f"expected one sequence to begin with, found shape {list(first.shape)}")
+        raise ValueError(f"expected one first symbol, found shape {list(first.shape)}")
     found: list[Continuation] = []
     live: list[list[int]] = [[]]
     scores = torch.zeros(1, dtype=torch.float64)  # [L]; in float64, so that long sums do not tie
@@ -237,7 +221,7 @@ def beam_search(
         found = _best(found, beam, length_penalty)
         scores, places = totals.flatten().topk(min(beam, totals.numel()))  # [L']
         bound = _rank(found[-1], length_penalty) if len(found) == beam else -torch.inf
-        kept = scores / (count + 1) ** length_penalty > bound  # [L']; also false where nothing may be next
+        kept = scores / (count + 1) ** length_penalty > bound  # [L']; false also for -inf: not allowed
         scores, places = scores[kept], places[kept]  # [L']
         rows, symbols = places // totals.shape[1], places % totals.shape[1]  # [L']
         live = [[*live[row], symbol] for row, symbol in zip(rows.tolist(), symbols.tolist(), strict=True)]
@@ -254,25 +238,22 @@ def _best(found: list[Continuation], count: int, length_penalty: float) -> list[
 
 
 def _rank(one: Continuation, length_penalty: float) -> float:
-    units = max(1, len(one.tokens) + one.ended)
-    return one.log_prob / float(units**length_penalty)
+    return one.log_prob / float(max(1, len(one.tokens) + one.ended) ** length_penalty)
 
 
-def _restrict(log_probabilities: Tensor, allowed: Allowed | None, count: int, histories: Sequence[list[int]]) -> Tensor:
-    """Log-probabilities [N, V] with −∞ for every symbol that may not be next."""
-    mask = None if allowed is None else allowed(count, list(histories))  # [N, V] or [V]
+def _restrict(log_probabilities: Tensor, allowed: Allowed | None, count: int, prefixes: list[list[int]]) -> Tensor:
+    """Log-probabilities [N, V] with −∞ for every symbol that is not allowed."""
+    mask = None if allowed is None else allowed(count, list(prefixes))  # [N, V] or [V]
     return log_probabilities if mask is None else log_probabilities.masked_fill(~mask.cpu(), -torch.inf)
 
 
-def _validate_filter(temperature: float, top_k: int, top_p: float) -> None:
-    if not 0.0 <= temperature < float("inf"):
-        raise ValueError(f"expected a temperature of at least 0, found {temperature}")
-    if top_k < 0:
-        raise ValueError(f"expected top_k of at least 0, found {top_k}")
+def _check_filter(temperature: float, top_k: int, top_p: float) -> None:
+    _check_least(0, ("a temperature", temperature), ("top_k", top_k))
     if not 0.0 < top_p <= 1.0:
         raise ValueError(f"expected top_p in 0 < p ≤ 1, found {top_p}")
 
 
-def _validate_lengths(length: int, ends: int) -> None:
-    if length < 0 or ends < 0:
-        raise ValueError(f"expected length and ends of at least 0, found {length} and {ends}")
+def _check_least(least: int, *values: tuple[str, float]) -> None:
+    for name, value in values:
+        if not least <= value < torch.inf:
+            raise ValueError(f"expected {name} of at least {least}, found {value}")

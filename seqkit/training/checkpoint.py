@@ -19,15 +19,6 @@ from seqkit.files import open_regular
 from seqkit.model.files import write_atomically
 from seqkit.training.serialising import packed, unpacked
 
-__all__ = [
-    "all_files",
-    "checkpoint_files",
-    "has_checkpoint",
-    "read_checkpoint",
-    "saying_what_is_left",
-    "write_checkpoint",
-]
-
 _STATE, _CHECKSUM = "state", "checksum"
 
 

@@ -18,12 +18,10 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from seqkit import torchrun as ranks
+from seqkit import torchrun
 from seqkit.errors import TrainingError
 from seqkit.torchrun import Launch
 from seqkit.training.serialising import packed, unpacked
-
-__all__ = ["ALONE", "Group", "ProcessLost", "Tensors", "Together", "joined"]
 
 Tensors = dict[str, Tensor]
 
@@ -188,7 +186,7 @@ class Group:
             with suppress(ValueError):  # in a thread
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)
             reason = re.sub(r"^\[\S+\] |\. .*", "", str(error).splitlines()[0])  # without source line and advice
-            raise ProcessLost(f"expected {self.size} processes that train together, found one gone: {reason}") from None
+            raise ProcessLost(f"one of the {self.size} processes that train together is gone: {reason}") from None
 
 
 ALONE = Group(Launch(), torch.device("cpu"))
@@ -196,7 +194,7 @@ ALONE = Group(Launch(), torch.device("cpu"))
 
 
 @contextmanager
-def joined(device: str) -> Iterator[Group]:
+def training_group(device: str) -> Iterator[Group]:
     """Join the processes that ``torchrun`` started beside this one, until this one ends.
 
     Args:
@@ -213,5 +211,5 @@ def joined(device: str) -> Iterator[Group]:
     place = launch.device(device)
     if place.type == "cuda" and launch.size > 1:
         torch.cuda.set_device(place)
-    with ranks.joined("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"):
+    with torchrun.process_group("cpu:gloo,cuda:nccl" if place.type == "cuda" else "gloo"):
         yield Group(launch, place)

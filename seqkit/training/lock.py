@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import NoReturn
 
 from seqkit.errors import TrainingError
-from seqkit.files import close_locked, open_locked, take_lock
-
-__all__ = ["LOCK", "held", "see_free"]
+from seqkit.files import locked, take_lock
 
 LOCK = ".seqkit.lock"
-"""stands in the output directory while a run writes there; left over from a run that was killed, it means nothing"""
+"""is in the output directory while a run writes there; left over from a run that was killed, it means nothing"""
 
 
 @contextmanager
@@ -33,18 +31,14 @@ def held(output: Path) -> Iterator[None]:
         TrainingError: another run holds it.
         OSError: the directory cannot be written.
     """
-    path = output / LOCK
-    handle = open_locked(path, lambda handle: _refuse(handle, path))
-    try:
+    with locked(output / LOCK, lambda handle: _refuse(handle, output)) as handle:
         os.truncate(handle, 0)
         os.write(handle, json.dumps({"process": os.getpid(), "host": socket.gethostname()}).encode("ascii"))
         yield
-    finally:
-        close_locked(handle, path)
 
 
 def see_free(output: Path) -> None:
-    """See that no run holds the lock of a directory, which need not exist.
+    """Check that no run holds the lock of a directory, which need not exist.
 
     Args:
         output: the directory.
@@ -58,20 +52,15 @@ def see_free(output: Path) -> None:
         return
     try:
         if not take_lock(handle):
-            _refuse(handle, output / LOCK)
+            _refuse(handle, output)
     finally:
         os.close(handle)
 
 
-def _refuse(handle: int, path: Path) -> NoReturn:
-    found = f"found one in use by {_holder(handle)}"
-    raise TrainingError(f"{path.parent}: expected an output directory that no other run writes to, {found}")
-
-
-def _holder(handle: int) -> str:
-    """Who holds a lock, as far as it says."""
+def _refuse(handle: int, output: Path) -> NoReturn:
+    holder = "another process"
     with suppress(OSError, ValueError, TypeError, KeyError, OverflowError):
         os.lseek(handle, 0, os.SEEK_SET)
         who = json.loads(os.read(handle, 1000))
-        return f"process {int(who['process'])} on {str(who['host'])[:100]!r}"
-    return "another process"
+        holder = f"process {int(who['process'])} on {str(who['host'])[:100]!r}"
+    raise TrainingError(f"{output}: the output directory is in use by {holder}")

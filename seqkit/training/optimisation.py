@@ -12,17 +12,6 @@ from torch import Tensor, nn
 
 from seqkit.config import TrainingSettings
 
-__all__ = [
-    "MovingAverage",
-    "PlainSGD",
-    "RunningAverage",
-    "Schedule",
-    "clip_gradient",
-    "make_optimizer",
-    "optimizer_tensors",
-    "restore_optimizer",
-]
-
 
 class PlainSGD(torch.optim.Optimizer):
     r"""Stochastic gradient descent, :math:`\theta \leftarrow \theta - \eta\, c\, g`, and nothing else, on a CPU.

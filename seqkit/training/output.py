@@ -10,9 +10,7 @@ from seqkit.errors import TrainingError
 from seqkit.model.files import CONFIG, FILES, aside
 from seqkit.training.checkpoint import all_files, has_checkpoint
 from seqkit.training.lock import LOCK, held, see_free
-from seqkit.training.loop import HISTORY
-
-__all__ = ["check_output", "claimed_output", "remove_model"]
+from seqkit.training.trainer import HISTORY
 
 
 def check_output(output: Path, *, resume: bool, force: bool) -> None:

@@ -7,8 +7,6 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-__all__ = ["Progress"]
-
 
 class Progress:
     """Messages and, on a terminal, a bar over the batches of an epoch.

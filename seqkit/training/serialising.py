@@ -8,8 +8,6 @@ from collections.abc import Mapping
 import safetensors.torch
 from torch import Tensor
 
-__all__ = ["packed", "unpacked"]
-
 
 def packed(tensors: Mapping[str, Tensor], strings: dict[str, str]) -> bytes:
     """Write tensors and strings.

@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupted", "Signals"]
-
 
 class Interrupted(KeyboardInterrupt):
     """Training was interrupted by a signal; a checkpoint has been written.

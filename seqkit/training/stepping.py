@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from seqkit.config import TrainingSettings
 from seqkit.errors import TrainingError, is_out_of_memory
-from seqkit.nn.embedding import WordEmbedding
 from seqkit.training.distribution import Group
+from seqkit.training.learner import Computed, Learner
 from seqkit.training.optimisation import (
     MovingAverage,
     PlainSGD,
@@ -24,37 +24,12 @@ from seqkit.training.optimisation import (
 )
 from seqkit.training.progress import Progress
 
-__all__ = ["Diverged", "Learnable", "Stepper", "Taken"]
-
-
-class Learnable(Protocol):
-    """What a step needs to know of a task; `seqkit.training.task.TrainingTask` says what each means."""
-
-    @property
-    def network(self) -> nn.Module:
-        """What is trained."""
-
-    def loss(self, batch: Any) -> tuple[Tensor, int, int]:
-        """The loss of a batch, a scalar with gradient; how many units it is the mean of; how many tokens it has."""
-
-    def divided(self, batch: Any, count: int) -> Sequence[Any]:
-        """A batch in so many parts, or fewer where it is smaller, for each of which `loss` can be asked in turn."""
-
-    def named(self, batch: Any) -> str:
-        """What messages call a batch: which sentences it has."""
-
-    def state(self) -> dict[str, Tensor]:
-        """What is carried from batch to batch."""
-
-    def restore(self, state: dict[str, Tensor]) -> None:
-        """Take up what is carried from batch to batch; of nothing, begin anew."""
-
 
 class Diverged(TrainingError):
     """The loss, its gradient or the weights are not finite: these settings do not train this network."""
 
 
-class Taken(NamedTuple):
+class Step(NamedTuple):
     """What is to be noted of a step.
 
     Attributes:
@@ -76,7 +51,7 @@ class Stepper:
     """Takes the steps of a training.
 
     Args:
-        task: what is trained.
+        learner: what is trained.
         settings: how.
         group: the processes that train together; all take the same steps.
         progress: where messages go.
@@ -86,14 +61,15 @@ class Stepper:
         optimizer: what updates them.
         average: the average of the weights, where there is one.
         parts: how many parts a batch is computed in, more than one after memory ran out.
+        carried: what the next batch begins with.
     """
 
-    def __init__(self, task: Learnable, settings: TrainingSettings, group: Group, progress: Progress) -> None:
-        self.task = task
+    def __init__(self, learner: Learner, settings: TrainingSettings, group: Group, progress: Progress) -> None:
+        self.learner = learner
         self.settings = settings
         self.group = group
         self.progress = progress
-        self.parameters = {name: p for name, p in task.network.named_parameters() if p.requires_grad}
+        self.parameters = {name: p for name, p in learner.network.named_parameters() if p.requires_grad}
         self.optimizer = make_optimizer(settings, self.parameters.values())
         self.average: MovingAverage | RunningAverage | None = None
         if settings.average:
@@ -101,52 +77,104 @@ class Stepper:
         self.device = next(iter(self.parameters.values())).device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "fp16")
         self.parts = 1
+        self.carried: Any = None
         self._nothing = torch.zeros((), device=self.device)
 
     def use_sparse_gradients(self, training: bool) -> None:
         """Let tables of word vectors have sparse gradients while training, where the optimiser makes use of it."""
         # Several processes add whole gradients up, which takes one message.
         sparse = training and isinstance(self.optimizer, PlainSGD) and self.group.size == 1
-        for module in self.task.network.modules():
-            if isinstance(module, WordEmbedding):
-                module.sparse_gradient = sparse
+        for module in self.learner.network.modules():
+            if hasattr(module, "sparse_gradient"):
+                module.sparse_gradient = sparse  # type: ignore[assignment]
 
-    def take(self, batch: Any, rate: float, step: int, asked: Sequence[bool]) -> tuple[Taken, tuple[bool, ...]]:
-        """Take a step.
+    def step(self, batch: Any, rate: float, number: int, asked: Sequence[bool]) -> tuple[Step, tuple[bool, ...]]:
+        """Take a step: forward, backward, clip, update.
 
         Args:
             batch: this process's share of what is learned from; None for an empty one.
             rate: the learning rate.
-            step: the number of the step, for messages.
+            number: the number of the step, for messages.
             asked: flags of this process.
 
         Returns:
             What is to be noted; and of every flag, whether any process raised it.
 
         Raises:
-            Diverged: loss or gradient are not finite. Where reading them would wait for the device, `see_finite` tells.
+            Diverged: loss or gradient are not finite; where reading them would wait, `check_finite` tells.
             TrainingError: memory is too small for the smallest part of a batch.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.zero_grad(set_to_none=True)
-        loss, units, tokens = (self._nothing, 0, 0) if batch is None else self._gradient(batch)
+        found = Computed(self._nothing, 0, 0, self.carried) if batch is None else self._forward_backward(batch)
         trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
-        loss, units, tokens, flags = self.group.add_up(trained, loss, units, tokens, asked)
+        loss, units, tokens, flags = self.group.add_up(trained, found.loss, found.units, found.tokens, asked)
         self.scaler.unscale_(self.optimizer)
         norm = clip_gradient(self.optimizer, self.parameters.values(), self.settings.clip, self.settings.clip_by)
-        taken = Taken(loss, norm, units, tokens, batch)
-        skip = self.settings.on_nan == "skip"
-        if (skip or self.device.type == "cpu") and not self.is_finite(taken):
-            self.see_finite(taken, step)
-            self.task.restore({})  # what it carries on may be spoilt
+        self.carried = found.carried
+        step = Step(loss, norm, units, tokens, batch)
+        if (self.settings.on_nan == "skip" or self.device.type == "cpu") and not self.is_finite(step):
+            self.check_finite(step, number)
+            self.carried = None  # it may be spoilt
             if not self.scaler.is_enabled():
-                return taken, flags
+                return step, flags
         self.scaler.step(self.optimizer)  # which leaves out a step itself, if it is enabled
         self.scaler.update()
         if self.average is not None:
             self.average.update()
-        return taken, flags
+        return step, flags
+
+    def _forward_backward(self, batch: Any) -> Computed:
+        r"""Loss and gradient of a batch, in as many parts as memory asks for.
+
+        Of parts they are :math:`\ell = \sum_i u_i \ell_i / u` and :math:`\nabla\ell = \sum_i u_i \nabla\ell_i / u`.
+        """
+        while True:
+            parts = [batch] if self.parts == 1 else self.learner.divide(batch, self.parts)
+            try:
+                found: list[Computed] = []
+                for part in parts:
+                    computed = self.learner.compute(part, self.carried)
+                    # By a share that is about 1, since what is scaled for fp16 has no room for a factor of hundreds.
+                    share = computed.units / max(1, found[0].units if found else computed.units)
+                    scaled = computed.loss if len(parts) == 1 else computed.loss * share
+                    self.scaler.scale(scaled).backward()
+                    found.append(computed._replace(loss=computed.loss.detach()))
+                return self._joined(found)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                fault = " ".join(str(error).split())[:200]
+            # Outside the handler, whose exception keeps the tensors of the step alive.
+            self._divide_further(batch, len(parts), fault)
+
+    def _joined(self, parts: Sequence[Computed]) -> Computed:
+        """What parts of a batch gave, as that of the whole."""
+        if len(parts) == 1:
+            return parts[0]
+        units = sum(part.units for part in parts)
+        for parameter in self.parameters.values():
+            if parameter.grad is not None:
+                parameter.grad.mul_(parts[0].units / max(1, units))
+        total = torch.stack([part.loss * part.units for part in parts]).sum()
+        carried = self.learner.join([part.carried for part in parts])
+        return Computed(total / max(1, units), units, sum(part.tokens for part in parts), carried)
+
+    def _divide_further(self, batch: Any, parts: int, fault: str) -> None:
+        self.optimizer.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        count = len(self.learner.divide(batch, 2 * parts))
+        if count <= parts:
+            reason = f" ({fault})" if fault else ""
+            raise TrainingError(
+                f"out of memory{reason} with {self.learner.name(batch)}, each by itself; try a smaller --hidden"
+            )
+        self.parts = max(self.parts, 2 * parts)
+        self.progress.say(
+            f"warning: out of memory: from here on a batch is computed in {self.parts} parts, with the same gradient"
+        )
 
     # --- checkpoints -------------------------------------------------------------------------------------------
 
@@ -178,35 +206,36 @@ class Stepper:
             self.average.average = {name: tensors[f"average.{name}"].to(self.device) for name in self.parameters}
             self.average.updates = state["updates"]
 
-    # --- numbers that are none ---------------------------------------------------------------------------------
+    # --- NaN and infinity -----------------------------------------------------------------------------------------
 
-    def is_finite(self, taken: Taken) -> bool:
-        """Whether a step's loss is a number, and its gradient: one too large for fp16 only makes the scaler skip it."""
-        return math.isfinite(float(taken.loss)) and (self.scaler.is_enabled() or math.isfinite(float(taken.norm)))
+    def is_finite(self, step: Step) -> bool:
+        """Whether loss and gradient of a step are finite: a gradient too large for fp16 only makes the scaler skip."""
+        return math.isfinite(float(step.loss)) and (self.scaler.is_enabled() or math.isfinite(float(step.norm)))
 
-    def see_finite(self, taken: Taken, step: int) -> None:
+    def check_finite(self, step: Step, number: int) -> None:
         """Tell of a loss or a gradient that is not finite, unless such steps are to be skipped.
 
         Args:
-            taken: the step.
-            step: its number.
+            step: the step.
+            number: its number.
 
         Raises:
             Diverged: it is not.
         """
-        if self.is_finite(taken) or self.settings.on_nan == "skip":
+        if self.is_finite(step) or self.settings.on_nan == "skip":
             return
-        found = f"found loss {float(taken.loss):g} and gradient norm {float(taken.norm):g} at step {step}"
-        named = [] if taken.batch is None else [self.task.named(taken.batch)]
+        named = [] if step.batch is None else [self.learner.name(step.batch)]
         where = " or ".join([*named, *(["another process's share"] if self.group.size > 1 else [])])
-        advice = "try a smaller --lr or --clip, or leave such batches out by --on-nan skip"
-        raise Diverged(f"expected a finite loss and gradient, {found}, in {where}; {advice}")
+        raise Diverged(
+            f"the loss is {float(step.loss):g} and the gradient norm {float(step.norm):g} at step {number}, in "
+            f"{where}; try a smaller --lr or --clip, or skip such batches with --on-nan skip"
+        )
 
-    def see_finite_weights(self, step: int) -> None:
-        """See that the weights may be kept: a step can be too long even where its gradient is finite.
+    def check_finite_weights(self, number: int) -> None:
+        """Check that the weights may be kept: a step can be too long even where its gradient is finite.
 
         Args:
-            step: the number of the last step.
+            number: the number of the last step.
 
         Raises:
             Diverged: they may not.
@@ -217,56 +246,4 @@ class Stepper:
             return
         for name, weight in zip(self.parameters, weights, strict=True):
             if not bool(torch.isfinite(weight).all()):  # the norm of large numbers may be infinite
-                found = f"found others in {name} after step {step}"
-                raise Diverged(f"expected finite weights, {found}; try a smaller --lr or --clip")
-
-    # --- too little memory -------------------------------------------------------------------------------------
-
-    def _gradient(self, batch: Any) -> tuple[Tensor, int, int]:
-        """Compute loss and gradient of a batch, in as many parts as memory asks for."""
-        before = self.task.state()
-        while True:
-            parts = [batch] if self.parts == 1 else self.task.divided(batch, self.parts)
-            try:
-                return self._gradient_of(parts)
-            except (RuntimeError, MemoryError) as error:
-                if not is_out_of_memory(error):
-                    raise
-                fault = " ".join(str(error).split())[:200]
-            # Outside the handler, whose exception keeps the tensors of the step alive.
-            self._divide_further(batch, len(parts), fault)
-            self.task.restore(before)
-
-    def _divide_further(self, batch: Any, parts: int, fault: str) -> None:
-        self.optimizer.zero_grad(set_to_none=True)
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-        count = len(self.task.divided(batch, 2 * parts))
-        if count <= parts:
-            expected = f"expected enough memory for {self.task.named(batch)}, each by itself"
-            found = f"found too little ({fault})" if fault else "found too little"
-            raise TrainingError(f"{expected}, {found}; try a smaller --hidden")
-        self.parts = max(self.parts, 2 * parts)
-        self.progress.say(
-            f"warning: out of memory: from here on a batch is computed in {self.parts} parts, with the same gradient"
-        )
-
-    def _gradient_of(self, parts: Sequence[Any]) -> tuple[Tensor, int, int]:
-        r"""Loss and gradient of a batch from those of its parts, :math:`\nabla\ell = \sum_i u_i \nabla\ell_i / u`."""
-        if len(parts) == 1:
-            loss, units, tokens = self.task.loss(parts[0])
-            self.scaler.scale(loss).backward()
-            return loss.detach(), units, tokens
-        total, all_units, all_tokens, first = self._nothing, 0, 0, 0
-        for part in parts:
-            loss, units, tokens = self.task.loss(part)
-            first = first or units
-            # By a share that is about 1, since what is scaled for fp16 has no room for a factor of hundreds.
-            self.scaler.scale(loss * (units / max(1, first))).backward()
-            total = total + loss.detach() * units
-            all_units += units
-            all_tokens += tokens
-        for parameter in self.parameters.values():
-            if parameter.grad is not None:
-                parameter.grad.mul_(first / max(1, all_units))
-        return total / max(1, all_units), all_units, all_tokens
+                raise Diverged(f"the weights {name} are not finite after step {number}; try a smaller --lr or --clip")

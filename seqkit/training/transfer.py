@@ -10,58 +10,24 @@ import torch
 from torch import Tensor
 
 from seqkit.config import Settings, override
-from seqkit.errors import SettingsError
 from seqkit.model.base import Model
-from seqkit.model.loading import NO_NETWORK, load
 from seqkit.nn.network import Network
-
-__all__ = ["adopt", "describe", "load_start", "thawing_groups", "transfer"]
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
 _EMBEDDING = ("word_size", "one_hot", "chars", "char_size", "char_features", "char_kernel")
 _ENCODER = ("cell", "hidden", "layers", "skip")
 _LAYER = re.compile(r"encoder\.stacks\.(\d+)\.(layers|skips)\.(\d+)\.(.+)")
-_WORDS, _CHARACTERS, _LOWEST = "word vectors", "characters", "level 1 "
+_WORDS, _CHARACTERS, _LOWEST = "word vectors", "characters", "layer 1 "
 _Parts = dict[str, dict[str, tuple[str, Tensor]]]
 
 
-def load_start(settings: Settings) -> Model | None:
-    """The model that settings say to start from, or None.
-
-    Args:
-        settings: of the model to be trained.
-
-    Returns:
-        The model.
-
-    Raises:
-        ModelError: it cannot be read.
-        SettingsError: its units are not those of the model to be trained, or it has no network.
-    """
-    directory = settings.training.init_from
-    if not directory:
-        return None
-    start = load(directory)
-    if start.settings.ngram:
-        raise SettingsError(f"{directory}: {NO_NETWORK}")
-    theirs, ours = _unit(start.settings), _unit(settings)
-    if theirs != ours:
-        hint = "; --context takes a model of characters" if (theirs, settings.task) == ("char", "tag") else ""
-        raise SettingsError(f"{directory}: expected a model of unit {ours} to start from, found one of {theirs}{hint}")
-    return start
-
-
-def _unit(settings: Settings) -> str:
-    return str(getattr(settings.data, "unit", "word"))
-
-
-def adopt(settings: _AnySettings, start: Model | None) -> _AnySettings:
+def adopt(settings: _AnySettings, start: Model) -> _AnySettings:
     """Give settings the sizes of the model that is started from; what is no size (dropout, training) stays.
 
     Args:
         settings: of the model to be trained.
-        start: the model to start from, or None.
+        start: the model to start from.
 
     Returns:
         The settings.
@@ -69,15 +35,13 @@ def adopt(settings: _AnySettings, start: Model | None) -> _AnySettings:
     Raises:
         SettingsError: the sizes do not fit the task.
     """
-    if start is None:
-        return settings
-    theirs = start.settings
+    theirs: Any = start.settings
     encoder: dict[str, Any] = {name: getattr(theirs.encoder, name) for name in _ENCODER}
     if settings.encoder.direction == "both":
         # Of a model that reads in one direction one stack is taken, and the other is new.
         encoder["concat"] = theirs.encoder.concat if theirs.encoder.direction == "both" else "final"
     embedding = {name: getattr(theirs.embedding, name) for name in _EMBEDDING}
-    if start.indexer.vectors is not None:
+    if start.input.indexer.vectors is not None:
         embedding["vectors_join"] = theirs.embedding.vectors_join
     data = {name: getattr(theirs.data, name) for name in ("lowercase", "digits")}
     tree = {"data": data, "embedding": embedding, "encoder": encoder}
@@ -100,7 +64,7 @@ def transfer(start: Model, model: Model) -> frozenset[str]:
         The names of the parameters that were taken.
     """
     theirs = _parts(start.network)
-    before, after = start.network.embedding, model.network.embedding
+    before, after = start.network.input.embedding, model.network.input.embedding
     same_words = before.output_size - before.one_hot == after.output_size - after.one_hot
     columns = (before.one_hot, after.one_hot)
     taken: set[str] = set()
@@ -136,13 +100,13 @@ def _parts(network: Network) -> _Parts:
             stack, kind, level, rest = int(layer[1]), layer[2], int(layer[3]), layer[4]
             if kind == "layers":
                 column, _, rest = rest.partition(".")
-                part = f"level {level + 1} {directions[stack][int(column)]}"
+                part = f"layer {level + 1} {directions[stack][int(column)]}"
             else:
-                part = f"level {level + 1} around {' and '.join(directions[stack])}"
-        elif name == "embedding.table":
+                part = f"layer {level + 1} around {' and '.join(directions[stack])}"
+        elif name == "input.embedding.table":
             part, rest = _WORDS, "table"
-        elif name.startswith("embedding.characters."):
-            part, rest = _CHARACTERS, name.removeprefix("embedding.characters.")
+        elif name.startswith("input.embedding.characters."):
+            part, rest = _CHARACTERS, name.removeprefix("input.embedding.characters.")
         else:
             continue
         parts.setdefault(part, {})[rest] = (name, parameter)
@@ -173,10 +137,10 @@ def describe(start: Model, model: Model, taken: Iterable[str]) -> str:
     found: dict[bool, list[str]] = {True: [], False: []}
     for part, tensors in _parts(model.network).items():
         old = all(name in kept for name, _ in tensors.values())
-        words = f" ({len(start.indexer.words) - 2:,} of {len(model.indexer.words) - 2:,})"
+        words = f" ({len(start.input.indexer.words) - 2:,} of {len(model.input.indexer.words) - 2:,})"
         found[old].append(part + (words if old and part == _WORDS else ""))
-    if start.indexer.vectors is model.indexer.vectors is not None:
-        found[True].append("given vectors")
+    if start.input.indexer.vectors is model.input.indexer.vectors is not None:
+        found[True].append("pretrained vectors")
     shown = ", ".join(found[True]) or "nothing"
     return f"taken from {model.settings.training.init_from}: {shown}; new: {', '.join([*found[False], 'head'])}"
 

@@ -11,6 +11,7 @@ from seqkit.bench.flops import forward_flops
 from seqkit.heads.classification.module import ClassificationHead
 from seqkit.heads.language_model.module import LanguageModelHead
 from seqkit.heads.tagging.module import TaggingHead
+from seqkit.inputs.lookup import LookupModule
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.embedding import CharacterCNN, CharacterLSTM, WordEmbedding
 from seqkit.nn.encoder import Encoder
@@ -20,7 +21,7 @@ from seqkit.nn.network import Network
 def tagger(characters: CharacterCNN | CharacterLSTM | None, auxiliary: AuxiliaryLanguageModel | None = None) -> Network:
     embedding = WordEmbedding(30, 10, characters=characters)
     encoder = Encoder(embedding.output_size, cell="lstm", hidden_size=7, direction="both")
-    return Network(embedding, encoder, TaggingHead(14, 5, auxiliary=auxiliary))
+    return Network(LookupModule(embedding), encoder, TaggingHead(14, 5, auxiliary=auxiliary))
 
 
 def body(size: int) -> int:
@@ -36,24 +37,24 @@ def test_of_a_tagger_by_hand() -> None:
     assert forward_flops(tagger(recurrent), 4.5) == body(14) + 2 * (2 * 4 * 2 * (3 + 2)) * 4.5
 
 
-def test_a_classifier_scores_labels_once_a_text() -> None:
+def test_a_classifier_scores_labels_once_per_text() -> None:
     encoder = Encoder(10, cell="lstm", hidden_size=7, direction="both")
-    network = Network(WordEmbedding(30, 10), encoder, ClassificationHead(14, 7, 5, pool="mean"))
+    network = Network(LookupModule(WordEmbedding(30, 10)), encoder, ClassificationHead(14, 7, 5, pool="mean"))
     assert forward_flops(network, 4.0, 20.0) == pytest.approx(2 * (2 * 4 * 7 * (7 + 10) + 14 * 5 / 20))
 
 
-def test_the_network_of_the_context_reads_each_character_and_a_space() -> None:
+def test_the_context_network_reads_each_character_and_a_space() -> None:
     network = tagger(None)
     encoder = Encoder(3, cell="lstm", hidden_size=4, direction="forward")
-    network.context = Network(WordEmbedding(9, 3), encoder, nn.Identity())
+    network.input.context = Network(LookupModule(WordEmbedding(9, 3)), encoder, nn.Identity())
     assert forward_flops(network, 4.5) == body(10) + 2 * (4 * 4 * (4 + 3)) * 5.5
 
 
-def test_what_only_training_computes_is_not_counted() -> None:
+def test_computations_of_training_only_are_not_counted() -> None:
     assert forward_flops(tagger(None, AuxiliaryLanguageModel(14, 7, 20)), 1.0) == body(10)
 
 
-def test_matrix_products_are_those_that_torch_counts() -> None:
+def test_matrix_products_are_counted_as_torch_counts_them() -> None:
     network = tagger(None)
     network.encoder = Encoder(10, cell="lstm_peephole", hidden_size=7, direction="both")  # torch counts no fused LSTM
     lengths = torch.full((3,), 6)
@@ -65,8 +66,8 @@ def test_matrix_products_are_those_that_torch_counts() -> None:
 
 
 @pytest.mark.parametrize("tied", [False, True])
-def test_a_softmax_counts_whether_or_not_its_weights_are_the_embedding_s(tied: bool) -> None:
+def test_a_softmax_counts_with_tied_and_with_own_weights(tied: bool) -> None:
     embedding = WordEmbedding(30, 7)
     head = LanguageModelHead(7, 7, 30, tied_size=7 if tied else None)
-    network = Network(embedding, Encoder(7, cell="lstm", hidden_size=7, direction="forward"), head)
+    network = Network(LookupModule(embedding), Encoder(7, cell="lstm", hidden_size=7, direction="forward"), head)
     assert forward_flops(network, 0.0) == 2 * (4 * 7 * (7 + 7) + 7 * 30)

@@ -14,9 +14,11 @@ import seqkit.bench.stages as stages
 from seqkit.bench.flops import forward_flops
 from seqkit.bench.machine import Spread
 from seqkit.bench.stages import STAGES, Measured, StageClock, measure_stages
-from seqkit.config import ClassifySettings, TagSettings, override
+from seqkit.config import override
 from seqkit.errors import DataError
-from seqkit.model import precision
+from seqkit.heads.classification.settings import ClassifySettings
+from seqkit.heads.tagging.settings import TagSettings
+from seqkit.model import pipeline
 from seqkit.model.classifier import Classifier
 from seqkit.model.tagger import Tagger
 from seqkit.records import Sentence
@@ -27,7 +29,7 @@ TOKENS = [["Ada", "met", "him"], [], ["In", "Paris"]]
 
 @pytest.fixture
 def time(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
-    """Time that passes only when it is told to."""
+    """Time that passes only when a test says so."""
     now = SimpleNamespace(seconds=0.0)
     monkeypatch.setattr(stages.time, "perf_counter", lambda: now.seconds)
     return now
@@ -36,10 +38,10 @@ def time(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
 @pytest.fixture
 def tagger() -> Tagger:
     settings = override(TagSettings(), TINY)
-    return Tagger.build(settings, [Sentence.from_tokens(TOKENS[0])], [["B-PER", "O", "O"]])
+    return Tagger.build(settings, [Sentence.from_tokens(TOKENS[0], {"label": ["B-PER", "O", "O"]})])
 
 
-def test_parts_inside_of_one_another_count_each_for_itself(time: SimpleNamespace) -> None:
+def test_nested_stages_each_count_their_own_time(time: SimpleNamespace) -> None:
     clock = StageClock(torch.device("cpu"))
     time.seconds += 100.0
     with clock.stage("outer"):
@@ -53,7 +55,7 @@ def test_parts_inside_of_one_another_count_each_for_itself(time: SimpleNamespace
     assert clock.seconds == {"outer": 5.0, "inner": 10.0}
 
 
-def test_a_part_that_fails_has_ended(time: SimpleNamespace) -> None:
+def test_a_stage_that_fails_has_ended(time: SimpleNamespace) -> None:
     clock = StageClock(torch.device("cpu"))
     with clock.stage("outer"):
         with pytest.raises(ZeroDivisionError), clock.stage("inner"):
@@ -63,7 +65,7 @@ def test_a_part_that_fails_has_ended(time: SimpleNamespace) -> None:
     assert clock.seconds == {"outer": 2.0, "inner": 1.0}
 
 
-def test_an_iterator_counts_without_what_is_done_with_its_items(time: SimpleNamespace) -> None:
+def test_an_iterator_counts_without_the_use_of_its_items(time: SimpleNamespace) -> None:
     def items() -> Iterator[int]:
         for number in range(3):
             time.seconds += 1.0
@@ -91,7 +93,7 @@ def test_around_a_method_and_only_inside_the_context(time: SimpleNamespace) -> N
     assert clock.seconds == {"doubling": 1.0} and not vars(owner)
 
 
-def test_a_tagger_s_rounds(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_rounds_of_a_tagger(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> None:
     rates = iter([10.0, 30.0])
     asked: list[torch.dtype] = []
 
@@ -104,10 +106,14 @@ def test_a_tagger_s_rounds(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> N
     written: list[list[list[str]]] = []
 
     def write(records: Iterable[Any]) -> None:
-        written.append([record.labels for record in records])
+        found = list(records)
+        written.append([record.labels for record in found])
+        assert not any(record.spans for record in found)  # which columns do not show
 
     read = partial(map, Sentence.from_tokens, TOKENS)
-    found = measure_stages(tagger, read, write, rounds=2, spans=False, precision="bf16")
+    found = measure_stages(
+        tagger, read, write, rounds=2, precision="bf16", options=tagger.options({}).for_output("conll")
+    )
     assert len(written) == 3 and [len(labels) for labels in written[0]] == [3, 0, 2]  # one round is not counted
     assert (found.sentences, found.tokens) == (3, 5)
     assert tuple(found.seconds) == STAGES
@@ -119,10 +125,10 @@ def test_a_tagger_s_rounds(tagger: Tagger, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 @pytest.mark.parametrize(("fast", "times", "chosen"), [(False, 60, "fp32"), (True, 60, "bf16"), (True, 1, "fp32")])
-def test_the_product_is_of_the_precision_that_auto_became(
+def test_the_product_has_the_precision_that_auto_chose(
     fast: bool, times: int, chosen: str, tagger: Tagger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(precision, "multiplies_bf16", lambda device: fast)
+    monkeypatch.setattr(pipeline, "multiplies_bf16", lambda device: fast)
     asked: list[torch.dtype] = []
     monkeypatch.setattr(stages, "gemm_rate", lambda *, dtype: (asked.append(dtype), 1.0)[1])
     monkeypatch.setattr(stages, "onednn_rate", lambda: 2.0)
@@ -134,9 +140,9 @@ def test_the_product_is_of_the_precision_that_auto_became(
     assert len(said) == 1 and said[0].startswith(f"precision auto: {chosen}")
 
 
-def test_nothing_is_left_around_the_model(tagger: Tagger) -> None:
+def test_the_clock_is_removed_from_the_model(tagger: Tagger) -> None:
     network = tagger.network
-    parts = [tagger.indexer, network.embedding, network.encoder, network.head]
+    parts = [tagger.input.indexer, network.input.embedding, network.encoder, network.head, tagger.head]
     before = [set(vars(part)) for part in parts]
     measure_stages(tagger, partial(map, Sentence.from_tokens, TOKENS), list, rounds=1)
     assert [set(vars(part)) for part in parts] == before
@@ -146,14 +152,16 @@ def test_a_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "gemm_rate", lambda **_: 1.0)
     monkeypatch.setattr(stages, "onednn_rate", lambda: None)
     texts = [Sentence.from_tokens(tokens) for tokens in TOKENS if tokens]
-    model = Classifier.build(override(ClassifySettings(), TINY), texts, [["a"], ["b"]])
+    for text, label in zip(texts, "ab", strict=True):
+        text.fields = {"label": label}
+    model = Classifier.build(override(ClassifySettings(), TINY), texts)
     found = measure_stages(model, partial(map, Sentence.from_tokens, TOKENS), list, rounds=1, precision="fp32")
     assert all(found.seconds[name].median > 0.0 for name in ("words", "encoder", "head"))
     assert found.seconds["characters"].most == 0.0  # it has none
     assert found.onednn is found.onednn_share is None
 
 
-def test_figures_that_follow() -> None:
+def test_derived_figures() -> None:
     found = Measured(
         {}, Spread(2.0, 1.0, 4.0), 3, 100, 6.0, "fp32", Spread(1000.0, 900.0, 1100.0), Spread(1500.0, 1.0, 1600.0)
     )
@@ -164,4 +172,4 @@ def test_figures_that_follow() -> None:
 def test_no_tokens(tagger: Tagger) -> None:
     with pytest.raises(DataError) as caught:
         measure_stages(tagger, lambda: iter([Sentence.from_tokens([])]), list)
-    assert str(caught.value) == "expected at least one token, found none"
+    assert str(caught.value) == "there are no tokens to label"

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import torch
 
 from seqkit.cli.main import main
-from seqkit.config import TagSettings, override
+from seqkit.config import override
 from seqkit.corpora.samples import generate
+from seqkit.heads.tagging.settings import TagSettings
 
 SIZES = {"train": 60, "dev": 12, "test": 12}
 TINY = {
@@ -38,13 +38,6 @@ class Result:
 
 
 Run = Callable[..., Result]
-
-
-@pytest.fixture(autouse=True)
-def denormals() -> Iterator[None]:
-    """Commands flush denormals to zero, a setting of the whole process, which other tests need as it was."""
-    yield
-    torch.set_flush_denormal(False)
 
 
 @pytest.fixture

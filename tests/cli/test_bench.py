@@ -30,7 +30,8 @@ def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def opinions(texts: Path) -> Path:
-    from seqkit.config import ClassifySettings, override
+    from seqkit.config import override
+    from seqkit.heads.classification.settings import ClassifySettings
     from seqkit.training.run import train
 
     changes = {"embedding": {"word_size": 4}, "encoder": {"hidden": 3}, "training": {"epochs": 1}}
@@ -42,7 +43,7 @@ def test_the_table_of_a_tagger(ner_model: Path, corpus: Path, run: Run) -> None:
     result = run("bench", corpus / "test.conll", "-m", ner_model, "--rounds", "1")
     assert (result.status, result.err) == (0, "")
     head, *rows, blank, speed, work, share, onednn = result.out.splitlines()
-    assert head.split() == ["seconds", "µs", "a", "token", "share"]
+    assert head.split() == ["seconds", "µs", "per", "token", "share"]
     assert [row[:20].rstrip() for row in rows] == [*STAGES, "all"]
     assert sum(float(row.split()[-1].rstrip("%")) for row in rows[:-1]) == pytest.approx(100.0, abs=0.5)
     assert blank == "" and speed.startswith("12 sentences, ") and " tokens/s (" in speed
@@ -69,7 +70,7 @@ def test_json_to_a_file_and_instead_of_the_table(ner_model: Path, corpus: Path, 
     assert beside.out.startswith(" ") and set(json.loads(file.read_text())) == set(found)
 
 
-def test_what_auto_became_is_said(ner_model: Path, corpus: Path, run: Run) -> None:
+def test_the_choice_of_auto_is_reported(ner_model: Path, corpus: Path, run: Run) -> None:
     result = run("bench", corpus / "test.conll", "-m", ner_model, "--rounds=1", "--precision=auto", "--json=-")
     assert result.status == 0 and result.err.count("precision auto: fp32, since ") == 1  # of 12 sentences
     found = json.loads(result.out)
@@ -92,19 +93,19 @@ def test_another_task_is_refused(tmp_path: Path, tiny: list[str], run: Run) -> N
     assert run("lm", "train", text, "-o", tmp_path / "lm", *tiny[:2], "--quiet").status == 0
     result = run("bench", text, "-m", tmp_path / "lm")
     assert (result.status, result.out) == (1, "")
-    assert result.lines == ["error: expected a tagger or a classifier, found a model of `seqkit lm`"]
+    assert result.lines == ["error: seqkit bench needs a model that labels text, not one of `seqkit lm`"]
 
 
 def test_faults(ner_model: Path, tmp_path: Path, run: Run) -> None:
     result = run("bench", "-", "-m", ner_model)
     assert result.status == 2
-    assert result.lines[-1] == "error: Expected a file that can be read several times, found -."
+    assert result.lines[-1] == "error: FILE is read several times, so it cannot be -."
     missing = run("bench", tmp_path / "none.conll", "-m", ner_model)
     assert missing.status == 1
     assert missing.lines == [f"error: {tmp_path / 'none.conll'}: cannot be read: No such file or directory"]
     empty = tmp_path / "empty.conll"
     empty.write_text("", encoding="utf-8")
     found = run("bench", empty, "-m", ner_model)
-    assert (found.status, found.lines) == (1, ["error: expected at least one token, found none"])
+    assert (found.status, found.lines) == (1, ["error: there are no tokens to label"])
     few = run("bench", empty, "-m", ner_model, "--rounds", "0")
     assert few.status == 2 and few.lines[-1] == "error: Invalid value for '--rounds': expected at least 1, found 0"

@@ -47,7 +47,7 @@ def test_train_reports_the_baseline_in_the_same_table(texts: Path, tmp_path: Pat
     )
     assert result.status == 0, result.err
     assert f"{texts}: train 40 texts, 200 tokens, dev 10 texts, 50 tokens, test 10 texts, 50 tokens" in result.lines
-    assert "learning one label a text: neg (20), pos (20)" in result.lines
+    assert "learning one label per text: neg (20), pos (20)" in result.lines
     assert result.out.count("tf-idf + logistic regression") == result.out.count("this model") == 2
     report = json.loads((tmp_path / "r").read_text())
     assert report["scores"]["test"]["baseline"]["name"] == "tf-idf + logistic regression"
@@ -62,12 +62,12 @@ def test_train_several_labels_from_objects(tmp_path: Path, run: Run) -> None:
     flags = [*TINY, "--set=data.text=review", "--set=data.label=topics", "--set=head.class_weights=balanced"]
     result = run("classify", "train", data, "-o", tmp_path / "m", "--multi-label", *flags)
     assert result.status == 0, result.err
-    assert "learning any number of labels a text: a (18), b (9)" in result.lines
+    assert "learning any number of labels per text: a (18), b (9)" in result.lines
     assert "micro avg" in result.out and "with every label right" in result.out
     result = run("classify", "-m", tmp_path / "m", "--output-format", "jsonl", stdin="a good one\n")
     assert isinstance(json.loads(result.out)["label"], list)
     again = run("classify", "evaluate", data, "-m", tmp_path / "m", "--confusion", tmp_path / "c.png")
-    assert again.status == 2 and "Expected a model of one label a text for --confusion, found several." in again.err
+    assert again.status == 2 and "--confusion needs a model of one label per text." in again.err
 
 
 def test_dry_run_prints_settings_that_a_recipe_has(texts: Path, tmp_path: Path, run: Run) -> None:
@@ -184,10 +184,10 @@ def test_info_names_the_labels_and_the_baseline(model: Path, texts: Path, run: R
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("pos\ta good film\nneg\n", "f.tsv:2: expected 2 columns (label, text) between tabs, found 1"),
-        ("pos\ta good film\n\tb\n", "f.tsv:2: expected a label in field 'label', found an empty one"),
-        ("no label here\n", "f.tsv:1: expected 2 columns (label and text) or a first row with the names 'text' and "
-         "'label', found 1 column without these names"),
+        ("pos\ta good film\nneg\n", "f.tsv:2: expected 2 tab-separated columns (label, text), found 1"),
+        ("pos\ta good film\nneg\ta\n\tb\n", "f.tsv:3: expected a label in field 'label', found an empty one"),
+        ("no label here\n", "f.tsv:1: expected 2 columns (label and text) or a header with 'text' and 'label', "
+         "found 1 column and no such header"),
         ("topic\ttext\nx\ty\n", "f.tsv:1: expected columns named 'text' and 'label', found 'topic', 'text'"),
     ],
 )  # fmt: skip
@@ -205,12 +205,12 @@ def test_unlabelled_data_is_one_clear_line(
 
 def test_data_of_another_task(model: Path, tmp_path: Path, run: Run) -> None:
     (tmp_path / "f.conllu").write_text("", encoding="utf-8")
-    expected = "expected labelled texts (a .tsv, .csv or .jsonl file), found columns of tokens and labels"
+    expected = "expected labelled texts (a .tsv, .csv or .jsonl file), found tokens with labels"
     result = run("classify", "evaluate", tmp_path / "f.conllu", "-m", model)
     assert result.lines == [f"error: {tmp_path}/f.conllu: {expected}"]
     result = run("classify", "predict", tmp_path / "f.conllu", "-m", model)
     assert result.status == 1 and result.lines == [
-        f"error: {tmp_path}/f.conllu: expected one of the formats text, tokens, tsv, csv, jsonl, found conllu; "
+        f"error: {tmp_path}/f.conllu: the format is conllu, but this command reads text, tokens, tsv, csv, jsonl; "
         "say which with --input"
     ]
     result = run("tag", "-m", model, stdin="a\n")
@@ -236,9 +236,9 @@ def test_a_first_line_of_column_names_is_suspected(run: Run, tmp_path: Path) -> 
     file.write_text("sentiment\treview\n" + "pos\tgood film\nneg\tbad film\n" * 8, encoding="utf-8")
     result = run("classify", "train", file, "--dry-run")
     assert (
-        "warning: only the first text has the label 'sentiment'; if that line names the columns, say which are meant: "
+        "warning: only the first text has the label 'sentiment'; if that line names the columns, say which to use: "
         "--set data.label=NAME --set data.text=NAME"
     ) in result.lines
     named = run("classify", "train", file, "--dry-run", "--set", "data.label=sentiment", "--set", "data.text=review")
-    assert "learning one label a text: neg (7), pos (8)" in named.lines
+    assert "learning one label per text: neg (7), pos (8)" in named.lines
     assert "warning" not in named.err

@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from seqkit.model.files import FORMAT_VERSION
+
 Run = Callable[..., Any]  # the fixture `run`
 
 FILES = [
@@ -78,15 +80,18 @@ def _rewrite(model: Path, change: Callable[[dict], None]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(format_version=2), r"expected format version 1 or older, found 2; upgrade seqkit"),
+        (
+            lambda c: c.update(format_version=FORMAT_VERSION + 1),
+            rf"expected format version {FORMAT_VERSION} or older, found {FORMAT_VERSION + 1}; upgrade seqkit",
+        ),
         (lambda c: c.update(format_version="1"), r"expected a model's configuration, found no format_version"),
         (lambda c: c.pop("format_version"), r"expected a model's configuration, found no format_version"),
         (lambda c: c.pop("settings"), r"damaged: 'settings'"),
         (lambda c: c.update(settings=3), r"damaged: .*: expected sections of settings, found 3"),
         (lambda c: c["settings"]["encoder"].update(hidden=9), r".*weights do not fit the model's settings: .*"),
-        (lambda c: c["settings"]["encoder"].update(hiden=9), r".*encoder\.hiden: expected one of .*"),
+        (lambda c: c["settings"]["encoder"].update(hiden=9), r".*encoder\.hiden: unknown name, expected one of .*"),
         (lambda c: c.pop("files"), r"expected the model's files with their checksums, found NoneType"),
-        (lambda c: c["files"].pop("words.json"), r"expected words\.json among the model's files, found .*"),
+        (lambda c: c["files"].pop("words.json"), r"words\.json is missing among the model's files: [a-z., ]+"),
         (lambda c: c["files"].update({"../x": {}}), r"expected plain file names, found '\.\./x'"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -127,9 +132,10 @@ def test_a_report_that_is_no_object(broken: Path, run: Run) -> None:
 
 
 def test_a_newer_model_is_named_by_info_too(broken: Path, run: Run) -> None:
-    _rewrite(broken, lambda config: config.update(format_version=2))
+    _rewrite(broken, lambda config: config.update(format_version=FORMAT_VERSION + 1))
     result = run("info", broken)
-    message = f"error: {broken / 'config.json'}: expected format version 1 or older, found 2; upgrade seqkit\n"
+    expected = f"expected format version {FORMAT_VERSION} or older, found {FORMAT_VERSION + 1}; upgrade seqkit"
+    message = f"error: {broken / 'config.json'}: {expected}\n"
     assert (result.status, result.out, result.err) == (1, "", message)
 
 

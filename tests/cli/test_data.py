@@ -58,7 +58,7 @@ def test_fetch(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert (tmp_path / "cache" / "sample-pos" / "train.conll").is_file()
     assert main(["data", "fetch", "nonesuch"]) == 1
     told = capsys.readouterr()
-    assert told.out == "" and told.err.startswith("error: expected the name of a data set (conll2000, ")
+    assert told.out == "" and told.err.startswith("error: unknown data set 'nonesuch'; choose from conll2000, ")
     assert told.err.count("\n") == 1
 
 
@@ -92,9 +92,7 @@ def test_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert told.err == ""
     assert json.loads(told.out)[0] == {"file": str(path), "line": 8, "message": "expected 2 columns, found 1"}
     assert main(["data", "check", str(tmp_path / "none.conll")]) == 1
-    assert (
-        capsys.readouterr().err == f"error: {tmp_path}/none.conll: expected a folder or a file, found nothing there\n"
-    )
+    assert capsys.readouterr().err == f"error: {tmp_path}/none.conll: no such file or folder\n"
 
 
 def test_stats(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -117,5 +115,5 @@ def test_convert(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["data", "convert", str(target), "-", "--quiet", "--scheme", "iob2"]) == 0
     assert capsys.readouterr() == (GOOD.replace(" ", "\t"), "")
     assert main(["data", "convert", str(source), str(target), "--output-format", "xml"]) == 1
-    assert capsys.readouterr().err == "error: expected a format to write among conll, conllu, jsonl, found 'xml'\n"
+    assert capsys.readouterr().err == "error: cannot write format 'xml'; choose from jsonl, conllu, conll\n"
     assert main(["data", "convert", str(source)]) == 2

@@ -105,7 +105,7 @@ def test_inline_keeps_the_text(name: str, ner_model: Path, run: Run) -> None:
     result = run("tag", "-m", ner_model, "--output-format", "inline", "--quiet", stdin=TEXTS[name])
     found = result.out.split("\n")
     assert (result.status, result.err, found.pop(), len(found)) == (0, "", "", len(lines))
-    kinds = "|".join(sorted({label[2:] for label in seqkit.load(ner_model).codec.tags.labels if label != "O"}))
+    kinds = "|".join(sorted({label[2:] for label in seqkit.load(ner_model).head.codec.tags.labels if label != "O"}))
     for line, marked in zip(lines, found, strict=True):
         assert re.sub(rf"\]({kinds})", "]", marked).replace("[", "").replace("]", "") == re.sub(r"[][]", "", line)
 

@@ -37,7 +37,7 @@ def test_a_span_tagger(ner_model: Path, corpus: Path, run: Run) -> None:
     scores = report["scores"]["test"]
     assert rows["test"].startswith(f"f1 {scores['f1']:.4f}  precision ")
     assert rows["test"].endswith(f"accuracy {scores['accuracy']:.4f}  (12 sentences)")
-    assert rows["parameters"].startswith(f"{sum(report['parameters'].values()):,} (embedding ")
+    assert rows["parameters"].startswith(f"{sum(report['parameters'].values()):,} (input ")
     assert rows["versions"].startswith(f"seqkit {seqkit.__version__}, torch ")
 
 
@@ -68,7 +68,7 @@ def test_a_model_from_python_without_scores(tmp_path: Path, run: Run) -> None:
     from seqkit.model.tagger import Tagger
     from seqkit.records import Sentence
 
-    model = Tagger.build(seqkit.TagSettings(), [Sentence.from_tokens(["a", "b"])], [["X", "Y"]])
+    model = Tagger.build(seqkit.TagSettings(), [Sentence.from_tokens(["a", "b"], {"label": ["X", "Y"]})])
     model.save(tmp_path / "model")
     rows = rows_of(run("info", tmp_path / "model"))
     assert (list(rows), rows["labels"]) == (["model", "labels"], "X Y")

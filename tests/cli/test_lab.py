@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
+from seqkit.config import EncoderSettings
 from seqkit.training.signals import Interrupted
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
@@ -16,6 +17,7 @@ pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
 Run = Callable[..., Any]  # the fixture `run`
 
 CELLS = ("gru", "rnn_tanh")
+ALL_CELLS = ", ".join(map(repr, get_args(EncoderSettings.model_fields["cell"].annotation)))
 TINY = ["--hidden=4", "--layers=1", "--epochs=1", "--threads=1", "--device=cpu", "--set=embedding.word_size=6"]
 DATA = {
     "tag": ("data.conll", "Ada B-PER\nmet O\nBo B-PER\n\n" * 20),
@@ -66,7 +68,7 @@ def test_compare_in_every_task(task: str, compared: Callable[[str], Path], run: 
     lines = again.out.splitlines()
     assert lines[0].split()[:3] == ["cell", METRIC[task], "dev"]
     assert [line.split()[0] for line in lines[1:3]] == list(CELLS)
-    assert lines[4].startswith("tokens/s: training tokens a second, median over epochs")
+    assert lines[4].startswith("tokens/s: training tokens per second, median over epochs")
 
 
 def test_a_recipe_says_task_and_data(tmp_path: Path, run: Run) -> None:
@@ -82,7 +84,7 @@ def test_a_recipe_says_task_and_data(tmp_path: Path, run: Run) -> None:
     assert (encoder["hidden"], encoder["layers"], found["settings"]["training"]["seed"]) == (3, 1, 5)
 
 
-def test_interrupted_it_says_how_to_go_on(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_it_says_how_to_continue(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     import seqkit.lab.compare as module
 
     def interrupted(*arguments: object, **options: object) -> None:
@@ -92,7 +94,7 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path, run: Run, monkeypatch:
     given = ["lab", "compare", *options_of("lm", tmp_path), "-o", tmp_path / "out", "--force"]
     result = run(*given)
     assert (result.status, result.out) == (130, "")
-    assert result.lines[-1] == f"interrupted; go on with: seqkit {' '.join(map(str, given[:-1]))} --resume"
+    assert result.lines[-1] == f"interrupted; continue with: seqkit {' '.join(map(str, given[:-1]))} --resume"
 
 
 @pytest.mark.parametrize(
@@ -100,13 +102,13 @@ def test_interrupted_it_says_how_to_go_on(tmp_path: Path, run: Run, monkeypatch:
     [
         ([], "Missing option '-c' / '--recipe' or '--task'."),
         (["--task=tag"], "Missing argument 'DATA', and no recipe names a data set."),
-        (["-c", "sample-ner", "--cells=lstm,nope"], "found 'nope'"),
-        (["-c", "sample-ner", "--cells="], "found ''"),
-        (["-c", "sample-ner", "--cells=all,lstm"], "found 'all'"),
-        (["-c", "sample-ner", "--resume", "--force"], "Expected one of --resume and --force, found both."),
-        (["-c", "sample-ner", "--set", "encoder.cell=gru"], "Expected --cells, found --set encoder.cell."),
+        (["-c", "sample-ner", "--cells=lstm,nope"], f"'nope' is not one of {ALL_CELLS}."),
+        (["-c", "sample-ner", "--cells="], f"'' is not one of {ALL_CELLS}."),
+        (["-c", "sample-ner", "--cells=all,lstm"], f"'all' is not one of {ALL_CELLS}."),
+        (["-c", "sample-ner", "--resume", "--force"], "--resume and --force exclude each other."),
+        (["-c", "sample-ner", "--set", "encoder.cell=gru"], "Use --cells instead of --set encoder.cell."),
         (["-c", "sample-ner", "--set", "nope"], "expected section.key=value, found 'nope'"),
-        (["-c", "sample-ner", "--epochs=0"], "Invalid value for '--epochs': expected at least 1, found 0"),
+        (["-c", "sample-ner", "--epochs=0"], "Invalid value for '--epochs': 0 is not in the range x>=1."),
     ],
 )
 def test_wrong_usage_of_compare(arguments: list[str], message: str, tmp_path: Path, run: Run) -> None:
@@ -120,7 +122,7 @@ def test_wrong_usage_of_compare(arguments: list[str], message: str, tmp_path: Pa
     ("arguments", "message"),
     [
         (["nowhere.conll", "-c", "sample-ner"], "nowhere.conll"),
-        (["-c", "nowhere"], "found 'nowhere'"),
+        (["-c", "nowhere"], "no recipe 'nowhere'; choose one of "),
         (
             ["-c", "sample-ner", "--task", "lm"],
             "sample-ner: expected a recipe of `seqkit lm`, found one of `seqkit tag`",
@@ -128,7 +130,7 @@ def test_wrong_usage_of_compare(arguments: list[str], message: str, tmp_path: Pa
         (["-c", "sample-ner", "--device", "tpu"], "expected a device auto, cpu, cuda, cuda:N or mps, found 'tpu'"),
         (
             ["-c", "sample-sentences", "--set=head.ngram=3"],
-            "expected settings of a network, whose cell can be another, found those of n-grams",
+            "an n-gram model has no cell to compare; use the settings of a network",
         ),
     ],
 )
@@ -160,7 +162,7 @@ def test_gates_in_every_task(task: str, compared: Callable[[str], Path], tmp_pat
     assert (tmp_path / "out" / "gates.png").read_bytes().startswith(b"\x89PNG")
     # the same from standard input; what is there is not written over
     refused = run("lab", "gates", "-", *options, stdin=f"{TEXT[task]}\n")
-    message = f"error: {tmp_path / 'out' / 'gates.png'}: expected no file of this name, found one; use --force\n"
+    message = f"error: {tmp_path / 'out' / 'gates.png'}: the file exists; use --force to replace it\n"
     assert (refused.status, refused.err) == (1, message)
     again = run("lab", "gates", *options, "--force", stdin=f"{TEXT[task]}\n")
     assert (again.status, again.out) == (0, result.out)
@@ -170,12 +172,12 @@ def test_gates_in_every_task(task: str, compared: Callable[[str], Path], tmp_pat
 @pytest.mark.parametrize(
     ("task", "cell", "arguments", "status", "message"),
     [
-        ("lm", "rnn_tanh", ["Ada"], 1, "expected a cell with gates, found rnn_tanh"),
-        ("lm", "gru", [""], 1, "expected a text with at least one token or unit, found none"),
-        ("lm", "gru", ["-"], 1, "expected one line of text, found 2"),
+        ("lm", "rnn_tanh", ["Ada"], 1, "the cell rnn_tanh has no gates"),
+        ("lm", "gru", [""], 1, "the text is empty"),
+        ("lm", "gru", ["-"], 1, "the text has 2 lines; give one line"),
         ("generate", "gru", ["aba"], 1, "expected a field 'kind' in the condition, found 'text'"),
         ("generate", "gru", ["aba", "--condition=a=b"], 1, "expected a condition among 'kind', found 'a'"),
-        ("lm", "gru", ["Ada", "--condition=a=b"], 2, "Expected --condition with a generator only."),
+        ("lm", "gru", ["Ada", "--condition=a=b"], 2, "--condition is not for a model of seqkit lm."),
         ("lm", "gru", ["Ada", "--device=tpu"], 1, "expected a device auto, cpu, cuda, cuda:N or mps, found 'tpu'"),
         ("lm", "nowhere", ["Ada"], 1, "expected a model directory with config.json, found none"),
     ],
@@ -197,7 +199,7 @@ def test_faults_of_gates(
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_gates_finds_early_that_it_may_not_write(
+def test_gates_finds_out_first_whether_it_may_write(
     compared: Callable[[str], Path], tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import seqkit.lab.gates as module
@@ -205,18 +207,20 @@ def test_gates_finds_early_that_it_may_not_write(
     monkeypatch.setattr(module, "record_gates", None)
     (tmp_path / "gates.json").touch()
     result = run("lab", "gates", "Ada", "-m", compared("lm") / "gru", "-o", tmp_path)
-    message = f"error: {tmp_path / 'gates.json'}: expected no file of this name, found one; use --force\n"
+    message = f"error: {tmp_path / 'gates.json'}: the file exists; use --force to replace it\n"
     assert (result.status, result.err) == (1, message)
 
 
-def test_compare_refuses_to_go_on_with_what_had_more(compared: Callable[[str], Path], run: Run, tmp_path: Path) -> None:
+def test_compare_refuses_to_continue_a_run_that_had_more(
+    compared: Callable[[str], Path], run: Run, tmp_path: Path
+) -> None:
     import shutil
 
     shutil.copytree(compared("lm"), tmp_path / "out")
     given = ["lab", "compare", *options_of("lm", tmp_path), "-o", tmp_path / "out"]
     assert run(*given, "--epochs=2", "--resume", "--quiet").status == 0
     result = run(*given, "--resume", "--quiet")
-    expected = "expected a run with training.epochs = 1, found one of 2 epochs"
+    expected = "training.epochs is 1, but the earlier run had 2 epochs"
     assert (result.status, result.out) == (1, "")
     assert result.err == f"error: {tmp_path / 'out' / 'gru'}: {expected}; start again with --force\n"
 
@@ -226,7 +230,7 @@ def test_gates_of_a_model_without_a_network(tmp_path: Path, run: Run) -> None:
     trained = run("lm", "train", tmp_path / "data.txt", "-o", tmp_path / "model", "--ngram=2", "--quiet")
     assert trained.status == 0
     result = run("lab", "gates", "Ada", "-m", tmp_path / "model", "-o", tmp_path / "out")
-    assert (result.status, result.err) == (1, "error: expected a model with a network, found one of n-grams\n")
+    assert (result.status, result.err) == (1, "error: an n-gram model has no gates; give a model with a network\n")
 
 
 def test_without_matplotlib(tmp_path: Path, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

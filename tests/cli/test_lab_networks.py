@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from seqkit import __version__
-from seqkit.cli.lab.studying import TASKS
-from seqkit.lab.output import new_figure
+from seqkit.cli.lab.options import TASKS
 from seqkit.lab.sequences import MEMORY_TASKS
 from seqkit.lab.training import train_network
+from seqkit.metrics.plots import new_figure
 from seqkit.nn.recurrent import CELLS
 
 pytest.importorskip("matplotlib")
@@ -95,8 +95,8 @@ def test_gradients_draw_write_and_print_rates(run: Run, tmp_path: Path) -> None:
     lines = result.out.splitlines()
     assert lines[0].split()[:4] == ["cell", "init", "gain", "verdict"]
     assert lines[1].split()[:6] == ["rnn_linear", "orthogonal", "0.9", "vanishing", "0.9000", "0.9000"]
-    assert result.lines[0] == "rnn_linear orthogonal gain 0.9: × 0.9000 a step, vanishing"
-    assert result.lines[-1].startswith("gru: gradient a step ")
+    assert result.lines[0] == "rnn_linear orthogonal gain 0.9: × 0.9000 per step, vanishing"
+    assert result.lines[-1].startswith("gru: gradient per step × ")
 
 
 def test_gradients_without_training(run: Run, tmp_path: Path) -> None:
@@ -124,7 +124,7 @@ def test_what_is_there_is_kept_unless_forced(run: Run, tmp_path: Path, command: 
     path.write_text("mine")
     result = run(*command, "--cell=gru", "--train=1", "-o", tmp_path)
     assert result.status == 1
-    assert result.err == f"error: {path}: expected no file of this name, found one; use --force\n"
+    assert result.err == f"error: {path}: the file exists; use --force to replace it\n"
     assert path.read_text() == "mine"
     assert run(*command, "--cell=gru", "--train=1", "--force", f"--seed={2**63 - 1}", "-o", tmp_path).status == 0
     read(tmp_path, name)
@@ -133,18 +133,18 @@ def test_what_is_there_is_kept_unless_forced(run: Run, tmp_path: Path, command: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([*MEMORY, "--task=recall"], "expected names among copy, copy_blanks, adding, agreement, found 'recall'"),
-        ([*MEMORY, "--gap=0"], "expected at least 1, found 0"),
-        ([*MEMORY, "--growth=1.5"], "expected a number of at least 0 and at most 1, found 1.5"),
-        ([*MEMORY, "--lr=0"], "expected a number of at least 1e-12, found 0"),
-        ([*MEMORY, "--forget-bias=nan"], "expected a number, found nan"),
+        ([*MEMORY, "--task=recall"], "'recall' is not one of 'copy', 'copy_blanks', 'adding', 'agreement'."),
+        ([*MEMORY, "--gap=0"], "0 is not in the range x>=1."),
+        ([*MEMORY, "--growth=1.5"], "1.5 is not in the range 0.0<=x<=1.0."),
+        ([*MEMORY, "--lr=0"], "0.0 is not in the range x>=1e-12."),
+        ([*MEMORY, "--forget-bias=nan"], "nan is not a finite number."),
         (
             [*GRADIENTS, "--init=zeros"],
-            "expected names among auto, orthogonal, identity, xavier, uniform, found 'zeros'",
+            "'zeros' is not one of 'auto', 'orthogonal', 'identity', 'xavier', 'uniform'.",
         ),
-        ([*GRADIENTS, "--gain=1,-1"], "expected numbers above 0, found '-1'"),
-        ([*GRADIENTS, "--gain=x"], "expected numbers above 0, found 'x'"),
-        ([*GRADIENTS, "--cells=rnn"], "found 'rnn'"),
+        ([*GRADIENTS, "--gain=1,-1"], "-1.0 is not in the range x>0.0."),
+        ([*GRADIENTS, "--gain=x"], "'x' is not a valid float range."),
+        ([*GRADIENTS, "--cells=rnn"], "'rnn' is not one of "),
     ],
 )
 def test_wrong_usage(run: Run, tmp_path: Path, arguments: list[str], message: str) -> None:

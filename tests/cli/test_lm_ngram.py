@@ -48,7 +48,7 @@ def test_a_dry_run_shows_the_counts(run: Run, folder: Path, tmp_path: Path) -> N
     assert result.status == 0
     assert "\nngram = 2\n" in result.out
     shape = [line for line in result.out.splitlines() if line.startswith("# ")]
-    assert shape[0] == "# NgramTables(2-gram Kneser-Ney, 11 + 15 n-grams)"
+    assert shape[0] == "# 2-gram Kneser-Ney, 11 + 15 n-grams"
     assert shape[1] == "# 38 parameters: probabilities 26, backoffs 12"
     recipe = tmp_path / "ngram.toml"
     recipe.write_text(result.out, encoding="utf-8")
@@ -61,9 +61,9 @@ def test_evaluate(run: Run, folder: Path, model: Path) -> None:
     report = json.loads((model / "report.json").read_text())
     assert found["perplexity"] == report["scores"]["test"]["perplexity"]
     dev = run("lm", "evaluate", folder, "-m", model, "--split", "dev", "--window", "3", "--precision", "bf16")
-    assert dev.out.startswith(f"{folder} dev\n\nperplexity ")
+    assert dev.out.startswith(f"{folder} dev, window 3\n\nperplexity ")
     dynamic = run("lm", "evaluate", folder, "-m", model, "--dynamic", "0.1")
-    expected = "error: expected a model with a network for dynamic evaluation, found 3-gram Kneser-Ney"
+    expected = "error: dynamic evaluation needs a model with a network, not 3-gram Kneser-Ney"
     assert (dynamic.status, dynamic.out, dynamic.lines[-1]) == (1, "", expected)
 
 
@@ -85,7 +85,7 @@ def test_score_and_sample(run: Run, model: Path) -> None:
 
 def test_info(run: Run, model: Path) -> None:
     rows = dict(line.split(None, 1) for line in run("info", model).out.splitlines()[:8] if line)
-    assert rows["n-grams"] == "order 3 at most, Kneser-Ney, no network"
+    assert rows["n-grams"] == "order 3, Kneser-Ney, no network"
     assert rows["parameters"].endswith(")") and "probabilities" in rows["parameters"]
     assert json.loads(run("info", model, "--json").out)["settings"]["head"]["ngram"] == 3
     sections = re.findall(r"^\[(\w+)\]$", run("info", model).out, re.MULTILINE)
@@ -115,12 +115,12 @@ def test_a_network_stands_beside_its_baseline(run: Run, folder: Path, tmp_path: 
 @pytest.mark.parametrize(
     ("arguments", "status", "fault"),
     [
-        (["--ngram=21"], 2, "error: command line: head.ngram: expected less than or equal to 20, found 21"),
+        (["--ngram=21"], 2, "error: command line: head.ngram: expected at most 20, found 21"),
         (
             ["--ngram=2", "--init-from=x"],
             2,
-            "error: command line: head.ngram: expected it alone, since counts start from nothing, found "
-            "training.init_from beside it",
+            "error: command line: head.ngram and training.init_from exclude each other: n-grams are counted from the "
+            "text alone",
         ),
     ],
 )
@@ -133,5 +133,5 @@ def test_faults_of_settings(
 
 def test_a_network_cannot_start_from_counts(run: Run, folder: Path, model: Path, tmp_path: Path) -> None:
     result = run("lm", "train", folder, "-o", tmp_path / "lm", "--init-from", model, "--device=cpu", "--quiet")
-    expected = f"error: {model}: expected a language model with a network, found one of n-grams"
+    expected = f"error: {model}: a model with a network is needed, and this one has n-grams instead"
     assert (result.status, result.lines) == (1, [expected])

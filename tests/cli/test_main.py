@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -147,7 +148,7 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
         (
             ["tag", "train", "x", "-o", "x", "--resume", "--force"],
             " tag train",
-            "Expected one of --resume and --force, found both.",
+            "--resume and --force exclude each other.",
         ),
         (["tag", "predict"], " tag predict", "Missing option '-m' / '--model'."),
         (["tag", "evaluate", "-m", "model"], " tag evaluate", "Missing argument 'DATA'."),
@@ -183,7 +184,7 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
         (
             ["tag", "evaluate", "x", "-m", "x", "--json", "-", "--errors", "-"],
             " tag evaluate",
-            "Expected one of --json and --errors on standard output, found both.",
+            "--json and --errors cannot both go to standard output.",
         ),
         (["info"], " info", "Missing argument 'DIR'."),
         (["bench"], " bench", "Missing argument 'FILE'."),
@@ -214,11 +215,11 @@ def test_a_misspelled_option_is_named(run: Run) -> None:
     [
         (
             MemoryError(),
-            "expected enough memory, found too little; try a smaller --batch-tokens, --batch-size or --hidden",
+            "out of memory; try a smaller --batch-tokens, --batch-size or --hidden",
         ),
         (
             RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
-            "expected enough memory, found too little; try a smaller --batch-tokens, --batch-size or --hidden",
+            "out of memory; try a smaller --batch-tokens, --batch-size or --hidden",
         ),
         (OSError(28, "No space left on device"), "standard output cannot be written: No space left on device"),
         (PermissionError(13, "Permission denied", "a.json"), "a.json: Permission denied"),
@@ -230,19 +231,19 @@ def test_a_misspelled_option_is_named(run: Run) -> None:
 def test_a_fault_of_the_environment_is_one_line(
     raised: Exception, message: str, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise raised
 
-    monkeypatch.setattr("seqkit.model.loading.load_as", fail)
+    monkeypatch.setattr("seqkit.model.loading.load", fail)
     result = run("tag", "-m", "model")
     assert (result.status, result.out, result.err) == (1, "", f"error: {message}\n")
 
 
 def test_a_fault_of_the_program_is_not_hidden(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise RuntimeError("mat1 and mat2 shapes cannot be multiplied")
 
-    monkeypatch.setattr("seqkit.model.loading.load_as", fail)
+    monkeypatch.setattr("seqkit.model.loading.load", fail)
     with pytest.raises(RuntimeError, match=r"^mat1 and mat2 shapes cannot be multiplied$"):
         run("tag", "-m", "model")
 
@@ -276,10 +277,10 @@ def test_interrupted_prediction_ends_quietly(number: int, status: int, pos_model
 
 
 def test_interrupted_before_it_begins(monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("seqkit.model.loading.load_as", interrupt)
+    monkeypatch.setattr("seqkit.model.loading.load", interrupt)
     result = run("tag", "-m", "model")
     assert (result.status, result.out, result.err) == (130, "", "")
 
@@ -323,7 +324,7 @@ def test_json_on_standard_output_is_nothing_but_json(run: Run) -> None:
 
 def test_numpy_does_not_warn_of_small_numbers_that_are_flushed() -> None:
     code = (
-        "import numpy as np\nfrom seqkit.cli.options import prepare_torch\nprepare_torch(1)\n"
+        "import numpy as np\nfrom seqkit.serving.process import prepare_torch\nprepare_torch(1)\n"
         "print(*(np.finfo(kind).max for kind in (np.float32, np.float64)))"
     )
     command = [sys.executable, "-W", "error", "-c", code]
@@ -349,3 +350,71 @@ def test_a_log_that_cannot_be_written_is_no_fault(arguments: list[str], pos_mode
     assert done.returncode == 0
     assert done.stdout
     assert "predict" in arguments or (tmp_path / "m" / "config.json").is_file()
+
+
+# --- names of earlier versions ------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lines(tmp_path: Path) -> Path:
+    """A folder of text."""
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.txt").write_text("to be or not to be\n" * 6)
+    return tmp_path
+
+
+SMALL = ("--hidden=4", "--epochs=1", "--batch-size=2", "--set=embedding.word_size=4", "--set=head.baseline=0")
+
+
+def test_old_names_are_read_with_a_note_that_gives_the_new_one(lines: Path, run: Run) -> None:
+    recipe = lines / "old.toml"
+    recipe.write_text("task = 'lm'\n[encoder]\njoin = 'top'\n[training]\nvariable_window = true\n", encoding="utf-8")
+    arguments = ["lm", "train", lines, "--dry-run", "--device=cpu", "--window=7"]
+    result = run(*arguments, "-c", recipe, "--set", "head.activation=2", "--set", "encoder.cell=cbow")
+    assert result.status == 0
+    assert [line for line in result.lines if line.startswith("note: ")] == [
+        f"note: {recipe}: encoder.join=top is now encoder.concat=final",
+        f"note: {recipe}: training.variable_window is now training.variable_bptt",
+        "note: --window is now --bptt",
+        "note: head.activation is now head.ar",
+        "note: encoder.cell=cbow is now encoder.cell=running_sum",
+    ]
+    for setting in ("bptt = 7", "variable_bptt = true", 'concat = "final"', 'cell = "running_sum"', "ar = 2.0"):
+        assert f"\n{setting}\n" in result.out
+    assert "--window" not in run("lm", "train", "--help").out
+    again = run("lm", "train", lines, "--dry-run", "--device=cpu", "--bptt=7")
+    assert "note: " not in again.err
+    assert run(*arguments, "--quiet").err == ""
+
+
+def test_a_flag_with_an_old_value_is_read(lines: Path, run: Run) -> None:
+    result = run("lm", "train", lines, "--dry-run", "--device=cpu", "--cell=cbow")
+    assert result.status == 0
+    assert 'cell = "running_sum"' in result.out
+    assert [line for line in result.lines if line.startswith("note: ")] == [
+        "note: encoder.cell=cbow is now encoder.cell=running_sum"
+    ]
+
+
+def test_an_old_flag_has_the_faults_of_the_new_one(lines: Path, run: Run) -> None:
+    result = run("lm", "train", lines, "-o", lines / "m", "--window=0")
+    assert (result.status, result.lines[-1]) == (2, "error: command line: training.bptt: expected at least 1, found 0")
+    assert run("tag", "train", lines, "-o", lines / "m", "--window=3").status == 2  # which a tagger never had
+
+
+def test_a_model_that_was_saved_with_old_names_is_used(lines: Path, run: Run) -> None:
+    model = lines / "m"
+    assert run("lm", "train", lines, "-o", model, "--device=cpu", "--quiet", "--bptt=5", *SMALL).status == 0
+    before = run("lm", "score", "-m", model, "--quiet", stdin="to be\n")
+    config = json.loads((model / "config.json").read_text())
+    settings = config["settings"]
+    settings["training"]["window"] = settings["training"].pop("bptt")
+    settings["encoder"]["join"] = {"final": "top", "layerwise": "deep"}[settings["encoder"].pop("concat")]
+    settings["head"]["activation"] = settings["head"].pop("ar")
+    del config["checksum"]
+    canonical = json.dumps(config, sort_keys=True, separators=(",", ":"))
+    config["checksum"] = hashlib.sha256(canonical.encode()).hexdigest()
+    (model / "config.json").write_text(json.dumps(config, indent=2))
+    assert run("lm", "score", "-m", model, "--quiet", stdin="to be\n") == before
+    assert before.status == 0 and before.out.endswith("\tto be\n")
+    assert "\nbptt = 5\n" in run("info", model).out

@@ -79,7 +79,7 @@ def test_the_first_process_says_how_to_go_on(
     started(rank)
     result = run("tag", "train", "sample-ner", "-o", tmp_path)
     command = f"torchrun --nproc-per-node 2 -m seqkit tag train sample-ner -o {tmp_path} --resume"
-    message = f"interrupted; a checkpoint is saved, go on with: {command}\n"
+    message = f"interrupted; a checkpoint is saved, continue with: {command}\n"
     assert (result.status, result.out, result.err) == (130, "", "" if rank else message)
 
 

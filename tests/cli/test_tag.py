@@ -16,7 +16,7 @@ import pytest
 import seqkit
 from seqkit.cli.options import SETTING_FLAGS
 from seqkit.config import BATCH_TOKENS
-from seqkit.training.tagging import TaggingTask
+from seqkit.training.learner import RecordLearner
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -153,7 +153,7 @@ def test_vectors(join: str, corpus: Path, tiny: list[str], vectors: Path, tmp_pa
     result = run("tag", "train", corpus, "-o", tmp_path / "out", *tiny, *flags)
     assert result.status == 0
     assert re.search(
-        r"^vectors: 6 words of size 4, found for \d.*% of the training words, .*", result.err, re.MULTILINE
+        r"^pretrained vectors: 6 words of size 4, for \d.*% of the training words, .*", result.err, re.MULTILINE
     )
     vectors.unlink()  # a model does not need them any more
     assert run("tag", "-m", tmp_path / "out", stdin="met\n").status == 0
@@ -177,7 +177,7 @@ def test_every_documented_training_flag_is_in_the_help(run: Run) -> None:
 def test_every_documented_flag_is_in_the_help(verb: str, documented: str, run: Run) -> None:
     shown = run("tag", verb, "--help").out
     assert {*documented.split(), "-m"} <= set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown))
-    assert f"a longer sentence is one by itself [default: {BATCH_TOKENS}]" in " ".join(shown.split())
+    assert f"a longer sentence is a batch of its own [default: {BATCH_TOKENS}]" in " ".join(shown.split())
 
 
 # --- settings -----------------------------------------------------------------------------------------------------
@@ -280,14 +280,14 @@ def test_resume_starts_where_there_is_nothing_to_resume(
 
 def interrupt_at(step: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[], None]) -> None:
     """Have something happen at the loss of the `step`-th batch from now."""
-    original, calls = TaggingTask.loss, iter(range(1, 1_000_000))
+    original, calls = RecordLearner.compute, iter(range(1, 1_000_000))
 
-    def loss(self: TaggingTask, batch: Any) -> Any:
+    def compute(self: RecordLearner, batch: Any, carried: Any = None) -> Any:
         if next(calls) == step:
             action()
-        return original(self, batch)
+        return original(self, batch, carried)
 
-    monkeypatch.setattr(TaggingTask, "loss", loss)
+    monkeypatch.setattr(RecordLearner, "compute", compute)
 
 
 def test_ctrl_c_saves_and_says_how_to_resume(
@@ -300,7 +300,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(
         result = run(*arguments)
     assert (result.status, result.out) == (130, "")
     assert result.lines[-1] == (
-        f"interrupted; a checkpoint is saved, go on with: seqkit tag train {corpus} -o '{output}' {' '.join(tiny)}"
+        f"interrupted; a checkpoint is saved, continue with: seqkit tag train {corpus} -o '{output}' {' '.join(tiny)}"
         " --epochs=3 --resume"
     )
     unfinished = run("tag", "-m", output)
@@ -324,4 +324,4 @@ def test_ctrl_c_before_the_first_checkpoint(
     monkeypatch.setattr("seqkit.training.run.prepare", interrupt)
     result = run("tag", "train", corpus, "-o", tmp_path / "out", *tiny)
     assert (result.status, result.out) == (130, "")
-    assert result.err == "interrupted before there was anything to save\n"
+    assert result.err == "interrupted before the first checkpoint\n"

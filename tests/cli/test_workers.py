@@ -18,24 +18,23 @@ from typing import Any
 
 import pytest
 
-from seqkit.cli.jobs import Job
-from seqkit.cli.workers import started_workers
 from seqkit.errors import SeqkitError
 from seqkit.formats import blocks
 from seqkit.formats.blocks import Part
+from seqkit.model.requests import block_request
+from seqkit.serving.process import Job
+from seqkit.serving.workers import started_workers
 
 Run = Callable[..., Any]  # the fixture `run`
 
 ECHO = '''
-"""A command that needs no model: gives lines back in capitals, and does what they say."""
+"""A worker that needs no model: gives lines back in capitals, and does what they say."""
 import os, pathlib, signal, time
-import click
-from seqkit.cli.jobs import Job
-from seqkit.cli.predicting import predict_inputs
-from seqkit.formats.blocks import part_lines
-from seqkit.errors import DataError, ModelError
+from seqkit.errors import DataError, ModelError, describe
+from seqkit.model.requests import _part
+from seqkit.serving import worker
 
-def work(job):
+def open_model(job):
     folder = pathlib.Path(job.model)
     (folder / str(os.getpid())).touch()
     if job.options.get("faulty", -1) in (job.place, "all"):
@@ -44,34 +43,41 @@ def work(job):
         raise ZeroDivisionError
     os.write(1, b"what a library prints\\n")  # at once, and whole
 
-    def echo(block, stream, counts):
-        for part in block:
-            for number, line in part_lines(part):
-                if line == "die":
-                    os.kill(os.getpid(), signal.SIGKILL)
-                if line == "bug":
-                    raise ZeroDivisionError
-                if line == "fault":
-                    raise DataError("expected no fault, found one", file=part.name, line=number)
-                if line.startswith("sleep "):
-                    time.sleep(float(line[6:]))
-                counts[0] += 1
-                stream.write(f"{line.upper()} {job.share}\\n")
-    return echo
+    def answer(request):
+        found = {"output": "", "records": 0, "tokens": 0, "unknown": 0, "fault": None}
+        try:
+            for part in map(_part, request["block"]):
+                for number, line in part.lines():
+                    if line == "die":
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    if line == "bug":
+                        raise ZeroDivisionError
+                    if line == "fault":
+                        raise DataError("expected no fault, found one", file=part.name, line=number)
+                    if line.startswith("sleep "):
+                        time.sleep(float(line[6:]))
+                    found["records"] += 1
+                    found["output"] += f"{line.upper()} {job.share}\\n"
+        except DataError as error:
+            found["fault"] = describe(error)
+        return found
+    return answer
 
-@click.command()
-@click.argument("folder")
-def command(folder):
-    predict_inputs(Job("echo", folder, {}, "cpu", 1), [], "text", ["text"], 2, True)
+def main():
+    worker.open_model = open_model
+    worker.main()
 '''
-RUN_ECHO = """
+START = "import sys; sys.path[:] = sys.argv[1:]; import echo; echo.main()"
+RUN_ECHO = f"""
 import sys
-import seqkit.cli.main as front
+import seqkit.serving.workers as workers
+from seqkit.cli.main import main
 from seqkit.formats.blocks import cut
 
 cut.__defaults__ = (40,)
-front.COMMANDS["echo"] = ("echo", "")
-status = front.main(["echo", sys.argv[1]])
+workers._START = {START!r}
+flags = ["--workers", "2", "--threads", "1", "--device", "cpu", "--quiet"]
+status = main(["tag", "predict", "-m", sys.argv[1], *flags])
 assert "torch" not in sys.modules
 sys.exit(status)
 """
@@ -79,11 +85,12 @@ sys.exit(status)
 
 @pytest.fixture
 def echo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Job]:
-    """Makes jobs of a command that needs no model; its processes leave their numbers in ``tmp_path / "seen"``."""
+    """Makes jobs of workers that need no model; they leave their numbers in ``tmp_path / "seen"``."""
     (tmp_path / "echo.py").write_text(ECHO)
     (tmp_path / "seen").mkdir()
     monkeypatch.syspath_prepend(str(tmp_path))
-    return lambda **options: Job("echo", str(tmp_path / "seen"), options, "cpu", 1)
+    monkeypatch.setattr("seqkit.serving.workers._START", START)
+    return lambda **options: Job("tag", str(tmp_path / "seen"), options, "conll", 8192, "fp32", True, "cpu", 1)
 
 
 def left_running(folder: Path) -> list[int]:
@@ -98,14 +105,14 @@ def left_running(folder: Path) -> list[int]:
     return found
 
 
-def part(text: str, first: int = 1) -> Part:
-    return Part("in", "text", first, None, text.encode())
+def request(text: str) -> dict[str, Any]:
+    return block_request([Part("in", "text", 1, None, text.encode())], "conll")
 
 
 def answered(job: Job, texts: list[str], count: int = 2) -> Iterator[tuple[str, str | None]]:
     with started_workers(job, count) as crew:
-        for found in crew.answers(iter([[part(text)] for text in texts])):
-            yield found.text.decode(), found.fault
+        for found in crew.answers(map(request, texts)):
+            yield found["output"], found["fault"]
 
 
 # --- the same results -------------------------------------------------------------------------------------------
@@ -197,15 +204,15 @@ def test_answers_come_in_order_whoever_is_first(echo: Callable[..., Job], tmp_pa
 def test_few_blocks_are_read_ahead(echo: Callable[..., Job]) -> None:
     taken = 0
 
-    def source() -> Iterator[list[Part]]:
+    def source() -> Iterator[dict[str, Any]]:
         nonlocal taken
         for number in range(50):
             taken += 1
-            yield [part(f"{number}\n")]
+            yield request(f"{number}\n")
 
     with started_workers(echo(), 2) as crew:
         for number, found in enumerate(crew.answers(source())):
-            assert found.text == f"{number} 2\n".encode()
+            assert found["output"] == f"{number} 2\n"
             if number < 3:
                 time.sleep(0.3)
                 assert taken <= number + 6
@@ -213,16 +220,16 @@ def test_few_blocks_are_read_ahead(echo: Callable[..., Job]) -> None:
 
 
 def test_a_fault_of_the_input_comes_after_the_answers_before_it(echo: Callable[..., Job]) -> None:
-    def source() -> Iterator[list[Part]]:
-        yield [part("sleep 0.2\n")]
-        yield [part("b\n")]
+    def source() -> Iterator[dict[str, Any]]:
+        yield request("sleep 0.2\n")
+        yield request("b\n")
         raise SeqkitError("the disk is gone")
 
     found = []
     with started_workers(echo(), 2) as crew, pytest.raises(SeqkitError, match="the disk is gone"):
         for answer in crew.answers(source()):
-            found.append(answer.text)
-    assert found == [b"SLEEP 0.2 2\n", b"B 2\n"]
+            found.append(answer["output"])
+    assert found == ["SLEEP 0.2 2\n", "B 2\n"]
 
 
 def test_a_faulty_block_gives_what_is_before_its_fault(echo: Callable[..., Job]) -> None:
@@ -238,7 +245,7 @@ def test_workers_share_the_threads(
 ) -> None:
     import torch
 
-    from seqkit.cli.options import prepare_torch
+    from seqkit.serving.process import prepare_torch
 
     asked: list[int] = []
     monkeypatch.setattr(torch, "set_num_threads", asked.append)
@@ -268,9 +275,7 @@ def test_a_worker_that_is_killed_is_said_in_one_line(echo: Callable[..., Job], t
         for text, _ in answered(echo(), ["a\n", "b\n", "die\n", "c\n"]):
             found.append(text)
     assert found == ["A 2\n", "B 2\n"]
-    message = (
-        r"expected worker process [12] of 2 to go on, found it ended by SIGKILL; the machine may have too little memory"
-    )
+    message = r"worker process [12] of 2 was ended by SIGKILL; the machine may be out of memory"
     assert re.fullmatch(message, str(caught.value))
     assert not left_running(tmp_path)
 
@@ -287,7 +292,7 @@ def test_a_worker_without_a_model_ends_all(options: dict[str, Any], echo: Callab
 def test_a_bug_in_a_worker_shows_its_traceback(
     options: dict[str, Any], text: str, echo: Callable[..., Job], tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SeqkitError, match="expected worker process 1 of 1 to go on, found it ended with status 1"):
+    with pytest.raises(SeqkitError, match=r"^worker process 1 of 1 exited with status 1$"):
         list(answered(echo(**options), [text], 1))
     assert "ZeroDivisionError" in capfd.readouterr().err
     assert not left_running(tmp_path)
@@ -351,10 +356,13 @@ def _feed(process: subprocess.Popen[bytes]) -> None:
 
 
 def test_an_idle_worker_that_was_killed_is_noticed(echo: Callable[..., Job], tmp_path: Path) -> None:
-    with started_workers(echo(), 1) as crew, pytest.raises(SeqkitError, match="ended by SIGKILL"):
+    with (
+        started_workers(echo(), 1) as crew,
+        pytest.raises(SeqkitError, match=r"^worker process 1 of 1 was ended by SIGKILL"),
+    ):
         (worker,) = left_running(tmp_path)
         os.kill(worker, signal.SIGKILL)
-        list(crew.answers(iter([[part("a\n")]])))
+        list(crew.answers(iter([request("a\n")])))
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -363,17 +371,20 @@ def test_a_worker_that_is_killed_while_the_input_stalls_is_noticed_at_once(
 ) -> None:
     stalled = threading.Event()
 
-    def source() -> Iterator[list[Part]]:
-        yield [part("a\n")]
+    def source() -> Iterator[dict[str, Any]]:
+        yield request("a\n")
         assert not stalled.wait(60), "nobody noticed"  # a fault of the input would be another one
 
     found = []
-    with started_workers(echo(), 2) as crew, pytest.raises(SeqkitError, match=r"of 2 to go on, found it ended by SIGK"):
+    with (
+        started_workers(echo(), 2) as crew,
+        pytest.raises(SeqkitError, match=r"^worker process [12] of 2 was ended by SIGKILL"),
+    ):
         for answer in crew.answers(source()):
-            found.append(answer.text)
+            found.append(answer["output"])
             os.kill(sorted(left_running(tmp_path))[victim], signal.SIGKILL)
     stalled.set()
-    assert found == [b"A 2\n"]
+    assert found == ["A 2\n"]
     assert not left_running(tmp_path)
 
 

@@ -82,14 +82,14 @@ def test_plain_text_becomes_unlabelled_columns(tmp_path: Path, capsysbinary: pyt
     assert len(list(read_sentences(tmp_path / "out.conllu"))) == 2
 
 
-def test_conllu_comes_out_as_it_went_in(real_file: Callable[[str], Path], tmp_path: Path) -> None:
+def test_conllu_is_written_as_it_was_read(real_file: Callable[[str], Path], tmp_path: Path) -> None:
     """With its multiword ranges, empty nodes and comments."""
     path = real_file("ud-english-ewt/dev.conllu")
     convert_file(path, tmp_path / "out.conllu")
     assert (tmp_path / "out.conllu").read_bytes() == path.read_bytes()
 
 
-def test_real_columns_come_out_as_they_went_in(real_file: Callable[[str], Path], tmp_path: Path) -> None:
+def test_real_columns_are_written_as_they_were_read(real_file: Callable[[str], Path], tmp_path: Path) -> None:
     path = real_file("wnut17/test.conll")
     convert_file(path, tmp_path / "out.jsonl", scheme="bioes")
     convert_file(tmp_path / "out.jsonl", tmp_path / "out.conll", scheme="iob2")
@@ -97,14 +97,14 @@ def test_real_columns_come_out_as_they_went_in(real_file: Callable[[str], Path],
 
 
 def test_faults(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^expected a format to write among conll, conllu, jsonl, found 'csv'$"):
+    with pytest.raises(DataError, match=r"^cannot write format 'csv'; choose from jsonl, conllu, conll$"):
         convert_file(source, tmp_path / "out.csv")
-    with pytest.raises(DataError, match=r"^expected a scheme among iob1, iob2, bioes, found 'none'$"):
+    with pytest.raises(DataError, match=r"^unknown scheme 'none'; choose from iob1, iob2, bioes$"):
         convert_file(source, tmp_path / "out.conll", scheme="none")
     with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))}: cannot be written: "):
         convert_file(source, tmp_path, destination_format="conll")
     source.write_text("a NN\n\n")
-    expected = f"{source}: expected a column of span labels (B-…, I-…), found none among 0, 1"
+    expected = f"{source}: no column of span labels (B-…, I-…) among 0, 1"
     with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         convert_file(source, tmp_path / "out.conll", scheme="bioes")
     assert not (tmp_path / "out.conll").exists()
@@ -116,7 +116,7 @@ def test_a_fault_leaves_the_destination_alone(tmp_path: Path, name: str, token: 
     (tmp_path / name).write_text("kept")
     path = tmp_path / "in.jsonl"
     path.write_text(json.dumps({"tokens": [token]}) + "\n")
-    expected = f"{path}:1: expected tokens without tabs and line breaks, found one with them; a .jsonl file can hold it"
+    expected = f"{path}:1: a token contains a tab or line break; use a .jsonl file"
     with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         convert_file(path, tmp_path / name)
     assert (tmp_path / name).read_text() == "kept"
@@ -138,8 +138,7 @@ def test_columns_that_would_be_read_otherwise(tmp_path: Path, records: list[dict
     with pytest.raises(DataError) as caught:
         convert_file(source, target)
     assert str(caught.value) == (
-        f"{source}:{line}: expected tokens and labels that can be read again from columns as wide as those before, "
-        "found others; a .jsonl file can hold them"
+        f"{source}:{line}: columns would not be read back as these tokens and labels; use a .jsonl file"
     )
     assert not target.exists()
     convert_file(source, tmp_path / "out.jsonl")

@@ -1,17 +1,24 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.corpora.dataset import Dataset
+from seqkit.config import override
+from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.from_python import from_pairs
 from seqkit.corpora.resolve import resolve, split_files
 from seqkit.errors import DataError
+from seqkit.formats.format import split_at_spaces
 from seqkit.formats.registry import read_sentences
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.records import Sentence, TextRecord
+from seqkit.training.prepare import prepare
+from seqkit.training.progress import Progress
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +72,7 @@ def test_a_plain_name_goes_before_a_decorated_one(tmp_path: Path) -> None:
 
 def test_two_files_for_one_split(tmp_path: Path) -> None:
     folder(tmp_path, dev__conll="", valid__conll="", train__conll="")
-    with pytest.raises(DataError, match=r"expected one dev file, found dev\.conll, valid\.conll"):
+    with pytest.raises(DataError, match=r"several dev files: dev\.conll, valid\.conll"):
         resolve(tmp_path)
 
 
@@ -81,26 +88,24 @@ def test_a_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("count", "held"), [(2, 1), (9, 1), (10, 1), (29, 2), (100, 10)])
 @pytest.mark.parametrize("lone", [False, True])
-def test_the_last_tenth_of_train_is_held_out_and_that_is_said(
-    count: int, held: int, lone: bool, tmp_path: Path
-) -> None:
+def test_the_last_tenth_of_train_is_held_out_and_reported(count: int, held: int, lone: bool, tmp_path: Path) -> None:
     folder(tmp_path, train__conll=conll(count))
     dataset = resolve(tmp_path / "train.conll" if lone else tmp_path)
     everything = [f"word{number}" for number in range(count)]
     assert words(dataset, "train") == everything[: count - held]
-    assert dataset.notes == []
+    assert dataset.read_sentences(splits=["train"]).notes == dataset.notes == []
     assert words(dataset, "dev") == everything[count - held :]
     assert words(dataset, "dev") == everything[count - held :]
-    (note,) = dataset.notes
+    (note,) = dataset.read_sentences(splits=["train", "dev", "dev"]).notes
     assert note == f"{dataset.name} has no dev split: the last tenth of train ({held} of {count} sentences) is held out"
     assert dataset.held_out and dataset.has("train") and dataset.has("dev") and not dataset.has("test")
 
 
-def test_one_sentence_cannot_be_halved(tmp_path: Path) -> None:
+def test_one_sentence_cannot_be_split_into_train_and_dev(tmp_path: Path) -> None:
     dataset = resolve(folder(tmp_path, train__conll=conll(1)))
     assert words(dataset, "train") == ["word0"]
     with pytest.raises(
-        DataError, match=r"train\.conll: expected at least 2 sentences, of which one is held out as dev"
+        DataError, match=r"train\.conll: expected at least 2 sentences, one of them to hold out as dev, found 1"
     ):
         dataset.sentences("dev")
 
@@ -110,22 +115,22 @@ def test_a_lone_file_is_evaluated_as_a_whole(tmp_path: Path) -> None:
     assert dataset.evaluation_split() == dataset.evaluation_split("test") == "all"
     assert len(words(dataset, "all")) == 20
     assert dataset.evaluation_split("dev") == "dev" and words(dataset, "dev") == ["word18", "word19"]
-    with pytest.raises(DataError, match=r"expected a test split in .*, found all"):
+    with pytest.raises(DataError, match=r"no test split in .*; it has all"):
         dataset.sentences("test")
 
 
 def test_evaluation_of_a_split_that_is_not_there(tmp_path: Path) -> None:
     dataset = resolve(folder(tmp_path, train__conll=conll(20)))
     assert dataset.evaluation_split() == "dev"
-    with pytest.raises(DataError, match=f"expected a test split in {tmp_path}, found train, dev"):
+    with pytest.raises(DataError, match=f"no test split in {tmp_path}; it has train, dev"):
         dataset.evaluation_split("test")
     alone = resolve(folder(tmp_path / "other", test__conll=conll(2)))
     assert alone.evaluation_split() == "test" and not alone.held_out
-    with pytest.raises(DataError, match=r"expected a train split in .*other, found test"):
+    with pytest.raises(DataError, match=r"no train split in .*other; it has test"):
         alone.sentences("train")
 
 
-def test_text_is_cut_by_the_splitter_given(tmp_path: Path) -> None:
+def test_text_is_split_by_the_given_splitter(tmp_path: Path) -> None:
     folder(tmp_path, train__txt="ab\n\n", dev__txt="cd\n")
 
     def letters(text: str) -> list[tuple[int, int]]:
@@ -139,32 +144,34 @@ def test_text_is_cut_by_the_splitter_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["", "\n\n\n", "\ufeff"])
 def test_an_empty_training_file(content: str, tmp_path: Path) -> None:
     folder(tmp_path, train__conll=content)
-    with pytest.raises(DataError, match=r"train\.conll: expected at least one sentence, found none"):
+    with pytest.raises(DataError, match=r"train\.conll: no sentences found"):
         resolve(tmp_path).sentences("train")
-    with pytest.raises(DataError, match=r"train\.conll: expected at least one sentence, found none"):
+    with pytest.raises(DataError, match=r"train\.conll: no sentences found"):
         resolve(tmp_path / "train.conll").sentences("all")
 
 
-def test_what_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(DataError, match=r"^nowhere/x: expected a folder or a file, found nothing there$"):
+    with pytest.raises(DataError, match=r"^nowhere/x: no such file or folder$"):
         resolve("nowhere/x")
-    with pytest.raises(DataError, match=r"^nowhere: expected a folder or a file, found nothing there$"):
+    with pytest.raises(DataError, match=r"^nowhere: no such file or folder$"):
         resolve(Path("nowhere"))
-    with pytest.raises(DataError, match=r"found nothing called 'wnut1'; did you mean 'wnut17'?"):
+    with pytest.raises(DataError, match=r"no data set, folder or file is called 'wnut1'; did you mean 'wnut17'?"):
         resolve("wnut1")
-    with pytest.raises(DataError, match="found nothing called 'nonesuch'; `seqkit data list` shows the names"):
+    with pytest.raises(
+        DataError, match="no data set, folder or file is called 'nonesuch'; `seqkit data list` shows the names"
+    ):
         resolve("nonesuch")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(DataError, match=r"^empty: expected files called train, dev and test, found none of them$"):
+    with pytest.raises(DataError, match=r"^empty: no files named train, dev or test in this folder$"):
         resolve("empty")
 
 
 def test_a_name_that_no_file_can_have() -> None:
     name = "x" * 300
-    with pytest.raises(DataError, match=f"^expected the name of a data set, a folder or a file, .*called '{name}'; "):
+    with pytest.raises(DataError, match=f"^no data set, folder or file is called '{name}'; "):
         resolve(name)
-    with pytest.raises(DataError, match=f"^f/{name}: expected a folder or a file, found nothing there$"):
+    with pytest.raises(DataError, match=f"^f/{name}: no such file or folder$"):
         resolve(f"f/{name}")
 
 
@@ -189,7 +196,7 @@ def test_every_folder_of_seqkit_data_is_searched_in_order(tmp_path: Path, monkey
     folder(one / "conll2003", train__txt=row)
     dataset = resolve("conll2003")
     assert dataset.splits["dev"].file == two / "conll2003" / "eng.testa"
-    assert dataset.notes == [f"{one / 'conll2003'} was passed over: it does not hold every split of conll2003"]
+    assert dataset.notes == [f"{one / 'conll2003'} was skipped: it does not have every split of conll2003"]
     folder(one / "conll2003", valid__txt=row, test__txt=row)
     assert resolve("conll2003").splits["dev"].file == one / "conll2003" / "valid.txt"
     # A folder there needs no card.
@@ -197,10 +204,10 @@ def test_every_folder_of_seqkit_data_is_searched_in_order(tmp_path: Path, monkey
     assert words(resolve("mine"), "dev") == ["word0"]
 
 
-def test_a_set_that_the_user_has_to_bring(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_that_the_user_has_to_provide(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SEQKIT_DATA", str(tmp_path))
     places = f"{tmp_path}/conll2003, {tmp_path}/cache/conll2003"
-    with pytest.raises(DataError, match=f"expected the files of conll2003 in {places}, found none: obtain the Reuters"):
+    with pytest.raises(DataError, match=f"the files of conll2003 are not in {places}: obtain the Reuters"):
         resolve("conll2003")
 
 
@@ -242,9 +249,9 @@ def test_pairs() -> None:
         (("ab", "OO"), "expected sequences of strings, found one string"),
         (["a", "b", "c"], r"expected a pair \(tokens, labels\), found \['a', 'b', 'c'\]"),
         (7, r"expected a pair \(tokens, labels\), found 7"),
-        ((["a", 1], ["O", "O"]), "expected tokens and labels to be strings that are not empty, found 1"),
-        ((["a", ""], ["O", "O"]), "expected tokens and labels to be strings that are not empty, found an empty token"),
-        ((["a", "b"], ["O", ""]), "expected tokens and labels to be strings that are not empty, found an empty label"),
+        ((["a", 1], ["O", "O"]), "tokens and labels must be non-empty strings, found 1"),
+        ((["a", ""], ["O", "O"]), "tokens and labels must be non-empty strings, found ''"),
+        ((["a", "b"], ["O", ""]), "tokens and labels must be non-empty strings, found ''"),
     ],
 )
 def test_faulty_pairs(pair: object, message: str) -> None:
@@ -253,9 +260,9 @@ def test_faulty_pairs(pair: object, message: str) -> None:
 
 
 def test_no_pairs() -> None:
-    with pytest.raises(DataError, match=r"^pairs: expected at least one sentence, found none$"):
+    with pytest.raises(DataError, match=r"^pairs: no sentences found$"):
         from_pairs([]).sentences("train")
-    with pytest.raises(DataError, match=r"^pairs: expected at least one sentence, found none$"):
+    with pytest.raises(DataError, match=r"^pairs: no sentences found$"):
         from_pairs([([], [])]).sentences("dev")
 
 
@@ -294,7 +301,9 @@ def test_a_text_of_several_lines_is_read_as_these(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("count", "held"), [(2, 1), (9, 1), (10, 1), (25, 2)])
-def test_lines_hold_out_the_same_last_tenth_as_sentences(tmp_path: Path, count: int, held: int) -> None:
+def test_lines_hold_out_the_same_last_tenth_as_sentences(
+    tmp_path: Path, count: int, held: int, capsys: pytest.CaptureFixture[str]
+) -> None:
     file = tmp_path / "text.txt"
     file.write_text("".join(f"line {number}\n" for number in range(count)), encoding="utf-8")
     dataset = resolve(file)
@@ -302,16 +311,67 @@ def test_lines_hold_out_the_same_last_tenth_as_sentences(tmp_path: Path, count: 
     assert (len(train), len(dev)) == (count - held, held)
     assert train + dev == list(dataset.lines("all"))
     assert [sentence.text for sentence in dataset.sentences("dev")] == dev
-    share = f"({held} of {count} lines)"
-    assert dataset.notes[0] == f"{file} has no dev split: the last tenth of train {share} is held out"
+    note = f"{file} has no dev split: the last tenth of train ({held} of {count} lines) is held out"
+    assert dataset.held_out_note(count, "lines") == note
+    # and training says so, before anything else
+    settings = override(LmSettings(), {"embedding": {"word_size": 2}, "encoder": {"hidden": 2}})
+    prepare(settings, dataset, torch.device("cpu"), Progress())
+    assert capsys.readouterr().err.splitlines()[0] == note
 
 
-def test_lines_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_lines(tmp_path: Path) -> None:
     file = tmp_path / "text.txt"
     file.write_text("alone\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:
         list(resolve(file).lines("dev"))
-    assert str(caught.value) == f"{file}: expected at least 2 lines, of which one is held out as dev, found 1"
+    assert str(caught.value) == f"{file}: expected at least 2 lines, one of them to hold out as dev, found 1"
     with pytest.raises(DataError) as caught:
         list(resolve(file).lines("test"))
-    assert str(caught.value) == f"expected a test split in {file}, found all"
+    assert str(caught.value) == f"no test split in {file}; it has all"
+
+
+@pytest.mark.parametrize("splits", [None, ["dev", "train"]])
+def test_splits_are_read_together_and_leave_nothing_behind(
+    splits: list[str] | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder(tmp_path, train__conll=conll(20), test__conll=conll(1))
+    dataset = resolve(tmp_path)
+    dataset.notes.append("a note")
+    read: list[str] = []
+
+    def counted(path: Path, *arguments: object, **options: object) -> Iterator[Sentence]:
+        read.append(path.name)
+        return read_sentences(path, *arguments, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("seqkit.corpora.dataset.read_sentences", counted)
+    found = dataset.read_sentences(splits=splits)
+    sizes = {"train": 18, "dev": 2, "test": 1}
+    assert {split: len(records) for split, records in found.records.items()} == {
+        split: sizes[split] for split in splits or sizes
+    }
+    share = "the last tenth of train (2 of 20 sentences) is held out"
+    assert found.notes == ["a note", f"{tmp_path} has no dev split: {share}"]
+    assert read == ["train.conll", "test.conll"][: 1 if splits else 2]
+    assert dataset.notes == ["a note"] and list(dataset.splits) == ["train", "test"]
+    assert dataset.read_sentences(splits=["train"]).notes == ["a note"]
+    with pytest.raises(DataError, match=r"^no all split in .*; it has train, test$"):
+        dataset.read_sentences(splits=["all"])
+
+
+def test_texts_without_a_splitter_are_not_split(tmp_path: Path) -> None:
+    content = '{"text": "a b", "n": 1}\n{"tokens": ["c", "d"]}\n'
+    dataset = resolve(folder(tmp_path, train__jsonl=content, dev__csv='text\n"a, b"\n'))
+    found = dataset.read_texts(label=None)
+    file = str(tmp_path / "train.jsonl")
+    assert found.records["train"] == [
+        TextRecord("a b", {"text": "a b", "n": 1}, file, 1),
+        TextRecord("c d", {"tokens": ["c", "d"]}, file, 2),
+    ]
+    assert found.records["dev"] == [TextRecord("a, b", {"text": "a, b"}, str(tmp_path / "dev.csv"), 2)]
+    cut = dataset.read_texts(split_at_spaces, label=None)
+    assert [record.tokens for record in cut.records["train"]] == [["a", "b"], ["c", "d"]]
+    given = Dataset("given", {"train": Split(content=[Sentence.from_tokens(["x", "y"]), *cut.records["train"]])})
+    assert [type(record) for record in given.read_texts(label=None, splits=["train"]).records["train"]] == [
+        TextRecord
+    ] * 2
+    assert [record.text for record in given.read_texts(label=None).records["dev"]] == ["c d"]

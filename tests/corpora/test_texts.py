@@ -42,7 +42,7 @@ def test_the_three_formats_say_the_same(tmp_path: Path) -> None:
             each.text[a:b] == token for each in found for token, (a, b) in zip(each.tokens, each.offsets, strict=True)
         )
         assert [each.file for each in found] == [str(file)] * 2
-    assert [each.fields["label"] for each in read_texts(files[3])] == ["pos", "neg"]  # found out by content
+    assert [each.fields["label"] for each in read_texts(files[3])] == ["pos", "neg"]  # detected by content
 
 
 def test_one_word_texts_in_a_tsv_file(tmp_path: Path) -> None:
@@ -60,11 +60,11 @@ def test_labels_of_objects(tmp_path: Path) -> None:
 
 def test_objects_with_tokens(tmp_path: Path) -> None:
     file = put(tmp_path / "f.jsonl", '{"tokens": ["a", "b c"], "label": ["x", "y"]}\n')
-    (found,) = read_texts(file)
+    (found,) = read_texts(file, splitter=str.split)
     assert (found.tokens, found.text, found.fields["label"]) == (["a", "b c"], "a b c", ["x", "y"])
 
 
-def test_a_label_is_not_needed_where_none_is_asked_for(tmp_path: Path) -> None:
+def test_a_label_is_not_needed_if_none_is_asked_for(tmp_path: Path) -> None:
     (found,) = read_texts(put(tmp_path / "f.jsonl", '{"text": "a", "title": "t"}\n'), label=None)
     assert found.fields == {"text": "a", "title": "t"}
     assert [each.text for each in read_texts(put(tmp_path / "g.tsv", "one two\nthree\n"), label=None)] == [
@@ -76,23 +76,27 @@ def test_a_label_is_not_needed_where_none_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("f.jsonl", '{"text": "a"}\n', "f.jsonl:1: expected a field 'label', found 'text'"),
-        ("f.jsonl", '{"text": "a", "label": null}\n', "f.jsonl:1: expected a field 'label', found null there"),
+        ("f.jsonl", '{"text": "a"}\n', "f.jsonl:1: no field 'label'; fields: 'text'"),
+        (
+            "f.jsonl",
+            '{"text": "a", "label": null}\n',
+            'f.jsonl:1: expected a string or a list of strings in "label", found None',
+        ),
         ("f.jsonl", '{"label": "a"}\n', 'f.jsonl:1: expected "tokens" or "text", found \'label\''),
         (
             "f.jsonl",
             '{"text": "a", "label": 0.5}\n',
-            'f.jsonl:1: expected a string or a list of strings as "label", found a number',
+            'f.jsonl:1: expected a string or a list of strings in "label", found 0.5',
         ),
         (
             "f.jsonl",
             '{"text": "a", "label": ["x", null]}\n',
-            'f.jsonl:1: expected a string or a list of strings as "label", found a list with something else in it',
+            "f.jsonl:1: expected a string or a list of strings in \"label\", found ['x', None]",
         ),
         (
             "f.conllu",
             "",
-            "f.conllu: expected labelled texts (a .tsv, .csv or .jsonl file), found columns of tokens and labels",
+            "f.conllu: expected labelled texts (a .tsv, .csv or .jsonl file), found tokens with labels",
         ),
         (
             "f.txt",
@@ -108,7 +112,9 @@ def test_faults(tmp_path: Path, name: str, content: str, message: str) -> None:
 
 
 def test_an_unknown_format() -> None:
-    with pytest.raises(DataError, match=r"^expected a format among tsv, csv, jsonl, found 'xml'$"):
+    with pytest.raises(
+        DataError, match=r"^unknown format 'xml'; the formats are jsonl, conllu, conll, tsv, csv, text, tokens$"
+    ):
         read_texts("-", "xml")
 
 
@@ -116,14 +122,16 @@ def test_an_unknown_format() -> None:
 
 
 def test_the_last_tenth_of_the_texts_is_held_out(tmp_path: Path) -> None:
-    dataset = resolve(put(tmp_path / "f.tsv", "".join(f"{number % 2}\ttext {number}\n" for number in range(20))))
+    file = put(tmp_path / "f.tsv", "".join(f"{number % 2}\ttext {number}\n" for number in range(20)))
+    dataset = resolve(file)
     assert [each.text for each in dataset.texts("dev", WORDS)] == ["text 18", "text 19"]
     assert len(dataset.texts("train", WORDS)) == 18 and len(dataset.texts("all")) == 20
-    assert len(dataset.notes) == 1
+    note = f"{file} has no dev split: the last tenth of train (2 of 20 sentences) is held out"
+    assert dataset.read_texts(WORDS, ["dev", "train", "all"]).notes == [note]
     assert list(dataset.lines("dev")) == ["text 18", "text 19"]
 
 
-def test_texts_from_python_are_cut_by_the_splitter() -> None:
+def test_texts_from_python_are_split_by_the_splitter() -> None:
     dataset = from_texts([("so good!", "pos"), (["so", "bad"], ["neg", "sad"]), ("", "pos")], dev=[("x", "pos")])
     found = dataset.texts("train", WORDS)
     assert [each.tokens for each in found] == [["so", "good", "!"], ["so", "bad"], []]
@@ -136,20 +144,20 @@ def test_texts_from_python_are_cut_by_the_splitter() -> None:
     [
         ("ab c", "texts dev:2: expected a pair (text, label), found 'ab c'"),
         (("a", 3), "texts dev:2: expected a pair (text, label), found ('a', 3)"),
-        (("a", [3]), "texts dev:2: expected texts, tokens and labels to be strings, found 3"),
-        ((["a", ""], "x"), "texts dev:2: expected texts, tokens and labels to be strings, found an empty token"),
+        (("a", [3]), "texts dev:2: texts, tokens and labels must be strings, and tokens not empty, found 3"),
+        ((["a", ""], "x"), "texts dev:2: texts, tokens and labels must be strings, and tokens not empty, found ''"),
     ],
 )
-def test_items_of_another_form(item: object, message: str) -> None:
+def test_malformed_items(item: object, message: str) -> None:
     with pytest.raises(DataError) as caught:
         from_texts([("a", "x")], dev=[("a", "x"), item])  # type: ignore[list-item]
     assert str(caught.value) == message
 
 
 def test_sentences_that_have_no_label() -> None:
-    with pytest.raises(DataError, match=r"^pairs train:1: expected a field 'label', found none$"):
+    with pytest.raises(DataError, match=r"^pairs train:1: no field 'label'; fields: none$"):
         from_pairs([(["a"], ["X"])]).texts("train")
-    with pytest.raises(DataError, match=r"^texts: expected at least one sentence, found none$"):
+    with pytest.raises(DataError, match=r"^texts: no sentences found$"):
         from_texts([("", "x")]).texts("train", WORDS)
 
 
@@ -164,16 +172,14 @@ def test_every_fault_of_a_table(tmp_path: Path) -> None:
     put(tmp_path / "train.csv", 'topic,text\nx,one two\ny\ny,"three"\n"",four\nz,five,six\n')
     (tmp_path / "dev.csv").write_bytes(b"text,topic\none two,x\nseven,w\n\xff,x\neight,w\n")
     assert faults(resolve(tmp_path), "topic") == [
-        "train.csv:3: expected 2 columns (topic, text) between commas, found 1",
+        "train.csv:3: expected 2 comma-separated columns (topic, text), found 1",
         "train.csv:5: expected a label in field 'topic', found an empty one",
-        "train.csv:6: expected 2 columns (topic, text) between commas, found 3",
-        "dev.csv:2: the sentence also stands in train, at " + f"{tmp_path}/train.csv:2",
+        "train.csv:6: expected 2 comma-separated columns (topic, text), found 3",
+        "dev.csv:2: the sentence is also in train, at " + f"{tmp_path}/train.csv:2",
         "dev.csv:4: expected UTF-8 text, found byte 0xff at position 0",
     ]
     put(tmp_path / "train.csv", "topic,text\nx,one two\ny,three\n")
-    assert "dev.csv:3: expected labels that train has, found 'w' (2 in dev, none in train)" in faults(
-        resolve(tmp_path), "topic"
-    )
+    assert "dev.csv:3: label 'w' does not occur in train (2 in dev)" in faults(resolve(tmp_path), "topic")
     assert (
         faults(resolve(tmp_path))[1] == "train.csv:1: expected columns named 'text' and 'label', found 'topic', 'text'"
     )
@@ -184,13 +190,13 @@ def test_every_fault_of_objects(tmp_path: Path) -> None:
     put(tmp_path / "train.jsonl", "\n".join(lines))
     put(tmp_path / "test.jsonl", "\n".join(lines[:1]))
     assert faults(resolve(tmp_path)) == [
-        "train.jsonl:2: expected a field 'label', found 'text'",
-        "train.jsonl:3: expected a JSON object, found a list",
-        f"test.jsonl:1: the sentence also stands in train, at {tmp_path}/train.jsonl:1",
+        "train.jsonl:2: no field 'label'; fields: 'text'",
+        "train.jsonl:3: expected a JSON object, found [1]",
+        f"test.jsonl:1: the sentence is also in train, at {tmp_path}/train.jsonl:1",
     ]
 
 
-def test_labelled_texts_are_told_from_tagged_sentences(tmp_path: Path) -> None:
+def test_labelled_texts_are_distinguished_from_tagged_sentences(tmp_path: Path) -> None:
     assert resolve("trec6", download=False, quiet=True).label_field() == "label" if _has("trec6") else True
     for content, field in (
         ('{"tokens": ["a"], "label": ["X"]}', None),
@@ -216,7 +222,7 @@ def _has(name: str) -> bool:
 def test_statistics_count_labels_of_texts(tmp_path: Path) -> None:
     put(tmp_path / "train.tsv", "x\ta b c\ny\td\nx\ta\n")
     put(tmp_path / "test.tsv", "y\ta z\n")
-    found = statistics(resolve(tmp_path))
+    found, _ = statistics(resolve(tmp_path))
     assert found["train"].labels == {"x": 1, "y": 1} and found["dev"].labels == {"x": 1}
     assert found["test"].scheme == "none" and found["test"].labels == {"y": 1}
     assert found["test"].unseen_tokens == 0.5

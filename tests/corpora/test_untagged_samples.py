@@ -194,12 +194,12 @@ def test_digits_are_those_of_scikit_learn(corpora: dict[str, dict[str, list[Sent
 
 
 def test_there_are_only_so_many_digits() -> None:
-    with pytest.raises(DataError, match=r"^expected at most 1,797 images of digits, found 1,798 asked for$"):
+    with pytest.raises(DataError, match=r"^there are only 1,797 images of digits, 1,798 were requested$"):
         generate("digits", {"train": 1790, "test": 8})
 
 
 def test_digits_without_scikit_learn(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
-    message = "^expected scikit-learn, which holds the images of digits, found none; pip install scikit-learn$"
+    message = "^the images of digits come with scikit-learn: pip install scikit-learn$"
     with pytest.raises(DataError, match=message):
         generate("digits", {"train": 1})

@@ -16,12 +16,12 @@ from typing import Any
 import numpy as np
 
 import seqkit
-from seqkit.config import SETTINGS, override
+from seqkit.config import override
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.samples import generate
-from seqkit.inputs.pretrained import Vectors
-from seqkit.inputs.pretrained_writing import write_vectors
+from seqkit.inputs.pretrained import Vectors, write_vectors
 from seqkit.model.files import FORMAT_VERSION
+from seqkit.tasks import TASKS
 
 FORMATS = Path(__file__).resolve().parent
 
@@ -66,7 +66,7 @@ def make(name: str, place: Path, working: Path) -> None:
     task, sample, changes = KINDS[name]
     splits = generate(sample, {"train": 40, "dev": 20}, seed=1)
     data = Dataset(sample, {split: Split(content=sentences) for split, sentences in splits.items()})
-    settings = override(override(SETTINGS[task](), TINY), changes)
+    settings = override(override(TASKS[task].settings_class()(), TINY), changes)
     seqkit.train(settings, working / name, data, device="cpu")
     seqkit.load(working / name).save(place)
 
@@ -84,7 +84,9 @@ def write_inputs(working: Path) -> None:
         "training": {"epochs": 3},
         "head": {"baseline": 0},
     }
-    seqkit.train(override(override(SETTINGS["lm"](), TINY), changes), working / "characters", data, device="cpu")
+    seqkit.train(
+        override(override(TASKS["lm"].settings_class()(), TINY), changes), working / "characters", data, device="cpu"
+    )
 
 
 # --- what they predict --------------------------------------------------------------------------------------------

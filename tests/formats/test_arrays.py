@@ -28,22 +28,27 @@ def test_arrays_beside_a_file_are_fields(tmp_path: Path) -> None:
     file = tmp_path / "train.jsonl"
     np.save(tmp_path / "train.image.npy", np.arange(8.0).reshape(4, 2, 1))
     np.save(tmp_path / "dev.image.npy", np.zeros((1, 2)))
-    (sentence, *_) = attach_arrays(records(4), file)
+    found = records(4)
+    attach_arrays(found, file)
+    sentence = found[0]
     assert sentence.fields["image"].tolist() == [[0.0], [1.0]]
     fault = message(attach_arrays, records(3), file)
-    assert fault == f"{tmp_path / 'train.image.npy'}: expected 3 rows, one a record of train.jsonl, found 4"
+    assert fault == f"{tmp_path / 'train.image.npy'}: expected 3 rows, one per record of train.jsonl, found 4"
 
 
 def test_the_name_of_a_file_may_have_parts(tmp_path: Path) -> None:
     np.save(tmp_path / "names.train.x.npy", np.zeros((2, 3)))
     np.save(tmp_path / "names.test.x.npy", np.ones((1, 3)))
     np.save(tmp_path / "names.x.npy", np.ones((9, 3)))
-    assert [one.fields for one in attach_arrays(records(1), tmp_path / "names.test.jsonl")] == [{"x": pytest.approx(1)}]
+    found = records(1)
+    attach_arrays(found, tmp_path / "names.test.jsonl")
+    assert [one.fields for one in found] == [{"x": pytest.approx(1)}]
 
 
 def test_a_number_a_record_is_a_vector_of_one(tmp_path: Path) -> None:
     np.save(tmp_path / "train.age.npy", np.array([7, 8], dtype=np.int16))
-    found = attach_arrays(records(2), tmp_path / "train.jsonl")
+    found = records(2)
+    attach_arrays(found, tmp_path / "train.jsonl")
     assert [one.fields["age"].tolist() for one in found] == [[7], [8]]
 
 
@@ -61,7 +66,7 @@ def test_headers_that_lie(tmp_path: Path, header: str) -> None:
     file = tmp_path / "train.image.npy"
     file.write_bytes(after(header))
     found = message(load_array, file)
-    assert found.startswith(f"{file}: expected an array of numbers (.npy), found ")
+    assert found.startswith(f"{file}: not an array of numbers (.npy): ")
     assert "\n" not in found
 
 
@@ -77,7 +82,7 @@ def test_a_header_that_leaves_the_number_of_rows_open(tmp_path: Path) -> None:
     try:
         found = load_array(file)
     except DataError as error:
-        assert str(error).startswith(f"{file}: expected an array of numbers (.npy), found ")
+        assert str(error).startswith(f"{file}: not an array of numbers (.npy): ")
     else:
         assert found.tolist() == [[0.0, 0.0]] * 3
 
@@ -93,28 +98,28 @@ def test_no_room_is_made_for_numbers_that_are_not_there(tmp_path: Path) -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     expected = (
-        f"{file}: expected an array of numbers (.npy), found 24 bytes of numbers, of 2400000000 that its header says"
+        f"{file}: not an array of numbers (.npy): it has 24 of the 2400000000 bytes of numbers that its header promises"
     )
     assert found == expected
     assert peak < 1 << 20
     file.write_bytes(content[:-1])
-    assert message(load_array, file).endswith("found 23 bytes of numbers, of 24 that its header says")
+    assert message(load_array, file).endswith("it has 23 of the 24 bytes of numbers that its header promises")
 
 
 def test_an_archive_is_no_array(tmp_path: Path) -> None:
     file = tmp_path / "train.image.npy"
     file.write_bytes(b"PK\x03\x04 and no more")
-    assert message(load_array, file).startswith(f"{file}: expected an array of numbers (.npy), found the magic string")
+    assert message(load_array, file).startswith(f"{file}: not an array of numbers (.npy): the magic string")
 
 
 def test_arrays_that_are_none(tmp_path: Path) -> None:
     file = tmp_path / "train.image.npy"
     file.write_bytes(b"something else")
-    assert message(load_array, file).startswith(f"{file}: expected an array of numbers (.npy), found ")
+    assert message(load_array, file).startswith(f"{file}: not an array of numbers (.npy): ")
     np.save(file, np.array(["a"]))
-    assert message(load_array, file) == f"{file}: expected an array of numbers (.npy), found <U1"
+    assert message(load_array, file) == f"{file}: not an array of numbers (.npy): its type is <U1"
     np.save(file, np.array([{}], dtype=object), allow_pickle=True)
     assert "allow_pickle" in message(load_array, file)
     np.save(file, np.float64(3))
     fault = message(attach_arrays, records(4), tmp_path / "train.jsonl")
-    assert fault == f"{file}: expected 4 rows, one a record of train.jsonl, found a single number"
+    assert fault == f"{file}: expected 4 rows, one per record of train.jsonl, found a single number"

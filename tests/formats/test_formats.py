@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from seqkit.model.files import FILES, FORMAT_VERSION, read_config
-from seqkit.model.loading import MODELS
+from seqkit.tasks import TASKS
 
 FORMATS = Path(__file__).resolve().parent
 VERSIONS = [f"v{number}" for number in range(1, FORMAT_VERSION + 1)]
@@ -78,7 +78,8 @@ def test_what_differs_is_noticed(found: Any, expected: Any) -> None:
 def test_the_present_version_keeps_every_kind_of_model_and_file(make: ModuleType) -> None:
     folders = [path for path in KEPT if path.parent.name == VERSIONS[-1]]
     assert {path.name for path in folders} == set(make.KINDS)
-    assert {"ngram" if "ngram" in path.name else path.name.split("-")[0] for path in folders} == set(MODELS)
+    kinds = {name or task.name for task in TASKS.values() for name in task.models}
+    assert {path.name.split("-")[0] for path in folders} == kinds
     assert {file.name for path in folders for file in path.iterdir()} == set(FILES)
     for path in folders:
         assert sum(file.stat().st_size for file in path.iterdir()) <= 20_480, path

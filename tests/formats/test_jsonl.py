@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from seqkit.errors import DataError
+from seqkit.formats.format import ReadOptions
 from seqkit.formats.jsonl import read_jsonl
 from seqkit.records import Sentence
 
@@ -17,7 +18,7 @@ def by_letters(text: str) -> list[tuple[int, int]]:
 
 def read(*records: Any) -> list[Sentence]:
     lines = [record if isinstance(record, str) else json.dumps(record) for record in records]
-    return list(read_jsonl(enumerate(lines, start=1), "f", by_letters))
+    return list(read_jsonl(enumerate(lines, start=1), "f", ReadOptions(by_letters)))
 
 
 def test_tokens_and_columns() -> None:
@@ -70,66 +71,66 @@ def test_lone_surrogates_and_nul_survive() -> None:
     assert sentence.tokens == ["\ud800", "\x00", "\U0001f600"]
 
 
-ORDER = 'expected tokens that stand one after another in "text", only white space between them'
+ORDER = 'the tokens do not follow one another in "text" with only white space between them'
 
 
 @pytest.mark.parametrize(
     ("record", "message"),
     [
-        ('{"tokens": ["a"', "expected a JSON object, found faulty JSON at character 16"),
-        ("[" * 100_000, "expected a JSON object, found faulty JSON"),
+        ('{"tokens": ["a"', "invalid JSON at character 16"),
+        ("[" * 100_000, "invalid JSON"),
         (
             '{"text": "a", "x": ' + "[" * 100 + "]" * 100 + "}",
-            "expected a JSON object, found one in which more than 100 lists and objects are nested",
+            "lists and objects are nested more than 100 deep",
         ),
         (
             '{"text": "a", "x": ' + '{"a": [' * 50 + "]}" * 50 + "}",
-            "expected a JSON object, found one in which more than 100 lists and objects are nested",
+            "lists and objects are nested more than 100 deep",
         ),
-        ("[1]", "expected a JSON object, found a list"),
-        ("7", "expected a JSON object, found a number"),
+        ("[1]", "expected a JSON object, found [1]"),
+        ("7", "expected a JSON object, found 7"),
         ({"words": ["a"], "x": 1}, "expected \"tokens\" or \"text\", found 'words', 'x'"),
         ({}, 'expected "tokens" or "text", found no keys'),
-        ({"text": 3}, 'expected a string as "text", found a number'),
-        ({"tokens": "a b"}, 'expected a list as "tokens", found a string'),
-        ({"tokens": ["a", ""]}, "expected tokens that are strings and not empty, found an empty string"),
-        ({"tokens": ["a", None]}, "expected tokens that are strings and not empty, found null"),
-        ({"tokens": ["a", {"text": "b"}]}, "expected tokens that are strings and not empty, found an object"),
-        ({"tokens": [{"start": 1}]}, "expected tokens that are strings and not empty, found null"),
+        ({"text": 3}, 'expected a string in "text", found 3'),
+        ({"tokens": "a b"}, "expected a list in \"tokens\", found 'a b'"),
+        ({"tokens": ["a", ""]}, "expected non-empty strings in \"tokens\", found ''"),
+        ({"tokens": ["a", None]}, 'expected non-empty strings in "tokens", found None'),
+        ({"tokens": ["a", {"text": "b"}]}, "expected non-empty strings in \"tokens\", found {'text': 'b'}"),
+        ({"tokens": [{"start": 1}]}, 'expected non-empty strings in "tokens", found None'),
         ({"tokens": ["de", "el"], "text": "del"}, ORDER),
         (
             {"text": "ab", "tokens": [{"text": "b", "start": 0, "end": 1}]},
-            "expected token 'b' at 0:1 in \"text\", found something else there",
+            "token 'b' is not at 0:1 in \"text\"",
         ),
         (
             {"text": "ab", "tokens": [{"text": "b", "start": -1, "end": 2}]},
-            "expected token 'b' at -1:2 in \"text\", found something else there",
+            "token 'b' is not at -1:2 in \"text\"",
         ),
         (
             {"text": "ab", "tokens": [{"text": "b", "start": 1, "end": 2}, {"text": "ab", "start": 0, "end": 2}]},
-            "expected tokens in the order of the text, found 'ab' inside or before another",
+            "token 'ab' overlaps or precedes the token before it",
         ),
-        ({"tokens": ["a", "b"], "labels": ["O"]}, 'expected 2 strings as "labels", one a token, found 1'),
+        ({"tokens": ["a", "b"], "labels": ["O"]}, 'expected 2 strings in "labels", one per token, found 1'),
         (
             {"tokens": ["a"], "tags": [None]},
-            'expected 1 strings as "tags", one a token, found something else among them',
+            'expected 1 strings in "tags", one per token, found other values',
         ),
-        ({"text": "a", "spans": {}}, 'expected a list as "spans", found an object'),
+        ({"text": "a", "spans": {}}, 'expected a list in "spans", found {}'),
         (
             {"text": "a", "spans": [{"start": 0}]},
-            'expected spans with "start", "end" and "label", found {"start": 0}',
+            'expected spans with "start", "end" and "label", found {\'start\': 0}',
         ),
         (
             {"text": "a", "spans": [{"start": 0, "end": 2, "label": "X"}]},
-            "expected spans inside the text of 1 characters, found 0:2",
+            "span 0:2 is outside the text of 1 characters",
         ),
         (
             {"text": "Romeo", "spans": [{"start": 0, "end": 4, "label": "X"}]},
-            "expected spans that begin and end with a token, found 0:4 ('Rome')",
+            "span 0:4 ('Rome') does not start and end at token boundaries",
         ),
         (
             {"text": "a b", "spans": [{"start": 0, "end": 3, "label": "X"}, {"start": 2, "end": 3, "label": "Y"}]},
-            "expected spans that do not overlap, found overlapping ones",
+            "spans overlap",
         ),
     ],
 )

@@ -164,12 +164,12 @@ def test_inventory_is_closed() -> None:
 @pytest.mark.parametrize("wrong", [[(1, 1, "X")], [(0, 4, "X")], [(-1, 1, "X")], [(0, 2, "X"), (1, 3, "Y")]])
 def test_from_spans_refuses(wrong: list[tuple[int, int, str]]) -> None:
     start, end, _ = wrong[-1]
-    with pytest.raises(ValueError, match=f"^expected spans inside 3 tokens that do not overlap, found {start}:{end}$"):
+    with pytest.raises(ValueError, match=f"^span {start}:{end} is empty, outside the 3 tokens, or overlaps another$"):
         from_spans(wrong, 3, "iob2")
 
 
 def test_unknown_schemes_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^expected a scheme among iob1, iob2, bioes, none, found 'bilou'$"):
+    with pytest.raises(ValueError, match=r"^unknown scheme 'bilou'; choose from iob1, iob2, bioes, none$"):
         spans(["O"], "bilou")
-    with pytest.raises(ValueError, match=r"^expected a scheme with spans, found 'none'$"):
+    with pytest.raises(ValueError, match=r"^scheme 'none' has no spans$"):
         from_spans([], 1, "none")

@@ -8,14 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit.errors import DataError
+from seqkit.formats.format import ReadOptions
 from seqkit.formats.tables import Row, read_table
 
-UNNAMED = "expected 2 columns (label and text) or a first row with the names 'text' and 'label'"
+UNNAMED = "expected 2 columns (label and text) or a header with 'text' and 'label'"
 
 
 def rows(content: str, format: str = "tsv", /, **options: object) -> list[Row]:
     lines = enumerate(content.split("\n")[: -1 if content.endswith("\n") else None], start=1)
-    return list(read_table(lines, "f", format, **options))  # type: ignore[arg-type]
+    return list(read_table(lines, "f", format, ReadOptions(**{"label": "label", **options})))  # type: ignore[arg-type]
 
 
 def test_two_columns_without_names_are_label_and_text() -> None:
@@ -31,18 +32,18 @@ def test_a_first_row_with_both_names_names_the_columns() -> None:
 
 
 def test_texts_alone() -> None:
-    assert rows("a b\nc\n", labelled=False) == [Row(1, {"text": "a b"}), Row(2, {"text": "c"})]
-    assert rows("text\nc\n", labelled=False) == [Row(2, {"text": "c"})]
-    assert rows("x\ty z\n", labelled=False) == [Row(1, {"label": "x", "text": "y z"})]
+    assert rows("a b\nc\n", label=None) == [Row(1, {"text": "a b"}), Row(2, {"text": "c"})]
+    assert rows("text\nc\n", label=None) == [Row(2, {"text": "c"})]
+    assert rows("x\ty z\n", label=None) == [Row(1, {"label": "x", "text": "y z"})]
 
 
 def test_rows_of_empty_cells_are_no_blank_lines() -> None:
-    assert rows("x\ty\n\t\n \n", columns=["label", "text"])[1:] == [Row(2, {"label": "", "text": ""})]
-    assert rows('text\n""\n\n  \nb\n', "csv", labelled=False) == [Row(2, {"text": ""}), Row(5, {"text": "b"})]
+    assert rows("x\ty\n\t\n \n", head=["label", "text"])[1:] == [Row(2, {"label": "", "text": ""})]
+    assert rows('text\n""\n\n  \nb\n', "csv", label=None) == [Row(2, {"text": ""}), Row(5, {"text": "b"})]
 
 
 def test_known_columns() -> None:
-    assert rows("text\tlabel\n", columns=["text", "label"]) == [Row(1, {"text": "text", "label": "label"})]
+    assert rows("text\tlabel\n", head=["text", "label"]) == [Row(1, {"text": "text", "label": "label"})]
 
 
 def test_quoted_cells_keep_commas_quotes_and_line_breaks() -> None:
@@ -69,15 +70,15 @@ def test_a_long_cell_is_not_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "format", "message"),
     [
-        ("a\tb\tc\n", "tsv", f"f:1: {UNNAMED}, found 3 columns without these names"),
-        ("word\n", "tsv", f"f:1: {UNNAMED}, found 1 column without these names"),
-        ("x\tone\ny\ttwo\tthree\n", "tsv", "f:2: expected 2 columns (label, text) between tabs, found 3"),
-        ("text,label\none\n", "csv", "f:2: expected 2 columns (text, label) between commas, found 1"),
+        ("a\tb\tc\n", "tsv", f"f:1: {UNNAMED}, found 3 columns and no such header"),
+        ("word\n", "tsv", f"f:1: {UNNAMED}, found 1 column and no such header"),
+        ("x\tone\ny\ttwo\tthree\n", "tsv", "f:2: expected 2 tab-separated columns (label, text), found 3"),
+        ("text,label\none\n", "csv", "f:2: expected 2 comma-separated columns (text, label), found 1"),
         ("text\ttopic\none\tx\n", "tsv", "f:1: expected columns named 'text' and 'label', found 'text', 'topic'"),
         ("Text,Label\none,x\n", "csv", "f:1: expected columns named 'text' and 'label', found 'Text', 'Label'"),
-        ("text\tlabel\tlabel\n", "tsv", "f:1: expected each column's name once, found 'label' twice"),
-        ('x,one\ny,"two\nz,three\n', "csv", "f:2: expected comma-separated cells, found an open quote at its end"),
-        ('x,"one"two\n', "csv", "f:1: expected comma-separated cells, found ',' expected after '\"'"),
+        ("text\tlabel\tlabel\n", "tsv", "f:1: several columns are named 'label'"),
+        ('x,one\ny,"two\nz,three\n', "csv", "f:2: invalid CSV: a quote is not closed"),
+        ('x,"one"two\n', "csv", "f:1: invalid CSV: ',' expected after '\"'"),
     ],
 )  # fmt: skip
 def test_faults(text: str, format: str, message: str) -> None:
@@ -89,9 +90,9 @@ def test_faults(text: str, format: str, message: str) -> None:
 def test_the_limit_on_cells_is_that_of_the_process_again() -> None:
     limit = csv.field_size_limit()
     lines = enumerate(["label,text", f"x,{'a' * (limit + 1)}", 'x,"'], start=1)
-    table = read_table(lines, "f", "csv")
+    table = read_table(lines, "f", "csv", ReadOptions(label="label"))
     assert len(next(table).cells["text"]) == limit + 1
     assert csv.field_size_limit() == limit
-    with pytest.raises(DataError, match="open quote"):
+    with pytest.raises(DataError, match="quote is not closed"):
         next(table)
     assert csv.field_size_limit() == limit

@@ -13,11 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit.errors import DataError
-from seqkit.formats.columns import read_conll
+from seqkit.formats.conll import read_conll
+from seqkit.formats.format import ReadOptions
 from seqkit.formats.jsonl import read_jsonl
 from seqkit.formats.registry import read_sentences
 from seqkit.formats.schemes import spans as read_spans
-from seqkit.formats.writers import WRITERS, clean, format_conll, format_inline, format_jsonl, to_json, write_records
+from seqkit.formats.writers import WRITERS, clean, format_conll, format_inline, to_json, write_records
 from seqkit.records import Sentence, TaggedSentence, TaggedSpan
 
 
@@ -67,7 +68,7 @@ def test_conll_nbest() -> None:
 
 
 def test_jsonl() -> None:
-    found = json.loads(format_jsonl(ada()))
+    found = json.loads(WRITERS["jsonl"](ada()))
     assert list(found) == ["text", "tokens", "spans"]
     assert found["text"] == " Ada  Lovelace met Bob."
     assert found["tokens"][1] == {"text": "Lovelace", "start": 6, "end": 14, "label": "I-PER"}
@@ -75,13 +76,13 @@ def test_jsonl() -> None:
         {"start": 1, "end": 14, "label": "PER", "text": "Ada  Lovelace"},
         {"start": 19, "end": 22, "label": "PER", "text": "Bob"},
     ]
-    assert json.loads(format_jsonl(NO_TOKENS)) == {"text": "  ", "tokens": [], "spans": []}
+    assert json.loads(WRITERS["jsonl"](NO_TOKENS)) == {"text": "  ", "tokens": [], "spans": []}
 
 
 def test_jsonl_probabilities_and_nbest() -> None:
     record = ada(PROBS, [(ada().labels, 0.75), ALL_O])
     record.spans[0].prob = 2 / 3
-    found = json.loads(format_jsonl(record))
+    found = json.loads(WRITERS["jsonl"](record))
     assert [token["prob"] for token in found["tokens"]] == [0.5, 1.0, 0.333333, 0.99999, 0.0]
     assert found["spans"][0]["prob"] == 0.666667
     assert "prob" not in found["spans"][1]
@@ -89,7 +90,7 @@ def test_jsonl_probabilities_and_nbest() -> None:
 
 
 def test_jsonl_is_readable_and_one_line() -> None:
-    line = format_jsonl(tagged(["日本", "a\nb\u2028"], ["X", "Y"]))
+    line = WRITERS["jsonl"](tagged(["日本", "a\nb\u2028"], ["X", "Y"]))
     assert "日本" in line
     assert line.count("\n") == 1
 
@@ -123,23 +124,21 @@ def test_inline_has_one_form_for_a_whole_output() -> None:
 
 @pytest.mark.parametrize("token", ["a\tb", "a\nb", "a\rb"])
 def test_conll_refuses_what_it_cannot_hold(token: str) -> None:
-    expected = (
-        "in:3: expected tokens without tabs and line breaks, found one with them; --output-format jsonl can hold it"
-    )
+    expected = "in:3: a token contains a tab or line break; use --output-format jsonl"
     with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         format_conll(tagged([token, "x"], ["X", "Y"]))
-    assert json.loads(format_jsonl(tagged([token], ["X"])))["tokens"][0]["text"] == token
+    assert json.loads(WRITERS["jsonl"](tagged([token], ["X"])))["tokens"][0]["text"] == token
 
 
 def test_conll_refuses_empty_tokens() -> None:
-    expected = "in:3: expected tokens that are not empty, found an empty one; --output-format jsonl can hold it"
+    expected = "in:3: empty token; use --output-format jsonl"
     with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         format_conll(tagged([""], ["X"]))
 
 
 def test_inline_refuses_line_breaks_only() -> None:
     assert format_inline(tagged(["a\tb"], ["X"])) == "a\tb_X\n"
-    with pytest.raises(DataError, match=r"^in:3: expected tokens without tabs and line breaks, found one with them"):
+    with pytest.raises(DataError, match=r"^in:3: a token contains a tab or line break; use --output-format jsonl$"):
         format_inline(tagged(["a\nb"], ["X"]))
 
 
@@ -147,7 +146,7 @@ def test_lone_surrogates() -> None:
     record = tagged(["a\ud800", "é"], ["X", "Y"])
     assert format_conll(record) == "a\ufffd\tX\né\tY\n\n"
     assert format_inline(record) == "a\ufffd_X é_Y\n"
-    line = format_jsonl(record)
+    line = WRITERS["jsonl"](record)
     assert "\\ud800" in line
     assert json.loads(line.encode())["tokens"][0]["text"] == "a\ud800"
     assert clean("\udfff\U0001f600") == "\ufffd\U0001f600"
@@ -169,7 +168,7 @@ ANY_TOKENS = st.lists(
 def test_what_is_written_is_read_back(tokens: list[str], data: st.DataObject) -> None:
     labels = data.draw(st.lists(st.sampled_from(["O", "B-X", "I-X"]), min_size=len(tokens), max_size=len(tokens)))
     record = tagged(tokens, labels, "iob2")
-    (from_json,) = read_jsonl([(1, format_jsonl(record).rstrip("\n"))], "f", lambda text: [])
+    (from_json,) = read_jsonl([(1, WRITERS["jsonl"](record).rstrip("\n"))], "f", ReadOptions(lambda text: []))
     assert (from_json.text, from_json.offsets, from_json.tokens) == (
         record.sentence.text,
         record.sentence.offsets,
@@ -186,11 +185,11 @@ def test_write_records() -> None:
     stream = io.StringIO()
     assert write_records(iter([ada(), NO_TOKENS, ada()]), stream, "inline") == 3
     assert stream.getvalue() == format_inline(ada()) + "  \n" + format_inline(ada())
-    assert list(WRITERS) == ["conll", "jsonl", "inline"]
+    assert list(WRITERS) == ["conll", "jsonl", "inline", "tsv"]
 
 
 def test_unknown_output_format() -> None:
-    with pytest.raises(DataError, match=r"^expected an output format among conll, jsonl, inline, found 'xml'$"):
+    with pytest.raises(DataError, match=r"^unknown output format 'xml'; choose from conll, jsonl, inline, tsv$"):
         write_records([], io.StringIO(), "xml")
 
 

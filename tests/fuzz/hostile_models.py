@@ -18,15 +18,19 @@ import torch
 from torch import Tensor
 
 from seqkit.cli.info import command as info
-from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, TagSettings, override
+from seqkit.config import override
+from seqkit.heads.classification.settings import ClassifySettings
+from seqkit.heads.generation.settings import GenerateSettings
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.heads.tagging.settings import TagSettings
+from seqkit.inputs.base import Sources
+from seqkit.inputs.context import ContextFeatures
 from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
-from seqkit.inputs.units import Units
-from seqkit.model.base import Model
+from seqkit.model.base import Predictor
 from seqkit.model.classifier import Classifier
-from seqkit.model.context import ContextFeatures
 from seqkit.model.files import CONFIG, _checksum, _fingerprint, _render, read_config
-from seqkit.model.generation import record_sentence
 from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.loading import load
@@ -101,34 +105,37 @@ def sealed(directory: Path, config: object, files: dict[str, bytes]) -> None:
 def saved_models(folder: Path) -> dict[str, Saved]:
     """Make a model of each kind and save it."""
     torch.manual_seed(1)
-    sentences = [Sentence.from_tokens(text.split()) for text in TEXT]
-    labels = [["B-A" if token == "be" else "O" for token in sentence.tokens] for sentence in sentences]
+    sentences = [
+        Sentence.from_tokens(tokens, {"label": ["B-A" if token == "be" else "O" for token in tokens]})
+        for tokens in map(str.split, TEXT)
+    ]
+    texts = [Sentence.from_tokens(text.split()) for text in TEXT]
+    for text, label in zip(texts, "aba", strict=True):
+        text.fields["label"] = label
     units = {"word": Units.word("spaces"), "char": Units.char(), "bpe": Units.train_bpe(TEXT, 260)}
     language = _tuned(LmSettings, {"data": {"unit": "char"}})
-    character = LanguageModel.build(language, units["char"], Corpus.read(TEXT, units["char"]).counts())
+    character = LanguageModel.of_counts(language, units["char"], Corpus.read(TEXT, units["char"]).counts())
     tag, pos = _tuned(TagSettings), _tuned(TagSettings, {"data": {"scheme": "none"}, "head": {"crf": False}})
     given = _tuned(TagSettings, {"embedding": {"vectors": "x.txt"}})
     vectors = Vectors(["to", "be"], np.ones((2, 3), np.float32))
     words = _tuned(LmSettings, {"head": {"cutoffs": [3]}, "encoder": {"hidden": 4, "cell": "gru"}})
     pairs = _tuned(LmSettings, {"data": {"unit": "bpe"}, "head": {"tied": True}})
     written = _tuned(GenerateSettings, {"data": {"condition": "kind:label,size,title:text"}})
-    models: dict[str, tuple[Model, Callable[[Any], object]]] = {
-        "tag": (Tagger.build(tag, sentences, labels), _tag),
-        "tag-pos": (Tagger.build(pos, sentences, labels), _tag),
-        "tag-vectors": (Tagger.build(given, sentences, labels, vectors), _tag),
-        "tag-context": (Tagger.build(tag, sentences, labels, context=ContextFeatures.of(character)), _tag),
+    models: dict[str, tuple[Predictor, Callable[[Any], object]]] = {
+        "tag": (Tagger.build(tag, sentences), _tag),
+        "tag-pos": (Tagger.build(pos, sentences), _tag),
+        "tag-vectors": (Tagger.build(given, sentences, Sources(vectors=vectors)), _tag),
+        "tag-context": (Tagger.build(tag, sentences, Sources(context=ContextFeatures.of(character))), _tag),
         "classify": (
-            Classifier.build(
-                _tuned(ClassifySettings, {"head": {"pool": "attention"}}), sentences, [["a"], ["b"], ["a"]]
-            ),
+            Classifier.build(_tuned(ClassifySettings, {"head": {"pool": "attention"}}), texts),
             lambda model: list(model.predict(["to be", ""])),
         ),
         "lm": (character, _write),
-        "lm-words": (LanguageModel.build(words, units["word"], Corpus.read(TEXT, units["word"]).counts()), _write),
-        "lm-pairs": (LanguageModel.build(pairs, units["bpe"], Corpus.read(TEXT, units["bpe"]).counts()), _write),
-        "generate": (Generator.build(written, [record_sentence(row) for row in ROWS]), _generate),
+        "lm-words": (LanguageModel.of_counts(words, units["word"], Corpus.read(TEXT, units["word"]).counts()), _write),
+        "lm-pairs": (LanguageModel.of_counts(pairs, units["bpe"], Corpus.read(TEXT, units["bpe"]).counts()), _write),
+        "generate": (Generator.build(written, [Sentence([], "", [], fields=row) for row in ROWS]), _generate),
         "ngram": (
-            NgramLanguageModel.build(
+            NgramLanguageModel.count(
                 _tuned(LmSettings, {"head": {"ngram": 3}}), units["word"], Corpus.read(TEXT, units["word"])
             ),
             _write,
@@ -141,7 +148,7 @@ def saved_models(folder: Path) -> dict[str, Saved]:
             "scores": {
                 "dev": {"accuracy": 0.5, "loss": 1.0, "sentences": 3, "baseline": {"name": "y", "accuracy": 0.25}}
             },
-            "parameters": {"embedding": 3},
+            "parameters": {"input": 3},
             "versions": {"torch": "2"},
         }
         model.save(folder / name)
@@ -164,7 +171,7 @@ def _write(model: LanguageModel | NgramLanguageModel) -> object:
 
 def _generate(model: Generator) -> object:
     row = ROWS[0]
-    scored = model.log_probs([record_sentence(row)])
+    scored = model.log_probs([row])
     return scored, model.generate(row, length=3, seed=1), model.generate(row, length=2, beam=2)
 
 
@@ -250,7 +257,11 @@ def changed_tensors(tensors: dict[str, Tensor], draw: random.Random) -> dict[str
         if how == 0:
             continue
         if how == 1:
-            tensors[draw.choice(("x", "", name + "2", "head", "context.embedding.table", "embedding.vectors"))] = tensor
+            tensors[
+                draw.choice(
+                    ("x", "", name + "2", "head", "input.context.input.embedding.table", "input.embedding.vectors")
+                )
+            ] = tensor
         elif how == 2:
             tensors[name] = tensor.to(draw.choice(DTYPES))
         elif how == 3:

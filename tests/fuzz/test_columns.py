@@ -7,7 +7,9 @@ import random
 from harness import fuzz
 from records import SEEDS, WORDS, outcome
 
-from seqkit.formats.columns import read_conll, read_conllu
+from seqkit.formats.conll import read_conll
+from seqkit.formats.conllu import read_conllu
+from seqkit.formats.format import ReadOptions
 from seqkit.formats.text import Lines
 
 
@@ -15,8 +17,9 @@ def read_columns(content: bytes, draw: random.Random) -> None:
     columns = draw.choice((None, None, ["form", "label"], ["0", "word", "tag", "ner"]))
     unlabelled = draw.random() < 0.5
     lines = Lines([content], "file")
-    found, fault = outcome(read_conll(lines, "file", columns=columns, allow_unlabelled=unlabelled))
-    again, other = outcome(read_conll(iter(lines), "file", columns=columns, allow_unlabelled=unlabelled))
+    options = ReadOptions(columns=columns, allow_unlabelled=unlabelled)
+    found, fault = outcome(read_conll(lines, "file", options))
+    again, other = outcome(read_conll(iter(lines), "file", options))
     assert found == again
     # Of two faults in a sentence that of the encoding is seen first where more than a line is decoded at once.
     assert str(fault) == str(other) or (fault and other and fault.line > other.line and "UTF-8" in str(fault))

@@ -18,7 +18,9 @@ from seqkit.corpora.resolve import resolve
 from seqkit.corpora.statistics import statistics
 from seqkit.errors import SeqkitError
 from seqkit.formats.blocks import cut
-from seqkit.formats.columns import read_conll, read_conllu
+from seqkit.formats.conll import read_conll
+from seqkit.formats.conllu import read_conllu
+from seqkit.formats.format import ReadOptions
 from seqkit.formats.jsonl import read_jsonl
 from seqkit.formats.registry import FORMATS, part_sentences, part_texts
 from seqkit.formats.splitting import SPLITTERS, Splitter
@@ -26,7 +28,7 @@ from seqkit.formats.tables import read_table
 from seqkit.formats.text import Lines
 from seqkit.heads.generation.verse import line_lengths
 from seqkit.inputs.pretrained import read_vectors
-from seqkit.inputs.units import Units
+from seqkit.inputs.segmentation import Units
 
 ONE_BY_ONE = 512
 """bytes of memory for a byte of the longest sentence, where sentences are not kept"""
@@ -105,7 +107,7 @@ TABLES: dict[str, Make] = {
 def test_columns(name: str, one_by_one: bool) -> None:
     def read(content: bytes) -> int:
         lines = Lines([content], "f")
-        return drain(read_conll(iter(lines) if one_by_one else lines, "f", allow_unlabelled=True))
+        return drain(read_conll(iter(lines) if one_by_one else lines, "f", ReadOptions(allow_unlabelled=True)))
 
     stays_small(read, COLUMNS[name], 200_000, ONE_BY_ONE)
 
@@ -118,7 +120,10 @@ def test_conllu(name: str) -> None:
 @pytest.mark.parametrize("name", OBJECTS)
 def test_jsonl(name: str) -> None:
     stays_small(
-        lambda content: drain(read_jsonl(Lines([content], "f"), "f", SPLIT)), OBJECTS[name], 200_000, ONE_BY_ONE
+        lambda content: drain(read_jsonl(Lines([content], "f"), "f", ReadOptions(SPLIT))),
+        OBJECTS[name],
+        200_000,
+        ONE_BY_ONE,
     )
 
 
@@ -126,7 +131,7 @@ def test_jsonl(name: str) -> None:
 @pytest.mark.parametrize("format", ["tsv", "csv"])
 def test_tables(name: str, format: str) -> None:
     def read(content: bytes) -> int:
-        return drain(read_table(Lines([content], "f"), "f", format, labelled=False))
+        return drain(read_table(Lines([content], "f"), "f", format, ReadOptions()))
 
     stays_small(read, TABLES[name], 150_000, ONE_BY_ONE)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,19 +13,39 @@ from typing import Any
 from harness import fuzz, put
 from records import SEEDS, WORDS, checked, mend, outcome, shown
 
-from seqkit.cli import classify, tag
-from seqkit.cli.messages import read_block, write_block
-from seqkit.cli.predicting import format_of
-from seqkit.formats.blocks import cut, part_lines
+from seqkit.cli.predict import format_of
+from seqkit.formats.blocks import cut
 from seqkit.formats.registry import FORMATS, part_texts, read_sentences
 from seqkit.formats.schemes import from_spans, spans
 from seqkit.formats.splitting import SPLITTERS, Splitter
-from seqkit.formats.writers import clean, write_classified, write_records
+from seqkit.formats.writers import clean, write_records
+from seqkit.model.requests import _part, block_records, block_request
 from seqkit.records import ClassifiedText, Sentence, TaggedSentence, TaggedSpan
+from seqkit.serving.process import read_message, write_message
+from seqkit.tasks import TASKS
 
 ALL_SEEDS = [seed for format in SEEDS for seed in SEEDS[format]]
 ALL_WORDS = [word for format in WORDS for word in WORDS[format]]
-MODELS: list[Any] = [SimpleNamespace(splitter=Splitter(kind), codec=SimpleNamespace(text="text")) for kind in SPLITTERS]
+
+
+def reader(task: str, splitter: str) -> Any:
+    """What of a model decides how records are read."""
+    data = SimpleNamespace(text="text")
+    return SimpleNamespace(
+        task=TASKS[task],
+        input=SimpleNamespace(split=Splitter(splitter).split),
+        settings=SimpleNamespace(data=data),
+    )
+
+
+def read_input(model: Any, file: Path, given: str | None) -> Iterator[Sentence]:
+    """The records of a file, as the command that predicts reads them."""
+    for block in cut([(str(file), format_of(str(file), given, model.task.reads, True))]):
+        yield from block_records(model, block)
+
+
+TAGGERS = [reader("tag", kind) for kind in SPLITTERS]
+CLASSIFIER = reader("classify", next(iter(SPLITTERS)))
 
 
 def tagged(sentence: Sentence, draw: random.Random) -> TaggedSentence:
@@ -59,12 +80,12 @@ def test_tagging(tmp_path: Path) -> None:
 
     def read(content: bytes, draw: random.Random) -> None:
         put(file, content)
-        model, given = draw.choice(MODELS), draw.choice((None, *FORMATS))
-        found, fault = outcome(tag.read_input(str(file), given, model, True))
+        model, given = draw.choice(TAGGERS), draw.choice((None, *FORMATS))
+        found, fault = outcome(read_input(model, file, given))
         if fault is not None:
             raise fault
         known = format_of(str(file), given, FORMATS, True)
-        whole = read_sentences(file, known, splitter=model.splitter.split, allow_unlabelled=True)
+        whole = read_sentences(file, known, splitter=model.input.split, allow_unlabelled=True)
         assert list(map(shown, found)) == list(map(shown, whole))
         records = [tagged(sentence, draw) for sentence in found]
 
@@ -97,11 +118,12 @@ def test_classifying(tmp_path: Path) -> None:
 
     def read(content: bytes, draw: random.Random) -> None:
         put(file, content)
-        found = [checked(one) for one in classify.read_input(str(file), draw.choice((None, *FORMATS)), MODELS[0], True)]
-        records = [ClassifiedText(sentence, ["a"], {"a": 0.75, "b": 0.25}) for sentence in found]
+        found = [checked(one) for one in read_input(CLASSIFIER, file, draw.choice((None, *FORMATS)))]
+        top = draw.choice((None, 2))
+        records = [ClassifiedText(sentence, ["a"], {"a": 0.75, "b": 0.25}, top=top) for sentence in found]
         for output_format in ("jsonl", "tsv"):
             stream = io.StringIO()
-            assert write_classified(records, stream, output_format, draw.choice((None, 2))) == len(found)
+            assert write_records(records, stream, output_format) == len(found)
             stream.getvalue().encode()
             assert stream.getvalue().count("\n") == len(found)
 
@@ -118,16 +140,16 @@ def test_sent_blocks(tmp_path: Path) -> None:
         stream = io.BytesIO()
         blocks = list(cut([(str(file), format), (str(file), format)], draw.choice((1, 50, 1 << 19))))
         for block in blocks:
-            write_block(stream, block)
+            write_message(stream, block_request(block, "jsonl"))
         stream.seek(0)
-        sent = [read_block(stream) for _ in blocks]
+        sent = [[_part(part) for part in read_message(stream)["block"]] for _ in blocks]
         assert not stream.read()
         split = Splitter("spaces").split
         here = outcome(one for block in blocks for part in block for one in part_texts(part, split))
         there = outcome(one for block in sent for part in block for one in part_texts(part, split))
         assert (list(map(shown, here[0])), str(here[1])) == (list(map(shown, there[0])), str(there[1]))
         assert b"".join(part.data for block in sent for part in block) == content * 2
-        texts = [line for block in sent for part in block for _, line in part_lines(part)]
+        texts = [line for block in sent for part in block for _, line in part.lines()]
         ends = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
         ends += b"\n" * (not ends.endswith(b"\n") and ends != b"")
         assert "".join(f"{text}\n" for text in texts).encode() == ends * 2

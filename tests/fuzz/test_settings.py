@@ -9,9 +9,10 @@ from typing import Any
 from harness import fuzz
 from hostile_models import changed_tree
 
-from seqkit.config import SETTINGS, Settings, load_recipe, override, parse_assignments, parse_settings, to_toml
+from seqkit.config import Settings, load_recipe, override, parse_assignments, parse_settings, to_toml
 from seqkit.corpora.cards import read_card
 from seqkit.resources import resource_dir
+from seqkit.tasks import TASKS
 
 WORDS = (
     *(b"=", b"[", b"]", b"[[", b"]]", b"{", b"}", b'"""', b"'''", b"true", b"nan", b"inf", b"-inf", b"a.b = 1\n"),
@@ -61,13 +62,13 @@ def test_assignments() -> None:
 
     def read(content: bytes, draw: random.Random) -> None:
         assignments = [part.decode("utf-8", "surrogateescape") for part in content.split(b"\n\n")]
-        checked(override(SETTINGS[draw.choice(sorted(SETTINGS))](), parse_assignments(assignments), "--set"))
+        checked(override(TASKS[draw.choice(sorted(TASKS))].settings_class()(), parse_assignments(assignments), "--set"))
 
     fuzz("set", read, seeds=seeds, words=WORDS, multiple=20_000)
 
 
 def test_trees() -> None:
-    trees: list[Any] = [kind().model_dump(mode="json") for kind in SETTINGS.values()]
+    trees: list[Any] = [task.settings_class()().model_dump(mode="json") for task in TASKS.values()]
     trees += [
         load_recipe(path).settings.model_dump(mode="json") for path in sorted(resource_dir("tasks").glob("*.toml"))
     ]

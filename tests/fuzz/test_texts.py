@@ -9,6 +9,7 @@ import pytest
 from harness import fuzz, put
 from records import CLASSIFIED, SEEDS, TAGGED, WORDS, checked, outcome
 
+from seqkit.formats.format import ReadOptions
 from seqkit.formats.jsonl import read_jsonl, read_jsonl_texts
 from seqkit.formats.registry import read_sentences, read_texts
 from seqkit.formats.splitting import SPLITTERS, Splitter
@@ -17,9 +18,10 @@ from seqkit.formats.text import Lines
 from seqkit.formats.writers import to_json
 from seqkit.heads.classification.labels import ClassCodec
 from seqkit.heads.generation.verse import line_lengths
+from seqkit.inputs import streams
 from seqkit.inputs.conditions import KINDS, ConditionCodec, can_be_written, parse_fields
+from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
-from seqkit.inputs.units import Units
 from seqkit.records import labels_of_text
 
 SPLIT = {kind: Splitter(kind).split for kind in SPLITTERS}
@@ -28,8 +30,8 @@ SPLIT = {kind: Splitter(kind).split for kind in SPLITTERS}
 @pytest.mark.parametrize("format", ["tsv", "csv"])
 def test_tables(format: str) -> None:
     def read(content: bytes, draw: random.Random) -> None:
-        labelled = draw.random() < 0.7
-        for row in read_table(Lines([content], "file"), "file", format, labelled=labelled):
+        options = ReadOptions(label="label" if draw.random() < 0.7 else None)
+        for row in read_table(Lines([content], "file"), "file", format, options):
             assert row.line >= 1
             assert "text" in row.cells
 
@@ -38,7 +40,7 @@ def test_tables(format: str) -> None:
 
 def test_jsonl() -> None:
     def read(content: bytes, draw: random.Random) -> None:
-        for sentence in read_jsonl(Lines([content], "file"), "file", SPLIT[draw.choice(list(SPLIT))]):
+        for sentence in read_jsonl(Lines([content], "file"), "file", ReadOptions(SPLIT[draw.choice(list(SPLIT))])):
             checked(sentence)
             to_json(sentence.fields).encode()
 
@@ -49,7 +51,7 @@ def test_classified() -> None:
     def read(content: bytes, draw: random.Random) -> None:
         multi = draw.random() < 0.5
         rows = []
-        for sentence in read_jsonl_texts(Lines([content], "file"), "file", SPLIT["words"]):
+        for sentence in read_jsonl_texts(Lines([content], "file"), "file", ReadOptions(SPLIT["words"], label="label")):
             rows.append(labels_of_text(checked(sentence), "label", multi))
             to_json(sentence.fields).encode()
         codec = ClassCodec.build(rows, multi)
@@ -62,7 +64,7 @@ def test_classified() -> None:
 
 def test_conditions() -> None:
     def read(content: bytes, draw: random.Random) -> None:
-        texts, _ = outcome(read_jsonl_texts(Lines([content], "file"), "file", SPLIT["words"], label=None))
+        texts, _ = outcome(read_jsonl_texts(Lines([content], "file"), "file", ReadOptions(SPLIT["words"])))
         texts = texts[draw.randrange(len(texts) + 1) :]  # of records that differ little can be learned
         for sentence in texts:
             for value in sentence.fields.values():
@@ -91,7 +93,7 @@ def test_named_fields() -> None:
 
 
 @pytest.mark.parametrize("format", ["text", "tokens"])
-def test_lines(format: str, tmp_path: Path) -> None:
+def test_lines(format: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "file.txt"
 
     def read(content: bytes, draw: random.Random) -> None:
@@ -103,7 +105,8 @@ def test_lines(format: str, tmp_path: Path) -> None:
         assert "".join(f"{text}\n" for text in texts).encode() in (ends, ends + b"\n")
         assert len(list(read_texts(file, format, label=None))) == sum(bool(text.strip(" \t")) for text in texts)
         units = draw.choice((Units.char(), Units.word(kind)))
-        corpus = Corpus.read(texts, units, memory_units=draw.choice((1 << 20, 7)), directory=tmp_path)
+        monkeypatch.setattr(streams, "_MEMORY_UNITS", draw.choice((1 << 20, 7)))
+        corpus = Corpus.read(texts, units)
         assert sum(corpus.counts().values()) == len(corpus)
 
     fuzz(format, read, seeds=SEEDS["text"], words=WORDS["text"])

@@ -102,5 +102,5 @@ def test_the_loss_without_weights_is_the_cross_entropy(outputs: Tensor) -> None:
 def test_faults() -> None:
     with pytest.raises(ValueError, match=r"^expected weights of shape \[3\], found \[2\]$"):
         make(weights=torch.ones(2))
-    with pytest.raises(ValueError, match=r"^expected a pooling of mean, max, last, attention, concat, found 'sum'$"):
+    with pytest.raises(ValueError, match=r"^expected a pooling among mean, max, last, attention, concat, found 'sum'$"):
         make("sum")

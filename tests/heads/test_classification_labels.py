@@ -79,9 +79,13 @@ def test_faults_of_a_text(fields: dict[str, Any], multi: bool, message: str) -> 
 
 def test_too_few_labels() -> None:
     for rows, multi, message in (
-        ([["x"], ["x"]], False, "expected at least two labels in field 'topic' of the training data, found only 'x'"),
-        ([], False, "expected at least two labels in field 'topic' of the training data, found none"),
-        ([[]], True, "expected at least one label in field 'topic' of the training data, found none"),
+        (
+            [["x"], ["x"]],
+            False,
+            "expected at least two different labels in field 'topic' of the training data, found only 'x'",
+        ),
+        ([], False, "expected at least two different labels in field 'topic' of the training data, found none"),
+        ([[]], True, "expected labels in field 'topic' of the training data, found none"),
     ):
         with pytest.raises(DataError) as caught:
             ClassCodec.build(rows, multi, label="topic")
@@ -104,7 +108,7 @@ def test_json() -> None:
         ),
         (
             {"labels": [], "multi_label": False, "text": "t", "label": "l"},
-            "label vocabulary: expected at least one label, found none",
+            "labels: the list is empty",
         ),
     ],
 )

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqkit.heads.generation.module import IGNORED, GenerationHead
+from seqkit.inputs.lookup import LookupBatch, LookupModule
 from seqkit.nn.condition import Condition, LabelPart
 from seqkit.nn.embedding import TypeBatch, WordEmbedding
 from seqkit.nn.encoder import Encoder
@@ -23,21 +24,22 @@ def make_network(cell: str = "lstm", tied: bool = False, conditional: bool = Tru
     encoder = Encoder(E + C * conditional, cell=cell, hidden_size=H, layers=2, direction="forward", concat="final")
     condition = Condition([LabelPart(3, C)]) if conditional else None
     head = GenerationHead(H, V, condition, encoder.layers, tied_size=E if tied else None)
-    return Network(WordEmbedding(V, E), encoder, head)
+    return Network(LookupModule(WordEmbedding(V, E)), encoder, head)
 
 
 def table_of(network: Network, tied: bool) -> Tensor | None:
-    return network.embedding.table if tied else None
+    return network.input.embedding.table if tied else None
+
+
+def batch_of(index: Tensor, lengths: Tensor) -> LookupBatch:
+    return LookupBatch(lengths, index, FORMS.words, FORMS)
 
 
 def run(network: Network, index: Tensor, lengths: Tensor, labels: Tensor | None) -> Tensor:
     head = network.head
     assert isinstance(head, GenerationHead)
     beginning = head.begin(() if labels is None else (labels,), len(index))
-    features = None
-    if beginning.features is not None:
-        features = beginning.features.unsqueeze(1).expand(-1, index.shape[1], -1)
-    return network(FORMS, index, lengths, features=features, state=beginning.state).outputs
+    return network(batch_of(index, lengths), features=beginning.features, state=beginning.state).outputs
 
 
 @pytest.mark.parametrize("tied", [False, True])
@@ -58,11 +60,8 @@ def test_loss_and_scores_are_those_of_one_step_after_another(tied: bool, conditi
         beginning = head.begin(() if labels is None else (labels[row : row + 1],), 1)
         state = beginning.state
         for t in range(int(lengths[row])):
-            features = None if beginning.features is None else beginning.features.unsqueeze(1)
-            output = network(
-                FORMS, index[row : row + 1, t : t + 1], torch.tensor([1]), features=features, state=state,
-                return_state=True,
-            )  # fmt: skip
+            batch = batch_of(index[row : row + 1, t : t + 1], torch.tensor([1]))
+            output = network(batch, features=beginning.features, state=state, return_state=True)
             state = output.state
             log_probabilities = head.log_probabilities(output.outputs[:, 0], table)[0]
             assert log_probabilities[0] == -torch.inf
@@ -111,14 +110,13 @@ def test_it_learns_to_write_what_the_condition_says() -> None:
     assert float(loss.detach()) < 0.05
     beginning = head.begin((labels,), 3)
     assert beginning.features is not None
-    vectors = network.embedding(FORMS)
+    vectors = network.input.embedding(FORMS)
 
     def step(last: Tensor, state: tuple[tuple[Tensor, ...], ...]) -> tuple[Tensor, tuple[tuple[Tensor, ...], ...]]:
         *layers, (features,) = state
         ones = torch.ones(len(last), dtype=torch.int64)
-        output = network.encode(
-            vectors, last[:, None], ones, features=features[:, None], state=tuple(layers), return_state=True
-        )
+        batch = LookupBatch(ones, last[:, None], FORMS.words, vectors=vectors)
+        output = network(batch, features=features, state=tuple(layers), return_state=True)
         assert output.state is not None
         return head.log_probabilities(output.outputs[:, 0]), (*output.state, (features,))
 
@@ -130,5 +128,5 @@ def test_it_learns_to_write_what_the_condition_says() -> None:
 def test_an_input_for_no_condition() -> None:
     head = make_network(conditional=False).head
     assert isinstance(head, GenerationHead)
-    with pytest.raises(ValueError, match=r"^expected no condition, found 1 parts of one$"):
+    with pytest.raises(ValueError, match=r"^expected no condition inputs, found 1$"):
         head.begin((torch.tensor([0]),), 1)

@@ -155,4 +155,4 @@ def test_nothing_to_predict() -> None:
 def test_no_features_that_read_left_to_right(forward: int) -> None:
     with pytest.raises(ValueError) as caught:
         LanguageModelHead(4, forward, 6)
-    assert str(caught.value) == f"expected 1 … 4 features that read left to right, found {forward}"
+    assert str(caught.value) == f"expected forward_size from 1 to 4, found {forward}"

@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,18 +13,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqkit.config import TagSettings
+from seqkit.corpora.dataset import Dataset, Split
 from seqkit.formats.schemes import invalid_moves, inventory, legal_moves
 from seqkit.heads.tagging.module import DecodedTags, TaggingHead, TagSegment
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.model.loading import load
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.records import Sentence
-from seqkit.training.evaluation import evaluate
-from seqkit.training.tagging import TaggingTask
+from seqkit.training.prepare import prepare
+from seqkit.training.progress import Progress
 
 TAGS = inventory(["S-A", "S-B"], "bioes")
 K = len(TAGS)
-CPU = torch.device("cpu")
 
 
 def moves() -> tuple[Tensor, Tensor, Tensor]:
@@ -204,7 +205,7 @@ def test_fewer_legal_sequences_than_asked_for_have_probability_zero() -> None:
 
 def test_outputs_of_the_encoder_are_not_taken_for_scores() -> None:
     head = TaggingHead(7, K)
-    expected = rf"expected scores of tags, \[B, T, {K}\], as `emissions` gives them, found \[1, 2, 7\]"
+    expected = rf"expected emissions of shape \[B, T, {K}\], found \[1, 2, 7\]"
     with pytest.raises(ValueError, match=f"^{expected}$"):
         head.decode(torch.zeros(1, 2, 7), torch.tensor([2]))
     with pytest.raises(ValueError, match=f"^{expected}$"):
@@ -254,6 +255,11 @@ def test_segment_probabilities_equal_enumeration(crf: bool) -> None:
     assert head.segment_probabilities(head.emissions(outputs), lengths, []).shape == (0,)
 
 
+def learner_of(settings: TagSettings, train: list[Sentence], dev: list[Sentence]) -> Any:
+    dataset = Dataset("made", {"train": Split(content=train), "dev": Split(content=dev)})
+    return prepare(settings, dataset, torch.device("cpu"), Progress(quiet=True)).learner
+
+
 # --- language modelling beside tags, unseen labels ---------------------------------------------------------------
 
 
@@ -261,20 +267,19 @@ def test_neighbours_are_learned_and_left_out_of_the_saved_model(
     make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings], tmp_path: Path
 ) -> None:
     settings = tiny_settings("head.lm_loss=0.1", "data.target=label")
-    task = TaggingTask(settings, make_sentences(12), make_sentences(4, 1), None, CPU)
-    loss, _, _ = task.loss(task.batches(0)[0])
-    loss.backward()
-    gradients = {name: parameter.grad for name, parameter in task.network.named_parameters()}
+    learner = learner_of(settings, make_sentences(12), make_sentences(4, 1))
+    learner.compute(learner.batches(0, slice(None))[0]).loss.backward()
+    gradients = {name: parameter.grad for name, parameter in learner.network.named_parameters()}
     assert all(gradient is not None for gradient in gradients.values())
     extra = [gradient for name, gradient in gradients.items() if "auxiliary" in name]
     assert extra
     assert all(gradient is not None and gradient.any() for gradient in extra)
-    task.model.save(tmp_path)
+    learner.model.save(tmp_path)
     kept = safetensors.torch.load_file(tmp_path / "weights.safetensors")
-    assert set(kept) == {name for name in task.network.state_dict() if "auxiliary" not in name}
+    assert set(kept) == {name for name in learner.network.state_dict() if "auxiliary" not in name}
     again = load(tmp_path)
-    assert again.parameter_counts() == task.model.parameter_counts()
-    record, other = again.tag(["Ada", "saw", "Rome"], probs=True), task.model.tag(["Ada", "saw", "Rome"], probs=True)
+    assert again.parameter_counts() == learner.model.parameter_counts()
+    record, other = again.tag(["Ada", "saw", "Rome"], probs=True), learner.model.tag(["Ada", "saw", "Rome"], probs=True)
     assert (record.labels, record.probs) == (other.labels, other.probs)
 
 
@@ -285,14 +290,14 @@ def test_labels_unseen_in_training_count_as_errors(
 ) -> None:
     train = make_sentences(12, 0, scheme)
     settings = tiny_settings("data.target=label", f"head.crf={crf}")
-    task = TaggingTask(settings, train, train, None, CPU)
-    predicted = [record.labels for record in task.model.predict(train)]
+    model = learner_of(settings, train, train).model
+    predicted = [record.labels for record in model.predict(train)]
     right = [Sentence.from_tokens(s.tokens, {"label": labels}) for s, labels in zip(train, predicted, strict=True)]
-    report = evaluate(task.model, right)
+    report = model.evaluate(right).report
     assert report.accuracy == 1.0
     new = "B-NEW" if scheme == "iob2" else "NEW"
     right[0].columns["label"][0] = new
-    report = evaluate(task.model, right)
+    report = model.evaluate(right).report
     tokens = sum(map(len, train))
     assert report.accuracy == pytest.approx((tokens - 1) / tokens)
     missed = report.per_label["NEW"]

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from seqkit.config import TagSettings
 from seqkit.formats.schemes import from_spans, invalid_moves, spans
 from seqkit.heads.tagging.module import DecodedTags, TaggingHead
-from seqkit.model.build import type_batch
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.model.tagger import Tagger
 from seqkit.records import Sentence
 
@@ -24,40 +23,38 @@ def random_model(scheme: str, crf: bool, seed: int, settings: TagSettings) -> Ta
     labels = ["N", "V", "X"] * 3 if scheme == "none" else from_spans(sample, 9, scheme)
     tokens = [f"w{number}" for number in range(9)]
     torch.manual_seed(seed)
-    model = Tagger.build(settings, [Sentence.from_tokens(tokens)], [labels])
+    model = Tagger.build(settings, [Sentence.from_tokens(tokens, {"label": labels})])
     with torch.no_grad():
         for parameter in model.network.head.parameters():
             parameter.normal_()
         if scheme != "none":
             bias = model.network.head.emission.bias
-            bias[model.codec.tags.index("S-A")] += 2.0
-            bias[model.codec.tags.index("O")] -= 1.0
+            bias[model.head.codec.tags.index("S-A")] += 2.0
+            bias[model.head.codec.tags.index("O")] -= 1.0
     return model
 
 
 def oracle(model: Tagger, sentence: Sentence) -> list[tuple[list[str], float]]:
     """Every label sequence that the model could write, with its probability, by enumeration of tag sequences."""
     model.network.eval()
-    arrays = model.indexer([sentence.tokens])
-    batch = arrays.batch(np.array([0]))
+    batch = model.input.collate(model.input.arrays([sentence]), np.array([0]))
     with torch.no_grad():
-        forms = type_batch(arrays.table, batch.types)
-        encoded = model.network(forms, torch.from_numpy(batch.index), torch.from_numpy(batch.lengths)).outputs
+        encoded = model.network(batch).outputs
         emissions = model.network.head.emission(encoded)[0].double()
         crf = model.network.head.crf
         found = []
-        for tags in product(range(len(model.codec.tags)), repeat=len(sentence.tokens)):
-            names = [model.codec.tags[tag] for tag in tags]
-            if model.codec.encoding == "bioes" and invalid_moves(names, "bioes"):
+        for tags in product(range(len(model.head.codec.tags)), repeat=len(sentence.tokens)):
+            names = [model.head.codec.tags[tag] for tag in tags]
+            if model.head.codec.encoding == "bioes" and invalid_moves(names, "bioes"):
                 continue
             score = sum(emissions[t, tag] for t, tag in enumerate(tags))
             if crf.transitions is not None:
                 score = score + crf.start_transitions[tags[0]] + crf.end_transitions[tags[-1]]
                 score = score + sum(crf.transitions[a, b] for a, b in pairwise(tags))
-            if model.codec.encoding == "none":
+            if model.head.codec.encoding == "none":
                 written = names
             else:
-                written = from_spans(spans(names, "bioes"), len(names), model.codec.scheme)
+                written = from_spans(spans(names, "bioes"), len(names), model.head.codec.scheme)
             found.append((written, float(score)))
     total = np.logaddexp.reduce([score for _, score in found])
     return [(written, float(np.exp(score - total))) for written, score in found]
@@ -102,8 +99,8 @@ def test_probabilities_of_all_labels_of_a_token_sum_to_one(
     sentence = Sentence.from_tokens(["w1", "w7", "w3"])
     found: list[dict[str, float]] = [{}, {}, {}]
     decode = head.decode
-    for path in product(range(len(model.codec.tags)), repeat=3):
-        if scheme != "none" and invalid_moves([model.codec.tags[tag] for tag in path], "bioes"):
+    for path in product(range(len(model.head.codec.tags)), repeat=3):
+        if scheme != "none" and invalid_moves([model.head.codec.tags[tag] for tag in path], "bioes"):
             continue
 
         def chosen(*arguments: Any, tags: tuple[int, ...] = path, **options: Any) -> DecodedTags:

@@ -127,10 +127,16 @@ def test_classes_and_touching_say_what_is_written(scheme: str) -> None:
 def test_one_label_only_is_nothing_to_learn() -> None:
     with pytest.raises(DataError) as caught:
         TagCodec.build([["O", "O"], ["O"]], "auto", "ner")
-    assert str(caught.value) == "expected at least two labels in column 'ner' of the training data, found only 'O'"
+    assert (
+        str(caught.value)
+        == "expected at least two different labels in column 'ner' of the training data, found only 'O'"
+    )
     with pytest.raises(DataError) as caught:
         TagCodec.build([[], []], "auto", "")
-    assert str(caught.value) == "expected at least two labels in the last column of the training data, found none"
+    assert (
+        str(caught.value)
+        == "expected at least two different labels in the last column of the training data, found none"
+    )
 
 
 def test_a_scheme_whose_spans_do_not_occur_is_nothing_to_learn() -> None:
@@ -167,12 +173,12 @@ def test_json_round_trip(scheme: str) -> None:
         ),
         (
             {"scheme": "iob2", "target": ""},
-            "label vocabulary: expected 'labels' to be a list of strings, found NoneType",
+            "labels: expected a list of strings, found NoneType",
         ),
-        ({"labels": [], "scheme": "none", "target": ""}, "label vocabulary: expected at least one label, found none"),
+        ({"labels": [], "scheme": "none", "target": ""}, "labels: the list is empty"),
         (
             {"labels": ["a", "a"], "scheme": "none", "target": ""},
-            "label vocabulary: expected every label once, found 'a' twice",
+            "labels: expected every label once, found 'a' twice",
         ),
     ],
 )

@@ -119,7 +119,7 @@ def test_the_number_of_sentences_costs_no_more_than_in_proportion() -> None:
 def test_training_batches_need_a_size(size: int, budget: int) -> None:
     with pytest.raises(ValueError) as caught:
         training_batches(np.array([1, 2]), batch_size=size, batch_tokens=budget)
-    message = f"expected batch_size or batch_tokens of at least 1, found {size} and {budget}"
+    message = f"batch_size or batch_tokens must be at least 1, found {size} and {budget}"
     assert str(caught.value) == message
 
 
@@ -127,7 +127,7 @@ def test_training_batches_need_a_size(size: int, budget: int) -> None:
 def test_prediction_batches_need_a_budget(budget: int) -> None:
     with pytest.raises(ValueError) as caught:
         length_batches(np.array([1, 2]), budget)
-    assert str(caught.value) == f"expected batch_tokens of at least 1, found {budget}"
+    assert str(caught.value) == f"batch_tokens must be at least 1, found {budget}"
 
 
 @given(lengths=st.lists(st.integers(0, 6), max_size=60), size=st.integers(1, 5))

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from seqkit.errors import DataError
-from seqkit.inputs.pretrained import Vectors, read_vectors
-from seqkit.inputs.pretrained_writing import write_vectors
+from seqkit.inputs.pretrained import Vectors, read_vectors, write_vectors
 
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters=" "), min_size=1).filter(lambda word: word[0] != "\n")
 
@@ -63,12 +62,12 @@ def test_any_layout_and_byte_order_is_written_alike(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("word", "value", "message"),
     [
-        ("", 1.0, "expected words that are not empty and hold no space, found ''"),
-        ("New York", 1.0, "expected words that are not empty and hold no space, found 'New York'"),
-        ("\nx", 1.0, r"expected words that are not empty and hold no space, found '\nx'"),
-        ("\ud800", 1.0, r"expected words that UTF-8 can write, found '\ud800'"),
-        ("x", np.nan, "expected finite numbers, found others in the vector of 'x'"),
-        ("x", np.inf, "expected finite numbers, found others in the vector of 'x'"),
+        ("", 1.0, "words must not be empty, contain a space or begin with a line break, found ''"),
+        ("New York", 1.0, "words must not be empty, contain a space or begin with a line break, found 'New York'"),
+        ("\nx", 1.0, r"words must not be empty, contain a space or begin with a line break, found '\nx'"),
+        ("\ud800", 1.0, r"the word '\ud800' cannot be encoded in UTF-8"),
+        ("x", np.nan, "the vector of 'x' has values that are not finite"),
+        ("x", np.inf, "the vector of 'x' has values that are not finite"),
     ],
 )
 def test_what_the_format_cannot_hold_is_refused_before_the_file_is_touched(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import tempfile
 import tracemalloc
 from collections import Counter
 from collections.abc import Callable
@@ -12,9 +13,10 @@ from hypothesis import strategies as st
 
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError
+from seqkit.inputs import streams as streams_module
 from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import END, Corpus, Streams, window_bounds
-from seqkit.inputs.units import Units
 from seqkit.inputs.vocabulary import Normaliser, Vocabulary
 
 LINES = ["to be or not", "", "to be"]
@@ -37,35 +39,48 @@ def test_characters_are_the_text_itself_blank_lines_included() -> None:
     assert corpus.lines == 3
 
 
+@pytest.fixture
+def little_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where corpora keep their temporary files, which all of them need."""
+    monkeypatch.setattr(streams_module, "_MEMORY_UNITS", 1)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
 @pytest.mark.parametrize("memory_units", [1, 5, 1 << 20])
-def test_a_corpus_in_a_file_equals_one_in_memory(memory_units: int, tmp_path: Path) -> None:
+def test_a_corpus_in_a_file_equals_one_in_memory(memory_units: int, monkeypatch: pytest.MonkeyPatch) -> None:
     units = Units.char()
-    corpus = Corpus.read(iter(LINES), units, memory_units=memory_units, directory=tmp_path)
+    in_memory = text(Corpus.read(LINES, units))
+    monkeypatch.setattr(streams_module, "_MEMORY_UNITS", memory_units)
+    corpus = Corpus.read(iter(LINES), units)
     assert isinstance(corpus.numbers, np.memmap) == (memory_units < 20)
-    assert text(corpus) == text(Corpus.read(LINES, units))
+    assert text(corpus) == in_memory
     assert corpus.counts() == Counter("to be or not\n\nto be\n")
 
 
-def test_the_file_is_gone_when_the_corpus_is(tmp_path: Path) -> None:
-    corpus = Corpus.read(LINES, Units.char(), memory_units=1, directory=tmp_path)
+def test_the_file_is_gone_when_the_corpus_is(little_memory: Path) -> None:
+    corpus = Corpus.read(LINES, Units.char())
+    assert isinstance(corpus.numbers, np.memmap)
     numbers = list(corpus.numbers)
     assert len(numbers) == 20
     del corpus, numbers
-    assert not list(tmp_path.iterdir())
+    assert not list(little_memory.iterdir())
 
 
-def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+def test_a_temporary_file_that_cannot_be_written(little_memory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(little_memory / "missing"))
     with pytest.raises(DataError) as caught:
-        Corpus.read(LINES, Units.char(), memory_units=1, directory=tmp_path / "missing")
+        Corpus.read(LINES, Units.char())
     assert str(caught.value) == "the corpus cannot be kept in a temporary file: No such file or directory"
 
 
 @pytest.mark.parametrize("line", ["a" * (1 << 20), "to be " * (1 << 18)])
-def test_of_a_long_line_little_is_in_memory_at_once(line: str, tmp_path: Path) -> None:
+def test_of_a_long_line_little_is_in_memory_at_once(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams_module, "_MEMORY_UNITS", 1 << 14)
     units = Units.char() if " " not in line else Units.word()
     units.split("a b")  # what is loaded once does not count
     tracemalloc.start()
-    corpus = Corpus.read([line], units, memory_units=1 << 14, directory=tmp_path)
+    corpus = Corpus.read([line], units)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 1 << 23
@@ -113,7 +128,7 @@ def test_variable_windows_vary_around_their_mean() -> None:
 
 
 def test_a_window_of_nothing_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"^expected a window of at least 1 step, found 0$"):
+    with pytest.raises(ValueError, match=r"^the BPTT window must be at least 1 step, found 0$"):
         window_bounds(10, 0)
 
 

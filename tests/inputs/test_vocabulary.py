@@ -109,18 +109,18 @@ class TestVocabulary:
     @pytest.mark.parametrize(
         ("value", "message"),
         [
-            (["<pad>"], "expected a JSON object with 'words', found list"),
-            ({}, "expected a JSON object with 'words', found nothing"),
-            ({"word": []}, "expected a JSON object with 'words', found 'word'"),
-            ({"words": "ab"}, "expected 'words' to be a list of strings, found str"),
-            ({"words": ["<pad>", 3]}, "expected 'words' to be a list of strings, found 3 at 1"),
-            ({"words": []}, "expected <pad> and <unk> at the start of 'words', found []"),
-            ({"words": ["a", "b"]}, "expected <pad> and <unk> at the start of 'words', found ['a', 'b']"),
+            (["<pad>"], "expected a JSON object with 'words' only, found ['<pad>']"),
+            ({}, "expected a JSON object with 'words' only, found {}"),
+            ({"word": []}, "expected a JSON object with 'words' only, found {'word': []}"),
+            ({"words": "ab"}, "expected a list of strings, found str"),
+            ({"words": ["<pad>", 3]}, "expected a list of strings, found 3 at 1"),
+            ({"words": []}, "the list is empty"),
+            ({"words": ["a", "b"]}, "expected <pad> and <unk> at the beginning, found ['a', 'b']"),
             ({"words": ["<pad>", "<unk>", "a", "a"]}, "expected every word once, found 'a' twice"),
         ],
     )
     def test_other_json_is_refused(self, value: object, message: str) -> None:
-        with pytest.raises(ModelError, match=exactly(f"vocabulary: {message}")):
+        with pytest.raises(ModelError, match=exactly(f"words: {message}")):
             Vocabulary.from_json(value)
 
     def test_shows_its_size(self) -> None:
@@ -158,14 +158,14 @@ class TestLabelVocabulary:
     @pytest.mark.parametrize(
         ("value", "message"),
         [
-            (None, "expected a JSON object with 'labels', found NoneType"),
-            ({"labels": {}}, "expected 'labels' to be a list of strings, found dict"),
-            ({"labels": []}, "expected at least one label, found none"),
+            (None, "expected a JSON object with 'labels' only, found None"),
+            ({"labels": {}}, "expected a list of strings, found dict"),
+            ({"labels": []}, "the list is empty"),
             ({"labels": ["O", "O"]}, "expected every label once, found 'O' twice"),
         ],
     )
     def test_other_json_is_refused(self, value: object, message: str) -> None:
-        with pytest.raises(ModelError, match=exactly(f"label vocabulary: {message}")):
+        with pytest.raises(ModelError, match=exactly(f"labels: {message}")):
             LabelVocabulary.from_json(value)
 
     def test_shows_its_labels(self) -> None:

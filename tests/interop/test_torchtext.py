@@ -103,13 +103,15 @@ def test_what_has_no_vectors_of_words() -> None:
     fault(lambda: interop.vectors(given(["a"], [[1.0]])), expected + "found a SimpleNamespace without vectors")
     fault(
         lambda: interop.vectors(given(["a"], torch.ones(2, 3))),
-        expected + "one row a word, found 1 words and 2 × 3 values",
+        expected + "one row per word, found 1 words and 2 × 3 values",
     )
-    fault(lambda: interop.vectors(given(["a"], torch.ones(1))), expected + "one row a word, found 1 words and 1 values")
+    fault(
+        lambda: interop.vectors(given(["a"], torch.ones(1))), expected + "one row per word, found 1 words and 1 values"
+    )
     parts = type("CharNGram", (SimpleNamespace,), {})(itos=["2gram-ab"], stoi={}, vectors=torch.ones(1, 2))
     fault(
         lambda: interop.vectors(parts),
-        expected + "found those of parts of words; a Vocab of 0.6 that loaded them has words'",
+        "CharNGram has vectors of character n-grams; use a Vocab of 0.6 that loaded them",
     )
 
 
@@ -142,7 +144,7 @@ def test_items_are_read_when_they_are_asked_for() -> None:
 )
 def test_items_that_are_no_columns(item: Any) -> None:
     shown = repr(item)
-    message = f"torchtext item:2: expected columns of strings, tokens and their labels, found {shown}"
+    message = f"torchtext item:2: expected columns of strings: tokens and their labels, found {shown}"
     fault(lambda: list(interop.pairs([ROW, item])), message)
 
 
@@ -181,7 +183,7 @@ def test_labels_and_texts_in_either_order() -> None:
     ],
 )
 def test_items_that_are_no_labelled_texts(item: Any) -> None:
-    message = f"torchtext item:1: expected a label and a text, or its tokens, found {item!r}"
+    message = f"torchtext item:1: expected a label and a text or its tokens, found {item!r}"
     fault(lambda: list(interop.texts([item])), message)
 
 
@@ -208,13 +210,13 @@ def test_lines_and_lists_of_tokens() -> None:
 def test_items_that_are_no_lines(item: Any) -> None:
     fault(
         lambda: list(interop.lines(["x", item])),
-        f"torchtext item:2: expected a line of text, or its tokens, found {item!r}",
+        f"torchtext item:2: expected a line of text or its tokens, found {item!r}",
     )
 
 
 @pytest.mark.parametrize("token", [" ", "", "New York", "a\n"])
 def test_tokens_that_a_line_cannot_hold(token: str) -> None:
-    message = f"torchtext item:1: expected tokens without white space, which is what joins them, found {token!r}"
+    message = f"torchtext item:1: a token contains white space or is empty: {token!r}; tokens are joined by spaces"
     fault(lambda: list(interop.lines([["a", token]])), message)
 
 

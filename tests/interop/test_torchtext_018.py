@@ -20,8 +20,7 @@ import torch
 import seqkit
 from seqkit.config import override
 from seqkit.errors import DataError
-from seqkit.inputs.pretrained import read_vectors
-from seqkit.inputs.pretrained_writing import write_vectors
+from seqkit.inputs.pretrained import read_vectors, write_vectors
 from seqkit.interop import torchtext as interop
 
 Open = Callable[..., Any]
@@ -137,7 +136,7 @@ def test_texts_and_labels(opened: Open) -> None:
     train, test = "sentence\tlabel\na fine film \t1\n", "index\tsentence\n0\tx\n"
     content = archive({"SST-2/train.tsv": train, "SST-2/test.tsv": test})
     assert list(interop.texts(opened("SST2", "train", ("SST-2.zip", content)))) == [("a fine film", "1")]
-    with pytest.raises(DataError, match=r"item:1: expected a label and a text, or its tokens, found \('x',\)$"):
+    with pytest.raises(DataError, match=r"item:1: expected a label and a text or its tokens, found \('x',\)$"):
         list(interop.texts(opened("SST2", "test", ("SST-2.zip", content))))
 
 
@@ -145,7 +144,7 @@ def test_texts_of_three_columns(opened: Open) -> None:
     content = archive({"cola_public/raw/in_domain_train.tsv": "source\tlabel\t\tsentence\ngj04\t1\t\tThey ran.\n"})
     found = opened("CoLA", "train", ("cola_public_1.1.zip", content))
     assert list(interop.texts(found, text=2, label=1)) == [("They ran.", "1")]
-    with pytest.raises(DataError, match="item:1: expected a label and a text, or its tokens, found "):
+    with pytest.raises(DataError, match="item:1: expected a label and a text or its tokens, found "):
         list(interop.texts(found))
 
 
@@ -157,7 +156,7 @@ def test_lines_of_text(opened: Open) -> None:
 
 def test_all_splits_at_once_are_no_data_set(opened: Open, torchtext_018: ModuleType) -> None:
     both = opened("AG_NEWS", ("train", "test"), {"train": ("train.csv", b"1,a,b\n"), "test": ("test.csv", b"1,a,b\n")})
-    with pytest.raises(DataError, match="item:1: expected a label and a text, or its tokens, found Sharding"):
+    with pytest.raises(DataError, match="item:1: expected a label and a text or its tokens, found Sharding"):
         list(interop.texts(both))
 
 

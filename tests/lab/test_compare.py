@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
@@ -15,10 +16,11 @@ import pytest
 import torch
 
 import seqkit.lab.compare as module
-from seqkit.config import TagSettings, override
+from seqkit.config import override
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.from_python import from_pairs
 from seqkit.errors import DataError, SettingsError, TrainingError
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.lab.compare import compare_cells
 from seqkit.lab.comparison import render
 from seqkit.model.loading import load
@@ -115,7 +117,7 @@ def test_nothing_differs_but_the_cell(compared: Path, dataset: Dataset, settings
     assert weights[0] == weights[1]
 
 
-def test_what_is_done_stays(
+def test_finished_runs_are_kept(
     compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(compared, tmp_path / "out")
@@ -132,7 +134,7 @@ def test_what_is_done_stays(
 
 
 @pytest.mark.parametrize("lost", ["compare.json", "gru/config.json"])
-def test_what_is_lost_is_found_again(
+def test_lost_results_are_read_from_the_runs(
     lost: str, compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
@@ -147,7 +149,7 @@ def test_what_is_lost_is_found_again(
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"results": [{"cell": "gru"}]}', '{"results": 3}', "é"])
-def test_a_file_of_another_form_is_no_hindrance(
+def test_a_malformed_results_file_is_ignored(
     content: str,
     compared: Path,
     dataset: Dataset,
@@ -163,7 +165,7 @@ def test_a_file_of_another_form_is_no_hindrance(
     assert found == ["gru"]
 
 
-def test_an_interrupted_comparison_goes_on_to_the_same_end(
+def test_an_interrupted_comparison_continues_to_the_same_results(
     compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[str] = []
@@ -183,7 +185,7 @@ def test_an_interrupted_comparison_goes_on_to_the_same_end(
     assert without_clock(results(tmp_path)) == without_clock(results(compared))
 
 
-def test_other_settings_are_no_continuation(
+def test_other_settings_are_refused_on_resume(
     compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path
 ) -> None:
     shutil.copytree(compared, tmp_path / "out")
@@ -200,7 +202,7 @@ def test_other_settings_are_no_continuation(
 def test_a_cell_that_diverges_does_not_stop_the_others(
     dataset: Dataset, settings: TagSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    fault = "expected a finite loss and gradient, found loss nan and gradient norm nan at step 1; try a smaller --lr"
+    fault = "the loss is nan and the gradient norm nan at step 1, in training sentences 1, 2; try a smaller --lr"
     found: list[str] = []
     monkeypatch.setattr(module, "run", only(("gru",), found, Diverged(fault)))
     runs = compare_cells(settings, dataset, ("rnn_relu", "gru"), tmp_path, device="cpu")
@@ -215,7 +217,11 @@ def test_a_cell_that_diverges_does_not_stop_the_others(
 def test_a_comparison_in_which_all_diverge(dataset: Dataset, settings: TagSettings, tmp_path: Path) -> None:
     wild = override(settings, {"training": {"lr": 1e30, "optimizer": "sgd", "clip": 0.0}})
     (one,) = compare_cells(wild, dataset, ["rnn_relu"], tmp_path, device="cpu")
-    assert one.fault.startswith("expected a finite loss and gradient, found loss ")
+    assert re.fullmatch(
+        r"the loss is (nan|inf) and the gradient norm (nan|inf) at step \d+, in training sentences [\d, ]+; "
+        "try a smaller --lr or --clip, or skip such batches with --on-nan skip",
+        one.fault,
+    )
     assert (one.scores, one.parameters, one.tokens_per_second) == ({}, {}, 0.0)
     head, row, *_ = render([one]).split("\n")
     assert head.split() == ["cell", "parameters", "encoder", "tokens/s", "best", "epoch", "seconds"]
@@ -225,9 +231,9 @@ def test_a_comparison_in_which_all_diverge(dataset: Dataset, settings: TagSettin
 @pytest.mark.parametrize(
     ("training", "message"),
     [
-        ({"epochs": 2}, "training.epochs = 2, found one of 3 epochs"),
-        ({"patience": 1}, "training.patience = 1, found one that went on after 1 epoch without a better score"),
-        ({"time_limit": 1.0}, "training.time_limit = 1, found one with 0"),
+        ({"epochs": 2}, "training.epochs is 2, but the earlier run had 3 epochs"),
+        ({"patience": 1}, "training.patience is 1, but the earlier run continued after 1 epoch without a better score"),
+        ({"time_limit": 1.0}, "training.time_limit is 1, but the earlier run had 0"),
     ],
 )
 def test_a_run_that_had_more_is_not_compared(
@@ -247,17 +253,17 @@ def test_a_run_that_had_more_is_not_compared(
     less = override(settings, {"training": training})
     with pytest.raises(SettingsError) as caught:
         compare_cells(less, dataset, ("rnn_relu", *CELLS), output, device="cpu", resume=True)
-    assert str(caught.value) == f"{output / 'gru'}: expected a run with {message}; start again with --force"
+    assert str(caught.value) == f"{output / 'gru'}: {message}; start again with --force"
 
 
 @pytest.mark.parametrize(
     ("training", "message"),
     [
-        ({"epochs": 2}, "training.epochs = 2, found one of 3 epochs"),
-        ({"time_limit": 1.5}, "training.time_limit = 1.5, found one that went on after 2.0 minutes"),
+        ({"epochs": 2}, "training.epochs is 2, but the earlier run had 3 epochs"),
+        ({"time_limit": 1.5}, "training.time_limit is 1.5, but the earlier run continued after 2.0 minutes"),
     ],
 )
-def test_nor_is_one_that_was_interrupted_later(
+def test_an_interrupted_run_that_had_more_is_not_compared(
     training: dict[str, float], message: str, compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
@@ -267,7 +273,7 @@ def test_nor_is_one_that_was_interrupted_later(
     less = override(settings, {"training": training})
     with pytest.raises(SettingsError) as caught:
         compare_cells(less, dataset, CELLS, output, device="cpu", resume=True)
-    assert str(caught.value) == f"{output / 'gru'}: expected a run with {message}; start again with --force"
+    assert str(caught.value) == f"{output / 'gru'}: {message}; start again with --force"
 
 
 def change_lines(folder: Path, **changes: float) -> None:
@@ -275,7 +281,7 @@ def change_lines(folder: Path, **changes: float) -> None:
     (folder / "train.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
-def test_less_than_was_allowed_is_no_hindrance(
+def test_a_run_that_had_less_than_allowed_is_kept(
     compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path
 ) -> None:
     shutil.copytree(compared, tmp_path / "out")
@@ -297,7 +303,7 @@ def test_a_row_of_other_data_is_not_kept(
     assert found == ["gru"]
 
 
-def test_of_what_is_still_to_come_only_what_is_done_is_kept(
+def test_of_later_cells_only_finished_runs_are_kept(
     compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out"
@@ -315,7 +321,7 @@ def test_of_what_is_still_to_come_only_what_is_done_is_kept(
         assert written[0] == kept
 
 
-def test_where_each_was_trained(
+def test_the_device_of_each_run(
     compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(compared, tmp_path / "out")
@@ -328,7 +334,7 @@ def test_where_each_was_trained(
     assert one.device == f"{place()}, then elsewhere"
 
 
-def test_force_begins_anew(compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path) -> None:
+def test_force_starts_again(compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path) -> None:
     output = tmp_path / "out"
     shutil.copytree(compared, output)
     (output / "lstm").mkdir()  # no cell of that comparison
@@ -346,7 +352,7 @@ def test_force_begins_anew(compared: Path, dataset: Dataset, settings: TagSettin
     assert (output / "rnn_tanh" / "notes.txt").read_text() == "mine"
 
 
-def test_what_force_threw_away_does_not_come_back(
+def test_results_removed_by_force_do_not_come_back(
     compared: Path, dataset: Dataset, settings: TagSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output = tmp_path / "out"
@@ -383,5 +389,5 @@ def test_faults_are_found_before_anything_is_trained(
     assert not (tmp_path / "a").exists()
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "compare.png").touch()
-    with pytest.raises(DataError, match=r"compare\.png: expected no file of this name, found one; use --force$"):
+    with pytest.raises(DataError, match=r"compare\.png: the file exists; use --force to replace it$"):
         compare_cells(settings, dataset, CELLS, tmp_path / "b", device="cpu")

@@ -39,16 +39,16 @@ def test_the_table_by_hand() -> None:
         "gru             1,006.50             7.25       3,350    2,345    12,346      3 of 3     61.2",
         "rnn_tanh            5.00                –       3,350    2,345    12,346      3 of 3     61.2",
         "",
-        "tokens/s: training tokens a second, median over epochs; seconds: training, and scoring dev after each epoch",
+        "tokens/s: training tokens per second, median over epochs; seconds: training and scoring dev after each epoch",
         "trained on: cpu, 1 thread",
         "one seed: small differences mean nothing",
     ]
 
 
-def test_rows_of_different_places_say_so() -> None:
+def test_rows_of_different_devices_say_so() -> None:
     needs_matplotlib()
     runs = [a_run(), a_run("rnn_tanh", device="unknown"), a_run("lstm")]
-    said = "gru, lstm on cpu, 1 thread; rnn_tanh on unknown: speeds and seconds cannot be compared"
+    said = "gru, lstm on cpu, 1 thread; rnn_tanh on unknown: do not compare their speeds and seconds"
     assert render(runs).split("\n")[-2] == f"trained on: {said}"
     assert draw(runs).get_suptitle().split("\n")[2:] == [said]
 
@@ -62,7 +62,7 @@ def test_rows_of_different_places_say_so() -> None:
         ({"perplexity": 3.14159, "exact_match": 0.5}, ["perplexity", "3.14"]),
     ],
 )
-def test_every_task_has_its_figure(report: dict[str, float], shown: list[str]) -> None:
+def test_every_task_has_its_metric(report: dict[str, float], shown: list[str]) -> None:
     head, row, *_ = render([a_run(scores={"dev": report})]).split("\n")
     assert [head.split()[1], row.split()[1]] == shown
 
@@ -76,7 +76,7 @@ def test_the_picture_shows_what_the_rows_say() -> None:
     dots = {float(line.get_xdata()[0]): line.get_markerfacecolor() for line in scores.lines}
     assert dots == {1006.5: "white", 7.25: scores.lines[0].get_color()}  # empty: dev, filled: test
     assert scores.get_title() == "○ dev   ● test"
-    assert scores.get_xlabel() == "perplexity (less is better)"
+    assert scores.get_xlabel() == "perplexity (lower is better)"
     assert [text.get_text() for text in scores.texts] == ["7.25", "loss not finite"]
     assert [bar.get_width() for bar in speeds.patches] == [12345.6, 12345.6]
     assert [bar.get_width() for bar in sizes.patches] == [3350, 0, 2345, 0]
@@ -95,15 +95,15 @@ def test_the_best_epoch_is_marked(best: int) -> None:
     assert (dot.get_marker(), dot.get_color()) == ("o", curve.get_color())
 
 
-def test_of_all_else_more_is_better() -> None:
+def test_of_other_metrics_more_is_better() -> None:
     needs_matplotlib()
     scores, *_ = draw([a_run(scores={"dev": {"accuracy": 0.75}}, history=[])]).axes
-    assert scores.get_xlabel() == "accuracy (more is better)"
+    assert scores.get_xlabel() == "accuracy (higher is better)"
     assert scores.get_title() == "● dev"
     assert scores.lines[0].get_markerfacecolor() == scores.lines[0].get_color()
 
 
-def test_as_many_cells_as_there_are_can_be_told_apart() -> None:
+def test_all_cells_can_be_distinguished() -> None:
     needs_matplotlib()
     runs = [a_run(f"cell{number}") for number in range(14)]
     curves = draw(runs).axes[-1]

@@ -10,9 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, TagSettings, override
+from seqkit.config import override
 from seqkit.errors import DataError, ModelError
-from seqkit.inputs.units import Units
+from seqkit.heads.classification.settings import ClassifySettings
+from seqkit.heads.generation.settings import GenerateSettings
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.heads.tagging.settings import TagSettings
+from seqkit.inputs.segmentation import Units
 from seqkit.lab.gates import Gate, GateRecord, LayerGates, record_gates, shown_step
 from seqkit.lab.gates_picture import MOST_STEPS, draw
 from seqkit.model.base import Model
@@ -30,20 +34,23 @@ SMALL = {"embedding": {"word_size": 6, "chars": "none"}, "encoder": {"hidden": 5
 def tagger(**encoder: object) -> Tagger:
     settings = override(override(TagSettings(), SMALL), {"encoder": encoder})
     torch.manual_seed(3)
-    return Tagger.build(settings, [Sentence.from_tokens(TEXT.split())], [list("ABABA")])
+    return Tagger.build(settings, [Sentence.from_tokens(TEXT.split(), {"label": list("ABABA")})])
 
 
 def classifier(**encoder: object) -> Classifier:
     settings = override(override(ClassifySettings(), SMALL), {"encoder": encoder})
     torch.manual_seed(3)
-    return Classifier.build(settings, [Sentence.from_tokens(TEXT.split())] * 2, [["A"], ["B"]])
+    sentences = [Sentence.from_tokens(TEXT.split()) for _ in range(2)]
+    for sentence, label in zip(sentences, "AB", strict=True):
+        sentence.fields = {"label": label}
+    return Classifier.build(settings, sentences)
 
 
 def language_model(**encoder: object) -> LanguageModel:
     settings = override(override(LmSettings(), SMALL), {"encoder": {"direction": "forward", **encoder}})
     units = Units.word()
     torch.manual_seed(3)
-    return LanguageModel.build(settings, units, dict.fromkeys(TEXT.split(), 2))
+    return LanguageModel.of_counts(settings, units, dict.fromkeys(TEXT.split(), 2))
 
 
 def generator(**encoder: object) -> Generator:
@@ -159,7 +166,7 @@ def test_models_of_all_tasks(task: str, steps: list[str]) -> None:
     assert again.to_json() == record.to_json()
 
 
-def test_a_generators_condition_has_influence() -> None:
+def test_the_condition_of_a_generator_has_influence() -> None:
     model = generator()
     first, second = (record_gates(model, "bad", {"kind": kind}).layers[0].gates[0].values for kind in "ab")
     assert not np.allclose(first[0], second[0])
@@ -167,7 +174,7 @@ def test_a_generators_condition_has_influence() -> None:
 
 @pytest.mark.parametrize("cell", ["gru", "lstm", "lstm_peephole"])
 @torch.no_grad()
-def test_a_generators_gates_begin_from_its_condition(cell: str) -> None:
+def test_the_gates_of_a_generator_start_from_its_condition(cell: str) -> None:
     model = generator(cell=cell, layers=1)
     (layer,) = model.network.encoder.layers
     inputs: list[Tensor] = []
@@ -175,7 +182,8 @@ def test_a_generators_gates_begin_from_its_condition(cell: str) -> None:
     record = record_gates(model, "bad", {"kind": "b"})
     hook.remove()
     (x,) = inputs  # [1, T, I]
-    (state,) = model.head.begin(model.condition([model.codec.encode({"kind": "b"}, None, None)]), 1).state
+    condition = model.head.conditions([model.record({"kind": "b"})]).collate(np.arange(1))
+    (state,) = model.head.start(condition, 1).state
     for gate in record.layers[0].gates:
         np.testing.assert_allclose(gate.values[0], layer.gates(x[:, :1], state)[gate.name][0, 0], rtol=1e-4, atol=1e-6)
         assert not np.allclose(gate.values[0], layer.gates(x[:, :1])[gate.name][0, 0], atol=1e-4)
@@ -196,7 +204,7 @@ UPDATES = {"gru": ("rnn.bias_ih_l0", 1), "gru_simple": ("bias", 0), "mingru": ("
 
 @pytest.mark.parametrize("cell", UPDATES)
 @torch.no_grad()
-def test_what_an_open_update_gate_does(cell: str) -> None:
+def test_the_effect_of_an_open_update_gate(cell: str) -> None:
     layer = CELLS[cell](3, 4)
     name, block = UPDATES[cell]
     layer.get_parameter(name).view(-1, 4)[block] = 50.0  # open
@@ -205,17 +213,15 @@ def test_what_an_open_update_gate_does(cell: str) -> None:
     assert layer.gates(x, (state,))["update"].min() > 0.99
     kept = torch.allclose(layer(x, (state,))[0][0], state, atol=1e-4)
     record = GateRecord("lm", cell, ["a"], [LayerGates(1, "forward", [Gate("update", np.ones((1, 4), np.float32))])])
-    assert record.opened == {
-        "update": "keeps the last state" if kept else "puts the new in the place of the last state"
-    }
+    assert record.opened == {"update": "keeps the last state" if kept else "replaces the last state"}
     assert kept == (cell != "mingru")
 
 
-def test_a_generators_text_may_have_several_lines() -> None:
+def test_the_text_of_a_generator_may_have_several_lines() -> None:
     assert record_gates(generator(), "ab\nd", {"kind": "a"}).steps == ["\n\n", "a", "b", "\n", "d"]
 
 
-def test_a_later_word_moves_no_gate_before_it() -> None:
+def test_a_later_word_does_not_change_the_gates_before_it() -> None:
     model = language_model()
     one, other = (record_gates(model, text).layers[-1].gates for text in ("Ada met Bo", "Ada met Rome"))
     for before, after in zip(one, other, strict=True):
@@ -230,7 +236,7 @@ def test_every_cell(cell: str) -> None:
     if not names:
         with pytest.raises(ModelError) as caught:
             record_gates(model, TEXT)
-        assert str(caught.value) == f"expected a cell with gates, found {cell}"
+        assert str(caught.value) == f"the cell {cell} has no gates"
         return
     record = record_gates(model, TEXT)
     for layer in record.layers:
@@ -247,12 +253,12 @@ def test_every_cell(cell: str) -> None:
 @pytest.mark.parametrize(
     ("task", "text", "message"),
     [
-        ("tag", "", "expected a text with at least one token or unit, found none"),
-        ("classify", "  ", "expected a text with at least one token or unit, found none"),
-        ("lm", "", "expected a text with at least one token or unit, found none"),
-        ("generate", "", "expected a text with at least one token or unit, found none"),
-        ("tag", "a\nb\nc", "expected one line of text, found 3"),
-        ("lm", "a\nb", "expected one line of text, found 2"),
+        ("tag", "", "the text is empty"),
+        ("classify", "  ", "the text is empty"),
+        ("lm", "", "the text is empty"),
+        ("generate", "", "the text is empty"),
+        ("tag", "a\nb\nc", "the text has 3 lines; give one line"),
+        ("lm", "a\nb", "the text has 2 lines; give one line"),
     ],
 )
 def test_texts_that_cannot_be_read(task: str, text: str, message: str) -> None:
@@ -294,8 +300,10 @@ def test_the_table_by_hand() -> None:
     assert opened == "open: update: keeps the last state"
 
 
-@pytest.mark.parametrize(("step", "shown"), [("\n\n", "¶"), ("\n", "↵"), (" ", "␣"), ("a b", "a␣b"), ("é", "é")])
-def test_white_space_is_seen(step: str, shown: str) -> None:
+@pytest.mark.parametrize(
+    ("step", "shown"), [("\n\n", "¶"), ("\n", "↵"), (" ", "␣"), ("a b", "a␣b"), ("é", "é"), ("\udce9", "\ufffd")]
+)
+def test_white_space_is_visible(step: str, shown: str) -> None:
     assert shown_step(step) == shown
 
 
@@ -332,7 +340,7 @@ def test_the_picture_of_odd_tokens() -> None:
     assert [label.get_text() for label in figure.axes[1].get_xticklabels()] == ["$a$", "漢" * 23 + "…"]
 
 
-def test_of_a_long_text_the_beginning_is_drawn() -> None:
+def test_only_the_beginning_of_a_long_text_is_drawn() -> None:
     needs_matplotlib()
     steps = MOST_STEPS + 30
     figure = draw(a_record(["a"] * steps, np.zeros((steps, 2), dtype=np.float32)), "long")

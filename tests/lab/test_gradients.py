@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ from seqkit.lab.gradients import (
     train_and_measure,
 )
 from seqkit.lab.sequences import Adding, Copying
-from seqkit.lab.training import NetworkOptions, TrainingOptions, build_network, stream
+from seqkit.lab.training import NetworkOptions, SequenceNetwork, TrainingOptions, stream
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.recurrent import CELLS, make_layer
 from seqkit.nn.recurrent.clockwork import ClockworkRNN
@@ -102,7 +103,7 @@ def test_deep_networks_have_a_norm_for_each_layer_and_the_top_one_is_as_if_alone
 def test_there_must_be_as_many_steps_as_one_looks_back(steps: int) -> None:
     with pytest.raises(ValueError) as caught:
         state_gradients(linear_encoder(torch.eye(2).double()), normal(1, 5, 2), normal(1, 2), steps)
-    assert str(caught.value) == f"expected 1 … 5 steps back, found {steps}"
+    assert str(caught.value) == f"expected 1 to 5 steps back, found {steps}"
 
 
 # --- theory: the rate of a linear network is its spectral radius ----------------------------------------------------
@@ -147,7 +148,7 @@ def test_only_one_square_matrix_has_a_spectral_radius() -> None:
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.9, 1.0, 1.3])
-def test_the_rate_of_a_geometric_curve_is_its_factor_whatever_its_beginning(rate: float) -> None:
+def test_the_rate_of_a_geometric_curve_is_its_factor_wherever_it_starts(rate: float) -> None:
     norms = [7.0 * rate**k + (5.0 * (rate / 4) ** k) for k in range(1, 41)]
     assert decay_rate(norms) == pytest.approx(rate, rel=1e-3)
     assert decay_rate([3.0, 3.0 * rate]) == pytest.approx(rate)
@@ -177,7 +178,7 @@ def test_the_gradient_of_a_relu_network_whose_units_are_off_is_lost() -> None:
                 parameter.fill_(-100.0)
     curve = curve_of("rnn_relu", NetworkOptions(4), [encoder], [normal(2, 12, 3)], 9, 1)
     assert (curve.norms, curve.reached, curve.rate, curve.lost) == ([0.0] * 9, [0.0] * 9, 0.0, 1)
-    assert (curve.to_json()["lost"], curve.to_json()["verdict"]) == (1, "lost at 1")
+    assert (asdict(curve)["lost"], asdict(curve)["verdict"]) == (1, "lost at 1")
     assert "lost at 1" in render_gradients([curve], [])
     pytest.importorskip("matplotlib")
     (axes,) = draw_gradients([curve], []).axes
@@ -195,7 +196,7 @@ def test_norms_are_right_where_squares_are_too_small_or_too_large() -> None:
     assert row_norms(rows).tolist() == pytest.approx([5e-200, 5e200, 0.0, math.inf])
 
 
-def test_sequences_and_networks_are_averaged_alike() -> None:
+def test_sequences_and_networks_are_averaged_in_the_same_way() -> None:
     matrices = [0.5 * normal(3, 3, seed=seed) for seed in (1, 2)]
     encoders, inputs = [linear_encoder(matrix) for matrix in matrices], [normal(4, 6, 3), normal(4, 6, 3)]
     together = curve_of("x", NetworkOptions(3), encoders, inputs, 5, 1)
@@ -247,7 +248,7 @@ def test_every_module_of_a_clockwork_network_has_moved_before_the_first_state() 
     assert layer.longest <= WARM_UP
 
 
-def test_what_is_measured_is_told_after_each_cell_and_wrong_settings_before() -> None:
+def test_results_are_reported_after_each_cell_and_wrong_settings_before() -> None:
     told: list[int] = []
     lines: list[str] = []
     with pytest.raises(SettingsError):
@@ -288,7 +289,7 @@ def test_gain_makes_a_tanh_network_vanish_and_a_linear_one_explode() -> None:
     small, large = measure_gradients(["rnn_tanh"], ["orthogonal"], [0.5, 1.0], hidden=16, steps=40, networks=1)
     assert small.rate < large.rate < 1.0
     (linear,) = measure_gradients(["rnn_linear"], ["identity"], [2.0], hidden=8, steps=40, networks=1)
-    assert verdict(linear.rate) == linear.verdict == linear.to_json()["verdict"] == "exploding"
+    assert verdict(linear.rate) == linear.verdict == asdict(linear)["verdict"] == "exploding"
 
 
 def test_a_larger_forget_bias_lets_an_lstm_reach_further() -> None:
@@ -320,7 +321,7 @@ def test_a_network_that_explodes_in_training_is_reported_not_refused() -> None:
     assert not math.isfinite(curve.losses[-1])
     assert curve.fault == f"loss not finite at update {len(curve.losses)}"
     assert (curve.after, curve.accuracy) == (None, None)
-    assert (curve.to_json()["after"], curve.to_json()["accuracy"]) == (None, None)
+    assert (asdict(curve)["after"], asdict(curve)["accuracy"]) == (None, None)
     assert curve.before.rate > 1e6
     curves = measure_gradients(["rnn_relu"], ["orthogonal"], [1e12], hidden=6, steps=30, networks=1)
     lines = render_gradients(curves, trained).splitlines()
@@ -357,7 +358,7 @@ def test_the_first_norms_by_layer_are_those_of_the_first_batch() -> None:
     task, network = Adding(), NetworkOptions(hidden=5, layers=2)
     training = TrainingOptions(steps=3, batch_size=4, gap=6, growth=0.0, seed=7)
     (curve,) = train_and_measure(["gru"], task, network, training, steps=10, batch_size=2)
-    model = build_network("gru", task, network, 7, torch.device("cpu"))
+    model = SequenceNetwork.of("gru", task, network, 7)
     generator = stream(7, "training")
     gap = int(torch.randint(1, 7, (), generator=generator))
     inputs, targets = task.batch(gap, 4, generator)
@@ -381,14 +382,14 @@ def test_tables_and_pictures_show_every_cell() -> None:
     training = TrainingOptions(steps=2, batch_size=2, gap=3)
     trained = train_and_measure(cells, Copying(), NetworkOptions(4, 2), training, steps=5, batch_size=2)
     text = render_gradients(curves, trained)
-    assert "rnn_linear  auto  1     neither         1.0000           1.0000        1.0e+00" in text
+    assert "rnn_linear  auto  1     neither           1.0000           1.0000        1.0e+00" in text
     assert text.splitlines()[0].split()[-5:] == ["norm", "at", "k", "=", "5"]
     assert "layer 2" in text
     pytest.importorskip("matplotlib")
     figure = draw_gradients(curves, trained, "copy")
     shown = [axes.get_title() for axes in figure.axes if axes.get_visible()]
     assert len(shown) == 3 * len(cells)
-    assert shown[0] == "rnn_linear, 1 layer, at the beginning"
+    assert shown[0] == "rnn_linear, 1 layer, untrained"
     assert "rnn_relu, 2 layers, trained on copy" in shown
     partly = draw_gradients(curves, trained[:2], "copy")
     assert sum(axes.get_visible() for axes in partly.axes) == len(cells) + 2 * 2
@@ -397,7 +398,7 @@ def test_tables_and_pictures_show_every_cell() -> None:
     assert "layer" not in render_gradients(curves, [])
 
 
-def test_many_curves_have_one_legend_and_are_told_apart_by_colour_and_style() -> None:
+def test_many_curves_have_one_legend_and_differ_in_colour_and_style() -> None:
     pytest.importorskip("matplotlib")
     curves = measure_gradients(["gru"], ["orthogonal", "uniform"], [0.5, 1.0, 2.0], hidden=4, steps=5, networks=1)
     figure = draw_gradients(curves, [])
@@ -411,4 +412,4 @@ def test_many_curves_have_one_legend_and_are_told_apart_by_colour_and_style() ->
 def test_a_rate_needs_two_distances() -> None:
     with pytest.raises(ValueError) as caught:
         decay_rate([1.0])
-    assert str(caught.value) == "expected norms at two distances or more, found 1"
+    assert str(caught.value) == "expected norms at two or more distances, found 1"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -18,21 +18,20 @@ from seqkit.lab.training import (
     Trained,
     TrainingOptions,
     accuracy,
-    build_network,
     stream,
     train_network,
 )
 from seqkit.nn.recurrent import CELLS
 
-CPU = torch.device("cpu")
 SMALL = NetworkOptions(hidden=12)
 
 
-@dataclass(frozen=True)
 class Recording(Copying):
     """A task that keeps what it gave."""
 
-    given: list[Tensor] = field(default_factory=list)
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Tensor] = []
 
     def batch(self, gap: int, size: int, generator: torch.Generator) -> SequenceBatch:
         found = super().batch(gap, size, generator)
@@ -41,7 +40,7 @@ class Recording(Copying):
 
 
 def train(cell: str, task: Copying, options: TrainingOptions) -> SequenceNetwork:
-    network = build_network(cell, task, SMALL, options.seed, CPU)
+    network = SequenceNetwork.of(cell, task, SMALL, options.seed)
     train_network(network, task, options)
     return network
 
@@ -83,7 +82,7 @@ def test_gaps_are_mixed_and_the_largest_grows() -> None:
 def test_gated_networks_learn_to_remember_across_noise(cell: str) -> None:
     task = Copying(symbols=1, alphabet=2)
     options = TrainingOptions(steps=150, batch_size=16, lr=0.02, gap=6, growth=0.5)
-    network = build_network(cell, task, SMALL, 1, CPU)
+    network = SequenceNetwork.of(cell, task, SMALL)
     losses = train_network(network, task, options).losses
     assert sum(losses[-10:]) < 1.0 < sum(losses[:10])
     assert accuracy(network, task, 6, 300, 1) > 0.95
@@ -91,7 +90,7 @@ def test_gated_networks_learn_to_remember_across_noise(cell: str) -> None:
 
 def test_an_untrained_network_is_at_chance() -> None:
     task = Copying()
-    assert accuracy(build_network("gru", task, SMALL, 1, CPU), task, 5, 1000, 1) == pytest.approx(0.25, abs=0.05)
+    assert accuracy(SequenceNetwork.of("gru", task, SMALL), task, 5, 1000, 1) == pytest.approx(0.25, abs=0.05)
 
 
 def test_accuracy_counts_every_answer_of_every_sequence() -> None:
@@ -100,13 +99,13 @@ def test_accuracy_counts_every_answer_of_every_sequence() -> None:
             return x[:, :answers, :4]  # the symbols as they were shown
 
     task = Copying()
-    assert accuracy(Perfect("gru", task, SMALL), task, 3, 1203, 1) == 1.0
+    assert accuracy(Perfect.of("gru", task, SMALL), task, 3, 1203, 1) == 1.0
 
 
 def test_the_learning_rate_falls_to_zero_and_gradients_are_clipped() -> None:
     seen: list[float] = []
     task = Adding()
-    network = build_network("rnn_tanh", task, SMALL, 1, CPU)
+    network = SequenceNetwork.of("rnn_tanh", task, SMALL)
     before = [parameter.detach().clone() for parameter in network.parameters()]
     train_network(
         network, task, TrainingOptions(steps=5, batch_size=2, lr=1e-3, gap=3), lambda _, loss: seen.append(loss)
@@ -156,7 +155,7 @@ def test_the_learning_rate_is_the_tasks_own_unless_one_is_given() -> None:
 def test_faults_of_the_settings_are_named() -> None:
     with pytest.raises(SettingsError) as caught:
         measure_memory(["recall"], ["gru"], SMALL, TrainingOptions(steps=1))
-    assert str(caught.value) == "expected a task among copy, copy_blanks, adding, agreement, found 'recall'"
+    assert str(caught.value) == "unknown task 'recall'; known: copy, copy_blanks, adding, agreement"
     with pytest.raises(SettingsError) as caught:
         measure_memory(["copy"], ["gru"], NetworkOptions(layers=0), TrainingOptions(steps=1))
     assert str(caught.value) == "gru: expected layers of at least 1, found 0"
@@ -170,7 +169,7 @@ def test_every_network_is_built_before_the_first_is_trained() -> None:
     assert lines == []
 
 
-def test_what_is_measured_is_told_after_each_cell() -> None:
+def test_results_are_reported_after_each_cell() -> None:
     told: list[list[tuple[str, int]]] = []
     options = TrainingOptions(steps=1, batch_size=2, gap=1)
 
@@ -182,7 +181,7 @@ def test_what_is_measured_is_told_after_each_cell() -> None:
     assert [len(result.curves) for result in final] == [2, 2]
 
 
-def test_a_cell_that_diverges_has_a_fault_and_no_accuracy_and_the_others_go_on() -> None:
+def test_a_cell_that_diverges_has_a_fault_and_no_accuracy_and_the_others_continue() -> None:
     options = TrainingOptions(steps=4, batch_size=2, gap=90)
     lines: list[str] = []
     network = NetworkOptions(hidden=12, init="orthogonal", gain=1e9)
@@ -190,7 +189,7 @@ def test_a_cell_that_diverges_has_a_fault_and_no_accuracy_and_the_others_go_on()
     wrong, right = result.curves
     assert wrong.fault.startswith("seed 1: loss not finite at update ")
     assert lines[0] == f"copy rnn_relu {wrong.fault}"
-    assert (wrong.accuracies, wrong.mean, wrong.low) == ([None], None, None)
+    assert (wrong.accuracies, wrong.mean) == ([None], None)
     assert right.fault == ""
     assert right.mean == right.finished[0]
 
@@ -250,14 +249,14 @@ def test_the_table_has_means_chance_faults_and_how_it_was_trained() -> None:
         "",
         "with --growth simple networks learn more (rnn_tanh with 0.5 and the other defaults: agreement 100 %, "
         "copy about 50 %)",
-        "seconds: of training alone; tested on sequences of another random stream: at short gaps there are so few that",
-        "most were also trained on, and copy_blanks has only 64 a gap",
+        "seconds: training only. The test sequences come from another random stream; for short gaps there are so few",
+        "different sequences that most are also training sequences, and copy_blanks has only 64 for each gap.",
     ]
 
 
-def test_what_gaps_there_were_is_said() -> None:
+def test_the_gaps_are_reported() -> None:
     grown = TrainingOptions(gap=30, growth=0.5).mixture
-    assert grown == "gaps mixed from 1 to a largest that grows to 30 in 50 % of the updates"
+    assert grown == "gaps mixed from 1 to a largest, which grows to 30 in 50 % of the updates"
 
 
 def test_json_has_every_run_and_the_mean() -> None:
@@ -271,7 +270,7 @@ def test_json_has_every_run_and_the_mean() -> None:
     assert (found["task"], found["chance"], found["gaps"]) == ("copy", 0.25, [1, 10])
 
 
-def test_the_picture_has_a_panel_a_task_and_a_line_a_cell_and_chance() -> None:
+def test_the_picture_has_a_panel_per_task_and_a_line_per_cell_and_chance() -> None:
     pytest.importorskip("matplotlib")
     figure = draw_memory([RESULT, RESULT])
     assert len(figure.axes) == 2
@@ -281,5 +280,5 @@ def test_the_picture_has_a_panel_a_task_and_a_line_a_cell_and_chance() -> None:
     assert axes.lines[0].get_ydata().tolist() == pytest.approx([95.0, 75.0])  # type: ignore[union-attr]
     assert len(axes.collections) == 1  # the range of the two runs
     assert [text.get_text() for text in axes.texts] == ["x: 1 of 2 runs finite\ny: 0 of 2 runs finite"]
-    title = "What is left after the gap; in training,\ngaps mixed from 1 to 10 from the first update on"
+    title = "Accuracy after the gap, trained with\ngaps mixed from 1 to 10 from the first update on"
     assert figure.get_suptitle() == f"{title}\n(with --growth simple networks learn more)"

@@ -12,7 +12,8 @@ import pytest
 
 import seqkit
 from seqkit.errors import DataError, ModelError, SettingsError
-from seqkit.lab.output import aligned, claim_files, new_figure, remove_files, write_files
+from seqkit.lab.output import claim_files, remove_files, write_files
+from seqkit.metrics.plots import new_figure
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
 
@@ -48,18 +49,18 @@ def test_numbers_stand_on_one_line_and_strings_stay_as_they_are(tmp_path: Path) 
     assert json.loads(text)["results"] == {**results, "a": [[1, 2.5], [3, None]], "d": [None]}
 
 
-def test_a_word_that_the_font_lacks_is_drawn_all_the_same(tmp_path: Path) -> None:
+def test_a_word_that_the_font_lacks_is_still_drawn(tmp_path: Path) -> None:
     write(tmp_path, title="漢")  # a warning would be an error here
     assert (tmp_path / "memory.png").is_file()
 
 
 @pytest.mark.parametrize("name", ["memory.png", "memory.json"])
-def test_what_is_there_is_refused_without_force(name: str, tmp_path: Path) -> None:
+def test_existing_files_are_refused_without_force(name: str, tmp_path: Path) -> None:
     path = tmp_path / name
     path.write_text("mine")
     with pytest.raises(DataError) as caught:
         claim_files(tmp_path, "memory")
-    assert str(caught.value) == f"{path}: expected no file of this name, found one; use --force"
+    assert str(caught.value) == f"{path}: the file exists; use --force to replace it"
     claim_files(tmp_path, "gradients")
     claim_files(tmp_path, "memory", force=True)
     assert path.read_text() == "mine"  # until there is something to put in its place
@@ -67,22 +68,20 @@ def test_what_is_there_is_refused_without_force(name: str, tmp_path: Path) -> No
     assert path.read_bytes() != b"mine"
 
 
-def test_what_cannot_be_written(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "memory.json").mkdir()
     with pytest.raises(DataError) as caught:
         claim_files(tmp_path, "memory", force=True)
-    assert str(caught.value) == f"{tmp_path / 'memory.json'}: expected a file to write, found a directory"
+    assert str(caught.value) == f"{tmp_path / 'memory.json'}: cannot be written: it is a folder"
     below = tmp_path / "file" / "x"
     below.parent.touch()
-    with pytest.raises(
-        DataError, match=f"^{re.escape(str(below))}: cannot be used as output directory: Not a directory$"
-    ):
+    with pytest.raises(DataError, match=f"^{re.escape(str(below))}: cannot be used as output folder: Not a directory$"):
         claim_files(below, "memory")
     with pytest.raises(ModelError, match=r"memory\.png: cannot be written: "):
         write(below)
 
 
-def test_what_is_removed(tmp_path: Path) -> None:
+def test_removed_files(tmp_path: Path) -> None:
     write(tmp_path)
     for name in ("memory.txt", "gates.json"):
         (tmp_path / name).touch()
@@ -111,14 +110,3 @@ def test_figures_leave_no_state_behind() -> None:
     new_figure(1.0, 1.0)
     assert dict(matplotlib.rcParams) == before
     assert not _pylab_helpers.Gcf.figs
-
-
-def test_a_table() -> None:
-    rows = [["cell", "kind", "score"], ["lstm", "a", "0.5"], ["rnn_tanh", "", "10.25"]]
-    assert aligned(rows, 2).split("\n") == [
-        "cell      kind  score",
-        "lstm      a       0.5",
-        "rnn_tanh        10.25",
-    ]
-    assert aligned([["a", "b"], ["", ""]]) == "a  b\n"
-    assert aligned([["\udce9"]]) == "\ufffd"

@@ -126,4 +126,4 @@ def test_the_nouns_between_say_nothing_of_the_subject() -> None:
 def test_an_unknown_task_is_named() -> None:
     with pytest.raises(SettingsError) as caught:
         make_memory_task("recall")
-    assert str(caught.value) == "expected a task among copy, copy_blanks, adding, agreement, found 'recall'"
+    assert str(caught.value) == "unknown task 'recall'; known: copy, copy_blanks, adding, agreement"

@@ -16,20 +16,17 @@ from seqkit.lab.training import (
     Trained,
     TrainingOptions,
     accuracy,
-    build_encoder,
-    build_network,
     check_networks,
     stream,
     train_network,
 )
 
-CPU = torch.device("cpu")
 SMALL = NetworkOptions(hidden=8)
 
 
 def moved(clip: float) -> float:
     """The longest way of a weight in three updates."""
-    network = build_network("rnn_tanh", Adding(), SMALL, 1, CPU)
+    network = SequenceNetwork.of("rnn_tanh", Adding(), SMALL)
     before = [parameter.detach().clone() for parameter in network.parameters()]
     train_network(network, Adding(), TrainingOptions(steps=3, batch_size=2, gap=3, clip=clip))
     return max(float((new.detach() - old).abs().max()) for new, old in zip(network.parameters(), before, strict=True))
@@ -51,7 +48,7 @@ def test_test_sequences_are_of_another_random_stream_than_training() -> None:
             asked.append(found.inputs)
             return found
 
-    accuracy(build_network("gru", task, SMALL, 1, CPU), Spy(), 30, 20, 5)
+    accuracy(SequenceNetwork.of("gru", task, SMALL), Spy(), 30, 20, 5)
     assert torch.equal(asked[0], task.batch(30, 20, stream(5, "test")).inputs)
     trained_on = task.batch(30, 20, stream(5, "training")).inputs
     assert not any(torch.equal(one, other) for one in asked[0] for other in trained_on)
@@ -65,7 +62,7 @@ def test_networks_train_in_one_mode_and_answer_in_the_other() -> None:
             modes.append(self.training)
             return super().forward(x, answers)
 
-    network = Spy("gru", Adding(), SMALL)
+    network = Spy.of("gru", Adding(), SMALL)
     accuracy(network.train(), Adding(), 3, 4, 1)
     assert modes == [False]
     train_network(network, Adding(), TrainingOptions(steps=2, batch_size=2, gap=3))
@@ -79,13 +76,13 @@ def test_the_loss_is_the_mean_of_the_last_tenth() -> None:
 
 def test_a_loss_that_is_not_finite_ends_training() -> None:
     seen: list[int] = []
-    network = build_network("rnn_relu", Copying(), NetworkOptions(64, init="orthogonal", gain=3.0), 1, CPU)
+    network = SequenceNetwork.of("rnn_relu", Copying(), NetworkOptions(64, init="orthogonal", gain=3.0))
     options = TrainingOptions(steps=30, batch_size=2, gap=900, growth=0.0)
     trained = train_network(network, Copying(), options, lambda step, loss: seen.append(step))
     assert trained.fault == f"loss not finite at update {len(trained.losses)}"
     assert not math.isfinite(trained.losses[-1])
     assert len(seen) == len(trained.losses) - 1 < 30
-    sound = train_network(build_network("gru", Copying(), SMALL, 1, CPU), Copying(), TrainingOptions(2, 2, gap=3))
+    sound = train_network(SequenceNetwork.of("gru", Copying(), SMALL), Copying(), TrainingOptions(2, 2, gap=3))
     assert sound.fault == ""
     assert sound.seconds > 0
 
@@ -95,14 +92,14 @@ def test_weights_that_are_not_finite_after_the_last_update_are_a_fault() -> None
         assert network.head.weight.grad is not None
         network.head.weight.grad.fill_(math.nan)
 
-    network = build_network("gru", Adding(), SMALL, 1, CPU)
+    network = SequenceNetwork.of("gru", Adding(), SMALL)
     trained = train_network(network, Adding(), TrainingOptions(steps=1, batch_size=2, gap=3), spoil)
     assert trained.fault == "weights not finite after update 1"
 
 
-def test_an_encoder_alone_repeats_itself_and_leaves_the_generator() -> None:
+def test_an_encoder_repeats_itself_and_leaves_the_generator() -> None:
     before = torch.get_rng_state()
-    first, again, other = (build_encoder("gru", 4, SMALL, seed) for seed in (1, 1, 2))
+    first, again, other = (SequenceNetwork("gru", 4, 1, SMALL, seed).encoder for seed in (1, 1, 2))
     assert torch.equal(torch.get_rng_state(), before)
     weights = [next(encoder.parameters()) for encoder in (first, again, other)]
     assert torch.equal(weights[0], weights[1])

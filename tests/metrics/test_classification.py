@@ -82,5 +82,5 @@ def test_the_table_shows_model_and_baseline_together() -> None:
 
 
 def test_another_number_of_texts() -> None:
-    with pytest.raises(ValueError, match=r"^expected labels for 1 texts, found 2$"):
+    with pytest.raises(ValueError, match=r"^expected labels for 1 text, found 2$"):
         classification_report([["x"]], [["x"], ["y"]])

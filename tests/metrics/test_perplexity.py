@@ -32,8 +32,8 @@ def test_the_figures_have_the_names_that_programs_rely_on() -> None:
 def test_the_figures_as_text() -> None:
     assert PerplexityReport(-20000.0, 10000, 2, 3, "char").render().split("\n") == [
         "perplexity         7.39",
-        "loss             2.0000 nats a character",
-        "bits             2.8854 a character",
+        "loss             2.0000 nats per character",
+        "bits             2.8854 per character",
         "",
         "10,000 characters, 2 ends of lines among them; 3 are unknown to the model",
     ]

@@ -69,6 +69,15 @@ class TestPicture:
         assert 300 < height < 1200
         assert height < width < 1600
 
+    def test_has_a_margin_on_every_side(self, tmp_path: Path) -> None:
+        pytest.importorskip("matplotlib")
+        from matplotlib.image import imread
+
+        path = tmp_path / "matrix.png"
+        confusion_matrix_png([["B-A-LONG-LABEL", "O"]], [["O", "O"]], path)
+        pixels = imread(path)[:, :, :3]
+        assert all((edge == 1.0).all() for edge in (pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]))
+
     def test_grows_with_the_labels_and_spells_them_as_they_are(self, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
         path = tmp_path / "matrix"  # no extension, still a PNG file
@@ -84,7 +93,7 @@ class TestPicture:
 
     def test_nothing_to_draw(self, tmp_path: Path) -> None:
         pytest.importorskip("matplotlib")
-        with pytest.raises(DataError, match=r"^a confusion matrix needs at least one token, found none$"):
+        with pytest.raises(DataError, match=r"^no tokens to draw a confusion matrix of$"):
             confusion_matrix_png([[]], [[]], tmp_path / "matrix.png")
 
     def test_a_file_that_cannot_be_written(self, tmp_path: Path) -> None:

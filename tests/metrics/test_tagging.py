@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seqkit.formats.schemes import invalid_moves, is_label, spans
-from seqkit.metrics.tagging import _PREFIXES, Score, TaggingReport, _Cleaner, _Moves, tagging_report
+from seqkit.metrics.tagging import _PREFIXES, Score, TaggingReport, _cleaned, _is_legal, tagging_report
 
 PREFIXES = {"iob1": "BI", "iob2": "BI", "bioes": "BIES"}
 Sequences = list[list[str]]
@@ -128,12 +128,11 @@ ODD_LABELS += [prefix + rest for prefix in "BIES" for rest in ("", "-", "--", "-
 
 @pytest.mark.parametrize("scheme", list(PREFIXES))
 def test_the_same_labels_and_moves_are_legal_as_in_the_data(scheme: str) -> None:
-    clean, legal = _Cleaner(_PREFIXES[scheme]), _Moves(scheme)
     for label in ODD_LABELS:
-        assert clean([label]) == [label if is_label(label, scheme) else "O"], label
+        assert _cleaned([label], _PREFIXES[scheme]) == [label if is_label(label, scheme) else "O"], label
     for labels in itertools.product(ODD_LABELS, repeat=2):
-        cleaned = clean(labels)
-        assert (cleaned == list(labels) and legal(cleaned)) == (not invalid_moves(labels, scheme)), labels
+        cleaned = _cleaned(labels, _PREFIXES[scheme])
+        assert (cleaned == list(labels) and _is_legal(cleaned, scheme)) == (not invalid_moves(labels, scheme)), labels
 
 
 @given(st.lists(st.sampled_from(ODD_LABELS), max_size=6), st.sampled_from(list(PREFIXES)))
@@ -253,9 +252,9 @@ def test_the_table_fits(width: int) -> None:
 @pytest.mark.parametrize(
     ("gold", "predicted", "scheme", "message"),
     [
-        ([["O"]], [], "iob2", "expected labels for 1 sentences, found 0"),
-        ([["O"], ["O", "O"]], [["O"], ["O"]], "iob2", "expected 2 labels for sentence 1, found 1"),
-        ([["O"]], [["O"]], "bilou", "expected a scheme of none, iob1, iob2, bioes, found 'bilou'"),
+        ([["O"]], [], "iob2", "expected labels for 1 sentence, found 0"),
+        ([["O"], ["O", "O"]], [["O"], ["O"]], "iob2", "sentence 1: expected 2 labels, found 1"),
+        ([["O"]], [["O"]], "bilou", "unknown scheme 'bilou'; known: none, iob1, iob2, bioes"),
     ],
 )
 def test_what_does_not_fit_is_refused(gold: Sequences, predicted: Sequences, scheme: str, message: str) -> None:

@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from seqkit.config import EncoderSettings, TagSettings
+from seqkit.config import EncoderSettings
 from seqkit.errors import DataError, SettingsError
+from seqkit.heads.tagging.settings import TagSettings
+from seqkit.inputs.base import Sources
+from seqkit.inputs.building import build_encoder, pretrained_table
+from seqkit.inputs.lookup import type_batch
 from seqkit.inputs.pretrained import Vectors
-from seqkit.model.build import build_encoder, type_batch, vector_table
 from seqkit.model.tagger import Tagger
 from seqkit.records import Sentence
 
@@ -17,7 +20,7 @@ from seqkit.records import Sentence
 def build(settings: TagSettings, sentences: Sequence[Sentence], vectors: Vectors) -> Tagger:
     """An untrained model whose predictions are far from uniform."""
     torch.manual_seed(0)
-    model = Tagger.build(settings, sentences, [sentence.columns["label"] for sentence in sentences], vectors)
+    model = Tagger.build(settings, sentences, Sources(vectors=vectors))
     with torch.no_grad():
         for parameter in model.network.head.parameters():
             parameter.normal_()
@@ -34,8 +37,8 @@ def test_words_with_a_given_vector_are_not_unknown_though_unseen_in_training(
     model = build(settings, make_sentences(8), vectors)
 
     def vector(word: str) -> torch.Tensor:
-        table = model.indexer.table([word])
-        return model.network.embedding.eval()(type_batch(table, np.array([0])))[0].detach()
+        table = model.input.indexer.table([word])
+        return model.network.input.embedding.eval()(type_batch(table, np.array([0])))[0].detach()
 
     def probs(word: str) -> list[float]:
         found = model.tag([word, "saw", "Rome"], probs=True).probs
@@ -60,8 +63,8 @@ def test_the_sum_starts_from_the_given_vectors(
     vectors = Vectors(["ada"], np.full((1, 8), 0.5, dtype=np.float32))
     settings = tiny_settings("embedding.vectors_join=sum", "embedding.vectors=x", "embedding.chars=none")
     model = build(settings, make_sentences(8), vectors)
-    table = model.indexer.table(["Ada", "saw"])
-    found = model.network.embedding.eval()(type_batch(table, np.array([0, 1])))
+    table = model.input.indexer.table(["Ada", "saw"])
+    found = model.network.input.embedding.eval()(type_batch(table, np.array([0, 1])))
     assert torch.equal(found.detach(), torch.tensor([[0.5] * 8, [0.0] * 8]))
 
 
@@ -79,13 +82,13 @@ def test_vectors_alone_need_no_word_table(
 ) -> None:
     vectors = Vectors(["ada"], np.ones((1, 3), dtype=np.float32))
     settings = tiny_settings("embedding.word_size=0", "embedding.chars=none", "embedding.vectors=x")
-    assert build(settings, make_sentences(2), vectors).network.embedding.output_size == 3
+    assert build(settings, make_sentences(2), vectors).network.input.embedding.output_size == 3
 
 
 def test_vectors_too_large_for_half_precision_are_refused() -> None:
     with pytest.raises(DataError) as caught:
-        vector_table(Vectors(["a"], np.array([[1e5, 0.0]], dtype=np.float32)))
-    assert str(caught.value) == "expected vectors with values up to 65504, found 100000"
+        pretrained_table(Sources(vectors=Vectors(["a"], np.array([[1e5, 0.0]], dtype=np.float32))))
+    assert str(caught.value) == "the pretrained vectors have a value of 100000, but at most 65504 can be kept"
 
 
 def test_the_encoder_begins_as_the_settings_say() -> None:

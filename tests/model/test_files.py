@@ -187,7 +187,7 @@ def test_a_pipe_is_not_waited_for(name: str, copy: Path) -> None:
     expected = (
         f"{copy}: expected a model directory with config.json, found an unfinished training run"
         if name == "config.json"
-        else f"{copy / name}: cannot be read: expected a regular file, found another kind"
+        else f"{copy / name}: cannot be read: not a regular file"
     )
     assert fault_of(copy) == expected
 
@@ -195,7 +195,7 @@ def test_a_pipe_is_not_waited_for(name: str, copy: Path) -> None:
 def test_a_directory_or_a_device_in_place_of_a_file_is_refused(copy: Path) -> None:
     (copy / "words.json").unlink()
     (copy / "words.json").mkdir()
-    expected = f"{copy / 'words.json'}: cannot be read: expected a regular file, found another kind"
+    expected = f"{copy / 'words.json'}: cannot be read: not a regular file"
     assert fault_of(copy) == expected
     (copy / "words.json").rmdir()
     (copy / "words.json").symlink_to("/dev/zero")
@@ -264,8 +264,8 @@ def test_a_checksum_of_another_form_agrees_with_nothing(copy: Path, entry: objec
 def test_a_file_that_a_model_needs_must_be_listed(copy: Path) -> None:
     forge(copy, lambda config: config["files"].pop("labels.json"))
     assert fault_of(copy) == (
-        f"{copy}: expected labels.json among the model's files, found characters.json, report.json, splitter.json, "
-        "words.json"
+        f"{copy}: labels.json is missing among the model's files: "
+        "characters.json, report.json, splitter.json, words.json"
     )
 
 
@@ -277,7 +277,7 @@ def test_a_file_that_a_model_needs_must_be_listed(copy: Path) -> None:
         (lambda config: config.update(settings={"encoder": 3}), "encoder: expected a section, found 3"),
         (
             lambda config: config["settings"]["encoder"].update(hidden=0),
-            "encoder.hidden: expected greater than or equal",
+            "encoder.hidden: expected at least",
         ),
         (lambda config: config["settings"]["encoder"].update(hidden=9), "weights do not fit the model's settings: "),
         (lambda config: config["settings"]["encoder"].update(layers=2), "weights do not fit the model's settings: "),

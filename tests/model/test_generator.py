@@ -11,15 +11,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from seqkit.config import GenerateSettings, override
+from seqkit.config import override
 from seqkit.errors import SeqkitError
 from seqkit.heads.generation.module import IGNORED
+from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.heads.generation.verse import LINE_ENDS, line_lengths
-from seqkit.model.generation import record_sentence, target_text
+from seqkit.inputs.units import target_text
 from seqkit.model.generator import Generator
 from seqkit.model.loading import load
-from seqkit.records import Sentence
+from seqkit.nn.network import Encoded
+from seqkit.records import TextRecord, WrittenText
 
 ROWS: list[dict[str, Any]] = [
     {"kind": "a", "size": [0.0, 1.0], "title": "new moon", "text": "ab\uff0cba\u3002"},
@@ -38,7 +41,7 @@ TINY = {
 def build(tree: dict[str, Any] | None = None, seed: int = 0, rows: list[dict[str, Any]] = ROWS) -> Generator:
     torch.manual_seed(seed)
     tuned = override(override(GenerateSettings(), TINY), tree or {})
-    model = Generator.build(tuned, [record_sentence(row) for row in rows])
+    model = Generator.build(tuned, [TextRecord("", fields=row) for row in rows])
     model.network.eval()
     return model
 
@@ -66,8 +69,8 @@ def test_what_a_beam_finds_is_as_likely_as_scoring_says(tree: dict[str, Any]) ->
     assert len({one.text for one in found}) > 1
     assert [one.log_prob for one in found] == sorted((one.log_prob for one in found), reverse=True)
     for one in found:
-        if one.ended and model.units.split(one.text) and model.units.kind != "bpe":
-            ((total, units),) = model.log_probs([record_sentence({**ROWS[1], "text": one.text})])
+        if one.ended and model.input.units.split(one.text) and model.input.units.kind != "bpe":
+            ((total, units),) = model.log_probs([{**ROWS[1], "text": one.text}])
             assert one.log_prob == pytest.approx(total, abs=1e-4)
             assert one.units == units
 
@@ -86,26 +89,31 @@ def test_saved_and_read_again_it_writes_the_same(tree: dict[str, Any], tmp_path:
 
 def test_every_parameter_gets_a_gradient_and_targets_are_the_units_that_follow() -> None:
     model = build()
-    records = [record_sentence(row) for row in ROWS]
-    arrays = model.arrays([row["text"] for row in ROWS])
     rows = np.array([1, 0])
-    encoded = [model.codec.encode(one.fields) for one in records]
-    batch = model.batch(arrays, rows, encoded)
-    index = model.indexer.words.index
-    assert batch.lengths.tolist() == [9, 7]
-    for row, targets in zip(rows, batch.targets.tolist(), strict=True):
+    encoded = encoded_rows(model, ROWS, rows)
+    index = model.input.indexer.words.index
+    assert encoded.lengths.tolist() == [9, 7]
+    for row, targets in zip(rows, model.head.following(encoded).tolist(), strict=True):
         text = ROWS[row]["text"]
-        assert targets == [*map(index, text), model.end] + [IGNORED] * (8 - len(text))
-    model.head.loss(model.outputs(batch), batch.targets, model.table).backward()
+        assert targets == [*map(index, text), model.input.end] + [IGNORED] * (8 - len(text))
+    found = model.head.loss(encoded, None)
+    assert found.units == 16
+    found.mean.backward()
     for name, parameter in model.network.named_parameters():
         assert parameter.grad is not None, name
 
 
+def encoded_rows(model: Generator, given: list[dict[str, Any]], rows: NDArray[np.int64]) -> Encoded:
+    """What the network makes of some of the records."""
+    records = [model.record(row) for row in given]
+    conditions = model.head.conditions(records).collate(rows)
+    return model.encode(model.input.collate(model.input.arrays(records), rows), conditions)
+
+
 def test_scores_do_not_depend_on_batch_mates() -> None:
     model = build()
-    records = [record_sentence(row) for row in ROWS]
-    together = model.log_probs(records)
-    for record, (total, units) in zip(records, together, strict=True):
+    together = model.log_probs(ROWS)
+    for record, (total, units) in zip(ROWS, together, strict=True):
         ((alone, count),) = model.log_probs([record])
         assert alone == pytest.approx(total, abs=1e-5)
         assert count == units
@@ -114,7 +122,7 @@ def test_scores_do_not_depend_on_batch_mates() -> None:
 
 
 def test_a_perplexity_that_is_too_large_a_number(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Generator, "log_probs", lambda self, sentences: [(-1e6, 2)])
+    monkeypatch.setattr(Generator, "log_probs", lambda self, records: [(-1e6, 2)])
     assert build().perplexity(ROWS[:1]) == math.inf
 
 
@@ -123,17 +131,15 @@ def test_the_condition_matters_and_each_text_follows_its_own() -> None:
     alone = [model.generate(row, temperature=0, length=12)[0] for row in ROWS]
     together = model.generate(ROWS, temperature=0, length=12)
     assert [one.text for one in together] == [one.text for one in alone]
-    text = record_sentence({**ROWS[0]})
-    other = record_sentence({**ROWS[0], "kind": "b"})
-    assert model.log_probs([text]) != model.log_probs([other])
+    assert model.log_probs([ROWS[0]]) != model.log_probs([{**ROWS[0], "kind": "b"}])
 
 
 def test_unknown_and_padding_are_never_written_and_a_seed_repeats_itself() -> None:
     model = build({"data": {"min_count": 7}})  # only some characters are known
-    assert model.indexer.words.index("\uff0c") == 1
+    assert model.input.indexer.words.index("\uff0c") == 1
     with torch.no_grad():
-        assert model.head.output.bias is not None
-        model.head.output.bias[1] = 5.0  # the unknown one is by far the likeliest
+        assert model.head.module.output.bias is not None
+        model.head.module.output.bias[1] = 5.0  # the unknown one is by far the likeliest
     texts = model.generate(ROWS[0], count=50, length=10, seed=1)
     assert set("".join(one.text for one in texts)) <= set("ab")
     assert texts == model.generate(ROWS[0], count=50, length=10, seed=1)
@@ -147,7 +153,7 @@ def test_a_prompt_begins_every_text_and_its_probability_is_left_out() -> None:
     for one in model.generate(ROWS[0], prompt="ab", beam=100, count=100, length=2):
         assert one.text.startswith("ab")
         if one.text == whole and one.ended:
-            ((total, _),) = model.log_probs([record_sentence({**ROWS[0], "text": whole})])
+            ((total, _),) = model.log_probs([{**ROWS[0], "text": whole}])
             begun = sum(float(score) for score in scores_of(model, whole, ROWS[0])[:2])
             assert one.log_prob == pytest.approx(total - begun, abs=1e-4)
     words = build({"data": {"unit": "word", "splitter": "spaces"}}, rows=[{**row, "text": "one two"} for row in ROWS])
@@ -158,50 +164,63 @@ def test_a_prompt_begins_every_text_and_its_probability_is_left_out() -> None:
 
 def scores_of(model: Generator, text: str, row: dict[str, Any]) -> list[float]:
     """ln p of each unit."""
-    batch = model.batch(model.arrays([text]), np.array([0]), [model.codec.encode(row)])
-    scores: list[float] = model.head.target_log_probabilities(model.outputs(batch), batch.targets)[0].tolist()
+    encoded = encoded_rows(model, [{**row, "text": text}], np.array([0]))
+    targets = model.head.following(encoded)
+    scores: list[float] = model.head.module.target_log_probabilities(encoded.outputs, targets)[0].tolist()
     return scores
+
+
+def acrostic(model: Generator, row: dict[str, Any], acrostic: str | None = None, **options: Any) -> list[WrittenText]:
+    """Texts whose lines begin with given characters, if there are any."""
+    return model.generate(row, allowed=None if acrostic is None else model.acrostic(acrostic), **options)
 
 
 @given(
     seed=st.integers(0, 500),
-    acrostic=st.text("ab", min_size=1, max_size=5),
+    initials=st.text("ab", min_size=1, max_size=5),
     spare=st.integers(1, 12),
     unit=st.sampled_from(["char", "word"]),
 )
 @settings(max_examples=40, deadline=None)
-def test_acrostics_are_always_obeyed(seed: int, acrostic: str, spare: int, unit: str) -> None:
+def test_acrostics_are_always_obeyed(seed: int, initials: str, spare: int, unit: str) -> None:
     model = build({"data": {"unit": unit, "splitter": "characters"}}, seed)
-    length = 2 * len(acrostic) + spare
-    drawn = model.generate(ROWS[0], acrostic=acrostic, count=6, length=length, seed=seed)
-    found = model.generate(ROWS[0], acrostic=acrostic, beam=2, count=2, length=length)
+    length = 2 * len(initials) + spare
+    drawn = acrostic(model, ROWS[0], initials, count=6, length=length, seed=seed)
+    found = acrostic(model, ROWS[0], initials, beam=2, count=2, length=length)
     for one in (*drawn, *found):
         ends = [index for index, character in enumerate(one.text) if character in LINE_ENDS]
         starts = [0, *(end + 1 for end in ends)]
-        assert "".join(one.text[start] for start in starts[: len(acrostic)]) == acrostic
-        assert min(line_lengths(one.text)[: len(acrostic)]) >= 1
-        assert len(ends) >= len(acrostic)
+        assert "".join(one.text[start] for start in starts[: len(initials)]) == initials
+        assert min(line_lengths(one.text)[: len(initials)]) >= 1
+        assert len(ends) >= len(initials)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"prompt": "axb"}, "expected a prompt of characters that the model knows, found 'x'"),
-        ({"acrostic": "ax"}, "expected characters that the model knows as acrostic, found 'x'"),
-        ({"acrostic": "a", "prompt": "b"}, "expected either a prompt or an acrostic, found both"),
+        ({"prompt": "axb"}, "the prompt has characters that the model does not know: 'x'"),
+        ({"acrostic": "ax"}, "no unit of the model begins with 'x', as the acrostic needs"),
+        (
+            {"acrostic": "a", "prompt": "b"},
+            "prompt and allowed exclude each other: an acrostic is about the whole text",
+        ),
         (
             {"acrostic": "aa", "length": 4},
-            "expected room for 2 lines of two units and an end, found a greatest length of 4",
+            "the acrostic does not fit: 2 lines need at least 5 units, and the greatest length is 4",
         ),
-        ({"count": 0}, "expected a count of at least 1 and a beam of at least 0, found 0 and 0"),
+        ({"count": 0}, "count must be at least 1 and beam at least 0, found 0 and 0"),
         ({"beam": 1, "length_penalty": -1.0}, "expected a length penalty of at least 0, found -1.0"),
-        ({"beam": -1}, "expected a count of at least 1 and a beam of at least 0, found 1 and -1"),
+        ({"beam": -1}, "count must be at least 1 and beam at least 0, found 1 and -1"),
         ({"temperature": -1.0}, "expected a temperature of at least 0, found -1.0"),
         ({"top_p": 0.0}, "expected top_p in 0 < p ≤ 1, found 0.0"),
     ],
 )
 def test_what_cannot_be_written(options: dict[str, Any], message: str) -> None:
-    assert fault(build().generate, ROWS[0], **options) == message
+    assert fault(acrostic, build(), ROWS[0], **options) == message
+
+
+def test_an_acrostic_needs_a_character() -> None:
+    assert fault(acrostic, build(), ROWS[0], acrostic="") == "the acrostic is empty"
 
 
 def test_conditions_that_cannot_be_used() -> None:
@@ -211,28 +230,30 @@ def test_conditions_that_cannot_be_used() -> None:
     assert fault(model.generate) == "expected a field 'kind' in the condition, found none"
     assert fault(model.generate, {**row, "kind": "c"}) == "expected a 'kind' seen in training (a, b), found 'c'"
     assert fault(model.generate, {**row, "size": [1]}) == "expected a vector of 2 numbers as 'size', found 1"
-    assert fault(build({"data": {"unit": "bpe", "bpe_size": 257}}).generate, row, acrostic="a") == (
-        "expected a model of characters or words for an acrostic, found one of byte pairs"
+    assert fault(build({"data": {"unit": "bpe", "bpe_size": 257}}).acrostic, "a") == (
+        "an acrostic needs a model of characters or words, not of byte pairs"
     )
     plain = build(rows=[{**one, "text": "ab"} for one in ROWS])
-    assert fault(plain.generate, row, acrostic="a").startswith("expected a model whose texts have lines, found none")
+    assert fault(acrostic, plain, row, acrostic="a") == (
+        f"an acrostic needs a model of texts with lines, which end with one of {LINE_ENDS!r}"
+    )
 
 
 def test_nothing_to_learn_from() -> None:
     assert fault(build, rows=[{**row, "text": ""} for row in ROWS]) == (
-        "expected texts as 'text' to learn from, found only empty ones"
+        "all texts in field 'text' of the training data are empty"
     )
     assert fault(build, {"data": {"condition": "form"}}) == (
         "expected a field 'form' in the condition, found 'kind', 'size', 'title', 'text'"
     )
     assert fault(build, {"data": {"target": "poem"}}) == (
-        "expected a text to write as 'poem', found 'kind', 'size', 'title', 'text'"
+        "expected a text in field 'poem', the fields are 'kind', 'size', 'title', 'text'"
     )
-    assert fault(build, rows=[{**ROWS[0], "text": 3}]) == "expected a text to write as 'text', found 3"
+    assert fault(build, rows=[{**ROWS[0], "text": 3}]) == "expected a text in field 'text', found 3"
 
 
 def test_the_text_of_a_record() -> None:
-    assert target_text(Sentence([], "own", []), "text") == "own"
-    assert target_text(Sentence([], "own", [], fields={"poem": "other"}), "poem") == "other"
-    record = Sentence([], "own", [], file="f.jsonl", line=3, fields={"a": "b"})
-    assert fault(target_text, record, "poem") == "f.jsonl:3: expected a text to write as 'poem', found 'a'"
+    assert target_text(TextRecord("own"), "text") == "own"
+    assert target_text(TextRecord("own", fields={"poem": "other"}), "poem") == "other"
+    record = TextRecord("own", file="f.jsonl", line=3, fields={"a": "b"})
+    assert fault(target_text, record, "poem") == "f.jsonl:3: expected a text in field 'poem', the fields are 'a'"

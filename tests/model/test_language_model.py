@@ -9,14 +9,17 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from seqkit.config import LmSettings, override, parse_assignments
-from seqkit.errors import DataError, ModelError, SettingsError
+from seqkit.config import override, parse_assignments
+from seqkit.corpora.from_python import from_items
+from seqkit.errors import DataError, SettingsError
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.inputs.lookup import LookupBatch
+from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import END, Corpus
-from seqkit.inputs.units import Units
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.loading import load
-from seqkit.model.writing import Writer
+from seqkit.model.writing import NetworkWriter
 from seqkit.nn.search import SearchState
 
 TEXT = [
@@ -36,21 +39,32 @@ def build(*assignments: str, text: Iterable[str] = TEXT, seed: int = 0) -> Langu
     kind = settings.data.unit
     units = Units.train_bpe(text, 270) if kind == "bpe" else Units.char() if kind == "char" else Units.word("spaces")
     torch.manual_seed(seed)
-    model = LanguageModel.build(settings, units, Corpus.read(text, units).counts())
+    model = LanguageModel.of_counts(settings, units, Corpus.read(text, units).counts())
     with torch.no_grad():
         for parameter in model.network.parameters():
             parameter.add_(torch.randn_like(parameter), alpha=0.5)
     return model
 
 
+def ids_of(model: LanguageModel, units: Iterable[str]) -> list[int]:
+    """The id of each unit, those of unknown ones too."""
+    return model.input.indexer.words.indices(map(model.input.indexer.normalise, units))
+
+
+def batch_of(vectors: Tensor, index: Tensor) -> LookupBatch:
+    """Rows of a table, [V, E], as a batch of equally long sequences, [B, T]."""
+    lengths = torch.full((len(index),), index.shape[1])
+    return LookupBatch(lengths, index, torch.arange(len(vectors)), vectors=vectors)
+
+
 def outputs_of(model: LanguageModel, numbers: list[int]) -> Tensor:
     """Log-probabilities of the unit after each of the given ones, [T, V]."""
     network = model.network.eval()
     index = torch.tensor([numbers])  # [1, T]
-    vectors = network.embedding.table  # [V, I]
+    vectors = network.input.embedding.table  # [V, I]
     with torch.no_grad():
-        output = network.encode(vectors, index, torch.tensor([len(numbers)]))
-        return model.head.log_probabilities(output.outputs, vectors)[0]
+        output = network(batch_of(vectors, index))
+        return model.head.module.log_probabilities(output.outputs, vectors)[0]
 
 
 VARIANTS = [
@@ -74,7 +88,7 @@ VARIANTS = [
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_change_of_the_next_unit_changes_nothing_up_to_this_one(variant: str) -> None:
     model = build(variant)
-    size = len(model.indexer.words)
+    size = len(model.input.indexer.words)
     numbers = torch.randint(2, size, (12,), generator=torch.Generator().manual_seed(1)).tolist()
     before = outputs_of(model, numbers)
     for step in range(len(numbers) - 1):
@@ -88,24 +102,18 @@ def test_a_change_of_the_next_unit_changes_nothing_up_to_this_one(variant: str) 
 @pytest.mark.parametrize(
     ("assignments", "fault"),
     [
-        (
-            ["encoder.direction=backward"],
-            "found backward: it has seen the words that a language model is to predict",
-        ),
+        (["encoder.direction=backward"], "a language model reads forward, or both with encoder.concat final"),
         (
             ["encoder.direction=both", "encoder.concat=layerwise"],
-            "found both with layerwise: above the first level both directions have seen the words that a language model is "
-            "to predict",
+            "both needs encoder.concat final in a language model; with layerwise, upper layers have seen the words "
+            "that they are to predict",
         ),
     ],
 )
 def test_a_direction_that_sees_the_future_is_refused_with_the_reason(assignments: list[str], fault: str) -> None:
     with pytest.raises(SettingsError) as caught:
         build(*assignments)
-    assert (
-        str(caught.value)
-        == f"settings: encoder.direction: expected forward, or both with encoder.concat final, {fault}"
-    )
+    assert str(caught.value) == f"settings: encoder.direction: {fault}"
 
 
 # --- how likely a text is -----------------------------------------------------------------------------------------
@@ -119,14 +127,14 @@ def plain_log_prob(model: LanguageModel, text: list[str]) -> float:
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
             part = weights[f"encoder.stacks.0.layers.{level}.0.rnn.{name}_l0"]
             getattr(lstm, f"{name}_l{level}").data.copy_(part)
-    words = model.indexer.words
+    words = model.input.indexer.words
     stream = [words.index(END)]
     for line in text:
-        units = model.units.split(line)
-        if units or model.units.kind == "char":
+        units = model.input.units.split(line)
+        if units or model.input.units.kind == "char":
             stream += [*words.indices(units), words.index(END)]
     with torch.no_grad():
-        hidden, _ = lstm(weights["embedding.table"][torch.tensor([stream[:-1]])])  # [1, N, H]
+        hidden, _ = lstm(weights["input.embedding.table"][torch.tensor([stream[:-1]])])  # [1, N, H]
         scores = hidden[0] @ weights["head.next.weight"].t() + weights["head.next.bias"]  # [N, V]
         scores[:, 0] = -math.inf
         return float(scores.log_softmax(1)[range(len(stream) - 1), stream[1:]].sum())
@@ -136,7 +144,7 @@ def plain_log_prob(model: LanguageModel, text: list[str]) -> float:
 @pytest.mark.parametrize("window", [1, 3, 7, 1000])
 def test_evaluation_agrees_with_plain_torch_whatever_the_window(unit: str, window: int) -> None:
     model = build(f"data.unit={unit}")
-    corpus = Corpus.read(TEXT, model.units)
+    corpus = Corpus.read(TEXT, model.input.units)
     expected = plain_log_prob(model, TEXT)
     assert model.log_prob(corpus, window=window) / len(corpus) == pytest.approx(expected / len(corpus), abs=1e-5)
 
@@ -144,7 +152,7 @@ def test_evaluation_agrees_with_plain_torch_whatever_the_window(unit: str, windo
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_evaluation_does_not_depend_on_the_window(variant: str) -> None:
     model = build(variant)
-    corpus = Corpus.read(TEXT, model.units)
+    corpus = Corpus.read(TEXT, model.input.units)
     found = [model.log_prob(corpus, window=window) / len(corpus) for window in (1, 5, 500)]
     assert found == pytest.approx([found[0]] * 3, abs=1e-5)
 
@@ -153,11 +161,11 @@ def test_evaluation_does_not_depend_on_the_window(variant: str) -> None:
 @pytest.mark.parametrize("batch_tokens", [1, 20, 10_000])
 def test_scores_are_those_of_each_line_as_a_text_of_its_own(variant: str, batch_tokens: int) -> None:
     model = build(variant)
-    records = list(model.score(TEXT, batch_tokens=batch_tokens, chunk_lines=5))
+    records = list(model.score(TEXT, batch_tokens=batch_tokens, ahead=5))
     assert [record.text for record in records] == TEXT
     for line, record in zip(TEXT, records, strict=True):
-        numbers = model._numbers([END, *model.units.split(line)])
-        following = [*numbers[1:], model.end]
+        numbers = ids_of(model, [END, *model.input.units.split(line)])
+        following = [*numbers[1:], model.input.end]
         steps = outputs_of(model, numbers)[range(len(numbers)), following]
         assert record.log_prob == pytest.approx(float(steps.sum()), abs=1e-4)
         assert record.units == len(numbers)
@@ -170,20 +178,20 @@ def test_the_probabilities_of_all_lines_sum_to_one() -> None:
     model = build("data.unit=char", text=["ab", "ba", "a"])
     ended = sum(math.exp(model.score(line).log_prob) for line in ("", "a", "b", "\ud7ff"))
     going_on = 0.0
-    for first in range(1, len(model.indexer.words)):
-        if first != model.end:
-            steps = outputs_of(model, [model.end, first])
+    for first in range(1, len(model.input.indexer.words)):
+        if first != model.input.end:
+            steps = outputs_of(model, [model.input.end, first])
             started = math.exp(float(steps[0, first]))
-            going_on += started * (1.0 - math.exp(float(steps[1, model.end])))
+            going_on += started * (1.0 - math.exp(float(steps[1, model.input.end])))
     assert ended + going_on == pytest.approx(1.0, abs=1e-5)
 
 
 def test_perplexity_of_a_text_is_that_of_its_lines_as_a_stream() -> None:
     model = build()
-    corpus = Corpus.read(TEXT, model.units)
+    corpus = Corpus.read(TEXT, model.input.units)
     expected = math.exp(-model.log_prob(corpus) / len(corpus))
     assert model.perplexity(TEXT) == model.perplexity("\n".join(TEXT) + "\n") == expected
-    with pytest.raises(DataError, match=r"^expected a text with at least one unit, found none$"):
+    with pytest.raises(DataError, match=r"^the text is empty$"):
         model.perplexity(["", " "])
 
 
@@ -193,20 +201,19 @@ def test_perplexity_of_a_text_is_that_of_its_lines_as_a_stream() -> None:
 @pytest.mark.parametrize("clip", [0.0, 0.01])
 def test_dynamic_evaluation_scores_each_window_with_weights_that_learned_from_those_before(clip: float) -> None:
     model = build(f"training.clip={clip}", f"training.clip_by={'value' if clip else 'norm'}", "encoder.layers=1")
-    corpus = Corpus.read(TEXT[:2], model.units)
+    corpus = Corpus.read(TEXT[:2], model.input.units)
     assert len(corpus) == 12
     kept = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
     found = model.log_prob(corpus, window=6, dynamic=0.5)
     assert all(torch.equal(tensor, kept[name]) for name, tensor in model.network.state_dict().items())
 
     def window(stream: list[int], state: Any) -> tuple[Tensor, Any]:
-        vectors = model.network.embedding.table
-        lengths = torch.tensor([6])
-        output = model.network.encode(vectors, torch.tensor([stream[:6]]), lengths, state=state, return_state=True)
-        chosen = model.head.log_probabilities(output.outputs, vectors)[0, range(6), stream[1:]]  # [T]
+        vectors = model.network.input.embedding.table
+        output = model.network(batch_of(vectors, torch.tensor([stream[:6]])), state=state, return_state=True)
+        chosen = model.head.module.log_probabilities(output.outputs, vectors)[0, range(6), stream[1:]]  # [T]
         return -chosen.sum(), output.state
 
-    stream = [2, *model._numbers(corpus.types[number] for number in corpus.numbers)]
+    stream = [2, *ids_of(model, (corpus.types[number] for number in corpus.numbers))]
     first, state = window(stream[:7], None)
     (first / 6).backward()
     with torch.no_grad():
@@ -220,7 +227,7 @@ def test_dynamic_evaluation_scores_each_window_with_weights_that_learned_from_th
 
 def test_dynamic_evaluation_helps_where_a_text_repeats_itself() -> None:
     model = build()
-    corpus = Corpus.read(["do be do be do"] * 60, model.units)
+    corpus = Corpus.read(["do be do be do"] * 60, model.input.units)
     static = model.log_prob(corpus)
     dynamic = model.log_prob(corpus, window=5, dynamic=0.5)
     assert dynamic > 0.6 * static  # both are negative
@@ -229,7 +236,7 @@ def test_dynamic_evaluation_helps_where_a_text_repeats_itself() -> None:
 
 def test_dynamic_evaluation_in_half_precision_uses_the_weights_of_the_last_step() -> None:
     model = build()
-    corpus = Corpus.read(["do be do be do"] * 60, model.units)
+    corpus = Corpus.read(["do be do be do"] * 60, model.input.units)
     exact = model.log_prob(corpus, window=5, dynamic=0.5)
     assert model.log_prob(corpus, window=5, dynamic=0.5, precision="bf16") == pytest.approx(exact, rel=0.05)
 
@@ -243,7 +250,7 @@ def test_a_text_is_as_likely_as_the_model_says_of_it(variant: str) -> None:
     texts = model.sample(count=20, length=40, seed=1)
     assert any(text.ended for text in texts)
     for text in texts:
-        if text.ended and model.units.split(text.text) == model.units.split(model.score(text.text).text):
+        if text.ended and model.input.units.split(text.text) == model.input.units.split(model.score(text.text).text):
             scored = model.score(text.text)
             if scored.units == text.units:  # byte pairs may also be put together in another way
                 assert text.log_prob == pytest.approx(scored.log_prob, abs=1e-3)
@@ -253,7 +260,7 @@ def test_a_text_is_as_likely_as_the_model_says_of_it(variant: str) -> None:
 def test_an_unknown_unit_is_never_written(options: dict[str, Any]) -> None:
     model = build()
     with torch.no_grad():
-        model.head.next.bias[UNKNOWN] = 30.0
+        model.head.module.next.bias[UNKNOWN] = 30.0
     written = model.sample(count=4, length=30, lines=0, seed=1, **options)
     assert all(text.units == 30 and "<unk>" not in text.text and "<pad>" not in text.text for text in written)
 
@@ -269,13 +276,13 @@ def test_a_seed_decides_what_is_written() -> None:
 def test_only_so_many_texts_are_drawn_side_by_side(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("seqkit.model.writing._TOGETHER", 4)
     sizes: set[int] = set()
-    plain = Writer.step
+    plain = NetworkWriter.step
 
-    def step(writer: Writer, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+    def step(writer: NetworkWriter, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
         sizes.add(len(last))
         return plain(writer, last, state)
 
-    monkeypatch.setattr(Writer, "step", step)
+    monkeypatch.setattr(NetworkWriter, "step", step)
     model = build()
     texts = model.sample(count=10, length=3, lines=0, seed=1)
     assert (len(texts), sizes) == (10, {4, 2})
@@ -303,9 +310,9 @@ def test_words_stand_apart_from_the_prompt_and_characters_do_not() -> None:
 def test_a_prompt_is_read() -> None:
     model = build()
     (greedy,) = model.sample("to be or", length=1, lines=0, temperature=0.0)
-    steps = outputs_of(model, model._numbers([END, "to", "be", "or"]))[-1]
+    steps = outputs_of(model, ids_of(model, [END, "to", "be", "or"]))[-1]
     steps[:2] = -math.inf
-    expected = model.indexer.words[int(steps.argmax())]
+    expected = model.input.indexer.words[int(steps.argmax())]
     assert greedy.text == ("to be or\n" if expected == END else f"to be or {expected}")
     assert greedy.log_prob == pytest.approx(float(steps.max()), abs=1e-5)
 
@@ -323,9 +330,9 @@ def test_a_beam_finds_different_texts_the_likeliest_first() -> None:
 @pytest.mark.parametrize(
     ("unit", "prompt", "fault"),
     [
-        ("char", "tö bé", "expected a prompt of characters that the model knows, found 'ö', 'é'"),
-        ("char", "ABCDEFGA", "expected a prompt of characters that the model knows, found 'A', 'B', 'C', 'D', 'E', …"),
-        ("word", "to live", "expected a prompt of words that the model knows, found 'live'"),
+        ("char", "tö bé", "the prompt has characters that the model does not know: 'ö', 'é'"),
+        ("char", "ABCDEFGA", "the prompt has characters that the model does not know: 'A', 'B', 'C', 'D', 'E', …"),
+        ("word", "to live", "the prompt has words that the model does not know: 'live'"),
     ],
 )
 def test_a_prompt_of_unknown_units_is_refused(unit: str, prompt: str, fault: str) -> None:
@@ -337,11 +344,11 @@ def test_a_prompt_of_unknown_units_is_refused(unit: str, prompt: str, fault: str
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"count": 0}, "expected a count of at least 1 and a beam of at least 0, found 0 and 0"),
-        ({"beam": -1}, "expected a count of at least 1 and a beam of at least 0, found 1 and -1"),
+        ({"count": 0}, "count must be at least 1 and beam at least 0, found 0 and 0"),
+        ({"beam": -1}, "count must be at least 1 and beam at least 0, found 1 and -1"),
         ({"temperature": -1.0}, "expected a temperature of at least 0, found -1.0"),
         ({"top_p": 0.0}, "expected top_p in 0 < p ≤ 1, found 0.0"),
-        ({"length": -1}, "expected length and ends of at least 0, found -1 and 1"),
+        ({"length": -1}, "expected length of at least 0, found -1"),
     ],
 )
 def test_numbers_outside_their_range_are_refused(options: dict[str, Any], fault: str) -> None:
@@ -359,33 +366,36 @@ def test_a_model_read_back_predicts_the_same(variant: str, tmp_path: Path) -> No
     model.save(tmp_path)
     again = load(tmp_path)
     assert isinstance(again, LanguageModel)
-    assert again.units == model.units
+    assert again.input.units == model.input.units
     assert list(again.score(TEXT)) == list(model.score(TEXT))
     assert again.sample(count=3, length=20, seed=1) == model.sample(count=3, length=20, seed=1)
     assert "seqkit lm sample" in (tmp_path / "README.md").read_text(encoding="utf-8")
-    with pytest.raises(ModelError) as caught:
-        again.tag("to be")
-    assert str(caught.value) == "expected a model that can tag, found one of `seqkit lm`"
+
+
+def test_only_its_own_verbs() -> None:
+    with pytest.raises(AttributeError) as caught:
+        build().tag("to be")  # type: ignore[attr-defined]
+    assert str(caught.value) == "'LanguageModel' object has no attribute 'tag'"
 
 
 def test_no_limit_on_the_vocabulary_leaves_out_the_end_of_a_line() -> None:
-    assert build("data.max_words=1").end == 2
-    assert build("data.min_count=100").end == 2
+    assert build("data.max_words=1").input.end == 2
+    assert build("data.min_count=100").input.end == 2
     model = build("data.unit=bpe", "data.min_count=100")
-    assert set(model.units.inventory()) <= set(model.indexer.words)
+    assert set(model.input.units.inventory()) <= set(model.input.indexer.words)
 
 
 @pytest.mark.parametrize("variant", ["encoder.direction=both", "head.tied=true", "head.cutoffs=[4]"])
 def test_every_parameter_learns(variant: str) -> None:
-    from seqkit.training.language_model import LanguageModelTask, Window
+    from seqkit.training.prepare import prepare
+    from seqkit.training.progress import Progress
+    from seqkit.training.streams import Window
 
     settings = override(override(LmSettings(), TINY), parse_assignments([variant, "training.batch_size=2"]))
-    units = Units.word()
-    corpus = Corpus.read(TEXT, units)
-    task = LanguageModelTask(settings, units, {"train": corpus, "dev": corpus}, None, torch.device("cpu"))
-    loss, _, _ = task.loss(Window(0, len(corpus) // 2))
-    loss.backward()
-    silent = [name for name, part in task.network.named_parameters() if part.grad is None or not part.grad.any()]
+    dataset = from_items("lines", TEXT, TEXT, None)
+    learner: Any = prepare(settings, dataset, torch.device("cpu"), Progress(quiet=True)).learner
+    learner.compute(Window(0, len(learner.corpora["train"]) // 2, range(2)), None).loss.backward()
+    silent = [name for name, part in learner.network.named_parameters() if part.grad is None or not part.grad.any()]
     assert not silent
 
 
@@ -396,6 +406,6 @@ def test_an_output_layer_that_cannot_be_is_named() -> None:
 
 def test_unknown_units_of_a_line_are_counted() -> None:
     model = build()
-    known = model.units.join([word for word in model.indexer.words.words[2:5] if word != END])
+    known = model.input.units.join([word for word in model.input.indexer.words.words[2:5] if word != END])
     assert model.score(known).unknown == 0
     assert model.score(f"{known} neverseen {known} northis").unknown == 2

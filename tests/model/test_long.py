@@ -16,7 +16,7 @@ from seqkit.nn.pooling import POOLINGS
 
 LONG, WINDOW = 2_000, 300
 """tokens, and a window a good deal smaller than it really is"""
-PLACES = ("seqkit.nn.directed._WINDOW", "seqkit.nn.pooling._WINDOW", "seqkit.nn.softmax._ADAPTIVE_ROWS")
+PLACES = ("seqkit.nn.recurrent.layer._WINDOW", "seqkit.nn.pooling._WINDOW", "seqkit.nn.softmax._ADAPTIVE_ROWS")
 
 
 def line(tokens: int) -> str:

@@ -15,7 +15,7 @@ import torch
 from four_tasks import TASKS, ngram_model, score, tag, tagger, texts
 
 from seqkit.errors import DataError
-from seqkit.model.memory import BatchTokens, fitted
+from seqkit.model.pipeline import BatchSize, halving
 from seqkit.records import Sentence
 
 LINES = texts(150)
@@ -40,6 +40,10 @@ def sentences(lengths: list[int]) -> list[Sentence]:
     return [Sentence.from_tokens(["a"] * length, file="in.txt", line=n) for n, length in enumerate(lengths, 1)]
 
 
+def lengths_of(records: Any) -> list[int]:
+    return list(map(len, records))
+
+
 def equal(found: Any, expected: Any) -> None:
     """The same but for rounding, which the batches decide on."""
     if isinstance(expected, float):
@@ -61,15 +65,15 @@ def test_batches_are_halved_until_they_fit_and_results_stay(task: str, error: ty
     model = build()
     expected = list(predict(model, LINES))
     said: list[str] = []
-    room = BatchTokens(512, said.append)
+    pipeline = model.pipeline(batch_tokens=512, say=said.append)
     with memory_for(model, 150, error) as tried:
-        equal(list(predict(model, LINES, batch_tokens=room)), expected)
+        equal(list(predict(model, LINES, pipeline)), expected)
         halvings = [size for size in tried if size > 150]
         assert [line.split("; ")[1] for line in said] == ["going on with 256", "going on with 128"][: len(said)]
         assert said[0] == "out of memory with batches of 512 tokens; going on with 256"
-        assert len(halvings) == len(said) == 2 and room.size == 128
+        assert len(halvings) == len(said) == 2 and pipeline.size.tokens == 128
         before = len(tried)
-        equal(list(predict(model, LINES, batch_tokens=room)), expected)  # what was learned is kept
+        equal(list(predict(model, LINES, pipeline)), expected)  # what was learned is kept
         assert max(tried[before:]) <= 150
     assert len(said) == 2
 
@@ -86,7 +90,7 @@ def test_memory_of_decisions_counts_too(monkeypatch: pytest.MonkeyPatch) -> None
         return decode(emissions, *rest, **more)
 
     monkeypatch.setattr(model.network.head, "decode", refuse)
-    equal(list(tag(model, LINES, batch_tokens=BatchTokens(8192, said.append), **options)), expected)
+    equal(list(tag(model, LINES, model.pipeline(batch_tokens=8192, say=said.append), **options)), expected)
     assert said and len(said) == len(set(said))
 
 
@@ -105,13 +109,12 @@ def test_a_sentence_that_does_not_fit_is_named_after_those_before_it(task: str) 
     model, said = build(), []
     found = []
     with memory_for(model, 30), pytest.raises(DataError) as caught:
-        for record in predict(model, sentences([3, 4, 5, 60, 6]), batch_tokens=BatchTokens(100, said.append)):
+        for record in predict(model, sentences([3, 4, 5, 60, 6]), model.pipeline(batch_tokens=100, say=said.append)):
             found.append(record[0])
     assert [len(text.split()) for text in found] == [3, 4, 5]
     tokens = 60 + (task == "lm")  # the end of the line before it is read, too
     shown = "a a a a a a a a a a a a a a a a a a a a …"
-    message = f"in.txt:4: expected enough memory for one sentence of {tokens} tokens, {shown!r}, found too little"
-    assert str(caught.value) == message
+    assert str(caught.value) == f"in.txt:4: out of memory with one sentence of {tokens} tokens, {shown!r}"
     assert len(said) == 1  # it was tried by itself at once
 
 
@@ -119,21 +122,21 @@ def test_a_sentence_of_no_file_is_shown() -> None:
     model = tagger()
     with memory_for(model, 2), pytest.raises(DataError) as caught:
         model.tag("a b c")
-    assert str(caught.value) == "expected enough memory for one sentence of 3 tokens, 'a b c', found too little"
+    assert str(caught.value) == "out of memory with one sentence of 3 tokens, 'a b c'"
 
 
 def test_counts_of_ngrams_that_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
     model, said = ngram_model(), []
     expected = list(score(model, LINES))
-    within = model._log_probs
+    within = model._scores
 
-    def refuse(part: list[Sentence], *rest: Any) -> Any:
+    def refuse(part: list[Sentence]) -> Any:
         if len(part) > 40:
             raise MemoryError
-        return within(part, *rest)
+        return within(part)
 
-    monkeypatch.setattr(model, "_log_probs", refuse)
-    equal(list(score(model, LINES, batch_tokens=BatchTokens(8192, said.append))), expected)
+    monkeypatch.setattr(model, "_scores", refuse)
+    equal(list(score(model, LINES, model.pipeline(batch_tokens=8192, say=said.append))), expected)
     assert len(said) >= 2
 
 
@@ -143,7 +146,7 @@ def test_other_faults_are_left_alone(raised: Exception) -> None:
         raise raised
 
     with pytest.raises(type(raised)) as caught:
-        list(fitted(sentences([1, 2]), BatchTokens(9), predict))
+        list(halving(sentences([1, 2]), BatchSize(9), lengths_of, predict))
     assert caught.value is raised
 
 
@@ -159,9 +162,9 @@ def test_every_sentence_comes_once_and_in_order_whatever_fits() -> None:
             seen.append(total)
             return [one.line for one in part]
 
-        room = BatchTokens(8192, lambda line: None)
-        found = list(fitted(sentences(lengths), room, predict))
-        assert [(one.line, number) for one, number in found] == [(n, n) for n in range(1, len(lengths) + 1)]
+        size = BatchSize(8192, lambda line: None)
+        found = list(halving(sentences(lengths), size, lengths_of, predict))
+        assert found == list(range(1, len(lengths) + 1))
         assert sum(seen) == sum(lengths) + 1  # an empty one takes a place, too
 
 
@@ -170,15 +173,15 @@ import resource, torch
 from pathlib import Path
 from four_tasks import tagger
 from seqkit.records import Sentence
-from seqkit.model.memory import BatchTokens
 
 torch.set_num_threads(1)
 model = tagger({"encoder": {"hidden": 200, "cell": "mingru"}})
 sentences = [Sentence.from_tokens(["a"] * (20 + n % 4)) for n in range(1500)]
 expected = [found.labels for found in model.predict(sentences, batch_tokens=500)]
 used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (used + (60 << 20),) * 2)
-print([found.labels for found in model.predict(sentences, batch_tokens=BatchTokens(1 << 20, print))] == expected)
+resource.setrlimit(resource.RLIMIT_AS, (used + (30 << 20),) * 2)
+pipeline = model.pipeline(batch_tokens=1 << 20, say=print)
+print([found.labels for found in pipeline(sentences, model.options({}))] == expected)
 """
 
 

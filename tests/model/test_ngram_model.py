@@ -3,7 +3,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,13 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from seqkit.config import LmSettings, override, parse_assignments
+from seqkit.config import override, parse_assignments
 from seqkit.errors import DataError, ModelError, SettingsError
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
-from seqkit.inputs.units import Units
 from seqkit.model.language_model import LanguageModel
-from seqkit.model.loading import load, load_as
+from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 
 TEXT = [
@@ -34,7 +35,12 @@ def build(*assignments: str) -> NgramLanguageModel:
     settings = override(LmSettings(), parse_assignments(["head.ngram=3", *assignments]))
     kind = settings.data.unit
     units = Units.train_bpe(TEXT, 270) if kind == "bpe" else Units.char() if kind == "char" else Units.word("spaces")
-    return NgramLanguageModel.build(settings, units, Corpus.read(TEXT, units))
+    return NgramLanguageModel.count(settings, units, Corpus.read(TEXT, units))
+
+
+def ids_of(model: NgramLanguageModel, units: Iterable[str]) -> list[int]:
+    """The id of each unit, those of unknown ones too."""
+    return model.input.indexer.words.indices(map(model.input.indexer.normalise, units))
 
 
 UNITS = ["data.unit=word", "data.unit=char", "data.unit=bpe", "data.min_count=3"]
@@ -44,14 +50,14 @@ UNITS = ["data.unit=word", "data.unit=char", "data.unit=bpe", "data.min_count=3"
 
 
 @pytest.mark.parametrize("variant", UNITS)
-@pytest.mark.parametrize("chunk_lines", [1, 5, 1000])
-def test_scores_are_those_of_each_line_by_itself(variant: str, chunk_lines: int) -> None:
+@pytest.mark.parametrize("ahead", [1, 5, 1000])
+def test_scores_are_those_of_each_line_by_itself(variant: str, ahead: int) -> None:
     model = build(variant)
     lines = [*TEXT, "to unheard be", "unheard"]
-    records = list(model.score(lines, chunk_lines=chunk_lines))
+    records = list(model.score(lines, ahead=ahead))
     assert [record.text for record in records] == lines
     for line, record in zip(lines, records, strict=True):
-        numbers = [model.end, *model._numbers(model.units.split(line)), model.end]
+        numbers = [model.input.end, *ids_of(model, model.input.units.split(line)), model.input.end]
         steps = [
             model.kneser_ney.distributions(torch.tensor([numbers[:place]]).numpy())[0, numbers[place]]
             for place in range(1, len(numbers))
@@ -64,15 +70,15 @@ def test_scores_are_those_of_each_line_by_itself(variant: str, chunk_lines: int)
 @pytest.mark.parametrize("variant", UNITS)
 def test_a_text_is_as_likely_as_its_lines_are(variant: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model = build(variant)
-    corpus = Corpus.read(TEXT, model.units)
-    kept = TEXT if model.units.kind == "char" else [line for line in TEXT if line]
+    corpus = Corpus.read(TEXT, model.input.units)
+    kept = TEXT if model.input.units.kind == "char" else [line for line in TEXT if line]
     expected = sum(record.log_prob for record in model.score(kept))
     for together in (1 << 20, 7, 2, 1):
         monkeypatch.setattr("seqkit.model.ngram_model._TOGETHER", together)
         assert model.log_prob(corpus) == pytest.approx(expected, abs=1e-6)
     assert model.log_prob(corpus, window=3, precision="bf16") == model.log_prob(corpus)
     assert model.perplexity(TEXT) == pytest.approx(math.exp(-expected / len(corpus)))
-    with pytest.raises(DataError, match=r"^expected a text with at least one unit, found none$"):
+    with pytest.raises(DataError, match=r"^the text is empty$"):
         build().perplexity([""])
 
 
@@ -80,15 +86,15 @@ def test_there_is_nothing_to_adapt() -> None:
     model = build()
     with pytest.raises(SettingsError) as caught:
         model.perplexity(TEXT, dynamic=0.1)
-    assert str(caught.value) == "expected a model with a network for dynamic evaluation, found 3-gram Kneser-Ney"
+    assert str(caught.value) == "dynamic evaluation needs a model with a network, not 3-gram Kneser-Ney"
 
 
 def test_beside_another_model_it_tells_the_same_units_apart() -> None:
     settings = override(LmSettings(), {"data": {"max_words": 4}, "embedding": {"word_size": 4}})
     corpus = Corpus.read(TEXT, Units.word())
-    network = LanguageModel.build(settings, Units.word(), corpus.counts())
-    ngram = NgramLanguageModel.beside(network, corpus, 2)
-    assert ngram.indexer is network.indexer
+    network = LanguageModel.of_counts(settings, Units.word(), corpus.counts())
+    ngram = NgramLanguageModel.beside(network.input, corpus, 2)
+    assert ngram.input.indexer is network.input.indexer
     assert ngram.name == "2-gram Kneser-Ney"
     assert ngram.score("to be or not").unknown == network.score("to be or not").unknown > 0
 
@@ -112,10 +118,10 @@ def test_a_text_is_as_likely_as_the_model_says_of_it(variant: str, options: dict
 def test_texts_are_drawn_as_likely_as_they_are() -> None:
     model = build("head.ngram=2")
     texts = [text.text.split(" ")[0] for text in model.sample(count=2000, length=1, lines=0, seed=3)]
-    begin = model.kneser_ney.distributions(torch.tensor([[model.end]]).numpy())[0]
+    begin = model.kneser_ney.distributions(torch.tensor([[model.input.end]]).numpy())[0]
     known = math.fsum(math.exp(value) for value in begin[2:])
     for word in ("to", "that", "do", "nobler"):
-        expected = math.exp(begin[model.indexer.words.index(word)]) / known
+        expected = math.exp(begin[model.input.indexer.words.index(word)]) / known
         assert texts.count(word) / len(texts) == pytest.approx(expected, abs=0.04)
 
 
@@ -129,7 +135,7 @@ def test_a_text_begins_with_its_prompt_and_ends_with_its_line(prompt: str) -> No
         assert not text.ended or text.text.count("\n") - prompt.count("\n") == 1
     (greedy,) = model.sample("whether it", length=20, temperature=0.0)
     assert greedy.text.startswith("whether it is nobler") or greedy.text.startswith("whether it is the")
-    with pytest.raises(DataError, match=r"^expected a prompt of words that the model knows, found 'æ'$"):
+    with pytest.raises(DataError, match=r"^the prompt has words that the model does not know: 'æ'$"):
         model.sample("æ")
 
 
@@ -151,8 +157,8 @@ def test_a_model_read_back_predicts_the_same(variant: str, tmp_path: Path) -> No
     assert again.to("meta").device == torch.device("cpu")  # wherever it is sent
     assert list(again.score(TEXT)) == list(model.score(TEXT))
     with pytest.raises(ModelError) as caught:
-        load_as(LanguageModel, tmp_path)
-    assert str(caught.value) == f"{tmp_path}: expected a language model with a network, found one of n-grams"
+        load(tmp_path, task="lm", network=True)
+    assert str(caught.value) == f"{tmp_path}: a model with a network is needed, and this one has n-grams instead"
 
 
 def test_its_numbers_are_counted() -> None:
@@ -160,7 +166,7 @@ def test_its_numbers_are_counted() -> None:
     model = build("head.ngram=2")
     second = model.kneser_ney.levels[1]
     assert model.parameter_counts() == {"probabilities": 14 + len(second.keys), "backoffs": 15}
-    assert repr(model.network) == f"NgramTables(2-gram Kneser-Ney, 14 + {len(second.keys)} n-grams)"
+    assert str(model) == f"2-gram Kneser-Ney, 14 + {len(second.keys)} n-grams"
 
 
 def rewrite(directory: Path, change: Callable[[dict[str, Tensor]], None]) -> None:
@@ -199,14 +205,14 @@ def rewrite(directory: Path, change: Callable[[dict[str, Tensor]], None]) -> Non
             lambda w: w.update(probability1=w["probability1"][:-1].clone()),
             "expected 15 and 15 numbers at order 1, found 14 and 15",
         ),
-        (lambda w: w["keys3"].add_(10**12), "expected ascending keys of 0 to 344 at order 3, found others"),
-        (lambda w: w["keys2"].neg_(), "expected ascending keys of 0 to 224 at order 2, found others"),
+        (lambda w: w["keys3"].add_(10**12), "the keys of order 3 are not ascending numbers from 0 to 344"),
+        (lambda w: w["keys2"].neg_(), "the keys of order 2 are not ascending numbers from 0 to 224"),
         (
             lambda w: w["probability1"][:1].fill_(math.nan),
-            "expected no probability of unit 0, which is padding, found nan",
+            "unit 0 is padding and must have probability 0, found nan",
         ),
-        (lambda w: w["probability3"].fill_(math.nan), "expected probabilities at order 3, found numbers outside"),
-        (lambda w: w["backoff1"].fill_(0.0), "expected probabilities at order 1, found numbers outside 0 < p ≤ 1"),
+        (lambda w: w["probability3"].fill_(math.nan), "order 3 has probabilities outside 0 < p ≤ 1"),
+        (lambda w: w["backoff1"].fill_(0.0), "order 1 has probabilities outside 0 < p ≤ 1"),
     ],
 )
 def test_a_file_that_is_no_model_gives_one_line(change: Callable[..., None], fault: str, tmp_path: Path) -> None:
@@ -222,7 +228,7 @@ def test_tensors_too_many_are_refused(tmp_path: Path) -> None:
     rewrite(tmp_path, lambda weights: weights.update(more=torch.zeros(1)))
     with pytest.raises(ModelError) as caught:
         load(tmp_path)
-    assert str(caught.value) == f"{tmp_path}: weights.safetensors: expected no other tensors, found 'more'"
+    assert str(caught.value) == f"{tmp_path}: weights.safetensors: 'more' is no tensor of such a model"
 
 
 @pytest.mark.parametrize(
@@ -230,14 +236,14 @@ def test_tensors_too_many_are_refused(tmp_path: Path) -> None:
     [
         (
             ["training.init_from=other"],
-            "head.ngram: expected it alone, since counts start from nothing, found training.init_from beside it",
+            "head.ngram and training.init_from exclude each other: n-grams are counted from the text alone",
         ),
         (
             ["embedding.vectors=other"],
-            "head.ngram: expected it alone, since counts start from nothing, found embedding.vectors beside it",
+            "head.ngram and embedding.vectors exclude each other: n-grams are counted from the text alone",
         ),
-        (["head.ngram=21"], "head.ngram: expected less than or equal to 20"),
-        (["head.baseline=-1"], "head.baseline: expected greater than or equal to 0"),
+        (["head.ngram=21"], "head.ngram: expected at most 20"),
+        (["head.baseline=-1"], "head.baseline: expected at least 0"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(assignments: list[str], fault: str) -> None:

@@ -15,34 +15,43 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, TagSettings, override
+from seqkit.config import override
 from seqkit.errors import ModelError
-from seqkit.inputs.units import Units
+from seqkit.heads.classification.settings import ClassifySettings
+from seqkit.heads.generation.settings import GenerateSettings
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.heads.tagging.settings import TagSettings
+from seqkit.inputs.base import Sources
+from seqkit.inputs.context import ContextFeatures
+from seqkit.inputs.segmentation import Units
 from seqkit.model.classifier import Classifier
-from seqkit.model.context import ContextFeatures
 from seqkit.model.files import read_config, write_config
-from seqkit.model.generation import record_sentence
 from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.loading import load
 from seqkit.model.tagger import Tagger
 from seqkit.nn.recurrent import CELLS
-from seqkit.records import Sentence
+from seqkit.records import Sentence, TextRecord
 
 WEIGHTS = "weights.safetensors"
 TINY = {"embedding": {"word_size": 6, "char_size": 3, "char_features": 4}, "encoder": {"hidden": 6}}
 TEXTS = ["to be or not to be", "that is", "to be is to do"]
-LABELS = [["B-A" if token == "be" else "O" for token in text.split()] for text in TEXTS]
 
 
 def sentences() -> list[Sentence]:
-    return [Sentence.from_tokens(text.split()) for text in TEXTS]
+    """With labels of tokens, and of the whole."""
+    made = []
+    for text, label in zip(TEXTS, "aba", strict=True):
+        tokens = text.split()
+        made.append(Sentence.from_tokens(tokens, {"label": ["B-A" if token == "be" else "O" for token in tokens]}))
+        made[-1].fields = {"label": label}
+    return made
 
 
 @pytest.fixture
 def tagger(tmp_path: Path) -> Path:
     torch.manual_seed(0)
-    model = Tagger.build(override(TagSettings(), TINY), sentences(), LABELS)
+    model = Tagger.build(override(TagSettings(), TINY), sentences())
     model.save(tmp_path / "model")
     return tmp_path / "model"
 
@@ -86,10 +95,10 @@ def fault_of(directory: Path) -> str:
         ({"encoder": {"hidden": 1_000_000, "cell": "mingru"}}, "expected encoder.stacks.0.layers.0.0.bias, found none"),
         (
             {"embedding": {"word_size": 1_000_000}},
-            "expected embedding.table as float32 [9, 1000000], found float32 [9, 6]",
+            "expected input.embedding.table as float32 [9, 1000000], found float32 [9, 6]",
         ),
-        ({"embedding": {"char_size": 1_000_000, "char_features": 1_000_000}}, "expected embedding.characters."),
-        ({"embedding": {"chars": "lstm", "char_features": 1_000_000}}, "expected embedding.characters.encoder."),
+        ({"embedding": {"char_size": 1_000_000, "char_features": 1_000_000}}, "expected input.embedding.characters."),
+        ({"embedding": {"chars": "lstm", "char_features": 1_000_000}}, "expected input.embedding.characters.encoder."),
     ],
 )
 def test_settings_that_ask_for_more_than_was_saved(settings: dict[str, Any], found: str, tagger: Path) -> None:
@@ -103,7 +112,7 @@ def test_vocabularies_and_labels_that_ask_for_more_than_was_saved(tagger: Path) 
         changed(tagger, documents={"words.json": {"words": ["<pad>", "<unk>", *many]}})
     )
     labels = {"labels": ["O", *(f"B-{word}" for word in many)], "scheme": "iob2", "target": ""}
-    expected = "expected 100001 × 100001 moves between labels, found bool [5, 5]"
+    expected = "expected 100001 × 100001 transitions between labels, found [5, 5]"
     message = fault_of(changed(tagger, documents={"labels.json": labels}))
     assert message == f"{tagger}: weights do not fit the model's settings: {expected}"
 
@@ -133,7 +142,7 @@ def test_vocabularies_and_labels_that_ask_for_more_than_was_saved(tagger: Path) 
             lambda w: w["head.crf.legal_transitions"].fill_(True),
             "expected head.crf.legal_transitions as the model's documents have it, found other values",
         ),
-        (lambda w: w.pop("head.crf.legal_transitions"), "expected 5 × 5 moves between labels, found none"),
+        (lambda w: w.pop("head.crf.legal_transitions"), "expected 5 × 5 transitions between labels, found none"),
     ],
 )
 def test_weights_of_another_form(change: Callable[[dict[str, Tensor]], object], found: str, tagger: Path) -> None:
@@ -144,7 +153,7 @@ def test_weights_of_another_form(change: Callable[[dict[str, Tensor]], object], 
 def test_a_scale_is_that_of_the_documents(tmp_path: Path) -> None:
     rows = [{"size": [0.0, 1.0], "text": "ab"}, {"size": [2.0, 3.0], "text": "ba"}]
     settings = override(GenerateSettings(), {**TINY, "data": {"condition": "size"}})
-    Generator.build(settings, [record_sentence(row) for row in rows]).save(tmp_path)
+    Generator.build(settings, [TextRecord("", fields=row) for row in rows]).save(tmp_path)
     changed(tmp_path, weights=lambda w: w["head.condition.parts.0.scale"].zero_())
     expected = "expected head.condition.parts.0.scale as the model's documents have it, found other values"
     assert fault_of(tmp_path) == f"{tmp_path}: weights do not fit the model's settings: {expected}"
@@ -155,7 +164,7 @@ def test_settings_of_no_network(tagger: Path) -> None:
         f"{tagger}: "
     )
     settings = {"embedding": {"word_size": 0, "chars": "none", "vectors": "x"}}
-    found = "embedding: expected word embeddings, vectors or character features, found none of them"
+    found = "embedding: no features: use word embeddings, pretrained vectors or character features"
     assert fault_of(changed(tagger, settings)) == f"{tagger}: {found}"
 
 
@@ -163,7 +172,7 @@ def test_settings_of_no_network(tagger: Path) -> None:
 def test_every_cell_predicts_as_before_it_was_saved(cell: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     tree = {**TINY, "encoder": {"hidden": 7, "layers": 2, "cell": cell}, "head": {"pool": "attention"}}
-    model = Classifier.build(override(ClassifySettings(), tree), sentences(), [["a"], ["b"], ["a"]])
+    model = Classifier.build(override(ClassifySettings(), tree), sentences())
     model.network.eval()
     model.save(tmp_path)
     state = torch.get_rng_state()
@@ -185,8 +194,8 @@ def test_every_cell_predicts_as_before_it_was_saved(cell: str, tmp_path: Path) -
 def test_what_is_frozen_stays_so(tmp_path: Path) -> None:
     torch.manual_seed(0)
     language = override(LmSettings(), {**TINY, "data": {"unit": "char"}})
-    around = ContextFeatures.of(LanguageModel.build(language, Units.char(), Counter("".join(TEXTS))))
-    model = Tagger.build(override(TagSettings(), TINY), sentences(), LABELS, context=around)
+    around = ContextFeatures.of(LanguageModel.of_counts(language, Units.char(), Counter("".join(TEXTS))))
+    model = Tagger.build(override(TagSettings(), TINY), sentences(), Sources(context=around))
     model.save(tmp_path)
     frozen = {name for name, parameter in model.network.named_parameters() if not parameter.requires_grad}
     again = load(tmp_path).network

@@ -14,13 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqkit.config import TagSettings, override
+from seqkit.config import override
 from seqkit.errors import DataError, SettingsError
 from seqkit.formats.splitting import SPLITTERS
-from seqkit.formats.writers import format_inline, format_jsonl
+from seqkit.formats.writers import WRITERS, format_inline
+from seqkit.heads.tagging.settings import TagSettings
+from seqkit.inputs.base import Sources
 from seqkit.inputs.pretrained import Vectors
 from seqkit.model.loading import load
-from seqkit.model.streaming import as_sentence
 from seqkit.model.tagger import Tagger
 from seqkit.records import Sentence, TaggedSentence
 
@@ -45,13 +46,12 @@ ODD_TEXTS = {
 def build(
     settings: TagSettings,
     sentences: Sequence[Sentence],
-    column: str = "label",
     vectors: Vectors | None = None,
     seed: int = 0,
 ) -> Tagger:
     """An untrained model whose predictions are far from uniform."""
     torch.manual_seed(seed)
-    model = Tagger.build(settings, sentences, [sentence.columns[column] for sentence in sentences], vectors)
+    model = Tagger.build(settings, sentences, Sources(vectors=vectors))
     with torch.no_grad():
         for parameter in model.network.head.parameters():
             parameter.normal_()
@@ -103,7 +103,7 @@ def test_predictions_are_bit_equal_after_a_reload(
     before.save(tmp_path)
     after = load(tmp_path)
     assert after.settings == before.settings
-    assert after.splitter == before.splitter
+    assert after.input.splitter == before.input.splitter
     sentences = [*make_sentences(8, 3), Sentence.from_tokens([]), Sentence.from_tokens(["New", "unseen", "Ω", "7"])]
     kept = contents(before.predict(sentences, probs=True, nbest=3))
     assert contents(after.predict(sentences, probs=True, nbest=3)) == kept
@@ -136,7 +136,7 @@ def test_a_save_replaces_an_older_model(
     plain = build(tiny_settings(), make_sentences(6, 1))
     plain.save(tmp_path)
     again = load(tmp_path)
-    assert again.indexer.vectors is None
+    assert again.input.indexer.vectors is None
     assert contents(again.predict(make_sentences(2))) == contents(plain.predict(make_sentences(2)))
 
 
@@ -159,8 +159,8 @@ def test_labels_depend_on_no_batch_mate_chunk_or_order(
     sentences = [*make_sentences(25, 1), Sentence.from_tokens([]), Sentence.from_tokens(["Ada"])]
     random.Random(0).shuffle(sentences)
     alone = [next(model.predict([sentence], probs=True)) for sentence in sentences]
-    for batch_tokens, chunk_sentences in ((1, 1), (1, 100), (7, 4), (40, 13), (10**6, 10**6), (10**6, 2)):
-        found = list(model.predict(sentences, probs=True, batch_tokens=batch_tokens, chunk_sentences=chunk_sentences))
+    for batch_tokens, ahead in ((1, 1), (1, 100), (7, 4), (40, 13), (10**6, 10**6), (10**6, 2)):
+        found = list(model.predict(sentences, probs=True, batch_tokens=batch_tokens, ahead=ahead))
         assert [record.sentence for record in found] == sentences
         for record, expected in zip(found, alone, strict=True):
             assert record.labels == expected.labels
@@ -176,14 +176,14 @@ def test_the_vector_of_a_word_is_computed_once_in_a_stream(
     sentences = make_sentences(30, 2)
     expected = [record.labels for record in model.predict(sentences)]
     computed: list[int] = []
-    embedding = model.network.embedding
+    embedding = model.network.input.embedding
     handle = embedding.register_forward_pre_hook(lambda module, given: computed.append(len(given[0].words)))
     distinct = len({token for sentence in sentences for token in sentence.tokens})
-    assert [record.labels for record in model.predict(sentences, chunk_sentences=3)] == expected
+    assert [record.labels for record in model.predict(sentences, ahead=3)] == expected
     assert sum(computed) == distinct and len(computed) > 1
     computed.clear()
-    monkeypatch.setattr("seqkit.model.streaming.MOST_WORDS", 0)  # nothing is kept, as of a stream of ever new words
-    assert [record.labels for record in model.predict(sentences, chunk_sentences=3)] == expected
+    monkeypatch.setattr("seqkit.inputs.lookup.MOST_TYPES", 0)  # nothing is kept, as of a stream of ever new words
+    assert [record.labels for record in model.predict(sentences, ahead=3)] == expected
     assert len(computed) == 10 and sum(computed) > distinct
     handle.remove()
 
@@ -191,17 +191,17 @@ def test_the_vector_of_a_word_is_computed_once_in_a_stream(
 def test_a_word_whose_vector_could_not_be_computed_is_computed_the_next_time(
     model: Tagger, make_sentences: Callable[..., list[Sentence]]
 ) -> None:
-    sentences, words = make_sentences(9, 3), {}
+    sentences, pipeline, options = make_sentences(9, 3), model.pipeline(), model.options({})
     expected = [record.labels for record in model.predict(sentences)]
 
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    handle = model.network.embedding.register_forward_pre_hook(fail)
+    handle = model.network.input.embedding.register_forward_pre_hook(fail)
     with pytest.raises(ZeroDivisionError):
-        list(model.predict(sentences, words=words))
+        list(pipeline(sentences, options))
     handle.remove()
-    assert [record.labels for record in model.predict(sentences, words=words)] == expected
+    assert [record.labels for record in pipeline(sentences, options)] == expected
 
 
 def test_one_long_sentence_after_many_short_ones_is_decided_on_by_itself(model: Tagger) -> None:
@@ -233,7 +233,7 @@ def test_batches_are_decided_on_together(
     monkeypatch.setattr(model.network.head, "decode", counted)
     found = {}
     for limit in (1, 20, 1 << 14):
-        monkeypatch.setattr("seqkit.model.streaming.JOINED_TOKENS", limit)
+        monkeypatch.setattr("seqkit.model.pipeline.DECODED_TOKENS", limit)
         decisions.clear()
         found[limit] = [record.labels for record in model.predict(sentences, batch_tokens=6)], len(decisions)
         largest = max(len(sizes) * max(sizes) for sizes in decisions)
@@ -245,7 +245,7 @@ def test_batches_are_decided_on_together(
 def test_records_are_those_given_in_their_order(model: Tagger) -> None:
     draw = random.Random(1)
     sentences = [Sentence.from_tokens([f"t{number}"] * draw.randint(0, 9)) for number in range(60)]
-    found = list(model.predict(iter(sentences), batch_tokens=16, chunk_sentences=7))
+    found = list(model.predict(iter(sentences), batch_tokens=16, ahead=7))
     assert all(record.sentence is sentence for record, sentence in zip(found, sentences, strict=True))
     assert all(len(record.labels) == len(record.sentence) for record in found)
 
@@ -259,12 +259,12 @@ def test_no_more_is_read_ahead_than_a_chunk(model: Tagger, monkeypatch: pytest.M
             read += 1
             yield Sentence.from_tokens(["a"] * size)
 
-    next(model.predict(source(1), chunk_sentences=5))
+    next(model.predict(source(1), ahead=5))
     assert read == 5
     read = 0
-    next(model.predict(source(1), chunk_sentences=1))
+    next(model.predict(source(1), ahead=1))
     assert read == 1
-    monkeypatch.setattr("seqkit.model.streaming.CHUNK_TOKENS", 10)
+    monkeypatch.setattr("seqkit.model.pipeline.CHUNK_TOKENS", 10)
     read = 0
     next(model.predict(source(4)))
     assert read == 3
@@ -292,7 +292,7 @@ def test_a_long_sentence_has_n_best_though_their_probability_is_too_small_for_a_
 def test_an_empty_sentence_has_an_empty_list_of_n_best(model: Tagger) -> None:
     (record,) = model.predict([Sentence.from_tokens([])], nbest=2)
     assert record.alternatives == []
-    assert json.loads(format_jsonl(record)) == {"text": "", "tokens": [], "spans": [], "nbest": []}
+    assert json.loads(WRITERS["jsonl"](record)) == {"text": "", "tokens": [], "spans": [], "nbest": []}
 
 
 def test_a_model_writes_all_sentences_in_one_form(
@@ -303,7 +303,7 @@ def test_a_model_writes_all_sentences_in_one_form(
     for scheme, spans in product(("none", "iob2"), (True, False)):
         model = build(tiny_settings(f"data.scheme={scheme}"), sentences)
         with torch.no_grad():
-            model.network.head.emission.bias[model.codec.tags.index("O")] = 1e4
+            model.network.head.emission.bias[model.head.codec.tags.index("O")] = 1e4
         record, empty = model.predict([Sentence.from_tokens(["Ada", "saw"]), Sentence([], " ", [])], spans=spans)
         assert record.labels == ["O", "O"]
         expected = ("Ada_O saw_O\n", "\n") if scheme == "none" else ("Ada saw\n", " \n")
@@ -311,7 +311,7 @@ def test_a_model_writes_all_sentences_in_one_form(
 
 
 def test_only_what_is_asked_for_is_given(model: Tagger) -> None:
-    sentence = as_sentence("Ada saw Bo in Rome", model.splitter)
+    sentence = model.record("Ada saw Bo in Rome")
     (plain,) = model.predict([sentence], spans=False)
     assert (plain.probs, plain.spans, plain.alternatives) == (None, [], None)
     (record,) = model.predict([sentence], nbest=3)
@@ -438,7 +438,7 @@ def test_the_card_says_what_the_model_is(model: Tagger, trained: Path) -> None:
 def test_a_card_can_be_written_of_a_model_without_a_report(
     make_sentences: Callable[..., list[Sentence]], tiny_settings: Callable[..., TagSettings]
 ) -> None:
-    model = build(tiny_settings("data.scheme=none", "data.target=pos"), make_sentences(4), "pos")
+    model = build(tiny_settings("data.scheme=none", "data.target=pos"), make_sentences(4))
     card = model.card()
     assert "unknown data" in card
     assert "Label column: `pos`" in card
@@ -485,9 +485,6 @@ def test_a_start_without_a_name_of_its_own_leaves_a_model_that_can_be_read(
 
 def test_predict_takes_texts_token_lists_and_records(trained: Path) -> None:
     model = load(trained)
-    found = [
-        record.labels
-        for record in model.predict(["Ada slept", ["Ada", "slept"], as_sentence("Ada slept", model.splitter)])
-    ]
+    found = [record.labels for record in model.predict(["Ada slept", ["Ada", "slept"], model.record("Ada slept")])]
     assert len(found) == 3
     assert found[0] == found[1] == found[2]

@@ -23,10 +23,10 @@ TAGGING: list[dict[str, Any]] = [
     {"probs": True},
     {"nbest": 3},
     {"batch_tokens": 500},
-    {"chunk_sentences": 700, "precision": "auto"},
+    {"ahead": 700, "precision": "auto"},
     {"precision": "bf16"},
     {"probs": True, "spans": False, "batch_tokens": 2000},
-    {"nbest": 2, "probs": True, "chunk_sentences": 999},
+    {"nbest": 2, "probs": True, "ahead": 999},
 ]
 PREDICTING: list[dict[str, Any]] = [
     {},

@@ -75,8 +75,8 @@ def test_scaled_and_log_space_rows_mix_in_one_batch() -> None:
     emissions, tags = torch.randn(3, 6, 4, dtype=torch.float64), torch.tensor([[0], [1], [2]]).expand(3, 6)
     emissions[1] *= 2000
     with torch.no_grad():
-        inside = torch.where(chain.length_mask(lengths, 6)[:, :, None], emissions, 0)
-        counts = chain._expect(chain.Chain(inside, *crf._moves(emissions), lengths, False))[1]
+        inside = torch.where(chain.token_mask(lengths, emissions)[:, :, None], emissions, 0)
+        counts = chain.expected_counts(chain.Chain(inside, *crf._scores(emissions.dtype), lengths, False))[1]
     assert counts.exact_rows.tolist() == [1]
 
     def gradients(rows: list[int]) -> list[Tensor]:

@@ -127,9 +127,9 @@ def test_grouping_moves_changes_nothing(seed: int, tags: int, kinds: int, batch:
 def test_moves_of_span_marks_are_grouped() -> None:
     labels = inventory([f"{mark}-{kind}" for mark in "BIES" for kind in "abcdef"], "bioes")
     legal = torch.from_numpy(legal_moves(labels, "bioes")[1])
-    moves = viterbi._grouped_moves(legal.numpy().tobytes(), len(labels))
+    moves = viterbi._group_transitions(legal.numpy().tobytes(), len(labels))
     assert moves is not None and moves.considered() == 13 * 13 + 6 * 2 * 2 < len(labels) ** 2 / 3
-    assert viterbi._grouped_moves(torch.ones(5, 5, dtype=torch.bool).numpy().tobytes(), 5) is None
+    assert viterbi._group_transitions(torch.ones(5, 5, dtype=torch.bool).numpy().tobytes(), 5) is None
 
 
 @given(problems)
@@ -306,7 +306,7 @@ def test_constraints_are_copied_and_saved() -> None:
     other.load_state_dict(crf.state_dict())
     emissions, lengths = torch.randn(2, 4, 3), torch.tensor([4, 2])
     assert other.normalizer(emissions, lengths).equal(crf.normalizer(emissions, lengths))
-    assert repr(crf) == "CRF(num_tags=3, legal_moves=3)"
+    assert repr(crf) == "CRF(num_tags=3, legal_transitions=3)"
     assert all(parameter.abs().max() <= 0.1 for parameter in crf.parameters())
 
 
@@ -329,7 +329,7 @@ def test_nothing_to_do(batch: int, steps: int) -> None:
         ({"num_tags": 0}, r"expected at least one tag, found num_tags=0"),
         (
             {"num_tags": 2, "transition": torch.ones(2, 3, dtype=torch.bool)},
-            r"expected transition as torch\.bool of shape \[2, 2\], found torch\.bool of shape \[2, 3\]",
+            r"expected transitions as torch\.bool of shape \[2, 2\], found torch\.bool of shape \[2, 3\]",
         ),
         ({"num_tags": 2, "start": torch.ones(2)}, r"expected start as .* found torch\.float32 of shape \[2\]"),
         (

@@ -1,11 +1,11 @@
-"""Dropout over sequences: one mask a sequence, the expectation kept, nothing done outside training."""
+"""Dropout over sequences: one mask per sequence, the expectation kept, nothing done outside training."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from seqkit.nn.dropout import SequenceDropout
+from seqkit.nn.sequences import SequenceDropout
 
 
 def test_one_mask_a_sequence() -> None:

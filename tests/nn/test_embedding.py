@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
 from seqkit.inputs.arrays import TypeTable
+from seqkit.inputs.lookup import LookupBatch, LookupModule
 from seqkit.nn import embedding as embedding_module
-from seqkit.nn.dropout import SequenceDropout
 from seqkit.nn.embedding import CHARACTER_FEATURES, CharacterCNN, CharacterLSTM, TypeBatch, WordEmbedding
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Network
+from seqkit.nn.sequences import SequenceDropout
 
 ALPHABET = 7
 TIGHT = {"rtol": 1e-9, "atol": 1e-10}
@@ -307,7 +308,7 @@ def test_forms_move_but_their_lengths_stay() -> None:
         ),
         ((9, 5), {"type_dropout": 1.0}, "expected a type_dropout in 0 ≤ p < 1, found 1.0"),
         ((9, 5), {"join": "add"}, "expected a join among concat, sum, found 'add'"),
-        ((9, 0), {}, "expected word embeddings, vectors or character features, found none of them"),
+        ((9, 0), {}, "no features: use word embeddings, pretrained vectors or character features"),
     ],
 )
 def test_wrong_options(arguments: tuple[int, int], options: dict[str, Any], message: str) -> None:
@@ -323,26 +324,26 @@ def test_network_encodes_the_vectors_of_the_words_of_each_sentence() -> None:
     torch.manual_seed(4)
     embedding = WordEmbedding(9, 4, characters=CharacterCNN(ALPHABET, output_size=6))
     encoder = Encoder(10, hidden_size=3)
-    network = Network(embedding, encoder, nn.Linear(6, 2), dropout=0.5).eval()
-    forms = type_batch([4, 2, 7], [[1], [2, 3], [4, 5, 6]], [1])
+    network = Network(LookupModule(embedding), encoder, nn.Linear(6, 2), dropout=0.5).eval()
+    types = type_batch([4, 2, 7], [[1], [2, 3], [4, 5, 6]], [1])
     index, lengths = torch.tensor([[2, 1, 2, 0], [0, 0, 0, 0], [1, 0, 0, 0]]), torch.tensor([4, 0, 1])
-    result = network(forms, index, lengths)
-    vectors = embedding(forms)
-    again = network.encode(vectors, index, lengths)
+    batch = LookupBatch(lengths, index, types.words, types)
+    result = network(batch)
+    vectors = embedding(types)
+    again = network(LookupBatch(lengths, index, types.words, vectors=vectors))
     expected = encoder(vectors[index], lengths)
     assert torch.equal(result.outputs, expected.outputs)
-    assert torch.equal(result.final, expected.final)
     assert torch.equal(again.outputs, expected.outputs)
     network.train()
     assert isinstance(network.dropout, SequenceDropout) and network.dropout.variational
-    assert not torch.equal(network(forms, index, lengths).outputs, expected.outputs)
+    assert not torch.equal(network(batch).outputs, expected.outputs)
 
 
 def test_network_with_nothing_but_empty_sentences() -> None:
-    network = Network(WordEmbedding(9, 4), Encoder(4, hidden_size=3), nn.Linear(6, 2))
-    result = network(type_batch([], [], []), torch.zeros(2, 0, dtype=torch.int64), torch.zeros(2, dtype=torch.int64))
+    network = Network(LookupModule(WordEmbedding(9, 4)), Encoder(4, hidden_size=3), nn.Linear(6, 2))
+    types, index = type_batch([], [], []), torch.zeros(2, 0, dtype=torch.int64)
+    result = network(LookupBatch(torch.zeros(2, dtype=torch.int64), index, types.words, types))
     assert result.outputs.shape == (2, 0, 6)
-    assert torch.equal(result.final, torch.zeros(2, 6))
 
 
 # --- one-hot input ------------------------------------------------------------------------------------------------

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from seqkit.nn.directed import reverse_by_length
 from seqkit.nn.encoder import CONCATS, DIRECTIONS, SKIPS, Encoder
+from seqkit.nn.pooling import make_pooling
 from seqkit.nn.recurrent import CELLS
+from seqkit.nn.recurrent.layer import reverse_by_length
 
 KERNELS: dict[str, Any] = {
     "lstm": nn.LSTM,
@@ -37,6 +38,11 @@ def random_encoder(input_size: int = 3, hidden_size: int = 4, **options: Any) ->
 def random_batch(lengths: list[int], input_size: int = 3, steps: int | None = None) -> tuple[Tensor, Tensor]:
     longest = max(lengths) if steps is None else steps
     return torch.randn(len(lengths), longest, input_size, dtype=torch.float64), torch.tensor(lengths)
+
+
+def last(encoder: Encoder, outputs: Tensor, lengths: Tensor) -> Tensor:
+    """The forward features of the last step and the backward features of the first, [B, D]."""
+    return make_pooling("last", encoder.output_size, encoder.forward_size)(outputs, lengths)
 
 
 def gradients(loss: Tensor, encoder: Encoder, *more: Tensor) -> list[Tensor]:
@@ -65,10 +71,10 @@ def run_packed(twin: nn.RNNBase, x: Tensor, lengths: Tensor) -> tuple[Tensor, Te
     """Outputs [B, T, D], final [B, D] and state (each [layers · directions, B, H]); torch cannot pack length zero."""
     rows = lengths.nonzero().squeeze(1)
     packed = pack_padded_sequence(x[rows], lengths[rows], batch_first=True, enforce_sorted=False)
-    result, last = twin(packed)
+    result, states = twin(packed)
     unpacked, _ = pad_packed_sequence(result, batch_first=True, total_length=x.shape[1])
     outputs = x.new_zeros(*x.shape[:2], unpacked.shape[2]).index_copy(0, rows, unpacked)
-    parts = last if isinstance(last, tuple) else (last,)
+    parts = states if isinstance(states, tuple) else (states,)
     state = tuple(x.new_zeros(len(part), len(x), part.shape[2]).index_copy(1, rows, part) for part in parts)
     top = state[0][-2 if twin.bidirectional else -1 :]  # [directions, B, H]
     return outputs, torch.cat(list(top), 1), state
@@ -111,8 +117,9 @@ def test_equals_the_packed_network(
     expected = torch.autograd.grad((reference * pull).sum() + (final * pull_final).sum(), [x, *twin_weights])
     for return_state in (False, True):
         result = encoder(x, counts, return_state=return_state)
-        torch.testing.assert_close((result.outputs, result.final), (reference, final), **TIGHT)
-        loss = (result.outputs * pull).sum() + (result.final * pull_final).sum()
+        found_final = last(encoder, result.outputs, counts)
+        torch.testing.assert_close((result.outputs, found_final), (reference, final), **TIGHT)
+        loss = (result.outputs * pull).sum() + (found_final * pull_final).sum()
         torch.testing.assert_close(gradients(loss, encoder, x), list(expected), **TIGHT)
     stacked = tuple(torch.stack(parts) for parts in zip(*result.state, strict=True))  # (h, c), each [layers, B, H]
     torch.testing.assert_close(stacked, state, **TIGHT)
@@ -123,9 +130,10 @@ def test_equals_the_packed_network(
 def test_nothing_to_read(cell: str, shape: tuple[int, int]) -> None:
     encoder = random_encoder(cell=cell, layers=2)
     x = torch.full((*shape, 3), torch.nan, dtype=torch.float64)
-    result = encoder(x, torch.zeros(shape[0], dtype=torch.int64), return_state=True)
+    lengths = torch.zeros(shape[0], dtype=torch.int64)
+    result = encoder(x, lengths, return_state=True)
     assert torch.equal(result.outputs, x.new_zeros(*shape, encoder.output_size))
-    assert torch.equal(result.final, x.new_zeros(shape[0], encoder.output_size))
+    assert torch.equal(last(encoder, result.outputs, lengths), x.new_zeros(shape[0], encoder.output_size))
     assert [[part.tolist() for part in parts] for parts in result.state] == [
         [[[0.0] * 4] * shape[0]] * len(layer.state_parts) for layer in encoder.layers
     ]
@@ -151,9 +159,10 @@ def test_no_value_depends_on_padding_or_batch_mates(options: dict[str, Any]) -> 
     for row, length in enumerate(lengths.tolist()):  # each sequence by itself, nothing padded
         single = x[row : row + 1, :length].clone().requires_grad_()
         result = encoder(single, lengths[row : row + 1], return_state=True)
-        loss = (result.outputs * pull[row, :length]).sum() + (result.final * pull_final[row]).sum()
+        final = last(encoder, result.outputs, lengths[row : row + 1])
+        loss = (result.outputs * pull[row, :length]).sum() + (final * pull_final[row]).sum()
         weights = [torch.zeros_like(weight) for weight in encoder.parameters()]
-        alone.append((result, *([single, weights] if length == 0 else _split(gradients(loss, encoder, single)))))
+        alone.append((result, final, *([single, weights] if length == 0 else _split(gradients(loss, encoder, single)))))
     for garbage in (0.0, 1e300, torch.inf, torch.nan):
         padded = x.clone()
         for row, length in enumerate(lengths.tolist()):
@@ -162,20 +171,21 @@ def test_no_value_depends_on_padding_or_batch_mates(options: dict[str, Any]) -> 
         result = encoder(padded, lengths)
         with torch.no_grad():
             carried = encoder(padded, lengths, return_state=True)
-            torch.testing.assert_close(carried[:2], result[:2], **TIGHT)
-        loss = (result.outputs * pull).sum() + (result.final * pull_final).sum()
+            torch.testing.assert_close(carried.outputs, result.outputs, **TIGHT)
+        final = last(encoder, result.outputs, lengths)
+        loss = (result.outputs * pull).sum() + (final * pull_final).sum()
         of_x, of_weights = _split(gradients(loss, encoder, padded))
         for row, length in enumerate(lengths.tolist()):
-            single, of_single, _ = alone[row]
+            single, single_final, of_single, _ = alone[row]
             torch.testing.assert_close(result.outputs[row, :length], single.outputs[0], **TIGHT)
-            torch.testing.assert_close(result.final[row], single.final[0], **TIGHT)
+            torch.testing.assert_close(final[row], single_final[0], **TIGHT)
             torch.testing.assert_close(of_x[row, :length], of_single[0], **TIGHT)
             assert not result.outputs[row, length:].any()
             assert not of_x[row, length:].any()
             for parts, single_parts in zip(carried.state, single.state, strict=True):
                 for part, single_part in zip(parts, single_parts, strict=True):
                     torch.testing.assert_close(part[row], single_part[0], **TIGHT)
-        summed = [sum(parts) for parts in zip(*(weights for _, _, weights in alone), strict=True)]
+        summed = [sum(parts) for parts in zip(*(weights for *_, weights in alone), strict=True)]
         torch.testing.assert_close(of_weights, summed, **TIGHT)
 
 
@@ -205,7 +215,7 @@ def swap_directions(encoder: Encoder, layers: int, concat: str) -> Encoder:
         target.load_state_dict(source.state_dict())
         if (
             concat == "layerwise" and number > 1
-        ):  # it reads both directions of the level below: those are exchanged, too
+        ):  # it reads both directions of the layer below: those are exchanged, too
             matrix = target.rnn.weight_ih_l0.data
             matrix.copy_(torch.cat([matrix[:, hidden:], matrix[:, :hidden]], 1))
     return swapped
@@ -222,7 +232,8 @@ def test_reversing_the_input_swaps_the_directions(concat: str, layers: int) -> N
     ahead, back = result.outputs.chunk(2, 2)
     expected = reverse_by_length(torch.cat([back, ahead], 2), lengths)
     torch.testing.assert_close(mirrored.outputs, expected, **TIGHT)
-    torch.testing.assert_close(mirrored.final, torch.cat(result.final.chunk(2, 1)[::-1], 1), **TIGHT)
+    finals = last(encoder, mirrored.outputs, lengths), last(encoder, result.outputs, lengths)
+    torch.testing.assert_close(finals[0], torch.cat(finals[1].chunk(2, 1)[::-1], 1), **TIGHT)
     assert (encoder(reverse_by_length(x, lengths), lengths).outputs - expected).abs().max() > 1e-3
 
 
@@ -241,10 +252,12 @@ def test_joined_at_the_top_is_two_independent_stacks(cell: str, skip: str) -> No
     encoder = random_encoder(concat="final", **options)
     x, lengths = random_batch([6, 0, 1, 4])
     result = encoder(x, lengths, return_state=True)
-    parts = [half(encoder, stack, **options)(x, lengths, return_state=True) for stack in (0, 1)]
+    halves = [half(encoder, stack, **options) for stack in (0, 1)]
+    parts = [part(x, lengths, return_state=True) for part in halves]
     assert encoder.forward_size == parts[0].outputs.shape[2]
     torch.testing.assert_close(result.outputs, torch.cat([part.outputs for part in parts], 2), **TIGHT)
-    torch.testing.assert_close(result.final, torch.cat([part.final for part in parts], 1), **TIGHT)
+    finals = [last(part, found.outputs, lengths) for part, found in zip(halves, parts, strict=True)]
+    torch.testing.assert_close(last(encoder, result.outputs, lengths), torch.cat(finals, 1), **TIGHT)
     torch.testing.assert_close(result.state, parts[0].state + parts[1].state, **TIGHT)
 
 
@@ -262,7 +275,7 @@ def test_joined_at_the_top_neither_direction_sees_what_it_has_not_read(skip: str
         if concat == "final":
             assert not ahead[:, :3].any()
             assert not back[:, 4:].any()
-        else:  # the second level has read both directions of the first
+        else:  # the second layer has read both directions of the first
             assert ahead[:, :3].any()
         assert ahead[:, 3:].any(2)[0].all()
         assert back[:, :4].any(2).all()
@@ -292,7 +305,7 @@ def test_two_windows_with_the_state_equal_one_pass(cell: str, direction: str, sk
 
 def test_state_survives_where_there_is_nothing_to_read() -> None:
     encoder = random_encoder(layers=2)
-    _, _, state = encoder(*random_batch([3, 2]), return_state=True)
+    _, state = encoder(*random_batch([3, 2]), return_state=True)
     nothing = torch.zeros(2, dtype=torch.int64)
     for steps in (0, 3):
         after = encoder(torch.randn(2, steps, 3, dtype=torch.float64), nothing, state, return_state=True).state
@@ -317,7 +330,7 @@ def test_windows_of_time_give_what_one_piece_gives(
                 tuple(torch.randint(0, 9, (2, 4)).double() for _ in layer.state_parts) for layer in encoder.layers
             )
             whole = encoder(x, lengths, start, return_state=True)  # gradients are wanted: always in one piece
-            monkeypatch.setattr("seqkit.nn.directed._WINDOW", window)
+            monkeypatch.setattr("seqkit.nn.recurrent.layer._WINDOW", window)
             with torch.no_grad():
                 pieces = encoder(x, lengths, start, return_state=True)
             torch.testing.assert_close(pieces, whole, **TIGHT)
@@ -327,7 +340,7 @@ def test_windows_of_time_give_what_one_piece_gives(
 def test_no_layer_sees_more_than_a_window_unless_a_gradient_is_wanted(
     grad: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("seqkit.nn.directed._WINDOW", 8)
+    monkeypatch.setattr("seqkit.nn.recurrent.layer._WINDOW", 8)
     encoder = random_encoder(layers=2, direction="both")
     seen: list[int] = []
     for layer in encoder.layers:
@@ -342,7 +355,7 @@ def test_windows_share_one_mask_of_weights(monkeypatch: pytest.MonkeyPatch) -> N
     x, lengths = random_batch([20])
     found = []
     for window in (100, 3):
-        monkeypatch.setattr("seqkit.nn.directed._WINDOW", window)
+        monkeypatch.setattr("seqkit.nn.recurrent.layer._WINDOW", window)
         torch.manual_seed(1)
         with torch.no_grad():
             found.append(encoder(x, lengths).outputs)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from seqkit.nn.encoder import CONCATS, DIRECTIONS, SKIPS, Encoder
+from seqkit.nn.pooling import make_pooling
 from seqkit.nn.recurrent import CELLS, make_layer
 
 
@@ -90,12 +91,13 @@ def test_every_combination_of_options_runs_and_trains(
     x, lengths = torch.randn(4, steps, 3, requires_grad=True), longer * torch.tensor([6, 1, 0, 4])
     result = encoder(x, lengths, return_state=True)
     assert result.outputs.shape == (4, steps, encoder.output_size)
-    assert result.final.shape == (4, encoder.output_size)
+    final = make_pooling("last", encoder.output_size, encoder.forward_size)(result.outputs, lengths)
+    assert final.shape == (4, encoder.output_size)
     ahead, back = encoder.forward_size, encoder.output_size - encoder.forward_size
     for row, length in enumerate(lengths.tolist()):
         last = max(length - 1, 0)
-        assert torch.equal(result.final[row, :ahead], result.outputs[row, last, :ahead])
-        assert torch.equal(result.final[row, ahead:], result.outputs[row, 0, encoder.output_size - back :])
+        assert torch.equal(final[row, :ahead], result.outputs[row, last, :ahead])
+        assert torch.equal(final[row, ahead:], result.outputs[row, 0, encoder.output_size - back :])
     encoder(x, lengths, result.state).outputs.square().sum().backward()
     for name, parameter in encoder.named_parameters():
         assert parameter.grad is not None and parameter.grad.any(), name
@@ -188,10 +190,14 @@ def test_wrong_options(options: dict[str, Any], message: str) -> None:
     [
         ((2, 5, 4), [5, 5], "expected x of shape [B, T, 3], found [2, 5, 4]"),
         ((2, 3), [2, 2], "expected x of shape [B, T, 3], found [2, 3]"),
-        ((2, 5, 3), [5], "expected lengths int64 [2] on cpu, found int64 [1] on cpu"),
-        ((2, 5, 3), [5.0, 5.0], "expected lengths int64 [2] on cpu, found float32 [2] on cpu"),
-        ((2, 5, 3), [6, 1], "expected lengths in 0 … 5, found 1 … 6"),
-        ((2, 5, 3), [5, -1], "expected lengths in 0 … 5, found -1 … 5"),
+        ((2, 5, 3), [5], "expected lengths as torch.int64 of shape [2] on cpu, found torch.int64 of shape [1] on cpu"),
+        (
+            (2, 5, 3),
+            [5.0, 5.0],
+            "expected lengths as torch.int64 of shape [2] on cpu, found torch.float32 of shape [2] on cpu",
+        ),
+        ((2, 5, 3), [6, 1], "expected lengths from 0 to 5, found 1 to 6"),
+        ((2, 5, 3), [5, -1], "expected lengths from 0 to 5, found -1 to 5"),
     ],
 )
 def test_wrong_input(shape: tuple[int, ...], lengths: list[int], message: str) -> None:
@@ -203,7 +209,10 @@ def test_wrong_input(shape: tuple[int, ...], lengths: list[int], message: str) -
 def test_lengths_on_another_device() -> None:
     with pytest.raises(ValueError) as caught:
         Encoder(3)(torch.zeros(2, 5, 3), torch.zeros(2, dtype=torch.int64, device="meta"))
-    assert str(caught.value) == "expected lengths int64 [2] on cpu, found int64 [2] on meta"
+    assert (
+        str(caught.value)
+        == "expected lengths as torch.int64 of shape [2] on cpu, found torch.int64 of shape [2] on meta"
+    )
 
 
 def test_wrong_state() -> None:

@@ -148,7 +148,9 @@ def test_sizes_are_shown() -> None:
 
 
 def test_unusable_settings() -> None:
-    with pytest.raises(ValueError, match=r"expected a pooling of mean, max, last, attention, concat, found 'median'"):
+    with pytest.raises(
+        ValueError, match=r"expected a pooling among mean, max, last, attention, concat, found 'median'"
+    ):
         make_pooling("median", 4, 2)
     for size, forward in ((0, 0), (4, 5), (4, -1)):
         found = rf"found input_size={size} and forward_size={forward}"

@@ -253,7 +253,7 @@ def test_nothing_to_drop(cell: str) -> None:
     assert make_layer(cell, 3, 4).dropped() is None
     with pytest.raises(ValueError) as caught:
         make_layer(cell, 3, 4, weight_dropout=0.5)
-    expected = "expected a weight_dropout of 0 with a cell that has no recurrent weights, found 0.5"
+    expected = "expected a weight_dropout of 0 without recurrent weights, found 0.5"
     assert str(caught.value) == expected
 
 

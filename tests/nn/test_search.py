@@ -211,7 +211,7 @@ def test_where_nothing_may_be_next() -> None:
     def nothing(count: int, histories: list[list[int]]) -> Tensor:
         return torch.full((SYMBOLS,), count < 1)
 
-    with pytest.raises(ValueError, match=r"^expected a symbol that may be next, found none at symbol 2$"):
+    with pytest.raises(ValueError, match=r"^no symbol is allowed at position 2$"):
         sample(markov(chain()), initial(), start(), end=END, length=3, ends=0, allowed=nothing)
     (found,) = beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=1, allowed=nothing)[:1]
     assert (found.tokens, found.ended) == ([], True)
@@ -273,8 +273,8 @@ def test_rows_of_a_state() -> None:
         ({"top_k": -1}, "expected top_k of at least 0, found -1"),
         ({"top_p": 0.0}, "expected top_p in 0 < p ≤ 1, found 0.0"),
         ({"top_p": 1.5}, "expected top_p in 0 < p ≤ 1, found 1.5"),
-        ({"length": -1}, "expected length and ends of at least 0, found -1 and 1"),
-        ({"ends": -1}, "expected length and ends of at least 0, found 3 and -1"),
+        ({"length": -1}, "expected length of at least 0, found -1"),
+        ({"ends": -1}, "expected ends of at least 0, found -1"),
     ],
 )
 def test_arguments_outside_their_range(options: dict, message: str) -> None:
@@ -288,5 +288,5 @@ def test_beams_that_cannot_be() -> None:
         beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=0)
     with pytest.raises(ValueError, match=r"^expected a length penalty of at least 0, found -1$"):
         beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=1, length_penalty=-1)
-    with pytest.raises(ValueError, match=r"^expected one sequence to begin with, found shape \[2\]$"):
+    with pytest.raises(ValueError, match=r"^expected one first symbol, found shape \[2\]$"):
         beam_search(markov(chain()), initial(2), start(2), end=END, length=3, beam=2)

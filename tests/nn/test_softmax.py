@@ -223,11 +223,11 @@ def test_parameters_of_each_kind() -> None:
     ("words", "options", "message"),
     [
         (1, {}, "expected padding and at least one word, found 1 rows"),
-        (9, {"tied_size": 3, "cutoffs": [4]}, "expected either cutoffs or a tied table, found both"),
+        (9, {"tied_size": 3, "cutoffs": [4]}, "cutoffs cannot be combined with a tied table, choose one of them"),
         (9, {"cutoffs": []}, "expected ascending cutoffs in 2 … 8, found []"),
         (9, {"cutoffs": [1]}, "expected ascending cutoffs in 2 … 8, found [1]"),
         (9, {"cutoffs": [5, 5]}, "expected ascending cutoffs in 2 … 8, found [5, 5]"),
-        (9, {"cutoffs": [3, 5]}, "expected at least 4 to the power of the cutoffs features, found 3 with 2 cutoffs"),
+        (9, {"cutoffs": [3, 5]}, "expected at least 16 features for 2 cutoffs, found 3"),
         (9, {"cutoffs": [4, 9]}, "expected ascending cutoffs in 2 … 8, found [4, 9]"),
     ],
 )

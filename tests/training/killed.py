@@ -61,13 +61,13 @@ def settings_of(task: str, checkpoint_minutes: float) -> Settings:
 def train(task: str, output: Path, checkpoint_minutes: float, told: Connection) -> None:
     """Train, or go on with it, telling the number of every step; at the end ``done``, or what was wrong."""
     torch.set_num_threads(1)
-    take = Stepper.take
+    step = Stepper.step
 
-    def telling(stepper: Stepper, batch: Any, rate: float, step: int, asked: Any) -> Any:
-        told.send(step)
-        return take(stepper, batch, rate, step, asked)
+    def telling(stepper: Stepper, batch: Any, rate: float, number: int, asked: Any) -> Any:
+        told.send(number)
+        return step(stepper, batch, rate, number, asked)
 
-    Stepper.take = telling  # type: ignore[method-assign]
+    Stepper.step = telling  # type: ignore[method-assign]
     try:
         run(settings_of(task, checkpoint_minutes), output, data_of(task), device="cpu", resume=True)
         told.send("done")

@@ -1,10 +1,10 @@
-"""The smallest task there is, for the tests of the loop: what is trained, and what is done to its trainer."""
+"""The smallest learner there is, for the tests of the loop: what is trained, and what is done to its trainer."""
 
 from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,36 +12,39 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.config import TrainingSettings
-from seqkit.training.loop import Trainer
+from seqkit.training.learner import Computed
 from seqkit.training.progress import Progress
+from seqkit.training.trainer import Trainer
 
 BATCHES = 5
 
 
 class Regression:
-    """A task of the smallest kind: a linear map with dropout, learned from a few random rows."""
+    """A learner of the smallest kind: a linear map with dropout, learned from a few random rows.
 
-    metric = "score"
+    It carries along how many batches of the epoch it has seen.
+    """
 
-    def __init__(self, scores: Sequence[float] = (), name: str = "regression") -> None:
+    def __init__(self, scores: Sequence[float] = (), called: str = "regression") -> None:
         draw = torch.Generator().manual_seed(0)
         self.x = torch.randn(BATCHES, 4, 3, generator=draw)
         self.y = torch.randn(BATCHES, 4, 2, generator=draw)
         self.network = nn.Sequential(nn.Linear(3, 4), nn.Dropout(0.3), nn.Tanh(), nn.Linear(4, 2))
         self.scores = list(scores)
-        self.name = name
+        self.called = called
         self.seen: list[list[int]] = []
         self.evaluated: list[dict[str, Tensor]] = []
         self.thawed_later: dict[int, tuple[str, ...]] = {}
-        self.restored: dict[str, Tensor] = {}
+        self.unpacked: dict[str, Tensor] = {}
 
-    def batches(self, epoch: int) -> Sequence[int]:
+    def batches(self, epoch: int, share: slice = slice(None)) -> Sequence[int]:
         self.seen.append([])
         return torch.randperm(BATCHES, generator=torch.Generator().manual_seed(epoch)).tolist()
 
-    def loss(self, batch: int) -> tuple[Tensor, int, int]:
+    def compute(self, batch: int, carried: Any = None) -> Computed:
         self.seen[-1].append(batch)
-        return (self.network(self.x[batch]) - self.y[batch]).square().mean(), 4, 12
+        loss = (self.network(self.x[batch]) - self.y[batch]).square().mean()
+        return Computed(loss, 4, 12, len(self.seen[-1]))
 
     def evaluate(self) -> dict[str, float]:
         self.network.eval()
@@ -52,38 +55,43 @@ class Regression:
     def frozen(self, epoch: int) -> frozenset[str]:
         return frozenset(self.thawed_later.get(epoch, ()))
 
-    def state(self) -> dict[str, Tensor]:
-        return {"batches": torch.tensor([len(self.seen[-1])])}
+    def join(self, carried: Sequence[Any]) -> Any:
+        return carried[0]
 
-    def restore(self, state: dict[str, Tensor]) -> None:
-        self.restored = state
+    def pack(self, carried: Any) -> dict[str, Tensor]:
+        return {} if carried is None else {"batches": torch.tensor([carried])}
 
-    def divided(self, batch: int, count: int) -> Sequence[int]:
+    def unpack(self, tensors: Mapping[str, Tensor]) -> Any:
+        self.unpacked = dict(tensors)
+        return int(tensors["batches"]) if tensors else None
+
+    def divide(self, batch: int, count: int) -> Sequence[int]:
         return [batch]
 
-    def named(self, batch: int) -> str:
+    def name(self, batch: int) -> str:
         return f"batch {batch}"
 
-    def before(self, name: str) -> Any:
+    def default(self, name: str) -> Any:
         return {"rows": 20}.get(name)
 
     def fingerprint(self) -> dict[str, Any]:
-        return {"name": self.name, "rows": 20}
+        return {"name": self.called, "rows": 20}
 
 
-def make(output: Path, task: Regression | None = None, quiet: bool = True, **settings: Any) -> Trainer:
+def make(output: Path, learner: Regression | None = None, quiet: bool = True, **settings: Any) -> Trainer:
     torch.manual_seed(3)
-    task = task or Regression()
+    learner = learner or Regression()
     torch.manual_seed(3)
-    for layer in task.network:
+    for layer in learner.network:
         if isinstance(layer, nn.Linear):
             layer.reset_parameters()
     output.mkdir(exist_ok=True)
-    return Trainer(task, TrainingSettings(**{"epochs": 3, "lr": 0.05, **settings}), output, Progress(quiet=quiet))
+    training = TrainingSettings(**{"epochs": 3, "lr": 0.05, **settings})
+    return Trainer(learner, training, output, Progress(quiet=quiet))  # type: ignore[arg-type]
 
 
 def weights(trainer: Trainer) -> dict[str, Tensor]:
-    return {name: weight.clone() for name, weight in trainer.task.network.state_dict().items()}
+    return {name: weight.clone() for name, weight in trainer.learner.network.state_dict().items()}
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -92,14 +100,14 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def interrupt_after(trainer: Trainer, steps: int) -> None:
     """Do what the signal handler does, in the step after which the trainer is to stop."""
-    loss = trainer.task.loss
+    compute = trainer.learner.compute
 
-    def counted(batch: Any) -> tuple[Tensor, int, int]:
+    def counted(batch: Any, carried: Any) -> Computed:
         if trainer.step + 1 == steps:
             trainer.signals.number = signal.SIGINT
-        return loss(batch)
+        return compute(batch, carried)
 
-    trainer.task.loss = counted  # type: ignore[method-assign]
+    trainer.learner.compute = counted  # type: ignore[method-assign]
 
 
 def lines_of(output: Path) -> list[dict[str, Any]]:

@@ -341,5 +341,5 @@ def test_something_else_in_place_of_a_checkpoint_is_told(kind: str, tmp_path: Pa
     assert has_checkpoint(tmp_path)
     with pytest.raises(TrainingError) as caught:
         read_checkpoint(tmp_path)
-    other = "No such file or directory" if kind == "link" else "expected a regular file, found another kind"
+    other = "No such file or directory" if kind == "link" else "not a regular file"
     assert str(caught.value) == f"{last}: cannot be read: {other}"

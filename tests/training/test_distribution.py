@@ -112,7 +112,7 @@ def check_that_one_line_tells_of_the_end(killed: subprocess.CompletedProcess[str
     assert killed.returncode == 1
     assert killed.stdout == ""
     (line,) = [line for line in killed.stderr.splitlines() if line.startswith("error: ")]
-    assert line.startswith("error: expected 2 processes that train together, found one gone: ")
+    assert line.startswith("error: one of the 2 processes that train together is gone: ")
     ours = killed.stderr[: killed.stderr.index(line)]
     assert "Traceback" not in ours
     assert ours.count("epoch   1/") == 1
@@ -155,8 +155,8 @@ def check_that_what_was_interrupted_goes_on(task: str, folder: Path, together: l
     tensors, state = checkpoint
     assert state["fingerprint"]["processes"] == 2
     assert not torch.equal(tensors["random.cpu"], tensors["process.1.random.cpu"])
-    carried = {name: len(tensor) for name, tensor in tensors.items() if "task." in name}
-    streams = {"task.0.0": 2, "task.0.1": 2, "process.1.task.0.0": 1, "process.1.task.0.1": 1}
+    carried = {name: len(tensor) for name, tensor in tensors.items() if "carried." in name}
+    streams = {f"{own}carried.0.{part}": rows for own, rows in (("", 2), ("process.1.", 1)) for part in (0, 1)}
     assert carried == (streams if task == "lm" else {})
 
 
@@ -165,13 +165,12 @@ def check_faults(folder: Path, together: list[list[str]]) -> None:
     for other_number, counting, _ in together:
         where = folder / "alone" / "tag"
         assert other_number == f"TrainingError: {where}: expected a checkpoint with processes = 2, found 1{suffix}"
-        assert counting == "SettingsError: expected one process, found 2: counting n-grams is not shared"
+        assert counting == "SettingsError: n-grams are counted by one process, and 2 were started"
     assert not (folder / "several" / "n").exists()
     assert together[1][2] == (
-        "TrainingError: expected the same training sentences in all processes, 53 as in the first, "
-        "found 52 in process 1"
+        "TrainingError: training sentences must be the same in all processes: it is 53 in the first and 52 in process 1"
     )
-    assert together[0][2].startswith("ProcessLost: expected 2 processes that train together, found one gone: ")
+    assert together[0][2].startswith("ProcessLost: one of the 2 processes that train together is gone: ")
     where = folder / "several" / "tag"
     with pytest.raises(TrainingError) as caught:
         run(settings_of("tag", folder / "several"), where, data_of("tag"), device="cpu", resume=True)
@@ -246,11 +245,11 @@ def test_every_process_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("count", "name", "message"),
     [
-        (1, "auto", "expected a GPU for each of 2 processes, found 1; start fewer, or use --device cpu"),
+        (1, "auto", "2 processes need a GPU each, found 1; start fewer, or use --device cpu"),
         (
             *(2, "cuda:0"),
-            "expected --device cuda for 2 processes, which take a GPU each, found 'cuda:0'; "
-            "CUDA_VISIBLE_DEVICES says which they may take",
+            "2 processes need a GPU each, found only cuda:0; "
+            "use --device cuda, and CUDA_VISIBLE_DEVICES to choose GPUs",
         ),
     ],
 )
@@ -265,7 +264,7 @@ def test_apples_gpu_is_for_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("torch.backends.mps.is_available", lambda: True)
     with pytest.raises(SettingsError) as caught:
         Launch(1, 2, 1, 2).device("mps")
-    assert str(caught.value) == "expected the device cpu or cuda for several processes, found mps"
+    assert str(caught.value) == "several processes need the device cpu or cuda, found mps"
 
 
 def test_the_first_that_asks_may_tell(launched: Callable[..., None]) -> None:
@@ -288,4 +287,4 @@ def test_processes_that_do_not_find_each_other_are_a_fault(
     monkeypatch.setattr(dist, "init_process_group", fail)
     with pytest.raises(SeqkitError) as caught:
         run(settings_of("tag", tmp_path), tmp_path / "m", data_of("tag"), device="cpu")
-    assert str(caught.value) == "expected to join 2 processes, found: no route"
+    assert str(caught.value) == "cannot connect the 2 processes: no route"

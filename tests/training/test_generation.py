@@ -11,12 +11,17 @@ import numpy as np
 import pytest
 import torch
 
-from seqkit.config import GenerateSettings, override
+from seqkit.config import override
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.from_python import from_items
+from seqkit.corpora.reading import read_splits
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import SeqkitError
+from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.model.generator import Generator
 from seqkit.records import Sentence
-from seqkit.training.generation import GenerationTask, evaluate_generator, read_records
+from seqkit.training.learner import RecordLearner
+from seqkit.training.prepare import Prepared, prepare
 from seqkit.training.progress import Progress
 from seqkit.training.run import run
 
@@ -39,6 +44,18 @@ def items(count: int) -> list[dict[str, Any]]:
 
 def tuned(**data: Any) -> GenerateSettings:
     return override(override(GenerateSettings(), TINY), {"data": data})
+
+
+def dataset_of(rows: list[Any]) -> Dataset:
+    return from_items("fields", rows, rows, None)
+
+
+def prepared(settings: GenerateSettings, dataset: Dataset) -> Prepared:
+    return prepare(settings.complete(dataset), dataset, CPU, Progress(quiet=True))
+
+
+def records_of(dataset: Dataset, split: str, target: str = "text") -> list[Sentence]:
+    return read_splits(dataset, "fields", tuned(target=target).data, None, [split]).records[split]
 
 
 def write(folder: Path, split: str, rows: list[dict[str, Any]]) -> Path:
@@ -68,10 +85,9 @@ def test_without_a_condition_it_is_a_language_model_and_knows_less(tmp_path: Pat
 
 def test_by_default_all_fields_are_the_condition(tmp_path: Path) -> None:
     rows = [{**row, "note": None if number else "x"} for number, row in enumerate(items(20))]
-    dataset = GenerationTask.from_items(rows, rows, None)
-    task = GenerationTask.prepare(tuned(), dataset, CPU, Progress(quiet=True))
-    assert task.settings.data.condition == "number,image"
-    assert [field.kind for field in task.model.codec.fields] == ["label", "vector"]
+    model = prepared(tuned(), dataset_of(rows)).model
+    assert model.settings.data.condition == "number,image"
+    assert [field.kind for field in model.head.codec.fields] == ["label", "vector"]
 
 
 def test_a_run_that_was_cut_short_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
@@ -93,7 +109,7 @@ def test_arrays_beside_the_files_are_read_also_where_dev_is_held_out(tmp_path: P
     write(tmp_path, "train", rows)
     np.save(tmp_path / "train.image.npy", np.array([row["image"] for row in items(20)]))
     dataset = resolve(tmp_path)
-    train, dev = (read_records(dataset, split, "text") for split in ("train", "dev"))
+    train, dev = (records_of(dataset, split) for split in ("train", "dev"))
     assert [one.fields["image"].tolist() for one in (*train, *dev)] == [row["image"] for row in items(20)]
     assert len(dev) == 2
 
@@ -113,7 +129,7 @@ def test_faults_in_any_split_are_told_before_training(tmp_path: Path) -> None:
     write(tmp_path, "test", [])
     with pytest.raises(SeqkitError) as caught:
         run(tuned(condition="number:label"), output, tmp_path, device="cpu")
-    assert str(caught.value).startswith(f"{test}: expected ")
+    assert str(caught.value) == f"{test}: no texts found"
     assert not output.exists()
 
 
@@ -121,20 +137,19 @@ def test_it_starts_from_another_models_embedding_and_vocabulary(tmp_path: Path) 
     first = run(tuned(condition="none"), tmp_path / "first", items(20), dev=items(4), device="cpu").model
     start = override(tuned(condition="number"), {"training": {"init_from": str(tmp_path / "first"), "epochs": 1}})
     rows = [{**row, "text": row["text"] + "!"} for row in items(20)]
-    dataset = GenerationTask.from_items(rows, rows, None)
-    task = GenerationTask.prepare(start, dataset, CPU, Progress(quiet=True))
+    model = prepared(start, dataset_of(rows)).model
     assert isinstance(first, Generator)
-    size = len(first.indexer.words)
-    assert task.model.indexer.words.words[:size] == first.indexer.words.words
-    assert "!" in task.model.indexer.words
-    theirs, ours = first.network.embedding.table, task.network.embedding.table
+    size = len(first.input.indexer.words)
+    assert model.input.indexer.words.words[:size] == first.input.indexer.words.words
+    assert "!" in model.input.indexer.words
+    theirs, ours = first.network.input.embedding.table, model.network.input.embedding.table
     assert theirs is not None and ours is not None
     assert torch.equal(ours[:size], theirs)
 
 
 def test_items_that_are_no_mappings() -> None:
     with pytest.raises(SeqkitError) as caught:
-        GenerationTask.from_items([items(1)[0], "one"], None, None)
+        dataset_of([items(1)[0], "one"])
     assert str(caught.value) == "records train:2: expected a mapping of fields, found 'one'"
 
 
@@ -142,7 +157,7 @@ def test_unknown_units_count_as_wrong_and_are_told() -> None:
     torch.manual_seed(0)
     train = [Sentence([], "ab", [], fields={"k": "x"})] * 4
     model = Generator.build(tuned(condition="k:label"), train)
-    report = evaluate_generator(model, [Sentence([], "az", [], fields={"k": "x"})] * 2)
+    report = model.evaluate([Sentence([], "az", [], fields={"k": "x"})] * 2).report
     assert report.prediction.unknown == 2
     assert report.exact == 0
     assert report.prediction.units == 6
@@ -150,17 +165,16 @@ def test_unknown_units_count_as_wrong_and_are_told() -> None:
 
 def test_lines_are_learned_without_a_condition(tmp_path: Path) -> None:
     (tmp_path / "names.txt").write_text("one\ntwo\n\nthree four\n" * 4, encoding="utf-8")
-    task = GenerationTask.prepare(tuned(), resolve(tmp_path / "names.txt"), CPU, Progress(quiet=True))
-    assert task.settings.data.condition == "none"
-    assert [len(part) for part in task.parts.values()] == [11, 1]
-    assert [one.text for one in task.parts["train"][:3]] == ["one", "two", "three four"]
+    dataset = resolve(tmp_path / "names.txt")
+    found = prepared(tuned(), dataset)
+    assert found.model.settings.data.condition == "none"
+    assert isinstance(found.learner, RecordLearner)
+    assert (found.size, len(found.learner.dev)) == (11, 1)
+    assert [one.text for one in records_of(dataset, "train")[:3]] == ["one", "two", "three four"]
 
 
 def test_items_may_call_their_text_otherwise() -> None:
     rows = [{"poem": row["text"], "number": row["number"]} for row in items(8)]
-    records = read_records(GenerationTask.from_items(rows, rows, None), "dev", "poem")
+    records = records_of(dataset_of(rows), "dev", "poem")
     assert [one.fields["poem"] for one in records] == [row["text"] for row in items(8)]
-    task = GenerationTask.prepare(
-        tuned(target="poem"), GenerationTask.from_items(rows, rows, None), CPU, Progress(quiet=True)
-    )
-    assert task.settings.data.condition == "number"
+    assert prepared(tuned(target="poem"), dataset_of(rows)).model.settings.data.condition == "number"

@@ -20,8 +20,9 @@ ROOT = Path(__file__).resolve().parents[2]
 KILLS = 20
 NEVER = 0
 IMPORTED = [
-    *("tests.training.killed", "seqkit.training.tagging", "seqkit.training.classification"),
-    *("seqkit.training.language_model", "seqkit.training.generation"),
+    *("tests.training.killed", "seqkit.inputs.words", "seqkit.inputs.units", "seqkit.heads.tagging.head"),
+    *("seqkit.heads.classification.head", "seqkit.heads.language_model.head", "seqkit.heads.generation.head"),
+    *("seqkit.model.tagger", "seqkit.model.classifier", "seqkit.model.language_model", "seqkit.model.generator"),
     "torch._dynamo",  # which optimisers import, a second's work
 ]
 

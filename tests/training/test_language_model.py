@@ -11,16 +11,17 @@ import pytest
 import torch
 
 from seqkit import devices
-from seqkit.config import LmSettings, override, parse_assignments
+from seqkit.config import override, parse_assignments
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
-from seqkit.inputs.units import Units
+from seqkit.model.language_model import LanguageModel
 from seqkit.model.loading import load
-from seqkit.training.language_model import LanguageModelTask, Window, evaluate_stream
-from seqkit.training.progress import Progress
-from seqkit.training.run import complete_settings, run
+from seqkit.training.run import run
 from seqkit.training.signals import Interrupted
+from seqkit.training.streams import StreamLearner, Window
 
 LINES = ["to be or not to be", "that is the question", "do be do be do"] * 8
 TINY: dict[str, Any] = {
@@ -34,11 +35,16 @@ def tiny(*assignments: str) -> LmSettings:
     return override(override(LmSettings(), TINY), parse_assignments(assignments))
 
 
-def task_of(*assignments: str, lines: list[str] = LINES, seed: int = 0) -> LanguageModelTask:
+def learner_of(*assignments: str, lines: list[str] = LINES, seed: int = 0) -> StreamLearner:
     units = Units.word()
     corpora = {"train": Corpus.read(lines, units), "dev": Corpus.read(lines[:3], units)}
     torch.manual_seed(seed)
-    return LanguageModelTask(tiny(*assignments), units, corpora, None, torch.device("cpu"))
+    return StreamLearner(LanguageModel.of_counts(tiny(*assignments), units, corpora["train"].counts()), corpora)
+
+
+def windows(learner: StreamLearner, epoch: int = 0) -> list[Window]:
+    """All batches of an epoch."""
+    return [window for window in learner.batches(epoch, slice(None)) if window is not None]
 
 
 def fault_of(kind: type[Exception], function: Callable[..., Any], *arguments: Any, **options: Any) -> str:
@@ -68,9 +74,8 @@ def test_it_is_said_when_the_gradient_is_rounded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr(devices, "multiplies_bf16", lambda device: has)
-    task = task_of("training.epochs=1", *options)
-    task.fit(tmp_path, Progress(), resume=False)
-    line = "precision auto: fp32, but bf16 for the products in the gradient of the softmax over words\n"
+    run(tiny("training.epochs=1", *options), tmp_path, LINES, dev=LINES[:3], device="cpu", quiet=False)
+    line = "precision auto: fp32, with bf16 products in the gradient of the softmax over the vocabulary\n"
     assert capsys.readouterr().err.count(line) == said
 
 
@@ -79,68 +84,70 @@ def test_it_is_said_when_the_gradient_is_rounded(
 
 @pytest.mark.parametrize("assignments", [(), ("encoder.cell=gru", "encoder.layers=1"), ("training.batch_size=1",)])
 def test_windows_carry_the_state_so_that_their_losses_are_those_of_the_whole(assignments: tuple[str, ...]) -> None:
-    task, whole = task_of(*assignments), task_of("training.bptt=1000", *assignments)
-    task.network.eval(), whole.network.eval()
+    learner, whole = learner_of(*assignments), learner_of("training.bptt=1000", *assignments)
+    learner.network.eval(), whole.network.eval()
+    carried = None
     for _ in range(2):  # every epoch begins anew
-        parts = [task.loss(batch) for batch in task.batches(0)]
-        ((total, units, _),) = [whole.loss(batch) for batch in whole.batches(0)]
+        parts = []
+        for batch in windows(learner):
+            parts.append(learner.compute(batch, carried))
+            carried = parts[-1].carried
+        (found,) = [whole.compute(batch, carried) for batch in windows(whole)]
         assert len(parts) > 5
-        assert sum(part[1] for part in parts) == units
-        mean = sum(part[0].item() * part[1] for part in parts) / units
-        assert mean == pytest.approx(total.item(), abs=1e-5)
+        assert sum(part.units for part in parts) == found.units
+        mean = sum(part.loss.item() * part.units for part in parts) / found.units
+        assert mean == pytest.approx(found.loss.item(), abs=1e-5)
 
 
 def test_no_gradient_flows_into_the_window_before() -> None:
-    task = task_of("training.batch_size=1")
-    first, second = task.batches(0)[:2]
-    task.loss(first)
-    carried = task.state()
+    learner = learner_of("training.batch_size=1")
+    first, second = windows(learner)[:2]
+    state = learner.compute(first, None).carried
+    carried = learner.pack(state)
     assert set(carried) == {"0.0", "0.1", "1.0", "1.1"}
     assert not any(tensor.requires_grad for tensor in carried.values())
-    loss = task.loss(second)[0]
+    loss = learner.compute(second, state).loss
     loss.backward()
-    other = task_of("training.batch_size=1")
-    other.restore(carried)
-    again = other.loss(second)[0]
+    other = learner_of("training.batch_size=1")
+    again = other.compute(second, other.unpack(carried)).loss
     again.backward()
     assert torch.equal(again, loss)
-    for mine, theirs in zip(task.network.parameters(), other.network.parameters(), strict=True):
+    for mine, theirs in zip(learner.network.parameters(), other.network.parameters(), strict=True):
         assert mine.grad is not None and theirs.grad is not None
         assert torch.equal(mine.grad, theirs.grad)
 
 
 def test_the_backward_half_begins_anew_in_every_window() -> None:
-    task = task_of("encoder.direction=both", "training.batch_size=2")
-    task.loss(task.batches(0)[0])
-    state = task.state()
+    learner = learner_of("encoder.direction=both", "training.batch_size=2")
+    state = learner.pack(learner.compute(windows(learner)[0], None).carried)
     assert len(state) == 8  # two stacks of two levels, two parts each
     assert [bool(tensor.any()) for tensor in state.values()] == [True] * 4 + [False] * 4
 
 
 def test_windows_of_variable_length_count_by_their_units() -> None:
-    task = task_of("training.variable_bptt=true", "training.bptt=8", "training.batch_size=1")
-    plain = task_of("training.bptt=8", "training.batch_size=1")
-    batch = next(bounds for bounds in task.batches(0) if bounds[0] == 0)
-    steps = batch[1]
-    loss, same = task.loss(Window(0, steps))[0], plain.loss(Window(0, steps))[0]
+    learner = learner_of("training.variable_bptt=true", "training.bptt=8", "training.batch_size=1")
+    plain = learner_of("training.bptt=8", "training.batch_size=1")
+    batch = next(window for window in windows(learner) if window.begin == 0)
+    steps = batch.end
+    loss, same = learner.compute(batch, None).loss, plain.compute(Window(0, steps, range(1)), None).loss
     assert torch.equal(loss, same)
     loss.backward()
     same.backward()
-    for mine, theirs in zip(task.network.parameters(), plain.network.parameters(), strict=True):
+    for mine, theirs in zip(learner.network.parameters(), plain.network.parameters(), strict=True):
         assert mine.grad is not None and theirs.grad is not None
         torch.testing.assert_close(mine.grad, theirs.grad * (steps / 8))
-    assert task.batches(0) != task.batches(1)
+    assert windows(learner, 0) != windows(learner, 1)
 
 
 def test_what_is_told_is_free_of_regularisers() -> None:
     options = ("head.ar=5.0", "head.tar=5.0", "embedding.dropout=0.0")
-    task, plain = task_of(*options), task_of()
-    batch = task.batches(0)[0]
-    loss, same = task.loss(batch)[0], plain.loss(batch)[0]
+    learner, plain = learner_of(*options), learner_of()
+    batch = windows(learner)[0]
+    loss, same = learner.compute(batch, None).loss, plain.compute(batch, None).loss
     torch.testing.assert_close(loss, same)
     loss.backward()
     same.backward()
-    grads = [torch.cat([p.grad.flatten() for p in part.network.parameters()]) for part in (task, plain)]
+    grads = [torch.cat([p.grad.flatten() for p in part.network.parameters()]) for part in (learner, plain)]
     assert not torch.allclose(*grads)
 
 
@@ -153,8 +160,8 @@ def test_a_repeated_text_is_learned(tmp_path: Path) -> None:
     assert set(trained.reports) == {"dev", "test"}
     assert trained.reports["test"].perplexity < 2.0  # six words or so are equally likely at first
     model = load(tmp_path / "lm")
-    corpus = Corpus.read(LINES[:3], model.units)
-    assert evaluate_stream(model, corpus) == replace(trained.reports["test"], baseline=None)
+    corpus = Corpus.read(LINES[:3], model.input.units)
+    assert model.evaluate(corpus).report == replace(trained.reports["test"], baseline=None)
     assert model.report["scores"]["test"]["units"] == len(corpus)
     (text,) = model.sample("to be or", temperature=0.0)
     assert text.text == "to be or not to be" and text.ended
@@ -168,15 +175,15 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     settings = tiny(*options)
     run(settings, tmp_path / "whole", LINES, dev=LINES[:3], device="cpu")
     with pytest.MonkeyPatch.context() as patch:
-        plain = LanguageModelTask.loss
+        plain = StreamLearner.compute
         left = iter(range(steps - 1, -1, -1))
 
-        def counted(task: LanguageModelTask, batch: Any) -> Any:
+        def counted(learner: StreamLearner, batch: Any, carried: Any) -> Any:
             if next(left, 1) == 0:
                 os.kill(os.getpid(), signal.SIGINT)
-            return plain(task, batch)
+            return plain(learner, batch, carried)
 
-        patch.setattr(LanguageModelTask, "loss", counted)
+        patch.setattr(StreamLearner, "compute", counted)
         with pytest.raises(Interrupted):
             run(settings, tmp_path / "parts", LINES, dev=LINES[:3], device="cpu")
     run(settings, tmp_path / "parts", LINES, dev=LINES[:3], device="cpu", resume=True)
@@ -195,9 +202,9 @@ def test_every_unit_can_be_learned(unit: str, options: tuple[str, ...], tmp_path
 
 
 def test_another_text_is_another_run(tmp_path: Path) -> None:
-    assert task_of().checksum == task_of().checksum
-    assert task_of().checksum != task_of(lines=[*LINES[:-1], "do be do be be"]).checksum
-    assert task_of().checksum != task_of(lines=[LINES[1], LINES[0], *LINES[2:]]).checksum
+    assert learner_of().checksum == learner_of().checksum
+    assert learner_of().checksum != learner_of(lines=[*LINES[:-1], "do be do be be"]).checksum
+    assert learner_of().checksum != learner_of(lines=[LINES[1], LINES[0], *LINES[2:]]).checksum
 
 
 # --- data ---------------------------------------------------------------------------------------------------------
@@ -207,10 +214,10 @@ def test_a_text_that_comes_as_words_is_cut_at_its_spaces(tmp_path: Path) -> None
     (tmp_path / "words.conll").write_text("It\tO\nis\tO\nn't\tO\n\n" * 3, encoding="utf-8")
     (tmp_path / "text.txt").write_text("It isn't.\n" * 3, encoding="utf-8")
     settings, asked = tiny(), tiny("data.splitter=english")
-    assert complete_settings(settings, resolve(tmp_path / "words.conll")).data.splitter == "spaces"
-    assert complete_settings(settings, resolve(tmp_path / "text.txt")).data.splitter == settings.data.splitter
-    assert complete_settings(settings, resolve("sample-ner")).data.splitter == "spaces"
-    assert complete_settings(asked, resolve("sample-ner")).data.splitter == "english"
+    assert settings.complete(resolve(tmp_path / "words.conll")).data.splitter == "spaces"
+    assert settings.complete(resolve(tmp_path / "text.txt")).data.splitter == settings.data.splitter
+    assert settings.complete(resolve("sample-ner")).data.splitter == "spaces"
+    assert asked.complete(resolve("sample-ner")).data.splitter == "english"
 
 
 @pytest.mark.parametrize("unit", ["word", "char"])
@@ -218,7 +225,7 @@ def test_an_empty_text_is_refused(unit: str, tmp_path: Path) -> None:
     for name, content in (("train", "\n\n\n"), ("dev", "to be\n")):
         (tmp_path / f"{name}.txt").write_text(content, encoding="utf-8")
     settings = tiny(f"data.unit={unit}")
-    fault = f"{tmp_path / 'train.txt'}: expected at least one line of text, found none"
+    fault = f"{tmp_path / 'train.txt'}: no text found"
     assert fault_of(DataError, run, settings, tmp_path / "lm", tmp_path, device="cpu") == fault
     (tmp_path / "train.txt").write_text("", encoding="utf-8")
     assert fault_of(DataError, run, settings, tmp_path / "lm", tmp_path, device="cpu") == fault

@@ -32,7 +32,7 @@ with held(Path(sys.argv[1])):
 
 
 def taken(output: Path, holder: str) -> str:
-    return f"{output}: expected an output directory that no other run writes to, found one in use by {holder}"
+    return f"{output}: the output directory is in use by {holder}"
 
 
 def fault_of(function: Callable[..., Any], *arguments: Any, **options: Any) -> str:

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 
-from seqkit.config import LmSettings, TagSettings, override, parse_assignments
-from seqkit.errors import ModelError, SettingsError, TrainingError
+from seqkit.config import override, parse_assignments
+from seqkit.errors import ModelError, TrainingError
+from seqkit.heads.language_model.settings import LmSettings
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.inputs.streams import Corpus
 from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
-from seqkit.training.language_model import evaluate_stream
 from seqkit.training.run import run
 
 LINES = ["to be or not to be", "that is the question", "do be do be do"] * 8
@@ -42,8 +43,8 @@ def test_a_run_writes_a_model_and_its_report_and_no_history(tmp_path: Path) -> N
     assert {path.name for path in output.iterdir()} == {*names, "words.json"}
     model = load(output)
     assert isinstance(model, NgramLanguageModel)
-    corpus = Corpus.read(["to be", "unheard of"], model.units)
-    assert evaluate_stream(model, corpus) == trained.reports["test"]
+    corpus = Corpus.read(["to be", "unheard of"], model.input.units)
+    assert model.evaluate(corpus).report == trained.reports["test"]
     assert trained.reports["test"].unknown == 2
     assert trained.reports["dev"].perplexity < 2.0
     report = json.loads((output / "report.json").read_text())
@@ -69,9 +70,9 @@ def test_a_second_run_needs_force(tmp_path: Path) -> None:
 def test_the_run_of_a_network_is_not_gone_on_with(tmp_path: Path) -> None:
     run(tiny(), tmp_path, LINES, dev=LINES[:3], device="cpu")
     before = (tmp_path / "config.json").read_bytes()
-    expected = "expected nothing to go on from, since n-grams are counted at once, found a checkpoint; use --force"
+    fault = "n-grams are counted at once, and cannot go on from the checkpoint that is there"
     found = fault_of(TrainingError, tiny("head.ngram=2"), tmp_path, LINES, dev=LINES[:3], resume=True)
-    assert found == f"{tmp_path}: {expected}"
+    assert found == f"{tmp_path}: {fault}; start again with --force"
     assert (tmp_path / "config.json").read_bytes() == before
     run(tiny("head.ngram=2"), tmp_path, LINES, dev=LINES[:3], device="cpu", force=True)
     assert not (tmp_path / "checkpoint").exists()
@@ -81,9 +82,9 @@ def test_the_run_of_a_network_is_not_gone_on_with(tmp_path: Path) -> None:
 def test_no_network_starts_from_counts(tmp_path: Path) -> None:
     ngram = tmp_path / "ngram"
     run(tiny("head.ngram=2", "data.unit=char"), ngram, LINES, dev=LINES[:3], device="cpu")
-    expected = f"{ngram}: expected a language model with a network, found one of n-grams"
+    expected = f"{ngram}: a model with a network is needed, and this one has n-grams instead"
     start = tiny(f"training.init_from={ngram}", "data.unit=char")
-    assert fault_of(SettingsError, start, tmp_path / "lm", LINES, dev=LINES[:3]) == expected
+    assert fault_of(ModelError, start, tmp_path / "lm", LINES, dev=LINES[:3]) == expected
     context = override(TagSettings(), {"embedding": {"context": str(ngram)}})
     pairs = [(["to", "be"], ["O", "O"])] * 4
     assert fault_of(ModelError, context, tmp_path / "tag", pairs, dev=pairs) == expected
@@ -121,7 +122,8 @@ def test_the_baseline_can_be_left_out_and_has_an_order(tmp_path: Path) -> None:
 def test_a_text_too_long_for_it_has_no_baseline(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("seqkit.training.language_model.BASELINE_UNITS", 100)
+    for module in ("prepare", "streams"):
+        monkeypatch.setattr(f"seqkit.training.{module}.BASELINE_UNITS", 100)
     trained = run(tiny(), tmp_path, LINES, dev=LINES[:3], device="cpu", quiet=False)
     assert trained.reports["dev"].baseline is None
-    assert "no baseline, since the training text has more than 100 units\n" in capsys.readouterr().err
+    assert "no n-gram baseline: the training text has more than 100 units\n" in capsys.readouterr().err

@@ -16,13 +16,13 @@ import torch
 
 import seqkit
 from seqkit.cli.options import settings_from_flags
-from seqkit.config import TagSettings
 from seqkit.errors import TrainingError
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.model.loading import load
 from seqkit.training.checkpoint import read_checkpoint
+from seqkit.training.learner import RecordLearner
 from seqkit.training.run import run
 from seqkit.training.signals import Interrupted
-from seqkit.training.tagging import TaggingTask
 
 ROOT = Path(seqkit.__file__).resolve().parent.parent
 Make = Callable[..., Any]
@@ -40,15 +40,15 @@ def fault_of(kind: type[Exception], function: Callable[..., Any], *arguments: An
 
 def interrupt(patch: pytest.MonkeyPatch, calls: int) -> None:
     """Press Ctrl-C during the given step."""
-    plain = TaggingTask.loss
+    plain = RecordLearner.compute
     left = iter(range(calls - 1, -1, -1))
 
-    def counted(task: TaggingTask, batch: Any) -> Any:
+    def counted(learner: RecordLearner, batch: Any, carried: Any) -> Any:
         if next(left, 1) == 0:
             os.kill(os.getpid(), signal.SIGINT)
-        return plain(task, batch)
+        return plain(learner, batch, carried)
 
-    patch.setattr(TaggingTask, "loss", counted)
+    patch.setattr(RecordLearner, "compute", counted)
 
 
 @pytest.mark.parametrize("steps", [1, 5, 6, 8])
@@ -170,7 +170,7 @@ def test_a_signal_to_a_real_process(number: signal.Signals, make_pairs: Make, tm
     assert process.returncode == 128 + number, err
     assert out == ""
     last = err.splitlines()[-1]
-    assert last.startswith("interrupted; a checkpoint is saved, go on with: seqkit tag train ")
+    assert last.startswith("interrupted; a checkpoint is saved, continue with: seqkit tag train ")
     assert last.endswith(" --resume")
     assert "Traceback" not in err
     assert not (parts / "config.json").exists()

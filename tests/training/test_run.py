@@ -17,9 +17,8 @@ from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.model.loading import load
 from seqkit.records import Sentence
-from seqkit.training.evaluation import gold_labels
 from seqkit.training.output import check_output, claimed_output
-from seqkit.training.run import complete_settings, run, train
+from seqkit.training.run import run, train
 from seqkit.training.stepping import Diverged
 
 Make = Callable[..., Any]
@@ -70,7 +69,7 @@ def test_pairs_of_every_scheme_can_be_learned_and_are_written_as_they_came(
 ) -> None:
     pairs = make_pairs(24, 0, scheme)
     trained = run(tiny_settings(), tmp_path, pairs, dev=make_pairs(6, 1, scheme), device="cpu")
-    assert trained.model.codec.scheme == scheme
+    assert trained.model.head.codec.scheme == scheme
     known = {label for _, labels in pairs for label in labels}
     assert {
         label for r in trained.model.predict([Sentence.from_tokens(t) for t, _ in pairs]) for label in r.labels
@@ -88,7 +87,7 @@ def test_any_iterable_of_pairs_will_do(make_pairs: Make, tiny_settings: Make, tm
     one = train(settings, tmp_path / "a", stream(), dev=iter(make_pairs(6, 1)), device="cpu")
     two = train(settings, tmp_path / "b", from_pairs(make_pairs(24), make_pairs(6, 1)), device="cpu")
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
-    assert one.codec.target == two.codec.target == ""
+    assert one.head.codec.target == two.head.codec.target == ""
 
 
 def test_without_dev_a_tenth_is_held_out_and_that_is_said(
@@ -115,16 +114,16 @@ def test_a_recipe_names_its_data_and_a_data_set_its_column(tiny_settings: Make, 
     recipe = Recipe(dataset="sample-pos", settings=tiny_settings("training.epochs=1", "training.time_limit=1e-9"))
     model = train(recipe, tmp_path, device="cpu")
     assert model.settings.data.target == "upos"
-    assert model.codec.scheme == "none"
+    assert model.head.codec.scheme == "none"
     assert model.report["data"]["name"] == "sample-pos"
 
 
 def test_a_card_fills_in_what_the_settings_leave_open(tiny_settings: Make) -> None:
     dataset = resolve("sample-ner")
-    assert complete_settings(tiny_settings(), dataset).data.target == dataset.target == "ner"
-    assert complete_settings(tiny_settings(), dataset).data.scheme == dataset.scheme == "iob2"
-    assert complete_settings(tiny_settings("data.scheme=none"), dataset).data.scheme == "none"
-    other = complete_settings(tiny_settings("data.target=0"), dataset).data
+    assert tiny_settings().complete(dataset).data.target == dataset.target == "ner"
+    assert tiny_settings().complete(dataset).data.scheme == dataset.scheme == "iob2"
+    assert tiny_settings("data.scheme=none").complete(dataset).data.scheme == "none"
+    other = tiny_settings("data.target=0").complete(dataset).data
     assert (other.target, other.scheme) == ("0", "auto")
 
 
@@ -152,7 +151,7 @@ def test_given_vectors_are_read_and_their_coverage_is_reported(
     found = sum(word.lower() in ("ada", "rome", "met") for word in words) / len(words)
     assert model.report["vectors"] == {"words": 4, "size": 5, "found": pytest.approx(found)}
     err = capsys.readouterr().err
-    assert f"vectors: 4 words of size 5, found for {found:.1%} of the training words, " in err
+    assert f"pretrained vectors: 4 words of size 5, for {found:.1%} of the training words, " in err
     again = load(tmp_path / "m")
     assert again.tag(["Zyx", "met", "Bo"], probs=True).probs == model.tag(["Zyx", "met", "Bo"], probs=True).probs
     assert again.tag(["zyx", "met"], probs=True).probs != again.tag(["xyz", "met"], probs=True).probs
@@ -295,14 +294,14 @@ def test_a_fault_in_the_input_costs_no_model(make_pairs: Make, tiny_settings: Ma
 
 
 def test_there_must_be_data(tiny_settings: Make, tmp_path: Path) -> None:
-    expected = "expected data to train on, found none, and the recipe names no data set"
+    expected = "no data to train on: none was given, and the recipe names no data set"
     assert fault_of(SettingsError, run, tiny_settings(), tmp_path / "m") == expected
-    assert fault_of(SettingsError, run, Recipe(), tmp_path / "m") == expected
+    assert fault_of(SettingsError, run, Recipe(settings=tiny_settings()), tmp_path / "m") == expected
     assert not (tmp_path / "m").exists()
 
 
 def test_dev_and_test_belong_to_pairs(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
-    expected = "expected dev and test only beside pairs of tokens and labels, found them beside a data set"
+    expected = "dev and test go with training data from Python, not with a data set, which has its own"
     for options in ({"dev": make_pairs(2)}, {"test": make_pairs(2)}):
         for data in ("sample-ner", from_pairs(make_pairs(8))):
             assert fault_of(SettingsError, run, tiny_settings(), tmp_path / "m", data, **options) == expected
@@ -311,19 +310,19 @@ def test_dev_and_test_belong_to_pairs(make_pairs: Make, tiny_settings: Make, tmp
 @pytest.mark.parametrize(
     ("train_pairs", "dev", "message"),
     [
-        ([], None, "pairs: expected at least one sentence, found none"),
-        ([([], []), ([], [])], None, "pairs: expected at least one sentence, found none"),
+        ([], None, "pairs: no sentences found"),
+        ([([], []), ([], [])], None, "pairs: no sentences found"),
         (
             [(["a", "b"], ["O", "B-X"])],
             None,
-            "pairs: expected at least 2 sentences, of which one is held out as dev, found 1",
+            "pairs: expected at least 2 sentences, one of them to hold out as dev, found 1",
         ),
-        ([(["a", "b"], ["O", "B-X"])], [], "pairs dev: expected at least one sentence, found none"),
-        ([(["a", "b"], ["O", "B-X"])], [([], [])], "pairs dev: expected at least one sentence, found none"),
+        ([(["a", "b"], ["O", "B-X"])], [], "pairs dev: no sentences found"),
+        ([(["a", "b"], ["O", "B-X"])], [([], [])], "pairs dev: no sentences found"),
         (
             [(["a"], ["O"])] * 2,
             [(["a"], ["O"])],
-            "expected at least two labels in the last column of the training data, found only 'O'",
+            "expected at least two different labels in the last column of the training data, found only 'O'",
         ),
         (
             [(["a", "b"], ["O"])],
@@ -378,9 +377,9 @@ def test_resume_does_not_write_over_a_finished_model(trained: Path, tmp_path: Pa
 
 def test_gold_labels_of_another_scheme_are_converted_whatever_stray_labels_stand_among_them(trained: Path) -> None:
     model = load(trained)
-    assert model.codec.scheme == "iob2"
+    assert model.head.codec.scheme == "iob2"
     sentence = Sentence.from_tokens(["a", "b", "c"], {"0": ["a", "b", "c"], "label": ["S-PER", "X", "S-LOC"]})
-    assert gold_labels(model, [sentence], "label") == [["B-PER", "X", "B-LOC"]]
+    assert model.head.gold([sentence], target="label") == [["B-PER", "X", "B-LOC"]]
 
 
 def test_what_is_learned_is_said_and_a_stray_label_warned_of(
@@ -393,20 +392,19 @@ def test_what_is_learned_is_said_and_a_stray_label_warned_of(
     pairs[0][1][0] = "X-PER"
     run(settings, tmp_path / "b", pairs, quiet=False)
     told = capsys.readouterr().err
-    assert "learning a label a token from the last column: " in told
-    assert "warning: 'X-PER' is a label of no span scheme, so that every label is taken for itself; " in told
+    assert "learning a label for each token from the last column: " in told
+    assert "warning: 'X-PER' fits no span scheme, so the labels are learned one by one and not as spans; " in told
 
 
 def test_the_model_is_kept_though_scoring_it_fails(
     make_pairs: Callable[..., Any], tiny_settings: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from seqkit.model.loading import load
-    from seqkit.training.tagging import TaggingTask
+    from seqkit.training.learner import RecordLearner
 
     def fail(*_: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(TaggingTask, "reports", fail)
+    monkeypatch.setattr(RecordLearner, "reports", fail)
     with pytest.raises(MemoryError):
         train(tiny_settings("training.epochs=1"), tmp_path / "m", make_pairs(12), device="cpu")
     assert load(tmp_path / "m").tag("Ada slept").labels
@@ -415,7 +413,8 @@ def test_the_model_is_kept_though_scoring_it_fails(
 def test_a_run_of_another_task_is_not_taken_up(
     make_pairs: Callable[..., Any], tiny_settings: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from seqkit.config import LmSettings, override
+    from seqkit.config import override
+    from seqkit.heads.language_model.settings import LmSettings
 
     train(tiny_settings("training.epochs=1"), tmp_path / "m", make_pairs(12), device="cpu")
     settings = override(LmSettings(), {"encoder": {"hidden": 4, "layers": 1}})

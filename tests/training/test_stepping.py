@@ -8,58 +8,62 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from seqkit.config import override
 from seqkit.errors import TrainingError
 from seqkit.training.distribution import ALONE
-from seqkit.training.language_model import Window
+from seqkit.training.learner import Computed, Learner
+from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
-from seqkit.training.run import prepare
 from seqkit.training.stepping import Diverged, Stepper
-from seqkit.training.task import TrainingTask
+from seqkit.training.streams import Window
 from tests.training.together import data_of, settings_of
 
 TASKS = ["tag", "tag sgd", "classify", "lm", "generate"]
 
 
-def make(task: str, **training: Any) -> TrainingTask:
-    """A task without dropout, which draws nothing, so that a batch and its parts are alike."""
+def make(task: str, **training: Any) -> Learner:
+    """A learner without dropout, which draws nothing, so that a batch and its parts are alike."""
     settings = override(settings_of(task, Path()), {"training": {"lr": 0.01, **training}})
-    return prepare(settings, data_of(task), torch.device("cpu"), Progress(quiet=True))
+    learner = prepare(settings, data_of(task), torch.device("cpu"), Progress(quiet=True)).learner
+    assert learner is not None
+    return learner
 
 
-def stepper_of(task: TrainingTask) -> Stepper:
-    stepper = Stepper(task, task.settings.training, ALONE, Progress())
+def batches_of(learner: Learner) -> list[Any]:
+    """The batches of the first epoch."""
+    return list(learner.batches(0, slice(None)))
+
+
+def stepper_of(learner: Learner) -> Stepper:
+    stepper = Stepper(learner, learner.settings.training, ALONE, Progress())
     stepper.use_sparse_gradients(True)
     return stepper
 
 
-def size_of(task: TrainingTask, batch: Any) -> int:
-    if isinstance(batch, Window):
-        return len(range(task._rows)[batch.first : batch.last])  # type: ignore[attr-defined]
-    return len(batch)
+def size_of(batch: Any) -> int:
+    return len(batch.rows[batch.first : batch.last]) if isinstance(batch, Window) else len(batch)
 
 
-def limited(task: TrainingTask, most: int, error: Exception, free: int = 0) -> list[int]:
+def limited(learner: Learner, most: int, error: Exception, free: int = 0) -> list[int]:
     """Let memory be too small for more than so many sentences after some calls; gives the sizes that were tried."""
-    plain, tried = task.loss, []
+    plain, tried = learner.compute, []
 
-    def loss(batch: Any) -> tuple[Tensor, int, int]:
-        tried.append(size_of(task, batch))
-        found = plain(batch)
+    def compute(batch: Any, carried: Any) -> Computed:
+        tried.append(size_of(batch))
+        found = plain(batch, carried)
         if tried[-1] > most and len(tried) > free:
             raise error
         return found
 
-    task.loss = loss  # type: ignore[method-assign]
+    learner.compute = compute  # type: ignore[method-assign]
     return tried
 
 
-def train(task: TrainingTask, steps: int = 12) -> tuple[Stepper, list[tuple[float, int, int]]]:
-    stepper = stepper_of(task)
-    task.network.train()
-    taken = [stepper.take(batch, 0.01, 1, ())[0] for batch in list(task.batches(0))[:steps]]
+def train(learner: Learner, steps: int = 12) -> tuple[Stepper, list[tuple[float, int, int]]]:
+    stepper = stepper_of(learner)
+    learner.network.train()
+    taken = [stepper.step(batch, 0.01, 1, ())[0] for batch in batches_of(learner)[:steps]]
     return stepper, [(float(each.loss), each.units, each.tokens) for each in taken]
 
 
@@ -86,8 +90,10 @@ def test_a_batch_that_does_not_fit_is_computed_in_parts(
     assert [row[0] for row in found] == pytest.approx([row[0] for row in expected], rel=1e-4)
     for name, weight in one.parameters.items():
         torch.testing.assert_close(other.parameters[name], weight, rtol=1e-3, atol=1e-5)
-    for name, state in whole.state().items():
-        torch.testing.assert_close(parts.state()[name], state, rtol=1e-3, atol=1e-5)
+    carried, expected_carried = parts.pack(other.carried), whole.pack(one.carried)
+    assert carried.keys() == expected_carried.keys() and bool(carried) == (task == "lm")
+    for name, state in expected_carried.items():
+        torch.testing.assert_close(carried[name], state, rtol=1e-3, atol=1e-5)
     warnings = capsys.readouterr().err.splitlines()
     assert warnings == [
         f"warning: out of memory: from here on a batch is computed in {count} parts, with the same gradient"
@@ -101,11 +107,9 @@ def test_a_sentence_that_does_not_fit_by_itself_is_named(task: str) -> None:
     limited(broken, 0, RuntimeError("DefaultCPUAllocator: can't allocate memory:\nyou tried"))
     with pytest.raises(TrainingError) as caught:
         train(broken, 1)
-    named = broken.named(broken.batches(0)[0])
+    named = broken.name(batches_of(broken)[0])
     told = "DefaultCPUAllocator: can't allocate memory: you tried"
-    assert str(caught.value) == (
-        f"expected enough memory for {named}, each by itself, found too little ({told}); try a smaller --hidden"
-    )
+    assert str(caught.value) == f"out of memory ({told}) with {named}, each by itself; try a smaller --hidden"
     assert all(parameter.grad is None for parameter in broken.network.parameters())
 
 
@@ -119,46 +123,46 @@ def test_other_errors_are_not_taken_for_too_little_memory() -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_parts_are_the_batch_in_its_order(task: str) -> None:
     made = make(task)
-    batch = made.batches(0)[0]
+    batch = batches_of(made)[0]
     for count in range(1, 8):
-        parts = made.divided(batch, count)
-        assert len(parts) == min(count, size_of(made, batch))
-        assert all(size_of(made, part) for part in parts)
+        parts = made.divide(batch, count)
+        assert len(parts) == min(count, size_of(batch))
+        assert all(size_of(part) for part in parts)
         if isinstance(batch, Window):
-            bounds = [bound for part in parts for bound in part[2:]]
-            assert bounds[0] == 0 and bounds[-1] == size_of(made, batch) and bounds[1:-1:2] == bounds[2::2]
+            bounds = [bound for part in parts for bound in (part.first, part.last)]
+            assert bounds[0] == 0 and bounds[-1] == size_of(batch) and bounds[1:-1:2] == bounds[2::2]
         else:
             assert [row for part in parts for row in part] == list(batch)
 
 
 def test_batches_are_named_for_messages() -> None:
     tag, lm = make("tag"), make("lm")
-    assert tag.named([6, 2]) == "training sentences 3, 7"
-    assert tag.named([6]) == "training sentence 7"
-    assert tag.named(range(40)).endswith("30, 31, 32, …")
-    length = lm._streams.length  # type: ignore[attr-defined]
+    assert tag.name([6, 2]) == "training sentences 3, 7"
+    assert tag.name([6]) == "training sentence 7"
+    assert tag.name(range(40)).endswith("30, 31, 32, …")
+    length = lm.streams.length  # type: ignore[attr-defined]
     numbers = lm.corpora["train"].numbers  # type: ignore[attr-defined]
     begin, end = 20, 31
     expected = []
     for row in range(3):
         lines = [1 + sum(numbers[:place] == 0) for place in range(row * length + begin, row * length + end)]
         expected.append(f"{lines[0]} to {lines[-1]}" if lines[0] != lines[-1] else f"{lines[0]}")
-    assert lm.named(Window(begin, end)) == f"training lines {', '.join(expected)}"
-    assert lm.named(Window(begin, end, 1, 2)) == f"training lines {expected[1]}"
+    assert lm.name(Window(begin, end, range(3))) == f"training lines {', '.join(expected)}"
+    assert lm.name(Window(begin, end, range(3), 1, 2)) == f"training lines {expected[1]}"
 
 
 # --- numbers that are none ---------------------------------------------------------------------------------------
 
 
-def spoil(task: TrainingTask, calls: set[int], value: float) -> None:
+def spoil(learner: Learner, calls: set[int], value: float) -> None:
     """Let some losses, counted from 0, be no numbers."""
-    plain, count = task.loss, iter(range(1000))
+    plain, count = learner.compute, iter(range(1000))
 
-    def loss(batch: Any) -> tuple[Tensor, int, int]:
-        found, units, tokens = plain(batch)
-        return found * (value if next(count) in calls else 1.0), units, tokens
+    def compute(batch: Any, carried: Any) -> Computed:
+        found = plain(batch, carried)
+        return found._replace(loss=found.loss * (value if next(count) in calls else 1.0))
 
-    task.loss = loss  # type: ignore[method-assign]
+    learner.compute = compute  # type: ignore[method-assign]
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -170,11 +174,11 @@ def test_a_batch_without_a_finite_loss_is_left_out_if_that_is_asked_for(task: st
     stepper, found = train(broken, 5)
     other = stepper_of(fine)
     fine.network.train()
-    for number, batch in enumerate(list(fine.batches(0))[:5]):
+    for number, batch in enumerate(batches_of(fine)[:5]):
         if number != 2:
-            other.take(batch, 0.01, 1, ())
+            other.step(batch, 0.01, 1, ())
         else:
-            fine.restore({})  # what a language model carries along begins anew
+            other.carried = None  # what a language model carries along begins anew
     assert not math.isfinite(found[2][0])
     assert stepper.average is not None and other.average is not None
     assert stepper.average.updates == 4
@@ -189,7 +193,7 @@ def test_nothing_is_left_of_a_batch_that_was_skipped() -> None:
     spoil(broken, {1}, math.nan)
     stepper, _ = train(broken, 2)
     before = {name: weight.detach().clone() for name, weight in stepper.parameters.items()}
-    taken, _ = stepper.take(None, 0.01, 3, ())
+    taken, _ = stepper.step(None, 0.01, 3, ())
     assert (float(taken.loss), float(taken.norm), taken.units) == (0.0, 0.0, 0)
     assert all(parameter.grad is None for parameter in stepper.parameters.values())
     assert all(torch.equal(weight, before[name]) for name, weight in stepper.parameters.items())
@@ -202,20 +206,19 @@ def test_it_ends_training_otherwise_and_the_sentences_are_named(task: str) -> No
     before = {name: weight.detach().clone() for name, weight in broken.network.named_parameters()}
     with pytest.raises(Diverged) as caught:
         train(broken, 1)
-    where = f"found loss nan and gradient norm nan at step 1, in {broken.named(broken.batches(0)[0])}"
-    advice = "try a smaller --lr or --clip, or leave such batches out by --on-nan skip"
-    assert str(caught.value) == f"expected a finite loss and gradient, {where}; {advice}"
+    where = f"at step 1, in {broken.name(batches_of(broken)[0])}"
+    advice = "try a smaller --lr or --clip, or skip such batches with --on-nan skip"
+    assert str(caught.value) == f"the loss is nan and the gradient norm nan {where}; {advice}"
     for name, weight in broken.network.named_parameters():
         assert torch.equal(weight, before[name])
 
 
 def test_weights_that_are_not_finite_are_not_kept() -> None:
     stepper = stepper_of(make("tag"))
-    stepper.see_finite_weights(7)
+    stepper.check_finite_weights(7)
     name, weight = list(stepper.parameters.items())[2]
     with torch.no_grad():
         weight.view(-1)[-1] = math.inf
     with pytest.raises(Diverged) as caught:
-        stepper.see_finite_weights(7)
-    found = f"found others in {name} after step 7"
-    assert str(caught.value) == f"expected finite weights, {found}; try a smaller --lr or --clip"
+        stepper.check_finite_weights(7)
+    assert str(caught.value) == f"the weights {name} are not finite after step 7; try a smaller --lr or --clip"

@@ -15,11 +15,13 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from seqkit.config import SETTINGS, override, parse_assignments
+from seqkit.config import override, parse_assignments
+from seqkit.corpora.from_python import from_items
+from seqkit.tasks import TASKS
+from seqkit.training.learner import Computed, Learner
 from seqkit.training.optimisation import clip_gradient, make_optimizer
+from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
-from seqkit.training.run import complete_settings, prepare, task_class
-from seqkit.training.task import TrainingTask
 
 WORDS = ["the", "a", "dog", "cat", "sees", "hears", "runs", "Paris", "is", "old"]
 TINY = {"encoder": {"hidden": 6}, "training": {"batch_size": 4, "optimizer": "adam", "lr": 0.01, "precision": "fp32"}}
@@ -43,23 +45,25 @@ def items(task: str) -> list[Any]:
     }[task]
 
 
-def build(task: str, changes: str, device: str) -> TrainingTask:
-    settings = override(override(SETTINGS[task](), TINY), parse_assignments(changes.split()))
+def build(task: str, changes: str, device: str) -> Learner:
+    settings = override(override(TASKS[task].settings_class()(), TINY), parse_assignments(changes.split()))
     if task == "generate" and not changes:
         settings = override(settings, {"data": {"condition": "kind"}})
-    dataset = task_class(task).from_items(items(task), items(task)[:4], None)
-    return prepare(complete_settings(settings, dataset), dataset, torch.device(device), Progress(quiet=True))
+    dataset = from_items(TASKS[task].records, items(task), items(task)[:4], None)
+    learner = prepare(settings.complete(dataset), dataset, torch.device(device), Progress(quiet=True)).learner
+    assert learner is not None
+    return learner
 
 
-def step(task: TrainingTask, optimizer: torch.optim.Optimizer, batch: Any) -> Tensor:
-    """A step as `seqkit.training.loop.Trainer` takes it, on a device that is not a CPU."""
-    training = task.settings.training
+def step(learner: Learner, optimizer: torch.optim.Optimizer, batch: Any, carried: Any) -> Computed:
+    """A step as `seqkit.training.trainer.Trainer` takes it, on a device that is not a CPU."""
+    training = learner.settings.training
     optimizer.zero_grad(set_to_none=True)
-    loss, _, _ = task.loss(batch)
-    loss.backward()
-    clip_gradient(optimizer, task.network.parameters(), training.clip, training.clip_by)
+    computed = learner.compute(batch, carried)
+    computed.loss.backward()
+    clip_gradient(optimizer, learner.network.parameters(), training.clip, training.clip_by)
     optimizer.step()
-    return loss
+    return computed
 
 
 class _CopiesDoNotBlock(TorchDispatchMode):
@@ -86,22 +90,22 @@ class _CopiesDoNotBlock(TorchDispatchMode):
 @pytest.mark.parametrize(("name", "changes"), STEPS)
 def test_a_step_reads_no_number_and_waits_for_no_copy(name: str, changes: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())  # it does not know the device
-    task = build(name, changes, "meta")
-    optimizer = torch.optim.SGD(task.network.parameters(), lr=0.1)  # the fused ones do not know it either
-    task.network.train()
-    batches = list(task.batches(0))
+    learner = build(name, changes, "meta")
+    optimizer = torch.optim.SGD(learner.network.parameters(), lr=0.1)  # the fused ones do not know it either
+    learner.network.train()
+    batches, carried = list(learner.batches(0, slice(None))), None
     assert len(batches) > 1
     with _CopiesDoNotBlock() as seen:
         for batch in batches:
             try:
-                loss = step(task, optimizer, batch)
+                loss, _, _, carried = step(learner, optimizer, batch, carried)
             except NotImplementedError as error:  # as of torch 2.3
                 if "_embedding_bag_dense_backward" in str(error):
                     pytest.skip("this torch's meta device has no gradient of embedding_bag")
                 raise
             assert loss.device.type == "meta"
     assert seen.copies
-    trained = [p for p in task.network.parameters() if p.requires_grad]
+    trained = [p for p in learner.network.parameters() if p.requires_grad]
     assert all(p.grad is not None for p in trained)
 
 
@@ -136,11 +140,14 @@ def _refused() -> Iterator[None]:
 @pytest.mark.parametrize("precision", ["fp32", "auto"])
 @pytest.mark.parametrize(("name", "changes"), STEPS)
 def test_a_step_does_not_wait_for_a_gpu(name: str, changes: str, precision: str) -> None:
-    task = build(name, f"{changes} training.precision={precision}", "cuda")
-    optimizer = make_optimizer(task.settings.training, task.network.parameters())
-    task.network.train()
-    batches = list(task.batches(0))
-    losses = [step(task, optimizer, batches[0])]  # the first one sets libraries up, which may wait
+    learner = build(name, f"{changes} training.precision={precision}", "cuda")
+    optimizer = make_optimizer(learner.settings.training, learner.network.parameters())
+    learner.network.train()
+    batches = list(learner.batches(0, slice(None)))
+    computed = step(learner, optimizer, batches[0], None)  # the first one sets libraries up, which may wait
+    losses = [computed.loss]
     with _refused():
-        losses += [step(task, optimizer, batch) for batch in batches]
+        for batch in batches:
+            computed = step(learner, optimizer, batch, computed.carried)
+            losses.append(computed.loss)
     assert all(loss.isfinite() for loss in losses)

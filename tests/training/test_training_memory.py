@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 import torch
 
-from seqkit.config import ClassifySettings, TagSettings, override
+from seqkit.config import override
 from seqkit.corpora.resolve import resolve
+from seqkit.heads.classification.settings import ClassifySettings
+from seqkit.heads.tagging.settings import TagSettings
 from seqkit.records import Sentence
-from seqkit.training.classification import ClassificationTask
-from seqkit.training.loop import Trainer
+from seqkit.training.learner import RecordLearner
+from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
-from seqkit.training.run import prepare, train
+from seqkit.training.run import train
+from seqkit.training.trainer import Trainer
 
 Pairs = list[tuple[list[str], list[str]]]
 
@@ -44,11 +47,12 @@ def test_a_tagger_keeps_arrays_of_its_files(
         write(tmp_path / "dev.conll", make_pairs(4, 1))
     before = sentences()
     dataset = resolve(str(tmp_path))
-    task = prepare(tiny_settings(), dataset, torch.device("cpu"), Progress(quiet=True))
+    learner = prepare(tiny_settings(), dataset, torch.device("cpu"), Progress(quiet=True)).learner
     assert sentences() - before == 4  # those of dev
-    assert task.size == (36 if held_out else 40)
-    assert len(dataset.sentences("train")) == task.size  # read once more
-    assert [each.tokens for each in dataset.sentences("dev")] == [each.tokens for each in task.dev]
+    assert isinstance(learner, RecordLearner)
+    assert learner.size == (36 if held_out else 40)
+    assert len(dataset.sentences("train")) == learner.size  # read once more
+    assert [each.tokens for each in dataset.sentences("dev")] == [each.tokens for each in learner.dev]
 
 
 @pytest.mark.parametrize("dev", [None, 3], ids=["dev held out", "dev given"])
@@ -83,9 +87,9 @@ def test_a_classifier_keeps_arrays_and_its_baseline_still_reads_every_text(tmp_p
     tiny = {"embedding": {"word_size": 8, "chars": "none"}, "encoder": {"hidden": 4}}
     settings = override(ClassifySettings(), tiny)
     dataset = resolve(str(tmp_path))
-    task = prepare(settings, dataset, torch.device("cpu"), Progress(quiet=True))
+    learner = prepare(settings, dataset, torch.device("cpu"), Progress(quiet=True)).learner
     assert sentences() - before == 4  # those of dev
-    assert isinstance(task, ClassificationTask)
-    split = task.model.splitter.split
+    assert isinstance(learner, RecordLearner)
+    split = learner.model.input.splitter.split
     expected = [each.tokens for each in dataset.texts("train", split)]
-    assert list(task._train_tokens()) == expected and len(expected) == 40
+    assert list(learner.arrays.tokens()) == expected and len(expected) == 40

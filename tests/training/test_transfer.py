@@ -13,15 +13,20 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqkit.config import ClassifySettings, GenerateSettings, LmSettings, Settings, override, parse_assignments
+from seqkit.config import Settings, override, parse_assignments
+from seqkit.corpora.from_python import from_items
 from seqkit.errors import ModelError, SettingsError, TrainingError
+from seqkit.heads.classification.settings import ClassifySettings
+from seqkit.heads.generation.settings import GenerateSettings
+from seqkit.heads.language_model.settings import LmSettings
 from seqkit.model.base import Model
 from seqkit.model.loading import load
+from seqkit.tasks import TASKS
+from seqkit.training.learner import Learner, RecordLearner
+from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
-from seqkit.training.run import prepare, run, task_class
+from seqkit.training.run import run
 from seqkit.training.signals import Interrupted
-from seqkit.training.tagging import TaggingTask
-from seqkit.training.task import TrainingTask
 
 Make = Callable[..., Any]
 
@@ -71,12 +76,14 @@ def models(tmp_path_factory: pytest.TempPathFactory, tiny_settings: Make) -> dic
     return {name: folder / name for name in wanted}
 
 
-def started(settings: Settings, items: Any, start: Path, *assignments: str) -> TrainingTask:
-    """The task that starts from a model, before its first step."""
+def started(settings: Settings, items: Any, start: Path, *assignments: str) -> Learner:
+    """The learner that starts from a model, before its first step."""
     settings = override(settings, {"training": {"init_from": str(start)}})
     settings = override(settings, parse_assignments(assignments))
-    dataset = task_class(settings.task).from_items(items, items[:3], None)
-    return prepare(settings, dataset, torch.device("cpu"), Progress(quiet=False))
+    dataset = from_items(TASKS[settings.task].records, items, items[:3], None)
+    learner = prepare(settings, dataset, torch.device("cpu"), Progress(quiet=False)).learner
+    assert learner is not None
+    return learner
 
 
 def fault_of(kind: type[Exception], function: Callable[..., Any], *arguments: Any, **options: Any) -> str:
@@ -99,8 +106,8 @@ def assert_same(ours: dict[str, Tensor], theirs: dict[str, Tensor], *, same: boo
 def assert_rows_by_word(ours: Model, theirs: Model) -> None:
     """Every word and every character that the other model knows has the vector that it has there."""
     for mine, other, table in (
-        (ours.indexer.words, theirs.indexer.words, "embedding.table"),
-        (ours.indexer.characters, theirs.indexer.characters, "embedding.characters.table"),
+        (ours.input.indexer.words, theirs.input.indexer.words, "input.embedding.table"),
+        (ours.input.indexer.characters, theirs.input.indexer.characters, "input.embedding.characters.table"),
     ):
         mine_rows, other_rows = (dict(model.network.named_parameters())[table] for model in (ours, theirs))
         assert len(mine_rows) == len(mine.words) >= len(other.words)
@@ -116,16 +123,16 @@ def assert_rows_by_word(ours: Model, theirs: Model) -> None:
 def test_a_language_model_in_both_directions_gives_a_tagger_both_stacks(
     models: dict[str, Path], tiny_settings: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task, source = started(tiny_settings(), TAGGED, models["lm-both"]), load(models["lm-both"])
-    encoder = task.model.settings.encoder
+    learner, source = started(tiny_settings(), TAGGED, models["lm-both"]), load(models["lm-both"])
+    encoder = learner.model.settings.encoder
     assert (encoder.direction, encoder.concat, encoder.layers, encoder.hidden) == ("both", "final", 2, 5)
-    assert task.model.settings.encoder.dropout == tiny_settings().encoder.dropout  # what is no size is the task's
-    assert task.model.settings.data.lowercase
-    assert_same(parameters(task.model, "encoder."), parameters(source, "encoder."))
-    assert_rows_by_word(task.model, source)
-    theirs, ours = len(source.indexer.words) - 2, len(task.model.indexer.words) - 2
-    assert theirs < ours and "cat" in task.model.indexer.words and "cat" not in source.indexer.words
-    layers = "level 1 forward, level 2 forward, level 1 backward, level 2 backward"
+    assert learner.model.settings.encoder.dropout == tiny_settings().encoder.dropout  # what is no size is the task's
+    assert learner.model.settings.data.lowercase
+    assert_same(parameters(learner.model, "encoder."), parameters(source, "encoder."))
+    assert_rows_by_word(learner.model, source)
+    theirs, ours = len(source.input.indexer.words) - 2, len(learner.model.input.indexer.words) - 2
+    assert theirs < ours and "cat" in learner.model.input.indexer.words and "cat" not in source.input.indexer.words
+    layers = "layer 1 forward, layer 2 forward, layer 1 backward, layer 2 backward"
     said = f"taken from {models['lm-both']}: word vectors ({theirs} of {ours}), characters, {layers}; new: head\n"
     assert said in capsys.readouterr().err
 
@@ -133,11 +140,11 @@ def test_a_language_model_in_both_directions_gives_a_tagger_both_stacks(
 def test_a_language_model_that_reads_forward_gives_one_stack(
     models: dict[str, Path], tiny_settings: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task, source = started(tiny_settings(), TAGGED, models["lm"]), load(models["lm"])
-    assert (task.model.settings.encoder.direction, task.model.settings.encoder.concat) == ("both", "final")
-    assert_same(parameters(task.model, "encoder.stacks.0."), parameters(source, "encoder.stacks.0."))
-    assert_same(parameters(task.model, "encoder.stacks.1."), parameters(source, "encoder.stacks.0."), same=False)
-    assert "characters, level 1 forward; new: level 1 backward, head\n" in capsys.readouterr().err
+    learner, source = started(tiny_settings(), TAGGED, models["lm"]), load(models["lm"])
+    assert (learner.model.settings.encoder.direction, learner.model.settings.encoder.concat) == ("both", "final")
+    assert_same(parameters(learner.model, "encoder.stacks.0."), parameters(source, "encoder.stacks.0."))
+    assert_same(parameters(learner.model, "encoder.stacks.1."), parameters(source, "encoder.stacks.0."), same=False)
+    assert "characters, layer 1 forward; new: layer 1 backward, head\n" in capsys.readouterr().err
     one = started(tiny_settings("encoder.direction=forward"), TAGGED, models["lm"])
     assert_same(parameters(one.model, "encoder."), parameters(source, "encoder."))
 
@@ -145,34 +152,34 @@ def test_a_language_model_that_reads_forward_gives_one_stack(
 def test_a_stack_is_taken_for_the_direction_in_which_it_reads(
     models: dict[str, Path], tiny_settings: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task, source = started(tiny_settings(), TAGGED, models["tagger-backward"]), load(models["tagger-backward"])
-    assert_same(parameters(task.model, "encoder.stacks.1."), parameters(source, "encoder.stacks.0."))
-    assert "level 1 backward; new: level 1 forward, head\n" in capsys.readouterr().err
+    learner, source = started(tiny_settings(), TAGGED, models["tagger-backward"]), load(models["tagger-backward"])
+    assert_same(parameters(learner.model, "encoder.stacks.1."), parameters(source, "encoder.stacks.0."))
+    assert "layer 1 backward; new: layer 1 forward, head\n" in capsys.readouterr().err
     forward = started(tiny_settings("encoder.direction=forward"), TAGGED, models["tagger-backward"])
     assert_same(parameters(forward.model, "encoder."), parameters(source, "encoder."), same=False)
-    assert "characters; new: level 1 forward, head\n" in capsys.readouterr().err
+    assert "characters; new: layer 1 forward, head\n" in capsys.readouterr().err
 
 
 def test_a_tagger_gives_a_classifier_its_whole_encoder(models: dict[str, Path]) -> None:
     for name in ("tagger", "tagger-deep"):
-        task, source = started(classify_settings(), TEXTS, models[name]), load(models[name])
-        assert_same(parameters(task.model, "encoder."), parameters(source, "encoder."))
-        assert_rows_by_word(task.model, source)
-        assert task.model.settings.embedding.word_size == source.settings.embedding.word_size == 8
+        learner, source = started(classify_settings(), TEXTS, models[name]), load(models[name])
+        assert_same(parameters(learner.model, "encoder."), parameters(source, "encoder."))
+        assert_rows_by_word(learner.model, source)
+        assert learner.model.settings.embedding.word_size == source.settings.embedding.word_size == 8
 
 
 def test_a_classifier_gives_a_language_model_what_reads_forward(
     models: dict[str, Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    task, source = started(lm_settings(), LINES, models["classifier"]), load(models["classifier"])
+    learner, source = started(lm_settings(), LINES, models["classifier"]), load(models["classifier"])
     ours, theirs = (
-        parameters(task.model, "encoder.stacks.0.layers.0.0."),
+        parameters(learner.model, "encoder.stacks.0.layers.0.0."),
         parameters(source, "encoder.stacks.0.layers.0.0."),
     )
     assert_same(ours, theirs)
-    assert len(parameters(task.model, "encoder.")) == len(ours)
-    assert_rows_by_word(task.model, source)
-    assert "characters, level 1 forward; new: head\n" in capsys.readouterr().err
+    assert len(parameters(learner.model, "encoder.")) == len(ours)
+    assert_rows_by_word(learner.model, source)
+    assert "characters, layer 1 forward; new: head\n" in capsys.readouterr().err
     # On the lowest level the directions have not met yet: both may be had.
     both = started(lm_settings("encoder.direction=both"), LINES, models["classifier"])
     assert_same(parameters(both.model, "encoder."), parameters(source, "encoder."))
@@ -180,37 +187,38 @@ def test_a_classifier_gives_a_language_model_what_reads_forward(
 
 def test_what_has_seen_the_future_is_not_taken(models: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
     started(lm_settings(), LINES, models["tagger-deep"])
-    assert "level 1 forward; new: level 2 forward, head\n" in capsys.readouterr().err
+    assert "layer 1 forward; new: layer 2 forward, head\n" in capsys.readouterr().err
     message = fault_of(SettingsError, started, lm_settings("encoder.direction=both"), LINES, models["tagger-deep"])
     assert message == (
-        f"--init-from {models['tagger-deep']}: encoder.direction: expected forward, or both with encoder.concat final, "
-        "found both with layerwise: above the first level both directions have seen the words that a language model is to "
-        "predict"
+        f"--init-from {models['tagger-deep']}: encoder.direction: both needs encoder.concat final in a language model; "
+        "with layerwise, upper layers have seen the words that they are to predict"
     )
 
 
 def test_a_generator_has_the_weights_of_its_condition_to_learn(models: dict[str, Path]) -> None:
-    task, source = started(generate_settings("data.unit=word"), RECORDS, models["lm"]), load(models["lm"])
+    learner, source = started(generate_settings("data.unit=word"), RECORDS, models["lm"]), load(models["lm"])
     for name, theirs in parameters(source, "encoder.").items():
-        ours = parameters(task.model, "encoder.")[name]
+        ours = parameters(learner.model, "encoder.")[name]
         if name.endswith("weight_ih_l0"):
-            size = source.network.embedding.output_size
+            size = source.network.input.embedding.output_size
             assert ours.shape[1] > size == theirs.shape[1]
             assert ours[:, size:].any()
             ours = ours[:, :size]
         assert torch.equal(ours, theirs), name
-    assert_rows_by_word(task.model, source)
+    assert_rows_by_word(learner.model, source)
 
 
 def test_byte_pairs_are_those_of_the_model_that_is_started_from(models: dict[str, Path]) -> None:
     source = load(models["lm-bpe"])
     lines = ["quite another zigzag text", "zigzag zigzag"] * 4
-    task = started(lm_settings("data.unit=bpe", "data.bpe_size=300"), lines, models["lm-bpe"])
-    assert task.model.units == source.units
-    assert task.model.indexer.words.words == source.indexer.words.words
+    learner = started(lm_settings("data.unit=bpe", "data.bpe_size=300"), lines, models["lm-bpe"])
+    assert learner.model.input.units == source.input.units
+    assert learner.model.input.indexer.words.words == source.input.indexer.words.words
     generator = started(generate_settings("data.unit=bpe"), RECORDS, models["lm-bpe"])
-    assert generator.model.units == source.units
-    assert generator.model.indexer.words.words[: len(source.indexer.words)] == source.indexer.words.words
+    assert generator.model.input.units == source.input.units
+    assert (
+        generator.model.input.indexer.words.words[: len(source.input.indexer.words)] == source.input.indexer.words.words
+    )
 
 
 @pytest.mark.parametrize("join", ["concat", "sum"])
@@ -223,11 +231,13 @@ def test_given_vectors_come_from_the_other_model_or_are_the_new_ones(
     settings = tiny_settings(f"embedding.vectors={tmp_path / 'a.txt'}", f"embedding.vectors_join={join}")
     run(settings, tmp_path / "source", TAGGED, dev=TAGGED[:3], device="cpu")
     source = load(tmp_path / "source")
-    task = started(tiny_settings(), TAGGED, tmp_path / "source")
-    assert torch.equal(task.model.network.embedding.vectors, source.network.embedding.vectors)
-    assert task.model.indexer.vectors is not None and "given vectors; new: head\n" in capsys.readouterr().err
+    learner = started(tiny_settings(), TAGGED, tmp_path / "source")
+    assert torch.equal(learner.model.network.input.embedding.vectors, source.network.input.embedding.vectors)
+    assert (
+        learner.model.input.indexer.vectors is not None and "pretrained vectors; new: head\n" in capsys.readouterr().err
+    )
     other = started(tiny_settings(), TAGGED, tmp_path / "source", f"embedding.vectors={tmp_path / 'b.txt'}")
-    assert torch.equal(other.model.network.embedding.vectors, 2 * source.network.embedding.vectors)
+    assert torch.equal(other.model.network.input.embedding.vectors, 2 * source.network.input.embedding.vectors)
     assert_same(parameters(other.model, "encoder."), parameters(source, "encoder."))
 
 
@@ -274,7 +284,7 @@ def test_what_is_no_model_is_refused(tiny_settings: Make, tmp_path: Path) -> Non
 
 def test_nothing_thaws_that_was_not_taken(tiny_settings: Make) -> None:
     message = fault_of(SettingsError, tiny_settings, "training.freeze=2")
-    assert "expected freeze only beside init_from, found no model to start from" in message
+    assert "training: freeze needs init_from, a model to start from" in message
 
 
 # --- thawing ------------------------------------------------------------------------------------------------------
@@ -294,15 +304,15 @@ def test_the_top_thaws_first_and_the_embedding_last(
     freeze: int, thawed: list[str], models: dict[str, Path], tiny_settings: Make
 ) -> None:
     """Of two levels, 2 and 1, and the embedding, 0."""
-    task = started(tiny_settings(), TAGGED, models["lm-both"], f"training.freeze={freeze}")
+    learner = started(tiny_settings(), TAGGED, models["lm-both"], f"training.freeze={freeze}")
     groups = {
-        "2": [name for name in parameters(task.model, "") if ".layers.1." in name],
-        "1": [name for name in parameters(task.model, "") if ".layers.0." in name],
-        "0": [name for name in parameters(task.model, "") if name.startswith("embedding.")],
+        "2": [name for name in parameters(learner.model, "") if ".layers.1." in name],
+        "1": [name for name in parameters(learner.model, "") if ".layers.0." in name],
+        "0": [name for name in parameters(learner.model, "") if name.startswith("input.")],
     }
     for epoch, digits in enumerate([*thawed, "210"]):
         wanted = {name for digit, names in groups.items() if digit not in digits for name in names}
-        assert task.frozen(epoch) == wanted, epoch
+        assert learner.frozen(epoch) == wanted, epoch
 
 
 def test_what_is_frozen_does_not_move_and_what_has_thawed_does(
@@ -310,18 +320,18 @@ def test_what_is_frozen_does_not_move_and_what_has_thawed_does(
 ) -> None:
     """Weights after each epoch, of a run whose first epochs are frozen in part; with averaging and weight decay."""
     seen: list[dict[str, Tensor]] = []
-    plain = TaggingTask.evaluate
+    plain = RecordLearner.evaluate
 
-    def noted(task: TaggingTask) -> dict[str, float]:
-        seen.append({name: p.detach().clone() for name, p in task.network.named_parameters()})
-        return plain(task)
+    def noted(learner: RecordLearner) -> dict[str, float]:
+        seen.append({name: p.detach().clone() for name, p in learner.network.named_parameters()})
+        return plain(learner)
 
-    monkeypatch.setattr(TaggingTask, "evaluate", noted)
+    monkeypatch.setattr(RecordLearner, "evaluate", noted)
     options = ("training.weight_decay=0.1", "training.average=0.5", "training.epochs=4", "training.freeze=3")
     settings = tiny_settings(f"training.init_from={models['lm-both']}", *options)
     trained = run(settings, tmp_path / "model", TAGGED, dev=TAGGED[:3], device="cpu")
     start = {name: p for name, p in started(tiny_settings(), TAGGED, models["lm-both"]).network.named_parameters()}
-    frozen = (("embedding.", ".layers.0.", ".layers.1."), ("embedding.", ".layers.0."), ("embedding.",), ())
+    frozen = (("input.", ".layers.0.", ".layers.1."), ("input.", ".layers.0."), ("input.",), ())
     for before, after, kept in zip([start, *seen], seen, frozen, strict=False):
         for name, tensor in after.items():
             if any(part in name for part in kept):
@@ -329,7 +339,7 @@ def test_what_is_frozen_does_not_move_and_what_has_thawed_does(
             elif ".characters." not in name:  # of which a maximum may hide some
                 assert not torch.equal(tensor, before[name]), name
     counts = trained.model.report["parameters"]
-    assert counts["embedding"] > 0 and counts["encoder"] > 0  # all count, also where the best epoch was a frozen one
+    assert counts["input"] > 0 and counts["encoder"] > 0  # all count, also where the best epoch was a frozen one
 
 
 # --- whole runs ---------------------------------------------------------------------------------------------------
@@ -352,7 +362,7 @@ def test_a_model_has_all_that_it_took(models: dict[str, Path], tiny_settings: Ma
         model = load(tmp_path / name)
         assert model.settings.training.init_from == "source"  # where it lay is nobody's business
         for key, tensor in trained.network.state_dict().items():
-            if not trained._is_training_only(key):
+            if trained._is_kept(key):
                 assert torch.equal(tensor, model.network.state_dict()[key])
         if name == "lm-both":
             tokens = [tokens for tokens, _ in TAGGED]
@@ -369,15 +379,15 @@ def test_a_run_that_started_from_a_model_is_resumed(
     options = {"dev": TAGGED[:3], "device": "cpu"}
     run(settings, tmp_path / "whole", TAGGED, **options)
     with pytest.MonkeyPatch.context() as patch:
-        plain = TaggingTask.loss
+        plain = RecordLearner.compute
         left = iter(range(steps - 1, -1, -1))
 
-        def counted(task: TaggingTask, batch: Any) -> Any:
+        def counted(learner: RecordLearner, batch: Any, carried: Any) -> Any:
             if next(left, 1) == 0:
                 os.kill(os.getpid(), signal.SIGINT)
-            return plain(task, batch)
+            return plain(learner, batch, carried)
 
-        patch.setattr(TaggingTask, "loss", counted)
+        patch.setattr(RecordLearner, "compute", counted)
         with pytest.raises(Interrupted):
             run(settings, tmp_path / "parts", TAGGED, **options)
     run(settings, tmp_path / "parts", TAGGED, resume=True, **options)
@@ -405,10 +415,10 @@ def test_the_columns_of_one_hot_words_stay_with_their_words(tmp_path: Path) -> N
     settings = lm_settings("embedding.one_hot=true", "encoder.layers=2", "embedding.chars=cnn")
     run(settings, tmp_path / "start", LINES, dev=LINES[:3], device="cpu")
     start = load(tmp_path / "start")
-    task = started(lm_settings(), [*LINES, "wholly unheard words"], tmp_path / "start")
-    model = task.model
+    learner = started(lm_settings(), [*LINES, "wholly unheard words"], tmp_path / "start")
+    model = learner.model
     assert model.settings.embedding.one_hot
-    old, new = len(start.indexer.words), len(model.indexer.words)
+    old, new = len(start.input.indexer.words), len(model.input.indexer.words)
     assert new == old + 3
     for name, theirs in parameters(start, "encoder.").items():
         ours = parameters(model, "encoder.")[name]

@@ -23,8 +23,8 @@ from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.samples import generate
 from seqkit.errors import SeqkitError
 from seqkit.model.base import Model
-from seqkit.training import tagging
 from seqkit.training.distribution import Group
+from seqkit.training.learner import Learner
 from seqkit.training.run import run
 from seqkit.training.signals import Interrupted
 
@@ -188,7 +188,7 @@ def main(folder: Path) -> None:
     ]
     # The last: after this the processes have lost each other.
     if rank == 1:
-        tagging.TaggingTask.size = property(lambda self: 52, lambda self, value: None)  # type: ignore[assignment]
+        Learner.size = property(lambda self: 52, lambda self, value: None)  # type: ignore[assignment]
     found["faults"].append(fault(lambda: run(settings, several / "other", data_of("tag"), device="cpu")))
     (folder / f"{rank}.json").write_text(json.dumps(found))
 

@@ -1,4 +1,4 @@
-"""``seqkit lab``: gradients, memory, gates, and cells compared."""
+"""``seqkit lab``: studies of recurrent networks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ __all__ = ["command"]
 
 @click.group(cls=Commands, context_settings=HELP_OPTIONS)
 def command() -> None:
-    """Study networks. Every command writes a picture and a JSON file with all that is drawn to -o DIR.
+    """Study recurrent networks. Every command writes a picture, and its numbers as JSON, to -o DIR.
 
     \b
-    seqkit lab gradients -o lab                 how far back a gradient reaches
-    seqkit lab memory -o lab                    what cells still know after a gap that grows
+    seqkit lab gradients -o lab                 how far back gradients reach
+    seqkit lab memory -o lab                    what cells remember over a growing gap
     seqkit lab compare -c sample-ner -o lab     cells on one task: score, size, speed
-    seqkit lab gates -m model -o lab "A text."  what the gates of a trained model do
+    seqkit lab gates -m model -o lab "A text."  the gates of a trained model over a text
     """  # noqa: D301 - click keeps the lines after a backspace as they are
 
 
-command.add_command(gradients)
-command.add_command(memory)
-command.add_command(compare)
-command.add_command(gates)
+for study in (gradients, memory, compare, gates):
+    command.add_command(study)

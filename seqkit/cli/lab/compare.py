@@ -1,61 +1,35 @@
-"""``seqkit lab compare``: cells compared on one task."""
+"""``seqkit lab compare``: several cells on one task."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import click
 
 from seqkit.cli.group import HELP_OPTIONS
-from seqkit.cli.lab.options import cells_option, lab_options
-from seqkit.cli.options import at_least_1, prepare_torch, settings_from_flags, usage_unless
-from seqkit.cli.training import again
+from seqkit.cli.lab import options
+from seqkit.cli.options import settings_from_flags, usage_unless
+from seqkit.cli.train import again
+from seqkit.serving.process import prepare_torch
+from seqkit.tasks import TASKS
 
-__all__ = ["compare"]
-
-_FLAGS = {
-    "--hidden": ("encoder.hidden", "size of the state of one direction"),
-    "--layers": ("encoder.layers", "levels on top of each other"),
-    "--epochs": ("training.epochs", "passes over the training data at most"),
-}
+_setting = partial(click.option, type=click.IntRange(1), metavar="N")
 
 
-def _settings_flags(function: Any) -> Any:
-    """Add the flags of settings; every other setting has ``--set``."""
-    seed = click.option(
-        "--seed",
-        "training__seed",
-        type=click.IntRange(min=0),
-        metavar="N",
-        help="of weights, order and dropout  [default: the recipe's]",
-    )
-    function = seed(function)
-    for flag, (path, about) in reversed(_FLAGS.items()):
-        name = path.replace(".", "__")
-        about = f"{about}  [default: the recipe's]"
-        function = click.option(flag, name, type=int, callback=at_least_1, metavar="N", help=about)(function)
-    return function
-
-
-@click.command(short_help="Train one model with several cells and compare.", context_settings=HELP_OPTIONS)
+@click.command(short_help="Train one model with several cells and compare them.", context_settings=HELP_OPTIONS)
 @click.argument("data", required=False)
-@click.option(
-    "-c", "--recipe", metavar="NAME|FILE.toml", help="what to train: a recipe of any task (seqkit TASK train -h)"
-)
-@click.option(
-    "--task",
-    type=click.Choice(["tag", "classify", "lm", "generate"]),
-    metavar="tag|classify|lm|generate",
-    help="the task, with its default settings, where there is no recipe",
-)
-@cells_option(("lstm", "gru", "rnn_tanh"))
-@_settings_flags
-@click.option(
-    "--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="any setting of a recipe; repeatable"
-)
-@lab_options
-@click.option("--resume", is_flag=True, help="go on with the comparison in --output: what is done there stays")
+@click.option("-c", "--recipe", metavar="NAME|FILE.toml", help="a recipe of any task; seqkit TASK train -h lists them")
+@options.choice("--task", tuple(TASKS), help="a task with its default settings, instead of -c")
+@options.cells("lstm,gru,rnn_tanh")
+@_setting("--hidden", "encoder__hidden", help="size of the state of one direction  [default: from the recipe]")
+@_setting("--layers", "encoder__layers", help="number of layers  [default: from the recipe]")
+@_setting("--epochs", "training__epochs", help="largest number of epochs  [default: from the recipe]")
+@_setting("--seed", "training__seed", type=click.IntRange(0), help="random seed  [default: from the recipe]")
+@click.option("--set", "assignments", multiple=True, metavar="SECTION.KEY=VALUE", help="any setting; repeatable")
+@options.files
+@click.option("--resume", is_flag=True, help="continue the comparison in --output: finished models stay")
 def compare(
     data: str | None,
     recipe: str | None,
@@ -63,29 +37,27 @@ def compare(
     cells: tuple[str, ...],
     assignments: tuple[str, ...],
     output: Path,
-    force: bool,
-    resume: bool,
-    device: str,
     threads: int | None,
-    quiet: bool,
-    **given: Any,
+    **flags: Any,
 ) -> int:
-    """Train the same model on DATA once with each cell, and compare scores, sizes, speed and epochs to the best one.
+    """Train the same model on DATA with each cell, and compare scores, sizes, speed and the number of epochs.
 
     DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file; by default
-    the data set of the recipe. Nothing differs but the cell. Every model is kept, in the folder of its cell in
-    --output; compare.png and compare.json are there after each.
+    the data set of the recipe. Only the cell differs. Every model is kept, in a folder named after its cell.
+
+    Writes compare.png and compare.json, and updates them after each cell.
     """
+    how = {name: flags.pop(name) for name in ("device", "resume", "force", "quiet")}
     usage_unless(recipe or task, "Missing option '-c' / '--recipe' or '--task'.")
-    usage_unless(not (resume and force), "Expected one of --resume and --force, found both.")
+    usage_unless(not (how["resume"] and how["force"]), "--resume and --force exclude each other.")
     own = [text for text in assignments if text.partition("=")[0].strip() == "encoder.cell"]
-    usage_unless(not own, "Expected --cells, found --set encoder.cell.")
+    usage_unless(not own, "Use --cells instead of --set encoder.cell.")
     if task is None:
         from seqkit.config import load_recipe
 
         assert recipe is not None
         task = load_recipe(recipe).settings.task
-    chosen = settings_from_flags(task, recipe, assignments, given)
+    chosen = settings_from_flags(task, recipe, assignments, flags, quiet=how["quiet"])
     data = data or chosen.dataset
     usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
     prepare_torch(threads)
@@ -94,12 +66,11 @@ def compare(
     from seqkit.lab.comparison import render
     from seqkit.training.signals import Interrupted
 
-    dataset = resolve(data, quiet=quiet)
-    options: dict[str, Any] = {"device": device, "resume": resume, "force": force, "quiet": quiet}
+    dataset = resolve(data, quiet=how["quiet"])
     try:
-        runs = compare_cells(chosen.settings, dataset, cells, output, **options)
+        runs = compare_cells(chosen.settings, dataset, cells, output, **how)
     except (Interrupted, KeyboardInterrupt):
-        click.echo(f"interrupted; go on with: {again()}", err=True)
+        click.echo(f"interrupted; continue with: {again()}", err=True)
         return 130
     click.echo(render(runs))
     return 0

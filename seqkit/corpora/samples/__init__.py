@@ -1,11 +1,11 @@
-"""The data sets that come with seqkit: small corpora written by a grammar, with the troubles of real text left in.
+"""The data sets that come with seqkit: small corpora written by a grammar, with the difficulties of real text.
 
 ========================  =======================================================================================
 ``sample-ner, -pos``      sentences with entities, or parts of speech; see `seqkit.corpora.samples.tagged`
-``sample-reviews``        texts with a label that follows from the order of their words
-``sample-sentences``      sentences where agreement and homophones are settled by words further away
-``sample-names``          names whose spelling follows from what they are names of
-``digits``                images of handwritten digits and how the digit is spelled
+``sample-reviews``        texts with a label that depends on the order of their words
+``sample-sentences``      sentences whose agreement and homophones depend on words further away
+``sample-names``          names whose spelling depends on what they name
+``digits``                images of handwritten digits, and how each digit is spelled
 ========================  =======================================================================================
 
 The same seed gives the same corpus on every platform and Python version.
@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from seqkit.corpora.cards import Card
 from seqkit.corpora.samples import tagged, untagged
 from seqkit.corpora.samples.digits import digits
 from seqkit.errors import DataError
 from seqkit.records import Sentence
 
-__all__ = ["GENERATORS", "generate"]
+__all__ = ["GENERATORS", "generate", "generate_card"]
 
 Generator = Callable[[Mapping[str, int], int], dict[str, list[Sentence]]]
 """Sizes of the splits and a seed → the splits."""
@@ -53,5 +54,12 @@ def generate(name: str, sizes: Mapping[str, int], *, seed: int = 0) -> dict[str,
         DataError: there is no such sample, or it has fewer items than were asked for.
     """
     if name not in GENERATORS:
-        raise DataError(f"expected a sample ({', '.join(GENERATORS)}), found {name!r}")
+        raise DataError(f"unknown sample {name!r}; choose from {', '.join(GENERATORS)}")
     return GENERATORS[name](sizes, seed)
+
+
+def generate_card(card: Card) -> dict[str, list[Sentence]]:
+    """Write the sample that a card describes; see `generate`."""
+    assert card.generator is not None
+    sizes = {"train": card.generator.train, "dev": card.generator.dev, "test": card.generator.test}
+    return generate(card.generator.name, sizes, seed=card.generator.seed)

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
+from itertools import islice
+from typing import Any
 
 from seqkit.corpora.samples.grammar import shuffled
 from seqkit.errors import DataError
 from seqkit.records import Sentence
 
-__all__ = ["NAMES", "digits"]
-
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
 
 
 def digits(sizes: Mapping[str, int], seed: int) -> dict[str, list[Sentence]]:
-    """Split the images by chance.
+    """Split the images at random.
 
     Args:
         sizes: split → number of images.
-        seed: which split it is.
+        seed: seed of the random order.
 
     Returns:
         Split → records with fields ``image``, 8 × 8 brightnesses from 0 to 16 row by row, and ``text``, the digit's
@@ -31,18 +31,17 @@ def digits(sizes: Mapping[str, int], seed: int) -> dict[str, list[Sentence]]:
     try:
         from sklearn.datasets import load_digits
     except ImportError:
-        message = "expected scikit-learn, which holds the images of digits, found none; pip install scikit-learn"
-        raise DataError(message) from None
+        raise DataError("the images of digits come with scikit-learn: pip install scikit-learn") from None
     images, numbers = load_digits(return_X_y=True)
     if sum(sizes.values()) > len(images):
-        raise DataError(f"expected at most {len(images):,} images of digits, found {sum(sizes.values()):,} asked for")
+        raise DataError(f"there are only {len(images):,} images of digits, {sum(sizes.values()):,} were requested")
     left = iter(shuffled(random.Random(seed), range(len(images))))
-    corpus: dict[str, list[Sentence]] = {}
-    for split, size in sizes.items():
-        corpus[split] = []
-        for _, place in zip(range(size), left, strict=False):
-            name = NAMES[int(numbers[place])]
-            spelled = Sentence.from_tokens(list(name), space_after=[False] * len(name))
-            spelled.fields = {"image": images[place].tolist(), "text": name}
-            corpus[split].append(spelled)
-    return corpus
+    return {
+        split: [_record(images[place], NAMES[int(numbers[place])]) for place in islice(left, size)]
+        for split, size in sizes.items()
+    }
+
+
+def _record(image: Any, name: str) -> Sentence:
+    offsets = [(place, place + 1) for place in range(len(name))]
+    return Sentence(list(name), name, offsets, fields={"image": image.tolist(), "text": name})

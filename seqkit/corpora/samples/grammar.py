@@ -1,19 +1,20 @@
-"""Grammars that samples are written from: word lists, phrases over them, and what draws from both.
+"""Grammars that samples are written from: word lists, phrases over them, and drawing from both.
 
-A grammar is a TOML file. In a phrase, ``<name>`` is a word list or another phrase, everything else stands for itself,
+A grammar is a TOML file. In a phrase, ``<name>`` is a word list or another phrase, everything else is a word,
 and ``3: …`` makes a phrase three times as likely as one without a number. With a table ``[tags]`` every word has a part
-of speech: ``word/TAG`` says it, ``[tags]`` says it for the words that come often, and ``[PER … ]`` spans an entity.
-With a list ``domains`` a symbol ``<part>`` is ``film-part`` in the domain ``film``, where there is such a list or
-phrase.
+of speech: ``word/TAG`` gives it, ``[tags]`` gives it for frequent words, and ``[PER … ]`` marks an entity.
+With a list ``domains`` a symbol ``<part>`` is ``film-part`` in the domain ``film``, if there is such a list or phrase.
 """
 
 from __future__ import annotations
 
 import random
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -21,12 +22,10 @@ from seqkit.errors import DataError
 from seqkit.resources import resource_dir
 from seqkit.toml import read_toml
 
-__all__ = ["Drawer", "Grammar", "Item", "distinct", "embedded", "pick", "read_grammar", "shuffled"]
-
-_LONG_LIST = 24  # words a list needs before some of them are kept out of train
+_LONG_LIST = 24  # how many words a list needs before some of them are kept out of train
 _KEPT_OUT_WORD = 5  # every fifth word of a long list, and
-_KEPT_OUT_PHRASE = 8  # every eighth sentence pattern, appear in dev and test only
-_PATIENCE = 10_000  # texts in a row that were there before, after which no other is expected
+_KEPT_OUT_PHRASE = 8  # every eighth sentence pattern, occur in dev and test only
+_PATIENCE = 10_000  # how many repeated texts in a row mean that there are no others
 
 T = TypeVar("T")
 
@@ -59,19 +58,18 @@ def read_grammar(path: str | Path, given: Collection[str] = ()) -> Grammar:
 
     Args:
         path: the TOML file.
-        given: symbols that something other than the grammar expands.
+        given: symbols that are not expanded by the grammar.
 
     Returns:
         The grammar.
 
     Raises:
-        DataError: the file cannot be read, a word has no tag where words have one, or a phrase names a symbol that is
-            not there.
+        DataError: the file cannot be read, a word lacks a tag, or a phrase has an unknown symbol.
     """
     try:
         content = read_toml(Path(path))
     except (OSError, ValueError) as error:
-        raise DataError(f"expected a grammar, found: {error}", file=path) from None
+        raise DataError(f"invalid grammar: {error}", file=path) from None
     tags = None
     if "tags" in content:
         tags = {word: tag for tag, words in content["tags"].items() for word in words.split()}
@@ -93,25 +91,22 @@ def read_grammar(path: str | Path, given: Collection[str] = ()) -> Grammar:
                 if item.kind != "symbol" or item.value in known:
                     continue
                 if not own or any(f"{domain}-{item.value}" not in known for domain in own):
-                    raise DataError(f"expected a word list or phrase, found <{item.value}> in {name!r}", file=path)
+                    raise DataError(f"no word list or phrase for <{item.value}> in {name!r}", file=path)
     return Grammar(words, phrases, domains)
 
 
 def _item(piece: str, tags: Mapping[str, str] | None, path: str | Path) -> Item:
-    if tags is None:
-        symbol = piece.startswith("<") and piece.endswith(">")
-        return Item("symbol", piece[1:-1]) if symbol else Item("word", piece)
-    if piece == "]":
+    if tags is not None and piece == "]":
         return Item("close", "")
-    if piece.startswith("["):
+    if tags is not None and piece.startswith("["):
         return Item("open", piece[1:])
-    word, _, tag = piece.partition("/")
+    word, _, tag = (piece, "", "") if tags is None else piece.partition("/")
     if word.startswith("<") and word.endswith(">"):
         return Item("symbol", word[1:-1], tag)
-    if tag:
+    if tag or tags is None:
         return Item("word", word, tag)
     if piece.lower() not in tags:
-        raise DataError(f"expected a part of speech for {piece!r}, found none in [tags]", file=path)
+        raise DataError(f"no part of speech for {piece!r} in [tags]", file=path)
     return Item("word", piece, tags[piece.lower()])
 
 
@@ -121,7 +116,7 @@ def embedded(file: str, given: frozenset[str] = frozenset()) -> Grammar:
 
     Args:
         file: its name in ``datasets/sample``.
-        given: symbols that something other than the grammar expands.
+        given: symbols that are not expanded by the grammar.
 
     Returns:
         The grammar, read once.
@@ -135,13 +130,14 @@ class Drawer:
     Args:
         grammar: the grammar.
         start: the phrase whose alternatives name the kinds of sentences.
-        rng: the source of chance.
-        whole: whether all of the grammar may be used; otherwise some words and sentence patterns are left out.
+        rng: the random number generator.
+        whole: whether to use the whole grammar; otherwise some words and sentence patterns are left out.
     """
 
     def __init__(self, grammar: Grammar, start: str, rng: random.Random, *, whole: bool) -> None:
+        self.start = start
         self.rng = rng
-        self.domain = ""  # of which domain the symbols are
+        self.domain = ""  # of the symbols
         self._domains = grammar.domains
         self._words = {
             name: (tag, words if whole or len(words) < _LONG_LIST else _without_every(words, _KEPT_OUT_WORD))
@@ -160,7 +156,7 @@ class Drawer:
             symbol: the list's name.
 
         Returns:
-            A tag and a word; None where there is no such list.
+            A tag and a word; None if there is no such list.
         """
         found = self._words.get(symbol)
         return None if found is None else (found[0], pick(self.rng, found[1]))
@@ -175,18 +171,15 @@ class Drawer:
             The alternative's items.
         """
         phrases = self._phrases[symbol]
-        left = self.rng.random() * sum(weight for weight, _ in phrases)
-        for weight, items in phrases:
-            left -= weight
-            if left < 0:
-                return items
-        return phrases[-1][1]
+        place = self.rng.random() * sum(weight for weight, _ in phrases)
+        ends = list(accumulate(weight for weight, _ in phrases))
+        return phrases[min(bisect_right(ends, place), len(phrases) - 1)][1]
 
     def expand(self, symbol: str) -> list[str]:
         """Write a phrase out.
 
         Args:
-            symbol: a word list or a phrase, of the present domain or of all.
+            symbol: a word list or a phrase, of the current domain or of all.
 
         Returns:
             Its words.
@@ -202,25 +195,25 @@ class Drawer:
         return words
 
     def enter_domain(self) -> str:
-        """Draw a domain, which symbols are of from now on."""
+        """Draw the domain of the symbols from now on."""
         self.domain = pick(self.rng, self._domains)
         return self.domain
 
 
 def distinct(write: Callable[[], T], key: Callable[[T], Hashable], size: int, seen: set[Hashable]) -> list[T]:
-    """Write until there are enough things that differ.
+    """Write until there are enough different items.
 
     Args:
-        write: writes one.
-        key: what it differs by.
-        size: how many are wanted.
-        seen: the keys of those that were there before; changed.
+        write: writes one item.
+        key: what makes it different from others.
+        size: how many.
+        seen: the keys of earlier items; changed.
 
     Returns:
-        The things, in the order in which they were written.
+        The items, in the order in which they were written.
 
     Raises:
-        DataError: nothing new has come for so long that there seems to be nothing else.
+        DataError: there are not so many different ones.
     """
     found: list[T] = []
     repeated = 0
@@ -229,7 +222,7 @@ def distinct(write: Callable[[], T], key: Callable[[T], Hashable], size: int, se
         if key(item) in seen:
             repeated += 1
             if repeated == _PATIENCE:
-                raise DataError(f"expected a grammar of {size:,} different texts, found {len(found):,}")
+                raise DataError(f"the grammar has only {len(found):,} of {size:,} different texts")
             continue
         repeated = 0
         seen.add(key(item))
@@ -241,7 +234,7 @@ def pick(rng: random.Random, items: Sequence[T]) -> T:
     """Draw one item, the same one on every platform and Python version.
 
     Args:
-        rng: the source of chance.
+        rng: the random number generator.
         items: what to draw from, not empty.
 
     Returns:
@@ -252,10 +245,10 @@ def pick(rng: random.Random, items: Sequence[T]) -> T:
 
 
 def shuffled(rng: random.Random, items: Sequence[T]) -> list[T]:
-    """Put items in an order of chance, the same one on every platform and Python version.
+    """Put items in a random order, the same one on every platform and Python version.
 
     Args:
-        rng: the source of chance.
+        rng: the random number generator.
         items: the items.
 
     Returns:

@@ -1,7 +1,7 @@
 """The samples for tagging: entities and parts of speech in sentences of several domains.
 
-Names are shared between people, places, companies and clubs, and between names and ordinary words; a few sentences do
-not say which reading is meant. Dev and test use words, made-up names and phrases that train never shows.
+Names are shared by people, places, companies and clubs, and by names and ordinary words; a few sentences are ambiguous.
+Dev and test use words, made-up names and phrases that do not occur in train.
 """
 
 from __future__ import annotations
@@ -10,10 +10,8 @@ import random
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import NamedTuple
 
-from seqkit.corpora.samples.grammar import Drawer, Grammar, distinct, embedded, pick
+from seqkit.corpora.samples.grammar import Drawer, distinct, embedded, pick
 from seqkit.records import Sentence
-
-__all__ = ["MADE_UP", "generate"]
 
 _LOWERED_CHAT = 0.4  # share of chat lines typed without capitals
 _HEADLINES = 0.03  # share of news lines set in capitals
@@ -40,7 +38,7 @@ def generate(start: str, column: str, sizes: Mapping[str, int], seed: int) -> di
         Split → sentences with columns ``word`` and the label column; no sentence occurs twice.
 
     Raises:
-        DataError: there are not so many.
+        DataError: there are not so many different sentences.
     """
     grammar = embedded("grammar.toml", frozenset(MADE_UP))
     seen: set[Hashable] = set()
@@ -51,27 +49,18 @@ def generate(start: str, column: str, sizes: Mapping[str, int], seed: int) -> di
         for rows in distinct(writer.write, lambda rows: tuple(row.token for row in rows), size, seen):
             tokens = [row.token for row in rows]
             labels = [row.ner if column == "ner" else row.upos for row in rows]
-            corpus[split].append(Sentence.from_tokens(tokens, {"word": list(tokens), column: labels}))
+            sentence = Sentence.from_tokens(tokens, {column: labels})
+            sentence.columns = {"word": sentence.tokens, **sentence.columns}
+            corpus[split].append(sentence)
     return corpus
 
 
 class _Writer(Drawer):
-    """Expands a grammar's phrases into tagged sentences.
-
-    Args:
-        grammar: the grammar.
-        start: the phrase whose alternatives are the domains.
-        rng: the source of chance.
-        whole: whether all of the grammar may be used; otherwise some words and sentence patterns are left out.
-    """
-
-    def __init__(self, grammar: Grammar, start: str, rng: random.Random, *, whole: bool) -> None:
-        super().__init__(grammar, start, rng, whole=whole)
-        self._start = start
+    """Expands a grammar's phrases into tagged sentences; its start is the phrase whose alternatives are the domains."""
 
     def write(self) -> list[Row]:
         """Write one sentence."""
-        domain = self.choose(self._start)[0].value
+        domain = self.choose(self.start)[0].value
         rows = self._rows(domain)
         rows = [self._article(row, rows[place + 1 : place + 2]) for place, row in enumerate(rows)]
         if domain == "chat" and self.rng.random() < _LOWERED_CHAT:
@@ -113,31 +102,8 @@ class _Writer(Drawer):
         return row._replace(token=row.token[:1] + ("n" if vowel else ""))
 
 
-# Names and words made up on the spot. Endings hint at the kind, as they do in real names, and are shared, as they are.
-_ONSETS = (
-    "b",
-    "br",
-    "c",
-    "ch",
-    "d",
-    "dr",
-    "f",
-    "g",
-    "gr",
-    "h",
-    "j",
-    "k",
-    "l",
-    "m",
-    "n",
-    "p",
-    "pr",
-    "r",
-    "s",
-    "st",
-    "t",
-    "v",
-)
+# Made-up names and words. Their endings suggest the kind, and are shared by several kinds, as in real names.
+_ONSETS = tuple("b br c ch d dr f g gr h j k l m n p pr r s st t v".split())  # noqa: SIM905
 _VOWELS = ("a", "a", "e", "e", "i", "o", "o", "u", "ai", "ea", "ou")
 _CODAS = ("l", "m", "n", "n", "r", "r", "s", "t", "x", "rn", "nd", "lk", "sk")
 
@@ -162,13 +128,13 @@ def _named(endings: str) -> Callable[[random.Random], str]:
 def _number(rng: random.Random) -> str:
     kind = rng.random()
     if kind < 0.15:
-        return str(1900 + int(rng.random() * 130))  # looks like a year, and is none
+        return str(1900 + int(rng.random() * 130))  # looks like a year, but is not one
     if kind < 0.35:
         return f"{1 + int(rng.random() * 98)},{int(rng.random() * 10)}00"
     return str(2 + int(rng.random() * (98 if kind < 0.7 else 900)))
 
 
-#: Symbols of the grammar that are made up on the spot → their part of speech, and what makes them up.
+#: Symbols of the grammar for made-up words → their part of speech, and a function that makes them up.
 MADE_UP: Mapping[str, tuple[str, Callable[[random.Random], str]]] = {
     "made-up-first": ("PROPN", _named(",a,o,ia,en,in,el,an")),
     "made-up-last": ("PROPN", _named(",son,man,ez,ov,ski,er,ini,ton,ford,ley,a,o")),

@@ -1,4 +1,4 @@
-"""The samples whose texts have no label a token: reviews, sentences for a language model, invented names."""
+"""The samples whose tokens have no labels: reviews, sentences for a language model, invented names."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ from functools import partial
 from operator import itemgetter
 
 from seqkit.corpora.samples.grammar import Drawer, distinct, embedded
-from seqkit.records import Sentence
-
-__all__ = ["names", "reviews", "sentences"]
+from seqkit.records import Sentence, TextRecord
 
 _TOKEN = re.compile(r"\w+(?:['-]\w+)*|[^\w\s]")
 _CLOSING = frozenset(".,;:?!")
@@ -20,8 +18,8 @@ _CLOSING = frozenset(".,;:?!")
 def reviews(sizes: Mapping[str, int], seed: int) -> dict[str, list[Sentence]]:
     """Write reviews of films, restaurants and telephones.
 
-    Which of two opinions counts follows from the order of the words: what is negated, what stands after "but", what was
-    expected and what was found. A few sentences can be meant either way.
+    Which of two opinions counts depends on the order of the words: what is negated, what follows "but", what was
+    expected and what happened. A few sentences are ambiguous.
 
     Args:
         sizes: split → number of reviews; ``train`` is written without the words and phrases kept for the others.
@@ -42,8 +40,8 @@ def reviews(sizes: Mapping[str, int], seed: int) -> dict[str, list[Sentence]]:
 def sentences(sizes: Mapping[str, int], seed: int) -> dict[str, list[Sentence]]:
     """Write sentences for a language model.
 
-    A verb agrees with a subject that stands further away than the nearest noun, and of two words that sound alike the
-    context admits one. Every word of dev and test occurs in train.
+    A verb agrees with a subject further away than the nearest noun, and the context allows only one of two words that
+    sound alike. Every word of dev and test occurs in train.
 
     Args:
         sizes: split → number of sentences.
@@ -60,14 +58,14 @@ def sentences(sizes: Mapping[str, int], seed: int) -> dict[str, list[Sentence]]:
 
 
 def names(sizes: Mapping[str, int], seed: int) -> dict[str, list[Sentence]]:
-    """Invent names of rivers, stars, dragons, villages and robots, each kind from syllables and endings of its own.
+    """Invent names of rivers, stars, dragons, villages and robots, each kind with syllables and endings of its own.
 
     Args:
         sizes: split → number of names.
         seed: seed of the generator.
 
     Returns:
-        Split → records with fields ``category`` and ``text``, one token a character; no name occurs twice.
+        Split → records with fields ``category`` and ``text``, one token per character; no name occurs twice.
     """
 
     def write(drawer: Drawer) -> dict[str, str]:
@@ -91,17 +89,15 @@ def _corpus(
     token: re.Pattern[str] = _TOKEN,
     whole: bool = False,
 ) -> dict[str, list[Sentence]]:
-    """Write records until each split is full, none with a text that was there before."""
+    """Write records until each split is full, all texts different."""
     seen: set[Hashable] = set()
     corpus: dict[str, list[Sentence]] = {}
     for split, size in sizes.items():
         drawer = Drawer(embedded(file), start, random.Random(f"{seed} {split}"), whole=whole or split != "train")
         corpus[split] = []
         for fields in distinct(partial(write, drawer), itemgetter("text"), size, seen):
-            text = fields["text"]
-            offsets = [match.span() for match in token.finditer(text)]
-            tokens = [text[start:end] for start, end in offsets]
-            corpus[split].append(Sentence(tokens, text, offsets, fields=dict(fields)))
+            record = TextRecord(fields["text"], dict(fields))
+            corpus[split].append(record.cut(lambda text: [match.span() for match in token.finditer(text)]))
     return corpus
 
 

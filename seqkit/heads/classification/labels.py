@@ -1,4 +1,4 @@
-"""Labels of texts ↔ the numbers that a classification head scores."""
+"""Labels of texts ↔ ids of the classes that a classification head predicts."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from seqkit.errors import DataError, ModelError, shown
 from seqkit.inputs.vocabulary import LabelVocabulary
 from seqkit.records import Sentence, labels_of_text
 
-__all__ = ["ClassCodec"]
-
 
 class ClassCodec:
     """Labels of a file ↔ classes of a model.
 
     Args:
         labels: the classes.
-        multi: whether a text may have several labels, or none.
+        multi: whether a text may have several labels or none.
         text: the field of the text, for reading more data of the same kind.
         label: the field of the label.
     """
@@ -39,8 +37,8 @@ class ClassCodec:
         """Collect the labels of a training set.
 
         Args:
-            rows: the labels of each training text, as `labels_of` gives them.
-            multi: whether a text may have several labels, or none.
+            rows: the labels of each training text, as from `labels_of`.
+            multi: whether a text may have several labels or none.
             text: the field of the text.
             label: the field of the label.
 
@@ -48,28 +46,28 @@ class ClassCodec:
             The codec.
 
         Raises:
-            DataError: there are too few labels, so that there is nothing to learn.
+            DataError: there are too few different labels.
         """
         found = sorted({each for row in rows for each in row})
         if len(found) < (1 if multi else 2):
-            expected = "at least one label" if multi else "at least two labels"
+            expected = "labels" if multi else "at least two different labels"
             only = f"only {found[0]!r}" if found else "none"
             raise DataError(f"expected {expected} in field {label!r} of the training data, found {only}")
         return cls(LabelVocabulary(found), multi, text, label)
 
     def labels_of(self, sentence: Sentence) -> list[str]:
-        """The labels that a text has in its file; see `labels_of_text`."""
+        """The labels of a text in its file; see `labels_of_text`."""
         return labels_of_text(sentence, self.label, self.multi)
 
     def encode(self, rows: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-        """Labels as a file has them → what a head is to learn.
+        """Labels of a file → targets of a head.
 
         Args:
             rows: the labels of N texts.
 
         Returns:
-            With one label a text its number, int64 [N], -1 where it was never seen in training; with several int64
-            [N, K] of zeros and ones, in which a label that was never seen stands nowhere.
+            With one label per text, its id, int64 [N], -1 if it is not in the training data; with several, zeros and
+            ones, int64 [N, K], where labels that are not in the training data are left out.
         """
         if not self.multi:
             return np.array([self.labels.index(row[0]) for row in rows], dtype=np.int64)
@@ -85,21 +83,21 @@ class ClassCodec:
             probabilities: label → probability, the most probable first.
 
         Returns:
-            The most probable label; where a text may have several, all that are more probable than not.
+            The most probable label; if a text may have several, all with a probability above 0.5.
         """
         if not self.multi:
             return [next(iter(probabilities))]
         return [label for label, probability in probabilities.items() if probability > 0.5]
 
     def balanced_weights(self, rows: Sequence[Sequence[str]]) -> NDArray[np.float32]:
-        """What an error on each label has to weigh for rare and frequent labels to count the same in all.
+        """Weights of the labels in the loss, so that rare and frequent labels have the same total weight.
 
         Args:
             rows: the labels of N training texts.
 
         Returns:
-            [K]: with one label a text N / (K · count); with several, for the texts that have a label, how many do not
-            for each that does, (N − count) / count.
+            [K]: with one label per text, N / (K · count); with several, the weight of texts that have the label, the
+            number of texts without it divided by the number with it, (N − count) / count.
         """
         counts = Counter(label for row in rows for label in row)
         found = np.array([max(1, counts[label]) for label in self.labels], dtype=np.float32)  # [K]

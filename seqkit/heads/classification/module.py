@@ -1,4 +1,4 @@
-"""Many to one: the outputs of a text's tokens are pooled, and the labels of the whole text are scored."""
+"""Many to one: the outputs for a text's tokens are pooled, and scores of labels are computed for the whole text."""
 
 from __future__ import annotations
 
@@ -7,30 +7,26 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqkit.nn.pooling import make_pooling
-
-__all__ = ["IGNORED", "ClassificationHead"]
-
-IGNORED = -1
-"""the target of a text whose label was never seen in training"""
+from seqkit.nn.softmax import IGNORED
 
 
 class ClassificationHead(nn.Module):
     r"""Scores of labels from the pooled outputs of an encoder.
 
-    With one label a text the loss is the cross-entropy :math:`-w_y \log \mathrm{softmax}(s)_y`; with several each label
-    is decided for itself, :math:`-\sum_k w_k y_k \log \sigma(s_k) + (1 - y_k) \log \sigma(-s_k)`.
+    With one label per text the loss is the cross-entropy :math:`-w_y \log \mathrm{softmax}(s)_y`; with several, each
+    label is decided independently, :math:`-\sum_k w_k y_k \log \sigma(s_k) + (1 - y_k) \log \sigma(-s_k)`.
 
     Args:
         input_size: D of the encoder.
-        forward_size: how many of its leading features read left to right.
+        forward_size: the number of its leading features that read left to right.
         num_labels: K.
-        pool: how outputs become one vector, a name of `seqkit.nn.pooling.POOLINGS`.
+        pool: the pooling, a key of `seqkit.nn.pooling.POOLINGS`.
         multi_label: whether a text may have several labels, or none.
-        weights: w above, [K]; None where all errors weigh the same.
+        weights: w above, [K]; None for equal weights.
         dropout: the probability of dropping a feature of the pooled vector.
 
     Raises:
-        ValueError: there is no such pooling, or there are not as many weights as labels.
+        ValueError: the pooling is unknown, or the number of weights differs from the number of labels.
     """
 
     weights: Tensor | None
@@ -70,8 +66,8 @@ class ClassificationHead(nn.Module):
         Args:
             outputs: the encoder's outputs, [B, T, D].
             lengths: tokens in each text, int64 [B], on the CPU.
-            targets: with one label a text its number, int64 [B], or `IGNORED`; with several zeros and ones, int64
-                [B, K].
+            targets: with one label per text its id, int64 [B], or `IGNORED` for a label that training has not seen;
+                with several zeros and ones, int64 [B, K].
 
         Returns:
             A scalar.
@@ -96,7 +92,7 @@ class ClassificationHead(nn.Module):
             lengths: tokens in each text, int64 [B], on the CPU.
 
         Returns:
-            p(label | text), [B, K]: of one label a text they sum to 1, of several each stands for itself.
+            p(label | text), [B, K]: with one label per text they sum to 1, with several they are independent.
         """
         scores = self._scores(outputs, lengths)  # [B, K]
         return scores.sigmoid() if self.multi_label else scores.softmax(1)

@@ -1,4 +1,4 @@
-"""One to many: a text, unit by unit, from a condition that sets the decoder's first state and joins its every step."""
+"""One to many: a text, unit by unit, from a condition that sets the first state and joins the input of each step."""
 
 from __future__ import annotations
 
@@ -11,15 +11,13 @@ from seqkit.nn.condition import Condition, ConditionInput, InitialState
 from seqkit.nn.recurrent import RecurrentLayer, State
 from seqkit.nn.softmax import IGNORED, Softmax
 
-__all__ = ["IGNORED", "Beginning", "GenerationHead"]
-
 
 class Beginning(NamedTuple):
-    """What a decoder knows before its first step.
+    """The initial state of a decoder.
 
     Attributes:
         state: the state of every layer.
-        features: what joins the input of every step, [B, C]; None where nothing does.
+        features: further features of the input of every step, [B, C], or None.
     """
 
     state: tuple[State, ...]
@@ -32,15 +30,15 @@ class GenerationHead(nn.Module):
     .. math:: p(y | c) = \prod_t \mathrm{softmax}(W h_t + b)_{y_t}, \qquad
         h_t = f(h_{t-1}, [e(y_{t-1}), c]), \quad h_0 = \tanh(W_0 c + b_0)
 
-    In training every step is given the right unit before it (teacher forcing: Williams & Zipser 1989).
+    In training the input of every step is the correct previous unit (teacher forcing: Williams & Zipser 1989).
 
     Args:
         input_size: D, the size of the recurrent layers' output.
         num_units: V, padding and unknown included; padding is never predicted.
-        condition: what the text is generated from; None for a language model of whole texts.
-        layers: the recurrent layers, whose first state is computed.
-        tied_size: the size of the embedding table that is also the output's, which `loss` and `log_probabilities`
-            are then given; None for weights of the output's own.
+        condition: the condition of the text; None for a language model of whole texts.
+        layers: the recurrent layers, whose initial state is computed.
+        tied_size: the size of the embedding table that is also the output matrix, and is passed to `loss` and
+            `log_probabilities`; None for a separate output matrix.
     """
 
     def __init__(
@@ -58,65 +56,61 @@ class GenerationHead(nn.Module):
         self.output = Softmax(input_size, num_units, tied_size=tied_size)
 
     def begin(self, inputs: ConditionInput, batch: int) -> Beginning:
-        """What the decoder knows of B texts before its first step.
+        """The initial state of the decoder for B texts.
 
         Args:
-            inputs: what each field of the condition says; nothing where there is no condition.
+            inputs: the values of each field of the condition; empty without a condition.
             batch: B.
 
         Returns:
-            The layers' states, and what joins the input of every step.
+            The layers' states, and further features of the input of every step.
 
         Raises:
             ValueError: the inputs do not fit the condition.
         """
         if self.condition is None:
             if inputs:
-                raise ValueError(f"expected no condition, found {len(inputs)} parts of one")
-            nothing = self.initial.bias[0].new_zeros(batch, 0)  # [B, 0]
-            return Beginning(self.initial(nothing), None)
+                raise ValueError(f"expected no condition inputs, found {len(inputs)}")
+            return Beginning(self.initial(self.initial.bias[0].new_zeros(batch, 0)), None)
         vectors = self.condition(inputs)  # [B, C]
         return Beginning(self.initial(vectors), vectors)
 
     def loss(self, outputs: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:
-        """The training loss: −log p of each right unit, in nats, the mean over units, ends of texts included.
+        """The training loss: −log p of each correct unit, in nats, the mean over units, ends of texts included.
 
         Args:
             outputs: the encoder's outputs, [B, T, D].
-            targets: the right units, int64 [B, T], `IGNORED` past a text's end.
-            table: the embedding table, [V, E], of tied weights.
+            targets: the correct units, int64 [B, T], `IGNORED` past a text's end.
+            table: the embedding table, [V, E], if weights are tied.
 
         Returns:
             A scalar.
         """
         total = self.output.loss(outputs.flatten(0, 1), targets.flatten(), table)
-        mean: Tensor = total / (targets != IGNORED).sum().clamp(min=1)
-        return mean
+        return total / (targets != IGNORED).sum().clamp(min=1)
 
     def target_log_probabilities(self, outputs: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:
-        """Log p of each right unit, in nats.
+        """Log p of each correct unit, in nats.
 
         Args:
             outputs: the encoder's outputs, [B, T, D].
-            targets: the right units, int64 [B, T], `IGNORED` past a text's end.
-            table: the embedding table, [V, E], of tied weights.
+            targets: the correct units, int64 [B, T], `IGNORED` past a text's end.
+            table: the embedding table, [V, E], if weights are tied.
 
         Returns:
             Log-probabilities, [B, T], 0 past a text's end.
         """
         flat = self.output.target_log_probabilities(outputs.flatten(0, 1), targets.flatten(), table)  # [B·T]
-        found: Tensor = flat.view(targets.shape).masked_fill(targets == IGNORED, 0.0)  # [B, T]
-        return found
+        return flat.view(targets.shape)  # [B, T]
 
     def log_probabilities(self, outputs: Tensor, table: Tensor | None = None) -> Tensor:
-        """Log p of every unit that may come next.
+        """Log p of every possible next unit.
 
         Args:
             outputs: the outputs of one step, [N, D].
-            table: the embedding table, [V, E], of tied weights.
+            table: the embedding table, [V, E], if weights are tied.
 
         Returns:
             Log-probabilities, [N, V], −∞ for padding.
         """
-        found: Tensor = self.output.log_probabilities(outputs, table)  # [N, V]
-        return found
+        return self.output.log_probabilities(outputs, table)  # [N, V]

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["LINE_ENDS", "line_lengths"]
-
 LINE_ENDS = "\uff0c\u3002\uff01\uff1f\n"
-"""what ends a line of verse: full-width comma, full stop, exclamation and question mark, and a line break"""
+"""ends of a line of verse: full-width comma, full stop, exclamation mark, question mark, and a line break"""
 
 _LINE = re.compile(f"[^{LINE_ENDS}]*(?:[{LINE_ENDS[:-1]}]\\n?|\\n)|[^{LINE_ENDS}]+")
 
 
 def line_lengths(text: str) -> list[int]:
-    r"""How many characters each line of a text has.
+    r"""The number of characters in each line of a text.
 
     Args:
         text: the text; a line ends with one of `LINE_ENDS`, or with a mark and the line break after it.
 
     Returns:
-        One number a line, without what ends it.
+        One number per line, without the characters that end it.
 
     Examples:
         >>> line_lengths("To be\nor not to be")

@@ -7,23 +7,18 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from seqkit.nn.device import to_device
-from seqkit.nn.dropout import SequenceDropout
-from seqkit.nn.masks import length_mask
+from seqkit.nn.sequences import SequenceDropout, token_mask
 from seqkit.nn.softmax import IGNORED, Softmax
-
-__all__ = ["LanguageModelHead", "LanguageModelLoss"]
 
 
 class LanguageModelLoss(NamedTuple):
-    """What `LanguageModelHead.loss` finds.
+    """The result of `LanguageModelHead.loss`.
 
     Attributes:
-        objective: what training minimises, a scalar with gradient: nats a unit, the backward half's and the
-            regularisers' share included.
-        nats: the negative log-likelihood of the units read left to right, summed, without gradient: what perplexity
-            is made of.
-        units: how many they are.
+        objective: the training objective, a scalar with gradient: nats per unit, including the backward half and the
+            regularisers.
+        nats: the summed negative log-likelihood of the units read left to right, without gradient, for perplexity.
+        units: the number of these units.
     """
 
     objective: Tensor
@@ -41,17 +36,17 @@ class LanguageModelHead(nn.Module):
 
     with h the encoder's outputs, m their dropout mask, and a bar for the mean over steps and features: activation
     and temporal activation regularisation (Merity, Keskar & Socher 2018, "Regularizing and optimizing LSTM language
-    models"). Neither half may have seen what it predicts: an encoder in both directions has to be joined at the top.
+    models"). Neither half may have seen what it predicts: a bidirectional encoder needs ``concat="final"``.
 
     Args:
         input_size: D of the encoder.
-        forward_size: how many leading features read left to right, ≥ 1; the others read right to left.
+        forward_size: the number of leading features that read left to right, ≥ 1; the others read right to left.
         num_words: V, padding included.
-        tied_size: E, the columns of the embedding table that is also the output matrix of both halves (with a bias of
-            its own for each); None for matrices of their own.
+        tied_size: E, the columns of the embedding table that is also the output matrix of both halves (with a separate
+            bias for each); None for separate matrices.
         cutoffs: the clusters of an adaptive softmax; None for a full one. See `Softmax`.
         dropout: the probability of dropping a feature of the outputs.
-        variational: one dropout mask a sequence instead of one a step.
+        variational: one dropout mask a sequence instead of one per step.
         ar: α.
         tar: β.
 
@@ -74,16 +69,16 @@ class LanguageModelHead(nn.Module):
     ) -> None:
         super().__init__()
         if not 1 <= forward_size <= input_size:
-            raise ValueError(f"expected 1 … {input_size} features that read left to right, found {forward_size}")
+            raise ValueError(f"expected forward_size from 1 to {input_size}, found {forward_size}")
         self.forward_size = forward_size
         self.dropout = SequenceDropout(dropout, variational=variational)
         self.ar = ar
         self.tar = tar
         backward_size = input_size - forward_size
         self.next = Softmax(forward_size, num_words, tied_size=tied_size, cutoffs=cutoffs)
-        self.previous = (
-            Softmax(backward_size, num_words, tied_size=tied_size, cutoffs=cutoffs) if backward_size else None
-        )
+        self.previous = None
+        if backward_size:
+            self.previous = Softmax(backward_size, num_words, tied_size=tied_size, cutoffs=cutoffs)
 
     def loss(
         self,
@@ -93,15 +88,15 @@ class LanguageModelHead(nn.Module):
         previous: Tensor | None = None,
         table: Tensor | None = None,
     ) -> LanguageModelLoss:
-        """The training loss and, apart, what perplexity is made of.
+        """The training objective and, separately, the log-likelihood for perplexity.
 
         Args:
             outputs: the encoder's outputs, [B, T, D].
             lengths: units in each sequence, int64 [B], on the CPU.
-            targets: the unit after each, int64 [B, T]; what stands past a sequence's end does not matter.
-            previous: the unit before each, int64 [B, T], `IGNORED` where there is none to predict; None leaves the
-                backward half out.
-            table: the embedding table, [V, E], if it is tied.
+            targets: the unit after each, int64 [B, T]; values past a sequence's end have no influence.
+            previous: the unit before each, int64 [B, T], `IGNORED` for positions without one; None leaves the backward
+                half out.
+            table: the embedding table, [V, E], if weights are tied.
 
         Returns:
             The objective, the sum of nats and the number of units.
@@ -109,7 +104,7 @@ class LanguageModelHead(nn.Module):
         units = int(lengths.sum())
         inside: Tensor | None = None
         if units < targets.numel():
-            inside = to_device(length_mask(lengths, targets.shape[1]), targets.device)  # [B, T]
+            inside = token_mask(lengths, targets)  # [B, T]
             targets = targets.masked_fill(~inside, IGNORED)  # [B, T]
             previous = None if previous is None else previous.masked_fill(~inside, IGNORED)  # [B, T]
         dropped = self.dropout(outputs)  # [B, T, D]
@@ -130,8 +125,8 @@ class LanguageModelHead(nn.Module):
         """The log-probability of every unit as the next.
 
         Args:
-            outputs: the encoder's outputs, […, D], or what of them reads left to right.
-            table: the embedding table, [V, E], if it is tied.
+            outputs: the encoder's outputs, […, D], or only the features that read left to right.
+            table: the embedding table, [V, E], if weights are tied.
 
         Returns:
             float32 […, V]; -inf for padding.
@@ -141,22 +136,22 @@ class LanguageModelHead(nn.Module):
         return found.view(*outputs.shape[:-1], -1)  # […, V]
 
     def target_log_probabilities(self, outputs: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:
-        """The log-probability of the unit that does come next, without gradient.
+        """The log-probability of the actual next unit, without gradient.
 
         Args:
-            outputs: the encoder's outputs, […, D], or what of them reads left to right.
-            targets: the unit after each, int64 […]; `IGNORED` where there is none.
-            table: the embedding table, [V, E], if it is tied.
+            outputs: the encoder's outputs, […, D], or only the features that read left to right.
+            targets: the unit after each, int64 […]; `IGNORED` for positions without one.
+            table: the embedding table, [V, E], if weights are tied.
 
         Returns:
-            float32 […], in nats; 0 where there is no target.
+            float32 […], in nats; 0 for positions without a target.
         """
         ahead = outputs[..., : self.forward_size].reshape(-1, self.forward_size)  # [N, F]
         return self.next.target_log_probabilities(ahead, targets.flatten(), table).view(targets.shape)  # […]
 
 
 def _mean_square(x: Tensor, inside: Tensor | None) -> Tensor:
-    """The mean of the squares of [B, T, D] in float32, over the places [B, T] that count."""
+    """The mean of the squares of [B, T, D] in float32, over the positions [B, T] inside, or all."""
     squares = x.float().square()  # [B, T, D]
     if inside is None:
         return squares.sum() / max(1, x.numel())

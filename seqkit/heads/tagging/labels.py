@@ -1,4 +1,4 @@
-"""Label strings ↔ the numbers that a tagging head scores, for one label column and one scheme."""
+"""Labels ↔ ids of the tags that a tagging head predicts, for one label column and one scheme."""
 
 from __future__ import annotations
 
@@ -13,15 +13,13 @@ from seqkit.errors import DataError, ModelError, shown
 from seqkit.formats.schemes import SCHEMES, Span, convert, detect_scheme, inventory, is_label, legal_moves, spans
 from seqkit.inputs.vocabulary import LabelVocabulary
 
-__all__ = ["TagCodec"]
-
 
 class TagCodec:
     """Labels of a file ↔ tags of a model.
 
     Files mark spans by IOB1, IOB2 or BIOES. The model always learns BIOES, whose tags say most about a span's borders
-    (Ratinov & Roth 2009), and what it predicts is written back in the file's scheme. Labels that mark no spans are
-    their own tags.
+    (Ratinov & Roth 2009); its predictions are converted to the file's scheme. Labels that do not mark spans are used as
+    tags without a change.
 
     Args:
         tags: the model's tags.
@@ -29,9 +27,9 @@ class TagCodec:
         target: the label column, for reading more data of the same kind.
 
     Attributes:
-        encoding: ``bioes``, or ``none`` where labels mark no spans.
-        classes: a number for each tag, int64 [K]; tags of the same number are written as the same label, in IOB1 with
-            one exception, see `touching`.
+        encoding: ``bioes``, or ``none`` if labels do not mark spans.
+        classes: the class of each tag, int64 [K]; tags of one class are written as the same label, in IOB1 with one
+            exception, see `touching`.
     """
 
     def __init__(self, tags: LabelVocabulary, scheme: str, target: str) -> None:
@@ -57,46 +55,42 @@ class TagCodec:
             The codec.
 
         Raises:
-            DataError: a label is none of the scheme's, or there is only one, so that there is nothing to learn.
+            DataError: a label is not in the scheme, or all labels are the same.
         """
         found = detect_scheme(sequences) if scheme == "auto" else scheme
         occurring = {label for labels in sequences for label in labels}
         column = f"column {target!r}" if target else "the last column"
         if len(occurring) < 2:
             only = f"only {occurring.pop()!r}" if occurring else "none"
-            raise DataError(f"expected at least two labels in {column} of the training data, found {only}")
-        odd = sorted(label for label in occurring if not is_label(label, found))
-        if odd:
+            raise DataError(f"expected at least two different labels in {column} of the training data, found {only}")
+        if odd := sorted(label for label in occurring if not is_label(label, found)):
             raise DataError(f"expected labels in {found} in {column} of the training data, found {odd[0]!r}")
         encoding = "none" if found == "none" else "bioes"
         tags = {tag for labels in sequences for tag in convert(labels, found, encoding)}
         return cls(LabelVocabulary.build(inventory(tags, encoding)), found, target)
 
     def encode(self, labels: Sequence[str]) -> list[int]:
-        """Labels as a file has them → numbers of tags, -1 for a tag that was never seen in training."""
+        """Labels of a file → ids of tags, -1 for a tag that is not in the training data."""
         return self.tags.indices(convert(labels, self.scheme, self.encoding))
 
     def decode(self, tags: Iterable[int]) -> list[str]:
-        """Numbers of tags → labels as a file has them."""
-        written = self._written
-        labels = [written[tag] for tag in tags]
+        """Ids of tags → labels of a file."""
+        labels = [self._written[tag] for tag in tags]
         return convert(labels, "iob2", "iob1") if self.scheme == "iob1" else labels
 
     def spans(self, tags: Sequence[int]) -> list[Span]:
-        """The spans that numbers of tags mark; none where labels mark no spans."""
-        if self.encoding == "none":
-            return []
+        """The spans that ids of tags mark; empty if labels do not mark spans."""
         names = self.tags.labels
-        return spans([names[tag] for tag in tags], "bioes")
+        return spans([names[tag] for tag in tags], self.encoding)
 
     def touching(self, tag: int) -> list[tuple[int, int]]:
-        """The pairs of tags of which IOB1 writes the second as ``B``, because a span of its kind ends just before it.
+        """Pairs of tags of which IOB1 writes the second as ``B``, because a span of its kind ends just before it.
 
         Args:
-            tag: a tag; all of its class have the same pairs.
+            tag: a tag; all tags of its class have the same pairs.
 
         Returns:
-            Tags that end a span of this kind, each with every tag that begins one; none in other schemes.
+            Tags that end a span of this kind, each with every tag that begins one; empty in other schemes.
         """
         if self.scheme != "iob1":
             return []
@@ -106,10 +100,8 @@ class TagCodec:
         return list(product(ends, begins))
 
     def legal_moves(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]] | None:
-        """Tags that may begin a sentence [K], follow each other [K, K] and end it [K]; None where all may."""
-        if self.encoding == "none":
-            return None
-        return legal_moves(self.tags.labels, "bioes")
+        """Which tags may begin a sentence [K], follow each other [K, K] and end it [K]; None if all may."""
+        return None if self.encoding == "none" else legal_moves(self.tags.labels, self.encoding)
 
     def to_json(self) -> dict[str, Any]:
         """The codec as a JSON object; see `from_json`."""
@@ -134,12 +126,12 @@ class TagCodec:
             raise ModelError(f"labels: expected a scheme and a target, found {shown(scheme)} and {shown(target)}")
         tags = LabelVocabulary.from_json({"labels": tree.get("labels")})
         if "" in tags.labels:
-            raise ModelError("labels: expected labels that are not empty, found an empty one")
+            raise ModelError("labels: a label is empty")
         return cls(tags, scheme, target)
 
 
 def _rename(tag: str, scheme: str) -> str:
-    """A BIOES tag in the terms of IOB2, of which IOB1 is a respelling; others as they are."""
+    """A BIOES tag in IOB2, from which IOB1 is made later; tags of other schemes unchanged."""
     if scheme not in ("iob1", "iob2"):
         return tag
     return {"S": "B", "E": "I"}.get(tag[0], tag[0]) + tag[1:]

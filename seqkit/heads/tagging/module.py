@@ -1,4 +1,4 @@
-"""Many to many, aligned: one tag a token, by a linear-chain CRF or by a softmax with constrained decoding."""
+"""Many to many, aligned: one tag per token, by a linear-chain CRF or by a softmax with constrained decoding."""
 
 from __future__ import annotations
 
@@ -11,22 +11,17 @@ from torch.nn import functional
 
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.crf import CRF
-from seqkit.nn.device import to_device
-from seqkit.nn.masks import length_mask
-
-__all__ = ["DecodedTags", "TagSegment", "TaggingHead"]
-
-IGNORED = -1
-"""the target of a token that has no tag of the model: padding, or a label never seen in training"""
+from seqkit.nn.sequences import check_padded, token_mask
+from seqkit.nn.softmax import IGNORED
 
 
 class TagSegment(NamedTuple):
-    """A run of tokens and the tags that they carry.
+    """Consecutive tokens and their tags.
 
     Attributes:
         row: the sentence's position in the batch.
         first: the first token.
-        tags: one tag a token of the run.
+        tags: one tag for each token.
     """
 
     row: int
@@ -35,13 +30,13 @@ class TagSegment(NamedTuple):
 
 
 class DecodedTags(NamedTuple):
-    """What `TaggingHead.decode` finds.
+    """The result of `TaggingHead.decode`.
 
     Attributes:
         tags: the best tag of every token, int64 [B, T], 0 past a sentence's end.
-        marginals: p(tag of token t = k | sentence), [B, T, K], if probabilities were asked for.
-        alternatives: the n best tag sequences, int64 [B, n, T], if more than one was asked for.
-        alternative_log_probs: ln p(sequence | sentence) of each, [B, n]; -inf where there are fewer legal ones.
+        marginals: p(tag of token t = k | sentence), [B, T, K], if probabilities were requested.
+        alternatives: the n best tag sequences, int64 [B, n, T], if more than one was requested.
+        alternative_log_probs: ln p(sequence | sentence) of each, [B, n]; -inf if there are fewer legal ones.
     """
 
     tags: Tensor
@@ -51,19 +46,20 @@ class DecodedTags(NamedTuple):
 
 
 class TaggingHead(nn.Module):
-    r"""Scores of tags from an encoder's outputs, and how a sequence of tags is chosen.
+    r"""Scores of tags from an encoder's outputs, and decoding of tag sequences.
 
-    With a CRF the loss is :math:`-\log p(y | x)` of whole sequences, otherwise a cross-entropy a token. Decoding and
-    probabilities are exact either way: a softmax tagger is a CRF whose moves all score zero, so that constraints,
-    n-best and span probabilities come from the same recursions. No illegal sequence is ever emitted.
+    With a CRF the loss is :math:`-\log p(y | x)` of whole sequences, otherwise the cross-entropy of each token.
+    Decoding and probabilities are exact in both cases: a softmax tagger is a CRF whose transitions all have score
+    zero, and so constraints, n-best sequences and span probabilities come from the same recursions. No illegal
+    sequence is ever predicted.
 
     Args:
         input_size: D of the encoder.
         num_tags: K.
-        crf: learn scores of moves between tags.
-        moves: which tags may begin a sentence, bool [K], follow one another, bool [K, K], and end it, bool [K]; None
-            where all may.
-        auxiliary: a language-modelling objective that is learned beside the tags while training.
+        crf: learn scores of transitions between tags.
+        moves: the tags that may begin a sentence, bool [K], the legal transitions, bool [K, K], and the tags that may
+            end it, bool [K]; None if all are legal.
+        auxiliary: an auxiliary language-modelling loss for training.
         auxiliary_weight: its weight.
     """
 
@@ -83,7 +79,7 @@ class TaggingHead(nn.Module):
         nn.init.zeros_(self.emission.bias)
         start, transition, end = moves if moves is not None else (None, None, None)
         self.crf = CRF(num_tags, start=start, transition=transition, end=end, trainable=crf)
-        self.learns_moves = crf
+        self.learns_transitions = crf
         self.independent = not crf and moves is None
         self.auxiliary = auxiliary
         self.auxiliary_weight = auxiliary_weight
@@ -95,16 +91,11 @@ class TaggingHead(nn.Module):
             outputs: the encoder's outputs, [B, T, D].
 
         Returns:
-            One score a token and tag, [B, T, K].
+            One score per token and tag, [B, T, K].
         """
         with torch.autocast(outputs.device.type, enabled=False):
             emissions: Tensor = self.emission(outputs.float())  # [B, T, K]
         return emissions
-
-    def _check(self, emissions: Tensor) -> None:
-        if emissions.dim() != 3 or emissions.shape[2] != self.crf.num_tags:
-            expected = f"expected scores of tags, [B, T, {self.crf.num_tags}]"
-            raise ValueError(f"{expected}, as `emissions` gives them, found {list(emissions.shape)}")
 
     def loss(self, outputs: Tensor, lengths: Tensor, tags: Tensor, words: Tensor | None = None) -> Tensor:
         """The training loss: negative log-likelihood in nats, summed over tokens, the mean over sentences.
@@ -112,19 +103,21 @@ class TaggingHead(nn.Module):
         Args:
             outputs: the encoder's outputs, [B, T, D].
             lengths: tokens in each sentence, int64 [B], on the CPU.
-            tags: the right tags, int64 [B, T], `IGNORED` past a sentence's end.
-            words: index of each token's word, int64 [B, T], which the language-modelling objective needs.
+            tags: the gold tags, int64 [B, T], `IGNORED` past a sentence's end and for labels that training has not
+                seen.
+            words: id of each token's word, int64 [B, T], for the auxiliary loss.
 
         Returns:
             A scalar.
         """
         emissions = self.emissions(outputs)  # [B, T, K]
-        if self.learns_moves:
+        if self.learns_transitions:
             likelihood = self.crf.log_likelihood(emissions, tags.clamp(min=0), lengths)  # [B]
-            # A sentence with an unknown tag has no likelihood, and another tag in its place would be wrong.
-            total = -likelihood.masked_fill(((tags == IGNORED) & _inside(lengths, tags)).any(1), 0.0).sum()
+            # A sentence with an unknown tag has no likelihood, and replacing the tag by another one would be wrong.
+            total = -likelihood.masked_fill(((tags == IGNORED) & token_mask(lengths, tags)).any(1), 0.0).sum()
         else:
-            total = _cross_entropy(emissions, tags)
+            scores, targets = emissions.flatten(0, 1), tags.flatten()  # [B · T, K], [B · T]
+            total = functional.cross_entropy(scores, targets, ignore_index=IGNORED, reduction="sum")
         if self.auxiliary is not None and words is not None:
             total = total + self.auxiliary_weight * self.auxiliary(outputs, lengths, words)
         loss: Tensor = total / max(1, outputs.shape[0])
@@ -137,18 +130,18 @@ class TaggingHead(nn.Module):
         Args:
             emissions: scores of tags, [B, T, K].
             lengths: tokens in each sentence, int64 [B], on the CPU.
-            probabilities: also give the marginal probabilities.
-            nbest: also give so many best sequences, if more than one.
+            probabilities: also compute the marginal probabilities.
+            nbest: also compute the n best sequences, if n is more than one.
 
         Returns:
-            The tags, and what else was asked for.
+            The tags, and the other results requested.
 
         Raises:
-            ValueError: these are no scores of tags.
+            ValueError: `emissions` are not scores of tags, or the lengths do not fit them.
         """
-        self._check(emissions)
         if self.independent:
-            best = emissions.argmax(2).masked_fill(~_inside(lengths, emissions), 0)  # [B, T]
+            check_padded(emissions, lengths, self.crf.num_tags, "emissions")
+            best = emissions.argmax(2).masked_fill(~token_mask(lengths, emissions), 0)  # [B, T]
         else:
             best = self.crf.viterbi(emissions, lengths)[0]  # [B, T]
         marginals = self.crf.marginals(emissions, lengths) if probabilities else None  # [B, T, K]
@@ -161,31 +154,22 @@ class TaggingHead(nn.Module):
 
     @torch.no_grad()
     def segment_probabilities(self, emissions: Tensor, lengths: Tensor, segments: Sequence[TagSegment]) -> Tensor:
-        """The exact probability that runs of tokens carry exactly the given tags, whatever stands around them.
+        """The exact probability that consecutive tokens have exactly the given tags, with any tags around them.
 
         Args:
             emissions: scores of tags, [B, T, K].
             lengths: tokens in each sentence, int64 [B], on the CPU.
-            segments: N runs of tokens with their tags.
+            segments: N segments of tokens with their tags.
 
         Returns:
             Probabilities, [N].
 
         Raises:
-            ValueError: these are no scores of tags.
+            ValueError: `emissions` are not scores of tags, or the lengths do not fit them.
         """
-        self._check(emissions)
+        check_padded(emissions, lengths, self.crf.num_tags, "emissions")
         if not segments:
             return emissions.new_zeros(0)
         passes = self.crf.forward_backward(emissions, lengths)
         log_probabilities: Tensor = self.crf.segment_log_probability(passes, emissions, segments)  # [N]
         return log_probabilities.exp()
-
-
-def _inside(lengths: Tensor, like: Tensor) -> Tensor:
-    """Where a token stands, bool [B, T], on the device of `like` [B, T, …]."""
-    return to_device(length_mask(lengths, like.shape[1]), like.device)
-
-
-def _cross_entropy(scores: Tensor, targets: Tensor) -> Tensor:
-    return functional.cross_entropy(scores.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="sum")

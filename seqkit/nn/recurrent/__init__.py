@@ -1,7 +1,7 @@
 r"""One recurrent layer in one direction: the equation of a cell, unrolled over time.
 
 Every layer is called as ``(x [B, T, I], state) → (outputs [B, T, H], state)``. A state is a tuple of tensors
-[B, H], one for each thing the cell remembers: ``(h,)``, or ``(h, c)`` for the LSTM. `CELLS` has one row a cell.
+[B, H], one for each part of the cell's memory: ``(h,)``, or ``(h, c)`` for the LSTM. `CELLS` has one row per cell.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ CELLS: dict[str, type[RecurrentLayer]] = {
 def make_layer(
     cell: str, input_size: int, hidden_size: int, *, below: bool = False, above: bool = False, **options: Any
 ) -> RecurrentLayer:
-    """Build the layer that `CELLS` has under a name.
+    """Build a layer by the name of its cell.
 
     Args:
         cell: a key of `CELLS`.
         input_size: I.
         hidden_size: H.
-        below: there is a level below, whose memory `seqkit.nn.recurrent.unrolled.DepthGatedLSTM` reads; the other
-            cells do not.
-        above: there is a level above that is to read this one's.
+        below: whether there is a layer below, whose memory cells `seqkit.nn.recurrent.unrolled.DepthGatedLSTM` reads;
+            other cells ignore it.
+        above: whether there is a layer above, which reads the memory cells of this one.
         **options: ``weight_dropout``, ``init``, ``init_gain`` and ``forget_bias``; see `RecurrentLayer`.
 
     Returns:
         The layer, initialised.
 
     Raises:
-        ValueError: no such cell, or see `RecurrentLayer`.
+        ValueError: the cell is unknown, or see `RecurrentLayer`.
     """
     if cell not in CELLS:
         raise ValueError(f"expected a cell among {', '.join(CELLS)}, found {cell!r}")

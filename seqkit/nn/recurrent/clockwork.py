@@ -1,4 +1,4 @@
-"""The clockwork recurrent network: modules that move at different paces."""
+"""The clockwork recurrent network: modules that are updated at different rates."""
 
 from __future__ import annotations
 
@@ -12,16 +12,14 @@ from torch.nn import functional
 
 from seqkit.nn.recurrent.layer import RecurrentLayer, State
 
-__all__ = ["ClockworkRNN"]
-
 _MOST_MODULES = 6
 
 
 class ClockworkRNN(RecurrentLayer):
     r"""The clockwork recurrent network (Koutník et al. 2014, "A clockwork RNN").
 
-    The state has g modules of (nearly) equal sizes; module i = 1 … g moves at every :math:`P_i = 2^{i-1}`-th step, and
-    reads itself and the slower ones:
+    The state has g modules of (nearly) equal sizes; module i = 1 … g is updated at every
+    :math:`P_i = 2^{i-1}`-th step, and reads itself and the slower ones:
 
     .. math::
         h_t^i = \begin{cases}
@@ -42,24 +40,18 @@ class ClockworkRNN(RecurrentLayer):
         self.starts = [module * hidden_size // count for module in range(count)]
         self.sizes = [end - begin for begin, end in pairwise([*self.starts, hidden_size])]
         self.weight_ih = nn.Parameter(torch.empty(hidden_size, input_size))
-        self.weight_hh = nn.ParameterList(
-            nn.Parameter(torch.empty(size, hidden_size - start))
-            for size, start in zip(self.sizes, self.starts, strict=True)
-        )
+        shapes = [(size, hidden_size - start) for size, start in zip(self.sizes, self.starts, strict=True)]
+        self.weight_hh = nn.ParameterList(nn.Parameter(torch.empty(shape)) for shape in shapes)
         self.bias = nn.Parameter(torch.empty(hidden_size))
         self.longest = 2 ** (count - 1)
         self.reset_parameters()
 
     def recurrent_matrices(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.recurrent_matrices`: for each module what it reads, [H_i, H_i + … + H_g]."""
+        """See `RecurrentLayer.recurrent_matrices`: a matrix for each module, [H_i, H_i + … + H_g]."""
         return list(self.weight_hh)
 
-    def input_matrices(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.input_matrices`."""
-        return (self.weight_ih,)
-
     def recurrent_weight(self) -> Tensor:
-        """See `RecurrentLayer.recurrent_weight`; [H, H], zero where a module does not read."""
+        """See `RecurrentLayer.recurrent_weight`; [H, H], zero for modules that are not read."""
         rows = [functional.pad(part, (start, 0)) for part, start in zip(self.weight_hh, self.starts, strict=True)]
         return torch.cat(rows, 0)
 
@@ -71,20 +63,20 @@ class ClockworkRNN(RecurrentLayer):
         a = functional.linear(x, self.weight_ih, self.bias).transpose(0, 1).contiguous()  # [T, B, H]
         transposed = (self.recurrent_weight() if recurrent is None else recurrent).to(a.dtype).t()  # [H, H]
         outputs: list[Tensor] = []
-        for given, moves in zip(a.unbind(0), active.unbind(1), strict=True):
-            h = torch.where(moves, torch.tanh(torch.addmm(given, h, transposed).to(h.dtype)), h)  # [B, H]
+        for summand, updated in zip(a.unbind(0), active.unbind(1), strict=True):
+            h = torch.where(updated, torch.tanh(torch.addmm(summand, h, transposed).to(h.dtype)), h)  # [B, H]
             outputs.append(h)
-        # Kept below the longest period, after which all begins again, it is a small number, exact in any precision.
+        # Kept below the longest period, after which the pattern repeats, it is a small integer, exact in any precision.
         clock = (clock + x.shape[1] % self.longest).remainder(self.longest)  # [B, H]
         return torch.stack(outputs, 1), (h, clock)
 
     @torch.no_grad()
     def gates(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
-        """See `RecurrentLayer.gates`; which units move."""
+        """See `RecurrentLayer.gates`; which units are updated."""
         return {"active": self._active(x.shape[1], self.begin(x, state, self.bias.dtype)[1]).to(self.bias.dtype)}
 
     def _active(self, steps: int, clock: Tensor) -> Tensor:
-        """Which units move at which step, bool [B, T, H]."""
+        """Which units are updated at which step, bool [B, T, H]."""
         ticks = clock[:, :1].long() + torch.arange(steps, device=clock.device)  # [B, T]
-        moves = [(ticks.remainder(2**module) == 0).unsqueeze(2) for module in range(len(self.sizes))]  # each [B, T, 1]
-        return torch.cat([part.expand(-1, -1, size) for part, size in zip(moves, self.sizes, strict=True)], 2)
+        active = [(ticks.remainder(2**module) == 0).unsqueeze(2) for module in range(len(self.sizes))]  # each [B, T, 1]
+        return torch.cat([part.expand(-1, -1, size) for part, size in zip(active, self.sizes, strict=True)], 2)

@@ -1,8 +1,8 @@
-"""Cells that torch has fused kernels for: simple recurrent networks, GRU, LSTM."""
+"""Cells for which torch has fused kernels: simple recurrent networks, GRU, LSTM."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -11,16 +11,13 @@ from torch.nn import functional
 
 from seqkit.nn.recurrent.layer import RecurrentLayer, State
 
-__all__ = ["GRU", "LSTM", "FusedLayer", "IdentityRNN", "ReluRNN", "TanhRNN"]
-
 
 class FusedLayer(RecurrentLayer):
     """A layer run by torch's fused kernels (oneDNN on a CPU, cuDNN on a GPU)."""
 
-    blocks = 1
-    """how many gates' matrices stand on top of each other"""
     gate_names: tuple[str | None, ...] = (None,)
     """the name of each block that is a gate"""
+    weight_names = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0")
     kernel: Callable[..., nn.RNNBase]
 
     def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
@@ -28,62 +25,41 @@ class FusedLayer(RecurrentLayer):
         self.rnn = type(self).kernel(input_size, hidden_size, batch_first=True)
         self.reset_parameters()
 
-    def recurrent_matrices(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.recurrent_matrices`."""
-        return self.recurrent_weight().chunk(self.blocks)
-
-    def input_matrices(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.input_matrices`."""
-        return self.rnn.get_parameter("weight_ih_l0").chunk(self.blocks)
-
     @torch.no_grad()
     def gates(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
-        """See `RecurrentLayer.gates`; all steps at once, since what each sees is among the outputs."""
-        if not any(self.gate_names):
-            return {}
+        """See `RecurrentLayer.gates`; all steps at once, since the states that they depend on are among the outputs."""
         state = self.initial_state(x.shape[0], x) if state is None else state
-        outputs = self._kernel(x, tuple(part.unsqueeze(0).contiguous() for part in state), None)[0]  # [B, T, H]
+        outputs = self.forward(x, state, self.recurrent_weight())[0]  # [B, T, H], without dropout and hooks
         before = torch.cat([state[0].unsqueeze(1), outputs[:, :-1]], 1)  # [B, T, H]
-        weights = dict(self.rnn.named_parameters())
-        sums = functional.linear(x, weights["weight_ih_l0"], weights["bias_ih_l0"]) + functional.linear(
-            before, weights["weight_hh_l0"], weights["bias_hh_l0"]
-        )  # [B, T, blocks · H]
+        w_ih, w_hh, b_ih, b_hh = self.rnn.parameters()
+        sums = functional.linear(x, w_ih, b_ih) + functional.linear(before, w_hh, b_hh)  # [B, T, blocks · H]
         found = zip(self.gate_names, sums.chunk(self.blocks, 2), strict=True)
         return {name: torch.sigmoid(part) for name, part in found if name is not None}
 
-    def recurrent_weight(self) -> Tensor:
-        """See `RecurrentLayer.recurrent_weight`; [blocks · H, H]."""
-        return self.rnn.get_parameter("weight_hh_l0")
-
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
-        initial = None if state is None else tuple(part.unsqueeze(0).contiguous() for part in state)  # each [1, B, H]
         recurrent = self.dropped() if recurrent is None else recurrent
-        outputs, *final = self._kernel(x, initial, recurrent)  # [B, T, H], each [1, B, H]
+        state = self.initial_state(x.shape[0], x) if state is None else state
+        initial = tuple(part.unsqueeze(0).contiguous() for part in state)  # each [1, B, H]
+        first = initial if len(initial) > 1 else initial[0]
+        if recurrent is None:
+            outputs, last = self.rnn(x, first)  # [B, T, H]
+            final = last if len(initial) > 1 else (last,)  # each [1, B, H]
+        else:
+            outputs, *final = self._masked_kernel(x, first, recurrent)
         return outputs, tuple(part.squeeze(0) for part in final)
 
-    def _kernel(self, x: Tensor, initial: State | None, recurrent: Tensor | None) -> tuple[Tensor, ...]:
-        """Outputs and the parts of the last state."""
-        if recurrent is not None:
-            if initial is None:
-                initial = tuple(part.unsqueeze(0) for part in self.initial_state(x.shape[0], x))
-            return self._dropped_kernel(x, initial, recurrent)
-        outputs, final = self.rnn(x, initial if initial is None or len(self.state_parts) > 1 else initial[0])
-        return (outputs, *final) if len(self.state_parts) > 1 else (outputs, final)
-
-    def _dropped_kernel(self, x: Tensor, initial: State, recurrent: Tensor) -> tuple[Tensor, ...]:
-        """What `self.rnn` computes, with another recurrent matrix than its own."""
-        own: dict[str, Tensor] = {**dict(self.rnn.named_parameters()), "weight_hh_l0": recurrent}
-        weights = list(own.values())
-        if x.is_cuda:  # cuDNN wants its weights one after another in memory, and warns where it has to move them
+    def _masked_kernel(self, x: Tensor, first: Tensor | State, recurrent: Tensor) -> tuple[Tensor, ...]:
+        """The computation of `self.rnn` with another recurrent matrix: outputs and the parts of the last state."""
+        w_ih, _, b_ih, b_hh = self.rnn.parameters()
+        weights: list[Tensor] = [w_ih, recurrent, b_ih, b_hh]
+        if x.is_cuda:  # cuDNN needs its weights contiguous in memory, and warns if it has to copy them
             together = torch.cat([weight.flatten() for weight in weights])
             parts = together.split([weight.numel() for weight in weights])
             weights = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
-        function: Any = getattr(torch._VF, self.rnn.mode.lower())
-        first = initial if len(self.state_parts) > 1 else initial[0]
+        kernel: Callable[..., tuple[Tensor, ...]] = getattr(torch._VF, self.rnn.mode.lower())
         # with biases, one layer, no dropout between layers, training, one direction, batch first
-        result: tuple[Tensor, ...] = function(x, first, weights, True, 1, 0.0, True, False, True)
-        return result
+        return kernel(x, first, weights, True, 1, 0.0, True, False, True)
 
 
 class TanhRNN(FusedLayer):
@@ -109,11 +85,11 @@ class ReluRNN(FusedLayer):
 
 
 class IdentityRNN(ReluRNN):
-    r"""Rectified linear units that begin as a sum of their inputs (Le, Jaitly & Hinton 2015, "A simple way to
+    r"""Rectified linear units that are initialised as a sum of their inputs (Le, Jaitly & Hinton 2015, "A simple way to
     initialize recurrent networks of rectified linear units").
 
-    The equation is that of `ReluRNN`; at the beginning U is the identity, the biases are zero, and W is drawn from a
-    normal distribution of standard deviation 0.001.
+    The equation is that of `ReluRNN`; initially U is the identity, the biases are zero, and W is drawn from a normal
+    distribution with standard deviation 0.001.
 
     Parameters: :math:`H(I + H + 2)`.
     """  # noqa: D205 - one sentence and what follows it
@@ -134,7 +110,7 @@ class GRU(FusedLayer):
         n_t &= \tanh(W_n x_t + b_n + r_t \odot (U_n h_{t-1} + b'_n)) \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    The reset gate acts after the recurrent product, as torch's and cuDNN's kernels have it.
+    The reset gate acts after the recurrent product, as in torch's and cuDNN's kernels.
     Parameters: :math:`3H(I + H + 2)`.
     """
 
@@ -158,13 +134,10 @@ class LSTM(FusedLayer):
     """
 
     blocks = 4
+    forget_block = 1
     gate_names = ("input", "forget", None, "output")
     kernel = nn.LSTM
     state_parts = ("h", "c")
-
-    def forget_biases(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.forget_biases`; the first of the two whose sum it is."""
-        return (self.rnn.get_parameter("bias_ih_l0").chunk(4)[1],)
 
     @torch.no_grad()
     def reset_parameters(self) -> None:

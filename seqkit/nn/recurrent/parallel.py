@@ -1,4 +1,4 @@
-"""Cells whose gates do not look at the state, so that all steps are computed together: one scan instead of a loop."""
+"""Cells whose gates do not depend on the state, so that all steps are computed together: one scan instead of a loop."""
 
 from __future__ import annotations
 
@@ -11,22 +11,20 @@ from torch.nn import functional
 
 from seqkit.nn.recurrent.layer import RecurrentLayer, State
 
-__all__ = ["MinGRU", "MinLSTM", "ParallelLayer", "RunningSum", "linear_scan"]
-
-# A step of so many numbers keeps a CPU busy by itself, and a blocked scan would go over all of them twice.
-_ENOUGH = 2048
+# A step over so many numbers keeps a CPU busy, and a blocked scan would process all of them twice.
+_SEQUENTIAL_FROM = 2048
 
 
 def linear_scan(a: Tensor, b: Tensor, start: Tensor) -> Tensor:
     r"""All steps of a linear recurrence, :math:`h_t = a_t \odot h_{t-1} + b_t`.
 
     A scan in blocks (Blelloch 1990, "Prefix sums and their applications"): every block of about :math:`\sqrt T` steps
-    from zero, all blocks side by side; then what each block begins with; then both put together. Nothing is divided
-    and no logarithm taken, so that an a of zero does no harm. A CPU with enough to do in each step has one block.
+    starts from zero, all blocks in parallel; then the state before each block is computed; then both are combined. No
+    division and no logarithm is used, so that a may be zero. A CPU with enough work in each step uses one block.
 
     Args:
-        a: what is kept of the step before, [B, T, H], T ≥ 1.
-        b: what is added, [B, T, H].
+        a: the factor of the step before, [B, T, H], T ≥ 1.
+        b: the summand, [B, T, H].
         start: h_0, [B, H].
 
     Returns:
@@ -54,13 +52,6 @@ class _LinearScan(torch.autograd.Function):
         return by_a, by_b, by_b[:, 0] * a[:, 0]
 
 
-def _scan(a: Tensor, b: Tensor, start: Tensor, *, backward: bool = False) -> Tensor:
-    """The recurrence, from the last step to the first with `backward`; [B, T, H]."""
-    if a.device.type == "cpu" and start.numel() >= _ENOUGH:
-        return _in_sequence(a, b, start, backward)
-    return _in_blocks(a, b, start, backward)
-
-
 def _in_sequence(a: Tensor, b: Tensor, start: Tensor, backward: bool) -> Tensor:
     """One step after the other; [B, T, H]."""
     steps = a.shape[1]
@@ -70,19 +61,21 @@ def _in_sequence(a: Tensor, b: Tensor, start: Tensor, backward: bool) -> Tensor:
     return h
 
 
-def _in_blocks(a: Tensor, b: Tensor, start: Tensor, backward: bool) -> Tensor:
-    """About √T blocks of about √T steps; [B, T, H]."""
+def _scan(a: Tensor, b: Tensor, start: Tensor, *, backward: bool = False) -> Tensor:
+    """The recurrence in about √T blocks of about √T steps, if `backward` from the last step to the first; [B, T, H]."""
+    if a.device.type == "cpu" and start.numel() >= _SEQUENTIAL_FROM:
+        return _in_sequence(a, b, start, backward)
     batch, steps, size = a.shape
     length = int(steps**0.5)
     blocks = -(-steps // length)
     spare = blocks * length - steps
-    if spare:  # at the end that is reached last
+    if spare:  # padding at the end that is reached last
         a, b = (functional.pad(part, (0, 0, spare, 0) if backward else (0, 0, 0, spare)) for part in (a, b))
     a, b = (part.reshape(batch * blocks, length, size) for part in (a, b))  # [B · N, L, H]
     nothing, whole = a.new_zeros(()), a.new_ones(())
     own = _in_sequence(a, b, nothing.expand(len(a), size), backward).unflatten(0, (batch, blocks))  # [B, N, L, H]
     kept = _in_sequence(a, nothing.expand_as(a), whole.expand(len(a), size), backward)  # [B · N, L, H]
-    kept = kept.unflatten(0, (batch, blocks))  # [B, N, L, H]; of what the block began with
+    kept = kept.unflatten(0, (batch, blocks))  # [B, N, L, H]; the factor of the state before the block
     last = 0 if backward else -1
     ends = _in_sequence(kept[:, :, last], own[:, :, last], start, backward)  # [B, N, H]
     edge = start.unsqueeze(1)  # [B, 1, H]
@@ -100,35 +93,23 @@ class ParallelLayer(RecurrentLayer):
         **options: see `RecurrentLayer`.
 
     Raises:
-        ValueError: recurrent weights are to be dropped.
+        ValueError: `weight_dropout` is not 0.
     """
-
-    blocks = 1
 
     def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
         super().__init__(input_size, hidden_size, **options)
         if self.weight_dropout:
-            raise ValueError(
-                f"expected a weight_dropout of 0 with a cell that has no recurrent weights, found {self.weight_dropout}"
-            )
+            raise ValueError(f"expected a weight_dropout of 0 without recurrent weights, found {self.weight_dropout}")
         self.weight_ih = nn.Parameter(torch.empty(self.blocks * hidden_size, input_size))
         self.bias = nn.Parameter(torch.empty(self.blocks * hidden_size))
         self.reset_parameters()
-
-    def recurrent_matrices(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.recurrent_matrices`: there are none."""
-        return ()
-
-    def input_matrices(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.input_matrices`."""
-        return self.weight_ih.chunk(self.blocks)
 
     def recurrent_weight(self) -> None:
         """See `RecurrentLayer.recurrent_weight`: there is none."""
         return
 
     def keep(self, sums: Sequence[Tensor]) -> Tensor:
-        """How much of the state is kept, [B, T, H] in 0 … 1, from the blocks of W x_t + b, each [B, T, H]."""
+        """The share of the state that is kept, [B, T, H] in 0 … 1, from the blocks of W x_t + b, each [B, T, H]."""
         raise NotImplementedError  # pragma: no cover - both cells override it
 
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
@@ -140,11 +121,12 @@ class ParallelLayer(RecurrentLayer):
         return outputs, (outputs[:, -1],)
 
     def _sums(self, x: Tensor) -> Sequence[Tensor]:
-        """The blocks of W x_t + b, each [B, T, H]; a product each, since what follows is faster on whole tensors."""
+        """The blocks of W x_t + b, each [B, T, H]; one product each: later operations are faster on whole tensors."""
         weights = self.weight_ih.chunk(self.blocks)
         biases = [None] if self.bias is None else self.bias.chunk(self.blocks)
-        pairs = zip(weights, biases, strict=True)
-        return [functional.linear(x, weight, bias).to(weight.dtype) for weight, bias in pairs]
+        return [
+            functional.linear(x, weight, bias).to(weight.dtype) for weight, bias in zip(weights, biases, strict=True)
+        ]
 
 
 class MinGRU(ParallelLayer):
@@ -181,13 +163,10 @@ class MinLSTM(ParallelLayer):
     """
 
     blocks = 3
-
-    def forget_biases(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.forget_biases`."""
-        return (self.bias.chunk(3)[0],)
+    forget_block = 0
 
     def keep(self, sums: Sequence[Tensor]) -> Tensor:
-        """See `ParallelLayer.keep`: f / (f + i) = σ(ln f − ln i), which is a number where both are nearly zero, too."""
+        """See `ParallelLayer.keep`: f / (f + i) = σ(ln f − ln i), which is finite even if both are nearly zero."""
         return torch.sigmoid(functional.logsigmoid(sums[0]) - functional.logsigmoid(sums[1]))
 
     @torch.no_grad()
@@ -198,18 +177,18 @@ class MinLSTM(ParallelLayer):
 
 
 class RunningSum(ParallelLayer):
-    r"""The sum of what was read so far, blind to its order: a continuous bag of words (Mikolov et al. 2013).
+    r"""The sum of all inputs so far, without regard to their order: a continuous bag of words (Mikolov et al. 2013).
 
     .. math:: h_t = h_{t-1} + W x_t
 
-    The baseline for all cells that know of order. Parameters: :math:`HI`.
+    The baseline for all cells that are sensitive to order. Parameters: :math:`HI`.
     """
 
     forgets = False
 
     def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
         super().__init__(input_size, hidden_size, **options)
-        self.register_parameter("bias", None)  # it would count the steps
+        self.register_parameter("bias", None)  # it would add up over the steps
 
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""

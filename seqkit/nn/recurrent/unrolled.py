@@ -1,6 +1,6 @@
-"""Cells without a fused kernel: the product with the input before the loop over time, few operations a step in it.
+"""Cells without a fused kernel: the product with the input comes before the loop over time, which has few operations.
 
-What is remembered stays in the precision of the weights, also under mixed precision.
+The state stays in the precision of the weights, also under mixed precision.
 """
 
 from __future__ import annotations
@@ -14,20 +14,17 @@ from torch.nn import functional
 
 from seqkit.nn.recurrent.layer import RecurrentLayer, State
 
-__all__ = ["CoupledLSTM", "DepthGatedLSTM", "LinearRNN", "PeepholeLSTM", "SimpleGRU", "UnrolledLayer"]
-
 
 class UnrolledLayer(RecurrentLayer):
-    """A layer whose steps are taken one by one.
+    """A layer that computes its steps one by one.
 
     A cell is its `step`, from a = W x_t + b, the state before, and U; rows of W, b and U are blocks of H, a gate each.
     """
 
-    blocks = 1
-    """how many blocks W, b and U have"""
-    forget_block: int | None = None
     gate_names: tuple[str, ...] = ()
-    """the names of what `step` gives beside the state"""
+    """the names of the gates that `step` returns"""
+    output_parts = 1
+    """how many parts of the state an output consists of"""
 
     def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
         super().__init__(input_size, hidden_size, **options)
@@ -38,23 +35,7 @@ class UnrolledLayer(RecurrentLayer):
         self.reset_parameters()
 
     def add_parameters(self) -> None:
-        """Create what the cell has beside W, U and b."""
-
-    def recurrent_matrices(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.recurrent_matrices`."""
-        return self.weight_hh.chunk(self.blocks)
-
-    def input_matrices(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.input_matrices`."""
-        return self.weight_ih.chunk(self.blocks)
-
-    def forget_biases(self) -> Sequence[Tensor]:
-        """See `RecurrentLayer.forget_biases`."""
-        return () if self.forget_block is None else (self.bias.chunk(self.blocks)[self.forget_block],)
-
-    def recurrent_weight(self) -> Tensor:
-        """See `RecurrentLayer.recurrent_weight`; [blocks · H, H]."""
-        return self.weight_hh
+        """Create the parameters of the cell other than W, U and b."""
 
     def step(self, a: Tensor, state: State, recurrent: Tensor, extra: Tensor | None) -> tuple[State, State]:
         """Take one step.
@@ -63,7 +44,7 @@ class UnrolledLayer(RecurrentLayer):
             a: W x_t + b, [B, blocks · H].
             state: the state before, [B, H] each.
             recurrent: Uᵀ, [H, blocks · H].
-            extra: what `inputs` gives beside, of this step, [B, …].
+            extra: the second result of `inputs` at this step, [B, …], or None.
 
         Returns:
             The state after, h_t first, and the gates of `gate_names`, [B, H] each.
@@ -71,45 +52,45 @@ class UnrolledLayer(RecurrentLayer):
         raise NotImplementedError  # pragma: no cover - every cell overrides it
 
     def inputs(self, x: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
-        """What does not depend on the steps before, for all steps.
+        """The terms that do not depend on the state, for all steps.
 
         Args:
             x: inputs, [B, T, I].
             state: the state before the first step, [B, H] each.
 
         Returns:
-            W x_t + b, [B, T, blocks · H], and what else a step needs to know, [B, T, …], or None.
+            W x_t + b, [B, T, blocks · H], and further inputs of `step`, [B, T, …], or None.
         """
         return functional.linear(x, self.weight_ih, self.bias), None
 
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
-        states = self._unroll(x, state, self.dropped() if recurrent is None else recurrent)
-        return torch.stack([step[0] for step in states], 1), states[-1]  # [B, T, H]
+        states = self._unroll(x, state, self.dropped() if recurrent is None else recurrent, None)
+        parts = [torch.stack([step[part] for step in states], 1) for part in range(self.output_parts)]  # each [B, T, H]
+        return parts[0] if len(parts) == 1 else torch.cat(parts, 2), states[-1]
 
     @torch.no_grad()
     def gates(self, x: Tensor, state: State | None = None) -> dict[str, Tensor]:
         """See `RecurrentLayer.gates`."""
         gates: list[State] = []
         self._unroll(x, state, None, gates)
-        return {
-            name: torch.stack(part, 1) for name, part in zip(self.gate_names, zip(*gates, strict=True), strict=True)
-        }
+        parts = zip(self.gate_names, zip(*gates, strict=True), strict=True)
+        return {name: torch.stack(part, 1) for name, part in parts}
 
     def _unroll(
-        self, x: Tensor, state: State | None, recurrent: Tensor | None, gates: list[State] | None = None
+        self, x: Tensor, state: State | None, recurrent: Tensor | None, gates: list[State] | None
     ) -> list[State]:
-        """The state after every step; `gates` is given those of every step."""
+        """The state after every step; the gates of every step are appended to `gates`."""
         state = self.begin(x, state, self.bias.dtype)
         a, extra = self.inputs(x, state)  # [B, T, blocks · H], [B, T, …]
-        # A step of all sequences together in memory: as fast as can be in the loop.
+        # The values of one step are adjacent in memory, which makes the loop faster.
         steps = a.transpose(0, 1).contiguous().unbind(0)  # T × [B, blocks · H]
         extras = [None] * len(steps) if extra is None else extra.unbind(1)
-        # Under mixed precision `a` has the lower one: a cast before the loop instead of one in every step.
+        # Under mixed precision `a` has the lower precision: one cast before the loop instead of one in every step.
         transposed = (self.weight_hh if recurrent is None else recurrent).to(a.dtype).t()  # [H, blocks · H]
         states: list[State] = []
-        for given, beside in zip(steps, extras, strict=True):
-            state, found = self.step(given, state, transposed, beside)
+        for summand, further in zip(steps, extras, strict=True):
+            state, found = self.step(summand, state, transposed, further)
             states.append(state)
             if gates is not None:
                 gates.append(found)
@@ -131,7 +112,7 @@ class LinearRNN(UnrolledLayer):
 
 
 class PeepholeLSTM(UnrolledLayer):
-    r"""Long short-term memory whose gates see the memory cell (Gers & Schmidhuber 2000, "Recurrent nets that time and
+    r"""Long short-term memory whose gates read the memory cell (Gers & Schmidhuber 2000, "Recurrent nets that time and
     count").
 
     .. math::
@@ -142,7 +123,7 @@ class PeepholeLSTM(UnrolledLayer):
         o_t &= \sigma(W_o x_t + U_o h_{t-1} + p_o \odot c_t + b_o) \\
         h_t &= o_t \odot \tanh(c_t)
 
-    The peepholes p begin at zero. Parameters: :math:`4H(I + H + 1) + 3H`.
+    The peepholes p are initially zero. Parameters: :math:`4H(I + H + 1) + 3H`.
     """  # noqa: D205 - one sentence and what follows it
 
     blocks = 4
@@ -155,25 +136,21 @@ class PeepholeLSTM(UnrolledLayer):
         self.peepholes = nn.Parameter(torch.empty(3, self.hidden_size))
 
     def step(self, a: Tensor, state: State, recurrent: Tensor, extra: Tensor | None) -> tuple[State, State]:
-        """See `UnrolledLayer.step`."""
-        return self._step(a, state, recurrent, None)
-
-    def _step(self, a: Tensor, state: State, recurrent: Tensor, added: Tensor | None) -> tuple[State, State]:
-        """Take one step; `added` [B, H] joins the memory cell."""
+        """See `UnrolledLayer.step`; `extra`, [B, H], if not None, is added to the memory cell."""
         h, c = state
         sums = torch.addmm(a, h, recurrent).to(c.dtype).chunk(4, 1)  # 4 × [B, H]
         by_input, by_forget, by_output = self.peepholes  # each [H]
         i = torch.sigmoid(torch.addcmul(sums[0], by_input, c))  # [B, H]
         f = torch.sigmoid(torch.addcmul(sums[1], by_forget, c))  # [B, H]
-        kept = f * c if added is None else torch.addcmul(added, f, c)  # [B, H]
+        kept = f * c if extra is None else torch.addcmul(extra, f, c)  # [B, H]
         c = torch.addcmul(kept, i, torch.tanh(sums[2]))  # [B, H]
         o = torch.sigmoid(torch.addcmul(sums[3], by_output, c))  # [B, H]
         return (o * torch.tanh(c), c), (i, f, o)
 
 
 class CoupledLSTM(UnrolledLayer):
-    r"""Long short-term memory that forgets just as much as it takes in (Greff et al. 2017, "LSTM: a search space
-    odyssey": coupled input and forget gate; theirs has peepholes, too).
+    r"""Long short-term memory that forgets exactly as much as it adds (Greff et al. 2017, "LSTM: a search space
+    odyssey": coupled input and forget gate; theirs also has peepholes).
 
     .. math::
         f_t &= \sigma(W_f x_t + U_f h_{t-1} + b_f) \\
@@ -207,7 +184,7 @@ class SimpleGRU(UnrolledLayer):
         n_t &= \tanh(W_n x_t + U_n h_{t-1} + b_n) \\
         h_t &= (1 - z_t) \odot n_t + z_t \odot h_{t-1}
 
-    The gate and the candidate of Cho et al. 2014, the reset gate open. Parameters: :math:`2H(I + H + 1)`.
+    The gate and the candidate of Cho et al. 2014, with the reset gate always open. Parameters: :math:`2H(I + H + 1)`.
     """
 
     blocks = 2
@@ -222,22 +199,22 @@ class SimpleGRU(UnrolledLayer):
 
 
 class DepthGatedLSTM(PeepholeLSTM):
-    r"""Long short-term memory whose memory cells are connected from level to level through a gate (Yao et al. 2015,
+    r"""Long short-term memory whose memory cells are connected from layer to layer by a gate (Yao et al. 2015,
     "Depth-gated LSTM").
 
     .. math::
         d_t &= \sigma(W_d x_t + p_d \odot c_{t-1} + q_d \odot c'_t + b_d) \\
         c_t &= d_t \odot c'_t + f_t \odot c_{t-1} + i_t \odot g_t
 
-    with c' the memory cells of the level below, on which no dropout falls, and all else as in `PeepholeLSTM`, which the
-    lowest level is. p and q begin at zero. Parameters: :math:`4H(I + H + 1) + 3H`, and :math:`H(I + 1) + 2H` of the
-    depth gate.
+    with c' the memory cells of the layer below, without dropout, and the rest as in `PeepholeLSTM`; the lowest layer is
+    a `PeepholeLSTM`. p and q are initially zero. Parameters: :math:`4H(I + H + 1) + 3H`, and :math:`H(I + 1) + 2H` for
+    the depth gate.
 
     Args:
         input_size: I, the features of a step.
         hidden_size: H.
-        below: there is a level below, whose memory cells are the last H of the I + H features of an input.
-        above: there is a level above, which is to see the memory cells: outputs are h_t and c_t side by side,
+        below: whether there is a layer below, whose memory cells are the last H of the I + H features of an input.
+        above: whether there is a layer above, which reads the memory cells: outputs are h_t and c_t side by side,
             [B, T, 2 H].
         **options: see `RecurrentLayer`.
     """  # noqa: D205 - one sentence and what follows it
@@ -246,15 +223,12 @@ class DepthGatedLSTM(PeepholeLSTM):
         self, input_size: int, hidden_size: int, *, below: bool = False, above: bool = False, **options: Any
     ) -> None:
         self.below = below
-        self.above = above
         super().__init__(input_size, hidden_size, **options)
         if below:
             self.gate_names = (*self.gate_names, "depth")
-
-    @property
-    def output_size(self) -> int:
-        """The features of an output: H, or 2 H for a level above."""
-        return self.hidden_size * (2 if self.above else 1)
+        if above:
+            self.output_parts = 2
+            self.output_size = 2 * hidden_size
 
     def add_parameters(self) -> None:
         """See `UnrolledLayer.add_parameters`."""
@@ -269,7 +243,7 @@ class DepthGatedLSTM(PeepholeLSTM):
         return (*super().input_matrices(), *((self.depth_ih,) if self.below else ()))
 
     def inputs(self, x: Tensor, state: State) -> tuple[Tensor, Tensor | None]:
-        """See `UnrolledLayer.inputs`; beside: what opens the depth gate, and what it lets through, [B, T, 2, H]."""
+        """See `UnrolledLayer.inputs`; further inputs: those of the depth gate and the cells below, [B, T, 2, H]."""
         if not self.below:
             return super().inputs(x, state)
         x, memory = x[..., : self.input_size], x[..., self.input_size :].to(self.bias.dtype)  # [B, T, I], [B, T, H]
@@ -280,14 +254,8 @@ class DepthGatedLSTM(PeepholeLSTM):
     def step(self, a: Tensor, state: State, recurrent: Tensor, extra: Tensor | None) -> tuple[State, State]:
         """See `UnrolledLayer.step`."""
         if extra is None:
-            return self._step(a, state, recurrent, None)
+            return super().step(a, state, recurrent, None)
         sums, memory = extra.unbind(1)  # each [B, H]
         d = torch.sigmoid(torch.addcmul(sums, self.depth_peepholes[0], state[1]))  # [B, H]
-        after, gates = self._step(a, state, recurrent, d * memory)
+        after, gates = super().step(a, state, recurrent, d * memory)
         return after, (*gates, d)
-
-    def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
-        """See `RecurrentLayer.forward`, and of the sizes of `x` and of the outputs the class."""
-        states = self._unroll(x, state, self.dropped() if recurrent is None else recurrent)
-        parts = range(2 if self.above else 1)
-        return torch.cat([torch.stack([step[part] for step in states], 1) for part in parts], 2), states[-1]

@@ -1,0 +1,168 @@
+"""The verb ``evaluate``, which all tasks have: a model and data → scores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seqkit._version import __version__
+from seqkit.cli.group import HELP_OPTIONS
+from seqkit.cli.options import (
+    Function,
+    batch_options,
+    checked_options,
+    device_options,
+    json_option,
+    model_option,
+    opened,
+    output_file,
+    quiet_option,
+    section_options,
+    table_width,
+    usage_unless,
+    write_json,
+)
+from seqkit.serving.process import prepare_torch, say
+
+if TYPE_CHECKING:
+    from seqkit.corpora.dataset import Dataset
+    from seqkit.tasks import Task
+
+_ABOUT_DATA = """
+DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file.
+"""
+
+
+def _error_options(told: str) -> Callable[[Function], Function]:
+    """A decorator that adds ``--errors`` and ``--confusion``, where predictions are right or wrong."""
+
+    def decorate(function: Function) -> Function:
+        if not told:
+            return function
+        errors = click.option("--errors", metavar="FILE", callback=output_file, help=told)
+        confusion = click.option(
+            "--confusion", metavar="FILE.png", callback=output_file, help="save a confusion matrix as a picture"
+        )
+        return errors(confusion(function))
+
+    return decorate
+
+
+def evaluate_command(task: Task) -> click.Command:
+    """Make the verb ``evaluate`` of a task.
+
+    Args:
+        task: the task.
+
+    Returns:
+        The command.
+    """
+
+    @click.command(
+        "evaluate",
+        short_help="Score a model on data.",
+        help=f"{task.evaluate}\n{_ABOUT_DATA}",
+        context_settings=HELP_OPTIONS,
+    )
+    @click.argument("data")
+    @model_option
+    @click.option("--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]")
+    @json_option("write the scores as JSON; - for standard output, instead of the table")
+    @section_options(task.evaluation_class)
+    @_error_options(task.errors)
+    @batch_options
+    @device_options
+    @quiet_option
+    def evaluate(
+        data: str,
+        directory: Path,
+        split: str | None,
+        json_file: str | None,
+        batch_tokens: int,
+        precision: str,
+        device: str,
+        threads: int | None,
+        quiet: bool,
+        errors: str | None = None,
+        confusion: str | None = None,
+        **given: Any,
+    ) -> int:
+        options = checked_options(task.evaluation_class(), given)
+        usage_unless(not json_file == errors == "-", "--json and --errors cannot both go to standard output.")
+        if confusion is not None:
+            from seqkit.metrics.plots import require_matplotlib
+
+            require_matplotlib()
+        prepare_torch(threads)
+        from seqkit.corpora.resolve import resolve
+        from seqkit.model.loading import load
+
+        model = load(directory, device, task=task.name)
+        # The picture is of one label per token or text.
+        multi = confusion is not None and getattr(getattr(model.head, "codec", None), "multi", False)
+        usage_unless(not multi, "--confusion needs a model of one label per text.")
+        dataset = resolve(data, quiet=quiet)  # may download, which is not timed
+        chosen = dataset.evaluation_split(split)
+        began = time.perf_counter()
+        records, size, notes = _read(model, dataset, chosen, options)
+        pipeline = model.pipeline(batch_tokens=batch_tokens, precision=precision, say=say(quiet))
+        baseline = _recorded(model, dataset.name, chosen, size)
+        found = model.evaluate(records, baseline=baseline, pipeline=pipeline, **options)
+        seconds = time.perf_counter() - began
+        if errors is not None:
+            with opened(errors) as stream:
+                for gold, answer in zip(found.gold, found.answers, strict=True):
+                    stream.write(model.head.error(gold, answer))
+        if confusion is not None:
+            from seqkit.metrics.plots import confusion_matrix_png
+
+            unit = "token" if task.records == "sentences" else "text"
+            confusion_matrix_png(found.gold, [answer.labels for answer in found.answers], confusion, unit=unit)
+        if not quiet:
+            for note in [*notes, *_unknown(model, found.gold)]:
+                click.echo(note, err=True)
+        if json_file is not None:
+            scores = found.report.to_json()
+            about = {"task": task.name, "data": dataset.name, "split": chosen, "model": str(directory), **options}
+            speed = {"seconds": seconds, "tokens_per_second": scores["tokens"] / max(seconds, 1e-9)}
+            write_json({**about, **scores, **speed, "seqkit_version": __version__}, json_file)
+        if "-" not in (errors, json_file):
+            how = "".join(f", {name} {value}" for name, value in options.items())
+            click.echo(f"{dataset.name} {chosen}{how}\n\n{found.report.render(table_width())}")
+        return 0
+
+    return evaluate
+
+
+def _read(model: Any, dataset: Dataset, split: str, options: dict[str, Any]) -> tuple[Any, int, list[str]]:
+    """What a model is scored on; how many sentences, texts or lines it has; and notes on the data."""
+    from seqkit.corpora.reading import read_splits
+    from seqkit.training.streams import read_corpus
+
+    if model.task.records == "lines":
+        corpus, lines = read_corpus(dataset, split, model.input.units)
+        held_out = dataset.held_out and split == "dev"
+        notes = [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train")), "lines")] if held_out else []
+        return corpus, corpus.lines, [*dataset.notes, *notes]
+    data, label = model.settings.data, options.get("label")
+    found = read_splits(dataset, model.task.records, data, model.input.split, [split], label)
+    return found.records[split], len(found.records[split]), found.notes
+
+
+def _recorded(model: Any, data: str, split: str, size: int) -> Any:
+    """What the baseline reached on a split when the model was trained; None on other data."""
+    report = model.report
+    scores = report.get("scores", {}).get(split, {}) if report.get("data", {}).get("name") == data else {}
+    found = scores.get("baseline") if scores.get("sentences") == size else None
+    return model.head.recorded(found) if isinstance(found, dict) else None
+
+
+def _unknown(model: Any, gold: Sequence[Sequence[str]]) -> Iterator[str]:
+    unknown = model.head.unknown(gold) if gold else []
+    if unknown:
+        shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
+        yield f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"

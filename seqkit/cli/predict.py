@@ -1,0 +1,201 @@
+"""The verb that predicts files or standard input: ``predict`` and, of a language model, ``score``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from inspect import cleandoc
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seqkit.cli.group import HELP_OPTIONS
+from seqkit.cli.options import (
+    batch_options,
+    checked_options,
+    device_options,
+    prediction_options,
+    quiet_option,
+    section_options,
+    usage_unless,
+    workers_option,
+)
+from seqkit.errors import DataError, SeqkitError
+from seqkit.formats.blocks import cut
+from seqkit.formats.text import read_lines
+from seqkit.metrics.scores import plural
+from seqkit.serving.process import Answer, Job, open_model
+from seqkit.torchrun import Launch
+
+if TYPE_CHECKING:
+    from seqkit.tasks import Task
+
+Inputs = list[tuple[str, str, int]]
+"""names of files, or ``-``, their formats, and their sizes where several processes have to have the same"""
+Requests = Callable[[Inputs], Iterator[Any]]
+
+
+def predict_command(task: Task, verb: str) -> click.Command:
+    """Make the verb that predicts.
+
+    Args:
+        task: the task.
+        verb: what it is called.
+
+    Returns:
+        The command.
+    """
+
+    @click.command(
+        verb,
+        short_help=task.predict.partition("\n")[0].partition(", in order")[0] + ".",
+        help=cleandoc(task.predict),
+        context_settings=HELP_OPTIONS,
+    )
+    @prediction_options(task.reads, task.writes, task.written)
+    @section_options(task.options_class)
+    @batch_options
+    @workers_option
+    @device_options
+    @quiet_option
+    def predict(
+        files: tuple[str, ...],
+        directory: Path,
+        input_format: str | None,
+        output_format: str,
+        batch_tokens: int,
+        precision: str,
+        workers: int,
+        device: str,
+        threads: int | None,
+        quiet: bool,
+        **given: Any,
+    ) -> int:
+        options = checked_options(task.options_class(), given)
+        job = Job(task.name, str(directory), options, output_format, batch_tokens, precision, quiet, device, threads)
+
+        def requests(inputs: Inputs) -> Iterator[Any]:
+            from seqkit.model.requests import block_request
+
+            for block in cut([(file, format) for file, format, _ in inputs]):
+                yield block_request(block, output_format)
+
+        names = files or ("-",)
+        known = task.reads
+        launch = Launch.from_environment()
+        live = sys.stdin.isatty() and names == ("-",)
+        quiet = quiet or launch.rank > 0
+        only = known[0] if len(known) == 1 else input_format
+
+        def find() -> Inputs:
+            found = [(file, format_of(file, only, known, quiet)) for file in names]
+            return [(*one, os.path.getsize(one[0]) if launch.size > 1 else 0) for one in found]
+
+        with _answers(job, find, requests, workers, launch, names) as answers:
+            if live and not quiet:
+                click.echo(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it", err=True)
+            began = time.perf_counter()
+            total = {"records": 0, "tokens": 0, "unknown": 0}
+            sys.stdout.flush()
+            for found in answers:
+                _write(found.get("output", ""))
+                if found["fault"] is not None:
+                    raise SeqkitError(found["fault"])
+                total = {name: total[name] + found[name] for name in total}
+            seconds = time.perf_counter() - began
+        if not (quiet or live):
+            unit = "unit" if task.records == "lines" else "token"
+            counted = f"{plural(total['records'], task.record)}, {plural(total['tokens'], unit)}"
+            click.echo(f"{counted} in {seconds:.2f} s: {total['tokens'] / max(seconds, 1e-9):,.0f} {unit}s/s", err=True)
+            if total["unknown"]:
+                click.echo(f"{total['unknown']:,} of the units are unknown to the model and not told apart", err=True)
+        return 0
+
+    return predict
+
+
+def format_of(file: str, given: str | None, known: Sequence[str], quiet: bool) -> str:
+    """The format of one input; that the file is there and can be read is checked here.
+
+    Args:
+        file: the file, or ``-``.
+        given: what the user said; None to find out.
+        known: the formats that can be read.
+        quiet: do not say what was found where the file's name does not tell.
+
+    Returns:
+        The format; ``text`` for what can be read only once and so not be looked at.
+
+    Raises:
+        DataError: the file cannot be read or is in another format.
+    """
+    from seqkit.formats.registry import detect_format, is_pipe  # numpy comes along, which no help text needs
+
+    read_once = file == "-" or is_pipe(file)
+    if given is None and not read_once and "tsv" in known and Path(file).suffix.lower() == ".tsv":
+        given = "tsv"
+    found = given or ("text" if read_once else detect_format(file))
+    if found not in known:
+        raise DataError(
+            f"the format is {found}, but this command reads {', '.join(known)}; say which with --input", file=file
+        )
+    if not read_once:
+        next(iter(read_lines(file)), None)
+        if given is None and found != "text" and Path(file).suffix in (".txt", "") and not quiet:
+            click.echo(f"{file}: read as {found}; --input says otherwise", err=True)
+    return found
+
+
+def _write(text: str) -> None:
+    """Write all of it: without a buffer, as with PYTHONUNBUFFERED, a pipe may take but a part at a time."""
+    rest = memoryview(text.encode("utf-8", "backslashreplace"))
+    while rest:
+        rest = rest[sys.stdout.buffer.write(rest) :]
+    sys.stdout.buffer.flush()
+
+
+# --- processes ----------------------------------------------------------------------------------------------------
+
+
+def _answers(
+    job: Job, find: Callable[[], Inputs], requests: Requests, workers: int, launch: Launch, names: Sequence[str]
+) -> AbstractContextManager[Iterator[Answer]]:
+    """The answers of this process, of workers, or of the processes of ``torchrun``."""
+    if launch.size > 1:
+        _refuse_for_ranks(names, workers, launch)
+        from seqkit.serving.ranks import joined_ranks
+
+        return joined_ranks(job, find, requests, launch)
+    return _alone(job, requests(find())) if workers == 1 else _with_workers(job, requests(find()), workers)
+
+
+@contextmanager
+def _alone(job: Job, requests: Iterator[Any]) -> Iterator[Iterator[Answer]]:
+    yield map(open_model(job), requests)
+
+
+@contextmanager
+def _with_workers(job: Job, requests: Iterator[Any], count: int) -> Iterator[Iterator[Answer]]:
+    from seqkit.serving.workers import started_workers
+
+    with started_workers(job, count) as crew:
+        yield crew.answers(requests)
+
+
+def _refuse_for_ranks(files: Sequence[str], workers: int, launch: Launch) -> None:
+    """Check that processes started by ``torchrun`` can share the work; the first one says if not."""
+    from seqkit.formats.registry import is_pipe
+
+    faults = ["--workers and torchrun exclude each other."] if workers > 1 else []
+    for file in files:
+        if file == "-" or is_pipe(file):
+            name = "standard input" if file == "-" else f"{file}, a pipe or device"
+            faults.append(f"torchrun needs files, which each of its processes can read, not {name}.")
+    if faults and launch.rank:
+        # Any other status, and torchrun would end the first one before it has said it.
+        click.get_current_context().exit(0)
+    usage_unless(not faults, "".join(faults[:1]))

@@ -1,0 +1,156 @@
+"""The verb ``train``, which all tasks have: data and settings → a model directory and a report."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from seqkit.cli.group import HELP_OPTIONS
+from seqkit.cli.options import (
+    device_options,
+    json_option,
+    quiet_option,
+    settings_from_flags,
+    settings_options,
+    table_width,
+    usage_unless,
+    write_json,
+)
+from seqkit.serving.process import prepare_torch
+from seqkit.torchrun import Launch
+
+if TYPE_CHECKING:
+    from seqkit.config import Recipe
+    from seqkit.tasks import Task
+
+_ABOUT_DATA = """
+DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file; by default
+the data set of the recipe. Without a dev split the last tenth of train is held out.
+
+Settings, weakest first: defaults, the recipe, --set, a flag of its own.
+"""
+
+
+def train_command(task: Task) -> click.Command:
+    """Make the verb ``train`` of a task.
+
+    Args:
+        task: the task.
+
+    Returns:
+        The command.
+    """
+
+    @click.command(
+        "train",
+        short_help="Train a model and report on dev and test.",
+        help=f"{task.train}\n{_ABOUT_DATA}",
+        context_settings=HELP_OPTIONS,
+    )
+    @click.argument("data", required=False)
+    @click.option("-o", "--output", "place", metavar="DIR", help="directory of the model")
+    @settings_options(task)
+    @device_options
+    @click.option(
+        "--resume", is_flag=True, help="continue from the checkpoint in --output, or start where there is none"
+    )
+    @click.option(
+        "--force",
+        is_flag=True,
+        help="replace what is in --output; the old model only once the new one is trained",
+    )
+    @click.option("--dry-run", is_flag=True, help="print the settings as a recipe and the model's layers, and stop")
+    @quiet_option
+    @json_option(
+        "write the model's report (scores, data, versions) as JSON; - for standard output, instead of the tables"
+    )
+    def train(
+        data: str | None,
+        place: str | None,
+        recipe: str | None,
+        assignments: tuple[str, ...],
+        device: str,
+        threads: int | None,
+        resume: bool,
+        force: bool,
+        dry_run: bool,
+        quiet: bool,
+        json_file: str | None,
+        **given: Any,
+    ) -> int:
+        launch = Launch.from_environment()
+        chosen = settings_from_flags(task.name, recipe, assignments, given, quiet=quiet or launch.rank > 0)
+        data = data or chosen.dataset
+        usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
+        usage_unless(place or dry_run, "Missing option '-o' / '--output'.")  # also where a shell's variable was empty
+        usage_unless(not (resume and force), "--resume and --force exclude each other.")
+        prepare_torch(threads)
+        from seqkit.training.run import run
+        from seqkit.training.signals import Interrupted
+
+        if not place or dry_run:
+            if launch.rank == 0:
+                _dry_run(chosen, data, device, quiet)
+            return 0
+        output = Path(place)
+        try:
+            trained = run(chosen, output, data, device=device, resume=resume, force=force, quiet=quiet)
+        except KeyboardInterrupt as error:
+            if launch.rank == 0:
+                click.echo(_how_to_go_on(output, launch), err=True)
+            return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
+        if launch.rank:
+            return 0
+        if json_file:
+            write_json(trained.model.report, json_file)
+        if json_file != "-":
+            tables = [f"{split}\n\n{part.render(table_width())}" for split, part in trained.reports.items()]
+            click.echo("\n\n".join(tables))
+        return 0
+
+    return train
+
+
+def _how_to_go_on(output: Path, launch: Launch) -> str:
+    from seqkit.training.checkpoint import has_checkpoint
+
+    if not has_checkpoint(output):
+        return "interrupted before the first checkpoint"
+    return f"interrupted; a checkpoint is saved, continue with: {again(launch.command)}"
+
+
+def again(command: str = "seqkit") -> str:
+    """The command that goes on with what this one was doing.
+
+    Args:
+        command: how seqkit was started.
+
+    Returns:
+        The command, for a shell.
+    """
+    arguments = click.get_current_context().find_root().obj or ("…",)
+    return f"{command} {shlex.join(word for word in arguments if word not in ('--resume', '--force'))} --resume"
+
+
+def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
+    import tomli_w
+
+    from seqkit.config import to_toml
+    from seqkit.corpora.resolve import resolve
+    from seqkit.devices import choose_device
+    from seqkit.training.prepare import prepare
+    from seqkit.training.progress import Progress
+
+    dataset = resolve(data, quiet=quiet)
+    settings = chosen.settings.complete(dataset)
+    model = prepare(settings, dataset, choose_device(device), Progress(quiet=quiet)).model
+    click.echo(tomli_w.dumps({"dataset": data}) + to_toml(model.settings))
+    for line in str(getattr(model, "network", model)).splitlines():
+        click.echo(f"# {line}")
+    counts = model.parameter_counts()
+    parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
+    click.echo(f"# {sum(counts.values()):,} parameters: {parts}")

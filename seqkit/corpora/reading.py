@@ -1,0 +1,55 @@
+"""The records of a data set as a task reads them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from seqkit.corpora.dataset import Dataset, Splits
+from seqkit.errors import DataError
+from seqkit.records import SplitFunction
+
+
+def read_splits(
+    dataset: Dataset,
+    kind: str,
+    data: Any,
+    splitter: SplitFunction | None,
+    splits: Sequence[str] | None = None,
+    label: str | None = None,
+) -> Splits[Any]:
+    """Read some splits.
+
+    Args:
+        dataset: the data set.
+        kind: what it holds, see `seqkit.tasks.Task.records`; all but ``lines``.
+        data: the data settings, which name the fields.
+        splitter: raw text → token offsets.
+        splits: which; by default train, dev and test as far as there are any.
+        label: the field of the label, instead of the one that the settings name.
+
+    Returns:
+        The records of each split, in the file's order.
+
+    Raises:
+        DataError: a split cannot be read, or there is nothing in it.
+    """
+    if kind == "sentences":
+        found = dataset.read_sentences(splitter, splits)
+    elif kind == "texts":
+        text, field = getattr(data, "text", "text"), label or getattr(data, "label", "label")
+        found = dataset.read_texts(splitter, splits, text=text, label=field)
+    else:
+        found = dataset.read_texts(None, splits, text=data.target, label=None)
+    for split, records in found.records.items():
+        if not any(record.text or record.fields for record in records):
+            raise DataError(
+                f"no {'sentences' if kind == 'sentences' else 'texts'} found", file=source_of(dataset, split)
+            )
+    return found
+
+
+def source_of(dataset: Dataset, split: str) -> object:
+    """What messages call a split: its file, or its name."""
+    source = dataset.splits.get(split) or dataset.splits.get("all")
+    return (source.file if source is not None else None) or f"{dataset.name} {split}"

@@ -1,0 +1,177 @@
+"""Many to one: a label, or several, for a whole text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqkit.formats.writers import clean
+from seqkit.heads.base import Head, Loss, RecordTargets
+from seqkit.heads.classification.baseline import TfidfBaseline
+from seqkit.heads.classification.labels import ClassCodec
+from seqkit.heads.classification.module import ClassificationHead
+from seqkit.heads.classification.settings import ClassifyOptions, ClassifySettings
+from seqkit.inputs.base import Documents, Input
+from seqkit.metrics.classification import Baseline, ClassificationReport, classification_report
+from seqkit.nn.encoder import Encoder
+from seqkit.nn.network import Encoded
+from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, labels_of_text
+
+_SHOWN = 12
+"""labels that are shown at the start of training"""
+
+
+class Classification(Head):
+    """A label, or several, for every text.
+
+    Args:
+        settings: the settings of the model.
+        codec: labels ↔ ids.
+        weights: weights of the labels in the loss, [K]; None where all errors count the same.
+    """
+
+    has_labels = True
+    module: ClassificationHead
+
+    def __init__(self, settings: ClassifySettings, codec: ClassCodec, weights: Tensor | None = None) -> None:
+        self.settings = settings
+        self.codec = codec
+        self._weights = weights
+        self._output_size = 0
+
+    @classmethod
+    def build(cls, settings: ClassifySettings, records: Sequence[Sentence], input: Input) -> Classification:
+        """See `Head.build`."""
+        data, head = settings.data, settings.head
+        labels = [labels_of_text(record, data.label, head.multi_label) for record in records]
+        codec = ClassCodec.build(labels, head.multi_label, data.text, data.label)
+        balanced = head.class_weights == "balanced"
+        return cls(settings, codec, torch.from_numpy(codec.balanced_weights(labels)) if balanced else None)
+
+    @classmethod
+    def restore(cls, settings: ClassifySettings, documents: Documents, input: Input) -> Classification:
+        """See `Head.restore`."""
+        return cls(settings, ClassCodec.from_json(documents["labels.json"]))
+
+    def documents(self) -> dict[str, Any]:
+        """See `Head.documents`."""
+        return {"labels.json": self.codec.to_json()}
+
+    def make_module(self, encoder: Encoder, inputs: nn.Module, *, training: bool) -> ClassificationHead:
+        """See `Head.make_module`."""
+        self._output_size = encoder.output_size
+        self.module = ClassificationHead(
+            encoder.output_size,
+            encoder.forward_size,
+            len(self.codec.labels),
+            pool=self.settings.head.pool,
+            multi_label=self.codec.multi,
+            weights=self._weights,
+            dropout=self.settings.head.dropout,
+        )
+        return self.module
+
+    def targets(self, records: Sequence[Sentence]) -> RecordTargets:
+        """See `Head.targets`."""
+        return RecordTargets(self.codec.encode(self.gold(records)))
+
+    def loss(self, encoded: Encoded, targets: Tensor) -> Loss:
+        """See `Head.loss`; the units are texts."""
+        return Loss(self.module.loss(encoded.outputs, encoded.lengths, targets), len(encoded.lengths))
+
+    def score(self, encoded: Encoded) -> Tensor:
+        """See `Head.score`: probabilities of labels, [B, K]."""
+        return self.module.decode(encoded.outputs, encoded.lengths)
+
+    def decode(
+        self, scores: Tensor, lengths: Tensor, records: Sequence[Sentence], options: ClassifyOptions
+    ) -> list[ClassifiedText]:
+        """See `Head.decode`."""
+        codec = self.codec
+        order = scores.argsort(dim=1, descending=True, stable=True).tolist()  # [B, K]
+        found = []
+        for record, row, ranks in zip(records, scores.tolist(), order, strict=True):
+            probs = {codec.labels[index]: row[index] for index in ranks}
+            found.append(ClassifiedText(record, codec.choose(probs), probs, codec.multi, options.top))
+        return found
+
+    @torch.inference_mode()
+    def empty(self, record: Sentence, options: ClassifyOptions) -> ClassifiedText:
+        """See `Head.empty`: what the pooled vector zero gives."""
+        outputs = self.module.output.weight.new_zeros(1, 0, self._output_size)  # [1, 0, D]
+        lengths = torch.zeros(1, dtype=torch.int64)  # [1]
+        return self.decode(self.module.decode(outputs, lengths), lengths, [record], options)[0]
+
+    def labels(self, answer: ClassifiedText) -> Sequence[Hashable]:
+        """See `Head.labels`."""
+        return [frozenset(answer.labels)]
+
+    def gold(self, records: Sequence[Sentence], **options: Any) -> list[list[str]]:
+        """See `Head.gold`."""
+        field = options.get("label") or self.codec.label
+        return [labels_of_text(record, field, self.codec.multi) for record in records]
+
+    def report(
+        self, gold: Sequence[Sequence[str]], answers: Sequence[ClassifiedText], baseline: Baseline | None = None
+    ) -> ClassificationReport:
+        """See `Head.report` and `seqkit.metrics.classification.classification_report`."""
+        tokens = sum(len(answer.sentence.tokens) for answer in answers)
+        chosen = [answer.labels for answer in answers]
+        return classification_report(gold, chosen, multi=self.codec.multi, tokens=tokens, baseline=baseline)
+
+    def dev_scores(self, report: ClassificationReport) -> dict[str, float]:
+        """See `Head.dev_scores`."""
+        scores = {"accuracy": report.accuracy, "macro_f1": report.macro.f1}
+        return scores if report.micro is None else {"micro_f1": report.micro.f1, **scores}
+
+    def baseline(
+        self, arrays: Any, targets: RecordTargets, dev: Sequence[Sentence]
+    ) -> Callable[[Sequence[Sentence]], Baseline] | None:
+        """See `Head.baseline`: TF-IDF and logistic regression on the same tokens."""
+        if not self.settings.head.baseline:
+            return None
+        model = TfidfBaseline(self.codec, arrays.tokens(), targets.values, _tokens(dev), self.gold(dev))
+        return lambda records: model.score(_tokens(records), self.gold(records))
+
+    def recorded(self, scores: Mapping[str, Any]) -> Baseline | None:
+        """See `Head.recorded`."""
+        return Baseline(**scores) if set(scores) == set(Baseline.__dataclass_fields__) else None
+
+    def notes(self, records: Sequence[Sentence], targets: Any) -> list[str]:
+        """See `Head.notes`: how many texts have each label; and a warning where the first row looks like a header."""
+        rows = self.gold(records)
+        counts = Counter(label for row in rows for label in row)
+        shown = ", ".join(f"{label} ({counts[label]:,})" for label in self.codec.labels.labels[:_SHOWN])
+        rest = f", … ({len(self.codec.labels)} in all)" if len(self.codec.labels) > _SHOWN else ""
+        notes = [f"learning {'any number of labels' if self.codec.multi else 'one label'} per text: {shown}{rest}"]
+        first = rows[0]
+        if len(rows) > 2 and len(first) == 1 and counts[first[0]] == 1:
+            notes.append(
+                f"warning: only the first text has the label {first[0]!r}; if that line names the columns, say which "
+                "to use: --set data.label=NAME --set data.text=NAME"
+            )
+        return notes
+
+    def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
+        """See `Head.unknown`."""
+        return sorted({label for row in gold for label in row} - set(self.codec.labels))
+
+    def error(self, gold: Sequence[str], answer: ClassifiedText) -> str:
+        """See `Head.error`: one line, also of a text of several."""
+        if set(gold) == set(answer.labels):
+            return ""
+        text = " ".join(answer.sentence.text.splitlines())
+        return clean(f"{LABEL_SEPARATOR.join(gold)}\t{answer.label}\t{text}\n")
+
+    def description(self) -> list[str]:
+        """See `Head.description`."""
+        kind = "several labels per text" if self.codec.multi else "one label per text"
+        return [f"- Labels ({kind}): {', '.join(self.codec.labels)}"]
+
+
+def _tokens(records: Sequence[Sentence]) -> list[list[str]]:
+    return [record.tokens for record in records]

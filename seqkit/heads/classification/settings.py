@@ -1,0 +1,105 @@
+"""Settings of a classifier."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import model_validator
+
+from seqkit.config.recipes import override
+from seqkit.config.sections import (
+    Count,
+    EncoderSettings,
+    Options,
+    Positive,
+    Probability,
+    Rate,
+    Section,
+    Settings,
+    TrainingSettings,
+)
+from seqkit.inputs.settings import DataSettings, EmbeddingSettings
+
+
+class ClassifyDataSettings(DataSettings):
+    """What a classifier reads."""
+
+    text: str = "text"
+    """field that holds the text"""
+    label: str = "label"
+    """field that holds the label"""
+
+
+class ClassifyHeadSettings(Section):
+    """The classification head."""
+
+    pool: Literal["mean", "max", "last", "attention", "concat"] = "max"
+    """how the encoder's outputs become one vector; concat: last, max and mean side by side"""
+    multi_label: bool = False
+    """a text may have several labels or none"""
+    class_weights: Literal["none", "balanced"] = "none"
+    """balanced: weight the loss of each label by its inverse frequency"""
+    dropout: Probability = 0.0
+    """dropout on the pooled vector"""
+    baseline: bool = True
+    """also train a baseline, TF-IDF with logistic regression, and report both"""
+
+
+class ClassifyTrainingSettings(TrainingSettings):
+    """The training loop, with a classifier's defaults."""
+
+    epochs: Positive = 10
+    """maximal number of passes over the training data"""
+    lr: Rate = 1e-3
+    """learning rate at the start (after warm-up)"""
+    patience: Count = 4
+    """early stopping: stop after so many epochs without a better dev score; 0 to run all epochs"""
+
+
+class ClassifyEmbeddingSettings(EmbeddingSettings):
+    """How a classifier's word becomes a vector."""
+
+    chars: Literal["cnn", "lstm", "none"] = "none"
+    """character features of a word"""
+
+
+class ClassifySettings(Settings):
+    """All settings of a classifier."""
+
+    task: Literal["classify"] = "classify"
+    """shape of the task"""
+    data: ClassifyDataSettings = ClassifyDataSettings()
+    """data"""
+    embedding: ClassifyEmbeddingSettings = ClassifyEmbeddingSettings()
+    """embedding"""
+    encoder: EncoderSettings = EncoderSettings()
+    """encoder"""
+    head: ClassifyHeadSettings = ClassifyHeadSettings()
+    """head"""
+    training: ClassifyTrainingSettings = ClassifyTrainingSettings()
+    """training"""
+
+    @model_validator(mode="after")
+    def _label_unread(self) -> ClassifySettings:
+        if self.data.label == self.data.text:
+            raise ValueError(f"data.label and data.text must be different fields, both are {self.data.text!r}")
+        return self
+
+    def complete(self, dataset: Any) -> ClassifySettings:
+        """See `Settings.complete`: the field of the label."""
+        is_default = self.data.label == type(self)().data.label
+        return override(self, {"data": {"label": dataset.target}}) if dataset.target and is_default else self
+
+
+class ClassifyOptions(Options):
+    """Options of prediction."""
+
+    top: Positive | None = None
+    """the K most probable labels  [default: the predicted one (tsv), all with their probabilities (jsonl)]"""
+
+
+class ClassifyEvaluation(Options):
+    """Options of evaluation."""
+
+    label: str | None = None
+    """field of the label  [default: the model's]"""

@@ -1,0 +1,154 @@
+"""One to many: a text, unit by unit, from labels, numbers and other texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from seqkit.heads.base import Integers, Loss, Start
+from seqkit.heads.generation.module import GenerationHead
+from seqkit.heads.generation.settings import GenerateSettings
+from seqkit.heads.language_model.head import UnitHead
+from seqkit.inputs.base import Documents
+from seqkit.inputs.conditions import ConditionCodec, Value, parse_fields
+from seqkit.inputs.segmentation import Units
+from seqkit.inputs.units import UnitInput
+from seqkit.nn.condition import Condition, ConditionInput, LabelPart, TextPart, TextUnits, VectorPart
+from seqkit.nn.encoder import Encoder
+from seqkit.nn.network import Encoded
+from seqkit.nn.sequences import to_device
+
+
+class Conditions:
+    """What records are generated from, as arrays.
+
+    Args:
+        codec: fields ↔ numbers.
+        encoded: what its `encode` gave for each record.
+    """
+
+    def __init__(self, codec: ConditionCodec, encoded: Sequence[tuple[Value, ...]]) -> None:
+        self.codec = codec
+        self.encoded = encoded
+
+    def collate(self, rows: Integers) -> ConditionInput:
+        """See `seqkit.heads.base.Targets.collate`: one input a field."""
+        parts: list[Any] = []
+        for field in self.codec.batch([self.encoded[row] for row in rows]):
+            values = torch.from_numpy(field.values)
+            parts.append(values if field.lengths is None else TextUnits(values, torch.from_numpy(field.lengths)))
+        return tuple(parts)
+
+
+class Generation(UnitHead):
+    """A text from a condition.
+
+    Args:
+        settings: the settings of the model.
+        input: the units of the texts.
+        codec: what a text is generated from ↔ numbers.
+    """
+
+    has_start = True
+    module: GenerationHead
+
+    def __init__(self, settings: GenerateSettings, input: UnitInput, codec: ConditionCodec) -> None:
+        super().__init__(settings, input)
+        self.codec = codec
+        self._condition: Condition | None = None
+
+    @classmethod
+    def build(cls, settings: GenerateSettings, records: Sequence[Any], input: Any) -> Generation:
+        """See `Head.build`."""
+        asked = [] if settings.data.condition == "none" else parse_fields(settings.data.condition)
+        return cls(settings, input, ConditionCodec.build(records, asked, _condition_units(input.units).split))
+
+    @classmethod
+    def restore(cls, settings: GenerateSettings, documents: Documents, input: Any) -> Generation:
+        """See `Head.restore`."""
+        split = _condition_units(input.units).split
+        return cls(settings, input, ConditionCodec.from_json(documents["conditions.json"], split))
+
+    def documents(self) -> dict[str, Any]:
+        """See `Head.documents`."""
+        return {"conditions.json": self.codec.to_json()}
+
+    def make_start(self) -> int:
+        """See `Head.make_start`: the module of the condition, if a text is generated from something."""
+        head, embedding = self.settings.head, self.settings.embedding
+        parts: list[LabelPart | VectorPart | TextPart] = []
+        for field in self.codec.fields:
+            if field.labels is not None:
+                parts.append(LabelPart(len(field.labels), head.label_size))
+            elif field.units is not None:
+                part = TextPart(
+                    len(field.units),
+                    embedding.word_size or head.text_hidden,
+                    cell=self.settings.encoder.cell,
+                    hidden_size=head.text_hidden,
+                    pooling=head.pool,
+                    dropout=embedding.dropout,
+                )
+                parts.append(part)
+            else:
+                # Of the codec, and so known also where weights have no memory yet.
+                mean, scale = (torch.tensor(numbers, device="cpu") for numbers in (field.mean, field.scale))  # [F] each
+                parts.append(VectorPart(mean, scale, head.vector_size))
+        # Its dropout is that of the steps' inputs, which it joins; the first state always has the whole condition.
+        self._condition = Condition(parts) if parts else None
+        return 0 if self._condition is None else self._condition.output_size
+
+    def make_module(self, encoder: Encoder, inputs: nn.Module, *, training: bool) -> GenerationHead:
+        """See `Head.make_module`."""
+        self._embedding = inputs.embedding
+        self.module = GenerationHead(
+            encoder.output_size,
+            len(self.input.indexer.words),
+            self._condition,
+            encoder.layers,
+            tied_size=self.settings.embedding.word_size if self.settings.head.tied else None,
+        )
+        return self.module
+
+    def conditions(self, records: Sequence[Any]) -> Conditions:
+        """See `Head.conditions`."""
+        encoded = [self.codec.encode(record.fields, record.file, record.line) for record in records]
+        return Conditions(self.codec, encoded)
+
+    def start(self, condition: ConditionInput, size: int) -> Start:
+        """See `Head.start`."""
+        device = self.module.initial.bias[0].device
+        moved = tuple(
+            to_device(part, device)
+            if isinstance(part, torch.Tensor)
+            else part._replace(units=to_device(part.units, device))
+            for part in condition
+        )
+        return Start(*self.module.begin(moved, size))
+
+    def loss(self, encoded: Encoded, targets: None) -> Loss:
+        """See `Head.loss`; the units are those of the texts, ends included."""
+        mean = self.module.loss(encoded.outputs, self.following(encoded), self.table)
+        return Loss(mean, int(encoded.lengths.sum()))
+
+    def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
+        """See `Head.notes`."""
+        sources = self.codec.describe() or ["nothing: the same for all texts"]
+        return [*(f"generating from {source}" for source in sources), *super().notes(records, targets)]
+
+    def usage(self) -> str:
+        """See `Head.usage`."""
+        return " ".join(f"--condition {field.name}=…" for field in self.codec.fields)
+
+    def description(self) -> list[str]:
+        """See `Head.description`."""
+        lines = [f"- From {source}" for source in self.codec.describe()]
+        return [*lines, f"- Writes: `{self.settings.data.target}`, unit {self.input.units.kind}"]
+
+
+def _condition_units(units: Units) -> Units:
+    """What a text in a condition is split into: as the generated texts, but words where those are byte pairs."""
+    return Units.word("words") if units.kind == "bpe" else units

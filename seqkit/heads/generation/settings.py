@@ -1,0 +1,102 @@
+"""Settings of a generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from pydantic import model_validator
+
+from seqkit.config.recipes import override
+from seqkit.config.sections import Layers, Section, Settings, Size, TrainingSettings, Weight
+from seqkit.heads.language_model.settings import SamplingOptions, UnitEncoderSettings, check_tied
+from seqkit.inputs.settings import UnitDataSettings, UnitEmbeddingSettings
+
+
+class GenerateDataSettings(UnitDataSettings):
+    """What a generator reads: the text that it writes and the fields that it is written from."""
+
+    end: ClassVar[str] = "\n\n"
+    """no unit of a text is spelled so"""
+    unit: Literal["word", "char", "bpe"] = "char"
+    """unit of prediction: words, characters, or byte pairs (BPE) learned from the data"""
+    target: str = "text"
+    """field of the text to generate"""
+    condition: str = ""
+    """fields to generate it from, separated by commas; field:label, field:vector or field:text sets the kind"""
+
+
+class GenerateEncoderSettings(UnitEncoderSettings):
+    """The shared encoder, writing from left to right."""
+
+    layers: Layers = 1
+    """layers on top of each other"""
+
+
+class GenerateHeadSettings(Section):
+    """The generation head and the encoder of the condition."""
+
+    tied: bool = False
+    """the output layer shares the embedding table (Press & Wolf 2017)"""
+    label_size: Size = 32
+    """size of a label's vector in the condition"""
+    vector_size: Size = 64
+    """size that a numeric vector is projected to"""
+    text_hidden: Size = 64
+    """hidden size, in each direction, of the encoder of a text condition"""
+    pool: Literal["mean", "max", "last", "attention", "concat"] = "mean"
+    """pooling of that encoder's outputs"""
+
+
+class GenerateSettings(Settings):
+    """All settings of a generator."""
+
+    task: Literal["generate"] = "generate"
+    """shape of the task"""
+    data: GenerateDataSettings = GenerateDataSettings()
+    """data"""
+    embedding: UnitEmbeddingSettings = UnitEmbeddingSettings()
+    """embedding"""
+    encoder: GenerateEncoderSettings = GenerateEncoderSettings()
+    """encoder"""
+    head: GenerateHeadSettings = GenerateHeadSettings()
+    """head"""
+    training: TrainingSettings = TrainingSettings()
+    """training"""
+
+    @model_validator(mode="after")
+    def _future_unseen(self) -> GenerateSettings:
+        if self.encoder.direction != "forward":
+            raise ValueError("encoder.direction: text is written from left to right, so a generator needs forward")
+        return self
+
+    def complete_by(self, records: Sequence[Any]) -> GenerateSettings:
+        """See `Settings.complete_by`: the condition is of all fields that every record has and that can be one."""
+        if self.data.condition:
+            return self
+        from seqkit.inputs.conditions import can_be_written
+
+        names = [name for name in records[0].fields if name not in (self.data.target, "text", "tokens")]
+        names = [name for name in names if name == name.strip() != "" and not set(name) & set(",:")]
+        found = [name for name in names if all(can_be_written(one.fields.get(name)) for one in records)]
+        return override(self, {"data": {"condition": ",".join(found) or "none"}})
+
+    @model_validator(mode="after")
+    def _output_fits(self) -> GenerateSettings:
+        check_tied(self.head.tied, self.embedding)
+        return self
+
+
+class GenerateOptions(SamplingOptions):
+    """Options of writing texts from conditions."""
+
+    acrostic: str = ""
+    """initials of the lines, one character for each"""
+    length_penalty: Weight = 1.0
+    """beam search ranks by log p / units to the power of this; 0 prefers short texts"""
+
+    @model_validator(mode="after")
+    def _one_beginning(self) -> GenerateOptions:
+        if self.prompt and self.acrostic:
+            raise ValueError("prompt and acrostic exclude each other")
+        return self

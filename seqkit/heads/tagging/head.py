@@ -1,0 +1,262 @@
+"""Many to many, aligned: a label for every token, with spans and probabilities."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Hashable, Sequence
+from itertools import chain
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from seqkit.errors import ModelError
+from seqkit.formats.schemes import convert, detect_scheme, is_label
+from seqkit.formats.writers import clean, rows
+from seqkit.heads.base import Head, Loss, StepTargets
+from seqkit.heads.tagging.labels import TagCodec
+from seqkit.heads.tagging.module import TaggingHead, TagSegment
+from seqkit.heads.tagging.settings import TagOptions, TagSettings
+from seqkit.inputs.base import Documents
+from seqkit.metrics.tagging import TaggingReport, tagging_report
+from seqkit.nn.auxiliary import AuxiliaryLanguageModel
+from seqkit.nn.encoder import Encoder
+from seqkit.nn.network import Encoded
+from seqkit.records import Sentence, TaggedSentence, TaggedSpan
+
+
+class Tagging(Head):
+    """A label for every token, by a CRF or a softmax.
+
+    Args:
+        settings: the settings of the model.
+        codec: labels ↔ ids of tags.
+        vocabulary_size: how many words the input knows.
+    """
+
+    has_labels = True
+    training_only = "head.auxiliary."
+    module: TaggingHead
+
+    def __init__(self, settings: TagSettings, codec: TagCodec, vocabulary_size: int) -> None:
+        self.settings = settings
+        self.codec = codec
+        self._vocabulary_size = vocabulary_size
+
+    @classmethod
+    def build(cls, settings: TagSettings, records: Sequence[Sentence], input: Any) -> Tagging:
+        """See `Head.build`."""
+        data = settings.data
+        codec = TagCodec.build(_column(records, data.target), data.scheme, data.target)
+        return cls(settings, codec, len(input.indexer.words))
+
+    @classmethod
+    def restore(cls, settings: TagSettings, documents: Documents, input: Any) -> Tagging:
+        """See `Head.restore`."""
+        codec = TagCodec.from_json(documents["labels.json"])
+        # Checked before the legal transitions between so many labels are computed.
+        legal, size = documents.weight("head.crf.legal_transitions"), len(codec.tags)
+        if legal is None or list(legal.shape) != [size, size]:
+            found = "none" if legal is None else f"{list(legal.shape)}"
+            expected = f"expected {size} × {size} transitions between labels, found {found}"
+            raise ModelError(f"{documents.place}: weights do not fit the model's settings: {expected}")
+        return cls(settings, codec, len(input.indexer.words))
+
+    def documents(self) -> dict[str, Any]:
+        """See `Head.documents`."""
+        return {"labels.json": self.codec.to_json()}
+
+    def make_module(self, encoder: Encoder, inputs: nn.Module, *, training: bool) -> TaggingHead:
+        """See `Head.make_module`."""
+        head = self.settings.head
+        auxiliary = None
+        if training and head.lm_loss:
+            size = min(head.lm_loss_words, self._vocabulary_size)
+            auxiliary = AuxiliaryLanguageModel(encoder.output_size, encoder.forward_size, size)
+        legal = self.codec.legal_moves()
+        self.module = TaggingHead(
+            encoder.output_size,
+            len(self.codec.tags.labels),
+            crf=head.crf,
+            moves=None if legal is None else tuple(map(torch.from_numpy, legal)),  # type: ignore[arg-type]
+            auxiliary=auxiliary,
+            auxiliary_weight=head.lm_loss,
+        )
+        return self.module
+
+    def targets(self, records: Sequence[Sentence]) -> StepTargets:
+        """See `Head.targets`."""
+        return StepTargets([self.codec.encode(row) for row in _column(records, self.codec.target)])
+
+    def loss(self, encoded: Encoded, targets: Tensor) -> Loss:
+        """See `Head.loss`; the units are sentences."""
+        words = encoded.batch.ids if self.module.auxiliary is not None else None  # [B, T]
+        mean = self.module.loss(encoded.outputs, encoded.lengths, targets, words)
+        return Loss(mean, len(encoded.lengths))
+
+    def score(self, encoded: Encoded) -> Tensor:
+        """See `Head.score`: scores of tags, [B, T, K]."""
+        return self.module.emissions(encoded.outputs)
+
+    def decode(
+        self, scores: Tensor, lengths: Tensor, records: Sequence[Sentence], options: TagOptions
+    ) -> list[TaggedSentence]:
+        """See `Head.decode`."""
+        decoded = self.module.decode(scores, lengths, probabilities=options.probs, nbest=options.nbest)
+        sizes = lengths.tolist()
+        rows = [tags[:size] for tags, size in zip(decoded.tags.tolist(), sizes, strict=True)]
+        marks_spans = self.codec.encoding != "none"
+        results = [
+            TaggedSentence(sentence, self.codec.decode(tags), marks_spans=marks_spans)
+            for sentence, tags in zip(records, rows, strict=True)
+        ]
+        if decoded.marginals is not None:
+            values = self._token_probs(decoded.marginals, decoded.tags)
+            for result, row, size in zip(results, values, sizes, strict=True):
+                result.probs = row[:size]
+            self._divide_touching(results, rows, scores, lengths)
+        if options.spans:
+            self._add_spans(results, rows, scores, lengths, options.probs)
+        if decoded.alternatives is not None and decoded.alternative_log_probs is not None:
+            found, weights = decoded.alternatives.tolist(), decoded.alternative_log_probs.tolist()
+            for result, paths, likelihood, size in zip(results, found, weights, sizes, strict=True):
+                pairs = zip(paths, likelihood, strict=True)
+                # For a long sentence the probability may underflow to zero, but the sequence is still legal.
+                result.alternatives = [
+                    (self.codec.decode(path[:size]), math.exp(value)) for path, value in pairs if value > -math.inf
+                ]
+        return results
+
+    def empty(self, record: Sentence, options: TagOptions) -> TaggedSentence:
+        """See `Head.empty`."""
+        alternatives: list[tuple[list[str], float]] | None = [] if options.nbest > 1 else None
+        marks_spans = self.codec.encoding != "none"
+        return TaggedSentence(record, [], [] if options.probs else None, [], alternatives, marks_spans)
+
+    def labels(self, answer: TaggedSentence) -> Sequence[Hashable]:
+        """See `Head.labels`."""
+        return answer.labels
+
+    def gold(self, records: Sequence[Sentence], **options: Any) -> list[list[str]]:
+        """See `Head.gold`; labels in another scheme are converted to the model's."""
+        labels = _column(records, options.get("target") or self.codec.target)
+        if self.codec.scheme == "none":
+            return labels
+        # A label of no scheme is an error of any tagger, and must not hide which scheme the others are in.
+        marked = [[label if is_label(label, "bioes") else "O" for label in row] for row in labels]
+        found = detect_scheme(marked)
+        if found in ("none", self.codec.scheme):
+            return labels
+        converted = [convert(row, found, self.codec.scheme) for row in marked]
+        return [
+            [new if label == mark else label for label, mark, new in zip(*several, strict=True)]
+            for several in zip(labels, marked, converted, strict=True)
+        ]
+
+    def report(
+        self, gold: Sequence[Sequence[str]], answers: Sequence[TaggedSentence], baseline: Any = None
+    ) -> TaggingReport:
+        """See `Head.report` and `seqkit.metrics.tagging.tagging_report`."""
+        return tagging_report(gold, [answer.labels for answer in answers], self.codec.scheme)
+
+    def dev_scores(self, report: TaggingReport) -> dict[str, float]:
+        """See `Head.dev_scores`."""
+        scores = {"accuracy": report.accuracy}
+        return scores if report.default is None else {"f1": report.default.f1, **scores}
+
+    def notes(self, records: Sequence[Sentence], targets: Any) -> list[str]:
+        """See `Head.notes`: which column is learned, in which scheme."""
+        labels, target = self.codec.tags.labels, self.settings.data.target
+        columns = records[0].columns
+        column = f"column {target!r}" if target in columns or not columns else "the last column"
+        if self.codec.encoding != "none":
+            kinds = sorted({label[2:] for label in labels if label != "O"})
+            return [f"learning spans from {column}, marked by {self.codec.scheme}: {', '.join(kinds)}"]
+        shown = ", ".join(labels[:8]) + (f", … ({len(labels)} in all)" if len(labels) > 8 else "")
+        notes = [f"learning a label for each token from {column}: {shown}"]
+        odd = [label for label in labels if not is_label(label, "bioes")]
+        if 0 < len(odd) < len(labels) / 2 and any(label[:2] in ("B-", "S-") for label in labels):
+            notes.append(
+                f"warning: {odd[0]!r} fits no span scheme, so the labels are learned one by one and not as spans; "
+                "`seqkit data check` says where it occurs"
+            )
+        return notes
+
+    def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
+        """See `Head.unknown`."""
+        known = {label for tag in range(len(self.codec.tags.labels)) for label in self.codec.decode([tag])} | {"O"}
+        known |= {label.replace("B-", "I-", 1) for label in known} | {label.replace("I-", "B-", 1) for label in known}
+        return sorted({label for row in gold for label in row} - known)
+
+    def error(self, gold: Sequence[str], answer: TaggedSentence) -> str:
+        """See `Head.error`: one token per line."""
+        if list(gold) == answer.labels:
+            return ""
+        return clean(rows([answer.sentence.tokens, gold, answer.labels]))
+
+    def description(self) -> list[str]:
+        """See `Head.description`."""
+        lines = [f"- Label column: `{self.codec.target}`"] if self.codec.target else []
+        labels = list(self.codec.tags.labels)
+        if self.codec.encoding != "none":
+            kinds = sorted({tag[2:] for tag in labels if tag != "O"})
+            labels = [kind or "spans without a kind" for kind in kinds]  # bare prefixes, as in word segmentation
+        return [*lines, f"- Labels: {', '.join(labels)}"]
+
+    # --- probabilities and spans --------------------------------------------------------------------------------------
+
+    def _token_probs(self, marginals: Tensor, tags: Tensor) -> list[list[float]]:
+        """The probability of each token's written label: the sum over all tags with the same written label."""
+        classes = torch.from_numpy(self.codec.classes).to(tags.device)  # [K]
+        alike = classes[tags].unsqueeze(2) == classes  # [B, T, K]
+        values: list[list[float]] = (marginals * alike).sum(2).clamp(max=1.0).tolist()
+        return values
+
+    def _divide_touching(
+        self, results: list[TaggedSentence], rows: list[list[int]], emissions: Tensor, lengths: Tensor
+    ) -> None:
+        """The probability of a span's first label as written: in IOB1 it is ``B`` or ``I``, by the previous tag."""
+        if self.codec.scheme != "iob1":
+            return
+        known = {tag: self.codec.touching(tag) for tag in set(chain.from_iterable(rows))}
+        places: list[tuple[int, int]] = []
+        segments: list[TagSegment] = []
+        for number, tags in enumerate(rows):
+            for last in range(1, len(tags)):
+                places += [(number, last)] * len(known[tags[last]])
+                segments += [TagSegment(number, last - 1, pair) for pair in known[tags[last]]]
+        if not segments:
+            return
+        touching: Counter[tuple[int, int]] = Counter()
+        for place, value in zip(
+            places, self.module.segment_probabilities(emissions, lengths, segments).tolist(), strict=True
+        ):
+            touching[place] += value
+        for (number, last), value in touching.items():
+            result = results[number]
+            assert result.probs is not None
+            chosen = value if result.labels[last].startswith("B") else result.probs[last] - value
+            result.probs[last] = min(max(chosen, 0.0), 1.0)
+
+    def _add_spans(
+        self, results: list[TaggedSentence], rows: list[list[int]], emissions: Tensor, lengths: Tensor, probs: bool
+    ) -> None:
+        segments: list[TagSegment] = []
+        for number, (result, tags) in enumerate(zip(results, rows, strict=True)):
+            sentence = result.sentence
+            for first, last, label in self.codec.spans(tags):
+                start, end = sentence.offsets[first][0], sentence.offsets[last - 1][1]
+                result.spans.append(TaggedSpan(start, end, label, sentence.text[start:end], first, last))
+                if probs:
+                    segments.append(TagSegment(number, first, tags[first:last]))
+        if segments:
+            values = iter(self.module.segment_probabilities(emissions, lengths, segments).clamp(max=1.0).tolist())
+            for result in results:
+                for span in result.spans:
+                    span.prob = next(values)
+
+
+def _column(records: Sequence[Sentence], target: str) -> list[list[str]]:
+    """The labels of each sentence; one without tokens needs no columns."""
+    return [record.column(target) if record.tokens else [] for record in records]

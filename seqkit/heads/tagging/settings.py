@@ -1,0 +1,104 @@
+"""Settings of a tagger."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from seqkit.config.recipes import override
+from seqkit.config.sections import (
+    Elsewhere,
+    EncoderSettings,
+    Options,
+    Positive,
+    Section,
+    Settings,
+    TrainingSettings,
+    Weight,
+)
+from seqkit.inputs.settings import DataSettings, EmbeddingSettings
+
+
+class TagDataSettings(DataSettings):
+    """What a tagger reads."""
+
+    target: Annotated[str, Field(coerce_numbers_to_str=True)] = ""
+    """label column: a name (upos, ner, …) or a position, negative from the end; default: CoNLL-U's upos or the last"""
+    scheme: Literal["auto", "iob1", "iob2", "bioes", "none"] = "auto"
+    """how the labels mark spans; auto finds out, none: they do not"""
+
+
+class TagEmbeddingSettings(EmbeddingSettings):
+    """How a tagger's words become vectors."""
+
+    context: Elsewhere = ""
+    """contextual string embeddings: directory of a character language model (Akbik et al. 2018)"""
+
+
+class TagHeadSettings(Section):
+    """The tagging head."""
+
+    crf: bool = True
+    """conditional random field over the label sequence instead of a softmax for each token"""
+    lm_loss: Weight = 0.0
+    """weight of an auxiliary language model loss: each direction predicts the next word (Rei 2017); 0: none"""
+    lm_loss_words: Annotated[int, Field(ge=2, le=1_000_000)] = 1000
+    """vocabulary of the auxiliary language model: the most frequent words"""
+
+
+class TagSettings(Settings):
+    """All settings of a tagger."""
+
+    task: Literal["tag"] = "tag"
+    """shape of the task"""
+    data: TagDataSettings = TagDataSettings()
+    """data"""
+    embedding: TagEmbeddingSettings = TagEmbeddingSettings()
+    """embedding"""
+    encoder: EncoderSettings = EncoderSettings()
+    """encoder"""
+    head: TagHeadSettings = TagHeadSettings()
+    """head"""
+    training: TrainingSettings = TrainingSettings()
+    """training"""
+
+    @model_validator(mode="after")
+    def _future_unseen(self) -> TagSettings:
+        if self.head.lm_loss and self.encoder.concatenates_below_the_last_layer:
+            raise ValueError(
+                "head.lm_loss: needs encoder.concat final, one layer or one direction; with layerwise, upper layers "
+                "have seen the words that they are to predict"
+            )
+        return self
+
+    def complete(self, dataset: Any) -> TagSettings:
+        """See `Settings.complete`: label column and scheme."""
+        tree: dict[str, str] = {}
+        if not self.data.target and dataset.target:
+            tree["target"] = dataset.target
+        if self.data.scheme == "auto" and self.data.target in ("", dataset.target):
+            tree["scheme"] = dataset.scheme
+        return override(self, {"data": tree})
+
+
+class TagOptions(Options):
+    """Options of prediction."""
+
+    probs: bool = False
+    """also the probability of every label (conll), and of every span (jsonl)"""
+    nbest: Positive = 1
+    """the N best label sequences with the probability of each"""
+    spans: bool = Field(default=True, exclude=True)
+    """also the spans"""
+
+    def for_output(self, output_format: str) -> TagOptions:
+        """See `Options.for_output`: columns show no spans."""
+        return self.model_copy(update={"spans": output_format != "conll"})
+
+
+class TagEvaluation(Options):
+    """Options of evaluation."""
+
+    target: str | None = None
+    """label column  [default: the model's]"""

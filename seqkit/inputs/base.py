@@ -1,0 +1,222 @@
+"""What a network reads: records → arrays, made once → batches → vectors [B, T, I]. The one place where that happens."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seqkit.errors import ModelError
+from seqkit.records import SplitFunction, TextRecord
+
+_Kind = TypeVar("_Kind", bound="Input")
+
+
+class Arrays(Protocol):
+    """Records as arrays of numbers."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Steps of each record, [S]."""
+
+
+class Batch(Protocol):
+    """Some records as tensors."""
+
+    @property
+    def lengths(self) -> Tensor:
+        """Steps of each sequence, int64 [B], on the CPU."""
+
+    def to(self, device: torch.device) -> Batch:
+        """The same on another device; lengths stay on the CPU."""
+
+
+class Documents:
+    """The JSON files of a model directory, parsed.
+
+    Args:
+        parsed: file name → content.
+        place: the directory, for messages.
+        weights: the saved weights.
+    """
+
+    def __init__(self, parsed: Mapping[str, Any], place: str, weights: Mapping[str, Tensor] | None = None) -> None:
+        self.parsed = parsed
+        self.place = place
+        self.weights = weights or {}
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the model has such a file."""
+        return name in self.parsed
+
+    def __getitem__(self, name: str) -> Any:
+        """The content of one file.
+
+        Args:
+            name: its name.
+
+        Returns:
+            A JSON value.
+
+        Raises:
+            ModelError: the model has no such file.
+        """
+        if name not in self.parsed:
+            raise ModelError(self.missing(name))
+        return self.parsed[name]
+
+    def weight(self, name: str) -> Tensor | None:
+        """A saved weight without its values, for a table whose size no document holds; None where there is none."""
+        return self.weights[name].to("meta") if name in self.weights else None
+
+    def missing(self, name: str) -> str:
+        """The message that a file is missing."""
+        return f"{self.place}: {name} is missing among the model's files: {', '.join(sorted(self.parsed))}"
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a model is made from beside its training data.
+
+    Args:
+        vectors: pretrained word vectors, a `seqkit.inputs.pretrained.Vectors`.
+        start: a model whose embedding, encoder and vocabularies come first, a `seqkit.model.base.Model`.
+        context: contextual string embeddings, a `seqkit.inputs.context.ContextFeatures`.
+    """
+
+    vectors: Any = None
+    start: Any = None
+    context: Any = None
+
+
+NO_SOURCES = Sources()
+
+
+class Input(ABC):
+    """What a network reads.
+
+    A subclass is made from training records (`build`) or from the documents of a saved model (`restore`).
+
+    Attributes:
+        reads_tokens: whether raw text is split into tokens first, as ``data.splitter`` says.
+        fields: the fields of which a request has one (see `seqkit.model.base.Predictor.answer`); none for any fields.
+    """
+
+    fields: tuple[str, ...] = ()
+    reads_tokens: bool = False
+
+    @property
+    def split(self) -> SplitFunction | None:
+        """Raw text → tokens, of an input that reads tokens."""
+        return None
+
+    @classmethod
+    @abstractmethod
+    def build(cls: type[_Kind], settings: Any, records: Sequence[Any], sources: Sources) -> _Kind:
+        """Learn from training records what there is to read: vocabularies, statistics.
+
+        Args:
+            settings: the settings of the model.
+            records: the training records.
+            sources: what else the model is made from.
+
+        Returns:
+            The input.
+
+        Raises:
+            DataError: there is nothing to learn from.
+            SettingsError: settings do not fit each other.
+        """
+
+    @classmethod
+    @abstractmethod
+    def restore(cls: type[_Kind], settings: Any, documents: Documents) -> _Kind:
+        """Make the input of a saved model.
+
+        Args:
+            settings: the settings of the model.
+            documents: what `documents` gave.
+
+        Returns:
+            The input.
+
+        Raises:
+            ModelError: a document is missing or malformed.
+        """
+
+    @abstractmethod
+    def documents(self) -> dict[str, Any]:
+        """File name → JSON value of all that `restore` reads."""
+
+    @abstractmethod
+    def module(self) -> nn.Module:
+        """A new module batch → vectors [B, T, I], with I as its `output_size`."""
+
+    @abstractmethod
+    def arrays(self, records: Sequence[Any]) -> Any:
+        """Records as arrays of numbers, `Arrays`, from which `collate` makes batches."""
+
+    @abstractmethod
+    def collate(self, arrays: Any, rows: NDArray[np.int64]) -> Any:
+        """Some records as one batch.
+
+        Args:
+            arrays: what `arrays` gave.
+            rows: numbers of records, [B].
+
+        Returns:
+            The batch, on the CPU.
+        """
+
+    def cached(self, module: nn.Module) -> Any:
+        """The same input for prediction over many chunks, which may keep what one chunk has in common with the next.
+
+        Args:
+            module: the module that reads the batches; it must not be trained meanwhile.
+
+        Returns:
+            An object with `arrays` and `collate`, for one thread at a time; by default the input itself.
+        """
+        return self
+
+    def lengths(self, records: Sequence[Any]) -> list[int]:
+        """Steps of each record."""
+        found: list[int] = self.arrays(records).lengths.tolist()
+        return found
+
+    def record(self, given: Any) -> Any:
+        """What a user of a model gives, as a record.
+
+        Args:
+            given: a text, the fields of a record, or a record.
+
+        Returns:
+            The record.
+        """
+        if isinstance(given, str):
+            return TextRecord(given)
+        if not isinstance(given, Mapping):
+            return given
+        text = given.get("text")
+        return TextRecord(text if isinstance(text, str) else "", dict(given))
+
+    def facts(self, records: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
+        """What is known of the training records.
+
+        Args:
+            records: the training records.
+
+        Returns:
+            What the model's report keeps of it, and lines for the user.
+        """
+        return {}, []
+
+    def description(self) -> list[str]:
+        """Lines of the model card."""
+        return []

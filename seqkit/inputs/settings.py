@@ -1,0 +1,98 @@
+"""Settings of the inputs: what is read, and how it becomes vectors."""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from seqkit.config.sections import LARGEST, Count, Elsewhere, Positive, Probability, Section, Size, SizeOrNone
+
+
+class DataSettings(Section):
+    """What is read, how text is split into words, and which words are in the vocabulary."""
+
+    splitter: Literal["words", "english", "spaces", "characters"] = "words"
+    """how raw text is split into tokens"""
+    lowercase: bool = True
+    """lower-case the word vocabulary (characters keep their case)"""
+    digits: bool = True
+    """replace every digit by 0 in the word vocabulary"""
+    min_count: Positive = 1
+    """words that occur fewer times in training are unknown"""
+    max_words: Count = 0
+    """maximal size of the vocabulary; 0 for no limit"""
+
+
+class EmbeddingSettings(Section):
+    """How a word becomes a vector."""
+
+    word_size: SizeOrNone = 100
+    """size of the trained word vectors; 0 for none"""
+    vectors: Elsewhere = ""
+    """file of pretrained word vectors: GloVe, word2vec or fastText"""
+    vectors_limit: Count = 0
+    """read only the first vectors of the file (the most frequent words); 0 for all"""
+    vectors_join: Literal["concat", "sum"] = "sum"
+    """add the trained word vector to the pretrained one (word_size is then the pretrained size), or concatenate"""
+    one_hot: bool = False
+    """one-hot word vectors, as long as the vocabulary, instead of trained ones"""
+    chars: Literal["cnn", "lstm", "none"] = "cnn"
+    """character features of a word"""
+    char_size: Size = 30
+    """size of the character vectors"""
+    char_features: Annotated[int, Field(ge=2, le=LARGEST)] = 50
+    """size of a word's character features"""
+    char_kernel: Annotated[int, Field(ge=1, le=100)] = 3
+    """width of a character filter"""
+    char_dropout: Probability = 0.0
+    """dropout on character vectors"""
+    dropout: Probability = 0.33
+    """dropout on word vectors, one mask a sentence"""
+    word_dropout: Probability = 0.05
+    """probability that a word is replaced by the unknown word in training"""
+    type_dropout: Probability = 0.0
+    """embedding dropout: probability that a word type's vector is zero throughout a batch (Merity et al. 2018)"""
+
+    @model_validator(mode="after")
+    def _some_input(self) -> EmbeddingSettings:
+        if not (self.word_size or self.one_hot or self.vectors or self.chars != "none"):
+            raise ValueError("a word has no vector: set word_size > 0, one_hot, vectors or chars")
+        return self
+
+
+class UnitDataSettings(DataSettings):
+    """What a model that writes text reads: the units of the text."""
+
+    end: ClassVar[str] = "\n"
+    """the unit that ends a text"""
+    unit: Literal["word", "char", "bpe"] = "word"
+    """unit of prediction: words, characters, or byte pairs (BPE) learned from the data"""
+    bpe_size: Annotated[int, Field(ge=257, le=1_000_000)] = 4000
+    """maximal number of byte-pair units"""
+    lowercase: bool = False
+    """lower-case the text"""
+    digits: bool = False
+    """replace every digit by 0"""
+
+    @model_validator(mode="after")
+    def _bytes_have_no_case(self) -> UnitDataSettings:
+        # A byte pair is spelled in letters that stand for bytes: in lower case they would stand for others.
+        if self.unit == "bpe" and self.lowercase:
+            raise ValueError("lowercase needs unit word or char, not bpe")
+        return self
+
+
+class UnitEmbeddingSettings(EmbeddingSettings):
+    """How a unit of text becomes a vector."""
+
+    word_size: SizeOrNone = 200
+    """size of the trained vectors; 0 for none"""
+    chars: Literal["cnn", "lstm", "none"] = "none"
+    """character features of a word"""
+    dropout: Probability = 0.0
+    """dropout on unit vectors, one mask per sequence"""
+    word_dropout: Probability = 0.0
+    """probability that a unit is replaced by the unknown unit in training"""
+    type_dropout: Probability = 0.0
+    """embedding dropout: probability that a unit's vector is zero throughout a batch (Merity et al. 2018)"""

@@ -1,0 +1,100 @@
+"""Words: trained embeddings, pretrained vectors, character features and contextual string embeddings."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from seqkit.formats.splitting import Splitter
+from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.base import Documents, Sources
+from seqkit.inputs.building import build_embedding, build_indexer, pretrained_table
+from seqkit.inputs.context import ContextFeatures
+from seqkit.inputs.lookup import LookupInput, LookupModule, restore_indexer
+from seqkit.records import Sentence, SplitFunction
+
+
+class WordInput(LookupInput):
+    """The words of sentences.
+
+    Args:
+        settings: the settings of the model.
+        splitter: raw text → tokens.
+        indexer: tokens → ids.
+        vectors: the table of pretrained vectors, [N, E], or None.
+        context: further features of every word.
+    """
+
+    fields = ("text", "tokens")
+    reads_tokens = True
+
+    def __init__(
+        self,
+        settings: Any,
+        splitter: Splitter,
+        indexer: Indexer,
+        vectors: Tensor | None = None,
+        context: ContextFeatures | None = None,
+    ) -> None:
+        super().__init__(settings, indexer, vectors)
+        self.splitter = splitter
+        self.context = context
+
+    @classmethod
+    def build(cls, settings: Any, records: Sequence[Sentence], sources: Sources) -> WordInput:
+        """See `Input.build`."""
+        types = Counter(token for record in records for token in record.tokens)
+        indexer = build_indexer(settings.data, types, sources)
+        return cls(settings, Splitter(settings.data.splitter), indexer, pretrained_table(sources), sources.context)
+
+    @classmethod
+    def restore(cls, settings: Any, documents: Documents) -> WordInput:
+        """See `Input.restore`."""
+        context = None
+        if "context.json" in documents:
+            table = documents.weight("input.context.input.embedding.vectors")
+            context = ContextFeatures.restore(documents["context.json"], f"{documents.place}: context.json", table)
+        splitter = Splitter.from_json(documents["splitter.json"])
+        indexer = restore_indexer(settings.data, documents)
+        return cls(settings, splitter, indexer, documents.weight("input.embedding.vectors"), context)
+
+    @property
+    def split(self) -> SplitFunction:
+        """See `Input.split`."""
+        return self.splitter.split
+
+    def module(self) -> LookupModule:
+        """See `Input.module`."""
+        embedding = build_embedding(self.settings.embedding, self.indexer, self._vectors)
+        return LookupModule(embedding, None if self.context is None else self.context.network)
+
+    def units_of(self, records: Sequence[Sentence]) -> list[Sequence[str]]:
+        """See `LookupInput.units_of`."""
+        return [record.tokens for record in records]
+
+    def features_of(self, records: Sequence[Sentence]) -> Tensor | None:
+        """See `LookupInput.features_of`."""
+        return None if self.context is None else self.context([record.tokens for record in records])
+
+    def lengths(self, records: Sequence[Sentence]) -> list[int]:
+        """See `Input.lengths`."""
+        return [len(record.tokens) for record in records]
+
+    def record(self, given: Sentence | str | Sequence[str]) -> Sentence:
+        """See `Input.record`: raw text, which is split, a list of tokens, or a record."""
+        if isinstance(given, Sentence):
+            return given
+        if not isinstance(given, str):
+            return Sentence.from_tokens(given)
+        offsets = self.splitter.split(given)
+        return Sentence([given[start:end] for start, end in offsets], given, offsets)
+
+    def documents(self) -> dict[str, Any]:
+        """See `Input.documents`."""
+        documents = {**super().documents(), "splitter.json": self.splitter.to_json()}
+        if self.context is not None:
+            documents["context.json"] = self.context.document()
+        return documents

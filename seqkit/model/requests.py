@@ -1,0 +1,129 @@
+"""Requests: JSON in, JSON out; one record, several, or a block of a file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from seqkit.errors import SettingsError, describe, shown
+from seqkit.formats.registry import part_sentences, part_texts
+from seqkit.formats.text import Part
+from seqkit.formats.writers import finite, write_records
+from seqkit.records import TextRecord
+
+
+def answer(model: Any, request: Mapping[str, Any], pipeline: Any) -> dict[str, Any]:
+    """See `seqkit.model.base.Predictor.answer`."""
+    given = dict(request)
+    if "block" in given:
+        parts = [_part(part) for part in given.pop("block")]
+        output_format = given.pop("output_format", model.task.writes[0])
+        if output_format not in model.task.writes:
+            known = ", ".join(model.task.writes)
+            raise SettingsError(f"output_format: choose from {known}, found {shown(output_format)}")
+        kept = None if given else getattr(pipeline, "options", None)
+        options = kept or model.options(given).for_output(output_format)
+        return _block(model, parts, output_format, options, pipeline)
+    known = model.task.options_class().model_fields
+    options = model.options({name: given.pop(name) for name in list(given) if name in known})
+    several = given.pop("texts", None)
+    if several is None:
+        (found,) = pipeline([_record(model, given)], options)
+        result: dict[str, Any] = finite(found.to_json())
+        return result
+    if given or not isinstance(several, list):
+        raise SettingsError("a request for several texts has a list of them as 'texts', and nothing else but options")
+    records = [_record(model, one if isinstance(one, Mapping) else {"text": one}) for one in several]
+    return {"answers": [finite(found.to_json()) for found in pipeline(records, options)]}
+
+
+def _record(model: Any, given: Mapping[str, Any]) -> Any:
+    """The record that a request is about."""
+    fields = model.input.fields
+    if not fields and given:
+        return model.record(given)
+    if len(given) != 1 or not set(given) <= set(fields):
+        needed = " or ".join(map(repr, fields or ("text",)))
+        options = ", ".join(model.task.options_class().model_fields) or "none"
+        found = ", ".join(map(repr, given)) or "nothing"
+        raise SettingsError(f"a request has {needed} beside options ({options}); this one has {found}")
+    ((name, value),) = given.items()
+    if name == "text" and not isinstance(value, str):
+        raise SettingsError(f"the 'text' of a request is a string, found {shown(value)}")
+    if name == "tokens" and not (isinstance(value, list) and all(isinstance(token, str) for token in value)):
+        raise SettingsError(f"the 'tokens' of a request are a list of strings, found {shown(value)}")
+    return model.record(value)
+
+
+def block_request(parts: Sequence[Part], output_format: str, **options: Any) -> dict[str, Any]:
+    """The request for a block of a file.
+
+    Args:
+        parts: the block.
+        output_format: how the answers are written.
+        **options: options of prediction; by default those of the pipeline.
+
+    Returns:
+        What `answer` takes, all of JSON's types.
+    """
+    block = [
+        {
+            "name": part.name,
+            "format": part.format,
+            "first": part.first,
+            "head": part.head,
+            "data": part.data.decode("utf-8", "surrogateescape"),
+        }
+        for part in parts
+    ]
+    return {"block": block, "output_format": output_format, **options}
+
+
+def _part(given: Mapping[str, Any]) -> Part:
+    return Part(**{**given, "data": given["data"].encode("utf-8", "surrogateescape")})
+
+
+def block_records(model: Any, parts: Sequence[Part]) -> Iterator[Any]:
+    """The records of a block, as a model's task reads them.
+
+    Args:
+        model: the model.
+        parts: the block.
+
+    Yields:
+        The records, in order.
+    """
+    task = model.task
+    split = model.input.split
+    if task.records == "lines":
+        for part in parts:
+            for number, line in part.lines():
+                yield TextRecord(line, file=part.name, line=number)
+    elif task.records == "sentences":
+        yield from chain.from_iterable(part_sentences(part, split) for part in parts)
+    else:
+        field = getattr(model.settings.data, "text", "text")
+        yield from chain.from_iterable(part_texts(part, split, field) for part in parts)
+
+
+def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, pipeline: Any) -> dict[str, Any]:
+    stream = io.StringIO()
+    counts = {"records": 0, "tokens": 0, "unknown": 0}
+    fault = None
+
+    def counted() -> Iterator[Any]:
+        for found in pipeline(block_records(model, parts), options):
+            counts["records"] += 1
+            counts["tokens"] += found.units if hasattr(found, "units") else len(found.sentence.tokens)
+            counts["unknown"] += getattr(found, "unknown", 0)
+            yield found
+
+    try:
+        write_records(counted(), stream, output_format)
+    except Exception as error:
+        fault = describe(error)
+        if fault is None:
+            raise
+    return {"output": stream.getvalue(), **counts, "fault": fault}

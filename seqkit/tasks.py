@@ -1,0 +1,255 @@
+"""The table of tasks: what each reads and predicts, and its command. Nothing else lists the tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from seqkit.errors import SettingsError, shown
+from seqkit.resources import imported
+
+if TYPE_CHECKING:
+    from seqkit.config.sections import Options, Settings
+
+Place = str
+"""``package.module:name``, imported when it is needed, so that help needs neither torch nor numpy"""
+
+
+class Task(NamedTuple):
+    """One task: a shape of input and output, with the command of its name.
+
+    Args:
+        name: what the command, recipes, cards and saved models call it.
+        summary: its line in the listing of commands.
+        help: what the command's help says, with examples.
+        settings: the class of its settings.
+        input: the class of what it reads, a `seqkit.inputs.base.Input`.
+        head: the class of what it predicts, a `seqkit.heads.base.Head`.
+        models: kind (`Settings.kind`) → the class of such models.
+        records: what its data sets hold: ``sentences`` with labels for tokens, ``texts`` with labels, texts with other
+            ``fields``, or ``lines`` of running text.
+        record: what messages call one of them.
+        train: the first sentence of the help of ``train``.
+        evaluate: the same of ``evaluate``.
+        flags: flags of ``train`` that only this task has → settings.
+        verbs: what a model is used for, each verb with the place of its click command, or ``predict``, which is made
+            from the next fields.
+        options: the settings class of the options of prediction, of which flags are made.
+        evaluation: the same of evaluation.
+        predict: the help of the verb that predicts.
+        reads: its input formats.
+        writes: its output formats, the default first.
+        written: what these are.
+        errors: what ``evaluate --errors`` writes; empty where predictions are not right or wrong.
+        learned: the document of a model that says what it learned.
+    """
+
+    name: str
+    summary: str
+    settings: Place
+    input: Place
+    head: Place
+    models: Mapping[str, Place] = MappingProxyType({"": "seqkit.model.base:Model"})
+    records: Literal["sentences", "texts", "fields", "lines"] = "texts"
+    record: str = "text"
+    help: str = ""
+    train: str = "Train a model on DATA and report on dev and test."
+    evaluate: str = "Score a model on DATA."
+    flags: Mapping[str, str] = MappingProxyType({})
+    verbs: Mapping[str, Place] = MappingProxyType({"predict": ""})
+    options: Place = "seqkit.config.sections:Options"
+    evaluation: Place = "seqkit.config.sections:Options"
+    predict: str = "Predict the records of files or of standard input, in order."
+    reads: tuple[str, ...] = ("text", "tokens", "jsonl")
+    writes: tuple[str, ...] = ("jsonl",)
+    written: str = "JSON objects"
+    errors: str = ""
+    learned: str = "labels"
+
+    def settings_class(self) -> type[Settings]:
+        """The class of its settings."""
+        found: type[Settings] = imported(self.settings)
+        return found
+
+    def options_class(self) -> type[Options]:
+        """The class of the options of prediction."""
+        found: type[Options] = imported(self.options)
+        return found
+
+    def evaluation_class(self) -> type[Options]:
+        """The class of the options of evaluation."""
+        found: type[Options] = imported(self.evaluation)
+        return found
+
+    def model_class(self, settings: Settings) -> Any:
+        """The class of the models that some settings describe, a `seqkit.model.base.Predictor`."""
+        return imported(self.models[settings.kind])
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            name="tag",
+            summary="Label every token: parts of speech, entities, chunks.",
+            help="""Label every token: parts of speech, entities, chunks.
+
+            \b
+            seqkit tag train conll2000 -o chunker         train on a data set, a folder or a file
+            seqkit tag evaluate conll2000 -m chunker      score on the test split
+            seqkit tag -m chunker < text.txt              tag one sentence per line (short for predict)
+            """,
+            settings="seqkit.heads.tagging.settings:TagSettings",
+            input="seqkit.inputs.words:WordInput",
+            head="seqkit.heads.tagging.head:Tagging",
+            models={"": "seqkit.model.tagger:Tagger"},
+            records="sentences",
+            record="sentence",
+            train="Train a tagger on DATA and report on dev and test.",
+            evaluate="Score a tagger on DATA: accuracy, and precision, recall and F1 of spans as in seqeval.",
+            flags={
+                "--target": "data.target",
+                "--scheme": "data.scheme",
+                "--crf/--no-crf": "head.crf",
+                "--context": "embedding.context",
+            },
+            options="seqkit.heads.tagging.settings:TagOptions",
+            evaluation="seqkit.heads.tagging.settings:TagEvaluation",
+            predict="Tag the sentences of files or of standard input, in order.",
+            reads=("text", "tokens", "conll", "conllu", "jsonl"),
+            writes=("conll", "jsonl", "inline"),
+            written="columns, JSON objects with character offsets, or [brackets]LABEL in the text",
+            errors="write the sentences with errors, one token per line: token, gold label, predicted label",
+        ),
+        Task(
+            name="classify",
+            summary="Label every text: sentiment, topic, one label or several.",
+            help="""Label every text: sentiment, topic, one label or several.
+
+            \b
+            seqkit classify train sst2 -o opinions           train on a data set, a folder or a file
+            seqkit classify evaluate sst2 -m opinions        score on the test split
+            seqkit classify -m opinions < texts.txt          label one text per line (short for predict)
+            """,
+            settings="seqkit.heads.classification.settings:ClassifySettings",
+            input="seqkit.inputs.words:WordInput",
+            head="seqkit.heads.classification.head:Classification",
+            models={"": "seqkit.model.classifier:Classifier"},
+            records="texts",
+            record="text",
+            train="Train a classifier on DATA, and a simple baseline beside it, and report on dev and test.",
+            evaluate=(
+                "Score a classifier on DATA: accuracy, and precision, recall and F1 of each label, beside the baseline."
+            ),
+            flags={"--pool": "head.pool", "--multi-label": "head.multi_label"},
+            options="seqkit.heads.classification.settings:ClassifyOptions",
+            evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",
+            predict="""Label the texts of files or of standard input, in order.
+
+            A text is a line, or the text column of a table, or the text's key in a JSON object; a label beside it is
+            ignored. Several labels are written in one column with | between them, and so are their probabilities.
+            """,
+            reads=("text", "tokens", "tsv", "csv", "jsonl"),
+            writes=("tsv", "jsonl"),
+            written="label, probability and text separated by tabs, or JSON objects",
+            errors="write the texts with errors, one per line: gold label, predicted label, text",
+        ),
+        Task(
+            name="lm",
+            summary="Language models: train, measure, score and sample text.",
+            help="""Language models: how likely a text is, and sampling of new text.
+
+            \b
+            seqkit lm train ptb -c lm-ptb-small -o lm            train on a data set, a folder or a file
+            seqkit lm train ptb --ngram 5 -o lm5                 count n-grams instead of training a network
+            seqkit lm evaluate ptb -m lm                         perplexity of the test split
+            seqkit lm score -m lm < text.txt                     log-probability and perplexity of each line
+            seqkit lm sample -m lm --prompt "the company" --count 3
+            """,
+            settings="seqkit.heads.language_model.settings:LmSettings",
+            input="seqkit.inputs.units:UnitInput",
+            head="seqkit.heads.language_model.head:LanguageModelling",
+            models={
+                "": "seqkit.model.language_model:LanguageModel",
+                "ngram": "seqkit.model.ngram_model:NgramLanguageModel",
+            },
+            records="lines",
+            record="line",
+            train=(
+                "Train a language model on the text of DATA, one stream of lines, and report on dev and test. --ngram "
+                "N counts the n-grams of the text instead: of the settings, only those of the data matter then."
+            ),
+            evaluate=(
+                "Measure the perplexity of DATA, read as one stream: every unit is predicted from all before it, by a "
+                "model of n-grams from the last few in its line."
+            ),
+            flags={
+                "--unit": "data.unit",
+                "--bptt": "training.bptt",
+                "--tied/--no-tied": "head.tied",
+                "--ngram": "head.ngram",
+            },
+            verbs={"score": "", "sample": "seqkit.cli.sample:sample_lines"},
+            evaluation="seqkit.heads.language_model.settings:LmEvaluation",
+            predict="""Compute the log-probability of each line of files or of standard input, in order.
+
+            Each line is scored independently. The log-probability is in nats, the end of the line included.
+            """,
+            reads=("text",),
+            writes=("tsv", "jsonl"),
+            written="log-probability, units, perplexity and text separated by tabs, or JSON objects",
+            learned="units",
+        ),
+        Task(
+            name="generate",
+            summary="Write text from a label, a title, a vector.",
+            help="""Write text from a label, a title, a vector of numbers, or any mix of them.
+
+            \b
+            seqkit generate train tang -c generate-tang -o poet   train on a data set, a folder or a file
+            seqkit generate sample -m poet --condition form=… --condition title=…
+            seqkit generate evaluate tang -m poet                 perplexity and exact match on the test split
+            """,
+            settings="seqkit.heads.generation.settings:GenerateSettings",
+            input="seqkit.inputs.units:UnitInput",
+            head="seqkit.heads.generation.head:Generation",
+            models={"": "seqkit.model.generator:Generator"},
+            records="fields",
+            record="text",
+            train="Train a generator on texts of DATA and the fields they are from, and report on dev and test.",
+            evaluate=(
+                "Measure on DATA how well a generator predicts the texts, and how many it writes exactly when it takes "
+                "the most probable unit at every step."
+            ),
+            flags={
+                "--condition": "data.condition",
+                "--target": "data.target",
+                "--unit": "data.unit",
+                "--tied/--no-tied": "head.tied",
+            },
+            verbs={"sample": "seqkit.cli.sample:sample_texts"},
+            options="seqkit.heads.generation.settings:GenerateOptions",
+            learned="conditions",
+        ),
+    )
+}
+"""name → task"""
+
+
+def find_task(name: object, source: str) -> Task:
+    """A task by its name.
+
+    Args:
+        name: as a recipe or a saved model has it.
+        source: what error messages call that.
+
+    Returns:
+        The task.
+
+    Raises:
+        SettingsError: there is no such task.
+    """
+    if not isinstance(name, str) or name not in TASKS:
+        raise SettingsError(f"{source}: task: expected one of {', '.join(TASKS)}, found {shown(name)}")
+    return TASKS[name]
