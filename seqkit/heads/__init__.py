@@ -1,1 +1,1 @@
-"""heads: one file a task. Loss, decoding, and the metric it is judged by."""
+"""Heads: a room per task, with targets, loss, decoding, and the report it is judged by."""
