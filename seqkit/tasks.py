@@ -42,7 +42,7 @@ class Task(NamedTuple):
         writes: its output formats, the default first.
         written: what these are.
         errors: what ``evaluate --errors`` writes; empty where predictions are not right or wrong.
-        learned: the document of a model that says what it learned.
+        learned: the document of a model that says what it learned; empty for none.
     """
 
     name: str

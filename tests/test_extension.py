@@ -99,7 +99,7 @@ class LettersSettings(Settings):
     data: ClassifyDataSettings = ClassifyDataSettings()
     embedding: LetterSettings = LetterSettings()
     encoder: EncoderSettings = EncoderSettings(hidden=8)
-    head: ClassifyHeadSettings = ClassifyHeadSettings(baseline=False)
+    head: ClassifyHeadSettings = ClassifyHeadSettings()
     training: TrainingSettings = TrainingSettings(epochs=2, lr=0.01)
 
 
@@ -145,7 +145,7 @@ class Numbers(Head):
         return cls(settings.head.scale)
 
     def documents(self) -> dict[str, Any]:
-        return {"labels.json": {"labels": ["number"]}}
+        return {}
 
     def make_module(self, encoder: Encoder, inputs: nn.Module, *, training: bool) -> nn.Module:
         self.module = nn.Linear(encoder.output_size, 1)
@@ -205,6 +205,7 @@ ROWS = (
         settings=f"{HERE}:NumbersSettings",
         input="seqkit.inputs.words:WordInput",
         head=f"{HERE}:Numbers",
+        learned="",
     ),
 )
 
@@ -272,6 +273,19 @@ def test_dry_run_info_and_help(task: str, data: Path, tmp_path: Path, capsys: py
     for verb in ("train", "evaluate", "predict"):
         assert main([task, verb, "--help"]) == 0
         assert "Usage: seqkit" in capsys.readouterr().out
+
+
+def test_starts_from_another_model_only_where_both_read_words(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = str(tmp_path / "letters"), str(tmp_path / "more")
+    assert main(["letters", "train", str(data), "-o", first, "--epochs", "1", "--quiet", "--device", "cpu"]) == 0
+    capsys.readouterr()
+    for task in ("letters", "numbers"):
+        flags = ["--init-from", first, "--quiet", "--device", "cpu"]
+        assert main([task, "train", str(data), "-o", second, *flags]) == 1
+        fault = "a model can only start from another where both read words or units"
+        assert capsys.readouterr().err == f"error: --init-from {first}: {fault}\n"
 
 
 def started(task: str, data: Path, output: Path, *flags: str) -> list[str]:

@@ -158,11 +158,11 @@ def _recorded(model: Any, data: str, split: str, size: int) -> Any:
     report = model.report
     scores = report.get("scores", {}).get(split, {}) if report.get("data", {}).get("name") == data else {}
     found = scores.get("baseline") if scores.get("sentences") == size else None
-    return model.head.recorded(found) if isinstance(found, dict) else None
+    return model.recorded(found) if isinstance(found, dict) else None
 
 
 def _unknown(model: Any, gold: Sequence[Sequence[str]]) -> Iterator[str]:
-    unknown = model.head.unknown(gold) if gold else []
+    unknown = model.unknown(gold)
     if unknown:
         shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
         yield f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"

@@ -28,7 +28,8 @@ def command(directory: Path, as_json: bool) -> None:
     about: dict[str, Any] = {name: config.get(name) for name in ("format_version", "seqkit_version")}
     settings = _settings(directory, config)
     learned = TASKS[settings.task].learned
-    document, report = (_document(directory, files, f"{name}.json") for name in (learned, "report"))
+    report = _document(directory, files, "report.json")
+    document = _document(directory, files, f"{learned}.json") if learned else {}
     if as_json:
         sizes = {name: len(content) for name, content in files.items()}
         about |= {"settings": settings.model_dump(mode="json"), learned: document, "files": sizes, "report": report}
@@ -60,7 +61,7 @@ def _rows(settings: Any, document: dict[str, Any], report: dict[str, Any]) -> It
     if data:
         target = document.get("target")
         yield "data", f"{data}, column {target}" if target else data
-    yield from _LEARNED[TASKS[settings.task].learned](document)
+    yield from _LEARNED.get(TASKS[settings.task].learned, lambda document: ())(document)
     if settings.kind == "ngram":
         yield "n-grams", f"order {settings.head.ngram}, Kneser-Ney, no network"
     for split, scores in report.get("scores", {}).items():

@@ -62,6 +62,7 @@ _METAVARS = {
     "--checkpoint-minutes": "MINUTES",
     "--target": "COLUMN",
     "--acrostic": "CHARACTERS",
+    "--label": "FIELD",
 }
 
 # --- flags of settings --------------------------------------------------------------------------------------------
@@ -401,7 +402,7 @@ def precision_option(function: Function) -> Function:
         default="fp32",
         show_default=True,
         metavar="|".join(names),
-        help="arithmetic of the encoder; auto is bf16 where it is fast and changes no label of the first 128 sentences",
+        help="arithmetic of the encoder; auto is bf16 where it is fast, if no label of the first 128 sentences changes",
     )
     return option(function)
 

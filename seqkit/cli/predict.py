@@ -112,7 +112,10 @@ def predict_command(task: Task, verb: str) -> click.Command:
             counted = f"{plural(total['records'], task.record)}, {plural(total['tokens'], unit)}"
             click.echo(f"{counted} in {seconds:.2f} s: {total['tokens'] / max(seconds, 1e-9):,.0f} {unit}s/s", err=True)
             if total["unknown"]:
-                click.echo(f"{total['unknown']:,} of the units are unknown to the model and not told apart", err=True)
+                click.echo(
+                    f"{total['unknown']:,} of the units are unknown to the model; all are scored as one unknown unit",
+                    err=True,
+                )
         return 0
 
     return predict
@@ -196,6 +199,6 @@ def _refuse_for_ranks(files: Sequence[str], workers: int, launch: Launch) -> Non
             name = "standard input" if file == "-" else f"{file}, a pipe or device"
             faults.append(f"torchrun needs files, which each of its processes can read, not {name}.")
     if faults and launch.rank:
-        # Any other status, and torchrun would end the first one before it has said it.
+        # With any other status torchrun would end the first process before it has said why.
         click.get_current_context().exit(0)
     usage_unless(not faults, "".join(faults[:1]))

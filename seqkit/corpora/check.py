@@ -21,6 +21,7 @@ from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.formats.splitting import Splitter
 from seqkit.formats.text import Line, Lines, is_blank
 from seqkit.records import Sentence, labels_of_text
+from seqkit.tasks import TASKS
 
 _STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more, the column is something else
 _MOST_READINGS = 20
@@ -111,7 +112,7 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
         problems.extend(_checksum_problems(dataset, split))
     problems.extend(_label_problems(dataset, contents, target, label))
     # If something is generated from a condition, the same words for another condition are another item.
-    conditional = dataset.card is not None and dataset.card.task == "generate"
+    conditional = dataset.card is not None and TASKS[dataset.card.task].records == "fields"
     problems.extend(_shared_sentences(contents, conditional))
     order = {content.file: place for place, content in enumerate(contents.values())}
     return sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.message))

@@ -2,62 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.errors import DataError
 from seqkit.records import Sentence, TextRecord
 
-Pair = tuple[Sequence[str], Sequence[str]]
-LabelledText = tuple[str | Sequence[str], str | Sequence[str]] | Mapping[str, str | Sequence[str]]
 Items = Iterable[Any] | None
-
-
-def from_pairs(
-    train: Iterable[Pair], dev: Iterable[Pair] | None = None, test: Iterable[Pair] | None = None, *, name: str = "pairs"
-) -> Dataset:
-    """A data set from Python: any iterables of ``(tokens, labels)``.
-
-    Args:
-        train: the training sentences.
-        dev: the development sentences; without them the last tenth of train is held out.
-        test: the test sentences.
-        name: what messages and reports call the data set.
-
-    Returns:
-        The data set; its label column is called ``label``.
-
-    Raises:
-        DataError: an item is not a pair of equally long sequences of strings.
-    """
-    return _dataset(name, _sentence_of_pair, train, dev, test)
-
-
-def from_texts(
-    train: Iterable[LabelledText],
-    dev: Iterable[LabelledText] | None = None,
-    test: Iterable[LabelledText] | None = None,
-    *,
-    name: str = "texts",
-) -> Dataset:
-    """A data set of labelled texts from Python: any iterables of ``(text or tokens, label or labels)``.
-
-    An item may also be a mapping with the keys ``text`` and ``label``.
-
-    Args:
-        train: the training texts.
-        dev: the development texts; without them the last tenth of train is held out.
-        test: the test texts.
-        name: what messages and reports call the data set.
-
-    Returns:
-        The data set; its label field is called ``label``.
-
-    Raises:
-        DataError: an item is not a pair of a text (or its tokens) and a label (or a list of labels).
-    """
-    return _dataset(name, _sentence_of_text, train, dev, test)
 
 
 def from_items(kind: str, train: Items, dev: Items = None, test: Items = None) -> Dataset:
@@ -76,10 +28,7 @@ def from_items(kind: str, train: Items, dev: Items = None, test: Items = None) -
     Raises:
         DataError: an item is of another kind.
     """
-    return _dataset(*_KINDS[kind], train, dev, test)
-
-
-def _dataset(name: str, make: Callable[[Any], Any], train: Items, dev: Items, test: Items) -> Dataset:
+    name, make = _KINDS[kind]
     splits = {}
     for split, items in (("train", train), ("dev", dev), ("test", test)):
         if items is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -15,12 +15,10 @@ from seqkit.inputs.base import Documents, Input
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.nn.recurrent import State
+from seqkit.nn.softmax import IGNORED
 
 Integers = NDArray[np.int64]
 _Kind = TypeVar("_Kind", bound="Head")
-
-IGNORED = -1
-"""the target where there is none: padding, or a label that does not occur in training"""
 
 
 class Loss(NamedTuple):
@@ -62,7 +60,7 @@ class Report(Protocol):
         """How many sentences, texts or lines were scored."""
 
     def to_json(self) -> dict[str, Any]:
-        """The figures, under the keys of ``--json``."""
+        """The figures under the keys of ``--json``, with ``sentences`` and ``tokens`` (or units)."""
 
     def render(self, width: int) -> str:
         """The figures as a table of at most so many columns."""
@@ -113,6 +111,7 @@ class Head(ABC):
     Attributes:
         has_labels: whether predictions have `labels`, by which a faster precision can be checked.
         has_start: whether it says what the encoder begins with; see `conditions` and `start`.
+        scores_steps: whether `score` gives numbers of each step, and not of each record.
         drops_outputs: whether it drops features of the encoder's outputs itself.
         training_only: how the names of weights begin that only training needs; empty for none.
         module: the trainable part.
@@ -121,6 +120,7 @@ class Head(ABC):
     has_labels: bool = False
     has_start: bool = False
     drops_outputs: bool = False
+    scores_steps: bool = False
     training_only: str = ""
     module: Any
 
@@ -227,7 +227,7 @@ class Head(ABC):
 
     @abstractmethod
     def score(self, encoded: Encoded) -> Tensor:
-        """What `decode` decides by: numbers of each step, [B, T, K], or of each record, [B, …]."""
+        """What `decode` decides by: numbers of each step, [B, T, …], if the head `scores_steps`, else [B, …]."""
 
     @abstractmethod
     def decode(self, scores: Tensor, lengths: Tensor, records: Sequence[Any], options: Any) -> Sequence[Any]:
@@ -240,7 +240,7 @@ class Head(ABC):
             options: an object of the task's options class.
 
         Returns:
-            One prediction per record.
+            One prediction per record, with `to_json`; counted are its ``units``, or the tokens of its ``sentence``.
         """
 
     @abstractmethod
@@ -273,6 +273,22 @@ class Head(ABC):
             DataError: a record has none.
         """
         raise NotImplementedError  # pragma: no cover - every head of labels overrides it
+
+    def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
+        """What is learned from records: checked of every split before training, and what a checkpoint is for.
+
+        Args:
+            records: the records.
+
+        Yields:
+            Of each record its tokens or its text, and its labels, as strings. A head without `gold` overrides it.
+
+        Raises:
+            DataError: a record has not what is learned.
+        """
+        for record, labels in zip(records, self.gold(records), strict=True):
+            yield record.tokens or [record.text]
+            yield labels
 
     @abstractmethod
     def report(self, gold: Sequence[Sequence[str]], answers: Sequence[Any], baseline: Any = None) -> Any:

@@ -19,7 +19,7 @@ from seqkit.inputs.segmentation import Units
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.records import TextRecord
 
-_KINDS = {"word": "words", "char": "characters", "bpe": "byte pairs"}
+UNIT_NAMES = {"word": "words", "char": "characters", "bpe": "byte pairs"}
 
 
 def target_text(record: TextRecord, field: str) -> str:
@@ -170,5 +170,5 @@ class UnitInput(LookupInput):
         unknown = list(dict.fromkeys(unit for unit, index in zip(units, ids, strict=True) if index == UNKNOWN))
         if unknown:
             shown = ", ".join(map(repr, unknown[:5])) + (", …" if len(unknown) > 5 else "")
-            raise DataError(f"the prompt has {_KINDS[self.units.kind]} that the model does not know: {shown}")
+            raise DataError(f"the prompt has {UNIT_NAMES[self.units.kind]} that the model does not know: {shown}")
         return ids

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
+from seqkit.errors import DataError, shown
 from seqkit.formats.splitting import Splitter
 from seqkit.inputs.arrays import Indexer
 from seqkit.inputs.base import Documents, Sources
@@ -83,10 +84,14 @@ class WordInput(LookupInput):
         """See `Input.lengths`."""
         return [len(record.tokens) for record in records]
 
-    def record(self, given: Sentence | str | Sequence[str]) -> Sentence:
-        """See `Input.record`: raw text, which is split, a list of tokens, or a record."""
+    def record(self, given: Any) -> Sentence:
+        """See `Input.record`: raw text, which is split, a list of tokens, a mapping with one of them, or a record."""
         if isinstance(given, Sentence):
             return given
+        if isinstance(given, Mapping):
+            if not given.keys() & set(self.fields):
+                raise DataError(f"expected a 'text' or its 'tokens', found {shown(dict(given))}")
+            given = given["tokens"] if "tokens" in given else given["text"]
         if not isinstance(given, str):
             return Sentence.from_tokens(given)
         offsets = self.splitter.split(given)

@@ -164,7 +164,7 @@ class Adding(MemoryTask):
 _NOUNS = ("key", "door", "car", "tree", "bird", "boat", "book", "hill")
 _PREPOSITIONS = ("near", "behind", "beside", "under", "above", "beyond")
 _ADVERBS = ("often", "still", "always")
-_WORDS = ("the", *_NOUNS, *(f"{noun}s" for noun in _NOUNS), *_PREPOSITIONS, *_ADVERBS)
+WORDS = ("the", *_NOUNS, *(f"{noun}s" for noun in _NOUNS), *_PREPOSITIONS, *_ADVERBS)
 
 
 class Agreement(MemoryTask):
@@ -178,7 +178,7 @@ class Agreement(MemoryTask):
 
     name = "agreement"
     unit = "verbs"
-    input_size = len(_WORDS)
+    input_size = len(WORDS)
     output_size = 2
     chance = 0.5
     lr = 1e-2
@@ -212,17 +212,6 @@ class Agreement(MemoryTask):
         subject = torch.cat([torch.zeros_like(nouns[:, :1]), nouns[:, :1]], 1)  # [B, 2]
         plural = (nouns[:, 0] > len(_NOUNS)).long()  # [B]
         return torch.cat([subject, between, adverbs], 1), plural
-
-    def spell(self, words: Tensor) -> str:
-        """One sentence beginning as text.
-
-        Args:
-            words: the ids of the words, [T].
-
-        Returns:
-            The words with spaces between.
-        """
-        return " ".join(_WORDS[word] for word in words.tolist())
 
 
 _TASKS = (Copying(), Copying(noise=False), Adding(), Agreement())

@@ -154,6 +154,14 @@ class Predictor(ABC):
             DataError: a record lacks its label.
         """
 
+    def recorded(self, scores: Mapping[str, Any]) -> Any:
+        """The baseline's scores, as its report has them, for `evaluate`; None where there are none."""
+        return None
+
+    def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
+        """The gold labels that it cannot predict, sorted."""
+        return []
+
     # --- files ----------------------------------------------------------------------------------------------------
 
     @abstractmethod
@@ -345,6 +353,15 @@ class Model(Predictor):
     def predicted(self, records: Sequence[Any], pipeline: Any = None) -> list[Any]:
         """The predictions for some records, by a pipeline or a new one, without what evaluation does not need."""
         return list((pipeline or self.pipeline())(records, self.options({}).for_output("conll")))
+
+    def recorded(self, scores: Mapping[str, Any]) -> Any:
+        """See `Predictor.recorded`."""
+        return self.head.recorded(scores)
+
+    def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
+        """See `Predictor.unknown`."""
+        found: list[str] = self.head.unknown(gold)
+        return found
 
     # --- files ----------------------------------------------------------------------------------------------------
 

@@ -145,7 +145,7 @@ def stream_log_prob(
             module.train()  # cuDNN computes gradients in this mode only; there is no dropout inside
     head, embedding = network.head, network.input.embedding
     parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-    optimizer = torch.optim.SGD(parameters, lr=rate)
+    optimizer = torch.optim.SGD(parameters, lr=rate) if rate else None  # importing it takes most of a second
     device = parameters[0].device
     total = 0.0
     state: tuple[State, ...] | None = None
@@ -157,7 +157,7 @@ def stream_log_prob(
             found = head.loss(encoded.outputs, encoded.lengths, ids, table=embedding.table)
             total -= float(found.nats)
             state = next_state(network.encoder, encoded.state)
-            if rate:
+            if optimizer is not None:
                 optimizer.zero_grad(set_to_none=True)
                 found.objective.backward()
                 if clip and clip_by == "norm":

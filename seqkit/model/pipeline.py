@@ -168,7 +168,7 @@ def chunks(records: Iterable[Any], limit: int) -> Iterator[list[Any]]:
             fault = error
             break
         chunk.append(following)
-        tokens += len(getattr(following, "tokens", ()) or following.text)
+        tokens += len(getattr(following, "tokens", ()) or getattr(following, "text", ".")) or 1
         if tokens >= CHUNK_TOKENS or len(chunk) >= limit:
             yield chunk
             chunk, tokens = [], 0
@@ -192,29 +192,29 @@ class _Scored(NamedTuple):
     scores: Tensor
 
 
-def _joined(batches: Iterable[_Scored]) -> Iterator[_Scored]:
+def _joined(batches: Iterable[_Scored], steps: bool) -> Iterator[_Scored]:
     """Put batches together: an encoder wants sequences of one length, decoding is faster for many at once."""
     group: list[_Scored] = []
     rows = 0
     for batch in batches:
         # Records come in the order of their lengths, so that those of the last batch are the longest.
         if group and (rows + len(batch.rows)) * int(batch.lengths.max()) > DECODED_TOKENS:
-            yield _join(group)
+            yield _join(group, steps)
             group, rows = [], 0
         group.append(batch)
         rows += len(batch.rows)
     if group:
-        yield _join(group)
+        yield _join(group, steps)
 
 
-def _join(group: list[_Scored]) -> _Scored:
+def _join(group: list[_Scored], steps: bool) -> _Scored:
     if len(group) == 1:
         return group[0]
     lengths = torch.cat([part.lengths for part in group])  # [B]
     scores = [part.scores for part in group]
-    if scores[0].dim() > 2:
-        steps = int(lengths.max())
-        scores = [functional.pad(each, (0, 0, 0, steps - each.shape[1])) for each in scores]  # each [B, T, K]
+    if steps:
+        longest, others = int(lengths.max()), (0, 0) * (scores[0].dim() - 2)
+        scores = [functional.pad(each, (*others, 0, longest - each.shape[1])) for each in scores]  # each [B, T, …]
     return _Scored(np.concatenate([part.rows for part in group]), lengths, torch.cat(scores))
 
 
@@ -345,7 +345,7 @@ class Pipeline:
                 yield _Scored(rows, encoded.lengths, head.score(encoded))
 
         answers: list[Any] = [None] * len(part)
-        for batch in _joined(scored()):
+        for batch in _joined(scored(), head.scores_steps):
             rows = batch.rows.tolist()
             found = head.decode(batch.scores, batch.lengths, [part[row] for row in rows], options)
             for row, answer in zip(rows, found, strict=True):

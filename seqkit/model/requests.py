@@ -8,7 +8,7 @@ from itertools import chain
 from typing import Any
 
 from seqkit.errors import SettingsError, describe, shown
-from seqkit.formats.registry import part_sentences, part_texts
+from seqkit.formats.registry import FORMATS, part_sentences, part_texts
 from seqkit.formats.text import Part
 from seqkit.formats.writers import finite, write_records
 from seqkit.records import TextRecord
@@ -16,18 +16,18 @@ from seqkit.records import TextRecord
 
 def answer(model: Any, request: Mapping[str, Any], pipeline: Any) -> dict[str, Any]:
     """See `seqkit.model.base.Predictor.answer`."""
+    if not isinstance(request, Mapping):
+        raise SettingsError(f"a request is a JSON object, found {shown(request)}")
     given = dict(request)
     if "block" in given:
-        parts = [_part(part) for part in given.pop("block")]
+        parts = _parts(given.pop("block"))
         output_format = given.pop("output_format", model.task.writes[0])
         if output_format not in model.task.writes:
             known = ", ".join(model.task.writes)
             raise SettingsError(f"output_format: choose from {known}, found {shown(output_format)}")
-        kept = None if given else getattr(pipeline, "options", None)
-        options = kept or model.options(given).for_output(output_format)
-        return _block(model, parts, output_format, options, pipeline)
+        return _block(model, parts, output_format, _options(model, given, pipeline).for_output(output_format), pipeline)
     known = model.task.options_class().model_fields
-    options = model.options({name: given.pop(name) for name in list(given) if name in known})
+    options = _options(model, {name: given.pop(name) for name in list(given) if name in known}, pipeline)
     several = given.pop("texts", None)
     if several is None:
         (found,) = pipeline([_record(model, given)], options)
@@ -37,6 +37,11 @@ def answer(model: Any, request: Mapping[str, Any], pipeline: Any) -> dict[str, A
         raise SettingsError("a request for several texts has a list of them as 'texts', and nothing else but options")
     records = [_record(model, one if isinstance(one, Mapping) else {"text": one}) for one in several]
     return {"answers": [finite(found.to_json()) for found in pipeline(records, options)]}
+
+
+def _options(model: Any, given: Mapping[str, Any], pipeline: Any) -> Any:
+    """The options of a request; those of the pipeline where it has none."""
+    return model.options(given) if given or getattr(pipeline, "options", None) is None else pipeline.options
 
 
 def _record(model: Any, given: Mapping[str, Any]) -> Any:
@@ -81,8 +86,14 @@ def block_request(parts: Sequence[Part], output_format: str, **options: Any) -> 
     return {"block": block, "output_format": output_format, **options}
 
 
-def _part(given: Mapping[str, Any]) -> Part:
-    return Part(**{**given, "data": given["data"].encode("utf-8", "surrogateescape")})
+def _parts(given: Any) -> list[Part]:
+    try:
+        parts = [Part(**{**part, "data": part["data"].encode("utf-8", "surrogateescape")}) for part in given]
+        if all(type(part.first) is int and isinstance(part.name, str) and part.format in FORMATS for part in parts):
+            return parts
+    except (TypeError, KeyError, AttributeError, UnicodeEncodeError):
+        pass
+    raise SettingsError("a block is a list of objects with name, format, first, head and data, a string")
 
 
 def block_records(model: Any, parts: Sequence[Part]) -> Iterator[Any]:

@@ -129,7 +129,11 @@ def _best_prefixes(chain: Chain, groups: TransitionGroups | None) -> tuple[Tenso
         scores = chain.emissions.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)  # [T, K, B]
         start, step = chain.start, _plain_step(chain, batch)
     else:
-        wide = functional.pad(chain.emissions.permute(1, 2, 0), (0, 0, 0, 1), value=-torch.inf)  # [T, K + 1, B]
+        emissions = chain.emissions.permute(1, 2, 0)  # [T, K, B]
+        nowhere = emissions.new_full(
+            (steps, 1, batch), -torch.inf
+        )  # [T, 1, B]; some versions of torch pad no empty batch
+        wide = torch.cat([emissions, nowhere], 1)  # [T, K + 1, B]
         scores = wide.index_select(1, groups.order)  # [T, K', B]
         start = functional.pad(chain.start, (0, 1), value=-torch.inf)[groups.order]  # [K']
         step = _grouped_step(groups, chain, batch)

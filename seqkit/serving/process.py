@@ -68,7 +68,7 @@ def open_model(job: Job) -> Callable[[Mapping[str, Any]], Answer]:
         batch_tokens=job.batch_tokens,
         precision=job.precision,
         say=say(job.quiet, job.place),
-        options=model.options(job.options).for_output(job.output_format),
+        options=model.options(job.options),
     )
     give_back = memory_returner()
 

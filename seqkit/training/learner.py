@@ -171,7 +171,7 @@ class RecordLearner(Learner):
     """
 
     def __init__(self, model: Model, train: Sequence[Any], dev: Sequence[Any], read: Any, start: int = 0) -> None:
-        rows = (strings for part in (train, dev) for strings in _learned(model, part))
+        rows = (strings for part in (train, dev) for strings in model.head.learned(part))
         super().__init__(model, len(train), digest(rows, start))
         self.dev = dev
         self.read = read
@@ -228,17 +228,6 @@ class RecordLearner(Learner):
             ).report
             for split, records in splits.items()
         }
-
-
-def _learned(model: Model, records: Sequence[Any]) -> Iterable[Sequence[str]]:
-    """What is learned from, as rows of strings for a checksum."""
-    gold = model.head.gold(records) if model.head.has_labels else [()] * len(records)
-    for record, labels in zip(records, gold, strict=True):
-        yield record.tokens or [record.text]
-        yield labels or [
-            f"{name}={value.tobytes().hex() if isinstance(value, np.ndarray) else value!r}"
-            for name, value in record.fields.items()
-        ]
 
 
 def digest(rows: Iterable[Sequence[str]], start: int = 0) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 import zlib
+from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
@@ -22,7 +23,7 @@ from seqkit.inputs.context import ContextFeatures
 from seqkit.inputs.pretrained import Vectors, read_vectors
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
-from seqkit.inputs.units import make_units
+from seqkit.inputs.units import UNIT_NAMES, make_units
 from seqkit.model.base import Model, Predictor
 from seqkit.model.files import read_config
 from seqkit.model.loading import load
@@ -35,7 +36,6 @@ from seqkit.training.streams import BASELINE_UNITS, StreamLearner, perplexity_re
 from seqkit.training.transfer import adopt, describe, thawing_groups, transfer
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
-_UNITS = {"word": "words", "char": "characters", "bpe": "byte pairs"}
 
 
 class Prepared(NamedTuple):
@@ -104,7 +104,7 @@ def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device,
     try:
         model: Model = task.model_class(complete).build(complete, train, sources).to(device)
         for part in parts.values():
-            _check(model, part)
+            deque(model.head.learned(part), maxlen=0)  # every record has what is learned
         learner = RecordLearner(model, train, parts["dev"], read, _checksum(sources))
     except DataError as error:
         asked = getattr(complete.data, "condition", "")
@@ -127,14 +127,6 @@ def _say_sizes(dataset: Dataset, notes: Sequence[str], sizes: Sequence[str], pro
     for note in notes:
         progress.say(note)
     progress.say(f"{dataset.name}: {', '.join(sizes)}")
-
-
-def _check(model: Model, records: Sequence[Any]) -> None:
-    """See that there is a label for everything that is learned or scored."""
-    if model.head.has_labels:
-        model.head.gold(records)
-    if model.head.has_start:
-        model.head.conditions(records)
 
 
 # --- streams of text ----------------------------------------------------------------------------------------------
@@ -178,7 +170,7 @@ def _read_corpora(
     notes = list(dataset.notes)
     if dataset.held_out:
         notes.append(dataset.held_out_note(sum(lines for _, lines in (read["train"], read["dev"])), "lines"))
-    told = [f"{split} {part.lines:,} lines, {len(part):,} {_UNITS[units.kind]}" for split, part in corpora.items()]
+    told = [f"{split} {part.lines:,} lines, {len(part):,} {UNIT_NAMES[units.kind]}" for split, part in corpora.items()]
     _say_sizes(dataset, notes, told, progress)
     return units, corpora
 

@@ -116,7 +116,7 @@ class Stepper:
         step = Step(loss, norm, units, tokens, batch)
         if (self.settings.on_nan == "skip" or self.device.type == "cpu") and not self.is_finite(step):
             self.check_finite(step, number)
-            self.carried = None  # it may be spoilt
+            self.carried = None  # it may be NaN
             if not self.scaler.is_enabled():
                 return step, flags
         self.scaler.step(self.optimizer)  # which leaves out a step itself, if it is enabled

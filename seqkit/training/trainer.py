@@ -140,7 +140,7 @@ class Trainer:
         self.sums["seconds"] += time.monotonic() - began
 
     def _note(self, pending: list[Step], batches: int) -> None:
-        """Take steps down, the last of which is the one before `position`."""
+        """Record the last steps, up to `position`."""
         first = self.position - len(pending)
         for place, waited in enumerate(pending):
             taken = waited._replace(loss=waited.loss.cpu(), norm=waited.norm.cpu())  # fetched once

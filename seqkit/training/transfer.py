@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from seqkit.config import Settings, override
+from seqkit.errors import SettingsError
+from seqkit.inputs.lookup import LookupInput
 from seqkit.model.base import Model
 from seqkit.nn.network import Network
 
@@ -36,6 +38,9 @@ def adopt(settings: _AnySettings, start: Model) -> _AnySettings:
         SettingsError: the sizes do not fit the task.
     """
     theirs: Any = start.settings
+    if not (isinstance(start.input, LookupInput) and hasattr(settings.embedding, "word_size")):
+        place = settings.training.init_from
+        raise SettingsError(f"--init-from {place}: a model can only start from another where both read words or units")
     encoder: dict[str, Any] = {name: getattr(theirs.encoder, name) for name in _ENCODER}
     if settings.encoder.direction == "both":
         # Of a model that reads in one direction one stack is taken, and the other is new.

@@ -85,7 +85,7 @@ def test_score_gives_a_line_for_each_line(run: Run, models: dict[str, Path], tmp
         assert list(record) == ["text", "log_prob", "units", "unknown", "perplexity"]
         assert record["perplexity"] == pytest.approx(math.exp(-record["log_prob"] / record["units"]))
     assert result.lines[-2].startswith("3 lines, 32 units in ")
-    assert result.lines[-1] == "1 of the units are unknown to the model and not told apart"  # the tab
+    assert result.lines[-1] == "1 of the units are unknown to the model; all are scored as one unknown unit"  # the tab
     assert [record["unknown"] for record in records] == [0, 0, 1]
     file = tmp_path / "text.txt"
     file.write_text(text, encoding="utf-8")

@@ -31,7 +31,7 @@ ECHO = '''
 """A worker that needs no model: gives lines back in capitals, and does what they say."""
 import os, pathlib, signal, time
 from seqkit.errors import DataError, ModelError, describe
-from seqkit.model.requests import _part
+from seqkit.model.requests import _parts
 from seqkit.serving import worker
 
 def open_model(job):
@@ -46,7 +46,7 @@ def open_model(job):
     def answer(request):
         found = {"output": "", "records": 0, "tokens": 0, "unknown": 0, "fault": None}
         try:
-            for part in map(_part, request["block"]):
+            for part in _parts(request["block"]):
                 for number, line in part.lines():
                     if line == "die":
                         os.kill(os.getpid(), signal.SIGKILL)

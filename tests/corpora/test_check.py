@@ -9,7 +9,7 @@ import pytest
 
 from seqkit.corpora.cards import load_card
 from seqkit.corpora.check import Problem, check
-from seqkit.corpora.from_python import from_pairs
+from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
 from seqkit.corpora.statistics import render_statistics, statistics
 from seqkit.errors import DataError
@@ -177,7 +177,7 @@ def test_a_lone_file_and_a_target(tmp_path: Path) -> None:
 
 def test_pairs_have_numbers_for_lines() -> None:
     pairs = [(["a"], ["B-X"]), ([], []), (["b", "c"], ["O", "I-X"])]
-    assert check(from_pairs(pairs, dev=pairs[:1])) == [
+    assert check(from_items("sentences", pairs, dev=pairs[:1])) == [
         Problem("pairs train", 3, "I-X may not follow O in iob2"),
         Problem("pairs dev", 1, "the sentence is also in train, at pairs train:1"),
     ]

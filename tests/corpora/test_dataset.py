@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from seqkit.config import override
 from seqkit.corpora.dataset import Dataset, Split
-from seqkit.corpora.from_python import from_pairs
+from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve, split_files
 from seqkit.errors import DataError
 from seqkit.formats.format import split_at_spaces
@@ -235,11 +235,11 @@ PAIRS = [(["Ada", "sang"], ["B-PER", "O"]), ([], []), (("Bob",), ("B-PER",))]
 
 
 def test_pairs() -> None:
-    dataset = from_pairs(iter(PAIRS), dev=PAIRS[:1])
+    dataset = from_items("sentences", iter(PAIRS), dev=PAIRS[:1])
     assert [sentence.tokens for sentence in dataset.sentences("train")] == [["Ada", "sang"], [], ["Bob"]]
     assert dataset.sentences("dev")[0].column(dataset.target) == ["B-PER", "O"]
     assert dataset.has("dev") and not dataset.has("test")
-    assert len(from_pairs(PAIRS).sentences("dev")) == 1
+    assert len(from_items("sentences", PAIRS).sentences("dev")) == 1
 
 
 @pytest.mark.parametrize(
@@ -256,19 +256,19 @@ def test_pairs() -> None:
 )
 def test_faulty_pairs(pair: object, message: str) -> None:
     with pytest.raises(DataError, match=f"^pairs dev:2: {message}$"):
-        from_pairs(PAIRS, dev=[PAIRS[0], pair])  # type: ignore[list-item]
+        from_items("sentences", PAIRS, dev=[PAIRS[0], pair])  # type: ignore[list-item]
 
 
 def test_no_pairs() -> None:
     with pytest.raises(DataError, match=r"^pairs: no sentences found$"):
-        from_pairs([]).sentences("train")
+        from_items("sentences", []).sentences("train")
     with pytest.raises(DataError, match=r"^pairs: no sentences found$"):
-        from_pairs([([], [])]).sentences("dev")
+        from_items("sentences", [([], [])]).sentences("dev")
 
 
 @given(st.integers(2, 300))
 def test_train_and_held_out_dev_are_all_of_it(count: int) -> None:
-    dataset = from_pairs([([f"w{number}"], ["O"]) for number in range(count)])
+    dataset = from_items("sentences", [([f"w{number}"], ["O"]) for number in range(count)])
     train, dev = dataset.sentences("train"), dataset.sentences("dev")
     assert [sentence.tokens[0] for sentence in (*train, *dev)] == [f"w{number}" for number in range(count)]
     assert len(dev) == max(1, count // 10)
@@ -290,7 +290,7 @@ def test_lines_are_the_raw_text_of_any_format(tmp_path: Path) -> None:
     assert list(dataset.lines("train")) == [" To  be,", "", "or not"]
     assert list(dataset.lines("dev")) == ["Go!"]
     assert list(dataset.lines("test")) == ["a b", "c d"]
-    assert list(from_pairs([(["a", "b"], ["X", "Y"]), (["c"], ["X"])]).lines("train")) == ["a b"]
+    assert list(from_items("sentences", [(["a", "b"], ["X", "Y"]), (["c"], ["X"])]).lines("train")) == ["a b"]
 
 
 def test_a_text_of_several_lines_is_read_as_these(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from seqkit.corpora.check import check
 from seqkit.corpora.dataset import Dataset, Split
-from seqkit.corpora.from_python import from_pairs, from_texts
+from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
 from seqkit.corpora.statistics import statistics
 from seqkit.errors import DataError
@@ -132,7 +132,9 @@ def test_the_last_tenth_of_the_texts_is_held_out(tmp_path: Path) -> None:
 
 
 def test_texts_from_python_are_split_by_the_splitter() -> None:
-    dataset = from_texts([("so good!", "pos"), (["so", "bad"], ["neg", "sad"]), ("", "pos")], dev=[("x", "pos")])
+    dataset = from_items(
+        "texts", [("so good!", "pos"), (["so", "bad"], ["neg", "sad"]), ("", "pos")], dev=[("x", "pos")]
+    )
     found = dataset.texts("train", WORDS)
     assert [each.tokens for each in found] == [["so", "good", "!"], ["so", "bad"], []]
     assert [each.fields["label"] for each in found] == ["pos", ["neg", "sad"], "pos"]
@@ -150,15 +152,15 @@ def test_texts_from_python_are_split_by_the_splitter() -> None:
 )
 def test_malformed_items(item: object, message: str) -> None:
     with pytest.raises(DataError) as caught:
-        from_texts([("a", "x")], dev=[("a", "x"), item])  # type: ignore[list-item]
+        from_items("texts", [("a", "x")], dev=[("a", "x"), item])  # type: ignore[list-item]
     assert str(caught.value) == message
 
 
 def test_sentences_that_have_no_label() -> None:
     with pytest.raises(DataError, match=r"^pairs train:1: no field 'label'; fields: none$"):
-        from_pairs([(["a"], ["X"])]).texts("train")
+        from_items("sentences", [(["a"], ["X"])]).texts("train")
     with pytest.raises(DataError, match=r"^texts: no sentences found$"):
-        from_texts([("", "x")]).texts("train", WORDS)
+        from_items("texts", [("", "x")]).texts("train", WORDS)
 
 
 # --- check and statistics ------------------------------------------------------------------------------------------
@@ -207,7 +209,7 @@ def test_labelled_texts_are_distinguished_from_tagged_sentences(tmp_path: Path) 
         assert resolve(put(tmp_path / "f.jsonl", content)).label_field() == field
     assert resolve(put(tmp_path / "f.tsv", "a\tX\n")).label_field() is None
     assert resolve(put(tmp_path / "f.tsv", "X\ta b c\n")).label_field("other") == "other"
-    assert from_texts([("a", "x")]).label_field() == "label"
+    assert from_items("texts", [("a", "x")]).label_field() == "label"
     assert Dataset("d", {"all": Split(content=[])}).label_field() is None
 
 
@@ -247,12 +249,12 @@ def test_the_field_of_the_text_may_have_another_name_also_where_nothing_is_read(
 
 
 def test_texts_may_be_mappings() -> None:
-    dataset = from_texts([{"text": "so good", "label": "pos"}, {"label": ["neg"], "text": ["so", "bad"]}] * 2)
+    dataset = from_items("texts", [{"text": "so good", "label": "pos"}, {"label": ["neg"], "text": ["so", "bad"]}] * 2)
     found = dataset.texts("train", WORDS)
     assert [(one.tokens, one.fields["label"]) for one in found[:2]] == [
         (["so", "good"], "pos"),
         (["so", "bad"], ["neg"]),
     ]
     with pytest.raises(DataError) as caught:
-        from_texts([{"text": "a", "labels": "x"}])  # type: ignore[list-item]
+        from_items("texts", [{"text": "a", "labels": "x"}])  # type: ignore[list-item]
     assert str(caught.value) == "texts train:1: expected a pair (text, label), found {'text': 'a', 'labels': 'x'}"

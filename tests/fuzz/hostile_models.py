@@ -281,7 +281,8 @@ def changed_tensors(tensors: dict[str, Tensor], draw: random.Random) -> dict[str
             flat = tensor.flatten()
             places = slice(draw.randrange(len(flat)), None) if draw.random() < 0.3 else draw.randrange(len(flat))
             number = draw.choice(NUMBERS)
-            flat[places] = number if tensor.is_floating_point() else draw.choice((0, 1, 2, 100))
+            chosen = number if tensor.is_floating_point() else draw.choice((0, 1, 2, 100))
+            flat[places] = torch.tensor(chosen, dtype=torch.float64).to(flat.dtype)  # half precision may overflow
             tensors[name] = flat.view(tensor.shape)
         else:
             tensors[name] = tensor

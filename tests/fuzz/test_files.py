@@ -179,9 +179,9 @@ def test_lines_of_any_split() -> None:
 
     def read(content: bytes, draw: random.Random) -> None:
         text = content.decode("utf-8", "surrogateescape")
-        from seqkit.corpora.from_python import from_texts
+        from seqkit.corpora.from_python import from_items
 
-        dataset = from_texts([(text, "a"), (text.split(), ["b"])] * 2)
+        dataset = from_items("texts", [(text, "a"), (text.split(), ["b"])] * 2)
         assert isinstance(dataset, Dataset)
         for split in ("train", "dev"):
             for sentence in dataset.texts(split, SPLIT):

@@ -73,7 +73,7 @@ def test_labels_of_a_text(value: object, multi: bool, expected: list[str]) -> No
 )
 def test_faults_of_a_text(fields: dict[str, Any], multi: bool, message: str) -> None:
     with pytest.raises(DataError) as caught:
-        ClassCodec.build([["x"], ["y"]], multi).labels_of(text(**fields))
+        labels_of_text(text(**fields), "label", multi)
     assert str(caught.value) == message
 
 

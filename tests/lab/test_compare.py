@@ -18,7 +18,7 @@ import torch
 import seqkit.lab.compare as module
 from seqkit.config import override
 from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.from_python import from_pairs
+from seqkit.corpora.from_python import from_items
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.heads.tagging.settings import TagSettings
 from seqkit.lab.compare import compare_cells
@@ -35,7 +35,7 @@ CELLS = ("gru", "rnn_tanh")
 
 @pytest.fixture(scope="module")
 def dataset(make_pairs: Callable[..., Any]) -> Dataset:
-    return from_pairs(make_pairs(24), make_pairs(8, 1), make_pairs(8, 2))
+    return from_items("sentences", make_pairs(24), make_pairs(8, 1), make_pairs(8, 2))
 
 
 @pytest.fixture(scope="module")

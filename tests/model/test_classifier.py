@@ -10,7 +10,7 @@ import torch
 import seqkit
 from seqkit.cli.evaluate import _recorded
 from seqkit.config import override, parse_assignments
-from seqkit.corpora.from_python import from_texts
+from seqkit.corpora.from_python import from_items
 from seqkit.errors import DataError, ModelError
 from seqkit.heads.classification.settings import ClassifySettings
 from seqkit.model import pipeline
@@ -149,7 +149,7 @@ def test_no_baseline_where_none_is_asked_for(tmp_path: Path) -> None:
 def test_labels_never_seen_count_as_errors(directory: Path) -> None:
     model = load(directory, task="classify")
     pairs = [("a good film", "pos"), ("a good film", "news")]
-    texts = from_texts(pairs, dev=pairs).texts("train", model.input.splitter.split)
+    texts = from_items("texts", pairs, dev=pairs).texts("train", model.input.splitter.split)
     assert model.evaluate(texts).report.accuracy == 0.5
 
 
@@ -165,7 +165,7 @@ def test_only_its_own_verbs(directory: Path, trained: Path) -> None:
 
 
 def learner_of(changed: ClassifySettings, texts: Texts) -> Any:
-    return prepare(changed, from_texts(texts, dev=texts[:2]), CPU, Progress(quiet=True)).learner
+    return prepare(changed, from_items("texts", texts, dev=texts[:2]), CPU, Progress(quiet=True)).learner
 
 
 @pytest.mark.parametrize("pool", ["mean", "max", "last", "attention", "concat"])
@@ -228,7 +228,7 @@ def test_the_card_s_target_is_the_label_field() -> None:
     class Card:
         target = "topic"
 
-    dataset = from_texts(make_texts(4))
+    dataset = from_items("texts", make_texts(4))
     assert settings().complete(dataset).data.label == "label"
     dataset.card = Card()  # type: ignore[assignment]
     assert settings().complete(dataset).data.label == "topic"

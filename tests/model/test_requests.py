@@ -23,6 +23,8 @@ MODELS: dict[str, Callable[[], Any]] = {
     "lm": language_model,
     "ngram": ngram_model,
 }
+PART = {"name": "a.txt", "format": "text", "first": 1, "head": None, "data": "a\n"}
+BLOCK = "a block is a list of objects with name, format, first, head and data, a string"
 TEXTS = [*texts(6, seed=3, longest=5), "", " \t ", "new  Unknown"]
 
 
@@ -200,12 +202,29 @@ TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, spans)
          "options: nbset: unknown name, expected one of probs, nbest, spans"),
         ("tag", {"block": [], "output_format": "tsv"}, "output_format: choose from conll, jsonl, inline, found 'tsv'"),
         ("lm", {"block": [], "output_format": "conll"}, "output_format: choose from tsv, jsonl, found 'conll'"),
+        ("tag", [1], "a request is a JSON object, found [1]"),
+        ("tag", {"block": 5}, BLOCK),
+        ("tag", {"block": [{"x": 1}]}, BLOCK),
+        ("tag", {"block": [{**PART, "data": "\ud800"}]}, BLOCK),
+        ("tag", {"block": [{**PART, "data": 3}]}, BLOCK),
+        ("tag", {"block": [{**PART, "format": "novel"}]}, BLOCK),
+        ("tag", {"block": [{**PART, "first": "1"}]}, BLOCK),
+        ("tag", {"block": [{**PART, "more": 1}]}, BLOCK),
     ],
 )  # fmt: skip
-def test_what_cannot_be_asked_is_told(name: str, request_: dict[str, Any], fault: str, models: dict[str, Any]) -> None:
+def test_what_cannot_be_asked_is_told(name: str, request_: Any, fault: str, models: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as caught:
         models[name].answer(request_)
     assert str(caught.value) == fault
+
+
+def test_a_request_without_options_has_those_of_the_pipeline(models: dict[str, Any]) -> None:
+    model = models["tag"]
+    pipeline = model.pipeline(options=model.options({"probs": True}))
+    assert model.answer({"text": "new b"}, pipeline) == model.answer({"text": "new b", "probs": True})
+    block = {"block": [{**PART, "data": "new b\n"}], "output_format": "jsonl"}
+    assert model.answer(block, pipeline) == model.answer({**block, "probs": True})
+    assert "spans" in json.loads(model.answer(block, pipeline)["output"])
 
 
 @pytest.mark.parametrize(

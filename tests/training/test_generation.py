@@ -130,7 +130,23 @@ def test_faults_in_any_split_are_told_before_training(tmp_path: Path) -> None:
     with pytest.raises(SeqkitError) as caught:
         run(tuned(condition="number:label"), output, tmp_path, device="cpu")
     assert str(caught.value) == f"{test}: no texts found"
+    with pytest.raises(SeqkitError) as caught:  # from Python, where no file is read
+        run(tuned(condition="number"), output, items(8), dev=items(2), test=[{"number": 1}], device="cpu")
+    assert "expected a text in field 'text'" in str(caught.value)
     assert not output.exists()
+
+
+def test_what_is_not_learned_does_not_change_the_checksum_of_the_data() -> None:
+    settings, rows = tuned(condition="number"), items(12)
+
+    def checksum(changes: dict[str, Any]) -> int:
+        learner = prepared(settings, dataset_of([{**row, **changes} for row in rows])).learner
+        assert learner is not None
+        return learner.checksum
+
+    assert checksum({}) == checksum({"tags": {"x", "y", "z"}}) == checksum({"other": object()})
+    assert checksum({}) != checksum({"number": 1})
+    assert checksum({}) != checksum({"text": "a"})
 
 
 def test_it_starts_from_another_models_embedding_and_vocabulary(tmp_path: Path) -> None:

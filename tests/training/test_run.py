@@ -12,7 +12,7 @@ import torch
 
 from seqkit.config import Recipe
 from seqkit.corpora.dataset import Dataset, Split
-from seqkit.corpora.from_python import from_pairs
+from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.model.loading import load
@@ -85,7 +85,7 @@ def test_any_iterable_of_pairs_will_do(make_pairs: Make, tiny_settings: Make, tm
 
     settings = tiny_settings("training.epochs=1")
     one = train(settings, tmp_path / "a", stream(), dev=iter(make_pairs(6, 1)), device="cpu")
-    two = train(settings, tmp_path / "b", from_pairs(make_pairs(24), make_pairs(6, 1)), device="cpu")
+    two = train(settings, tmp_path / "b", from_items("sentences", make_pairs(24), make_pairs(6, 1)), device="cpu")
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
     assert one.head.codec.target == two.head.codec.target == ""
 
@@ -303,7 +303,7 @@ def test_there_must_be_data(tiny_settings: Make, tmp_path: Path) -> None:
 def test_dev_and_test_belong_to_pairs(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
     expected = "dev and test go with training data from Python, not with a data set, which has its own"
     for options in ({"dev": make_pairs(2)}, {"test": make_pairs(2)}):
-        for data in ("sample-ner", from_pairs(make_pairs(8))):
+        for data in ("sample-ner", from_items("sentences", make_pairs(8))):
             assert fault_of(SettingsError, run, tiny_settings(), tmp_path / "m", data, **options) == expected
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
-from seqkit.cli.options import FiniteRange, Function, device_options, quiet_option
+from seqkit.cli.options import FiniteRange, Function, SettingChoice, device_options, quiet_option
 from seqkit.serving.process import prepare_torch
 
 if TYPE_CHECKING:
@@ -121,7 +121,15 @@ def cells(default: str) -> Callable[[Function], Function]:
     """
     known = values("cell")
     about = "cells to compare, or all"
-    return names("--cells", "--cell", "cells", kind=click.Choice(known), default=default, help=about, every=known)
+    return names(
+        "--cells",
+        "--cell",
+        "cells",
+        kind=SettingChoice("encoder.cell", known),
+        default=default,
+        help=about,
+        every=known,
+    )
 
 
 def training(

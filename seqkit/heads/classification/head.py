@@ -131,8 +131,8 @@ class Classification(Head):
     def baseline(
         self, arrays: Any, targets: RecordTargets, dev: Sequence[Sentence]
     ) -> Callable[[Sequence[Sentence]], Baseline] | None:
-        """See `Head.baseline`: TF-IDF and logistic regression on the same tokens."""
-        if not self.settings.head.baseline:
+        """See `Head.baseline`: TF-IDF and logistic regression on the same tokens; none where there are no tokens."""
+        if not (self.settings.head.baseline and hasattr(arrays, "tokens")):
             return None
         model = TfidfBaseline(self.codec, arrays.tokens(), targets.values, _tokens(dev), self.gold(dev))
         return lambda records: model.score(_tokens(records), self.gold(records))

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from seqkit.errors import DataError, ModelError, shown
 from seqkit.inputs.vocabulary import LabelVocabulary
-from seqkit.records import Sentence, labels_of_text
 
 
 class ClassCodec:
@@ -37,7 +36,7 @@ class ClassCodec:
         """Collect the labels of a training set.
 
         Args:
-            rows: the labels of each training text, as from `labels_of`.
+            rows: the labels of each training text, as from `labels_of_text`.
             multi: whether a text may have several labels or none.
             text: the field of the text.
             label: the field of the label.
@@ -54,10 +53,6 @@ class ClassCodec:
             only = f"only {found[0]!r}" if found else "none"
             raise DataError(f"expected {expected} in field {label!r} of the training data, found {only}")
         return cls(LabelVocabulary(found), multi, text, label)
-
-    def labels_of(self, sentence: Sentence) -> list[str]:
-        """The labels of a text in its file; see `labels_of_text`."""
-        return labels_of_text(sentence, self.label, self.multi)
 
     def encode(self, rows: Sequence[Sequence[str]]) -> NDArray[np.int64]:
         """Labels of a file → targets of a head.

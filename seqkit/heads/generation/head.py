@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -117,6 +118,12 @@ class Generation(UnitHead):
         """See `Head.conditions`."""
         encoded = [self.codec.encode(record.fields, record.file, record.line) for record in records]
         return Conditions(self.codec, encoded)
+
+    def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
+        """See `Head.learned`: the texts and what they are written from."""
+        yield from super().learned(records)
+        for values in self.conditions(records).encoded:
+            yield [value.tobytes().hex() if isinstance(value, np.ndarray) else repr(value) for value in values]
 
     def start(self, condition: ConditionInput, size: int) -> Start:
         """See `Head.start`."""

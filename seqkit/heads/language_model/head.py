@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -70,6 +70,11 @@ class UnitHead(Head):
     def empty(self, record: Any, options: Any) -> ScoredText:
         """See `Head.empty`; there is none, since every text has an end."""
         raise AssertionError(record)  # pragma: no cover
+
+    def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
+        """See `Head.learned`: the texts."""
+        for record in records:
+            yield [target_text(record, self.input.field)]
 
     def report(
         self, gold: Sequence[Sequence[str]], answers: Sequence[ScoredText], baseline: Baseline | None = None

@@ -32,10 +32,11 @@ class Tagging(Head):
     Args:
         settings: the settings of the model.
         codec: labels ↔ ids of tags.
-        vocabulary_size: how many words the input knows.
+        vocabulary_size: how many words the input knows, for the auxiliary loss.
     """
 
     has_labels = True
+    scores_steps = True
     training_only = "head.auxiliary."
     module: TaggingHead
 
@@ -49,7 +50,7 @@ class Tagging(Head):
         """See `Head.build`."""
         data = settings.data
         codec = TagCodec.build(_column(records, data.target), data.scheme, data.target)
-        return cls(settings, codec, len(input.indexer.words))
+        return cls(settings, codec, len(input.indexer.words) if settings.head.lm_loss else 0)
 
     @classmethod
     def restore(cls, settings: TagSettings, documents: Documents, input: Any) -> Tagging:
@@ -61,7 +62,7 @@ class Tagging(Head):
             found = "none" if legal is None else f"{list(legal.shape)}"
             expected = f"expected {size} × {size} transitions between labels, found {found}"
             raise ModelError(f"{documents.place}: weights do not fit the model's settings: {expected}")
-        return cls(settings, codec, len(input.indexer.words))
+        return cls(settings, codec, 0)  # what only training needs is not restored
 
     def documents(self) -> dict[str, Any]:
         """See `Head.documents`."""
