@@ -19,7 +19,7 @@ from seqkit.formats.registry import FORMATS, part_texts, read_sentences
 from seqkit.formats.schemes import from_spans, spans
 from seqkit.formats.splitting import SPLITTERS, Splitter
 from seqkit.formats.writers import clean, write_records
-from seqkit.model.requests import _part, block_records, block_request
+from seqkit.model.requests import _parts, block_records, block_request
 from seqkit.records import ClassifiedText, Sentence, TaggedSentence, TaggedSpan
 from seqkit.serving.process import read_message, write_message
 from seqkit.tasks import TASKS
@@ -142,7 +142,7 @@ def test_sent_blocks(tmp_path: Path) -> None:
         for block in blocks:
             write_message(stream, block_request(block, "jsonl"))
         stream.seek(0)
-        sent = [[_part(part) for part in read_message(stream)["block"]] for _ in blocks]
+        sent = [_parts(read_message(stream)["block"]) for _ in blocks]
         assert not stream.read()
         split = Splitter("spaces").split
         here = outcome(one for block in blocks for part in block for one in part_texts(part, split))
