@@ -519,3 +519,9 @@ def test_the_command_line_tells_each_old_name_once(recipe_file: Any, capsys: pyt
         "note: head.activation is now head.ar",
         "note: training.window is now training.bptt",
     ]
+
+
+def test_a_setting_under_both_names_is_refused() -> None:
+    with pytest.raises(SettingsError) as caught:
+        current_names({"training": {"window": 7, "bptt": 9}})
+    assert str(caught.value) == "training.window is now training.bptt, and both are given; keep the latter"

@@ -39,13 +39,8 @@ def command(directory: Path, as_json: bool) -> None:
     rows = [("model", f"{directory}: {settings.task}, {size:.1f} MB, format version {about['format_version']}")]
     try:
         rows += _rows(settings, document, report)
-    except (
-        AttributeError,
-        KeyError,
-        TypeError,
-        ValueError,
-        OverflowError,
-    ) as error:  # written by something else than seqkit
+    # Something else than seqkit may have written them.
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(
             f"{directory}: damaged: {learned} or report of another form than expected ({shown(error)})"
         ) from None

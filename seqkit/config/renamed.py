@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from seqkit.errors import SettingsError
+
 _NAMES = {
     "embedding.char_hidden": "char_features",
     "encoder.join": "concat",
@@ -47,6 +49,9 @@ def current_names(tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     Returns:
         The same under present names, and for each old name or value a line that gives the new one.
 
+    Raises:
+        SettingsError: a setting is given under both names.
+
     Examples:
         >>> current_names({"encoder": {"join": "top"}})
         ({'encoder': {'concat': 'final'}}, ['encoder.join=top is now encoder.concat=final'])
@@ -60,6 +65,8 @@ def current_names(tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         found[section] = {}
         for old, value in values.items():
             name = _NAMES.get(f"{section}.{old}", old)
+            if name != old and name in values:
+                raise SettingsError(f"{section}.{old} is now {section}.{name}, and both are given; keep the latter")
             new = current_value(f"{section}.{name}", value)
             found[section][name] = new
             if isinstance(new, str) and (name != old or new is not value):

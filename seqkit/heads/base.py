@@ -114,6 +114,7 @@ class Head(ABC):
         scores_steps: whether `score` gives numbers of each step, and not of each record.
         drops_outputs: whether it drops features of the encoder's outputs itself.
         training_only: how the names of weights begin that only training needs; empty for none.
+        baseline_scores: the dataclass of the scores of its `baseline`, if it has one.
         module: the trainable part.
     """
 
@@ -122,6 +123,7 @@ class Head(ABC):
     drops_outputs: bool = False
     scores_steps: bool = False
     training_only: str = ""
+    baseline_scores: Any = None
     module: Any
 
     @classmethod
@@ -321,8 +323,9 @@ class Head(ABC):
         return None
 
     def recorded(self, scores: Mapping[str, Any]) -> Any:
-        """The baseline's scores as a model's report has them, as `report` takes them; by default none."""
-        return None
+        """The baseline's scores as a model's report has them, as `report` takes them; None where there are none."""
+        kind = self.baseline_scores
+        return kind(**scores) if kind is not None and set(scores) == set(kind.__dataclass_fields__) else None
 
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """Lines for the user: what is learned."""

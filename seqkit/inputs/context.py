@@ -151,7 +151,7 @@ class ContextFeatures:
         Args:
             document: a parsed JSON value.
             place: what error messages call it.
-            vectors: the table of given vectors, [N, E], where the language model has one.
+            vectors: the table of pretrained vectors, [N, E], where the language model has one.
 
         Returns:
             The features, their weights still to be put in.

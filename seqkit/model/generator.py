@@ -195,8 +195,8 @@ class Generator(Model):
         """See `Predictor.answer`: the fields of a condition, and options of `generate` beside them; the texts written.
 
         Args:
-            request: as said.
-            pipeline: of no use here.
+            request: field → value of the condition, and option → value.
+            pipeline: not used.
 
         Returns:
             One text as a JSON object, or ``{"answers": […]}`` where ``count`` was given.

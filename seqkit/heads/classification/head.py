@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
 import torch
@@ -35,6 +35,7 @@ class Classification(Head):
     """
 
     has_labels = True
+    baseline_scores = Baseline
     module: ClassificationHead
 
     def __init__(self, settings: ClassifySettings, codec: ClassCodec, weights: Tensor | None = None) -> None:
@@ -136,10 +137,6 @@ class Classification(Head):
             return None
         model = TfidfBaseline(self.codec, arrays.tokens(), targets.values, _tokens(dev), self.gold(dev))
         return lambda records: model.score(_tokens(records), self.gold(records))
-
-    def recorded(self, scores: Mapping[str, Any]) -> Baseline | None:
-        """See `Head.recorded`."""
-        return Baseline(**scores) if set(scores) == set(Baseline.__dataclass_fields__) else None
 
     def notes(self, records: Sequence[Sentence], targets: Any) -> list[str]:
         """See `Head.notes`: how many texts have each label; and a warning where the first row looks like a header."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -30,6 +30,8 @@ class UnitHead(Head):
         settings: the settings of the model.
         input: the units that it reads, which are those that it predicts.
     """
+
+    baseline_scores = Baseline
 
     def __init__(self, settings: Any, input: UnitInput) -> None:
         self.settings = settings
@@ -87,10 +89,6 @@ class UnitHead(Head):
     def dev_scores(self, report: PerplexityReport) -> dict[str, float]:
         """See `Head.dev_scores`."""
         return {"score": report.score, "perplexity": report.perplexity}
-
-    def recorded(self, scores: Mapping[str, Any]) -> Baseline | None:
-        """See `Head.recorded`."""
-        return Baseline(**scores) if set(scores) == set(Baseline.__dataclass_fields__) else None
 
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""
