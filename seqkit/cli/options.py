@@ -240,6 +240,8 @@ def settings_from_flags(
             tree.setdefault(section, {})[name] = value
             if old:
                 was, now = next((was, now) for was, now in OLD_FLAGS.items() if now.endswith(name.replace("_", "-")))
+                both = flags.get(f"{section}__{name}") is not None
+                usage_unless(not both, f"{was} is now {now}, and both are given; keep {now}.")
                 notes.append(f"{was} is now {now}")
     try:
         asked = parse_assignments(assignments)

@@ -418,3 +418,10 @@ def test_a_model_that_was_saved_with_old_names_is_used(lines: Path, run: Run) ->
     assert run("lm", "score", "-m", model, "--quiet", stdin="to be\n") == before
     assert before.status == 0 and before.out.endswith("\tto be\n")
     assert "\nbptt = 5\n" in run("info", model).out
+
+
+@pytest.mark.parametrize("flags", [["--window", "7", "--bptt", "9"], ["--bptt", "9", "--window", "7"]])
+def test_an_old_flag_beside_its_present_one_is_refused(flags: list[str], run: Run) -> None:
+    result = run("lm", "train", "sample-sentences", "--dry-run", *flags)
+    assert result.status == 2
+    assert result.lines[-1] == "error: --window is now --bptt, and both are given; keep --bptt."
