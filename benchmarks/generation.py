@@ -148,7 +148,7 @@ def main() -> None:
     }
     records = test_records("tang", models["with"])
     for name, model in models.items():
-        report = model.evaluate(records).report
+        report = model.evaluate_records(records).report
         found[f"perplexity_{name}_condition"] = report.prediction.perplexity
         print(f"tang, {name} condition: perplexity {report.prediction.perplexity:.2f}")
     found["forms"] = forms(models["with"], records, arguments.poems)
@@ -159,7 +159,7 @@ def main() -> None:
     found["digits"] = []
     for seed in arguments.seeds:
         model = trained("generate-digits", None, {}, seed)
-        report = model.evaluate(test_records("digits", model)).report
+        report = model.evaluate_records(test_records("digits", model)).report
         found["digits"].append({"seed": seed, "exact_match": report.exact_match})
         print(f"digits, seed {seed}: exact match {report.exact_match:.4f}")
     RESULTS.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

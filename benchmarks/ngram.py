@@ -24,8 +24,8 @@ from seqkit.corpora.resolve import resolve
 from seqkit.heads.language_model.settings import LmSettings
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
+from seqkit.model.gold import read_corpus
 from seqkit.model.ngram_model import NgramLanguageModel
-from seqkit.training.streams import read_corpus
 
 
 def measure(order: int, units: Units, corpora: dict[str, Corpus], rounds: int) -> tuple[dict[str, Any], float]:
@@ -46,7 +46,7 @@ def measure(order: int, units: Units, corpora: dict[str, Corpus], rounds: int) -
         began = time.perf_counter()
         model = NgramLanguageModel.count(settings, units, corpora["train"])
         fitted = time.perf_counter()
-        scores = {split: model.evaluate(corpora[split]).report.perplexity for split in ("dev", "test")}
+        scores = {split: model.evaluate_records(corpora[split]).report.perplexity for split in ("dev", "test")}
         seconds["fit"].append(fitted - began)
         seconds["evaluate"].append(time.perf_counter() - fitted)
     test = corpora["test"]

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
@@ -124,14 +125,17 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
         ),
         ("task = 'cook'", "task: expected one of tag, classify, lm, generate, found 'cook'"),
         ("scores = 3", "scores: expected a valid dictionary, found 3"),
-        ("[head]\nneighbour_words = 1", "head.lm_loss_words: expected at least 2, found 1"),
+        ("[head]\nneighbour_words = 1", "head.neighbour_words (now head.lm_loss_words): expected at least 2, found 1"),
         ("[head]\ncrf = 'perhaps'", "head.crf: expected a valid boolean, unable to interpret input, found 'perhaps'"),
         ("[encoder]\ndropout = 1.0", "encoder.dropout: expected less than 1, found 1.0"),
         ("[training]\nlr = 0", "training.lr: expected greater than 0, found 0"),
         ("[training]\nlr = inf", "training.lr: expected a finite number, found inf"),
         ("[training]\nseed = -1", "training.seed: expected at least 0, found -1"),
         (f"[training]\nseed = {2**63}", f"training.seed: expected less than {2**63}, found {2**63}"),
-        ("[embedding]\nchar_hidden = 1", "embedding.char_features: expected at least 2, found 1"),
+        (
+            "[embedding]\nchar_hidden = 1",
+            "embedding.char_hidden (now embedding.char_features): expected at least 2, found 1",
+        ),
         (
             "[embedding]\nword_size = 0\nchars = 'none'",
             "embedding: a word has no vector: set word_size > 0, one_hot, vectors or chars",
@@ -519,6 +523,21 @@ def test_the_command_line_tells_each_old_name_once(recipe_file: Any, capsys: pyt
         "note: head.activation is now head.ar",
         "note: training.window is now training.bptt",
     ]
+
+
+def test_settings_made_in_python_have_earlier_names_too_and_faults_of_one_line() -> None:
+    assert TagSettings(encoder={"join": "top"}).encoder.concat == "final"  # type: ignore[arg-type]
+    for sections, fault in (
+        (
+            {"encoder": {"join": "foo"}},
+            "encoder.join (now encoder.concat): expected 'layerwise' or 'final', found 'foo'",
+        ),
+        ({"encoder": {"hidden": 0}}, "encoder.hidden: expected at least 1, found 0"),
+        ({"encodr": {}}, "encodr: unknown name, expected one of task, data, embedding, encoder, head, training"),
+    ):
+        assert fault_of(partial(TagSettings, **sections)) == f"settings: {fault}"
+        if "encoder" in sections:
+            assert fault_of(override, TagSettings(), sections) == f"settings: {fault}"
 
 
 def test_a_setting_under_both_names_is_refused() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,6 @@ from seqkit.cli.options import (
 from seqkit.serving.process import prepare_torch, say
 
 if TYPE_CHECKING:
-    from seqkit.corpora.dataset import Dataset
     from seqkit.tasks import Task
 
 _ABOUT_DATA = """
@@ -108,10 +107,8 @@ def evaluate_command(task: Task) -> click.Command:
         dataset = resolve(data, quiet=quiet)  # may download, which is not timed
         chosen = dataset.evaluation_split(split)
         began = time.perf_counter()
-        records, size, notes = _read(model, dataset, chosen, options)
         pipeline = model.pipeline(batch_tokens=batch_tokens, precision=precision, say=say(quiet))
-        baseline = _recorded(model, dataset.name, chosen, size)
-        found = model.evaluate(records, baseline=baseline, pipeline=pipeline, **options)
+        found = model.evaluate(dataset, split, pipeline=pipeline, **options)
         seconds = time.perf_counter() - began
         if errors is not None:
             with opened(errors) as stream:
@@ -123,7 +120,7 @@ def evaluate_command(task: Task) -> click.Command:
             unit = "token" if task.records == "sentences" else "text"
             confusion_matrix_png(found.gold, [answer.labels for answer in found.answers], confusion, unit=unit)
         if not quiet:
-            for note in [*notes, *_unknown(model, found.gold)]:
+            for note in found.notes:
                 click.echo(note, err=True)
         if json_file is not None:
             scores = found.report.to_json()
@@ -136,33 +133,3 @@ def evaluate_command(task: Task) -> click.Command:
         return 0
 
     return evaluate
-
-
-def _read(model: Any, dataset: Dataset, split: str, options: dict[str, Any]) -> tuple[Any, int, list[str]]:
-    """What a model is scored on; how many sentences, texts or lines it has; and notes on the data."""
-    from seqkit.corpora.reading import read_splits
-    from seqkit.training.streams import read_corpus
-
-    if model.task.records == "lines":
-        corpus, lines = read_corpus(dataset, split, model.input.units)
-        held_out = dataset.held_out and split == "dev"
-        notes = [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train")), "lines")] if held_out else []
-        return corpus, corpus.lines, [*dataset.notes, *notes]
-    data, label = model.settings.data, options.get("label")
-    found = read_splits(dataset, model.task.records, data, model.input.split, [split], label)
-    return found.records[split], len(found.records[split]), found.notes
-
-
-def _recorded(model: Any, data: str, split: str, size: int) -> Any:
-    """What the baseline reached on a split when the model was trained; None on other data."""
-    report = model.report
-    scores = report.get("scores", {}).get(split, {}) if report.get("data", {}).get("name") == data else {}
-    found = scores.get("baseline") if scores.get("sentences") == size else None
-    return model.recorded(found) if isinstance(found, dict) else None
-
-
-def _unknown(model: Any, gold: Sequence[Sequence[str]]) -> Iterator[str]:
-    unknown = model.unknown(gold)
-    if unknown:
-        shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
-        yield f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"

@@ -95,7 +95,7 @@ def sample_texts(
     from seqkit.model.loading import load
 
     model = load(directory, device, task=_task())
-    _show(model.sample(parse_conditions(conditions, model.head.codec), **options), output_format)
+    _show(model.generate(parse_conditions(conditions, model.head.codec), **options), output_format)
     return 0
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, SerializeAsAny, ValidationError
 
+from seqkit.config.faults import faults_of
 from seqkit.config.renamed import current_names
 from seqkit.config.sections import Section, Settings
 from seqkit.errors import SettingsError, listed, shown
@@ -75,7 +76,7 @@ def load_recipe(recipe: str | Path) -> Recipe:
         tree = read_toml(path)
     except (OSError, ValueError) as error:
         raise SettingsError(f"{recipe}: cannot be read as TOML: {shown(error)}") from None
-    tree, notes = current_names(tree)
+    notes = current_names(tree)[1]
     about: dict[str, Any] = {name: tree.pop(name) for name in ("description", "dataset", "scores") if name in tree}
     kind = _kind(tree, str(recipe))
     faults: list[str] = []
@@ -101,7 +102,7 @@ def parse_settings(tree: object, source: str) -> Settings:
     """
     if not isinstance(tree, Mapping):
         raise SettingsError(f"{source}: expected sections of settings, found {shown(tree)}")
-    return validated(_kind(tree, source), current_names(tree)[0], source)
+    return validated(_kind(tree, source), tree, source)
 
 
 def _kind(tree: Mapping[str, Any], source: str) -> type[Settings]:
@@ -152,7 +153,7 @@ def override(settings: _AnySettings, tree: Mapping[str, Mapping[str, Any]], sour
     for section, values in current_names(tree)[0].items():
         known = merged.get(section)
         merged[section] = {**known, **values} if isinstance(known, dict) and isinstance(values, Mapping) else values
-    return validated(type(settings), merged, source)
+    return validated(type(settings), merged, source, tree)
 
 
 def to_toml(settings: Settings, sections: Collection[str] | None = None) -> str:
@@ -162,13 +163,14 @@ def to_toml(settings: Settings, sections: Collection[str] | None = None) -> str:
     return tomli_w.dumps(settings.model_dump(mode="json", include=None if sections is None else set(sections)))
 
 
-def validated(kind: type[_Kind], tree: Mapping[str, Any], source: str) -> _Kind:
+def validated(kind: type[_Kind], tree: Mapping[str, Any], source: str, given: Mapping[str, Any] | None = None) -> _Kind:
     """Check settings.
 
     Args:
         kind: the class of the settings.
         tree: name → value.
         source: where they are from, for messages.
+        given: those that the user wrote, where these are not all of the tree.
 
     Returns:
         The settings.
@@ -177,34 +179,18 @@ def validated(kind: type[_Kind], tree: Mapping[str, Any], source: str) -> _Kind:
         SettingsError: there is no such setting, or a value is not allowed; the first errors are listed.
     """
     faults: list[str] = []
-    found = _read(kind, tree, faults)
+    found = _read(kind, tree, faults, given)
     if found is None:
         raise SettingsError(f"{source}: {listed(faults)}")
     return found
 
 
-def _read(kind: type[_Kind], tree: Mapping[str, Any], faults: list[str]) -> _Kind | None:
+def _read(
+    kind: type[_Kind], tree: Mapping[str, Any], faults: list[str], given: Mapping[str, Any] | None = None
+) -> _Kind | None:
     """The settings of a tree; with errors None, and these are added to a list."""
     try:
         return kind.model_validate(tree)
     except ValidationError as error:
-        faults += [_fault(fault, kind) for fault in error.errors(include_url=False)]
+        faults += faults_of(error, kind, tree if given is None else given)
         return None
-
-
-_SHORTER = {"greater": "at least", "less": "at most"}
-
-
-def _fault(fault: Mapping[str, Any], kind: type[BaseModel]) -> str:
-    """One error in settings: where, what was expected, what was found."""
-    place = fault["loc"]
-    where = ".".join(name if name.replace("_", "").isalnum() else shown(name) for name in map(str, place))
-    if fault["type"] == "extra_forbidden":
-        section = kind.model_fields[str(place[0])].annotation if len(place) > 1 else kind
-        assert isinstance(section, type) and issubclass(section, BaseModel)
-        return f"{where}: unknown name, expected one of {', '.join(section.model_fields)}"
-    message = "expected a section" if fault["type"] == "model_type" else str(fault["msg"])
-    message = re.sub("(Input|String) should (be|have) ", "expected ", message).removeprefix("Value error, ")
-    message = re.sub("(greater|less) than or equal to", lambda words: _SHORTER[words[1]], message)
-    found = "" if fault["type"] == "value_error" else f", found {shown(fault['input'])}"
-    return f"{where}: {message}{found}" if where else message + found

@@ -40,6 +40,27 @@ def current_value(setting: str, value: Any) -> Any:
     return _VALUES.get(setting, {}).get(value, value) if isinstance(value, str) else value
 
 
+def given_name(setting: str, given: Mapping[str, Any]) -> str:
+    """The name by which a user calls a setting.
+
+    Args:
+        setting: ``section.name``.
+        given: the settings as the user wrote them.
+
+    Returns:
+        The name; where it is an earlier one, with the present one.
+
+    Examples:
+        >>> given_name("encoder.concat", {"encoder": {"join": "sum"}})
+        'encoder.join (now encoder.concat)'
+    """
+    for old, new in _NAMES.items():
+        section, _, name = old.partition(".")
+        if f"{section}.{new}" == setting and name in (given.get(section) or ()):
+            return f"{old} (now {setting})"
+    return setting
+
+
 def current_names(tree: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Settings under their present names and values.
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from seqkit.config.faults import faults_of
+from seqkit.config.renamed import current_names
+from seqkit.errors import SettingsError, listed
 
 BATCH_TOKENS = 8192
 """default batch size of prediction in tokens, padding included"""
@@ -214,10 +218,29 @@ class Settings(Section):
     training: TrainingSettings
     """training"""
 
+    def __init__(self, **sections: Any) -> None:
+        """Check settings; a fault is a `SettingsError`."""
+        try:
+            super().__init__(**sections)
+        except ValidationError as error:
+            raise SettingsError(f"settings: {listed(faults_of(error, type(self), sections))}") from None
+
+    __init__.__pydantic_base_init__ = True  # type: ignore[attr-defined]  # pydantic itself needs no call of it
+
+    @model_validator(mode="before")
+    @classmethod
+    def _earlier_names(cls, given: Any) -> Any:
+        return current_names(given)[0] if isinstance(given, Mapping) else given
+
     @property
     def kind(self) -> str:
         """Which of the task's kinds of models this is, a key of `seqkit.tasks.Task.models`."""
         return ""
+
+    @property
+    def label(self) -> str:
+        """The field or column of the labels."""
+        return str(getattr(self.data, "label", "") or getattr(self.data, "target", "") or "label")
 
     def complete(self, dataset: Any) -> Settings:
         """Fill in what a data set says and the settings leave open.

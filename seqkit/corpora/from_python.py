@@ -12,15 +12,17 @@ from seqkit.records import Sentence, TextRecord
 Items = Iterable[Any] | None
 
 
-def from_items(kind: str, train: Items, dev: Items = None, test: Items = None) -> Dataset:
+def from_items(kind: str, train: Items, dev: Items = None, test: Items = None, label: str = "label") -> Dataset:
     """A data set from Python objects of the kind that a task learns from.
 
     Args:
         kind: ``sentences``, pairs of tokens and labels; ``texts``, pairs of a text (or its tokens) and a label (or a
-            list of labels); ``fields``, mappings with a text and other fields; or ``lines`` of text.
+            list of labels); ``fields``, mappings with a text and other fields; or ``lines`` of text. Records as
+            `seqkit.corpora.dataset.Dataset` reads them are taken as they are.
         train: the training items.
         dev: items to choose the best epoch by; without them the last tenth of train is held out.
         test: items to report on.
+        label: the field or column that labels are kept in.
 
     Returns:
         The data set.
@@ -35,8 +37,11 @@ def from_items(kind: str, train: Items, dev: Items = None, test: Items = None) -
             continue
         content = []
         for number, item in enumerate(items, start=1):
+            if isinstance(item, Sentence | TextRecord):
+                content.append(item)
+                continue
             try:
-                sentence = make(item)
+                sentence = make(item, label)
             except ValueError as error:
                 raise DataError(str(error), file=f"{name} {split}", line=number) from None
             sentence.file, sentence.line = f"{name} {split}", number
@@ -45,20 +50,20 @@ def from_items(kind: str, train: Items, dev: Items = None, test: Items = None) -
     return Dataset(name, splits)
 
 
-def _record_of_line(line: Any) -> TextRecord:
+def _record_of_line(line: Any, label: str) -> TextRecord:
     if not isinstance(line, str):
         raise ValueError(f"expected a line of text, found {line!r:.80}")
     return TextRecord(line)
 
 
-def _record_of_fields(fields: Any) -> TextRecord:
+def _record_of_fields(fields: Any, label: str) -> TextRecord:
     if not isinstance(fields, Mapping):
         raise ValueError(f"expected a mapping of fields, found {fields!r:.80}")
     text = fields.get("text")
     return TextRecord(text if isinstance(text, str) else "", dict(fields))
 
 
-def _sentence_of_pair(pair: Any) -> Sentence:
+def _sentence_of_pair(pair: Any, label: str) -> Sentence:
     try:
         tokens, labels = pair
     except (TypeError, ValueError):
@@ -71,10 +76,10 @@ def _sentence_of_pair(pair: Any) -> Sentence:
     odd = next((item for item in (*tokens, *labels) if not isinstance(item, str) or not item), None)
     if odd is not None:
         raise ValueError(f"tokens and labels must be non-empty strings, found {odd!r}")
-    return Sentence.from_tokens(tokens, {"label": labels})
+    return Sentence.from_tokens(tokens, {label: labels})
 
 
-def _sentence_of_text(pair: Any) -> Sentence:
+def _sentence_of_text(pair: Any, name: str) -> Sentence:
     try:
         text, label = (pair["text"], pair["label"]) if isinstance(pair, Mapping) else pair
         label = label if isinstance(label, str) else list(label)
@@ -86,11 +91,11 @@ def _sentence_of_text(pair: Any) -> Sentence:
     if odd is not None:
         raise ValueError(f"texts, tokens and labels must be strings, and tokens not empty, found {odd!r}")
     sentence = Sentence([], text, []) if isinstance(text, str) else Sentence.from_tokens(text)
-    sentence.fields = {"label": label}
+    sentence.fields = {name: label}
     return sentence
 
 
-_KINDS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+_KINDS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "sentences": ("pairs", _sentence_of_pair),
     "texts": ("texts", _sentence_of_text),
     "fields": ("records", _record_of_fields),

@@ -183,6 +183,10 @@ class LookupInput(Input):
         lengths, index = torch.from_numpy(tokens.lengths), torch.from_numpy(tokens.index)
         return LookupBatch(lengths, index, types.words, types, features=gathered(arrays, rows))
 
+    def lengths(self, records: Sequence[Any]) -> list[int]:
+        """See `Input.lengths`."""
+        return [len(units) for units in self.units_of(records)]
+
     def cached(self, module: nn.Module) -> TypeCache:
         """See `Input.cached`: the vectors of word types are kept."""
         return TypeCache(self.indexer, module, self.units_of, self.features_of)

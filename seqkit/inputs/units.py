@@ -103,14 +103,15 @@ class UnitInput(LookupInput):
     def build(cls, settings: Any, records: Sequence[TextRecord], sources: Sources) -> UnitInput:
         """See `Input.build`."""
         data = settings.data
-        texts = [target_text(record, data.target) for record in records]
+        field = getattr(data, "target", "text")
+        texts = [target_text(record, field) for record in records]
         units = make_units(data, texts, sources)
         counts: dict[str, int] = {}
         for text in texts:
             for unit in units.split(text):
                 counts[unit] = counts.get(unit, 0) + 1
         if not counts:
-            raise DataError(f"all texts in field {data.target!r} of the training data are empty")
+            raise DataError(f"all texts in field {field!r} of the training data are empty")
         return cls.of_counts(settings, units, counts, sources)
 
     @classmethod

@@ -80,10 +80,6 @@ class WordInput(LookupInput):
         """See `LookupInput.features_of`."""
         return None if self.context is None else self.context([record.tokens for record in records])
 
-    def lengths(self, records: Sequence[Sentence]) -> list[int]:
-        """See `Input.lengths`."""
-        return [len(record.tokens) for record in records]
-
     def record(self, given: Any) -> Sentence:
         """See `Input.record`: raw text, which is split, a list of tokens, a mapping with one of them, or a record."""
         if isinstance(given, Sentence):

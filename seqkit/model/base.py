@@ -14,10 +14,14 @@ from torch import Tensor
 
 from seqkit.config.recipes import validated
 from seqkit.config.sections import Options, Settings
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.from_python import from_items
+from seqkit.corpora.resolve import resolve
 from seqkit.heads.base import Head
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
 from seqkit.inputs.building import build_encoder
 from seqkit.model.files import write_config
+from seqkit.model.gold import read_gold
 from seqkit.model.pipeline import Pipeline
 from seqkit.model.requests import answer
 from seqkit.model.restoring import restored_network
@@ -37,11 +41,13 @@ class Evaluation(NamedTuple):
         report: the scores, a `seqkit.heads.base.Report`.
         gold: the right labels of each record, where predictions are labels.
         answers: the predictions.
+        notes: lines for the user, on the data.
     """
 
     report: Any
     gold: Sequence[Sequence[str]] = ()
     answers: Sequence[Any] = ()
+    notes: Sequence[str] = ()
 
 
 class Predictor(ABC):
@@ -137,15 +143,49 @@ class Predictor(ABC):
         """
         return answer(self, request, pipeline or self.pipeline())
 
+    def evaluate(self, data: Any, split: str | None = None, *, pipeline: Any = None, **options: Any) -> Evaluation:
+        """Predict data for which it is known what is right, and score the predictions.
+
+        Args:
+            data: the name of a data set, a file, a folder, a `Dataset`, or any iterable of what the task learns from
+                (see `seqkit.corpora.from_python.from_items`).
+            split: which split of a data set; by default test, or dev where there is no test.
+            pipeline: what predicts; by default a new one.
+            **options: those of evaluation, named as the flags of the command line are.
+
+        Returns:
+            The scores, and what they are of.
+
+        Raises:
+            DataError: the data cannot be read, or a record lacks its label.
+            SettingsError: there is no such option, or it has another value.
+        """
+        chosen = validated(self.task.evaluation_class(), options, "options").model_dump()
+        if isinstance(data, str | Path):
+            data = resolve(data, quiet=True)
+        elif not isinstance(data, Dataset):
+            data = from_items(self.task.records, None, test=data, label=chosen.get("label") or self.settings.label)
+        split = data.evaluation_split(split)
+        records, size, notes = read_gold(self, data, split, chosen)
+        baseline = self.recorded_baseline(data.name, split, size)
+        found = self.evaluate_records(records, baseline=baseline, pipeline=pipeline, **chosen)
+        unknown = self.unknown(found.gold)
+        if unknown:
+            shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
+            notes = [*notes, f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"]
+        return found._replace(notes=notes)
+
     @abstractmethod
-    def evaluate(self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any) -> Evaluation:
-        """Predict records for which it is known what is right, and score the predictions.
+    def evaluate_records(
+        self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any
+    ) -> Evaluation:
+        """Predict records for which it is known what is right, and score the predictions; what `evaluate` does.
 
         Args:
             records: the records; of a language model a `seqkit.inputs.streams.Corpus`.
             baseline: the scores of a simpler model on them, as the head's report takes them.
             pipeline: what predicts; by default a new one.
-            **options: those of evaluation, named as the flags of the command line are.
+            **options: those of evaluation.
 
         Returns:
             The scores, and what they are of.
@@ -154,8 +194,24 @@ class Predictor(ABC):
             DataError: a record lacks its label.
         """
 
+    def recorded_baseline(self, data: str, split: str, size: int) -> Any:
+        """What the baseline reached when the model was trained, as `evaluate_records` takes it.
+
+        Args:
+            data: the name of a data set.
+            split: one of its splits.
+            size: how many records this has.
+
+        Returns:
+            The baseline's scores; None where there are none, or the model was trained on other data.
+        """
+        scores = self.report.get("scores", {}).get(split, {})
+        known = self.report.get("data", {}).get("name") == data and scores.get("sentences") == size
+        found = scores.get("baseline") if known else None
+        return self.recorded(found) if isinstance(found, dict) else None
+
     def recorded(self, scores: Mapping[str, Any]) -> Any:
-        """The baseline's scores, as its report has them, for `evaluate`; None where there are none."""
+        """The baseline's scores, as a model's report has them, for `evaluate_records`; None where there are none."""
         return None
 
     def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
@@ -340,15 +396,17 @@ class Model(Predictor):
         encoded: Encoded = self.network(batch, state=state or first, features=features, return_state=return_state)
         return encoded
 
-    def evaluate(self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any) -> Evaluation:
-        """See `Predictor.evaluate`."""
+    def evaluate_records(
+        self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any
+    ) -> Evaluation:
+        """See `Predictor.evaluate_records`."""
         gold = self.head.gold(records, **options)
         answers = self.predicted(records, pipeline)
         return Evaluation(self.head.report(gold, answers, baseline), gold, answers)
 
     def dev_report(self, records: Sequence[Any], pipeline: Any = None) -> Any:
         """The report of an epoch in training, by which the best one is chosen."""
-        return self.evaluate(records, pipeline=pipeline).report
+        return self.evaluate_records(records, pipeline=pipeline).report
 
     def predicted(self, records: Sequence[Any], pipeline: Any = None) -> list[Any]:
         """The predictions for some records, by a pipeline or a new one, without what evaluation does not need."""

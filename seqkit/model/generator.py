@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, SettingsError, shown
 from seqkit.heads.generation.acrostic import Acrostic
 from seqkit.heads.generation.head import Generation
 from seqkit.heads.generation.verse import line_lengths
@@ -18,9 +18,6 @@ from seqkit.model.base import Evaluation, Model
 from seqkit.model.writing import NetworkWriter, written
 from seqkit.nn.search import Allowed, SearchState
 from seqkit.records import ScoredText, TextRecord, WrittenText
-
-LENGTH = 500
-"""default maximal length of a generated text, in units"""
 
 Conditions = Mapping[str, Any]
 
@@ -67,24 +64,18 @@ class Generator(Model):
         self,
         conditions: Conditions | Sequence[Conditions] | None = None,
         *,
-        count: int = 1,
-        prompt: str = "",
-        length: int = LENGTH,
-        length_penalty: float = 1.0,
         allowed: Callable[[int], Allowed] | None = None,
-        **decoding: Any,
+        pipeline: Any = None,
+        **options: Any,
     ) -> list[WrittenText]:
         """Write texts. An unknown unit is never written.
 
         Args:
             conditions: field → value of a condition, or several such.
-            count: how many texts for each condition.
-            prompt: how every text begins.
-            length: how many units are added at most, the end included.
-            length_penalty: see `seqkit.model.writing.UnitWriter.write`.
-            allowed: the maximal length → which units may come next, for example `acrostic`; by default any. Not
-                with a prompt.
-            **decoding: see `seqkit.model.writing.UnitWriter.write`.
+            allowed: the maximal length → which units may come next; by default any, or those of an acrostic. Not with
+                a prompt.
+            pipeline: keeps what texts are written with from call to call; by default a new one.
+            **options: see `seqkit.heads.generation.settings.GenerateOptions`; ``count`` is of each condition.
 
         Returns:
             The texts of one condition after those of the other; with a beam those of each differ, the best comes
@@ -92,54 +83,32 @@ class Generator(Model):
 
         Raises:
             DataError: a condition or the prompt cannot be used.
-            SettingsError: a number is outside its range.
+            SettingsError: there is no such option, or it has another value.
         """
-        given = [conditions or {}] if conditions is None or isinstance(conditions, Mapping) else conditions
+        chosen = self.options(options).model_dump()
+        several = isinstance(conditions, Iterable) and not isinstance(conditions, Mapping)
+        given: list[Any] = list(conditions) if several else [conditions or {}]  # type: ignore[arg-type]
         odd = next((one for one in given if not isinstance(one, Mapping)), None)
         if odd is not None:
             raise DataError(f"expected conditions as a mapping field → value, found {odd!r:.80}")
         codes = self.head.conditions([TextRecord("", dict(one)) for one in given])
+        prompt, initials = chosen.pop("prompt"), chosen.pop("acrostic")
+        if initials:
+            allowed = self.acrostic(initials)
         if prompt and allowed is not None:
             raise DataError("prompt and allowed exclude each other: an acrostic is about the whole text")
         end = self.input.end
         first = [end, *self.input.ids_of(prompt)]
-        self.network.eval()
-        writer = NetworkWriter(self)
+        writer = NetworkWriter.of(pipeline or self.pipeline())
 
         def starts(rows: Sequence[int]) -> tuple[SearchState, Tensor]:
             start = self.head.start(codes.collate(rows), len(rows))  # type: ignore[arg-type]
             assert start.state is not None
             return writer.begin(first, start.state, start.features)
 
-        found = writer.write(
-            starts,
-            len(given),
-            count=count,
-            length_penalty=length_penalty,
-            end=end,
-            length=length,
-            allowed=None if allowed is None else allowed(length),
-            **decoding,
-        )
+        permitted = None if allowed is None else allowed(chosen["length"])
+        found = writer.write(starts, len(given), end=end, allowed=permitted, **chosen)
         return [written(self.input, prompt, continuation) for continuation in found]
-
-    def sample(self, conditions: Conditions, **options: Any) -> list[WrittenText]:
-        """Write texts as `generate` does, with the options of the command line.
-
-        Args:
-            conditions: field → value of a condition.
-            **options: see `seqkit.heads.generation.settings.GenerateOptions`.
-
-        Returns:
-            The texts.
-
-        Raises:
-            DataError: see `generate`.
-            SettingsError: there is no such option, or it has another value.
-        """
-        chosen = self.options(options).model_dump()
-        initials = chosen.pop("acrostic")
-        return self.generate(conditions, allowed=self.acrostic(initials) if initials else None, **chosen)
 
     def acrostic(self, characters: str) -> Callable[[int], Allowed]:
         """Which units may come next in poems whose lines begin with given characters, for `generate`.
@@ -163,8 +132,10 @@ class Generator(Model):
         """See `Model.dev_report`: nothing is written for it."""
         return self.head.report([], self.predicted(records, pipeline))
 
-    def evaluate(self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any) -> Evaluation:
-        """See `Model.evaluate`; also how what it writes greedily compares with the texts.
+    def evaluate_records(
+        self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any
+    ) -> Evaluation:
+        """See `Predictor.evaluate_records`; also how what it writes greedily compares with the texts.
 
         Args:
             records: the texts with their fields.
@@ -192,17 +163,26 @@ class Generator(Model):
         return Evaluation(report, answers=texts)
 
     def answer(self, request: Mapping[str, Any], pipeline: Any = None) -> dict[str, Any]:
-        """See `Predictor.answer`: the fields of a condition, and options of `generate` beside them; the texts written.
+        """See `Predictor.answer`: what to write from, and options of `generate` beside it; the texts written.
 
         Args:
-            request: field → value of the condition, and option → value.
-            pipeline: not used.
+            request: ``{"condition": {field: value, …}}``, or the fields themselves where none is called as an option
+                is, or ``{"conditions": […]}`` for several; and option → value.
+            pipeline: keeps what texts are written with; by default a new one.
 
         Returns:
-            One text as a JSON object, or ``{"answers": […]}`` where ``count`` was given.
+            One text as a JSON object, or ``{"answers": […]}`` for several conditions or where ``count`` was given.
+
+        Raises:
+            SeqkitError: the request cannot be answered.
         """
-        fields = {field.name for field in self.head.codec.fields}
-        conditions = {name: value for name, value in request.items() if name in fields}
-        options = {name: value for name, value in request.items() if name not in fields}
-        texts = [found.to_json() for found in self.sample(conditions, **options)]
-        return {"answers": texts} if "count" in options else texts[0]
+        if not isinstance(request, Mapping):
+            raise SettingsError(f"a request is a JSON object, found {shown(request)}")
+        options = dict(request)
+        asked = options.pop("conditions", options.pop("condition", None))
+        if asked is None:
+            fields = [field.name for field in self.head.codec.fields]
+            asked = {name: options.pop(name) for name in fields if name in options}
+        chosen = self.options(options).model_dump()  # no other keyword of `generate` can be asked for
+        texts = [found.to_json() for found in self.generate(asked, pipeline=pipeline, **chosen)]
+        return {"answers": texts} if "conditions" in request or "count" in options else texts[0]

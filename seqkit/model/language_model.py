@@ -18,13 +18,15 @@ from seqkit.inputs.arrays import TypeTable
 from seqkit.inputs.base import NO_SOURCES, Sources
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus, Streams, window_bounds
-from seqkit.inputs.units import UnitInput, window_batch
+from seqkit.inputs.units import window_batch
 from seqkit.model.base import Model
 from seqkit.model.scoring import STATIC_WINDOW, UnitPredictor
 from seqkit.model.writing import NetworkWriter, Starts, UnitWriter
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.recurrent import State
 from seqkit.nn.search import SearchState
+from seqkit.resources import imported
+from seqkit.tasks import TASKS
 
 
 class LanguageModel(UnitPredictor, Model):
@@ -37,7 +39,7 @@ class LanguageModel(UnitPredictor, Model):
     def of_counts(
         cls, settings: LmSettings, units: Units, counts: Mapping[str, int], sources: Sources = NO_SOURCES
     ) -> LanguageModel:
-        """Make an untrained model for a text of which only counts are known.
+        """Make an untrained model for a text of which only counts are known; `build` takes the text itself.
 
         Args:
             settings: what to build.
@@ -51,8 +53,9 @@ class LanguageModel(UnitPredictor, Model):
         Raises:
             SettingsError: settings do not fit each other.
         """
-        input = UnitInput.of_counts(settings, units, counts, sources)
-        return cls.assemble(settings, input, LanguageModelling(settings, input))
+        task = TASKS[settings.task]
+        input = imported(task.input).of_counts(settings, units, counts, sources)
+        return cls.assemble(settings, input, imported(task.head).build(settings, [], input))
 
     def log_prob(
         self, corpus: Corpus, *, window: int = STATIC_WINDOW, dynamic: float = 0.0, precision: str = "fp32"
@@ -71,9 +74,8 @@ class LanguageModel(UnitPredictor, Model):
                 self.network, table, streams, window, rate=dynamic, clip=training.clip, clip_by=training.clip_by
             )
 
-    def _writing(self, first: Sequence[int]) -> tuple[UnitWriter, Starts]:
-        self.network.eval()
-        writer = NetworkWriter(self)
+    def _writing(self, first: Sequence[int], pipeline: Any) -> tuple[UnitWriter, Starts]:
+        writer = NetworkWriter.of(pipeline or self.pipeline())
 
         def starts(rows: Sequence[int]) -> tuple[SearchState, Tensor]:
             layers = self.network.encoder.layers

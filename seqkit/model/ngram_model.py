@@ -170,7 +170,7 @@ class NgramLanguageModel(UnitPredictor):
             before = np.concatenate([before, targets])[-self.kneser_ney.order :]
         return total
 
-    def _writing(self, first: Sequence[int]) -> tuple[UnitWriter, Starts]:
+    def _writing(self, first: Sequence[int], pipeline: Any) -> tuple[UnitWriter, Starts]:
         writer = NgramWriter(self.kneser_ney)
         return writer, lambda rows: writer.begin(first, len(rows))
 

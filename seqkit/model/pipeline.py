@@ -258,7 +258,7 @@ class Pipeline:
         self.chosen = None if precision == "auto" and model.head.has_labels else precision
         self._say = say
         self._said: set[str] = set()
-        self._inputs: dict[str, Any] = {}
+        self._kept: dict[str, Any] = {}
 
     def __call__(self, records: Iterable[Any], options: Any = None) -> Iterator[Any]:
         """Predict a stream, in its order, reading ahead no more than a chunk.
@@ -288,6 +288,20 @@ class Pipeline:
             self._tell("fp32, since too few sentences are read ahead to check bf16")
         for chunk in chunks(records, self.ahead):
             yield from self._predict(chunk, options, self.chosen or "fp32")
+
+    def kept(self, name: str, make: Callable[[], Any]) -> Any:
+        """What is made once and kept from call to call.
+
+        Args:
+            name: what it is called.
+            make: makes it.
+
+        Returns:
+            It.
+        """
+        if name not in self._kept:
+            self._kept[name] = make()
+        return self._kept[name]
 
     # --- precision ------------------------------------------------------------------------------------------------
 
@@ -323,13 +337,12 @@ class Pipeline:
     def _predict(self, chunk: Sequence[Any], options: Any, precision: str) -> Iterator[Any]:
         """Predict a chunk, in parts where memory asks for it."""
         network = self.model.network
-        if precision not in self._inputs:
-            self._inputs[precision] = self.model.input.cached(network.input)
+        input = self.kept(precision, lambda: self.model.input.cached(network.input))
 
         def predict(part: Sequence[Any], size: int) -> Sequence[Any]:
             network.eval()
             with torch.inference_mode(), precision_context(precision, self.model.device):
-                return self._answers(part, size, options, self._inputs[precision])
+                return self._answers(part, size, options, input)
 
         return halving(chunk, self.size, self.model.input.lengths, predict)
 

@@ -8,8 +8,9 @@ from typing import Any, overload
 
 import torch
 
+from seqkit.config.recipes import validated
 from seqkit.errors import DataError
-from seqkit.heads.language_model.settings import DYNAMIC_WINDOW
+from seqkit.heads.language_model.settings import DYNAMIC_WINDOW, LmSampling
 from seqkit.inputs.streams import Corpus
 from seqkit.inputs.units import UnitInput
 from seqkit.inputs.vocabulary import UNKNOWN
@@ -86,8 +87,10 @@ class UnitPredictor(Predictor):
             raise DataError("the text is empty")
         return ScoredText("", self.log_prob(corpus, dynamic=dynamic, window=window), len(corpus)).perplexity
 
-    def evaluate(self, records: Corpus, *, baseline: Any = None, pipeline: Any = None, **options: Any) -> Evaluation:
-        """See `Predictor.evaluate`: the perplexity of a text, read as one stream from the zero state on.
+    def evaluate_records(
+        self, records: Corpus, *, baseline: Any = None, pipeline: Any = None, **options: Any
+    ) -> Evaluation:
+        """See `Predictor.evaluate_records`: the perplexity of a text, read as one stream from the zero state on.
 
         Args:
             records: the text.
@@ -111,38 +114,29 @@ class UnitPredictor(Predictor):
     # --- sampling -------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def sample(
-        self,
-        prompt: str = "",
-        *,
-        count: int = 1,
-        length: int = 200,
-        lines: int = 1,
-        **decoding: Any,
-    ) -> list[WrittenText]:
+    def sample(self, prompt: str = "", *, pipeline: Any = None, **options: Any) -> list[WrittenText]:
         """Write texts. An unknown unit is never written.
 
         Args:
             prompt: how every text begins.
-            count: how many texts.
-            length: how many units are added at most, ends of lines included.
-            lines: a text ends with the end of its so many-th line (the prompt's last one counts); 0: only by `length`.
-            **decoding: see `seqkit.model.writing.UnitWriter.write`.
+            pipeline: keeps what texts are written with from call to call; by default a new one.
+            **options: see `seqkit.heads.language_model.settings.LmSampling`.
 
         Returns:
             The texts; with a beam they differ, the likeliest comes first, and there may be fewer than asked for.
 
         Raises:
             DataError: the prompt has a unit that the model does not know.
-            SettingsError: a number is outside its range.
+            SettingsError: there is no such option, or it has another value.
         """
+        chosen = validated(LmSampling, {"prompt": prompt, **options}, "options").model_dump()
         end = self.input.end
-        writer, starts = self._writing([end, *self.input.ids_of(prompt)])
-        found = writer.write(starts, 1, count=count, end=end, length=length, ends=lines, **decoding)
+        writer, starts = self._writing([end, *self.input.ids_of(chosen.pop("prompt"))], pipeline)
+        found = writer.write(starts, 1, end=end, ends=chosen.pop("lines"), **chosen)
         return [written(self.input, prompt, continuation) for continuation in found]
 
     @abstractmethod
-    def _writing(self, first: Sequence[int]) -> tuple[UnitWriter, Starts]:
+    def _writing(self, first: Sequence[int], pipeline: Any) -> tuple[UnitWriter, Starts]:
         """What writes texts that begin with some units, and how they begin."""
 
     def usage(self) -> str:

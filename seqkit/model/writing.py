@@ -66,13 +66,13 @@ class UnitWriter(ABC):
         starts: Starts,
         conditions: int,
         *,
-        count: int = 1,
-        temperature: float = 1.0,
-        top_k: int = 0,
-        top_p: float = 1.0,
-        beam: int = 0,
+        count: int,
+        temperature: float,
+        top_k: int,
+        top_p: float,
+        beam: int,
         length_penalty: float = 0.0,
-        seed: int | None = None,
+        seed: int | None,
         **options: Any,
     ) -> list[Continuation]:
         """Continue texts, drawing or searching.
@@ -97,8 +97,6 @@ class UnitWriter(ABC):
         Raises:
             SettingsError: a number is outside its range.
         """
-        if count < 1 or beam < 0:
-            raise SettingsError(f"count must be at least 1 and beam at least 0, found {count} and {beam}")
         if options.get("allowed") is None:
             options["allowed"] = lambda count, histories: self.writable
         found: list[Continuation] = []
@@ -130,10 +128,16 @@ class NetworkWriter(UnitWriter):
         model: a `seqkit.model.base.Model` whose head is a `seqkit.heads.language_model.head.UnitHead`.
     """
 
+    @classmethod
+    def of(cls, pipeline: Any) -> NetworkWriter:
+        """The one of a pipeline: the vectors of the vocabulary are computed once."""
+        found: NetworkWriter = pipeline.kept("writer", lambda: cls(pipeline.model))
+        return found
+
     def __init__(self, model: Any) -> None:
         words = model.input.indexer.words
         super().__init__(len(words))
-        self._network, self._head = model.network, model.head
+        self._network, self._head = model.network.eval(), model.head
         table = model.input.indexer.table(words.words)
         order = table.by_length(np.arange(len(words)))  # [V]
         vectors = self._network.input.embedding(type_batch(table, order).to(model.device))  # [V, I], by length

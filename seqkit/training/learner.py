@@ -223,7 +223,7 @@ class RecordLearner(Learner):
         baseline = self.model.head.baseline(self.arrays, self.targets, splits["dev"])
         pipeline = self.model.pipeline(size=self.batch_size)
         return {
-            split: self.model.evaluate(
+            split: self.model.evaluate_records(
                 records, baseline=None if baseline is None else baseline(records), pipeline=pipeline
             ).report
             for split, records in splits.items()

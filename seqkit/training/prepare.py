@@ -26,13 +26,14 @@ from seqkit.inputs.streams import Corpus
 from seqkit.inputs.units import UNIT_NAMES, make_units
 from seqkit.model.base import Model, Predictor
 from seqkit.model.files import read_config
+from seqkit.model.gold import read_corpus
 from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.resources import imported
 from seqkit.tasks import TASKS
 from seqkit.training.learner import Learner, RecordLearner, digest, digest_network
 from seqkit.training.progress import Progress
-from seqkit.training.streams import BASELINE_UNITS, StreamLearner, perplexity_reports, read_corpus
+from seqkit.training.streams import BASELINE_UNITS, StreamLearner, perplexity_reports
 from seqkit.training.transfer import adopt, describe, thawing_groups, transfer
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -11,12 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.reading import source_of
 from seqkit.devices import precision_context
-from seqkit.errors import DataError
 from seqkit.heads.base import Report
-from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus, window_bounds
 from seqkit.inputs.units import window_batch
 from seqkit.metrics.perplexity import Baseline
@@ -134,7 +130,7 @@ class StreamLearner(Learner):
 
     def evaluate(self) -> dict[str, float]:
         """See `Learner.evaluate`: dev as one stream."""
-        return self.model.head.dev_scores(self.model.evaluate(self.corpora["dev"]).report)
+        return self.model.head.dev_scores(self.model.evaluate_records(self.corpora["dev"]).report)
 
     def reports(self, dataset: Any) -> dict[str, Report]:
         """See `Learner.reports`; with the perplexity of the baseline, which is counted here."""
@@ -164,37 +160,9 @@ def perplexity_reports(
         if corpus is not None:
             beside = None
             if baseline is not None:
-                beside = Baseline(baseline.name, baseline.evaluate(corpus).report.perplexity)
-            found[name] = model.evaluate(corpus, baseline=beside).report
+                beside = Baseline(baseline.name, baseline.evaluate_records(corpus).report.perplexity)
+            found[name] = model.evaluate_records(corpus, baseline=beside).report
     return found
-
-
-def read_corpus(dataset: Dataset, split: str, units: Units) -> tuple[Corpus, int]:
-    """Read one split as a stream of units.
-
-    Args:
-        dataset: the data.
-        split: ``train``, ``dev``, ``test``, or ``all`` for a lone file.
-        units: what splits a line.
-
-    Returns:
-        The corpus, and how many lines were read, blank ones too.
-
-    Raises:
-        DataError: it cannot be read, or there is no text in it.
-    """
-    count = 0
-
-    def counted() -> Iterator[str]:
-        nonlocal count
-        for line in dataset.lines(split):
-            count += 1
-            yield line
-
-    corpus = Corpus.read(counted(), units)
-    if len(corpus.types) == 1:  # of ends of lines alone nothing can be learned
-        raise DataError("no text found", file=source_of(dataset, split))
-    return corpus, count
 
 
 def _some_rows(state: States | None, rows: slice) -> States | None:

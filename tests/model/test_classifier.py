@@ -8,7 +8,6 @@ import pytest
 import torch
 
 import seqkit
-from seqkit.cli.evaluate import _recorded
 from seqkit.config import override, parse_assignments
 from seqkit.corpora.from_python import from_items
 from seqkit.errors import DataError, ModelError
@@ -130,9 +129,9 @@ def test_the_report_and_the_card_have_the_baseline(directory: Path) -> None:
     for split in ("dev", "test"):
         baseline = model.report["scores"][split]["baseline"]
         assert baseline["name"] == "tf-idf + logistic regression" and baseline["accuracy"] == 1.0
-    found = _recorded(model, "texts", "dev", 12)
+    found = model.recorded_baseline("texts", "dev", 12)
     assert found is not None and found.accuracy == 1.0
-    assert _recorded(model, "texts", "dev", 13) is _recorded(model, "others", "dev", 12) is None
+    assert model.recorded_baseline("texts", "dev", 13) is model.recorded_baseline("others", "dev", 12) is None
     card = (directory / "README.md").read_text()
     assert (
         "- Labels (one label per text): neg, pos" in card

@@ -208,11 +208,11 @@ def test_acrostics_are_always_obeyed(seed: int, initials: str, spare: int, unit:
             {"acrostic": "aa", "length": 4},
             "the acrostic does not fit: 2 lines need at least 5 units, and the greatest length is 4",
         ),
-        ({"count": 0}, "count must be at least 1 and beam at least 0, found 0 and 0"),
-        ({"beam": 1, "length_penalty": -1.0}, "expected a length penalty of at least 0, found -1.0"),
-        ({"beam": -1}, "count must be at least 1 and beam at least 0, found 1 and -1"),
-        ({"temperature": -1.0}, "expected a temperature of at least 0, found -1.0"),
-        ({"top_p": 0.0}, "expected top_p in 0 < p ≤ 1, found 0.0"),
+        ({"count": 0}, "options: count: expected at least 1, found 0"),
+        ({"beam": 1, "length_penalty": -1.0}, "options: length_penalty: expected at least 0, found -1.0"),
+        ({"beam": -1}, "options: beam: expected at least 0, found -1"),
+        ({"temperature": -1.0}, "options: temperature: expected at least 0, found -1.0"),
+        ({"top_p": 0.0}, "options: top_p: expected greater than 0, found 0.0"),
     ],
 )
 def test_what_cannot_be_written(options: dict[str, Any], message: str) -> None:

@@ -21,6 +21,7 @@ from seqkit.model.language_model import LanguageModel
 from seqkit.model.loading import load
 from seqkit.model.writing import NetworkWriter
 from seqkit.nn.search import SearchState
+from seqkit.records import TextRecord
 
 TEXT = [
     "to be or not to be",
@@ -344,17 +345,32 @@ def test_a_prompt_of_unknown_units_is_refused(unit: str, prompt: str, fault: str
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"count": 0}, "count must be at least 1 and beam at least 0, found 0 and 0"),
-        ({"beam": -1}, "count must be at least 1 and beam at least 0, found 1 and -1"),
-        ({"temperature": -1.0}, "expected a temperature of at least 0, found -1.0"),
-        ({"top_p": 0.0}, "expected top_p in 0 < p ≤ 1, found 0.0"),
-        ({"length": -1}, "expected length of at least 0, found -1"),
+        ({"count": 0}, "count: expected at least 1, found 0"),
+        ({"beam": -1}, "beam: expected at least 0, found -1"),
+        ({"temperature": -1.0}, "temperature: expected at least 0, found -1.0"),
+        ({"top_p": 0.0}, "top_p: expected greater than 0, found 0.0"),
+        ({"length": -1}, "length: expected at least 1, found -1"),
+        (
+            {"end": 3},
+            "end: unknown name, expected one of prompt, count, length, temperature, top_k, top_p, beam, seed, lines",
+        ),
     ],
 )
 def test_numbers_outside_their_range_are_refused(options: dict[str, Any], fault: str) -> None:
     with pytest.raises(SettingsError) as caught:
         build().sample(**options)
-    assert str(caught.value) == fault
+    assert str(caught.value) == f"options: {fault}"
+
+
+def test_a_model_is_built_from_lines_or_from_their_counts() -> None:
+    units = Units.word(LmSettings().data.splitter)
+    torch.manual_seed(0)
+    settings = override(LmSettings(), TINY)
+    one = LanguageModel.build(settings, [TextRecord(line) for line in TEXT if line])
+    torch.manual_seed(0)
+    other = LanguageModel.of_counts(settings, units, Corpus.read(TEXT, units).counts())
+    assert one.input.indexer.words.words == other.input.indexer.words.words
+    assert one.sample(seed=1, length=20) == other.sample(seed=1, length=20)
 
 
 # --- the artefact -------------------------------------------------------------------------------------------------

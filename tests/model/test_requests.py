@@ -14,6 +14,8 @@ from four_tasks import classifier, generator, language_model, ngram_model, tagge
 from seqkit.errors import DataError, SeqkitError, SettingsError
 from seqkit.formats.blocks import cut
 from seqkit.formats.writers import to_json
+from seqkit.inputs.lookup import type_batch
+from seqkit.model import writing
 from seqkit.model.requests import block_request
 from seqkit.records import ScoredText
 
@@ -120,6 +122,35 @@ def test_a_generator_writes_from_its_conditions() -> None:
     assert asked(model, {**conditions, "temperature": 0, "length": 9}) == expected.to_json()
     several = asked(model, {**conditions, "count": 3, "seed": 1, "length": 9})["answers"]
     assert several == [one.to_json() for one in model.generate(conditions, count=3, seed=1, length=9)]
+    # Also where a field is called as an option is, and several at once.
+    pipeline = model.pipeline()
+    greedy = {"temperature": 0, "length": 9}
+    assert model.answer({"condition": conditions, **greedy}, pipeline) == expected.to_json()
+    others = [conditions, {"kind": "b", "title": "old"}]
+    found = model.answer({"conditions": others, **greedy}, pipeline)
+    assert found == {"answers": [one.to_json() for one in model.generate(others, **greedy)]}
+    for request, fault in (
+        ([], "a request is a JSON object, found []"),
+        ({"condition": 3}, "expected conditions as a mapping field → value, found 3"),
+        ({"conditions": [conditions, 3]}, "expected conditions as a mapping field → value, found 3"),
+    ):
+        with pytest.raises(SeqkitError) as caught:
+            model.answer(request, pipeline)
+        assert str(caught.value) == fault
+
+
+def test_the_vocabulary_is_embedded_once_a_pipeline(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(writing, "type_batch", lambda *given: made.append(given) or type_batch(*given))
+    for model, write, given in (
+        (generator(), "generate", {"kind": "a", "title": ""}),
+        (language_model(), "sample", ""),
+    ):
+        made.clear()
+        pipeline = model.pipeline()
+        texts = [getattr(model, write)(given, seed=1, length=5, pipeline=pipeline) for _ in range(3)]
+        assert texts[0] == texts[1] == texts[2] == getattr(model, write)(given, seed=1, length=5)
+        assert len(made) == 2
 
 
 # --- blocks of files ----------------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ def test_a_repeated_text_is_learned(tmp_path: Path) -> None:
     assert trained.reports["test"].perplexity < 2.0  # six words or so are equally likely at first
     model = load(tmp_path / "lm")
     corpus = Corpus.read(LINES[:3], model.input.units)
-    assert model.evaluate(corpus).report == replace(trained.reports["test"], baseline=None)
+    assert model.evaluate_records(corpus).report == replace(trained.reports["test"], baseline=None)
     assert model.report["scores"]["test"]["units"] == len(corpus)
     (text,) = model.sample("to be or", temperature=0.0)
     assert text.text == "to be or not to be" and text.ended

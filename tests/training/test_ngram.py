@@ -44,7 +44,7 @@ def test_a_run_writes_a_model_and_its_report_and_no_history(tmp_path: Path) -> N
     model = load(output)
     assert isinstance(model, NgramLanguageModel)
     corpus = Corpus.read(["to be", "unheard of"], model.input.units)
-    assert model.evaluate(corpus).report == trained.reports["test"]
+    assert model.evaluate_records(corpus).report == trained.reports["test"]
     assert trained.reports["test"].unknown == 2
     assert trained.reports["dev"].perplexity < 2.0
     report = json.loads((output / "report.json").read_text())

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import model_validator
 
 from seqkit.config.recipes import override
-from seqkit.config.sections import Layers, Section, Settings, Size, TrainingSettings, Weight
+from seqkit.config.sections import Layers, Positive, Section, Settings, Size, TrainingSettings, Weight
 from seqkit.heads.language_model.settings import SamplingOptions, UnitEncoderSettings, check_tied
 from seqkit.inputs.settings import UnitDataSettings, UnitEmbeddingSettings
 
@@ -90,6 +90,8 @@ class GenerateSettings(Settings):
 class GenerateOptions(SamplingOptions):
     """Options of writing texts from conditions."""
 
+    length: Positive = 500
+    """maximal number of units"""
     acrostic: str = ""
     """initials of the lines, one character for each"""
     length_penalty: Weight = 1.0

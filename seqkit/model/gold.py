@@ -1,0 +1,79 @@
+"""What a model is scored on: the records of a split, with what is right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.reading import read_splits, source_of
+from seqkit.errors import DataError
+from seqkit.inputs.segmentation import Units
+from seqkit.inputs.streams import Corpus
+
+
+class Gold(NamedTuple):
+    """What a model is scored on.
+
+    Attributes:
+        records: the records; of a language model a `Corpus`.
+        size: how many sentences, texts or lines there are.
+        notes: lines for the user.
+    """
+
+    records: Any
+    size: int
+    notes: list[str]
+
+
+def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, Any]) -> Gold:
+    """Read a split as a model's task reads it.
+
+    Args:
+        model: the model, a `seqkit.model.base.Predictor`.
+        dataset: the data.
+        split: ``train``, ``dev``, ``test``, or ``all`` for a lone file.
+        options: those of evaluation.
+
+    Returns:
+        What the model is scored on.
+
+    Raises:
+        DataError: the split cannot be read, or there is nothing in it.
+    """
+    if model.task.records == "lines":
+        corpus, lines = read_corpus(dataset, split, model.input.units)
+        held_out = dataset.held_out and split == "dev"
+        notes = [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train")), "lines")] if held_out else []
+        return Gold(corpus, corpus.lines, [*dataset.notes, *notes])
+    data, label = model.settings.data, options.get("label")
+    found = read_splits(dataset, model.task.records, data, model.input.split, [split], label)
+    return Gold(found.records[split], len(found.records[split]), found.notes)
+
+
+def read_corpus(dataset: Dataset, split: str, units: Units) -> tuple[Corpus, int]:
+    """Read one split as a stream of units.
+
+    Args:
+        dataset: the data.
+        split: ``train``, ``dev``, ``test``, or ``all`` for a lone file.
+        units: what splits a line.
+
+    Returns:
+        The corpus, and how many lines were read, blank ones too.
+
+    Raises:
+        DataError: it cannot be read, or there is no text in it.
+    """
+    count = 0
+
+    def counted() -> Iterator[str]:
+        nonlocal count
+        for line in dataset.lines(split):
+            count += 1
+            yield line
+
+    corpus = Corpus.read(counted(), units)
+    if len(corpus.types) == 1:  # of ends of lines alone nothing can be learned
+        raise DataError("no text found", file=source_of(dataset, split))
+    return corpus, count
