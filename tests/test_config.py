@@ -525,6 +525,15 @@ def test_the_command_line_tells_each_old_name_once(recipe_file: Any, capsys: pyt
     ]
 
 
+@pytest.mark.parametrize("task", TASKS)
+def test_a_recipe_that_names_no_task_is_of_the_command(task: str, recipe_file: Any) -> None:
+    from seqkit.cli.options import settings_from_flags
+
+    path = str(recipe_file("[encoder]\nhidden = 7\n"))
+    settings = settings_from_flags(task, path, (), {}).settings
+    assert (settings.task, settings.encoder.hidden) == (task, 7)
+
+
 def test_settings_made_in_python_have_earlier_names_too_and_faults_of_one_line() -> None:
     assert TagSettings(encoder={"join": "top"}).encoder.concat == "final"  # type: ignore[arg-type]
     for sections, fault in (

@@ -228,7 +228,7 @@ def settings_from_flags(
     from seqkit.config import Recipe, load_recipe, override, parse_assignments, parse_settings
     from seqkit.config.renamed import current_names
 
-    chosen = load_recipe(recipe) if recipe else Recipe(settings=parse_settings({"task": task}, task))
+    chosen = load_recipe(recipe, task) if recipe else Recipe(settings=parse_settings({"task": task}, task))
     found = chosen.settings.task
     if found != task:
         raise SettingsError(f"{recipe}: expected a recipe of `seqkit {task}`, found one of `seqkit {found}`")

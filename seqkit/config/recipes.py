@@ -56,11 +56,12 @@ def _task_of(path: Path) -> str:
     return found[1] if found else "tag"
 
 
-def load_recipe(recipe: str | Path) -> Recipe:
+def load_recipe(recipe: str | Path, task: str = "tag") -> Recipe:
     """Read a recipe by name or from a TOML file.
 
     Args:
         recipe: the name of a recipe that comes with seqkit, or a path that ends in ``.toml``.
+        task: the task of a recipe that names none.
 
     Returns:
         The recipe.
@@ -78,7 +79,7 @@ def load_recipe(recipe: str | Path) -> Recipe:
         raise SettingsError(f"{recipe}: cannot be read as TOML: {shown(error)}") from None
     notes = current_names(tree)[1]
     about: dict[str, Any] = {name: tree.pop(name) for name in ("description", "dataset", "scores") if name in tree}
-    kind = _kind(tree, str(recipe))
+    kind = _kind({"task": task, **tree}, str(recipe))
     faults: list[str] = []
     settings = _read(kind, tree, faults) or kind.model_validate({})
     found = _read(Recipe, {**about, "settings": settings, "notes": notes}, faults)

@@ -190,11 +190,11 @@ class TrainingSettings(Section):
 class Options(Section):
     """Options of prediction; by default none."""
 
-    def for_output(self, output_format: str) -> Options:
+    def for_output(self, output_format: str | None) -> Options:
         """The options without what an output format does not show.
 
         Args:
-            output_format: the format.
+            output_format: the format; None where labels are compared and not written.
 
         Returns:
             The options; by default as they are.

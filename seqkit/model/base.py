@@ -410,7 +410,7 @@ class Model(Predictor):
 
     def predicted(self, records: Sequence[Any], pipeline: Any = None) -> list[Any]:
         """The predictions for some records, by a pipeline or a new one, without what evaluation does not need."""
-        return list((pipeline or self.pipeline())(records, self.options({}).for_output("conll")))
+        return list((pipeline or self.pipeline())(records, self.options({}).for_output(None)))
 
     def recorded(self, scores: Mapping[str, Any]) -> Any:
         """See `Predictor.recorded`."""

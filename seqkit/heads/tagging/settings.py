@@ -92,9 +92,9 @@ class TagOptions(Options):
     spans: bool = Field(default=True, exclude=True)
     """also the spans"""
 
-    def for_output(self, output_format: str) -> TagOptions:
+    def for_output(self, output_format: str | None) -> TagOptions:
         """See `Options.for_output`: columns show no spans."""
-        return self.model_copy(update={"spans": output_format != "conll"})
+        return self.model_copy(update={"spans": output_format not in (None, "conll")})
 
 
 class TagEvaluation(Options):
