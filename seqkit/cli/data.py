@@ -113,7 +113,9 @@ def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @click.option(
     "--input", "source_format", metavar="FORMAT", help="format of IN: conll, conllu, jsonl, text, tokens  [detected]"
 )
-@click.option("--output-format", metavar="FORMAT", help="format of OUT: conll, conllu, jsonl  [from its extension]")
+@click.option(
+    "--output-format", metavar="FORMAT", help="format of OUT: conll, conllu, jsonl  [default: by its extension]"
+)
 @click.option(
     "--scheme",
     type=click.Choice(["iob1", "iob2", "bioes"]),
