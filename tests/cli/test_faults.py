@@ -211,7 +211,7 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "an unknown recipe": (
         lambda p: ["tag", "train", p.corpus, "-o", p.folder / "out", "-c", "sample-nre"],
-        r"no recipe 'sample-nre'; choose one of .*sample-ner.*, or give the path of a \.toml file",
+        r"there is no recipe 'sample-nre'; did you mean 'sample-ner'\?",
     ),
     "a recipe with an unknown key": (
         lambda p: p.recipe("[encoder]\nhiden = 3\n"),

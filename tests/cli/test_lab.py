@@ -122,7 +122,7 @@ def test_wrong_usage_of_compare(arguments: list[str], message: str, tmp_path: Pa
     ("arguments", "message"),
     [
         (["nowhere.conll", "-c", "sample-ner"], "nowhere.conll"),
-        (["-c", "nowhere"], "no recipe 'nowhere'; choose one of "),
+        (["-c", "nowhere"], "there is no recipe 'nowhere'; choose one of "),
         (
             ["-c", "sample-ner", "--task", "lm"],
             "sample-ner: expected a recipe of `seqkit lm`, found one of `seqkit tag`",
