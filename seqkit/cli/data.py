@@ -11,7 +11,11 @@ from seqkit.cli.options import json_option, quiet_option, write_json
 
 _DATA = click.argument("data_set", metavar="DATA")
 _JSON = json_option("write the result as JSON; - for standard output, instead of the table")
-_TARGET = click.option("--target", metavar="COLUMN", help="label column: a name, or a position counted from 0")
+_TARGET = click.option(
+    "--target",
+    metavar="COLUMN",
+    help="label column: a name, or a position counted from 0; for labelled texts, the field of the label",
+)
 
 
 @click.group(cls=Commands, context_settings=HELP_OPTIONS)
@@ -74,7 +78,8 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 
     Faults are lines that are not UTF-8, rows of the wrong width, label sequences that their scheme does not allow,
     labels that do not occur in train, sentences that occur in two splits, files without a sentence, and files of a
-    named data set that differ from the published ones.
+    named data set that differ from the published ones. A text may have several labels: a list in JSON, or labels with
+    | between them.
     """
     from dataclasses import asdict
 
@@ -111,7 +116,10 @@ def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @click.argument("source", metavar="IN")
 @click.argument("destination", metavar="OUT")
 @click.option(
-    "--input", "source_format", metavar="FORMAT", help="format of IN: conll, conllu, jsonl, text, tokens  [detected]"
+    "--input",
+    "source_format",
+    metavar="FORMAT",
+    help="format of IN: conll, conllu, jsonl, text, tokens  [default: detected]",
 )
 @click.option(
     "--output-format", metavar="FORMAT", help="format of OUT: conll, conllu, jsonl  [default: by its extension]"
@@ -119,6 +127,7 @@ def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @click.option(
     "--scheme",
     type=click.Choice(["iob1", "iob2", "bioes"]),
+    metavar="iob1|iob2|bioes",
     help="rewrite span labels in this scheme; invalid sequences are repaired",
 )
 @click.option("--columns", metavar="NAME,…", help="names of the columns of a conll file, in order")

@@ -108,7 +108,7 @@ def _flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Functi
         default = flag.split("/")[0 if default else 1]
     elif isinstance(default, float):
         default = f"{default:g}"
-    shows = default in ("", None, False) or "[default" in told
+    shows = default in ("", None) or default is False or "[default" in told
     name = setting.replace(".", "__")
     return click.option(flag, name, default=None, help=told if shows else f"{told}  [default: {default}]", **kind)
 
@@ -342,7 +342,9 @@ def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str)
         "input_format",
         type=click.Choice(inputs),
         metavar="|".join(inputs),
-        help="input format  [default: text; for a file, by its name and content]",
+        help="input format  [default: text; for a file, by its name and content]"
+        if len(inputs) > 1
+        else f"read every file as {inputs[0]}, whatever its extension",
     )
     output_format = click.option(
         "--output-format",

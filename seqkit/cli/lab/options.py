@@ -147,7 +147,7 @@ def training(
     Returns:
         The decorator.
     """
-    bias_shown = forget_bias is not None or "ln 10 gap, which keeps nine tenths over the largest gap"
+    bias_shown = forget_bias is not None or "ln(10 gap), which keeps nine tenths over the largest gap"
     bias: dict[str, Any] = {"default": forget_bias, "show_default": bias_shown, "help": "initial bias of forget gates"}
     rate_shown = lr is not None or "0.005; agreement: 0.01"
     cosine = "initial learning rate of Adam, which falls to zero along half a cosine"

@@ -34,7 +34,7 @@ class UnitEncoderSettings(EncoderSettings):
     layers: Layers = 2
     """layers on top of each other"""
     direction: Literal["forward", "backward", "both"] = "forward"
-    """reading direction; both needs encoder.concat final"""
+    """reading direction: forward, or both if encoder.concat is final; backward is refused"""
     concat: Literal["layerwise", "final"] = "final"
     """where the two directions are concatenated: after every layer, or once, after two independent stacks"""
     dropout: Probability = 0.0
