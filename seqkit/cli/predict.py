@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,12 +175,8 @@ def _answers(
         from seqkit.serving.ranks import joined_ranks
 
         return joined_ranks(job, find, requests, launch)
-    return _alone(job, requests(find())) if workers == 1 else _with_workers(job, requests(find()), workers)
-
-
-@contextmanager
-def _alone(job: Job, requests: Iterator[Any]) -> Iterator[Iterator[Answer]]:
-    yield map(open_model(job), requests)
+    found = requests(find())  # first, so that a fault of the files is seen before the model is loaded
+    return nullcontext(map(open_model(job), found)) if workers == 1 else _with_workers(job, found, workers)
 
 
 @contextmanager

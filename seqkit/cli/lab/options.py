@@ -69,20 +69,6 @@ def files(function: Function) -> Function:
     return output(force(device_options(quiet_option(function))))
 
 
-def choice(flag: str, known: Sequence[str], **options: Any) -> Callable[[Function], Function]:
-    """A decorator that adds a flag for one of several names.
-
-    Args:
-        flag: the flag.
-        known: the names.
-        **options: of `click.option`.
-
-    Returns:
-        The decorator.
-    """
-    return click.option(flag, type=click.Choice(known), show_default=True, metavar="|".join(known), **options)
-
-
 def names(
     *flags: str, kind: click.ParamType[Any], default: str, help: str, metavar: str = "NAME,…", every: Sequence[str] = ()
 ) -> Callable[[Function], Function]:

@@ -154,7 +154,7 @@ class SamplingOptions(Options):
     top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
     """nucleus sampling: from the most probable units that together have this probability  [default: all]"""
     beam: Count = 0
-    """beam search instead of sampling, with this width, at least --count"""
+    """beam search of this width, at least --count, instead of sampling; 0: sampling"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """the same seed gives the same texts"""
 
