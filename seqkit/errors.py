@@ -6,9 +6,10 @@ a traceback. A message says what was expected and what was found, with ``file:li
 
 from __future__ import annotations
 
+import difflib
 import errno
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 _NO_MEMORY = re.compile(
     "out of memory|can't allocate memory|ALLOC_FAILED|bad_alloc|bad allocation"
@@ -127,6 +128,20 @@ def shown(value: object, most: int = 80) -> str:
     except (ValueError, RecursionError):  # a number of thousands of digits, lists a thousand deep
         text = f"a {type(value).__name__}"
     return text if len(text) <= most else text[:most] + "…"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """A hint for a name that does not exist.
+
+    Args:
+        name: the name.
+        known: the names that exist.
+
+    Returns:
+        ``; did you mean …?`` with the one most like it; empty if none is.
+    """
+    found = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {found[0]!r}?" if found else ""
 
 
 def listed(faults: Sequence[str], most: int = 8) -> str:

@@ -139,9 +139,8 @@ class Sentence:
         """The labels of one column.
 
         Args:
-            target: a column's name, or its position counted from 0 (negative from the end); in a file whose columns
-                have no names ``ner``, ``chunk`` and ``pos`` mean the last one. The empty string is ``upos`` where
-                there is one, as in CoNLL-U, and the last one elsewhere.
+            target: a column's name, or its position counted from 0 (negative from the end). The empty string is
+                ``upos`` where there is one, as in CoNLL-U, and the last one elsewhere.
 
         Returns:
             One label per token.
@@ -151,19 +150,20 @@ class Sentence:
         """
         if target in self.columns:
             return self.columns[target]
-        if target == "" and "upos" in self.columns:  # the last one of CoNLL-U, misc, is nothing to learn
-            return self.columns["upos"]
         names = list(self.columns)
+        if names and not target:  # the last one of CoNLL-U, misc, is nothing to learn
+            return self.columns.get("upos", self.columns[names[-1]])
+        hint = ""
         try:
             return self.columns[names[int(target)]]
-        except (ValueError, IndexError):
+        except IndexError:
             pass
-        unnamed = bool(names) and all(name.isdigit() for name in names)
-        if names and (target == "" or (unnamed and target in ("ner", "chunk", "pos"))):
-            return self.columns[names[-1]]
+        except ValueError:
+            if names and all(name.isdigit() for name in names):
+                hint = "; they have no names, so give a number (-1 is the last one)"
         wanted = f"a label column {target!r}" if target else "a label column"
         raise DataError(
-            f"expected {wanted}, found columns: {', '.join(names) or 'none'}",
+            f"expected {wanted}, found columns: {', '.join(names) or 'none'}{hint}",
             file=self.file,
             line=self.line,
         )

@@ -147,7 +147,7 @@ TASKS: dict[str, Task] = {
             evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",
             predict="""Label the texts of files or of standard input, in order.
 
-            A text is a line, or the text column of a table, or the text's key in a JSON object; a label beside it is
+            A text is a line, or the text column of a table, or the text field of a JSON object; a label beside it is
             ignored. Several labels are written in one column with | between them, and so are their probabilities.
             """,
             reads=("text", "tokens", "tsv", "csv", "jsonl"),

@@ -78,15 +78,15 @@ def test_an_empty_recipe_is_the_defaults(recipe_file: Any) -> None:
 def test_there_must_be_such_a_recipe(tmp_path: Path) -> None:
     known = ", ".join(recipe_names())
     assert fault_of(load_recipe, "nonsense") == (
-        f"no recipe 'nonsense'; choose one of {known}, or give the path of a .toml file"
+        f"there is no recipe 'nonsense'; choose one of {known}, or give the path of a .toml file"
     )
     missing = str(tmp_path / "missing.toml")
-    assert fault_of(load_recipe, missing) == (
-        f"no recipe {missing!r}; choose one of {known}, or give the path of a .toml file"
-    )
+    assert fault_of(load_recipe, missing) == f"there is no file {missing!r}"
+    for name in ("sample-nre", "sample-ner.toml"):
+        assert fault_of(load_recipe, name).endswith(f" {name!r}; did you mean 'sample-ner'?")
     folder = tmp_path / "folder.toml"
     folder.mkdir()
-    assert fault_of(load_recipe, folder).startswith(f"no recipe {str(folder)!r}; ")
+    assert fault_of(load_recipe, folder) == f"there is no file {str(folder)!r}"
 
 
 def test_a_recipe_must_be_toml_in_utf8(recipe_file: Any) -> None:

@@ -7,11 +7,15 @@ from typing import Any
 import click
 
 from seqkit.cli.group import HELP_OPTIONS, Commands
-from seqkit.cli.options import json_option, quiet_option, write_json
+from seqkit.cli.options import choice, json_option, quiet_option, write_json
 
 _DATA = click.argument("data_set", metavar="DATA")
 _JSON = json_option("write the result as JSON; - for standard output, instead of the table")
-_TARGET = click.option("--target", metavar="COLUMN", help="label column: a name, or a position counted from 0")
+_TARGET = click.option(
+    "--target",
+    metavar="COLUMN",
+    help="label column: a name, or a position counted from 0; for labelled texts, the field of the label",
+)
 
 
 @click.group(cls=Commands, context_settings=HELP_OPTIONS)
@@ -40,14 +44,12 @@ def list_data(json_file: str | None) -> None:
 def _where(card: Any) -> dict[str, str | None]:
     from seqkit.corpora.resolve import find_folder
 
-    folder = None if card.generator is not None else find_folder(card)[0]
     if card.generator is not None:
-        where = "embedded"
-    elif folder is not None:
-        where = "here"
-    else:
-        where = "download" if card.downloadable else "bring your own"
-    return {"where": where, "folder": None if folder is None else str(folder)}
+        return {"where": "embedded", "folder": None}
+    folder = find_folder(card)[0]
+    if folder is not None:
+        return {"where": "here", "folder": str(folder)}
+    return {"where": "download" if card.downloadable else "bring your own", "folder": None}
 
 
 @command.command("fetch", short_help="Download a data set, or write a sample.")
@@ -74,7 +76,8 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 
     Faults are lines that are not UTF-8, rows of the wrong width, label sequences that their scheme does not allow,
     labels that do not occur in train, sentences that occur in two splits, files without a sentence, and files of a
-    named data set that differ from the published ones.
+    named data set that differ from the published ones. A text may have several labels: a list in JSON, or labels with
+    | between them.
     """
     from dataclasses import asdict
 
@@ -111,12 +114,17 @@ def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @click.argument("source", metavar="IN")
 @click.argument("destination", metavar="OUT")
 @click.option(
-    "--input", "source_format", metavar="FORMAT", help="format of IN: conll, conllu, jsonl, text, tokens  [detected]"
+    "--input",
+    "source_format",
+    metavar="FORMAT",
+    help="format of IN: conll, conllu, jsonl, text, tokens  [default: detected]",
 )
-@click.option("--output-format", metavar="FORMAT", help="format of OUT: conll, conllu, jsonl  [from its extension]")
 @click.option(
+    "--output-format", metavar="FORMAT", help="format of OUT: conll, conllu, jsonl  [default: by its extension]"
+)
+@choice(
     "--scheme",
-    type=click.Choice(["iob1", "iob2", "bioes"]),
+    known=["iob1", "iob2", "bioes"],
     help="rewrite span labels in this scheme; invalid sequences are repaired",
 )
 @click.option("--columns", metavar="NAME,…", help="names of the columns of a conll file, in order")

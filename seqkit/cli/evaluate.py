@@ -69,7 +69,9 @@ def evaluate_command(task: Task) -> click.Command:
     )
     @click.argument("data")
     @model_option
-    @click.option("--split", metavar="dev|test", help="which split  [default: test, or dev where there is no test]")
+    @click.option(
+        "--split", metavar="train|dev|test", help="split to score on  [default: test, or dev where there is none]"
+    )
     @json_option("write the scores as JSON; - for standard output, instead of the table")
     @section_options(task.evaluation_class)
     @_error_options(task.errors)

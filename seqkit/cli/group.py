@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 
 import click
 
+from seqkit.errors import nearest
 from seqkit.torchrun import Launch
 
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -49,9 +49,8 @@ class Commands(click.Group):
         name = args[0]
         if not ctx.resilient_parsing and not name.startswith("-") and self.get_command(ctx, name) is None:
             known = self.list_commands(ctx)
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise click.UsageError(f"expected a command among {', '.join(known)}, found {name!r}{hint}", ctx)
+            expected = f"expected a command among {', '.join(known)}"
+            raise click.UsageError(f"{expected}, found {name!r}{nearest(name, known)}", ctx)
         found = super().resolve_command(ctx, args)
         is_shared = isinstance(found[1], click.Group) or found[0] in _SHARED
         if not is_shared and not {"-h", "--help"} & set(args) and Launch.from_environment().rank:

@@ -21,7 +21,7 @@ _SCORES = ("f1", "precision", "recall", "accuracy", "macro_f1", "loss", "perplex
 
 @click.command(context_settings=HELP_OPTIONS)
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
-@click.option("--json", "as_json", is_flag=True, help="as JSON")
+@click.option("--json", "as_json", is_flag=True, help="print JSON")
 def command(directory: Path, as_json: bool) -> None:
     """Describe the model in DIR: data, what it learned, scores, settings, versions. Its files are verified."""
     config, files = read_config(directory)

@@ -45,11 +45,9 @@ class _Root(Commands):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The listing of commands, without importing any."""
         with formatter.section("Commands"):
-            summaries = {
-                **{name: task.summary for name, task in TASKS.items()},
-                **{n: s for n, (_, s) in COMMANDS.items()},
-            }
-            formatter.write_dl(list(summaries.items()))
+            rows = [(name, task.summary) for name, task in TASKS.items()]
+            rows += [(name, summary) for name, (_, summary) in COMMANDS.items()]
+            formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; ends quietly where click would print or exit by itself."""

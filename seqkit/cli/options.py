@@ -108,7 +108,7 @@ def _flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Functi
         default = flag.split("/")[0 if default else 1]
     elif isinstance(default, float):
         default = f"{default:g}"
-    shows = default in ("", None, False) or "[default" in told
+    shows = default in ("", None) or default is False or "[default" in told
     name = setting.replace(".", "__")
     return click.option(flag, name, default=None, help=told if shows else f"{told}  [default: {default}]", **kind)
 
@@ -314,6 +314,20 @@ def output_file(context: click.Context, parameter: click.Parameter, value: str |
     return value
 
 
+def choice(*names: str, known: Sequence[str], **options: Any) -> Callable[[Function], Function]:
+    """A decorator that adds a flag for one of several values.
+
+    Args:
+        *names: the flag and, if it is another, the name of the parameter.
+        known: the values.
+        **options: of `click.option`.
+
+    Returns:
+        The decorator.
+    """
+    return click.option(*names, type=click.Choice(known), show_default=True, metavar="|".join(known), **options)
+
+
 def device_options(function: Function) -> Function:
     """Add ``--device`` and ``--threads``."""
     threads = click.option(
@@ -337,21 +351,11 @@ def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str)
         The decorator.
     """
     files = click.argument("files", nargs=-1, metavar="[FILE…|-]")
-    input_format = click.option(
-        "--input",
-        "input_format",
-        type=click.Choice(inputs),
-        metavar="|".join(inputs),
-        help="input format  [default: text; for a file, by its name and content]",
-    )
-    output_format = click.option(
-        "--output-format",
-        type=click.Choice(outputs),
-        default=outputs[0],
-        show_default=True,
-        metavar="|".join(outputs),
-        help=f"output format: {told}",
-    )
+    source = "input format  [default: text; for a file, by its name and content]"
+    if len(inputs) == 1:
+        source = f"read every file as {inputs[0]}, whatever its extension"
+    input_format = choice("--input", "input_format", known=inputs, help=source)
+    output_format = choice("--output-format", known=outputs, default=outputs[0], help=f"output format: {told}")
     return lambda function: files(model_option(input_format(output_format(function))))
 
 
@@ -381,41 +385,38 @@ def _some_workers(context: click.Context, parameter: click.Parameter, value: int
     return value
 
 
-def workers_option(function: Function) -> Function:
-    """Add ``--workers``."""
-    option = click.option(
-        "--workers",
-        type=int,
-        default=1,
-        show_default=True,
-        callback=_some_workers,
-        metavar="N",
-        help="worker processes that share the input and the threads; worth their start-up for large inputs",
-    )
-    return option(function)
+workers_option = click.option(
+    "--workers",
+    type=int,
+    default=1,
+    show_default=True,
+    callback=_some_workers,
+    metavar="N",
+    help="worker processes that share the input and the threads; worth their start-up for large inputs",
+)
+"""adds ``--workers``"""
 
+precision_option = choice(
+    "--precision",
+    known=["auto", "fp32", "bf16"],
+    default="fp32",
+    help="arithmetic of the encoder; auto is bf16 where it is fast, if no label of the first 128 sentences changes",
+)
+"""adds ``--precision``"""
 
-def precision_option(function: Function) -> Function:
-    """Add ``--precision``."""
-    names = ["auto", "fp32", "bf16"]
-    option = click.option(
-        "--precision",
-        type=click.Choice(names),
-        default="fp32",
-        show_default=True,
-        metavar="|".join(names),
-        help="arithmetic of the encoder; auto is bf16 where it is fast, if no label of the first 128 sentences changes",
-    )
-    return option(function)
+model_option = click.option(
+    "-m",
+    "--model",
+    "directory",
+    type=click.Path(path_type=Path),
+    required=True,
+    metavar="DIR",
+    help="the model's directory",
+)
+"""adds ``--model``"""
 
-
-def model_option(function: Function) -> Function:
-    """Add ``--model``."""
-    kind = click.Path(path_type=Path)
-    option = click.option(
-        "-m", "--model", "directory", type=kind, required=True, metavar="DIR", help="the model's directory"
-    )
-    return option(function)
+quiet_option = click.option("--quiet", is_flag=True, help="print errors only")
+"""adds ``--quiet``"""
 
 
 def json_option(help: str) -> Callable[[Function], Function]:
@@ -428,11 +429,6 @@ def json_option(help: str) -> Callable[[Function], Function]:
         The decorator; the command receives ``json_file``.
     """
     return click.option("--json", "json_file", metavar="FILE|-", callback=output_file, help=help)
-
-
-def quiet_option(function: Function) -> Function:
-    """Add ``--quiet``."""
-    return click.option("--quiet", is_flag=True, help="print errors only")(function)
 
 
 # --- what commands share ------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from inspect import cleandoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,10 +89,9 @@ def predict_command(task: Task, verb: str) -> click.Command:
         launch = Launch.from_environment()
         live = sys.stdin.isatty() and names == ("-",)
         quiet = quiet or launch.rank > 0
-        only = known[0] if len(known) == 1 else input_format
 
         def find() -> Inputs:
-            found = [(file, format_of(file, only, known, quiet)) for file in names]
+            found = [(file, format_of(file, input_format, known, quiet)) for file in names]
             return [(*one, os.path.getsize(one[0]) if launch.size > 1 else 0) for one in found]
 
         with _answers(job, find, requests, workers, launch, names) as answers:
@@ -136,16 +135,19 @@ def format_of(file: str, given: str | None, known: Sequence[str], quiet: bool) -
     Raises:
         DataError: the file cannot be read or is in another format.
     """
-    from seqkit.formats.registry import detect_format, is_pipe  # numpy comes along, which no help text needs
+    # numpy comes along, which no help text needs
+    from seqkit.formats.registry import USUAL_SUFFIXES, detect_format, is_pipe
 
     read_once = file == "-" or is_pipe(file)
-    if given is None and not read_once and "tsv" in known and Path(file).suffix.lower() == ".tsv":
-        given = "tsv"
-    found = given or ("text" if read_once else detect_format(file))
+    if given or read_once:
+        found = given or "text"
+    elif known == ("text",):  # whose lines may look like anything
+        found = USUAL_SUFFIXES.get(Path(file).suffix.lower(), "text")
+    else:
+        found = detect_format(file, texts="tsv" in known)
     if found not in known:
-        raise DataError(
-            f"the format is {found}, but this command reads {', '.join(known)}; say which with --input", file=file
-        )
+        which = "say which with --input" if len(known) > 1 else f"--input {known[0]} reads its lines as they are"
+        raise DataError(f"the format is {found}, but this command reads {', '.join(known)}; {which}", file=file)
     if not read_once:
         next(iter(read_lines(file)), None)
         if given is None and found != "text" and Path(file).suffix in (".txt", "") and not quiet:
@@ -173,12 +175,8 @@ def _answers(
         from seqkit.serving.ranks import joined_ranks
 
         return joined_ranks(job, find, requests, launch)
-    return _alone(job, requests(find())) if workers == 1 else _with_workers(job, requests(find()), workers)
-
-
-@contextmanager
-def _alone(job: Job, requests: Iterator[Any]) -> Iterator[Iterator[Answer]]:
-    yield map(open_model(job), requests)
+    found = requests(find())  # first, so that a fault of the files is seen before the model is loaded
+    return nullcontext(map(open_model(job), found)) if workers == 1 else _with_workers(job, found, workers)
 
 
 @contextmanager

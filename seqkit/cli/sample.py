@@ -13,6 +13,7 @@ import click
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.options import (
     checked_options,
+    choice,
     device_options,
     model_option,
     quiet_option,
@@ -46,12 +47,10 @@ def _command(options: Callable[[], Any], *further: Any) -> Callable[[Callable[..
         model_option,
         *further,
         section_options(options),
-        click.option(
+        choice(
             "--output-format",
-            type=click.Choice(["text", "jsonl"]),
+            known=["text", "jsonl"],
             default="text",
-            show_default=True,
-            metavar="text|jsonl",
             help="the texts alone, or JSON objects with their log-probabilities",
         ),
         device_options,

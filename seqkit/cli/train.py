@@ -56,7 +56,9 @@ def train_command(task: Task) -> click.Command:
     @settings_options(task)
     @device_options
     @click.option(
-        "--resume", is_flag=True, help="continue from the checkpoint in --output, or start where there is none"
+        "--resume",
+        is_flag=True,
+        help="continue from the checkpoint in --output, or from the beginning if there is none",
     )
     @click.option(
         "--force",

@@ -12,7 +12,7 @@ from pydantic import BaseModel, SerializeAsAny, ValidationError
 from seqkit.config.faults import faults_of
 from seqkit.config.renamed import current_names
 from seqkit.config.sections import Section, Settings
-from seqkit.errors import SettingsError, listed, shown
+from seqkit.errors import SettingsError, listed, nearest, shown
 from seqkit.resources import resource_dir
 from seqkit.tasks import find_task
 from seqkit.toml import parse_toml, read_toml
@@ -69,10 +69,15 @@ def load_recipe(recipe: str | Path, task: str = "tag") -> Recipe:
     Raises:
         SettingsError: there is no such recipe, or it has an error; the first errors are listed.
     """
-    path = Path(recipe) if str(recipe).endswith(".toml") else resource_dir("tasks") / f"{recipe}.toml"
+    name = str(recipe)
+    is_path = name.endswith(".toml")
+    path = Path(recipe) if is_path else resource_dir("tasks") / f"{name}.toml"
     if not path.is_file():
-        known = ", ".join(recipe_names())
-        raise SettingsError(f"no recipe {str(recipe)!r}; choose one of {known}, or give the path of a .toml file")
+        known = recipe_names()
+        others = "" if is_path else f"; choose one of {', '.join(known)}, or give the path of a .toml file"
+        raise SettingsError(
+            f"there is no {'file' if is_path else 'recipe'} {name!r}{nearest(path.stem, known) or others}"
+        )
     try:
         tree = read_toml(path)
     except (OSError, ValueError) as error:

@@ -20,7 +20,7 @@ from seqkit.formats.registry import FORMATS, recognise, sentence_reader, text_re
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.formats.splitting import Splitter
 from seqkit.formats.text import Line, Lines, is_blank
-from seqkit.records import Sentence, labels_of_text
+from seqkit.records import LABEL_SEPARATOR, Sentence, labels_of_text
 from seqkit.tasks import TASKS
 
 _STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more, the column is something else
@@ -94,7 +94,8 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
     Args:
         dataset: the data set.
         target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. For
-            labelled texts the field of the label, by default the card's or ``label``.
+            labelled texts the field of the label, by default the card's or ``label``; several labels of a text are a
+            list in JSON, or have ``|`` between them.
 
     Returns:
         The faults, split by split and line by line.
@@ -238,7 +239,8 @@ def _read_around_faults(
 
 
 def _labels_of(sentence: Sentence, field: str) -> list[str]:
-    return labels_of_text(sentence, field, isinstance(sentence.fields.get(field), list))
+    value = sentence.fields.get(field)
+    return labels_of_text(sentence, field, isinstance(value, list) or LABEL_SEPARATOR in str(value))
 
 
 def label_scheme(dataset: Dataset, target: str | None, label: str | None) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from seqkit.errors import DataError
-from seqkit.formats.registry import FORMATS, SUFFIXES, read_sentences
+from seqkit.formats.registry import FORMATS, USUAL_SUFFIXES, read_sentences
 from seqkit.formats.schemes import SCHEMES, convert, detect_scheme
 from seqkit.records import Sentence, SplitFunction
 
@@ -31,7 +31,8 @@ def convert_file(
         source: the file to read, or ``-`` for standard input.
         destination: the file to write, or ``-`` for standard output; it may be the source.
         source_format: one of `seqkit.formats.registry.FORMATS`; by default detected.
-        destination_format: ``conll``, ``conllu`` or ``jsonl``; by default the destination's extension tells.
+        destination_format: ``conll``, ``conllu`` or ``jsonl``; by default the destination's extension tells, and
+            standard output is ``conll``.
         scheme: ``iob1``, ``iob2`` or ``bioes``: rewrite every column of span labels in this scheme, and repair invalid
             sequences.
         columns: names for a ``conll`` source's columns.
@@ -41,12 +42,17 @@ def convert_file(
         The number of sentences.
 
     Raises:
-        DataError: the source has a fault, the destination cannot be written or its format cannot represent the source,
-            or there are no span labels to rewrite.
+        DataError: the source has a fault, the destination cannot be written, its format is not known or cannot
+            represent the source, or there are no span labels to rewrite.
         BrokenPipeError: standard output is closed.
     """
-    wanted = destination_format or SUFFIXES.get(Path(destination).suffix.lower(), "conll")
+    suffix = Path(destination).suffix.lower()
+    wanted = destination_format or ("conll" if str(destination) == "-" else USUAL_SUFFIXES.get(suffix))
     writers = {name: format.write for name, format in FORMATS.items() if format.write is not None}
+    if wanted is None:
+        known = ", ".join(suffix for suffix, name in USUAL_SUFFIXES.items() if name in writers)
+        message = f"the extension does not tell the format; use one of {known}, or --output-format"
+        raise DataError(message, file=destination)
     if wanted not in writers:
         raise DataError(f"cannot write format {wanted!r}; choose from {', '.join(writers)}")
     sentences = list(read_sentences(source, source_format, columns=columns, splitter=splitter, allow_unlabelled=True))

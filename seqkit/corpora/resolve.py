@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from pathlib import Path
 
 from seqkit.corpora.cards import Card, card_names, load_card
 from seqkit.corpora.dataset import Dataset, Split
-from seqkit.errors import DataError
+from seqkit.errors import DataError, nearest
 
 #: Extensions of data files inside a folder of splits; a readme or a log beside them is ignored.
 EXTENSIONS = frozenset(
@@ -92,8 +91,7 @@ def resolve(data: str | Path, *, download: bool = True, quiet: bool = False) -> 
         return Dataset(text, {"all": Split(path)})
     if is_path:
         raise DataError("no such file or folder", file=text)
-    near = difflib.get_close_matches(text, card_names(), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "; `seqkit data list` shows the names"
+    hint = nearest(text, card_names()) or "; `seqkit data list` shows the names"
     raise DataError(f"no data set, folder or file is called {text!r}{hint}")
 
 

@@ -17,7 +17,7 @@ from seqkit.records import Sentence
 Width = tuple[int, bool]
 """How many columns rows have, and whether they are separated by tabs."""
 
-_SUFFIXES = frozenset({".conll", ".iob", ".iob1", ".iob2", ".iobes", ".bio", ".bioes", ".col", ".ner", ".pos"})
+_SUFFIXES = (".conll", ".iob", ".iob1", ".iob2", ".iobes", ".bio", ".bioes", ".col", ".ner", ".pos")
 """extensions of files that are in this format unless they look like CoNLL-U"""
 _TOKEN_COLUMNS = frozenset({"word", "form", "token"})
 _DOCUMENT_START = "-DOCSTART-"
@@ -303,6 +303,7 @@ def _refuse_misread(content: str, sentences: Sequence[Sentence]) -> None:
 CONLL = Format(
     "conll",
     "tokens with labels",
+    usual_suffixes=_SUFFIXES,
     recognise=_recognise,
     sentences=read_conll,
     write=_write,

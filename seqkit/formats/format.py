@@ -87,6 +87,7 @@ class Format:
         name: what users call it.
         content: what its files contain, for messages.
         suffixes: the file name extensions that identify it.
+        usual_suffixes: further extensions of its files, which files of another format may have, too.
         recognise: whether the first lines of a file look like this format.
         sentences: reads lines of the named file as sentences; None if its files contain none.
         texts: reads lines of the named file as texts with fields; None if its files contain none.
@@ -106,6 +107,7 @@ class Format:
     name: str
     content: str
     suffixes: tuple[str, ...] = ()
+    usual_suffixes: tuple[str, ...] = ()
     recognise: Callable[[Sample], bool] = lambda sample: False
     sentences: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence]] | None = None
     texts: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence | TextRecord]] | None = None

@@ -31,6 +31,8 @@ FORMATS = {each.name: each for each in (JSONL, CONLLU, CONLL, TSV, CSV, TEXT, TO
 """name → format; the content of a file is compared with each in this order"""
 SUFFIXES = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}
 """the extensions that identify a format"""
+USUAL_SUFFIXES = SUFFIXES | {suffix: each.name for each in FORMATS.values() for suffix in each.usual_suffixes}
+"""these, and those that files of a format usually have"""
 
 _SAMPLE_LINES = 400  # enough for many sentences, few enough to cost nothing
 

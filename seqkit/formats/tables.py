@@ -180,5 +180,5 @@ def _table(name: str) -> Format:
     )
 
 
-TSV = replace(_table("tsv"), recognise=_recognise)
+TSV = replace(_table("tsv"), usual_suffixes=(".tsv",), recognise=_recognise)
 CSV = replace(_table("csv"), suffixes=(".csv",), last_end=_last_row_end)

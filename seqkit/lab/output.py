@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +26,10 @@ _NUMBERS = re.compile(r"\[\n[^\[\]{}\"]*\]")
 def claim_files(directory: Path, name: str, *, force: bool = False) -> None:
     """Check that the picture and the JSON can be drawn and written before the work for them begins.
 
+    Nothing is left behind: the folder is created for good once there is something to put into it.
+
     Args:
-        directory: the output folder; created if necessary.
+        directory: the output folder.
         name: the name of the command: the files are ``<name>.png`` and ``<name>.json``.
         force: allow the files to exist; they are replaced at the end.
 
@@ -34,10 +38,15 @@ def claim_files(directory: Path, name: str, *, force: bool = False) -> None:
         SettingsError: matplotlib is not installed.
     """
     require_matplotlib(f"lab {name}")
+    missing = [folder for folder in (directory, *directory.parents) if not os.path.lexists(folder)]
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(f"cannot be used as output folder: {error.strerror or error}", file=directory) from None
+    finally:
+        for folder in missing:
+            with suppress(OSError):  # not created, or no longer empty
+                folder.rmdir()
     for path in _files(directory, name):
         if path.is_dir():
             raise DataError("cannot be written: it is a folder", file=path)

@@ -58,15 +58,9 @@ class Crew:
 
     def __init__(self, workers: list[_Worker]) -> None:
         self._workers = workers
-        self._room = threading.Semaphore(_IN_FLIGHT * len(workers))
-        self._source = threading.Lock()
-        self._changed = threading.Condition()
-        self._answers: dict[int, Answer | BaseException] = {}
-        self._taken = 0
-        self._ended = False  # whether the input is
 
     def answers(self, requests: Iterator[Any]) -> Iterator[Answer]:
-        """Have requests answered.
+        """Have requests answered; may be called again once the answers before have ended or are closed.
 
         Args:
             requests: the requests; no more than a few a worker are held at a time.
@@ -77,48 +71,69 @@ class Crew:
         Raises:
             SeqkitError: the requests end in a fault, or a process ended.
         """
-        for worker in self._workers:
-            threading.Thread(target=self._serve, args=(worker, requests), daemon=True).start()
-        number = 0
-        while True:
-            with self._changed:
-                while number not in self._answers:
-                    if self._ended and number >= self._taken:
-                        return
-                    if not self._changed.wait(_LOOK):
-                        self._check_running()
-                found = self._answers.pop(number)
-            if isinstance(found, BaseException):
-                raise found
-            yield found
-            self._room.release()
-            number += 1
+        call = _Call(requests, self._workers)
+        try:
+            while (found := call.answer()) is not None:
+                if isinstance(found, BaseException):
+                    raise found
+                yield found
+        finally:
+            call.end()
 
-    def _check_running(self) -> None:
-        """See that all processes are there: one that waits for a request when it ends is missed by nobody else."""
-        for worker in self._workers:
-            worker.check_running()
 
-    def _serve(self, worker: _Worker, requests: Iterator[Any]) -> None:
+class _Call:
+    """Requests, each taken by the first worker that is free, and their answers until it is their turn.
+
+    Args:
+        requests: the requests.
+        workers: the processes.
+    """
+
+    def __init__(self, requests: Iterator[Any], workers: list[_Worker]) -> None:
+        self._requests, self._workers = requests, workers
+        self._source = threading.Lock()
+        self._changed = threading.Condition()
+        self._answers: dict[int, Answer | BaseException | None] = {}  # None after the last one
+        self._taken, self._turn = 0, -1
+        self._ended = False  # whether no more requests are taken
+        for worker in workers:
+            threading.Thread(target=self._serve, args=(worker,), daemon=True).start()
+
+    def answer(self) -> Answer | BaseException | None:
+        """Wait for the next answer, or for the fault in its place; None after the last one."""
+        with self._changed:
+            self._turn += 1
+            self._changed.notify_all()
+            while self._turn not in self._answers:
+                if not self._changed.wait(_LOOK):
+                    for worker in self._workers:  # one that waits for a request when it ends is missed by nobody else
+                        worker.check_running()
+            return self._answers.pop(self._turn)
+
+    def end(self) -> None:
+        """Take no more requests; a thread that is waiting for one, or for an answer, ends when that is there."""
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
+
+    def _serve(self, worker: _Worker) -> None:
         """Give one worker a request after the other."""
+        found: Answer | BaseException | None
+        most = _IN_FLIGHT * len(self._workers)
         while True:
-            self._room.acquire()
             with self._source:
-                if self._ended:
-                    return
-                number, request, fault = self._taken, None, None
+                with self._changed:
+                    self._changed.wait_for(lambda: self._ended or self._taken < self._turn + most)
+                number, found = self._taken, None
+                self._taken += 1
                 try:
-                    request = next(requests)
-                except StopIteration:
-                    pass
+                    request = None if self._ended else next(self._requests, None)
                 except BaseException as error:  # which is raised by whoever waits for the answers
-                    fault = error
-                self._taken += request is not None or fault is not None
-                self._ended = request is None
-            if request is None:
-                self._put(number, fault)
-                return
-            found: Answer | BaseException
+                    request, found = None, error
+                if request is None or self._ended:
+                    self._ended = True
+                    self._put(number, found)
+                    return
             try:
                 found = worker.ask(request)
             except BaseException as error:
@@ -127,8 +142,7 @@ class Crew:
 
     def _put(self, number: int, found: Answer | BaseException | None) -> None:
         with self._changed:
-            if found is not None:
-                self._answers[number] = found
+            self._answers[number] = found
             self._changed.notify_all()
 
 
@@ -142,6 +156,7 @@ class _Worker:
 
     def __init__(self, job: Job, name: str) -> None:
         self._name = name
+        self._asked = threading.Lock()  # a request of an earlier call may not be answered yet
         self._process = subprocess.Popen(
             [sys.executable, "-c", _START, *sys.path],
             stdin=subprocess.PIPE,
@@ -167,8 +182,9 @@ class _Worker:
     def ask(self, request: Any) -> Answer:
         """Have a request answered."""
         try:
-            write_message(self._requests, request)
-            found: Answer = read_message(self._answers)
+            with self._asked:
+                write_message(self._requests, request)
+                found: Answer = read_message(self._answers)
             return found
         except (EOFError, OSError):
             raise self._gone() from None

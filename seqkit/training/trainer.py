@@ -286,10 +286,12 @@ class Trainer:
         try:
             self._take_up(tensors, state)
         except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
-            written = state.get("seqkit_version", "an older one") if isinstance(state, dict) else "none"
+            written = state.get("seqkit_version", __version__) if isinstance(state, dict) else __version__
+            by = f", {written}," if written != __version__ else ""
+            fault = f"{error} is missing" if isinstance(error, KeyError) else shown(error)
             raise TrainingError(
-                f"{self.output}: the checkpoint was written by another version of seqkit ({written}, this is "
-                f"{__version__}: {shown(error)}); start again with --force"
+                f"{self.output}: the checkpoint is not in the format of this seqkit, {__version__} ({fault}); "
+                f"start again with --force, or continue with the seqkit{by} that wrote it"
             ) from None
         return True
 

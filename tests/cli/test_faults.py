@@ -116,7 +116,11 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "no such column": (
         lambda p: p.train(GOOD, "--target", "upos"),
-        r"train\.conll:1: expected a label column 'upos', found columns: 0, 1",
+        r"train\.conll:1: expected a label column 'upos', found columns: 0, 1; they have no names, .*",
+    ),
+    "a name where columns have none": (
+        lambda p: p.train(GOOD, "--target", "ner"),
+        r"train\.conll:1: expected a label column 'ner', found columns: 0, 1; .* a number \(-1 is the last one\)",
     ),
     "a column out of range": (
         lambda p: p.train(GOOD, "--target", "-3"),
@@ -207,7 +211,7 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "an unknown recipe": (
         lambda p: ["tag", "train", p.corpus, "-o", p.folder / "out", "-c", "sample-nre"],
-        r"no recipe 'sample-nre'; choose one of .*sample-ner.*, or give the path of a \.toml file",
+        r"there is no recipe 'sample-nre'; did you mean 'sample-ner'\?",
     ),
     "a recipe with an unknown key": (
         lambda p: p.recipe("[encoder]\nhiden = 3\n"),

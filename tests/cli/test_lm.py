@@ -106,6 +106,23 @@ def test_score_reads_a_pipe_whole(run: Run, models: dict[str, Path], tmp_path: P
     assert [json.loads(line)["text"] for line in result.out.splitlines()] == ["to be", "or not"]
 
 
+@pytest.mark.parametrize(
+    ("extension", "format"),
+    [("jsonl", "jsonl"), ("csv", "csv"), ("tsv", "tsv"), ("conll", "conll"), ("CONLLU", "conllu")],
+)
+def test_score_reads_no_file_of_another_format_as_text(
+    extension: str, format: str, run: Run, models: dict[str, Path], tmp_path: Path
+) -> None:
+    file, plain = tmp_path / f"a.{extension}", tmp_path / "a.txt"
+    for path in (file, plain):
+        path.write_text('{"text": "to be"}\n')
+    refused = run("lm", "score", file, "-m", models["char"])
+    fault = f"the format is {format}, but this command reads text; --input text reads its lines as they are"
+    assert (refused.status, refused.out, refused.err) == (1, "", f"error: {file}: {fault}\n")
+    forced = run("lm", "score", file, "-m", models["char"], "--input", "text", "--quiet")
+    assert forced.status == 0 and forced.out == run("lm", "score", plain, "-m", models["char"], "--quiet").out != ""
+
+
 def test_what_was_learned_is_likelier(run: Run, models: dict[str, Path]) -> None:
     for model in models.values():
         out = run("lm", "score", "-m", model, "--output-format=jsonl", stdin="to be or not to be\nto do or not to do\n")

@@ -125,7 +125,7 @@ def test_train_json_to_a_file_leaves_the_tables(corpus: Path, tiny: list[str], t
         ["--scheme", "iob1"],
         ["--target", "1", "--no-crf"],
         ["--target", "-2"],
-        ["--target", "ner"],
+        ["--target", "-1"],
         ["--optimizer", "sgd", "--lr", "0.1", "--clip", "0"],
         ["--optimizer", "adamw", "--clip", "1", "--batch-size", "7"],
         ["--epochs", "3", "--patience", "1"],

@@ -219,6 +219,34 @@ def test_few_blocks_are_read_ahead(echo: Callable[..., Job]) -> None:
     assert taken == 50
 
 
+def test_workers_answer_again(echo: Callable[..., Job]) -> None:
+    with started_workers(echo(), 2) as crew:
+        for texts in (["a\n", "b\n", "c\n"], [], ["d\n"]):
+            found = [answer["output"] for answer in crew.answers(map(request, texts))]
+            assert found == [f"{text.strip().upper()} 2\n" for text in texts]
+
+
+def test_answers_that_are_closed_early_leave_no_thread_and_the_workers_free(
+    echo: Callable[..., Job], tmp_path: Path
+) -> None:
+    before, stalled = threading.active_count(), threading.Event()
+
+    def source() -> Iterator[dict[str, Any]]:
+        yield from map(request, ["a\n", "sleep 0.3\n", "b\n"])
+        stalled.wait(60)
+        yield request("die\n")
+
+    with started_workers(echo(), 2) as crew:
+        for requests in (map(request, ["a\n"] * 50), source()):
+            answers = crew.answers(requests)
+            assert next(answers)["output"] == "A 2\n"
+            answers.close()
+        assert [answer["output"] for answer in crew.answers(map(request, "xyz"))] == ["X 2\n", "Y 2\n", "Z 2\n"]
+        stalled.set()
+        wait_until(lambda: threading.active_count() == before)
+    assert not left_running(tmp_path)
+
+
 def test_a_fault_of_the_input_comes_after_the_answers_before_it(echo: Callable[..., Job]) -> None:
     def source() -> Iterator[dict[str, Any]]:
         yield request("sleep 0.2\n")

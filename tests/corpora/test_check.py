@@ -308,3 +308,21 @@ def test_equal_texts_are_distinguished_by_nested_numbers(tmp_path: Path) -> None
     rows = [json.dumps({"text": "one", "image": [[0, 1], [1, shade]]}) + "\n" for shade in (0, 1)]
     assert faults(put(tmp_path, train__jsonl=rows[0], dev__jsonl=rows[1])) == []
     assert len(faults(put(tmp_path, train__jsonl=rows[0], dev__jsonl=rows[0]))) == 1
+
+
+@pytest.mark.parametrize("extension", ["jsonl", "tsv"])
+def test_texts_may_have_several_labels(extension: str, tmp_path: Path) -> None:
+    rows = {"train": [["a", "b"], ["b"], ["c"]], "dev": [["a", "c"], ["b", "x"]]}
+    for split, labels in rows.items():
+        texts = [f"{split} text {number}" for number in range(len(labels))]
+        if extension == "jsonl":
+            lines = [json.dumps({"text": text, "label": label}) for text, label in zip(texts, labels, strict=True)]
+        else:
+            pairs = zip(labels, texts, strict=True)
+            lines = ["label\ttext", *(f"{'|'.join(label)}\t{text}" for label, text in pairs)]
+        (tmp_path / f"{split}.{extension}").write_text("\n".join(lines) + "\n")
+    file = str(tmp_path / f"dev.{extension}")
+    line = 2 if extension == "jsonl" else 3
+    assert check(resolve(tmp_path)) == [Problem(file, line, "label 'x' does not occur in train (1 in dev)")]
+    numbers, _ = statistics(resolve(tmp_path))
+    assert numbers["train"].labels == {"b": 2, "a": 1, "c": 1} and numbers["dev"].labels["c"] == 1

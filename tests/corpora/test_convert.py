@@ -99,6 +99,19 @@ def test_real_columns_are_written_as_they_were_read(real_file: Callable[[str], P
 def test_faults(source: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^cannot write format 'csv'; choose from jsonl, conllu, conll$"):
         convert_file(source, tmp_path / "out.csv")
+    for name in ("out.xyz", "out", "out.txt"):
+        extensions = (
+            ".jsonl, .ndjson, .json, .conllu, .conll, .iob, .iob1, .iob2, .iobes, .bio, .bioes, .col, .ner, .pos"
+        )
+        expected = (
+            f"{tmp_path / name}: the extension does not tell the format; use one of {extensions}, or --output-format"
+        )
+        with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
+            convert_file(source, tmp_path / name)
+        assert not (tmp_path / name).exists()
+        assert convert_file(source, tmp_path / name, destination_format="conll") == 2
+    assert convert_file(source, tmp_path / "out.bio") == 2
+    assert (tmp_path / "out.bio").read_bytes() == source.read_bytes() == (tmp_path / "out").read_bytes()
     with pytest.raises(DataError, match=r"^unknown scheme 'none'; choose from iob1, iob2, bioes$"):
         convert_file(source, tmp_path / "out.conll", scheme="none")
     with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))}: cannot be written: "):

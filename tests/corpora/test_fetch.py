@@ -373,7 +373,7 @@ def test_a_sample_is_written(cache: Path, monkeypatch: pytest.MonkeyPatch) -> No
     for split in ("train", "dev", "test"):
         for one, other in zip(embedded.sentences(split), written.sentences(split), strict=True):
             assert one.tokens == other.tokens
-            assert one.column("ner") == other.column("ner")
+            assert one.column("ner") == other.column("")
 
 
 def test_a_named_set_is_downloaded_when_it_is_nowhere(

@@ -26,6 +26,7 @@ def write(directory: Path, results: object = None, title: str = "") -> None:
 
 def test_both_files_are_there(tmp_path: Path) -> None:
     claim_files(tmp_path / "a" / "b", "memory")
+    assert not (tmp_path / "a").exists()  # or an error in the work would leave an empty folder
     write(tmp_path / "a" / "b", {"curve": [1.0, 0.5]})
     folder = tmp_path / "a" / "b"
     assert sorted(path.name for path in folder.iterdir()) == ["memory.json", "memory.png"]
@@ -77,6 +78,9 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     below.parent.touch()
     with pytest.raises(DataError, match=f"^{re.escape(str(below))}: cannot be used as output folder: Not a directory$"):
         claim_files(below, "memory")
+    with pytest.raises(DataError, match=r"cannot be used as output folder: File name too long$"):
+        claim_files(tmp_path / "new" / ("x" * 300), "memory")
+    assert not (tmp_path / "new").exists()
     with pytest.raises(ModelError, match=r"memory\.png: cannot be written: "):
         write(below)
 

@@ -10,7 +10,7 @@ import click
 
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.lab import options
-from seqkit.cli.options import settings_from_flags, usage_unless
+from seqkit.cli.options import choice, settings_from_flags, usage_unless
 from seqkit.cli.train import again
 from seqkit.serving.process import prepare_torch
 from seqkit.tasks import TASKS
@@ -21,7 +21,7 @@ _setting = partial(click.option, type=click.IntRange(1), metavar="N")
 @click.command(short_help="Train one model with several cells and compare them.", context_settings=HELP_OPTIONS)
 @click.argument("data", required=False)
 @click.option("-c", "--recipe", metavar="NAME|FILE.toml", help="a recipe of any task; seqkit TASK train -h lists them")
-@options.choice("--task", tuple(TASKS), help="a task with its default settings, instead of -c")
+@choice("--task", known=tuple(TASKS), help="a task with its default settings, instead of -c")
 @options.cells("lstm,gru,rnn_tanh")
 @_setting("--hidden", "encoder__hidden", help="size of the state of one direction  [default: from the recipe]")
 @_setting("--layers", "encoder__layers", help="number of layers  [default: from the recipe]")

@@ -10,7 +10,7 @@ import click
 
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.lab import options
-from seqkit.cli.options import FiniteRange
+from seqkit.cli.options import FiniteRange, choice
 
 
 @click.command(context_settings=HELP_OPTIONS, short_help="How far back gradients reach, for several cells.")
@@ -35,7 +35,7 @@ from seqkit.cli.options import FiniteRange
 @options.count("--steps", type=click.IntRange(2), default=100, help="how many steps back to measure")
 @options.count("--networks", default=3, help="networks of each kind; the picture shows their mean and range")
 @options.count("--train", type=click.IntRange(0), default=300, help="training updates; 0: no training")
-@options.choice("--task", options.TASKS, default="agreement", help="training task; see seqkit lab memory")
+@choice("--task", known=options.TASKS, default="agreement", help="training task; see seqkit lab memory")
 @options.training(layers=3, growth=0.5, batch_size=16, lr=5e-3, forget_bias=1.0)
 def gradients(output: Path, force: bool, device: str, threads: int | None, quiet: bool, **flags: Any) -> None:
     """Measure the gradient that reaches the state k steps before the loss, for several cells and initialisations.

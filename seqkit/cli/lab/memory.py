@@ -10,6 +10,7 @@ import click
 
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.lab import options
+from seqkit.cli.options import choice
 
 
 @click.command(context_settings=HELP_OPTIONS, short_help="What cells remember over a growing gap.")
@@ -25,9 +26,9 @@ from seqkit.cli.lab import options
 )
 @options.count("--train", default=2000, help="training updates")
 @options.training(layers=1, growth=0.0, batch_size=32, lr=None, forget_bias=None)
-@options.choice(
+@choice(
     "--init",
-    options.values("init"),
+    known=options.values("init"),
     default="uniform",
     help="initial recurrent matrices; uniform: ± 1/√hidden",
 )

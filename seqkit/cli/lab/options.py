@@ -69,20 +69,6 @@ def files(function: Function) -> Function:
     return output(force(device_options(quiet_option(function))))
 
 
-def choice(flag: str, known: Sequence[str], **options: Any) -> Callable[[Function], Function]:
-    """A decorator that adds a flag for one of several names.
-
-    Args:
-        flag: the flag.
-        known: the names.
-        **options: of `click.option`.
-
-    Returns:
-        The decorator.
-    """
-    return click.option(flag, type=click.Choice(known), show_default=True, metavar="|".join(known), **options)
-
-
 def names(
     *flags: str, kind: click.ParamType[Any], default: str, help: str, metavar: str = "NAME,…", every: Sequence[str] = ()
 ) -> Callable[[Function], Function]:
@@ -147,7 +133,7 @@ def training(
     Returns:
         The decorator.
     """
-    bias_shown = forget_bias is not None or "ln 10 gap, which keeps nine tenths over the largest gap"
+    bias_shown = forget_bias is not None or "ln(10 gap), which keeps nine tenths over the largest gap"
     bias: dict[str, Any] = {"default": forget_bias, "show_default": bias_shown, "help": "initial bias of forget gates"}
     rate_shown = lr is not None or "0.005; agreement: 0.01"
     cosine = "initial learning rate of Adam, which falls to zero along half a cosine"

@@ -95,7 +95,7 @@ class ClassifyOptions(Options):
     """Options of prediction."""
 
     top: Positive | None = None
-    """the K most probable labels  [default: the predicted one (tsv), all with their probabilities (jsonl)]"""
+    """the N most probable labels  [default: the predicted one (tsv), all with their probabilities (jsonl)]"""
 
 
 class ClassifyEvaluation(Options):

@@ -21,14 +21,16 @@ class GenerateDataSettings(UnitDataSettings):
     unit: Literal["word", "char", "bpe"] = "char"
     """unit of prediction: words, characters, or byte pairs (BPE) learned from the data"""
     target: str = "text"
-    """field of the text to generate"""
+    """field, or column of a table, with the text to generate"""
     condition: str = ""
-    """fields to generate it from, separated by commas; field:label, field:vector or field:text sets the kind"""
+    """fields to generate the text from, separated by commas; field:label, field:vector or field:text sets the kind"""
 
 
 class GenerateEncoderSettings(UnitEncoderSettings):
     """The shared encoder, writing from left to right."""
 
+    direction: Literal["forward", "backward", "both"] = "forward"
+    """reading direction: a generator reads forward; the others are refused"""
     layers: Layers = 1
     """layers on top of each other"""
 

@@ -34,7 +34,7 @@ class UnitEncoderSettings(EncoderSettings):
     layers: Layers = 2
     """layers on top of each other"""
     direction: Literal["forward", "backward", "both"] = "forward"
-    """reading direction; both needs encoder.concat final"""
+    """reading direction: forward, or both if encoder.concat is final; backward is refused"""
     concat: Literal["layerwise", "final"] = "final"
     """where the two directions are concatenated: after every layer, or once, after two independent stacks"""
     dropout: Probability = 0.0
@@ -154,7 +154,7 @@ class SamplingOptions(Options):
     top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
     """nucleus sampling: from the most probable units that together have this probability  [default: all]"""
     beam: Count = 0
-    """beam search instead of sampling, with this width, at least --count"""
+    """beam search of this width, at least --count, instead of sampling; 0: sampling"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """the same seed gives the same texts"""
 

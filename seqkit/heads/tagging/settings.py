@@ -24,9 +24,9 @@ class TagDataSettings(DataSettings):
     """What a tagger reads."""
 
     target: Annotated[str, Field(coerce_numbers_to_str=True)] = ""
-    """label column: a name (upos, ner, …) or a position, negative from the end; default: CoNLL-U's upos or the last"""
+    """label column: a name, or a position from 0, or from -1 at the end  [default: upos in CoNLL-U, else the last]"""
     scheme: Literal["auto", "iob1", "iob2", "bioes", "none"] = "auto"
-    """how the labels mark spans; auto finds out, none: they do not"""
+    """how the labels mark spans; auto: detected from them; none: there are no spans"""
 
 
 class TagEmbeddingSettings(EmbeddingSettings):
