@@ -13,7 +13,7 @@ import numpy as np
 
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.fetch import is_intact
-from seqkit.errors import DataError, shortened
+from seqkit.errors import DataError, file_errors, shortened
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.registry import FORMATS, recognise, sentence_reader, text_reader
@@ -173,18 +173,15 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems
 def _read_lines(path: Path, problems: list[Problem]) -> list[Line]:
     """Every line of a file, with U+FFFD for what is not UTF-8."""
     lines: list[Line] = []
-    try:
-        with open(path, "rb") as stream:
-            for raw in stream:
-                first = len(lines) + 1
-                try:
-                    decoded = list(Lines([raw], str(path), first))
-                except DataError as error:
-                    problems.append(_problem(error, str(path), error.line or first))
-                    decoded = list(Lines([raw.decode("utf-8", "replace").encode()], str(path), first))
-                lines += decoded
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
+    with file_errors("cannot be read", path), open(path, "rb") as stream:
+        for raw in stream:
+            first = len(lines) + 1
+            try:
+                decoded = list(Lines([raw], str(path), first))
+            except DataError as error:
+                problems.append(_problem(error, str(path), error.line or first))
+                decoded = list(Lines([raw.decode("utf-8", "replace").encode()], str(path), first))
+            lines += decoded
     return lines
 
 

@@ -17,7 +17,7 @@ import platformdirs
 
 from seqkit.corpora.cards import Card, CardFile
 from seqkit.corpora.download import download
-from seqkit.errors import DataError
+from seqkit.errors import DataError, file_errors
 from seqkit.files import locked
 from seqkit.formats.writers import rows, to_json
 from seqkit.records import Sentence
@@ -108,13 +108,11 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
         return folder
     if not quiet:
         print(f"{card.name}: {card.licence}", file=sys.stderr)
-    try:
+    with file_errors("cannot be written", cache_dir()):
         cache_dir().mkdir(parents=True, exist_ok=True)
         with locked(cache_dir() / f".{card.name}.lock"):
             if not _is_whole(card, folder):  # another process was faster
                 _put_together(card, folder, quiet)
-    except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", file=cache_dir()) from None
     return folder
 
 

@@ -12,7 +12,7 @@ from seqkit.corpora.dataset import Dataset
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.schemes import spans as read_spans
 from seqkit.formats.splitting import Splitter
-from seqkit.formats.writers import aligned
+from seqkit.metrics.scores import text_table
 from seqkit.records import Sentence
 
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
@@ -144,4 +144,4 @@ def render_statistics(found: dict[str, SplitStatistics], *, most: int = 40) -> s
     if rest := shown[most:]:
         counts = [sum(part.labels.get(label, 0) for label in rest) for part in parts]
         rows.append([f"  {len(rest)} more", *(f"{count:,}" for count in counts)])
-    return aligned(rows, right=True)
+    return text_table(rows) + "\n"

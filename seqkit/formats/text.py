@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, file_errors
 
 Line = tuple[int, str]
 """A line's number, counted from 1, and its text without the line ending."""
@@ -132,11 +132,8 @@ def read_lines(path: str | Path) -> Lines:
 
 
 def _file_parts(path: str | Path) -> Iterator[bytes]:
-    try:
-        with open(path, "rb") as stream:
-            yield from _parts(stream)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
+    with file_errors("cannot be read", path), open(path, "rb") as stream:
+        yield from _parts(stream)
 
 
 def _parts(stream: BinaryIO) -> Iterator[bytes]:

@@ -36,7 +36,7 @@ class ConditionBatch(NamedTuple):
     """
 
     values: NDArray[Any]
-    lengths: NDArray[np.int64] | None
+    lengths: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -134,18 +134,17 @@ class ConditionCodec:
         found: list[ConditionBatch] = []
         for number, field in enumerate(self.fields):
             column: list[Any] = [record[number] for record in encoded]
-            lengths = None
-            values: NDArray[Any]
             if field.kind == "label":
-                values = np.array(column, dtype=np.int64)  # [B]
+                found.append(ConditionBatch(np.array(column, dtype=np.int64)))  # [B]
             elif field.kind == "vector":
-                values = np.array(column, dtype=np.float32).reshape(len(column), len(field.mean))  # [B, F]
+                vectors = np.array(column, dtype=np.float32).reshape(len(column), len(field.mean))  # [B, F]
+                found.append(ConditionBatch(vectors))
             else:
                 lengths = np.array([len(units) for units in column], dtype=np.int64)  # [B]
                 values = np.zeros((len(column), int(lengths.max(initial=0))), dtype=np.int64)  # [B, T]
                 for row, units in enumerate(column):
                     values[row, : len(units)] = units
-            found.append(ConditionBatch(values, lengths))
+                found.append(ConditionBatch(values, lengths))
         return found
 
     def describe(self) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -195,10 +196,7 @@ class LookupInput(Input):
         """See `Input.facts`: how many of the training words have a pretrained vector."""
         if not self.settings.embedding.vectors or self._vectors is None:
             return {}, []
-        counts: dict[str, int] = {}
-        for units in self.units_of(records):
-            for unit in units:
-                counts[unit] = counts.get(unit, 0) + 1
+        counts = Counter(chain.from_iterable(self.units_of(records)))
         found = self.indexer.table(list(counts)).vectors > 1  # [U]
         tokens = np.array(list(counts.values()))  # [U]
         words, size = len(self._vectors) - 2, self._vectors.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -105,10 +106,7 @@ class UnitInput(LookupInput):
         data = settings.data
         texts = [target_text(record, data.target) for record in records]
         units = make_units(data, texts, sources)
-        counts: dict[str, int] = {}
-        for text in texts:
-            for unit in units.split(text):
-                counts[unit] = counts.get(unit, 0) + 1
+        counts = Counter(unit for text in texts for unit in units.split(text))
         if not counts:
             raise DataError(f"all texts in field {data.target!r} of the training data are empty")
         return cls.of_counts(settings, units, counts, sources)

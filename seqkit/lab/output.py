@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqkit._version import __version__
-from seqkit.errors import DataError
+from seqkit.errors import DataError, file_errors
 from seqkit.formats.writers import finite
 from seqkit.metrics.plots import png, require_matplotlib
 from seqkit.model.files import write_atomically
@@ -34,10 +34,8 @@ def claim_files(directory: Path, name: str, *, force: bool = False) -> None:
         SettingsError: matplotlib is not installed.
     """
     require_matplotlib(f"lab {name}")
-    try:
+    with file_errors("cannot be used as output folder", directory):
         directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot be used as output folder: {error.strerror or error}", file=directory) from None
     for path in _files(directory, name):
         if path.is_dir():
             raise DataError("cannot be written: it is a folder", file=path)
@@ -56,10 +54,8 @@ def remove_files(directory: Path, name: str) -> None:
         DataError: a file cannot be removed.
     """
     for path in _files(directory, name):
-        try:
+        with file_errors("cannot be removed", path):
             path.unlink(missing_ok=True)
-        except OSError as error:
-            raise DataError(f"cannot be removed: {error.strerror or error}", file=path) from None
 
 
 def write_files(
@@ -79,8 +75,8 @@ def write_files(
         ModelError: a file cannot be written.
     """
     picture, document = _files(directory, name)
-    content = {"task": f"lab {name}", "settings": dict(settings), "results": results, "seconds": seconds}
-    content["seqkit_version"] = __version__
+    about = {"task": f"lab {name}", "settings": dict(settings)}
+    content = {**about, "results": results, "seconds": seconds, "seqkit_version": __version__}
     indented = json.dumps(finite(content), indent=1, allow_nan=False)
     text = _NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[0][1:-1].split())}]", indented)
     write_atomically(picture, png(figure))

@@ -134,7 +134,7 @@ class Generation(UnitHead):
             else part._replace(units=to_device(part.units, device))
             for part in condition
         )
-        return Start(*self.module.begin(moved, size))
+        return self.module.begin(moved, size)
 
     def loss(self, encoded: Encoded, targets: None) -> Loss:
         """See `Head.loss`; the units are those of the texts, ends included."""
