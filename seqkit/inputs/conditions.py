@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from seqkit.errors import DataError, ModelError, shown
 from seqkit.inputs.vocabulary import LabelVocabulary, Vocabulary
+from seqkit.nn.condition import ConditionInput, TextUnits
 from seqkit.records import Sentence
 
 KINDS = ("label", "vector", "text")
@@ -25,18 +28,6 @@ _GREATEST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).
 """the largest mean and the smallest scale in float32"""
 _DEEPEST = 64
 """nested lists that numpy accepts"""
-
-
-class ConditionBatch(NamedTuple):
-    """One field of B records.
-
-    Attributes:
-        values: labels int64 [B], vectors float32 [B, F], or units int64 [B, T], padded with 0.
-        lengths: the number of units of each text, int64 [B]; None for other kinds.
-    """
-
-    values: NDArray[Any]
-    lengths: NDArray[np.int64] | None = None
 
 
 @dataclass(frozen=True)
@@ -122,30 +113,30 @@ class ConditionCodec:
             raise DataError(f"expected a {field.name!r} seen in training ({known}), found {string!r}")
         return field.labels.index(string)
 
-    def batch(self, encoded: Sequence[tuple[Value, ...]]) -> list[ConditionBatch]:
+    def batch(self, encoded: Sequence[tuple[Value, ...]]) -> ConditionInput:
         """Make batches of records.
 
         Args:
             encoded: what `encode` returned for each of B records.
 
         Returns:
-            One batch per field.
+            One batch per field, on the CPU.
         """
-        found: list[ConditionBatch] = []
+        found: list[Tensor | TextUnits] = []
         for number, field in enumerate(self.fields):
             column: list[Any] = [record[number] for record in encoded]
             if field.kind == "label":
-                found.append(ConditionBatch(np.array(column, dtype=np.int64)))  # [B]
+                found.append(torch.tensor(column, dtype=torch.int64))  # [B]
             elif field.kind == "vector":
                 vectors = np.array(column, dtype=np.float32).reshape(len(column), len(field.mean))  # [B, F]
-                found.append(ConditionBatch(vectors))
+                found.append(torch.from_numpy(vectors))
             else:
                 lengths = np.array([len(units) for units in column], dtype=np.int64)  # [B]
                 values = np.zeros((len(column), int(lengths.max(initial=0))), dtype=np.int64)  # [B, T]
                 for row, units in enumerate(column):
                     values[row, : len(units)] = units
-                found.append(ConditionBatch(values, lengths))
-        return found
+                found.append(TextUnits(torch.from_numpy(values), torch.from_numpy(lengths)))
+        return tuple(found)
 
     def describe(self) -> list[str]:
         """One line per field: its name, its kind and its size."""

@@ -17,7 +17,7 @@ from seqkit.inputs.base import Documents
 from seqkit.inputs.conditions import ConditionCodec, Value, parse_fields
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import UnitInput
-from seqkit.nn.condition import Condition, ConditionInput, LabelPart, TextPart, TextUnits, VectorPart
+from seqkit.nn.condition import Condition, ConditionInput, LabelPart, TextPart, VectorPart
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.nn.sequences import to_device
@@ -37,11 +37,7 @@ class Conditions:
 
     def collate(self, rows: Integers) -> ConditionInput:
         """See `seqkit.heads.base.Targets.collate`: one input a field."""
-        parts: list[Any] = []
-        for field in self.codec.batch([self.encoded[row] for row in rows]):
-            values = torch.from_numpy(field.values)
-            parts.append(values if field.lengths is None else TextUnits(values, torch.from_numpy(field.lengths)))
-        return tuple(parts)
+        return self.codec.batch([self.encoded[row] for row in rows])
 
 
 class Generation(UnitHead):
