@@ -155,8 +155,7 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems
         lines = _read_lines(split.file, problems)
         format = split.format or recognise(split.file, lines, texts=label is not None)
         content = _Content(str(split.file), row_per_token=FORMATS[format].row_per_token)
-        columns = dataset.card.columns if dataset.card is not None and dataset.card.columns else None
-        options = ReadOptions(Splitter("words").split, columns, label=label)
+        options = ReadOptions(Splitter("words").split, dataset.columns, label=label)
         _read_around_faults(lines, format, options, content, problems)
         content.complete = len(problems) == before
         if content.complete and not content.row_per_token:
@@ -279,8 +278,7 @@ def _label_problems(
                     new[name] += 1
                     where.setdefault(name, content.line_of(line, sentence, token))
         for name, count in new.items():
-            message = f"label {name!r} does not occur in train ({count} in {split})"
-            yield Problem(content.file, where[name], message)
+            yield Problem(content.file, where[name], f"label {name!r} does not occur in train ({count} in {split})")
 
 
 def _scheme(sequences: Sequence[Sequence[str]]) -> str:

@@ -75,8 +75,7 @@ class Lines:
                 begin = max(raw.rfind(b"\n", 0, error.start), raw.rfind(b"\r", 0, error.start)) + 1
                 lines = _cut(raw[:begin].decode("utf-8"))
                 found = f"byte 0x{raw[error.start]:02x} at position {error.start - begin}"
-                line = number + len(lines)
-                fault = DataError(f"expected UTF-8 text, found {found}", file=self._name, line=line)
+                fault = DataError(f"expected UTF-8 text, found {found}", file=self._name, line=number + len(lines))
             if lines:  # a file of nothing but the mark has no line
                 yield number, lines
                 number += len(lines)

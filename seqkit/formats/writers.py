@@ -181,8 +181,7 @@ def format_inline(record: TaggedSentence) -> str:
     sentence = record.sentence
     lines = [_inline(sentence, record.labels, record.marks_spans)]
     if record.alternatives:
-        pairs = record.alternatives
-        lines = [f"{prob:.4f}\t{_inline(sentence, labels, record.marks_spans)}" for labels, prob in pairs]
+        lines = [f"{prob:.4f}\t{_inline(sentence, labels, record.marks_spans)}" for labels, prob in record.alternatives]
     block = "".join(f"{line}\n" for line in lines)
     refuse_breaks(block, None, len(lines), sentence)
     return clean(block)

@@ -8,17 +8,15 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seqkit.inputs.arrays import TypeRows
+from seqkit.inputs.arrays import Integers, TypeRows
 from seqkit.inputs.base import Documents, Input
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.nn.recurrent import State
 from seqkit.nn.softmax import IGNORED
 
-Integers = NDArray[np.int64]
 _Kind = TypeVar("_Kind", bound="Head")
 
 
@@ -74,7 +72,7 @@ class RecordTargets:
         values: [S] or [S, K].
     """
 
-    def __init__(self, values: NDArray[np.int64]) -> None:
+    def __init__(self, values: Integers) -> None:
         self.values = values
 
     def collate(self, rows: Integers) -> Tensor:

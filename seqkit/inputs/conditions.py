@@ -50,6 +50,20 @@ class ConditionField:
     scale: tuple[float, ...] = ()
     units: Vocabulary | None = None
 
+    def describe(self) -> str:
+        """What is read, for the model card and for training."""
+        if self.labels is not None:
+            return f"{self.name}: one of {len(self.labels)} labels"
+        if self.units is not None:
+            return f"{self.name}: a text of {len(self.units) - 2:,} different units"
+        return f"{self.name}: a vector of {len(self.mean)} numbers"
+
+    def to_json(self) -> dict[str, Any]:
+        """The field as a JSON object."""
+        strings = self.units if self.labels is None else self.labels
+        learned = {"mean": list(self.mean), "scale": list(self.scale)} if strings is None else strings.to_json()
+        return {"name": self.name, "kind": self.kind, **learned}
+
 
 class ConditionCodec:
     """The fields of a record from which a text is generated ↔ numbers.
@@ -139,26 +153,12 @@ class ConditionCodec:
         return tuple(found)
 
     def describe(self) -> list[str]:
-        """One line per field: its name, its kind and its size."""
-        lines = []
-        for field in self.fields:
-            if field.labels is not None:
-                lines.append(f"{field.name}: one of {len(field.labels)} labels")
-            elif field.units is not None:
-                lines.append(f"{field.name}: a text of {len(field.units) - 2:,} different units")
-            else:
-                lines.append(f"{field.name}: a vector of {len(field.mean)} numbers")
-        return lines
+        """What is read of each field, for the model card and for training."""
+        return [field.describe() for field in self.fields]
 
     def to_json(self) -> dict[str, Any]:
         """The codec as a JSON object; see `from_json`."""
-        trees: list[dict[str, Any]] = []
-        for field in self.fields:
-            strings = field.units if field.labels is None else field.labels
-            numbers = {"mean": list(field.mean), "scale": list(field.scale)}
-            learned = numbers if strings is None else strings.to_json()
-            trees.append({"name": field.name, "kind": field.kind, **learned})
-        return {"fields": trees}
+        return {"fields": [field.to_json() for field in self.fields]}
 
     @classmethod
     def from_json(cls, value: object, split: Split) -> ConditionCodec:

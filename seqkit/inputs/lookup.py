@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqkit.inputs.arrays import Indexer, TokenArrays, TypeIds, TypeRows, TypeTable
+from seqkit.inputs.arrays import Indexer, Integers, TokenArrays, TypeIds, TypeRows, TypeTable
 from seqkit.inputs.base import Documents, Input
 from seqkit.inputs.building import build_embedding
 from seqkit.inputs.settings import DataSettings
@@ -23,7 +22,6 @@ from seqkit.inputs.vocabulary import Normaliser, Vocabulary
 from seqkit.nn.embedding import TypeBatch, WordEmbedding
 from seqkit.nn.sequences import to_device
 
-Integers = NDArray[np.int64]
 _Kind = TypeVar("_Kind", bound="LookupInput")
 
 MOST_TYPES = 1 << 15

@@ -179,10 +179,8 @@ class Units:
         kind = tree.get("kind")
         needed = {"word": {"kind", "splitter"}, "char": {"kind"}, "bpe": {"kind", "tokenizer"}}
         if not isinstance(kind, str) or kind not in needed or set(tree) != needed[kind]:
-            kinds = ", ".join(UNIT_KINDS)
-            raise ModelError(
-                f"units: expected a JSON object with a kind ({kinds}) and its fields, found {shown(value)}"
-            )
+            expected = f"expected a JSON object with a kind ({', '.join(UNIT_KINDS)}) and its fields"
+            raise ModelError(f"units: {expected}, found {shown(value)}")
         if kind == "word":
             return cls.word(Splitter.from_json(tree["splitter"]))
         units = cls(kind, tokenizer=tree.get("tokenizer"))

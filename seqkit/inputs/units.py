@@ -42,8 +42,7 @@ def target_text(record: TextRecord, field: str) -> str:
     if isinstance(found, str):
         return found
     what = f"found {found!r:.40}" if found is not None else f"the fields are {', '.join(map(repr, record.fields))}"
-    message = f"expected a text in field {field!r}, {what}"
-    raise DataError(message, file=record.file, line=record.line)
+    raise DataError(f"expected a text in field {field!r}, {what}", file=record.file, line=record.line)
 
 
 def make_units(data: Any, texts: Iterable[str], sources: Sources) -> Units:

@@ -75,9 +75,8 @@ def require_matplotlib(what: str = "a confusion matrix") -> None:
         import matplotlib.backends.backend_agg
         import matplotlib.figure  # noqa: F401 - only whether they are there
     except ImportError:
-        raise SettingsError(
-            f"{what} needs matplotlib, which is not installed: pip install 'seqkit-nlp[plots]'"
-        ) from None
+        remedy = "pip install 'seqkit-nlp[plots]'"
+        raise SettingsError(f"{what} needs matplotlib, which is not installed: {remedy}") from None
 
 
 def new_figure(width: float, height: float, what: str = "a picture") -> Figure:

@@ -183,8 +183,7 @@ class KneserNey:
             ln p of every unit, [B, V]; that of unit 0 is −∞.
         """
         stream = histories[:, -max(1, self.order - 1) :].astype(np.int64)  # [B, C]
-        rows = len(stream)
-        found = np.tile(_log(self.levels[0].probability), (rows, 1))  # [B, V]
+        found = np.tile(_log(self.levels[0].probability), (len(stream), 1))  # [B, V]
         for number, (all_contexts, _) in enumerate(self._grams(stream), 1):
             known, contexts = self.levels[number], all_contexts[:, -1]  # [B]
             # The n-grams after a context have adjacent keys.

@@ -9,10 +9,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from seqkit.heads.base import Integers, Loss, Start
+from seqkit.heads.base import Loss, Start
 from seqkit.heads.generation.module import GenerationHead
 from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.heads.language_model.head import UnitHead
+from seqkit.inputs.arrays import Integers
 from seqkit.inputs.base import Documents
 from seqkit.inputs.conditions import ConditionCodec, Value, parse_fields
 from seqkit.inputs.segmentation import Units
