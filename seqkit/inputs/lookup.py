@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqkit.inputs.arrays import Indexer, Integers, TokenArrays, TypeIds, TypeRows, TypeTable
+from seqkit.inputs.arrays import Indexer, Integers, TokenArrays, TokenBatch, TypeIds, TypeRows, TypeTable
 from seqkit.inputs.base import Documents, Input
 from seqkit.inputs.building import build_embedding
 from seqkit.inputs.settings import DataSettings
@@ -114,6 +114,22 @@ def type_batch(table: TypeTable, types: Integers) -> TypeBatch:
     )
 
 
+def lookup_batch(table: TypeTable, tokens: TokenBatch, features: Tensor | None = None) -> LookupBatch:
+    """A batch as tensors.
+
+    Args:
+        table: the ids of the types.
+        tokens: the batch.
+        features: further features of every token, [B, T, C].
+
+    Returns:
+        The batch, on the CPU.
+    """
+    types = type_batch(table, tokens.types)
+    lengths, index = torch.from_numpy(tokens.lengths), torch.from_numpy(tokens.index)
+    return LookupBatch(lengths, index, types.words, types, features=features)
+
+
 def indexer_documents(indexer: Indexer) -> dict[str, Any]:
     """The vocabularies as documents of a model directory."""
     documents = {"words.json": indexer.words.to_json(), "characters.json": indexer.characters.to_json()}
@@ -177,10 +193,7 @@ class LookupInput(Input):
 
     def collate(self, arrays: TokenArrays, rows: Integers) -> LookupBatch:
         """See `Input.collate`."""
-        tokens = arrays.batch(rows)
-        types = type_batch(arrays.table, tokens.types)
-        lengths, index = torch.from_numpy(tokens.lengths), torch.from_numpy(tokens.index)
-        return LookupBatch(lengths, index, types.words, types, features=gathered(arrays, rows))
+        return lookup_batch(arrays.table, arrays.batch(rows), gathered(arrays, rows))
 
     def cached(self, module: nn.Module) -> TypeCache:
         """See `Input.cached`: the vectors of word types are kept."""

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -15,7 +14,7 @@ from seqkit.errors import DataError, ModelError
 from seqkit.inputs.arrays import Indexer, TypeTable
 from seqkit.inputs.base import NO_SOURCES, Documents, Sources
 from seqkit.inputs.building import build_indexer, pretrained_table
-from seqkit.inputs.lookup import LookupBatch, LookupInput, restore_indexer, type_batch
+from seqkit.inputs.lookup import LookupBatch, LookupInput, lookup_batch, restore_indexer
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.records import TextRecord
@@ -73,8 +72,7 @@ def window_batch(table: TypeTable, window: NDArray[np.int32]) -> LookupBatch:
         The batch, on the CPU.
     """
     tokens = table.batch(window, np.full(len(window), window.shape[1], dtype=np.int64))
-    types = type_batch(table, tokens.types)
-    return LookupBatch(torch.from_numpy(tokens.lengths), torch.from_numpy(tokens.index), types.words, types)
+    return lookup_batch(table, tokens)
 
 
 class UnitInput(LookupInput):
