@@ -9,7 +9,8 @@ from __future__ import annotations
 import difflib
 import errno
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 _NO_MEMORY = re.compile(
     "out of memory|can't allocate memory|ALLOC_FAILED|bad_alloc|bad allocation"
@@ -62,6 +63,26 @@ class ModelError(SeqkitError):
 
 class TrainingError(SeqkitError):
     """A training run that cannot start or go on (an output directory in use, a loss that is not finite)."""
+
+
+@contextmanager
+def file_errors(what: str, file: object = None) -> Iterator[None]:
+    """Turn the system's error about a file inside the context into a `DataError`.
+
+    Args:
+        what: what is not possible, such as ``cannot be read``.
+        file: the file.
+
+    Yields:
+        Once.
+
+    Raises:
+        DataError: there was such an error; the message ends with the system's reason.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{what}: {error.strerror or error}", file=file) from None
 
 
 def is_out_of_memory(error: BaseException) -> bool:

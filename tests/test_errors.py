@@ -6,12 +6,13 @@ import errno
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from seqkit.errors import DataError, SeqkitError, is_out_of_memory, listed, shown
+from seqkit.errors import DataError, SeqkitError, file_errors, is_out_of_memory, listed, shown
 
 HUGE = 1 << 46
 
@@ -59,6 +60,18 @@ def test_errors_need_no_torch() -> None:
 def test_a_data_error_says_where() -> None:
     assert str(DataError("expected a, found b", file="x.txt", line=3)) == "x.txt:3: expected a, found b"
     assert isinstance(DataError("a"), SeqkitError)
+
+
+def test_what_the_system_says_of_a_file_is_a_data_error(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.txt"
+    with pytest.raises(DataError) as caught, file_errors("cannot be read", missing):
+        missing.read_bytes()
+    assert str(caught.value) == f"{missing}: cannot be read: No such file or directory"
+    assert caught.value.file == missing
+    with pytest.raises(DataError, match=r"^cannot be kept: reason$"), file_errors("cannot be kept"):
+        raise OSError("reason")
+    with pytest.raises(ValueError, match=r"^another$"), file_errors("cannot be read", missing):
+        raise ValueError("another")
 
 
 @pytest.mark.parametrize(

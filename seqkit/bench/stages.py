@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -74,11 +75,10 @@ class StageClock:
         iterator = iter(items)
         while True:
             with self.stage(name):
-                try:
-                    item = next(iterator)
-                except StopIteration:
-                    return
-            yield item
+                found = list(islice(iterator, 1))
+            if not found:
+                return
+            yield found[0]
 
     @contextmanager
     def around(self, owner: object, method: str, name: str) -> Iterator[None]:

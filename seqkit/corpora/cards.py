@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from seqkit.errors import DataError, listed, shown
+from seqkit.errors import DataError, file_errors, listed, shown
 from seqkit.files import is_plain_name
 from seqkit.resources import resource_dir
 from seqkit.tasks import TASKS
@@ -142,9 +142,8 @@ def read_card(path: str | Path) -> Card:
     """
     path = Path(path)
     try:
-        content = read_toml(path)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
+        with file_errors("cannot be read", path):
+            content = read_toml(path)
     except ValueError as error:
         raise DataError(f"invalid TOML: {shown(error)}", file=path) from None
     try:

@@ -13,7 +13,7 @@ import numpy as np
 
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.fetch import is_intact
-from seqkit.errors import DataError, shortened
+from seqkit.errors import DataError, file_errors, shortened
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.registry import FORMATS, recognise, sentence_reader, text_reader
@@ -156,8 +156,7 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems
         lines = _read_lines(split.file, problems)
         format = split.format or recognise(split.file, lines, texts=label is not None)
         content = _Content(str(split.file), row_per_token=FORMATS[format].row_per_token)
-        columns = dataset.card.columns if dataset.card is not None and dataset.card.columns else None
-        options = ReadOptions(Splitter("words").split, columns, label=label)
+        options = ReadOptions(Splitter("words").split, dataset.columns, label=label)
         _read_around_faults(lines, format, options, content, problems)
         content.complete = len(problems) == before
         if content.complete and not content.row_per_token:
@@ -174,18 +173,15 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems
 def _read_lines(path: Path, problems: list[Problem]) -> list[Line]:
     """Every line of a file, with U+FFFD for what is not UTF-8."""
     lines: list[Line] = []
-    try:
-        with open(path, "rb") as stream:
-            for raw in stream:
-                first = len(lines) + 1
-                try:
-                    decoded = list(Lines([raw], str(path), first))
-                except DataError as error:
-                    problems.append(_problem(error, str(path), error.line or first))
-                    decoded = list(Lines([raw.decode("utf-8", "replace").encode()], str(path), first))
-                lines += decoded
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
+    with file_errors("cannot be read", path), open(path, "rb") as stream:
+        for raw in stream:
+            first = len(lines) + 1
+            try:
+                decoded = list(Lines([raw], str(path), first))
+            except DataError as error:
+                problems.append(_problem(error, str(path), error.line or first))
+                decoded = list(Lines([raw.decode("utf-8", "replace").encode()], str(path), first))
+            lines += decoded
     return lines
 
 
@@ -284,8 +280,7 @@ def _label_problems(
                     new[name] += 1
                     where.setdefault(name, content.line_of(line, sentence, token))
         for name, count in new.items():
-            message = f"label {name!r} does not occur in train ({count} in {split})"
-            yield Problem(content.file, where[name], message)
+            yield Problem(content.file, where[name], f"label {name!r} does not occur in train ({count} in {split})")
 
 
 def _scheme(sequences: Sequence[Sequence[str]]) -> str:

@@ -83,7 +83,7 @@ class Dataset:
         return self.card.scheme if self.card is not None else "auto"
 
     @property
-    def _columns(self) -> Sequence[str] | None:
+    def columns(self) -> Sequence[str] | None:
         """The names of the card's columns, if it has any."""
         return self.card.columns if self.card is not None and self.card.columns else None
 
@@ -300,7 +300,7 @@ class Dataset:
         if FORMATS[format].line_per_record:
             return (text for _, text in read_lines(file))
         if FORMATS[format].texts is None:
-            return _lines_of(read_sentences(file, format, columns=self._columns))
+            return _lines_of(read_sentences(file, format, columns=self.columns))
         return _lines_of(read_texts(file, format, label=None))
 
     def _sentences(self, name: str, splitter: SplitFunction | None) -> list[Sentence]:
@@ -308,7 +308,7 @@ class Dataset:
         found = split.content
         if found is None:
             file, format = split.located()
-            found = list(read_sentences(file, format, columns=self._columns, splitter=splitter))
+            found = list(read_sentences(file, format, columns=self.columns, splitter=splitter))
         self._refuse_empty(name, found)
         return found
 
@@ -329,9 +329,8 @@ class Dataset:
 
     def _refuse_empty(self, name: str, found: Sequence[Sentence | TextRecord]) -> None:
         # Lines without a token are kept everywhere but teach nothing, so they alone are not training data.
-        if name in ("train", "all") and not any(
-            one.text if isinstance(one, TextRecord) else one.tokens for one in found
-        ):
+        learned = any(one.text if isinstance(one, TextRecord) else one.tokens for one in found)
+        if name in ("train", "all") and not learned:
             raise DataError("no sentences found", file=self._place(name))
 
 
@@ -349,8 +348,7 @@ def _given_text(
     fields = sentence.fields
     if label is not None and label not in fields:
         found = ", ".join(map(repr, fields)) or "none"
-        message = f"no field {label!r}; fields: {found}"
-        raise DataError(message, file=sentence.file, line=sentence.line or None)
+        raise DataError(f"no field {label!r}; fields: {found}", file=sentence.file, line=sentence.line)
     whole = fields.get(text)
     if not isinstance(whole, str) or not whole:
         if sentence.tokens and splitter is not None:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from seqkit.errors import DataError
 
 if TYPE_CHECKING:
-    import requests
+    pass
 
 _TIMEOUT = 30  # seconds without an answer after which a server counts as unavailable
 _CHUNK = 1 << 16
@@ -50,7 +50,8 @@ def download(url: str, path: Path, most: int, *, quiet: bool = False) -> None:
                 headers |= {"Range": f"bytes={begin}-", "If-Range": version}
             try:
                 with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-                    if begin and not _continues(response, begin):
+                    sent = response.headers.get("Content-Range", "") if response.status_code == 206 else ""
+                    if begin and not sent.startswith(f"bytes {begin}-"):
                         version, begin = "", 0
                         if response.status_code != 200:  # not the whole file either: requested again
                             continue
@@ -78,11 +79,6 @@ def download(url: str, path: Path, most: int, *, quiet: bool = False) -> None:
             raise DataError(f"cannot download {name} from {url}: {reason}")
     if not quiet and not console.is_terminal:
         console.print(f"downloaded {name}: {begin / 1e6:.1f} MB", highlight=False, soft_wrap=True)
-
-
-def _continues(response: requests.Response, begin: int) -> bool:
-    """Whether an answer is the rest of the same file from a byte on."""
-    return response.status_code == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {begin}-")
 
 
 def _version(headers: Mapping[str, str]) -> str:

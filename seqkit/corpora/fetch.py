@@ -10,14 +10,14 @@ import shutil
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import platformdirs
 
 from seqkit.corpora.cards import Card, CardFile
 from seqkit.corpora.download import download
-from seqkit.errors import DataError
+from seqkit.errors import DataError, file_errors
 from seqkit.files import locked
 from seqkit.formats.writers import rows, to_json
 from seqkit.records import Sentence
@@ -50,9 +50,7 @@ REWRITES: Mapping[str, Callable[[bytes], bytes]] = {
 
 def cache_dir() -> Path:
     """Where downloads are kept: ``$SEQKIT_CACHE``, or the platform's cache folder."""
-    if os.environ.get("SEQKIT_CACHE"):
-        return Path(os.environ["SEQKIT_CACHE"]).expanduser()
-    return Path(platformdirs.user_cache_dir("seqkit"))
+    return Path(os.environ.get("SEQKIT_CACHE") or platformdirs.user_cache_dir("seqkit")).expanduser()
 
 
 def checksum(path: str | Path) -> str:
@@ -108,13 +106,11 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
         return folder
     if not quiet:
         print(f"{card.name}: {card.licence}", file=sys.stderr)
-    try:
+    with file_errors("cannot be written", cache_dir()):
         cache_dir().mkdir(parents=True, exist_ok=True)
         with locked(cache_dir() / f".{card.name}.lock"):
             if not _is_whole(card, folder):  # another process was faster
                 _put_together(card, folder, quiet)
-    except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", file=cache_dir()) from None
     return folder
 
 
@@ -131,21 +127,17 @@ def _put_together(card: Card, folder: Path, quiet: bool) -> None:
         if card.generator is not None:
             _write_sample(card, staging)
         for file in card.files:
-            _copy_or_download(file, staging, [folder, *left], quiet)
+            kept = next((place for place in (folder, *left) if is_intact(place / file.name, file)), None)
+            if kept is None:
+                _get(file, staging / file.name, quiet=quiet)
+            else:
+                shutil.copyfile(kept / file.name, staging / file.name)
         staging.chmod(0o755)  # mkdtemp makes it private
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(staging, folder)
     finally:
         for place in (staging, *left):
             shutil.rmtree(place, ignore_errors=True)
-
-
-def _copy_or_download(file: CardFile, staging: Path, places: Sequence[Path], quiet: bool) -> None:
-    for place in places:
-        if is_intact(place / file.name, file):
-            shutil.copyfile(place / file.name, staging / file.name)
-            return
-    _get(file, staging / file.name, quiet=quiet)
 
 
 def _write_sample(card: Card, folder: Path) -> None:
@@ -172,8 +164,8 @@ def _get(file: CardFile, path: Path, *, quiet: bool) -> None:
     """Download a file, convert it to what seqkit reads, and check that it is what the card says."""
     part = path.with_name(path.name + ".part")
     assert file.size is not None
-    changed = file.unpack or file.rewrite  # then the download may be somewhat longer than the resulting file
-    most = 2 * file.size + _SPARE if changed else file.size
+    # A download that is changed may be somewhat longer than the resulting file.
+    most = 2 * file.size + _SPARE if file.unpack or file.rewrite else file.size
     download(file.url, part, most, quiet=quiet)
     content = part.read_bytes()
     # A server may have unpacked the file on the way, which HTTP allows.

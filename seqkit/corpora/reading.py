@@ -43,9 +43,8 @@ def read_splits(
         found = dataset.read_texts(None, splits, text=data.target, label=None)
     for split, records in found.records.items():
         if not any(record.text or record.fields for record in records):
-            raise DataError(
-                f"no {'sentences' if kind == 'sentences' else 'texts'} found", file=source_of(dataset, split)
-            )
+            what = "sentences" if kind == "sentences" else "texts"
+            raise DataError(f"no {what} found", file=source_of(dataset, split))
     return found
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from seqkit.corpora.cards import Card, card_names, load_card
 from seqkit.corpora.dataset import Dataset, Split
-from seqkit.errors import DataError, nearest
+from seqkit.errors import DataError, file_errors, nearest
 
 #: Extensions of data files inside a folder of splits; a readme or a log beside them is ignored.
 EXTENSIONS = frozenset(
@@ -36,10 +36,8 @@ def split_files(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: the folder cannot be listed, or two files could be the same split.
     """
-    try:
+    with file_errors("cannot be read", folder):
         paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=folder) from None
     files = {}
     for split in ("train", "dev", "test"):
         found = [path for path in paths if path.suffix.lower() in EXTENSIONS and _splits_in(path) == {split}]

@@ -12,7 +12,7 @@ from seqkit.corpora.dataset import Dataset
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.schemes import spans as read_spans
 from seqkit.formats.splitting import Splitter
-from seqkit.formats.writers import aligned
+from seqkit.metrics.scores import text_table
 from seqkit.records import Sentence
 
 _QUANTILES = (0.5, 0.9, 0.99, 1.0)
@@ -126,11 +126,8 @@ def render_statistics(found: dict[str, SplitStatistics], *, most: int = 40) -> s
     rows.append(["  without tokens", *(f"{part.empty:,}" for part in parts)])
     rows.append(["tokens", *(f"{part.tokens:,}" for part in parts)])
     rows.append(["word types", *(f"{part.types:,}" for part in parts)])
-    for title, shares in (
-        ("unknown tokens", [part.unseen_tokens for part in parts]),
-        ("unknown word types", [part.unseen_types for part in parts]),
-    ):
-        rows.append([title, *("" if share is None else f"{share:.1%}" for share in shares)])
+    rows.append(["unknown tokens", *(_percentage(part.unseen_tokens) for part in parts)])
+    rows.append(["unknown word types", *(_percentage(part.unseen_types) for part in parts)])
     rows.append(["tokens per sentence", *(f"{part.lengths['mean']:.1f}" for part in parts)])
     for name in (f"{share:.0%}" for share in _QUANTILES):
         rows.append([f"  {name} quantile", *(f"{part.lengths.get(name, 0):.0f}" for part in parts)])
@@ -144,4 +141,8 @@ def render_statistics(found: dict[str, SplitStatistics], *, most: int = 40) -> s
     if rest := shown[most:]:
         counts = [sum(part.labels.get(label, 0) for label in rest) for part in parts]
         rows.append([f"  {len(rest)} more", *(f"{count:,}" for count in counts)])
-    return aligned(rows, right=True)
+    return text_table(rows) + "\n"
+
+
+def _percentage(share: float | None) -> str:
+    return "" if share is None else f"{share:.1%}"

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, file_errors
 from seqkit.formats.format import Format
 from seqkit.formats.registry import FORMATS
 from seqkit.formats.text import Lines, Part
@@ -70,15 +70,12 @@ def cut(inputs: Iterable[tuple[str, str]], size: int = BLOCK_BYTES) -> Iterator[
 def _parts(file: str, format: str, size: int) -> Iterator[tuple[Part, bool]]:
     """The parts of one input, and of each whether it ended early because nothing more came."""
     name, line, head, form = "<stdin>" if file == "-" else file, 1, None, FORMATS[format]
-    try:
-        with _opened(file) as stream:
-            for data, waited_for in _pieces(stream, form, name, size):
-                yield Part(name, format, line, head, data), waited_for
-                if line == 1:
-                    head = _first_row(data, form, name)[0]
-                line += data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=name) from None
+    with file_errors("cannot be read", name), _opened(file) as stream:
+        for data, waited_for in _pieces(stream, form, name, size):
+            yield Part(name, format, line, head, data), waited_for
+            if line == 1:
+                head = _first_row(data, form, name)[0]
+            line += data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
 
 
 def _opened(file: str) -> AbstractContextManager[Any]:

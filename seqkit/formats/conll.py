@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from typing import NamedTuple
 
@@ -166,12 +167,6 @@ def _read_rows(lines: Iterable[Line], rules: _Rules) -> Iterator[Sentence]:
         sentence.append(row)
 
 
-def _head(lines: Lines, name: str) -> tuple[Width, bool]:
-    """How wide a file is, and whether its first lines tell: all of them may be comments."""
-    _, width, known = _with_width(lines.blocks())
-    return width, known
-
-
 def _usual_width(lines: Sequence[Line], name: str, options: ReadOptions) -> Width | None:
     """How wide most rows of a file are; None if the columns' names tell."""
     found = [line for _, line in lines if not is_blank(line) and not line.startswith(("#", _DOCUMENT_START))]
@@ -198,7 +193,7 @@ def _with_width(
     for number, lines in iterator:
         before = comments
         for line in lines:
-            if is_blank(line) or line.startswith(_DOCUMENT_START):
+            if _ends_sentence(line):
                 continue
             if not line.startswith("#"):
                 found = line
@@ -290,10 +285,9 @@ def _refuse_misread(content: str, sentences: Sequence[Sentence]) -> None:
     for sentence in sentences:
         if not sentence.tokens:
             continue
-        try:
+        found = None
+        with suppress(DataError):
             found = next(read, None)
-        except DataError:
-            found = None
         written = [list(map(clean, column)) for column in _all_columns(sentence)]
         if found is None or (list(found.columns.values()) or [found.tokens]) != written:
             message = f"columns would not be read back as these tokens and labels; use {_INSTEAD}"
@@ -307,7 +301,7 @@ CONLL = Format(
     recognise=_recognise,
     sentences=read_conll,
     write=_write,
-    head=_head,
+    head=lambda lines, name: _with_width(lines.blocks())[1:],
     usual_head=_usual_width,
     last_end=last_blank_line_end,
     row_per_token=True,

@@ -178,11 +178,10 @@ def _from_objects(given: list[dict[str, Any]], text: str | None) -> Sentence:
     sentence = _from_strings([token.get("text") for token in given], None if placed else text)
     if text is not None and placed:
         sentence.text, sentence.offsets = text, _places(given, text)
-    for key, value in given[0].items():
-        if key not in ("text", "start", "end") and _is_label(value):
-            column = [token.get(key) for token in given]
-            if all(map(_is_label, column)):
-                sentence.columns[key] = list(map(str, column))
+    for key in given[0]:
+        column = [token.get(key) for token in given]
+        if key not in ("text", "start", "end") and all(map(_is_label, column)):
+            sentence.columns[key] = list(map(str, column))
     return sentence
 
 

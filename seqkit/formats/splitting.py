@@ -13,11 +13,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from seqkit.errors import ModelError, shown
+from seqkit.formats.writers import clean
 
 if TYPE_CHECKING:
     from tokenizers.pre_tokenizers import PreTokenizer
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _FLAG = re.compile("[\U0001f1e6-\U0001f1ff]{2}")
 _LIKE_A_FLAG = "\u2500\u0301"
 """a mark and an accent, split like a flag: \\X finds the end of a flag by counting all letters of flags before it"""
@@ -124,7 +124,7 @@ class Splitter:
         try:
             return [offsets for _, offsets in pre_tokenizer.pre_tokenize_str(text)]
         except UnicodeEncodeError:  # the library takes UTF-8, which has no surrogates; replaced one by one
-            text = _LONE_SURROGATE.sub("\ufffd", text)
+            text = clean(text)
             return [offsets for _, offsets in pre_tokenizer.pre_tokenize_str(text)]
 
     def to_json(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, file_errors
 
 Line = tuple[int, str]
 """A line's number, counted from 1, and its text without the line ending."""
@@ -75,8 +75,7 @@ class Lines:
                 begin = max(raw.rfind(b"\n", 0, error.start), raw.rfind(b"\r", 0, error.start)) + 1
                 lines = _cut(raw[:begin].decode("utf-8"))
                 found = f"byte 0x{raw[error.start]:02x} at position {error.start - begin}"
-                line = number + len(lines)
-                fault = DataError(f"expected UTF-8 text, found {found}", file=self._name, line=line)
+                fault = DataError(f"expected UTF-8 text, found {found}", file=self._name, line=number + len(lines))
             if lines:  # a file of nothing but the mark has no line
                 yield number, lines
                 number += len(lines)
@@ -132,11 +131,8 @@ def read_lines(path: str | Path) -> Lines:
 
 
 def _file_parts(path: str | Path) -> Iterator[bytes]:
-    try:
-        with open(path, "rb") as stream:
-            yield from _parts(stream)
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
+    with file_errors("cannot be read", path), open(path, "rb") as stream:
+        yield from _parts(stream)
 
 
 def _parts(stream: BinaryIO) -> Iterator[bytes]:

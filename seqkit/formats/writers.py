@@ -79,24 +79,17 @@ def rows(columns: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n\n" if lines else "\n"
 
 
-def aligned(table: Sequence[Sequence[str]], *, right: bool = False) -> str:
-    r"""Write a table in columns of equal width.
+def aligned(table: Sequence[Sequence[str]]) -> str:
+    r"""Write a table of texts in columns of equal width.
 
     Args:
         table: rows of cells.
-        right: whether to align all columns but the first at the right.
 
     Returns:
         The lines, each with its ``\n``.
     """
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    lines = []
-    for first, *rest in table:
-        cells = [
-            cell.rjust(width) if right else cell.ljust(width) for cell, width in zip(rest, widths[1:], strict=True)
-        ]
-        lines.append("  ".join([first.ljust(widths[0]), *cells]).rstrip() + "\n")
-    return "".join(lines)
+    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in table)
 
 
 def label_columns(sentence: Sentence) -> dict[str, list[str]]:
@@ -188,8 +181,7 @@ def format_inline(record: TaggedSentence) -> str:
     sentence = record.sentence
     lines = [_inline(sentence, record.labels, record.marks_spans)]
     if record.alternatives:
-        pairs = record.alternatives
-        lines = [f"{prob:.4f}\t{_inline(sentence, labels, record.marks_spans)}" for labels, prob in pairs]
+        lines = [f"{prob:.4f}\t{_inline(sentence, labels, record.marks_spans)}" for labels, prob in record.alternatives]
     block = "".join(f"{line}\n" for line in lines)
     refuse_breaks(block, None, len(lines), sentence)
     return clean(block)

@@ -8,16 +8,15 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from seqkit.inputs.arrays import Integers, TypeRows
 from seqkit.inputs.base import Documents, Input
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.nn.recurrent import State
 from seqkit.nn.softmax import IGNORED
 
-Integers = NDArray[np.int64]
 _Kind = TypeVar("_Kind", bound="Head")
 
 
@@ -73,7 +72,7 @@ class RecordTargets:
         values: [S] or [S, K].
     """
 
-    def __init__(self, values: NDArray[np.int64]) -> None:
+    def __init__(self, values: Integers) -> None:
         self.values = values
 
     def collate(self, rows: Integers) -> Tensor:
@@ -89,17 +88,13 @@ class StepTargets:
     """
 
     def __init__(self, rows: Sequence[Sequence[int]]) -> None:
-        self.offsets = np.cumsum([0, *map(len, rows)])
-        self.values = np.array([value for row in rows for value in row], dtype=np.int32)
+        values = np.array([value for row in rows for value in row], dtype=np.int32)
+        self.rows = TypeRows(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
 
     def collate(self, rows: Integers) -> Tensor:
         """See `Targets.collate`: int64 [B, T], `IGNORED` past the end of each record."""
-        lengths = self.offsets[rows + 1] - self.offsets[rows]  # [B]
-        columns = np.arange(int(lengths.max(initial=0)))  # [T]
-        inside = columns < lengths[:, None]  # [B, T]
-        matrix = np.full(inside.shape, IGNORED, dtype=np.int64)  # [B, T]
-        matrix[inside] = self.values[(self.offsets[rows, None] + columns)[inside]]
-        return torch.from_numpy(matrix)
+        matrix, inside = self.rows.padded(self.rows.types, rows)  # [B, T] each
+        return torch.from_numpy(np.where(inside, matrix, IGNORED).astype(np.int64))
 
 
 class Head(ABC):

@@ -201,6 +201,7 @@ class TokenArrays(TypeRows):
         return self.table.batch(matrix, self.offsets[rows + 1] - self.offsets[rows])
 
 
+@dataclass(eq=False)
 class Indexer:
     """Words → ids in the vocabularies of a model.
 
@@ -212,13 +213,10 @@ class Indexer:
         normalise: applied to a word before it is looked up in `words`.
     """
 
-    def __init__(
-        self, words: Vocabulary, characters: Vocabulary, vectors: Vocabulary | None, normalise: Normaliser
-    ) -> None:
-        self.words = words
-        self.characters = characters
-        self.vectors = vectors
-        self.normalise = normalise
+    words: Vocabulary
+    characters: Vocabulary
+    vectors: Vocabulary | None
+    normalise: Normaliser
 
     def __call__(self, sentences: Sequence[Sequence[str]]) -> TokenArrays:
         """Convert tokenised sentences to arrays.

@@ -5,10 +5,9 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
@@ -16,25 +15,6 @@ from seqkit.errors import ModelError
 from seqkit.records import SplitFunction, TextRecord
 
 _Kind = TypeVar("_Kind", bound="Input")
-
-
-class Arrays(Protocol):
-    """Records as arrays of numbers."""
-
-    @property
-    def lengths(self) -> NDArray[np.int64]:
-        """Steps of each record, [S]."""
-
-
-class Batch(Protocol):
-    """Some records as tensors."""
-
-    @property
-    def lengths(self) -> Tensor:
-        """Steps of each sequence, int64 [B], on the CPU."""
-
-    def to(self, device: torch.device) -> Batch:
-        """The same on another device; lengths stay on the CPU."""
 
 
 class Documents:
@@ -160,7 +140,14 @@ class Input(ABC):
 
     @abstractmethod
     def arrays(self, records: Sequence[Any]) -> Any:
-        """Records as arrays of numbers, `Arrays`, from which `collate` makes batches."""
+        """Records as arrays of numbers, from which `collate` makes batches.
+
+        Args:
+            records: S records.
+
+        Returns:
+            An object with `lengths`, the steps of each record, an array int64 [S].
+        """
 
     @abstractmethod
     def collate(self, arrays: Any, rows: NDArray[np.int64]) -> Any:
@@ -171,7 +158,8 @@ class Input(ABC):
             rows: numbers of records, [B].
 
         Returns:
-            The batch, on the CPU.
+            The batch, on the CPU: an object with `lengths`, the steps of each record, int64 [B], and a method `to` that
+            gives the same on a device, where only the lengths stay on the CPU.
         """
 
     def cached(self, module: nn.Module) -> Any:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
-Integers = NDArray[np.int64]
+from seqkit.inputs.arrays import Integers
 
 _POOL_BATCHES = 50
 """batches in a pool: sentences are sorted by length only within a pool, so that batches differ between epochs"""

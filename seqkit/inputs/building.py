@@ -97,9 +97,8 @@ def build_embedding(embedding: EmbeddingSettings, indexer: Indexer, vectors: Ten
     """
     rows = 0 if indexer.vectors is None else len(indexer.vectors)
     if vectors is not None and (vectors.dim() != 2 or len(vectors) != rows):
-        raise SettingsError(
-            f"embedding: expected a table of {rows} pretrained vectors, found one of {list(vectors.shape)}"
-        )
+        found = f"found one of {list(vectors.shape)}"
+        raise SettingsError(f"embedding: expected a table of {rows} pretrained vectors, {found}")
     table_size = 0 if embedding.one_hot else embedding.word_size
     characters = None
     if embedding.chars != "none":

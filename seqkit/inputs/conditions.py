@@ -6,13 +6,16 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from seqkit.errors import DataError, ModelError, shown
 from seqkit.inputs.vocabulary import LabelVocabulary, Vocabulary
+from seqkit.nn.condition import ConditionInput, TextUnits
 from seqkit.records import Sentence
 
 KINDS = ("label", "vector", "text")
@@ -25,18 +28,6 @@ _GREATEST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).
 """the largest mean and the smallest scale in float32"""
 _DEEPEST = 64
 """nested lists that numpy accepts"""
-
-
-class ConditionBatch(NamedTuple):
-    """One field of B records.
-
-    Attributes:
-        values: labels int64 [B], vectors float32 [B, F], or units int64 [B, T], padded with 0.
-        lengths: the number of units of each text, int64 [B]; None for other kinds.
-    """
-
-    values: NDArray[Any]
-    lengths: NDArray[np.int64] | None
 
 
 @dataclass(frozen=True)
@@ -58,6 +49,20 @@ class ConditionField:
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     units: Vocabulary | None = None
+
+    def describe(self) -> str:
+        """What is read, for the model card and for training."""
+        if self.labels is not None:
+            return f"{self.name}: one of {len(self.labels)} labels"
+        if self.units is not None:
+            return f"{self.name}: a text of {len(self.units) - 2:,} different units"
+        return f"{self.name}: a vector of {len(self.mean)} numbers"
+
+    def to_json(self) -> dict[str, Any]:
+        """The field as a JSON object."""
+        strings = self.units if self.labels is None else self.labels
+        learned = {"mean": list(self.mean), "scale": list(self.scale)} if strings is None else strings.to_json()
+        return {"name": self.name, "kind": self.kind, **learned}
 
 
 class ConditionCodec:
@@ -122,53 +127,38 @@ class ConditionCodec:
             raise DataError(f"expected a {field.name!r} seen in training ({known}), found {string!r}")
         return field.labels.index(string)
 
-    def batch(self, encoded: Sequence[tuple[Value, ...]]) -> list[ConditionBatch]:
+    def batch(self, encoded: Sequence[tuple[Value, ...]]) -> ConditionInput:
         """Make batches of records.
 
         Args:
             encoded: what `encode` returned for each of B records.
 
         Returns:
-            One batch per field.
+            One batch per field, on the CPU.
         """
-        found: list[ConditionBatch] = []
+        found: list[Tensor | TextUnits] = []
         for number, field in enumerate(self.fields):
             column: list[Any] = [record[number] for record in encoded]
-            lengths = None
-            values: NDArray[Any]
             if field.kind == "label":
-                values = np.array(column, dtype=np.int64)  # [B]
+                found.append(torch.tensor(column, dtype=torch.int64))  # [B]
             elif field.kind == "vector":
-                values = np.array(column, dtype=np.float32).reshape(len(column), len(field.mean))  # [B, F]
+                vectors = np.array(column, dtype=np.float32).reshape(len(column), len(field.mean))  # [B, F]
+                found.append(torch.from_numpy(vectors))
             else:
                 lengths = np.array([len(units) for units in column], dtype=np.int64)  # [B]
                 values = np.zeros((len(column), int(lengths.max(initial=0))), dtype=np.int64)  # [B, T]
                 for row, units in enumerate(column):
                     values[row, : len(units)] = units
-            found.append(ConditionBatch(values, lengths))
-        return found
+                found.append(TextUnits(torch.from_numpy(values), torch.from_numpy(lengths)))
+        return tuple(found)
 
     def describe(self) -> list[str]:
-        """One line per field: its name, its kind and its size."""
-        lines = []
-        for field in self.fields:
-            if field.labels is not None:
-                lines.append(f"{field.name}: one of {len(field.labels)} labels")
-            elif field.units is not None:
-                lines.append(f"{field.name}: a text of {len(field.units) - 2:,} different units")
-            else:
-                lines.append(f"{field.name}: a vector of {len(field.mean)} numbers")
-        return lines
+        """What is read of each field, for the model card and for training."""
+        return [field.describe() for field in self.fields]
 
     def to_json(self) -> dict[str, Any]:
         """The codec as a JSON object; see `from_json`."""
-        trees: list[dict[str, Any]] = []
-        for field in self.fields:
-            strings = field.units if field.labels is None else field.labels
-            numbers = {"mean": list(field.mean), "scale": list(field.scale)}
-            learned = numbers if strings is None else strings.to_json()
-            trees.append({"name": field.name, "kind": field.kind, **learned})
-        return {"fields": trees}
+        return {"fields": [field.to_json() for field in self.fields]}
 
     @classmethod
     def from_json(cls, value: object, split: Split) -> ConditionCodec:

@@ -141,8 +141,7 @@ class ContextFeatures:
 
     def document(self) -> dict[str, Any]:
         """The features as one document of a model directory, but for the weights; see `restore`."""
-        settings = self.settings.model_dump(mode="json")
-        return {"settings": settings, "vocabularies": indexer_documents(self.indexer)}
+        return {"settings": self.settings.model_dump(mode="json"), "vocabularies": indexer_documents(self.indexer)}
 
     @classmethod
     def restore(cls, document: object, place: str, vectors: Tensor | None = None) -> ContextFeatures:

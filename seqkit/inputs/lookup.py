@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -10,11 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqkit.inputs.arrays import Indexer, TokenArrays, TypeIds, TypeRows, TypeTable
+from seqkit.inputs.arrays import Indexer, Integers, TokenArrays, TokenBatch, TypeIds, TypeRows, TypeTable
 from seqkit.inputs.base import Documents, Input
 from seqkit.inputs.building import build_embedding
 from seqkit.inputs.settings import DataSettings
@@ -22,7 +22,6 @@ from seqkit.inputs.vocabulary import Normaliser, Vocabulary
 from seqkit.nn.embedding import TypeBatch, WordEmbedding
 from seqkit.nn.sequences import to_device
 
-Integers = NDArray[np.int64]
 _Kind = TypeVar("_Kind", bound="LookupInput")
 
 MOST_TYPES = 1 << 15
@@ -115,6 +114,22 @@ def type_batch(table: TypeTable, types: Integers) -> TypeBatch:
     )
 
 
+def lookup_batch(table: TypeTable, tokens: TokenBatch, features: Tensor | None = None) -> LookupBatch:
+    """A batch as tensors.
+
+    Args:
+        table: the ids of the types.
+        tokens: the batch.
+        features: further features of every token, [B, T, C].
+
+    Returns:
+        The batch, on the CPU.
+    """
+    types = type_batch(table, tokens.types)
+    lengths, index = torch.from_numpy(tokens.lengths), torch.from_numpy(tokens.index)
+    return LookupBatch(lengths, index, types.words, types, features=features)
+
+
 def indexer_documents(indexer: Indexer) -> dict[str, Any]:
     """The vocabularies as documents of a model directory."""
     documents = {"words.json": indexer.words.to_json(), "characters.json": indexer.characters.to_json()}
@@ -178,10 +193,7 @@ class LookupInput(Input):
 
     def collate(self, arrays: TokenArrays, rows: Integers) -> LookupBatch:
         """See `Input.collate`."""
-        tokens = arrays.batch(rows)
-        types = type_batch(arrays.table, tokens.types)
-        lengths, index = torch.from_numpy(tokens.lengths), torch.from_numpy(tokens.index)
-        return LookupBatch(lengths, index, types.words, types, features=gathered(arrays, rows))
+        return lookup_batch(arrays.table, arrays.batch(rows), gathered(arrays, rows))
 
     def lengths(self, records: Sequence[Any]) -> list[int]:
         """See `Input.lengths`."""
@@ -199,10 +211,7 @@ class LookupInput(Input):
         """See `Input.facts`: how many of the training words have a pretrained vector."""
         if not self.settings.embedding.vectors or self._vectors is None:
             return {}, []
-        counts: dict[str, int] = {}
-        for units in self.units_of(records):
-            for unit in units:
-                counts[unit] = counts.get(unit, 0) + 1
+        counts = Counter(chain.from_iterable(self.units_of(records)))
         found = self.indexer.table(list(counts)).vectors > 1  # [U]
         tokens = np.array(list(counts.values()))  # [U]
         words, size = len(self._vectors) - 2, self._vectors.shape[1]

@@ -25,7 +25,7 @@ from typing import IO, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, file_errors
 
 _BLOCK = 1024
 """lines converted by one call into NumPy: enough to hide the call's cost, few enough to stay in cache"""
@@ -326,11 +326,9 @@ def write_vectors(vectors: Vectors, path: str | Path) -> None:
     try:
         # word2vec writes a line break after each vector; here it is before each word: no text begins like that.
         spelled = [b"\n" + word.encode("utf-8") + b" " for word in vectors.words]
-        with open(path, "wb") as stream:
+        with file_errors("cannot be written", path), open(path, "wb") as stream:
             stream.write(f"{len(vectors)} {vectors.size}\n".encode("ascii"))
             for start, row in zip(spelled, np.ascontiguousarray(vectors.matrix, dtype="<f4"), strict=True):
                 stream.write(start + row.tobytes())
     except UnicodeEncodeError as error:
         raise DataError(f"the word {error.object!r} cannot be encoded in UTF-8", file=path) from None
-    except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", file=path) from None

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from seqkit.errors import ModelError, shown
 from seqkit.formats.splitting import Splitter
+from seqkit.formats.writers import clean
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 UNIT_KINDS = ("word", "char", "bpe")
 _BYTES = 256
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
 _PIECE = 1 << 16
 _APART = re.compile(r"(?<=[^\W_]) (?=\S)")
 """spaces at which a text can be cut without changing its units (after a full stop, the next word could change them)"""
@@ -91,7 +91,7 @@ class Units:
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = BpeTrainer(vocab_size=size, initial_alphabet=sorted(alphabet), show_progress=False)
-        tokenizer.train_from_iterator(map(_encodable, lines), trainer)
+        tokenizer.train_from_iterator(map(clean, lines), trainer)
         return cls("bpe", tokenizer=json.loads(tokenizer.to_str()))
 
     def split(self, text: str) -> list[str]:
@@ -106,7 +106,7 @@ class Units:
         if self.kind == "char":
             return list(text)
         if self.kind == "bpe":
-            return list(self._load().encode(_encodable(text)).tokens)
+            return list(self._load().encode(clean(text)).tokens)
         assert self.splitter is not None
         return [text[start:end] for start, end in self.splitter.split(text)]
 
@@ -179,10 +179,8 @@ class Units:
         kind = tree.get("kind")
         needed = {"word": {"kind", "splitter"}, "char": {"kind"}, "bpe": {"kind", "tokenizer"}}
         if not isinstance(kind, str) or kind not in needed or set(tree) != needed[kind]:
-            kinds = ", ".join(UNIT_KINDS)
-            raise ModelError(
-                f"units: expected a JSON object with a kind ({kinds}) and its fields, found {shown(value)}"
-            )
+            expected = f"expected a JSON object with a kind ({', '.join(UNIT_KINDS)}) and its fields"
+            raise ModelError(f"units: {expected}, found {shown(value)}")
         if kind == "word":
             return cls.word(Splitter.from_json(tree["splitter"]))
         units = cls(kind, tokenizer=tree.get("tokenizer"))
@@ -239,8 +237,3 @@ def _check_plain(tree: object) -> None:
     for name, value in tree["model"].items():
         if value and name not in ("type", "vocab", "merges"):
             raise ModelError(f"units: expected a tokenizer without {name}, found {shown(value)}")
-
-
-def _encodable(text: str) -> str:
-    """A text without surrogates, which UTF-8 does not have: each is replaced by one character."""
-    return _LONE_SURROGATE.sub("\ufffd", text)

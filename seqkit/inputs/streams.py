@@ -11,7 +11,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from seqkit.errors import DataError
+from seqkit.errors import file_errors
 from seqkit.inputs.segmentation import Units
 
 Integers = NDArray[np.int32]
@@ -61,7 +61,7 @@ class Corpus:
         buffer = array("i")
         file: IO[bytes] | None = None
         kept = spilled = 0
-        try:
+        with file_errors("the corpus cannot be kept in a temporary file"):
             for line in lines:
                 before = spilled + len(buffer)
                 for piece in units.pieces(line):
@@ -78,8 +78,6 @@ class Corpus:
                 return cls(np.array(buffer, dtype=np.int32), list(numbers), kept)
             buffer.tofile(file)
             file.flush()
-        except OSError as error:
-            raise DataError(f"the corpus cannot be kept in a temporary file: {error.strerror or error}") from None
         with file:  # the mapping has a handle of its own
             mapped = np.memmap(file, dtype=np.int32, mode="r", shape=(spilled + len(buffer),))
         return cls(mapped, list(numbers), kept)

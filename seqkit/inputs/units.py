@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -14,7 +14,7 @@ from seqkit.errors import DataError, ModelError
 from seqkit.inputs.arrays import Indexer, TypeTable
 from seqkit.inputs.base import NO_SOURCES, Documents, Sources
 from seqkit.inputs.building import build_indexer, pretrained_table
-from seqkit.inputs.lookup import LookupBatch, LookupInput, restore_indexer, type_batch
+from seqkit.inputs.lookup import LookupBatch, LookupInput, lookup_batch, restore_indexer
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.records import TextRecord
@@ -41,8 +41,7 @@ def target_text(record: TextRecord, field: str) -> str:
     if isinstance(found, str):
         return found
     what = f"found {found!r:.40}" if found is not None else f"the fields are {', '.join(map(repr, record.fields))}"
-    message = f"expected a text in field {field!r}, {what}"
-    raise DataError(message, file=record.file, line=record.line)
+    raise DataError(f"expected a text in field {field!r}, {what}", file=record.file, line=record.line)
 
 
 def make_units(data: Any, texts: Iterable[str], sources: Sources) -> Units:
@@ -73,8 +72,7 @@ def window_batch(table: TypeTable, window: NDArray[np.int32]) -> LookupBatch:
         The batch, on the CPU.
     """
     tokens = table.batch(window, np.full(len(window), window.shape[1], dtype=np.int64))
-    types = type_batch(table, tokens.types)
-    return LookupBatch(torch.from_numpy(tokens.lengths), torch.from_numpy(tokens.index), types.words, types)
+    return lookup_batch(table, tokens)
 
 
 class UnitInput(LookupInput):
@@ -106,10 +104,7 @@ class UnitInput(LookupInput):
         field = getattr(data, "target", "text")
         texts = [target_text(record, field) for record in records]
         units = make_units(data, texts, sources)
-        counts: dict[str, int] = {}
-        for text in texts:
-            for unit in units.split(text):
-                counts[unit] = counts.get(unit, 0) + 1
+        counts = Counter(unit for text in texts for unit in units.split(text))
         if not counts:
             raise DataError(f"all texts in field {field!r} of the training data are empty")
         return cls.of_counts(settings, units, counts, sources)

@@ -15,7 +15,7 @@ from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.building import build_embedding, build_indexer, pretrained_table
 from seqkit.inputs.context import ContextFeatures
 from seqkit.inputs.lookup import LookupInput, LookupModule, restore_indexer
-from seqkit.records import Sentence, SplitFunction
+from seqkit.records import Sentence, SplitFunction, TextRecord
 
 
 class WordInput(LookupInput):
@@ -90,8 +90,7 @@ class WordInput(LookupInput):
             given = given["tokens"] if "tokens" in given else given["text"]
         if not isinstance(given, str):
             return Sentence.from_tokens(given)
-        offsets = self.splitter.split(given)
-        return Sentence([given[start:end] for start, end in offsets], given, offsets)
+        return TextRecord(given).cut(self.splitter.split)
 
     def documents(self) -> dict[str, Any]:
         """See `Input.documents`."""

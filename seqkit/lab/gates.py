@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -224,12 +225,10 @@ def _record(encoder: Encoder, run: Callable[[], object]) -> list[dict[str, Tenso
         assert layer not in recorded, "expected a text that is read in one piece"
         recorded[layer] = layer.gates(*inputs[:2])  # x [1, T, I]; with the initial state, if there is one
 
-    hooks = [layer.register_forward_pre_hook(record) for layer in encoder.layers]
-    try:
+    with ExitStack() as hooks:
+        for layer in encoder.layers:
+            hooks.enter_context(layer.register_forward_pre_hook(record))
         run()
-    finally:
-        for hook in hooks:
-            hook.remove()
     return [recorded[layer] for layer in encoder.layers]
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from seqkit._version import __version__
-from seqkit.errors import DataError
+from seqkit.errors import DataError, file_errors
 from seqkit.formats.writers import finite
 from seqkit.metrics.plots import png, require_matplotlib
 from seqkit.model.files import write_atomically
@@ -40,9 +40,8 @@ def claim_files(directory: Path, name: str, *, force: bool = False) -> None:
     require_matplotlib(f"lab {name}")
     missing = [folder for folder in (directory, *directory.parents) if not os.path.lexists(folder)]
     try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"cannot be used as output folder: {error.strerror or error}", file=directory) from None
+        with file_errors("cannot be used as output folder", directory):
+            directory.mkdir(parents=True, exist_ok=True)
     finally:
         for folder in missing:
             with suppress(OSError):  # not created, or no longer empty
@@ -65,10 +64,8 @@ def remove_files(directory: Path, name: str) -> None:
         DataError: a file cannot be removed.
     """
     for path in _files(directory, name):
-        try:
+        with file_errors("cannot be removed", path):
             path.unlink(missing_ok=True)
-        except OSError as error:
-            raise DataError(f"cannot be removed: {error.strerror or error}", file=path) from None
 
 
 def write_files(
@@ -88,8 +85,8 @@ def write_files(
         ModelError: a file cannot be written.
     """
     picture, document = _files(directory, name)
-    content = {"task": f"lab {name}", "settings": dict(settings), "results": results, "seconds": seconds}
-    content["seqkit_version"] = __version__
+    about = {"task": f"lab {name}", "settings": dict(settings)}
+    content = {**about, "results": results, "seconds": seconds, "seqkit_version": __version__}
     indented = json.dumps(finite(content), indent=1, allow_nan=False)
     text = _NUMBERS.sub(lambda numbers: f"[{' '.join(numbers[0][1:-1].split())}]", indented)
     write_atomically(picture, png(figure))

@@ -74,9 +74,8 @@ class ClassificationReport(LabelReport):
         if self.baseline is not None:
             head = [" " * table.index("  precision"), " accuracy", "macro f1"]  # at least as wide as the names above
             both = (Baseline("this model", self.accuracy, self.macro.f1), self.baseline)
-            parts.append(
-                text_table([head, [], *([one.name, f"{one.accuracy:.4f}", f"{one.macro_f1:.4f}"] for one in both)])
-            )
+            rows = [[one.name, f"{one.accuracy:.4f}", f"{one.macro_f1:.4f}"] for one in both]
+            parts.append(text_table([head, [], *rows]))
         scope = "" if self.micro is None else " with every label right"
         closing = f"accuracy {self.accuracy:.4f} of {plural(self.sentences, 'text')}{scope}"
         return "\n\n".join([*parts, textwrap.fill(closing, max(width, 20))])

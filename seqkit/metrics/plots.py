@@ -6,13 +6,14 @@ import io
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-from seqkit.errors import DataError, SettingsError
+from seqkit.errors import DataError, SettingsError, file_errors
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,13 +42,9 @@ def confusion_matrix(
     Raises:
         ValueError: there are not as many predicted sentences or labels as gold ones.
     """
-    pairs: Counter[tuple[str, str]] = Counter()
-    for right, guess in zip(gold, predicted, strict=True):
-        pairs.update(zip(right, guess, strict=True))
-    frequency: Counter[str] = Counter()
-    for pair, count in pairs.items():
-        for label in pair:
-            frequency[label] += count
+    sequences = zip(gold, predicted, strict=True)
+    pairs = Counter(pair for right, guess in sequences for pair in zip(right, guess, strict=True))
+    frequency = Counter(chain.from_iterable(pairs.elements()))
     labels = sorted(frequency)
     index = {label: position for position, label in enumerate(labels)}
     if most_labels is not None and len(labels) > most_labels:
@@ -78,9 +75,8 @@ def require_matplotlib(what: str = "a confusion matrix") -> None:
         import matplotlib.backends.backend_agg
         import matplotlib.figure  # noqa: F401 - only whether they are there
     except ImportError:
-        raise SettingsError(
-            f"{what} needs matplotlib, which is not installed: pip install 'seqkit-nlp[plots]'"
-        ) from None
+        remedy = "pip install 'seqkit-nlp[plots]'"
+        raise SettingsError(f"{what} needs matplotlib, which is not installed: {remedy}") from None
 
 
 def new_figure(width: float, height: float, what: str = "a picture") -> Figure:
@@ -145,10 +141,8 @@ def confusion_matrix_png(
     if not labels:
         raise DataError(f"no {unit}s to draw a confusion matrix of")
     _draw(figure.add_subplot(), labels, counts, unit)
-    try:
+    with file_errors("cannot be written", path):
         Path(path).write_bytes(png(figure, dpi=150, bbox_inches="tight"))
-    except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", file=path) from None
 
 
 def _draw(axes: Axes, labels: list[str], counts: npt.NDArray[np.int64], unit: str) -> None:

@@ -12,15 +12,12 @@ import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, pairwise
+from itertools import chain
 from typing import Any
 
+from seqkit.formats.schemes import SCHEMES, invalid_moves, is_label
 from seqkit.metrics.scores import LabelReport, Score, plural, score_labels
 
-_PREFIXES = {"iob1": "BI", "iob2": "BI", "bioes": "BIES"}
-_MOST_LABELS = 1 << 14
-"""labels, and pairs of labels, whose check is remembered"""
 _Spans = set[tuple[int, str, int, int]]  # sentence, label, first token, last token
 
 
@@ -99,8 +96,8 @@ def tagging_report(
         >>> report.score, round(report.accuracy, 2)
         (0.0, 0.33)
     """
-    if scheme != "none" and scheme not in _PREFIXES:
-        raise ValueError(f"unknown scheme {scheme!r}; known: none, {', '.join(_PREFIXES)}")
+    if scheme not in SCHEMES:
+        raise ValueError(f"unknown scheme {scheme!r}; known: none, {', '.join(SCHEMES[:-1])}")
     if len(gold) != len(predicted):
         raise ValueError(f"expected labels for {plural(len(gold), 'sentence')}, found {len(predicted)}")
     for index, (right, guess) in enumerate(zip(gold, predicted, strict=True)):
@@ -136,42 +133,19 @@ def _spans(sequences: Sequence[Sequence[str]], scheme: str) -> tuple[_Spans, _Sp
     default: _Spans = set()
     strict: _Spans = set()
     for index, sequence in enumerate(sequences):
-        spans = {(index, label, first, last) for label, first, last in get_entities(_cleaned(sequence, "BIES"))}
+        spans = {(index, label, first, last) for label, first, last in get_entities(_cleaned(sequence, "bioes"))}
         default |= spans
-        cleaned = _cleaned(sequence, _PREFIXES[scheme])
-        if cleaned == list(sequence) and _is_legal(cleaned, scheme):
-            strict |= spans
-        else:
-            entities = Tokens(cleaned, rules, sent_id=index).entities
+        if invalid_moves(sequence, scheme):
+            entities = Tokens(_cleaned(sequence, scheme), rules, sent_id=index).entities
             strict |= {(index, entity.tag, entity.start, entity.end - 1) for entity in entities}
+        else:
+            strict |= spans
     return default, strict
 
 
-def _cleaned(sequence: Sequence[str], prefixes: str) -> list[str]:
-    """The labels, with ``O`` in place of those without one of the prefixes."""
-    return [label if _is_label(label, prefixes) else "O" for label in sequence]
-
-
-@lru_cache(_MOST_LABELS)
-def _is_label(label: str, prefixes: str) -> bool:
-    # A prefix alone has the empty kind; after a hyphen there must be a kind.
-    return label != "" and label[0] in prefixes and label[1:2] in ("-", "") and label[1:] != "-"
-
-
-def _is_legal(sequence: Sequence[str], scheme: str) -> bool:
-    """Whether each label of a sequence may follow the one before it."""
-    return all(_is_move(before, after, scheme) for before, after in pairwise(["O", *sequence, "O"]))
-
-
-@lru_cache(_MOST_LABELS)
-def _is_move(before: str, after: str, scheme: str) -> bool:
-    same = before[2:] == after[2:]
-    if scheme == "iob1":  # B- only separates two adjacent spans of one label
-        return after[0] != "B" or (before[0] != "O" and same)
-    if scheme == "iob2":
-        return after[0] != "I" or (before[0] in "BI" and same)
-    is_open = before[0] in "BI"
-    return (after[0] in "IE") == is_open and (same or not is_open)
+def _cleaned(sequence: Sequence[str], scheme: str) -> list[str]:
+    """The labels, with ``O`` in place of those that are not in the scheme."""
+    return [label if is_label(label, scheme) else "O" for label in sequence]
 
 
 def _without_support(score: Score) -> dict[str, float]:

@@ -161,8 +161,7 @@ class KneserNey:
         stream = np.concatenate([before, numbers]).astype(np.int64)  # [C + N]
         first = len(before)
         found = _log(self.levels[0].probability[stream[first:]])  # [N]
-        contexts = stream  # the id of the (n − 1)-gram that ends at each position, [C + N]
-        for number, grams in enumerate(self._grams(stream), 1):
+        for number, (contexts, grams) in enumerate(self._grams(stream), 1):
             previous, seen = contexts[first - 1 : -1], grams[first:]  # [N], [N]
             (places,) = np.nonzero(previous >= 0)  # [M]
             if not len(places):
@@ -170,7 +169,6 @@ class KneserNey:
             previous, seen = previous[places], seen[places]  # [M], [M]
             lower = found[places] + _log(self.levels[number - 1].backoff[previous])  # [M]
             found[places] = np.where(seen >= 0, _log(self.levels[number].probability[seen]), lower)
-            contexts = self._as_contexts(grams, stream)
         return found
 
     def distributions(self, histories: Numbers) -> Doubles:
@@ -185,11 +183,9 @@ class KneserNey:
             ln p of every unit, [B, V]; that of unit 0 is −∞.
         """
         stream = histories[:, -max(1, self.order - 1) :].astype(np.int64)  # [B, C]
-        rows = len(stream)
-        found = np.tile(_log(self.levels[0].probability), (rows, 1))  # [B, V]
-        contexts = stream[:, -1]  # [B]
-        for number, grams in enumerate(self._grams(stream), 1):
-            known = self.levels[number]
+        found = np.tile(_log(self.levels[0].probability), (len(stream), 1))  # [B, V]
+        for number, (all_contexts, _) in enumerate(self._grams(stream), 1):
+            known, contexts = self.levels[number], all_contexts[:, -1]  # [B]
             # The n-grams after a context have adjacent keys.
             bounds = np.searchsorted(known.keys, contexts[:, None] * self.size + np.array([0, self.size]))  # [B, 2]
             for row in np.flatnonzero(contexts >= 0):
@@ -197,24 +193,23 @@ class KneserNey:
                 begin, end = bounds[row]
                 units = known.keys[begin:end] - contexts[row] * self.size  # [M]
                 found[row, units] = _log(known.probability[begin:end])
-            contexts = self._as_contexts(grams, stream)[:, -1]  # [B]
         found[:, 0] = -np.inf
         return found
 
-    def _grams(self, stream: Integers) -> Iterator[Integers]:
-        """For n = 2, 3, …: the id of the n-gram that ends at each position, −1 for none, [..., T]."""
+    def _grams(self, stream: Integers) -> Iterator[tuple[Integers, Integers]]:
+        """For n = 2, 3, …: the ids of the (n − 1)-gram and the n-gram that end at each position, −1 for none, [..., T].
+
+        An (n − 1)-gram of two or more units that ends with the end of a line is none: the next unit belongs to another
+        line.
+        """
         contexts = stream
         for known in self.levels[1:]:
             grams = np.full(stream.shape, -1, dtype=np.int64)  # [..., T]
             inside = (contexts[..., :-1] >= 0) & (stream[..., 1:] >= 0)  # [..., T - 1]
             wanted = contexts[..., :-1][inside] * self.size + stream[..., 1:][inside]  # [M]
             grams[..., 1:][inside] = find_keys(known.keys, wanted)
-            yield grams
-            contexts = self._as_contexts(grams, stream)
-
-    def _as_contexts(self, grams: Integers, stream: Integers) -> Integers:
-        """The same without those that end with the end of a line: the next unit belongs to another line."""
-        return np.where(stream == self.end, -1, grams)
+            yield contexts, grams
+            contexts = np.where(stream == self.end, -1, grams)
 
 
 def _log(probabilities: Reals) -> Doubles:

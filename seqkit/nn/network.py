@@ -63,7 +63,7 @@ class Network(nn.Module):
         """Encode a batch.
 
         Args:
-            batch: a `seqkit.inputs.base.Batch` of the input module's kind, B sequences.
+            batch: what the input module reads, B sequences; its `lengths` are their steps, int64 [B], on the CPU.
             state: the encoder's state before the first step; zeros by default.
             features: further features of every step, [B, C].
             return_state: also return the state after the last step.

@@ -130,9 +130,8 @@ def _best_prefixes(chain: Chain, groups: TransitionGroups | None) -> tuple[Tenso
         start, step = chain.start, _plain_step(chain, batch)
     else:
         emissions = chain.emissions.permute(1, 2, 0)  # [T, K, B]
-        nowhere = emissions.new_full(
-            (steps, 1, batch), -torch.inf
-        )  # [T, 1, B]; some versions of torch pad no empty batch
+        # Not `functional.pad`: some versions of torch pad no empty batch.
+        nowhere = emissions.new_full((steps, 1, batch), -torch.inf)  # [T, 1, B]
         wide = torch.cat([emissions, nowhere], 1)  # [T, K + 1, B]
         scores = wide.index_select(1, groups.order)  # [T, K', B]
         start = functional.pad(chain.start, (0, 1), value=-torch.inf)[groups.order]  # [K']

@@ -6,6 +6,7 @@ import random
 from pathlib import Path
 
 import pytest
+import torch
 from harness import fuzz, put
 from records import CLASSIFIED, SEEDS, TAGGED, WORDS, checked, outcome
 
@@ -22,6 +23,7 @@ from seqkit.inputs import streams
 from seqkit.inputs.conditions import KINDS, ConditionCodec, can_be_written, parse_fields
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
+from seqkit.nn.condition import TextUnits
 from seqkit.records import labels_of_text
 
 SPLIT = {kind: Splitter(kind).split for kind in SPLITTERS}
@@ -77,7 +79,8 @@ def test_conditions() -> None:
         again = ConditionCodec.from_json(codec.to_json(), Units.char().split)
         encoded = [codec.encode(sentence.fields, "file", sentence.line) for sentence in texts]
         for batch, other in zip(codec.batch(encoded), again.batch(encoded), strict=True):
-            assert (batch.values == other.values).all()
+            pairs = zip(batch, other, strict=True) if isinstance(batch, TextUnits) else [(batch, other)]
+            assert all(torch.equal(values, others) for values, others in pairs)
 
     seeds = (*CLASSIFIED, *TAGGED, b'{"text": "a", "title": "A"}\n{"text": "b", "title": "B", "image": [1]}\n')
     fuzz("conditions", read, seeds=seeds, words=(b'"title":', b'"image":', b"[1, 2]", *WORDS["jsonl"]))

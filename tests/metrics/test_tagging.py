@@ -16,7 +16,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from seqkit.formats.schemes import invalid_moves, is_label, spans
-from seqkit.metrics.tagging import _PREFIXES, Score, TaggingReport, _cleaned, _is_legal, tagging_report
+from seqkit.metrics.tagging import Score, TaggingReport, _cleaned, tagging_report
 
 PREFIXES = {"iob1": "BI", "iob2": "BI", "bioes": "BIES"}
 Sequences = list[list[str]]
@@ -126,13 +126,31 @@ ODD_LABELS = ["O", "", "-", "X", "BX", "O-X", "U-X"]
 ODD_LABELS += [prefix + rest for prefix in "BIES" for rest in ("", "-", "--", "-X", "-Y-Z", "X")]
 
 
+def marks_span(label: str, scheme: str) -> bool:
+    """A prefix alone has the empty kind; after a hyphen there must be a kind."""
+    return label != "" and label[0] in PREFIXES[scheme] and label[1:2] in ("-", "") and label[1:] != "-"
+
+
+def may_follow(before: str, after: str, scheme: str) -> bool:
+    same = before[2:] == after[2:]
+    if scheme == "iob1":  # B- only separates two adjacent spans of one label
+        return after[0] != "B" or (before[0] != "O" and same)
+    if scheme == "iob2":
+        return after[0] != "I" or (before[0] in "BI" and same)
+    is_open = before[0] in "BI"
+    return (after[0] in "IE") == is_open and (same or not is_open)
+
+
 @pytest.mark.parametrize("scheme", list(PREFIXES))
 def test_the_same_labels_and_moves_are_legal_as_in_the_data(scheme: str) -> None:
     for label in ODD_LABELS:
-        assert _cleaned([label], _PREFIXES[scheme]) == [label if is_label(label, scheme) else "O"], label
+        cleaned = [label if marks_span(label, scheme) else "O"]
+        assert _cleaned([label], scheme) == cleaned == [label if is_label(label, scheme) else "O"], label
     for labels in itertools.product(ODD_LABELS, repeat=2):
-        cleaned = _cleaned(labels, _PREFIXES[scheme])
-        assert (cleaned == list(labels) and _is_legal(cleaned, scheme)) == (not invalid_moves(labels, scheme)), labels
+        cleaned = _cleaned(labels, scheme)
+        moves = itertools.pairwise(["O", *cleaned, "O"])
+        legal = cleaned == list(labels) and all(may_follow(before, after, scheme) for before, after in moves)
+        assert legal == (not invalid_moves(labels, scheme)), labels
 
 
 @given(st.lists(st.sampled_from(ODD_LABELS), max_size=6), st.sampled_from(list(PREFIXES)))

@@ -71,10 +71,8 @@ def names(sizes: Mapping[str, int], seed: int) -> dict[str, list[Sentence]]:
     def write(drawer: Drawer) -> dict[str, str]:
         category = drawer.enter_domain()
         words = "".join(drawer.expand("name")).replace("_", " ").split(" ")
-        return {
-            "category": category,
-            "text": " ".join(word if word == "the" else word[:1].upper() + word[1:] for word in words),
-        }
+        text = " ".join(word if word == "the" else word[:1].upper() + word[1:] for word in words)
+        return {"category": category, "text": text}
 
     return _corpus("names.toml", "sample-names", write, sizes, seed, token=re.compile(r"\S"), whole=True)
 

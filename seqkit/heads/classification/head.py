@@ -42,7 +42,6 @@ class Classification(Head):
         self.settings = settings
         self.codec = codec
         self._weights = weights
-        self._output_size = 0
 
     @classmethod
     def build(cls, settings: ClassifySettings, records: Sequence[Sentence], input: Input) -> Classification:
@@ -64,7 +63,6 @@ class Classification(Head):
 
     def make_module(self, encoder: Encoder, inputs: nn.Module, *, training: bool) -> ClassificationHead:
         """See `Head.make_module`."""
-        self._output_size = encoder.output_size
         self.module = ClassificationHead(
             encoder.output_size,
             encoder.forward_size,
@@ -103,7 +101,7 @@ class Classification(Head):
     @torch.inference_mode()
     def empty(self, record: Sentence, options: ClassifyOptions) -> ClassifiedText:
         """See `Head.empty`: what the pooled vector zero gives."""
-        outputs = self.module.output.weight.new_zeros(1, 0, self._output_size)  # [1, 0, D]
+        outputs = self.module.output.weight.new_zeros(1, 0, self.module.pooling.input_size)  # [1, 0, D]
         lengths = torch.zeros(1, dtype=torch.int64)  # [1]
         return self.decode(self.module.decode(outputs, lengths), lengths, [record], options)[0]
 

@@ -9,15 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from seqkit.heads.base import Integers, Loss, Start
+from seqkit.heads.base import Loss, Start
 from seqkit.heads.generation.module import GenerationHead
 from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.heads.language_model.head import UnitHead
+from seqkit.inputs.arrays import Integers
 from seqkit.inputs.base import Documents
 from seqkit.inputs.conditions import ConditionCodec, Value, parse_fields
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import UnitInput
-from seqkit.nn.condition import Condition, ConditionInput, LabelPart, TextPart, TextUnits, VectorPart
+from seqkit.nn.condition import Condition, ConditionInput, LabelPart, TextPart, VectorPart
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.nn.sequences import to_device
@@ -37,11 +38,7 @@ class Conditions:
 
     def collate(self, rows: Integers) -> ConditionInput:
         """See `seqkit.heads.base.Targets.collate`: one input a field."""
-        parts: list[Any] = []
-        for field in self.codec.batch([self.encoded[row] for row in rows]):
-            values = torch.from_numpy(field.values)
-            parts.append(values if field.lengths is None else TextUnits(values, torch.from_numpy(field.lengths)))
-        return tuple(parts)
+        return self.codec.batch([self.encoded[row] for row in rows])
 
 
 class Generation(UnitHead):
@@ -134,7 +131,7 @@ class Generation(UnitHead):
             else part._replace(units=to_device(part.units, device))
             for part in condition
         )
-        return Start(*self.module.begin(moved, size))
+        return self.module.begin(moved, size)
 
     def loss(self, encoded: Encoded, targets: None) -> Loss:
         """See `Head.loss`; the units are those of the texts, ends included."""

@@ -3,25 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from seqkit.heads.base import Start
 from seqkit.nn.condition import Condition, ConditionInput, InitialState
-from seqkit.nn.recurrent import RecurrentLayer, State
+from seqkit.nn.recurrent import RecurrentLayer
 from seqkit.nn.softmax import IGNORED, Softmax
-
-
-class Beginning(NamedTuple):
-    """The initial state of a decoder.
-
-    Attributes:
-        state: the state of every layer.
-        features: further features of the input of every step, [B, C], or None.
-    """
-
-    state: tuple[State, ...]
-    features: Tensor | None
 
 
 class GenerationHead(nn.Module):
@@ -55,7 +43,7 @@ class GenerationHead(nn.Module):
         self.initial = InitialState(0 if condition is None else condition.output_size, layers)
         self.output = Softmax(input_size, num_units, tied_size=tied_size)
 
-    def begin(self, inputs: ConditionInput, batch: int) -> Beginning:
+    def begin(self, inputs: ConditionInput, batch: int) -> Start:
         """The initial state of the decoder for B texts.
 
         Args:
@@ -71,9 +59,9 @@ class GenerationHead(nn.Module):
         if self.condition is None:
             if inputs:
                 raise ValueError(f"expected no condition inputs, found {len(inputs)}")
-            return Beginning(self.initial(self.initial.bias[0].new_zeros(batch, 0)), None)
+            return Start(self.initial(self.initial.bias[0].new_zeros(batch, 0)))
         vectors = self.condition(inputs)  # [B, C]
-        return Beginning(self.initial(vectors), vectors)
+        return Start(self.initial(vectors), vectors)
 
     def loss(self, outputs: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:
         """The training loss: −log p of each correct unit, in nats, the mean over units, ends of texts included.

@@ -227,12 +227,9 @@ class Tagging(Head):
             for last in range(1, len(tags)):
                 places += [(number, last)] * len(known[tags[last]])
                 segments += [TagSegment(number, last - 1, pair) for pair in known[tags[last]]]
-        if not segments:
-            return
+        values = self.module.segment_probabilities(emissions, lengths, segments).tolist()
         touching: Counter[tuple[int, int]] = Counter()
-        for place, value in zip(
-            places, self.module.segment_probabilities(emissions, lengths, segments).tolist(), strict=True
-        ):
+        for place, value in zip(places, values, strict=True):
             touching[place] += value
         for (number, last), value in touching.items():
             result = results[number]
