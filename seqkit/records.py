@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, count
 from operator import add, sub
@@ -422,3 +423,19 @@ class WrittenText:
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object: ``text``, ``log_prob``, ``units``, ``ended``."""
         return asdict(self)
+
+
+def digest(rows: Iterable[Sequence[str]], start: int = 0) -> int:
+    """A checksum of strings.
+
+    Args:
+        rows: tokens, labels and whatever else.
+        start: a checksum of what came before.
+
+    Returns:
+        The checksum.
+    """
+    found = start
+    for row in rows:
+        found = zlib.crc32("\t".join(row).encode("utf-8", "surrogatepass") + b"\n", found)
+    return found

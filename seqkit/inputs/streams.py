@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import zlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 
 from seqkit.errors import file_errors
 from seqkit.inputs.segmentation import Units
+from seqkit.records import digest
 
 Integers = NDArray[np.int32]
 
@@ -88,6 +90,13 @@ class Corpus:
         for begin in range(0, len(self.numbers), _MEMORY_UNITS):
             totals += np.bincount(self.numbers[begin : begin + _MEMORY_UNITS], minlength=len(self.types))
         return Counter({unit: int(count) for unit, count in zip(self.types, totals, strict=True) if count})
+
+    def checksum(self, start: int = 0) -> int:
+        """A checksum of the text, and of what came before."""
+        found = digest([self.types], start)
+        for begin in range(0, len(self), _MEMORY_UNITS):
+            found = zlib.crc32(np.ascontiguousarray(self.numbers[begin : begin + _MEMORY_UNITS]).data, found)
+        return found
 
     def streams(self, batch: int) -> Streams:
         """Cut the corpus into streams of equal length, to be read in parallel.

@@ -21,7 +21,7 @@ from seqkit.heads.base import Head
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
 from seqkit.inputs.building import build_encoder
 from seqkit.model.files import write_config
-from seqkit.model.gold import read_gold
+from seqkit.model.gold import checksum, read_gold
 from seqkit.model.pipeline import Pipeline
 from seqkit.model.requests import answer
 from seqkit.model.restoring import restored_network
@@ -165,9 +165,8 @@ class Predictor(ABC):
             data = resolve(data, quiet=True)
         elif not isinstance(data, Dataset):
             data = from_items(self.task.records, None, test=data, label=chosen.get("label") or self.settings.label)
-        split = data.evaluation_split(split)
-        records, size, notes = read_gold(self, data, split, chosen)
-        baseline = self.recorded_baseline(data.name, split, size)
+        records, notes = read_gold(self, data, data.evaluation_split(split), chosen)
+        baseline = self.recorded_baseline(checksum(self, records, **chosen))
         found = self.evaluate_records(records, baseline=baseline, pipeline=pipeline, **chosen)
         unknown = self.unknown(found.gold)
         if unknown:
@@ -194,20 +193,18 @@ class Predictor(ABC):
             DataError: a record lacks its label.
         """
 
-    def recorded_baseline(self, data: str, split: str, size: int) -> Any:
+    def recorded_baseline(self, checksum: int) -> Any:
         """What the baseline reached when the model was trained, as `evaluate_records` takes it.
 
         Args:
-            data: the name of a data set.
-            split: one of its splits.
-            size: how many records this has.
+            checksum: of what is to be evaluated, see `seqkit.model.gold.checksum`.
 
         Returns:
-            The baseline's scores; None where there are none, or the model was trained on other data.
+            The baseline's scores; None where there are none, or those are of other data.
         """
-        scores = self.report.get("scores", {}).get(split, {})
-        known = self.report.get("data", {}).get("name") == data and scores.get("sentences") == size
-        found = scores.get("baseline") if known else None
+        known = self.report.get("checksums", {})
+        split = next((split for split in known if known[split] == checksum), "")
+        found = self.report.get("scores", {}).get(split, {}).get("baseline")
         return self.recorded(found) if isinstance(found, dict) else None
 
     def recorded(self, scores: Mapping[str, Any]) -> Any:

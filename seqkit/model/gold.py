@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from seqkit.corpora.dataset import Dataset
@@ -10,6 +11,7 @@ from seqkit.corpora.reading import read_splits, source_of
 from seqkit.errors import DataError
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
+from seqkit.records import digest
 
 
 class Gold(NamedTuple):
@@ -17,12 +19,10 @@ class Gold(NamedTuple):
 
     Attributes:
         records: the records; of a language model a `Corpus`.
-        size: how many sentences, texts or lines there are.
         notes: lines for the user.
     """
 
     records: Any
-    size: int
     notes: list[str]
 
 
@@ -45,10 +45,27 @@ def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, An
         corpus, lines = read_corpus(dataset, split, model.input.units)
         held_out = dataset.held_out and split == "dev"
         notes = [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train")), "lines")] if held_out else []
-        return Gold(corpus, corpus.lines, [*dataset.notes, *notes])
+        return Gold(corpus, [*dataset.notes, *notes])
     data, label = model.settings.data, options.get("label")
     found = read_splits(dataset, model.task.records, data, model.input.split, [split], label)
-    return Gold(found.records[split], len(found.records[split]), found.notes)
+    return Gold(found.records[split], found.notes)
+
+
+def checksum(model: Any, records: Any, **options: Any) -> int:
+    """A checksum of what a model is scored on: what is read, and what is right.
+
+    Args:
+        model: the model.
+        records: see `Gold`.
+        **options: those of evaluation.
+
+    Returns:
+        The checksum.
+    """
+    if isinstance(records, Corpus):
+        return records.checksum()
+    read = (getattr(record, "tokens", ()) or [record.text] for record in records)
+    return digest(chain(read, model.head.gold(records, **options) if model.head.has_labels else ()))
 
 
 def read_corpus(dataset: Dataset, split: str, units: Units) -> tuple[Corpus, int]:

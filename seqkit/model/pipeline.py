@@ -119,12 +119,17 @@ def halving(
         DataError: a single record does not fit; the answers to those before it have been given.
     """
     waiting = deque([chunk])
+    before = vars(size).copy()
     while waiting:
         part, *others = size.divide(waiting.popleft(), lengths_of)
         waiting.extendleft(reversed(others))
         found = _attempted(predict, part, size.tokens)
         if found is None:
-            size.halve(part, lengths_of(part))
+            try:
+                size.halve(part, lengths_of(part))
+            except DataError:  # no batch is small enough for this record, and others need no smaller ones
+                vars(size).update(before)
+                raise
             waiting.appendleft(part)
         else:
             yield from found

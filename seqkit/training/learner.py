@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,9 +17,11 @@ from seqkit.devices import precision_context, softmax_products
 from seqkit.heads.base import Report
 from seqkit.inputs.batching import training_batches
 from seqkit.model.base import Model
+from seqkit.model.gold import checksum
 from seqkit.model.pipeline import BatchSize
 from seqkit.nn.sequences import to_device
 from seqkit.nn.softmax import Softmax
+from seqkit.records import digest
 
 Integers = NDArray[np.int64]
 MOST_NAMED = 32
@@ -220,6 +222,7 @@ class RecordLearner(Learner):
     def reports(self, dataset: Any) -> dict[str, Report]:
         """See `Learner.reports`; with the scores of the baseline, which is trained here."""
         splits = self.read(dataset, [split for split in ("dev", "test") if dataset.has(split)])
+        self.facts["checksums"] = {split: checksum(self.model, records) for split, records in splits.items()}
         baseline = self.model.head.baseline(self.arrays, self.targets, splits["dev"])
         pipeline = self.model.pipeline(size=self.batch_size)
         return {
@@ -228,22 +231,6 @@ class RecordLearner(Learner):
             ).report
             for split, records in splits.items()
         }
-
-
-def digest(rows: Iterable[Sequence[str]], start: int = 0) -> int:
-    """A checksum of the strings that a run depends on.
-
-    Args:
-        rows: tokens, labels and whatever else.
-        start: a checksum of what came before.
-
-    Returns:
-        The checksum.
-    """
-    found = start
-    for row in rows:
-        found = zlib.crc32("\t".join(row).encode("utf-8", "surrogatepass") + b"\n", found)
-    return found
 
 
 def digest_network(network: torch.nn.Module, words: Sequence[str], start: int) -> int:

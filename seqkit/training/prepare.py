@@ -29,9 +29,10 @@ from seqkit.model.files import read_config
 from seqkit.model.gold import read_corpus
 from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
+from seqkit.records import digest
 from seqkit.resources import imported
 from seqkit.tasks import TASKS
-from seqkit.training.learner import Learner, RecordLearner, digest, digest_network
+from seqkit.training.learner import Learner, RecordLearner, digest_network
 from seqkit.training.progress import Progress
 from seqkit.training.streams import BASELINE_UNITS, StreamLearner, perplexity_reports
 from seqkit.training.transfer import adopt, describe, thawing_groups, transfer

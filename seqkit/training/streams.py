@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -21,7 +20,7 @@ from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.scoring import UnitPredictor
 from seqkit.nn.recurrent import State
 from seqkit.nn.sequences import to_device
-from seqkit.training.learner import MOST_NAMED, Computed, Learner, digest
+from seqkit.training.learner import MOST_NAMED, Computed, Learner
 
 BASELINE_UNITS = 1 << 23
 """a longer training text gets no baseline: counting it would take a gigabyte and more, which no network here needs"""
@@ -63,7 +62,7 @@ class StreamLearner(Learner):
 
     def __init__(self, model: LanguageModel, corpora: Mapping[str, Corpus], start: int = 0) -> None:
         train = corpora["train"]
-        super().__init__(model, train.lines, _checksum([train, corpora["dev"]], start))
+        super().__init__(model, train.lines, corpora["dev"].checksum(train.checksum(start)))
         self.corpora = corpora
         self.table = model.input.indexer.table(train.types)
         self.streams = train.streams(model.settings.training.batch_size)
@@ -135,6 +134,7 @@ class StreamLearner(Learner):
     def reports(self, dataset: Any) -> dict[str, Report]:
         """See `Learner.reports`; with the perplexity of the baseline, which is counted here."""
         order, train = self.model.settings.head.baseline, self.corpora["train"]
+        self.facts["checksums"] = {split: corpus.checksum() for split, corpus in self.corpora.items()}
         counted = None
         if order and len(train) <= BASELINE_UNITS:
             counted = NgramLanguageModel.beside(self.model.input, train, order)
@@ -170,12 +170,3 @@ def _some_rows(state: States | None, rows: slice) -> States | None:
     if state is None or rows == slice(0, None):
         return state
     return tuple(tuple(part[rows] for part in parts) for parts in state)
-
-
-def _checksum(corpora: Iterable[Corpus], start: int) -> int:
-    found = start
-    for corpus in corpora:
-        found = digest([corpus.types], found)
-        for begin in range(0, len(corpus), 1 << 24):
-            found = zlib.crc32(np.ascontiguousarray(corpus.numbers[begin : begin + (1 << 24)]).data, found)
-    return found

@@ -129,9 +129,13 @@ def test_the_report_and_the_card_have_the_baseline(directory: Path) -> None:
     for split in ("dev", "test"):
         baseline = model.report["scores"][split]["baseline"]
         assert baseline["name"] == "tf-idf + logistic regression" and baseline["accuracy"] == 1.0
-    found = model.recorded_baseline("texts", "dev", 12)
-    assert found is not None and found.accuracy == 1.0
-    assert model.recorded_baseline("texts", "dev", 13) is model.recorded_baseline("others", "dev", 12) is None
+    texts = make_texts(12, 1)
+    assert model.report["scores"]["dev"]["sentences"] == 12
+    assert model.evaluate(texts).report.baseline.accuracy == 1.0
+    # Of other texts or labels, or in another order, the baseline is not known.
+    assert model.evaluate(make_texts(12, 2)).report.baseline is not None
+    for others in (texts[:-1], texts[::-1], [(f"{text} x", label) for text, label in texts], make_texts(12, 3)):
+        assert model.evaluate(others).report.baseline is None
     card = (directory / "README.md").read_text()
     assert (
         "- Labels (one label per text): neg, pos" in card

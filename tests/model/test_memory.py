@@ -168,6 +168,18 @@ def test_every_sentence_comes_once_and_in_order_whatever_fits() -> None:
         assert sum(seen) == sum(lengths) + 1  # an empty one takes a place, too
 
 
+def test_a_sentence_that_fits_no_batch_leaves_the_batches_of_others_as_they_were() -> None:
+    def predict(part: Any, size: int) -> list[Any]:
+        if sum(map(len, part)) > 20:
+            raise MemoryError
+        return [one.line for one in part]
+
+    size = BatchSize(8192, lambda line: None)
+    with pytest.raises(DataError, match=r"^in\.txt:2: out of memory with one sentence of 30 tokens, "):
+        list(halving(sentences([5, 30]), size, lengths_of, predict))
+    assert size.tokens == 8192
+
+
 LIMITED = """
 import resource, torch
 from pathlib import Path
