@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seqkit.errors import ModelError
-from seqkit.records import SplitFunction, TextRecord
+from seqkit.errors import DataError, ModelError, shown
+from seqkit.records import Sentence, SplitFunction, TextRecord
 
 _Kind = TypeVar("_Kind", bound="Input")
 
@@ -186,13 +186,19 @@ class Input(ABC):
 
         Returns:
             The record.
+
+        Raises:
+            DataError: it is something else.
         """
+        record = given
         if isinstance(given, str):
-            return TextRecord(given)
-        if not isinstance(given, Mapping):
-            return given
-        text = given.get("text")
-        return TextRecord(text if isinstance(text, str) else "", dict(given))
+            record = TextRecord(given)
+        elif isinstance(given, Mapping) and given:
+            text = given.get("text")
+            record = TextRecord(text if isinstance(text, str) else "", dict(given))
+        if not isinstance(record, (TextRecord, Sentence)) or not isinstance(record.text, str):
+            raise DataError(f"a record must be a text or a mapping of its fields, found {shown(given)}")
+        return record
 
     def facts(self, records: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
         """What is known of the training records.

@@ -175,6 +175,7 @@ class Generator(Model):
 
         Raises:
             SeqkitError: the request cannot be answered.
+            SettingsError: it is no JSON object.
         """
         if not isinstance(request, Mapping):
             raise SettingsError(f"a request is a JSON object, found {shown(request)}")

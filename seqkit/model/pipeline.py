@@ -6,6 +6,7 @@ import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch.nn import functional
 
 from seqkit.config import BATCH_TOKENS
 from seqkit.devices import multiplies_bf16, precision_context
-from seqkit.errors import DataError, SeqkitError, is_out_of_memory
+from seqkit.errors import DataError, SeqkitError, SettingsError, is_out_of_memory, shown
 from seqkit.inputs.batching import length_batches
 
 if TYPE_CHECKING:
@@ -32,6 +33,23 @@ CHECKED_RECORDS = 128
 """records at the beginning of a stream by which ``auto`` checks bf16"""
 _SHOWN = 40
 """characters of a text that messages show"""
+
+
+def check_pipeline(device: torch.device, precision: str, **sizes: Any) -> None:
+    """Check the settings of a pipeline.
+
+    Args:
+        device: where the network runs.
+        precision: arithmetic of the network.
+        **sizes: numbers of tokens and records.
+
+    Raises:
+        SettingsError: a size is no whole number or too small, there is no such precision, or the device lacks it.
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+            raise SettingsError(f"{name} must be a whole number of at least 1, found {shown(size)}")
+    precision_context(precision, device)
 
 
 class BatchSize:
@@ -238,6 +256,9 @@ class Pipeline:
 
     Attributes:
         chosen: what ``auto`` chose; None until then, which is predicted in fp32.
+
+    Raises:
+        SettingsError: a size is no whole number or too small, there is no such precision, or the device lacks it.
     """
 
     def __init__(
@@ -251,6 +272,7 @@ class Pipeline:
         size: BatchSize | None = None,
         options: Any = None,
     ) -> None:
+        check_pipeline(model.device, precision, batch_tokens=batch_tokens, ahead=ahead)
         self.model = model
         self.options = model.options({}) if options is None else options
         self.size = size or BatchSize(batch_tokens, say)
