@@ -7,7 +7,7 @@ from typing import Any
 
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.errors import DataError
-from seqkit.records import Sentence, TextRecord
+from seqkit.records import Sentence, TextRecord, refuse_one
 
 Items = Iterable[Any] | None
 
@@ -28,24 +28,24 @@ def from_items(kind: str, train: Items, dev: Items = None, test: Items = None, l
         The data set.
 
     Raises:
-        DataError: an item is of another kind.
+        DataError: an item is of another kind, or there is a single one instead of several.
     """
     name, make = _KINDS[kind]
     splits = {}
     for split, items in (("train", train), ("dev", dev), ("test", test)):
         if items is None:
             continue
+        refuse_one(items, f"{name} {split}")
         content = []
         for number, item in enumerate(items, start=1):
-            if isinstance(item, Sentence | TextRecord):
-                content.append(item)
-                continue
-            try:
-                sentence = make(item, label)
-            except ValueError as error:
-                raise DataError(str(error), file=f"{name} {split}", line=number) from None
-            sentence.file, sentence.line = f"{name} {split}", number
-            content.append(sentence)
+            record = item
+            if not isinstance(item, Sentence | TextRecord):
+                try:
+                    record = make(item, label)
+                except ValueError as error:
+                    raise DataError(str(error), file=f"{name} {split}", line=number) from None
+                record.file, record.line = f"{name} {split}", number
+            content.append(record)
         splits[split] = Split(content=content)
     return Dataset(name, splits)
 

@@ -15,7 +15,7 @@ from seqkit.devices import choose_device
 from seqkit.errors import ModelError, SettingsError, shown
 from seqkit.inputs.base import Documents
 from seqkit.model.base import Model
-from seqkit.model.files import read_config, read_json
+from seqkit.model.files import path_of, read_config, read_json
 from seqkit.tasks import TASKS
 
 
@@ -35,10 +35,15 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None,
     Raises:
         ModelError: the directory is no model, damaged, of a newer format version, of another task, or has no network
             where one is needed.
+        SettingsError: `directory` is no path, or this machine has no such device.
     """
-    directory = Path(directory)
+    directory = path_of(directory, "a model's directory")
     place = choose_device(device)
     config, files = read_config(directory)
+    saved = config.get("settings")
+    name = saved.get("task") if isinstance(saved, dict) else None
+    if isinstance(name, str) and name not in TASKS:
+        raise ModelError(f"{directory}: there is no task {shown(name)} in this installation of seqkit")
     try:
         settings = parse_settings(config["settings"], str(directory / "config.json"))
     except (SettingsError, KeyError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ def check_output(output: Path, *, resume: bool, force: bool) -> None:
     Raises:
         TrainingError: it is not empty, or no directory, or another run writes to it.
     """
-    if not output.exists():
+    if not os.path.exists(output):  # a method of a path raises for a name that is too long
         return
     see_free(output)
     try:
