@@ -7,7 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seqkit.config import override
+from seqkit.errors import SettingsError
 from seqkit.heads.generation.module import IGNORED, GenerationHead
+from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.inputs.lookup import LookupBatch, LookupModule
 from seqkit.nn.condition import Condition, LabelPart
 from seqkit.nn.embedding import TypeBatch, WordEmbedding
@@ -130,3 +133,14 @@ def test_an_input_for_no_condition() -> None:
     assert isinstance(head, GenerationHead)
     with pytest.raises(ValueError, match=r"^expected no condition inputs, found 1$"):
         head.begin((torch.tensor([0]),), 1)
+
+
+@pytest.mark.parametrize("condition", ["text", "kind, text", "text:text", "kind:label, text:label"])
+def test_the_condition_is_not_the_text_itself(condition: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        override(GenerateSettings(), {"data": {"condition": condition}})
+    fault = "settings: data.condition and data.target must be different fields, both have 'text'"
+    assert str(caught.value) == fault
+    other = override(GenerateSettings(), {"data": {"condition": condition, "target": "poem"}})
+    assert other.data.condition == condition
+    assert override(GenerateSettings(), {"data": {"condition": "texts,a:text"}}).data.target == "text"

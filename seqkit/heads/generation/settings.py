@@ -72,6 +72,13 @@ class GenerateSettings(Settings):
             raise ValueError("encoder.direction: text is written from left to right, so a generator needs forward")
         return self
 
+    @model_validator(mode="after")
+    def _target_unread(self) -> GenerateSettings:
+        parts = [part.strip() for part in self.data.condition.split(",")]
+        if self.data.target in [part.rpartition(":")[0] or part for part in parts]:
+            raise ValueError(f"data.condition and data.target must be different fields, both have {self.data.target!r}")
+        return self
+
     def complete_by(self, records: Sequence[Any]) -> GenerateSettings:
         """See `Settings.complete_by`: the condition is of all fields that every record has and that can be one."""
         if self.data.condition:
