@@ -26,7 +26,8 @@ class Task(NamedTuple):
         settings: the class of its settings.
         input: the class of what it reads, a `seqkit.inputs.base.Input`.
         head: the class of what it predicts, a `seqkit.heads.base.Head`.
-        models: kind (`Settings.kind`) → the class of such models.
+        models: kind (`Settings.kind`) → the class of such models. One with a network that learns from ``lines`` needs a
+            method `of_counts`, as `seqkit.model.language_model.LanguageModel` has.
         records: what its data sets hold: ``sentences`` with labels for tokens, ``texts`` with labels, texts with other
             ``fields``, or ``lines`` of running text.
         record: what messages call one of them.
@@ -41,8 +42,9 @@ class Task(NamedTuple):
         reads: its input formats.
         writes: its output formats, the default first.
         written: what these are.
-        errors: what ``evaluate --errors`` writes; empty where predictions are not right or wrong.
-        learned: the document of a model that says what it learned; empty for none.
+        errors: what ``evaluate --errors`` writes, by `error` of the head; empty where predictions are not right or
+            wrong.
+        learned: the document of a model that says what it learned, which every model of the task has; empty for none.
     """
 
     name: str
@@ -65,7 +67,7 @@ class Task(NamedTuple):
     writes: tuple[str, ...] = ("jsonl",)
     written: str = "JSON objects"
     errors: str = ""
-    learned: str = "labels"
+    learned: str = ""
 
     def settings_class(self) -> type[Settings]:
         """The class of its settings."""
@@ -121,6 +123,7 @@ TASKS: dict[str, Task] = {
             writes=("conll", "jsonl", "inline"),
             written="columns, JSON objects with character offsets, or [brackets]LABEL in the text",
             errors="write the sentences with errors, one token per line: token, gold label, predicted label",
+            learned="labels",
         ),
         Task(
             name="classify",
@@ -154,6 +157,7 @@ TASKS: dict[str, Task] = {
             writes=("tsv", "jsonl"),
             written="label, probability and text separated by tabs, or JSON objects",
             errors="write the texts with errors, one per line: gold label, predicted label, text",
+            learned="labels",
         ),
         Task(
             name="lm",

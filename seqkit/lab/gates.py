@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError
 from seqkit.formats.writers import clean
+from seqkit.inputs.lookup import LookupInput
 from seqkit.metrics.scores import text_table
 from seqkit.model.base import Model, Predictor
 from seqkit.nn.encoder import Encoder
@@ -201,7 +202,8 @@ def record_gates(model: Predictor, text: str, conditions: Mapping[str, Any] | No
     # A model of fields reads the text among them; any other splits it itself.
     fields = {**(conditions or {}), getattr(model.settings.data, "target", ""): text}
     record = model.record(fields if model.task.records == "fields" else text)
-    steps = model.input.units_of([record])[0]
+    reads_units = isinstance(model.input, LookupInput)
+    steps = model.input.units_of([record])[0] if reads_units else list(map(str, range(*model.input.lengths([record]))))
     if all(step == getattr(model.settings.data, "end", None) for step in steps):
         raise DataError("the text is empty")
     recorded = iter(_record(encoder, lambda: list(model.pipeline()([record]))))

@@ -191,9 +191,8 @@ def _load_sources(settings: _AnySettings) -> tuple[Sources, _AnySettings]:
         start = load(settings.training.init_from, network=True)
         theirs, ours = (str(getattr(some.data, "unit", "word")) for some in (start.settings, settings))
         if theirs != ours:
-            hint = (
-                "; --context takes a model of characters" if theirs == "char" and hasattr(embedding, "context") else ""
-            )
+            fits_context = theirs == "char" and hasattr(embedding, "context")
+            hint = "; --context takes a model of characters" if fits_context else ""
             expected = f"expected a model of unit {ours} to start from, found one of {theirs}{hint}"
             raise SettingsError(f"{settings.training.init_from}: {expected}")
         settings = adopt(settings, start)
