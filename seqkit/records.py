@@ -223,8 +223,7 @@ def refuse_one(given: object, what: str) -> None:
     Raises:
         DataError: it is a single record, or nothing that has records.
     """
-    several = hasattr(given, "__iter__") or hasattr(given, "__getitem__")
-    if not several or isinstance(given, str | bytes | Mapping):
+    if isinstance(given, str | bytes | Mapping) or not (hasattr(given, "__iter__") or hasattr(given, "__getitem__")):
         raise DataError(f"{what} must be a list or another iterable of records, found {shown(given)}")
 
 

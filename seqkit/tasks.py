@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from seqkit.errors import SettingsError, shown
 from seqkit.resources import imported
@@ -71,18 +71,15 @@ class Task(NamedTuple):
 
     def settings_class(self) -> type[Settings]:
         """The class of its settings."""
-        found: type[Settings] = imported(self.settings)
-        return found
+        return cast("type[Settings]", imported(self.settings))
 
     def options_class(self) -> type[Options]:
         """The class of the options of prediction."""
-        found: type[Options] = imported(self.options)
-        return found
+        return cast("type[Options]", imported(self.options))
 
     def evaluation_class(self) -> type[Options]:
         """The class of the options of evaluation."""
-        found: type[Options] = imported(self.evaluation)
-        return found
+        return cast("type[Options]", imported(self.evaluation))
 
     def model_class(self, settings: Settings) -> Any:
         """The class of the models that some settings describe, a `seqkit.model.base.Predictor`."""
@@ -142,9 +139,7 @@ TASKS: dict[str, Task] = {
             records="texts",
             record="text",
             train="Train a classifier on DATA, and a simple baseline beside it, and report on dev and test.",
-            evaluate=(
-                "Score a classifier on DATA: accuracy, and precision, recall and F1 of each label, beside the baseline."
-            ),
+            evaluate="Score a classifier and its baseline on DATA: accuracy, and precision, recall and F1 per label.",
             flags={"--pool": "head.pool", "--multi-label": "head.multi_label"},
             options="seqkit.heads.classification.settings:ClassifyOptions",
             evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",

@@ -41,9 +41,7 @@ def command(directory: Path, as_json: bool) -> None:
         rows += _rows(settings, learned, found.get(learned, {}), report)
     # Something else than seqkit may have written them.
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ModelError(
-            f"{directory}: damaged: {learned} or report of another form than expected ({shown(error)})"
-        ) from None
+        raise ModelError(f"{directory}: damaged: {learned} or report has another form ({shown(error)})") from None
     for name, value in rows:
         click.echo(f"{name:<10}  {value}")
     # What a network would be like says nothing of a model without one.

@@ -85,8 +85,7 @@ def read_conll(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS
 
 def _known_width(head: Sequence[Any], name: str) -> Width:
     """What `_with_width` found at the start of a file, as a request has it."""
-    kinds = list(map(type, head))
-    if kinds != [int, bool] or not 0 < head[0] <= _WIDEST:
+    if list(map(type, head)) != [int, bool] or not 0 < head[0] <= _WIDEST:
         raise DataError(f"a head must be a number of columns and true for tabs, found {shown(head)}", file=name)
     return head[0], head[1]
 

@@ -175,8 +175,7 @@ class Input(ABC):
 
     def lengths(self, records: Sequence[Any]) -> list[int]:
         """Steps of each record."""
-        found: list[int] = self.arrays(records).lengths.tolist()
-        return found
+        return list(map(int, self.arrays(records).lengths))
 
     def record(self, given: Any) -> Any:
         """What a user of a model gives, as a record.
@@ -190,15 +189,14 @@ class Input(ABC):
         Raises:
             DataError: it is something else.
         """
-        record = given
         if isinstance(given, str):
-            record = TextRecord(given)
-        elif isinstance(given, Mapping) and given:
+            return TextRecord(given)
+        if isinstance(given, Mapping) and given:
             text = given.get("text")
-            record = TextRecord(text if isinstance(text, str) else "", dict(given))
-        if not isinstance(record, (TextRecord, Sentence)) or not isinstance(record.text, str):
-            raise DataError(f"a record must be a text or a mapping of its fields, found {shown(given)}")
-        return record
+            return TextRecord(text if isinstance(text, str) else "", dict(given))
+        if isinstance(given, (TextRecord, Sentence)) and isinstance(given.text, str):
+            return given
+        raise DataError(f"a record must be a text or a mapping of its fields, found {shown(given)}")
 
     def facts(self, records: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
         """What is known of the training records.

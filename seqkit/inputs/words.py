@@ -91,12 +91,10 @@ class WordInput(LookupInput):
             named = [name for name in self.fields if name in given]
             value = given[named[0]] if len(named) == 1 else given
             if isinstance(value, Mapping) or isinstance(value, str) != (named == ["text"]):
-                needed = "either a 'text' (a string) or 'tokens' (a list of strings)"
-                raise DataError(f"a record must have {needed}, found {shown(dict(given))}")
+                raise DataError(f"a record must have either a string 'text' or a list 'tokens', found {shown(given)}")
             given = value
         if isinstance(given, (str, TextRecord)):
-            record: TextRecord = super().record(given)
-            return record.cut(self.splitter.split)
+            return TextRecord.cut(super().record(given), self.splitter.split)
         try:
             return Sentence.from_tokens(given)
         except TypeError:  # no iterable of strings

@@ -158,9 +158,7 @@ class GateRecord:
                 numbers = [f"{value:.3f}" for value in (float(gate.values.mean()), means[low], means[high])]
                 shares = [f"{100 * share:.0f} %" for share in gate.saturated]
                 rows.append([f"{layer.level} {layer.direction}", gate.name, *places, *numbers, *shares])
-        note = (
-            "mean: over units and steps; from, to: mean over units at these two steps; <, >: share of saturated units"
-        )
+        note = "mean: over units and steps; from, to: mean over units at these steps; <, >: share of saturated units"
         return "\n".join([text_table(rows, 4), "", note, f"open: {self.shown_opened}"])
 
 

@@ -20,7 +20,7 @@ from seqkit.corpora.resolve import resolve
 from seqkit.heads.base import Head
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
 from seqkit.inputs.building import build_encoder
-from seqkit.model.files import write_config
+from seqkit.model.files import path_of, write_config
 from seqkit.model.gold import read_gold
 from seqkit.model.pipeline import Pipeline
 from seqkit.model.requests import answer
@@ -135,8 +135,7 @@ class Predictor(ABC):
         asked = {"batch_tokens": batch_tokens, "ahead": ahead}
         sizes = {name: size for name, size in asked.items() if size is not None}
         pipeline = self.pipeline(precision=precision, **sizes)
-        found: Iterator[Any] = pipeline(map(self.record, records), self.options(options))
-        return found
+        return iter(pipeline(map(self.record, records), self.options(options)))
 
     def answer(self, request: Mapping[str, Any], pipeline: Any = None) -> dict[str, Any]:
         """Answer a request, JSON in and JSON out: what workers, the processes of ``torchrun`` and servers use.
@@ -277,6 +276,7 @@ class Predictor(ABC):
 
         Raises:
             ModelError: a file cannot be written.
+            SettingsError: `directory` is no path.
         """
         kept = {name: tensor.detach().to("cpu").contiguous() for name, tensor in self.weights().items()}
         documents = {**self.documents(), "report.json": self.report}
@@ -288,7 +288,7 @@ class Predictor(ABC):
         for section, name in self.settings.elsewhere():
             if settings[section][name]:
                 settings[section][name] = Path(settings[section][name]).resolve().name or "unnamed"  # the root has none
-        write_config(Path(directory), {"settings": settings}, files)
+        write_config(path_of(directory, "a model's directory"), {"settings": settings}, files)
 
     def card(self) -> str:
         """The README of the directory: what the model is, what it was trained on, how well it does, how to use it."""

@@ -76,8 +76,7 @@ def _check_report(report: object, place: str) -> None:
         raise ModelError(f"{place}: expected a JSON object, found something else")
     data, scores = (report.get(name, {}) for name in ("data", "scores"))
     splits = list(scores.values()) if isinstance(scores, dict) else [None]
-    beside = [scores.get("baseline") for scores in splits if isinstance(scores, dict)]
-    known = [each for each in beside if each is not None]
+    known = [each["baseline"] for each in splits if isinstance(each, dict) and each.get("baseline") is not None]
     if not isinstance(data, dict) or not all(isinstance(each, dict) for each in [*splits, *known]):
         raise ModelError(f"{place}: expected data, and scores of each split, as JSON objects, found something else")
     if not all(isinstance(each.get("accuracy", 0.0), float) and isinstance(each.get("name"), str) for each in known):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
 from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -65,7 +66,7 @@ class BatchSize:
 
     def __init__(self, tokens: int, say: Callable[[str], None] | None = None) -> None:
         self.tokens = tokens
-        self._say = say or _warn
+        self._say = say or partial(warnings.warn, category=RuntimeWarning)
         self._most: int | None = None  # tokens that are worked on together, of several batches
 
     def halve(self, part: Sequence[Any], lengths: Sequence[int]) -> None:
@@ -80,9 +81,7 @@ class BatchSize:
         """
         total = sum(max(1, length) for length in lengths)
         if len(part) == 1:
-            text = part[0].text
-            shown = f"{text[:_SHOWN]}…" if len(text) > _SHOWN else text
-            message = f"out of memory with one sentence of {total:,} tokens, {shown!r}"
+            message = f"out of memory with one sentence of {total:,} tokens, {shown(part[0].text, _SHOWN)}"
             raise DataError(message, file=part[0].file, line=part[0].line)
         tried = min(self.tokens, total)
         self._most = total // 2
@@ -110,10 +109,6 @@ class BatchSize:
             parts[-1].append(record)
             room -= max(1, length)
         return list(parts)
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def halving(

@@ -81,9 +81,8 @@ def remove_model(output: Path) -> None:
 
 def _remove_run(output: Path) -> None:
     """Remove what a run would go on from; the model stays until another is written in its place."""
-    model = {output / name for name in FILES}
     for path in _written_files(output):
-        if path not in model:
+        if path.name not in FILES:
             path.unlink()
     with suppress(OSError):  # not there, or not empty
         all_files(output)[0].parent.rmdir()

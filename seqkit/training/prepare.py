@@ -30,7 +30,7 @@ from seqkit.model.gold import read_corpus
 from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.resources import imported
-from seqkit.tasks import TASKS
+from seqkit.tasks import TASKS, Task
 from seqkit.training.learner import Learner, RecordLearner, digest, digest_network
 from seqkit.training.progress import Progress
 from seqkit.training.streams import BASELINE_UNITS, StreamLearner, perplexity_reports
@@ -96,8 +96,7 @@ def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device,
     # The test split is not used before the end, where a fault in it would come too late.
     found = read_splits(dataset, task.records, data, splitter)
     parts = found.records
-    noun = "sentences" if task.records == "sentences" else "texts"
-    sizes = [_size(split, part, noun, task.records) for split, part in parts.items()]
+    sizes = [_size(split, part, task) for split, part in parts.items()]
     _say_sizes(dataset, found.notes, sizes, progress)
     train = parts["train"]
     sources, settings = _load_sources(settings)
@@ -119,9 +118,9 @@ def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device,
     return Prepared(model, learner, learner.size, learner.reports)
 
 
-def _size(split: str, part: Sequence[Any], noun: str, kind: str) -> str:
-    tokens = "" if kind == "fields" else f", {sum(len(record.tokens) for record in part):,} tokens"
-    return f"{split} {len(part):,} {noun}{tokens}"
+def _size(split: str, part: Sequence[Any], task: Task) -> str:
+    tokens = "" if task.records == "fields" else f", {sum(len(record.tokens) for record in part):,} tokens"
+    return f"{split} {len(part):,} {task.record}s{tokens}"
 
 
 def _say_sizes(dataset: Dataset, notes: Sequence[str], sizes: Sequence[str], progress: Progress) -> None:

@@ -131,12 +131,10 @@ def run(
             stack.enter_context(claimed_output(output, resume=resume, force=force))
         if prepared.learner is not None:
             training = _fit(prepared.learner, output, progress, group, resume=resume)
+        elif resume and has_checkpoint(output):
+            fault = "n-grams are counted at once, and cannot go on from the checkpoint that is there"
+            raise TrainingError(f"{output}: {fault}; start again with --force")
         else:
-            if resume and has_checkpoint(output):
-                raise TrainingError(
-                    f"{output}: n-grams are counted at once, and cannot go on from the checkpoint that is there; "
-                    "start again with --force"
-                )
             training = dict(prepared.training)
         reports = _finish(prepared, training, dataset, output) if group.is_first else {}
         prepared.model.report = group.tell(prepared.model.report)[0]

@@ -23,7 +23,7 @@ WORDS = ("tag", "classify")
 UNITS = ("lm", "ngram", "generate")
 NO_WORDS = "a record must be a text or a list of tokens (strings), found "
 NO_TEXT = "a record must be a text or a mapping of its fields, found "
-ONE_OF_TWO = "a record must have either a 'text' (a string) or 'tokens' (a list of strings), found "
+ONE_OF_TWO = "a record must have either a string 'text' or a list 'tokens', found "
 SEVERAL = "the argument of predict must be a list or another iterable of records, found "
 ALIGNED = "a sentence needs text[start:end] == token for every token, found "
 
@@ -175,3 +175,29 @@ def test_sizes_of_other_kinds_of_whole_numbers(name: str, models: dict[str, Any]
     given = [{"kind": "a", "title": "b", "text": "new"}] if name == "generate" else ["new"]
     expected = list(models[name].predict(given, batch_tokens=None, ahead=None))
     assert list(models[name].predict(given, batch_tokens=np.int64(9), ahead=np.int64(1))) == expected
+
+
+# --- the other ways to use a model --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["lm", "ngram"])
+def test_a_text_whose_perplexity_is_asked_for(name: str, models: dict[str, Any]) -> None:
+    for given in (None, 3, b"a", {"text": "a"}):
+        message = f"the text must be a list or another iterable of records, found {given!r}"
+        assert fault(DataError, lambda given=given: models[name].perplexity(given)) == message  # type: ignore[misc]
+    assert fault(DataError, lambda: models[name].perplexity(["new", 3])) == "a line must be a text, found 3"
+    assert models[name].perplexity(iter(["new", "b"])) == models[name].perplexity("new\nb\n")
+
+
+@pytest.mark.parametrize("name", ["lm", "ngram"])
+def test_a_prompt_of_bytes_is_the_text_that_they_are(name: str, models: dict[str, Any]) -> None:
+    word = models[name].input.indexer.words[2]
+    expected = models[name].sample(word, length=3, seed=1)
+    assert models[name].sample(word.encode(), length=3, seed=1) == expected
+    assert fault(SettingsError, lambda: models[name].sample(3)).startswith("options: prompt: expected a valid string")
+
+
+@pytest.mark.parametrize("given", [None, b"model", 3, "a\0b"])
+def test_a_model_is_saved_at_a_path(given: Any, models: dict[str, Any]) -> None:
+    message = f"a model's directory must be a path, found {given!r}"
+    assert fault(SettingsError, lambda: models["tag"].save(given)) == message

@@ -133,6 +133,7 @@ def test_a_generator_writes_from_its_conditions() -> None:
         ([], "a request is a JSON object, found []"),
         ({"condition": 3}, "expected conditions as a mapping field → value, found 3"),
         ({"conditions": [conditions, 3]}, "expected conditions as a mapping field → value, found 3"),
+        ({"conditions": [conditions, None]}, "expected conditions as a mapping field → value, found None"),
     ):
         with pytest.raises(SeqkitError) as caught:
             model.answer(request, pipeline)
@@ -249,7 +250,7 @@ def test_what_cannot_be_asked_is_told(name: str, request_: Any, fault: str, mode
     assert str(caught.value) == fault
 
 
-RECORD = "a record must have either a 'text' (a string) or 'tokens' (a list of strings), found "
+RECORD = "a record must have either a string 'text' or a list 'tokens', found "
 
 
 @pytest.mark.parametrize(

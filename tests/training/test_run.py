@@ -336,6 +336,20 @@ def test_data_from_python_are_several(kind: str, given: Any) -> None:
         assert fault_of(DataError, from_items, kind, **{"train": [], split: given}) == message
 
 
+@pytest.mark.parametrize(
+    ("kind", "item", "message"),
+    [
+        ("sentences", (["a", None], ["X", "Y"]), "tokens and labels must be non-empty strings, found None"),
+        ("sentences", (["a"], [None]), "tokens and labels must be non-empty strings, found None"),
+        ("texts", (["a", None], "X"), "texts, tokens and labels must be strings, and tokens not empty, found None"),
+        ("texts", ("a", [None]), "texts, tokens and labels must be strings, and tokens not empty, found None"),
+    ],
+)
+def test_none_is_no_string(kind: str, item: Any, message: str) -> None:
+    name = "pairs" if kind == "sentences" else kind
+    assert fault_of(DataError, from_items, kind, [item]) == f"{name} train:1: {message}"
+
+
 def test_there_must_be_data(tiny_settings: Make, tmp_path: Path) -> None:
     expected = "no data to train on: none was given, and the recipe names no data set"
     assert fault_of(SettingsError, run, tiny_settings(), tmp_path / "m") == expected
