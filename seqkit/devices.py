@@ -30,7 +30,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = torch.device("meta")  # as unknown as other devices of torch
     if device.type not in ("cpu", "cuda", "mps"):
         raise SettingsError(f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}")

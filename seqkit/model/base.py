@@ -20,13 +20,14 @@ from seqkit.corpora.resolve import resolve
 from seqkit.heads.base import Head
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
 from seqkit.inputs.building import build_encoder
-from seqkit.model.files import write_config
+from seqkit.model.files import path_of, write_config
 from seqkit.model.gold import checksum, read_gold
 from seqkit.model.pipeline import Pipeline
 from seqkit.model.requests import answer
 from seqkit.model.restoring import restored_network
 from seqkit.nn.network import Encoded, Network
 from seqkit.nn.recurrent import State
+from seqkit.records import refuse_one
 from seqkit.resources import imported
 from seqkit.tasks import TASKS, Task
 
@@ -56,7 +57,12 @@ class Predictor(ABC):
     Args:
         settings: the settings it was built with.
         report: scores, data and versions, as in ``report.json``.
+
+    Attributes:
+        input: what it reads, a `seqkit.inputs.base.Input`.
     """
+
+    input: Any
 
     def __init__(self, settings: Settings, report: dict[str, Any]) -> None:
         self.settings = settings
@@ -96,9 +102,9 @@ class Predictor(ABC):
         """What predicts call after call; see `Pipeline` for the settings."""
         return Pipeline(self, **settings)  # type: ignore[arg-type]
 
-    @abstractmethod
     def record(self, given: Any) -> Any:
-        """What a user gives, as a record: raw text, tokens, fields, or a record."""
+        """What a user gives, raw text, tokens, fields or a record, as a record; see `seqkit.inputs.base.Input`."""
+        return self.input.record(given)
 
     def predict(
         self,
@@ -118,12 +124,18 @@ class Predictor(ABC):
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `Pipeline`.
             **options: those of the task, named as the flags of the command line are.
 
-        Yields:
-            One prediction per record.
+        Returns:
+            An iterator, which gives one prediction per record.
+
+        Raises:
+            DataError: `records` is a single one; while iterating: one of them cannot be predicted.
+            SettingsError: there is no such option, or it has another value.
         """
+        refuse_one(records, "the argument of predict")
         asked = {"batch_tokens": batch_tokens, "ahead": ahead}
-        pipeline = self.pipeline(precision=precision, **{name: size for name, size in asked.items() if size})
-        yield from pipeline(map(self.record, records), self.options(options))
+        sizes = {name: size for name, size in asked.items() if size is not None}
+        pipeline = self.pipeline(precision=precision, **sizes)
+        return iter(pipeline(map(self.record, records), self.options(options)))
 
     def answer(self, request: Mapping[str, Any], pipeline: Any = None) -> dict[str, Any]:
         """Answer a request, JSON in and JSON out: what workers, the processes of ``torchrun`` and servers use.
@@ -261,6 +273,7 @@ class Predictor(ABC):
 
         Raises:
             ModelError: a file cannot be written.
+            SettingsError: `directory` is no path.
         """
         kept = {name: tensor.detach().to("cpu").contiguous() for name, tensor in self.weights().items()}
         documents = {**self.documents(), "report.json": self.report}
@@ -272,7 +285,7 @@ class Predictor(ABC):
         for section, name in self.settings.elsewhere():
             if settings[section][name]:
                 settings[section][name] = Path(settings[section][name]).resolve().name or "unnamed"  # the root has none
-        write_config(Path(directory), {"settings": settings}, files)
+        write_config(path_of(directory, "a model's directory"), {"settings": settings}, files)
 
     def card(self) -> str:
         """The README of the directory: what the model is, what it was trained on, how well it does, how to use it."""
@@ -303,7 +316,7 @@ class Model(Predictor):
         report: scores, data and versions, as in ``report.json``.
     """
 
-    def __init__(self, settings: Any, input: Any, head: Any, network: Network, report: dict[str, Any]) -> None:
+    def __init__(self, settings: Any, input: Any, head: Head, network: Network, report: dict[str, Any]) -> None:
         super().__init__(settings, report)
         self.input = input
         self.head = head
@@ -371,10 +384,6 @@ class Model(Predictor):
         self.network.to(device)
         return self
 
-    def record(self, given: Any) -> Any:
-        """See `Predictor.record`."""
-        return self.input.record(given)
-
     def encode(
         self, batch: Any, condition: Any = None, state: tuple[State, ...] | None = None, *, return_state: bool = False
     ) -> Encoded:
@@ -415,8 +424,7 @@ class Model(Predictor):
 
     def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
         """See `Predictor.unknown`."""
-        found: list[str] = self.head.unknown(gold)
-        return found
+        return self.head.unknown(gold)
 
     # --- files ----------------------------------------------------------------------------------------------------
 
@@ -441,8 +449,7 @@ class Model(Predictor):
 
     def usage(self) -> str:
         """See `Predictor.usage`."""
-        usage: str = self.head.usage()
-        return usage
+        return self.head.usage()
 
     def description(self) -> list[str]:
         """See `Predictor.description`."""

@@ -7,7 +7,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seqkit.config import override
+from seqkit.errors import SettingsError
 from seqkit.heads.generation.module import IGNORED, GenerationHead
+from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.inputs.lookup import LookupBatch, LookupModule
 from seqkit.nn.condition import Condition, LabelPart
 from seqkit.nn.embedding import TypeBatch, WordEmbedding
@@ -130,3 +133,15 @@ def test_an_input_for_no_condition() -> None:
     assert isinstance(head, GenerationHead)
     with pytest.raises(ValueError, match=r"^expected no condition inputs, found 1$"):
         head.begin((torch.tensor([0]),), 1)
+
+
+RECORDS = [TextRecord("ab", {"text": "ab", "kind": kind, "poem": "ba"}) for kind in "abab"]
+
+
+@pytest.mark.parametrize("condition", ["text", "kind, text", "text:text", "kind:label, text:label"])
+def test_the_condition_is_not_the_text_itself(condition: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Generator.build(override(GenerateSettings(), {"data": {"condition": condition}}), RECORDS)
+    assert str(caught.value) == "data.condition and data.target must be different fields, both have 'text'"
+    other = override(GenerateSettings(), {"data": {"condition": condition, "target": "poem"}})
+    assert "text" in [field.name for field in Generator.build(other, RECORDS).head.codec.fields]
