@@ -188,8 +188,10 @@ class CRF(nn.Module):
         if n < 1:
             raise ValueError(f"expected n of at least 1, found {n}")
         chain, rows = self._chain(emissions, lengths)
-        found, found_scores = search(partial(n_best_paths, n=n), chain)  # [B', n, T'], [B', n]
-        keep = chain.mask()[:, None, :] & ~found_scores.isneginf()[:, :, None]  # [B', n, T']
+        # No more than there are sequences, K^T'; no larger power than is needed is computed.
+        most = min(n, self.num_tags ** min(chain.emissions.shape[1], n.bit_length()))
+        found, found_scores = search(partial(n_best_paths, n=most), chain)  # [B', N, T'], [B', N], N = most
+        keep = chain.mask()[:, None, :] & ~found_scores.isneginf()[:, :, None]  # [B', N, T']
         shape = (len(lengths), n, emissions.shape[1])
         tags = _among_all(found.masked_fill_(~keep, 0), rows, shape, 0)  # [B, n, T]
         scores = _among_all(found_scores, rows, shape[:2], -torch.inf)  # [B, n]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -83,7 +84,7 @@ def filter_probabilities(
         ranked /= ranked.sum(1, keepdim=True)  # [N, V]
     if top_p < 1.0:
         before = ranked.cumsum(1) - ranked  # [N, V]: the probability of all symbols that are more likely
-        before[:, 0] = 0.0  # the first one is kept in spite of rounding
+        before[:, 0] = -1.0  # the first one is always kept, even where top_p is 0 in float32
         ranked = ranked.masked_fill(before >= top_p, 0.0)  # [N, V]
     kept = torch.zeros_like(ranked).scatter_(1, order, ranked)  # [N, V]
     return kept / kept.sum(1, keepdim=True)  # [N, V]
@@ -221,7 +222,8 @@ def beam_search(
         found = _best(found, beam, length_penalty)
         scores, places = totals.flatten().topk(min(beam, totals.numel()))  # [L']
         bound = _rank(found[-1], length_penalty) if len(found) == beam else -torch.inf
-        kept = scores / (count + 1) ** length_penalty > bound  # [L']; false also for -inf: not allowed
+        ranks = length_penalty * math.log(count + 1) - (-scores).clamp(min=0).log()  # [L'], as in `_rank`
+        kept = ranks > bound  # [L']; false also for -inf: not allowed
         scores, places = scores[kept], places[kept]  # [L']
         rows, symbols = places // totals.shape[1], places % totals.shape[1]  # [L']
         live = [[*live[row], symbol] for row, symbol in zip(rows.tolist(), symbols.tolist(), strict=True)]
@@ -238,7 +240,9 @@ def _best(found: list[Continuation], count: int, length_penalty: float) -> list[
 
 
 def _rank(one: Continuation, length_penalty: float) -> float:
-    return one.log_prob / float(max(1, len(one.tokens) + one.ended) ** length_penalty)
+    """-log(-log p / n^α): as good for ranking as log p / n^α, and no power overflows."""
+    units = max(1, len(one.tokens) + one.ended)
+    return length_penalty * math.log(units) - math.log(-one.log_prob) if one.log_prob < 0 else math.inf
 
 
 def _restrict(log_probabilities: Tensor, allowed: Allowed | None, count: int, prefixes: list[list[int]]) -> Tensor:
