@@ -125,8 +125,7 @@ def section_options(section: Callable[[], Any]) -> Callable[[Function], Function
 
     def decorate(function: Function) -> Function:
         for name, field in reversed(section().model_fields.items()):
-            if not field.exclude:
-                function = _flag(f"--{name.replace('_', '-')}", name, field, field.default)(function)
+            function = _flag(f"--{name.replace('_', '-')}", name, field, field.default)(function)
         return function
 
     return decorate
@@ -259,13 +258,17 @@ def settings_from_flags(
 
 
 class FiniteRange(click.FloatRange):
-    """A number in a range, which infinity and what is no number are not, whatever the range."""
+    """A number in a range, never infinite nor NaN, nor greater than a setting may be."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See `click.ParamType.convert`."""
+        from seqkit.config.sections import GREATEST
+
         found = super().convert(value, param, ctx)
         if not math.isfinite(found):
             self.fail(f"{value} is not a finite number.", param, ctx)
+        if found > GREATEST:
+            self.fail(f"{value} is too large; the largest number is {GREATEST:g}.", param, ctx)
         return found
 
 

@@ -23,8 +23,10 @@ Count = Annotated[int, Field(ge=0, le=_MOST)]
 Size = Annotated[int, Field(ge=1, le=LARGEST)]
 SizeOrNone = Annotated[int, Field(ge=0, le=LARGEST)]
 Layers = Annotated[int, Field(ge=1, le=100)]
-Rate = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+GREATEST = 1e30
+"""of a number that weights are multiplied with: far beyond any use, and products of it still fit in float32"""
+Rate = Annotated[float, Field(gt=0.0, le=GREATEST, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0.0, le=GREATEST, allow_inf_nan=False)]
 _ELSEWHERE = "elsewhere"
 Elsewhere = Annotated[str, _ELSEWHERE]
 """the name of a file or folder outside the model: its content counts, not where it lies"""
@@ -81,7 +83,7 @@ class EncoderSettings(Section):
     """initial recurrent weights; uniform: all weights; auto: orthogonal, and identity for irnn"""
     init_gain: Rate = 1.0
     """factor on the initial recurrent weights"""
-    forget_bias: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    forget_bias: Annotated[float, Field(ge=-GREATEST, le=GREATEST, allow_inf_nan=False)] = 1.0
     """initial bias of the forget gates"""
     variational: bool = True
     """one dropout mask a sequence instead of one per step"""
