@@ -8,14 +8,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar, get_args, get_origin
 
 import click
 
-from seqkit.errors import DataError, SettingsError
+from seqkit.errors import DataError, SettingsError, file_errors
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
@@ -456,24 +456,24 @@ def table_width() -> int:
     return min(100, shutil.get_terminal_size().columns)
 
 
-def opened(file: str) -> AbstractContextManager[TextIO]:
+@contextmanager
+def opened(file: str) -> Iterator[TextIO]:
     """Open a file of results.
 
     Args:
         file: its name, or ``-`` for standard output.
 
-    Returns:
-        A context manager that gives the stream.
-
-    Raises:
-        DataError: the file cannot be written.
+    Yields:
+        The stream. A file that cannot be opened, written or closed is a `DataError`.
     """
     if file == "-":
-        return nullcontext(sys.stdout)
-    try:
-        return open(file, "w", encoding="utf-8", errors="replace", newline="\n")
-    except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", file=file) from None
+        yield sys.stdout
+        return
+    with (
+        file_errors("cannot be written", file),
+        open(file, "w", encoding="utf-8", errors="replace", newline="\n") as stream,
+    ):
+        yield stream
 
 
 def write_json(value: object, file: str) -> None:

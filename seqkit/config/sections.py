@@ -157,31 +157,15 @@ class TrainingSettings(Section):
     """seed of everything random"""
 
     @model_validator(mode="after")
-    def _one_average(self) -> TrainingSettings:
+    def _fit_together(self) -> TrainingSettings:
         if self.average and self.asgd_patience:
             raise ValueError("average and asgd_patience exclude each other")
-        return self
-
-    @model_validator(mode="after")
-    def _no_clock(self) -> TrainingSettings:
         if self.deterministic and self.time_limit:
             raise ValueError("deterministic excludes time_limit: how far a run gets depends on the machine")
-        return self
-
-    @model_validator(mode="after")
-    def _something_to_clip(self) -> TrainingSettings:
         if self.clip_by == "value" and not self.clip:
             raise ValueError("clip_by value needs a clip above 0")
-        return self
-
-    @model_validator(mode="after")
-    def _frozen_part(self) -> TrainingSettings:
         if self.freeze and not self.init_from:
             raise ValueError("freeze needs init_from, a model to start from")
-        return self
-
-    @model_validator(mode="after")
-    def _warmup_fits(self) -> TrainingSettings:
         if self.schedule == "cosine" and self.warmup >= self.epochs:
             raise ValueError(
                 f"warmup of {self.warmup:g} epochs must be shorter than the {self.epochs} epochs of training"
