@@ -147,17 +147,14 @@ def checked_options(section: Any, given: dict[str, Any]) -> dict[str, Any]:
     from seqkit.config.recipes import validated
 
     values = {name: value for name, value in given.items() if value is not None}
-    for name, value in values.items():
-        try:
-            validated(section, {name: value}, "options")
-        except SettingsError as error:
-            fault = str(error).removeprefix(f"options: {name}: ")
-            raise click.UsageError(f"Invalid value for '--{name.replace('_', '-')}': {fault}") from None
     try:
         checked: dict[str, Any] = validated(section, values, "options").model_dump(exclude_unset=True)
     except SettingsError as error:
-        named = "|".join(section.model_fields)
         fault = str(error).removeprefix("options: ")
+        name, _, told = fault.partition(": ")
+        if name in section.model_fields:
+            raise click.UsageError(f"Invalid value for '--{name.replace('_', '-')}': {told}") from None
+        named = "|".join(section.model_fields)
         raise click.UsageError(
             re.sub(rf"\b({named})\b", lambda name: f"--{name[0].replace('_', '-')}", fault)
         ) from None

@@ -85,10 +85,11 @@ class CRF(nn.Module):
             legal = torch.ones(shape, dtype=torch.bool, device="cpu") if legal is None else legal.clone()
             self.register_buffer(f"legal_{name}", legal)
             self.register_parameter(scores, nn.Parameter(torch.empty(shape).uniform_(-0.1, 0.1)) if trainable else None)
+        self._legal = int(self.legal_transitions.sum())  # here, as on the meta device there are no numbers
 
     def extra_repr(self) -> str:
         """K, and how many of the K² transitions are legal."""
-        return f"num_tags={self.num_tags}, legal_transitions={int(self.legal_transitions.sum())}"
+        return f"num_tags={self.num_tags}, legal_transitions={self._legal}"
 
     def score(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Score of the given tag sequences.
