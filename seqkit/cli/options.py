@@ -269,8 +269,12 @@ class FiniteRange(click.FloatRange):
         return found
 
 
+_MOST = {"workers": 256, "threads": 1024}
+"""processes and threads, which are started all at once"""
+
+
 def at_least_1(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    """A click callback: see that a number, where it is given, is 1 or more.
+    """A click callback: see that a number, where it is given, is 1 or more, and no more than a setting may be.
 
     Args:
         context: the command's context.
@@ -281,10 +285,12 @@ def at_least_1(context: click.Context, parameter: click.Parameter, value: int | 
         The value.
 
     Raises:
-        BadParameter: it is smaller.
+        BadParameter: it is not.
     """
-    if value is not None and value < 1:
-        raise click.BadParameter(f"expected at least 1, found {value}", context, parameter)
+    most = _MOST.get(str(parameter.name), 2**31 - 1)
+    if value is not None and not 1 <= value <= most:
+        expected = "at least 1" if value < 1 else f"at most {most}"
+        raise click.BadParameter(f"expected {expected}, found {value}", context, parameter)
     return value
 
 
@@ -359,9 +365,6 @@ def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str)
     return lambda function: files(model_option(input_format(output_format(function))))
 
 
-MOST_WORKERS = 256
-
-
 def batch_options(function: Function) -> Function:
     """Add ``--batch-tokens`` and ``--precision``, which prediction has everywhere."""
     from seqkit.config import BATCH_TOKENS
@@ -378,19 +381,12 @@ def batch_options(function: Function) -> Function:
     return tokens(precision_option(function))
 
 
-def _some_workers(context: click.Context, parameter: click.Parameter, value: int) -> int:
-    at_least_1(context, parameter, value)
-    if value > MOST_WORKERS:  # they are started all at once
-        raise click.BadParameter(f"expected at most {MOST_WORKERS}, found {value}", context, parameter)
-    return value
-
-
 workers_option = click.option(
     "--workers",
     type=int,
     default=1,
     show_default=True,
-    callback=_some_workers,
+    callback=at_least_1,
     metavar="N",
     help="worker processes that share the input and the threads; worth their start-up for large inputs",
 )

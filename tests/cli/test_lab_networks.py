@@ -134,7 +134,9 @@ def test_what_is_there_is_kept_unless_forced(run: Run, tmp_path: Path, command: 
     ("arguments", "message"),
     [
         ([*MEMORY, "--task=recall"], "'recall' is not one of 'copy', 'copy_blanks', 'adding', 'agreement'."),
-        ([*MEMORY, "--gap=0"], "0 is not in the range x>=1."),
+        ([*MEMORY, "--gap=0"], "0 is not in the range 1<=x<=2147483647."),
+        ([*MEMORY, "--gap=9223372036854775808"], "9223372036854775808 is not in the range 1<=x<=2147483647."),
+        ([*GRADIENTS, "--steps=2147483648"], "2147483648 is not in the range 2<=x<=2147483647."),
         ([*MEMORY, "--growth=1.5"], "1.5 is not in the range 0.0<=x<=1.0."),
         ([*MEMORY, "--lr=0"], "0.0 is not in the range x>=1e-12."),
         ([*MEMORY, "--lr=1e31"], "1e31 is too large; the largest number is 1e+30."),

@@ -162,6 +162,21 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
             "Invalid value for '--threads': expected at least 1, found 0",
         ),
         (
+            ["tag", "train", "sample-ner", "--threads", "1025"],
+            " tag train",
+            "Invalid value for '--threads': expected at most 1024, found 1025",
+        ),
+        (
+            ["tag", "-m", "x", "--batch-tokens", "2147483648"],
+            " tag predict",
+            "Invalid value for '--batch-tokens': expected at most 2147483647, found 2147483648",
+        ),
+        (
+            ["tag", "-m", "x", "--nbest", "1001"],
+            " tag predict",
+            "Invalid value for '--nbest': expected at most 1000, found 1001",
+        ),
+        (
             ["tag", "-m", "x", "--nbest", "-1"],
             " tag predict",
             "Invalid value for '--nbest': expected at least 1, found -1",

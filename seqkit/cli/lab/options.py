@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 TASKS = ("copy", "copy_blanks", "adding", "agreement")
 """the keys of `seqkit.lab.sequences.MEMORY_TASKS`, which help must not import"""
 
-count = partial(click.option, type=click.IntRange(1), show_default=True, metavar="N")
+MOST = 2**31 - 1
+"""of what is counted"""
+count = partial(click.option, type=click.IntRange(1, MOST), show_default=True, metavar="N")
 number = partial(click.option, type=FiniteRange(0.0), show_default=True, metavar="X")
 
 
