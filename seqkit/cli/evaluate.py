@@ -97,6 +97,8 @@ def evaluate_command(task: Task) -> click.Command:
         if confusion is not None:
             from seqkit.metrics.plots import require_matplotlib
 
+            is_picture = confusion.lower().endswith(".png")
+            usage_unless(is_picture, f"Invalid value for '--confusion': expected FILE.png, found {confusion!r}")
             require_matplotlib()
         prepare_torch(threads)
         from seqkit.corpora.resolve import resolve

@@ -164,7 +164,9 @@ def test_a_block_of_a_file(output_format: str, models: dict[str, Any], tmp_path:
     file.write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
     (block,) = cut([(str(file), "text")])
     found = asked(model, block_request(block, output_format, probs=True))
-    expected = list(model.predict(TEXTS, probs=True, spans=output_format != "conll"))
+    shown = model.options({"probs": True}).for_output(output_format)
+    assert shown.spans == (output_format != "conll")
+    expected = list(model.pipeline()(map(model.record, TEXTS), shown))
     tokens = sum(len(one.sentence.tokens) for one in expected)
     assert {name: found[name] for name in ("records", "tokens", "unknown", "fault")} == {
         "records": len(TEXTS),
@@ -201,7 +203,7 @@ def test_the_fault_of_a_block_comes_with_what_is_before_it(models: dict[str, Any
 
 # --- what cannot be asked -----------------------------------------------------------------------------------------
 
-TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, spans); this one has "
+TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest); this one has "
 
 
 @pytest.mark.parametrize(
@@ -219,6 +221,9 @@ TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, spans)
         ("lm", {"tokens": ["a"]}, "a request has 'text' beside options (none); this one has 'tokens'"),
         ("ngram", {}, "a request has 'text' beside options (none); this one has nothing"),
         ("tag", {"text": "a", "nbest": 0}, "options: nbest: expected at least 1, found 0"),
+        ("tag", {"text": "a", "nbest": 1001}, "options: nbest: expected at most 1000, found 1001"),
+        ("tag", {"text": "a", "spans": False}, TAGGING + "'text', 'spans'"),
+        ("tag", {"block": [], "spans": False}, "options: spans: unknown name, expected one of probs, nbest"),
         ("tag", {"text": "a", "probs": "perhaps"}, "options: probs: expected a valid boolean, unable to interpret "
          "input, found 'perhaps'"),
         ("tag", {"texts": "ab"}, "a request for several texts has a list of them as 'texts', and nothing else but "
@@ -226,7 +231,7 @@ TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, spans)
         ("tag", {"texts": ["a"], "text": "a"}, "a request for several texts has a list of them as 'texts', and nothing "
          "else but options"),
         ("tag", {"block": [], "output_format": "conll", "nbset": 3},
-         "options: nbset: unknown name, expected one of probs, nbest, spans"),
+         "options: nbset: unknown name, expected one of probs, nbest"),
         ("tag", {"block": [], "output_format": "tsv"}, "output_format: choose from conll, jsonl, inline, found 'tsv'"),
         ("lm", {"block": [], "output_format": "conll"}, "output_format: choose from tsv, jsonl, found 'conll'"),
         ("tag", [1], "a request is a JSON object, found [1]"),
