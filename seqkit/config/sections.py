@@ -189,7 +189,10 @@ class Options(Section):
 
 
 class Settings(Section):
-    """All settings of a model and its training, a section for each part; each task has a class of its own."""
+    """All settings of a model and its training, a section for each part; each task has a class of its own.
+
+    A fault in them is a `SettingsError`.
+    """
 
     task: str
     """shape of the task"""
@@ -205,7 +208,6 @@ class Settings(Section):
     """training"""
 
     def __init__(self, **sections: Any) -> None:
-        """Check settings; a fault is a `SettingsError`."""
         try:
             super().__init__(**sections)
         except ValidationError as error:

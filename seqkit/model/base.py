@@ -60,9 +60,11 @@ class Predictor(ABC):
 
     Attributes:
         input: what it reads, a `seqkit.inputs.base.Input`.
+        head: what a network predicts, a `seqkit.heads.base.Head`; None where there is no network.
     """
 
     input: Any
+    head: Any = None
 
     def __init__(self, settings: Settings, report: dict[str, Any]) -> None:
         self.settings = settings
@@ -180,7 +182,7 @@ class Predictor(ABC):
         records, notes = read_gold(self, data, data.evaluation_split(split), chosen)
         baseline = self.recorded_baseline(checksum(self, records, **chosen))
         found = self.evaluate_records(records, baseline=baseline, pipeline=pipeline, **chosen)
-        unknown = self.unknown(found.gold)
+        unknown = self.head.unknown(found.gold) if self.head is not None else []
         if unknown:
             shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
             notes = [*notes, f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"]
@@ -217,15 +219,7 @@ class Predictor(ABC):
         known = self.report.get("checksums", {})
         split = next((split for split in known if known[split] == checksum), "")
         found = self.report.get("scores", {}).get(split, {}).get("baseline")
-        return self.recorded(found) if isinstance(found, dict) else None
-
-    def recorded(self, scores: Mapping[str, Any]) -> Any:
-        """The baseline's scores, as a model's report has them, for `evaluate_records`; None where there are none."""
-        return None
-
-    def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
-        """The gold labels that it cannot predict, sorted."""
-        return []
+        return self.head.recorded(found) if isinstance(found, dict) and self.head is not None else None
 
     # --- files ----------------------------------------------------------------------------------------------------
 
@@ -418,14 +412,6 @@ class Model(Predictor):
         """The predictions for some records, by a pipeline or a new one, without what evaluation does not need."""
         return list((pipeline or self.pipeline())(records, self.options({}).for_output(None)))
 
-    def recorded(self, scores: Mapping[str, Any]) -> Any:
-        """See `Predictor.recorded`."""
-        return self.head.recorded(scores)
-
-    def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
-        """See `Predictor.unknown`."""
-        return self.head.unknown(gold)
-
     # --- files ----------------------------------------------------------------------------------------------------
 
     def weights(self) -> dict[str, Tensor]:
@@ -449,7 +435,8 @@ class Model(Predictor):
 
     def usage(self) -> str:
         """See `Predictor.usage`."""
-        return self.head.usage()
+        usage: str = self.head.usage()
+        return usage
 
     def description(self) -> list[str]:
         """See `Predictor.description`."""

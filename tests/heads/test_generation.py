@@ -12,11 +12,13 @@ from seqkit.errors import SettingsError
 from seqkit.heads.generation.module import IGNORED, GenerationHead
 from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.inputs.lookup import LookupBatch, LookupModule
+from seqkit.model.generator import Generator
 from seqkit.nn.condition import Condition, LabelPart
 from seqkit.nn.embedding import TypeBatch, WordEmbedding
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Network
 from seqkit.nn.search import sample
+from seqkit.records import TextRecord
 
 V, E, C, H = 7, 3, 4, 5
 FORMS = TypeBatch(torch.arange(V), torch.arange(V), (), ())
