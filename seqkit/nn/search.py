@@ -144,7 +144,7 @@ def sample(
         log_probabilities, state = step(last, state)  # [A, V]
         log_probabilities = log_probabilities.float().cpu()  # [A, V]
         choices = _restrict(log_probabilities, allowed, count, [tokens[row] for row in active])  # [A, V]
-        if not bool((choices > -torch.inf).any(1).all()):
+        if not bool(choices.amax(1).isfinite().all()):  # nor if a damaged model gives no numbers
             raise ValueError(f"no symbol is allowed at position {count + 1}")
         drawn = filter_probabilities(choices, temperature, top_k, top_p).multinomial(1, generator=generator)  # [A, 1]
         gained = log_probabilities.gather(1, drawn).squeeze(1).tolist()

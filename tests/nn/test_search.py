@@ -317,3 +317,11 @@ def test_beams_that_cannot_be() -> None:
         beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=1, length_penalty=-1)
     with pytest.raises(ValueError, match=r"^expected one first symbol, found shape \[2\]$"):
         beam_search(markov(chain()), initial(2), start(2), end=END, length=3, beam=2)
+
+
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_a_step_that_gives_no_numbers_is_refused(odd: float) -> None:
+    table = chain().clone()
+    table[:, :, 2] = odd
+    with pytest.raises(ValueError, match=r"^no symbol is allowed at position 1$"):
+        sample(markov(table), initial(), start(), end=END, length=3)
