@@ -31,8 +31,6 @@ class UnitHead(Head):
         input: the units that it reads, which are those that it predicts.
     """
 
-    baseline_scores = Baseline
-
     def __init__(self, settings: Any, input: UnitInput) -> None:
         self.settings = settings
         self.input = input
@@ -99,6 +97,7 @@ class LanguageModelling(UnitHead):
     """The next unit, of a stream of text."""
 
     drops_outputs = True
+    baseline_scores = Baseline
     module: LanguageModelHead
 
     @classmethod
