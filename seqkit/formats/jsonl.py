@@ -120,7 +120,7 @@ def _sentence(record: dict[str, Any], split: SplitFunction) -> Sentence:
     _add_columns(sentence, record)
     if record.get("spans") is not None:
         sentence.columns["ner"] = _span_labels(sentence, record["spans"])
-    known = _NOT_COLUMNS | set(sentence.columns)
+    known = (_NOT_COLUMNS - {"spans"}) | set(sentence.columns)
     sentence.fields = {key: value for key, value in record.items() if key not in known}
     return sentence
 

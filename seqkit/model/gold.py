@@ -46,7 +46,7 @@ def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, An
         held_out = dataset.held_out and split == "dev"
         notes = [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train")), "lines")] if held_out else []
         return Gold(corpus, [*dataset.notes, *notes])
-    data, label = model.settings.data, options.get("label")
+    data, label = model.settings.data, options.get("label") or options.get("target")
     found = read_splits(dataset, model.task.records, data, model.input.split, [split], label)
     return Gold(found.records[split], found.notes)
 
