@@ -172,7 +172,8 @@ def decode_file(model: Tagger, file: Path, precision: str = "fp32", batch_tokens
     """
     with tempfile.TemporaryFile("w", encoding="utf-8") as output:
         began = time.perf_counter()
-        records = model.predict(read_sentences(file), spans=False, precision=precision, batch_tokens=batch_tokens)
+        pipeline = model.pipeline(precision=precision, batch_tokens=batch_tokens)
+        records = pipeline(read_sentences(file), model.options({}).for_output("conll"))
         write_records(records, output, "conll")
         output.flush()
         return time.perf_counter() - began

@@ -112,7 +112,7 @@ def scores(model: Tagger, peer: Peer, folder: Path) -> dict[str, dict[str, float
     for split in ("dev", "test"):
         sentences = list(read_sentences(folder / f"{split}.txt"))
         gold = [sentence.column("") for sentence in sentences]
-        labels = {"seqkit": [record.labels for record in model.predict(sentences, spans=False)]}
+        labels = {"seqkit": [record.labels for record in model.predicted(sentences)]}
         labels["flair"] = peer.ask("labels", split=split)
         for name, predicted in labels.items():
             report = tagging_report(gold, predicted, "iob2").default

@@ -108,7 +108,7 @@ def main() -> None:
             sentences = [Sentence.from_tokens(one.tokens) for one in data.sentences("test")]
             peer.ask("decode", component=component, source="memory", batch=options.batch)
             accuracies[f"spaCy {component}"] = accuracy(peer.ask("last_labels"), gold[column])
-            own = [record.labels for record in model.predict(sentences, spans=False)]
+            own = [record.labels for record in model.predicted(sentences)]
             accuracies[f"seqkit {column}"] = accuracy(own, gold[column])
             for source in ("memory", "file"):
                 file = folder / "test.txt"

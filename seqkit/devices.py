@@ -30,7 +30,7 @@ def choose_device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         device = torch.device("meta")  # as unknown as other devices of torch
     if device.type not in ("cpu", "cuda", "mps"):
         raise SettingsError(f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}")
@@ -73,7 +73,8 @@ def precision_context(precision: str, device: torch.device) -> AbstractContextMa
         raise SettingsError(f"the precision must be one of {', '.join(_PRECISIONS)}, found {precision!r}")
     if precision == "fp16" and device.type == "cpu":
         raise SettingsError("expected precision fp32, bf16 or auto on the CPU, found fp16")
-    if precision == "fp32" or (precision == "auto" and not (device.type == "cuda" and multiplies_bf16(device))):
+    rounds = precision != "auto" or (device.type == "cuda" and multiplies_bf16(device))
+    if precision == "fp32" or not rounds or device.type == "meta":  # of a dry run, which computes nothing
         return nullcontext()
     return torch.autocast(device.type, torch.float16 if precision == "fp16" else torch.bfloat16)
 

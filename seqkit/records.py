@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import accumulate, count
 from operator import add, sub
 from typing import Any, ClassVar, overload
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, shown
 
 LABEL_SEPARATOR = "|"
 """stands between the labels of a text that has several, where a file has one string for all of them"""
@@ -169,6 +169,15 @@ class Sentence:
             line=self.line,
         )
 
+    def is_aligned(self) -> bool:
+        """Whether ``text[start:end] == token`` for every token and its offsets, as there are as many."""
+        try:
+            placed = zip(self.tokens, self.offsets, strict=True)
+            found = all(0 <= start <= end and self.text[start:end] == token for token, (start, end) in placed)
+            return found and isinstance(self.text, str)
+        except (TypeError, ValueError):  # other objects than tokens and offsets, or fewer of the one
+            return False
+
     def __len__(self) -> int:
         """The number of tokens."""
         return len(self.tokens)
@@ -203,6 +212,20 @@ class TextRecord:
         offsets = split(self.text)
         tokens = [self.text[start:end] for start, end in offsets]
         return Sentence(tokens, self.text, offsets, file=self.file, line=self.line, fields=self.fields)
+
+
+def refuse_one(given: object, what: str) -> None:
+    """See that an object is several records, not a single one, whose characters or keys would be taken for records.
+
+    Args:
+        given: the object.
+        what: what messages call the records.
+
+    Raises:
+        DataError: it is a single record, or nothing that has records.
+    """
+    if isinstance(given, str | bytes | Mapping) or not (hasattr(given, "__iter__") or hasattr(given, "__getitem__")):
+        raise DataError(f"{what} must be a list or another iterable of records, found {shown(given)}")
 
 
 def align(tokens: Sequence[str], text: str) -> list[tuple[int, int]] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from seqkit.errors import SettingsError, shown
 from seqkit.resources import imported
@@ -26,7 +26,8 @@ class Task(NamedTuple):
         settings: the class of its settings.
         input: the class of what it reads, a `seqkit.inputs.base.Input`.
         head: the class of what it predicts, a `seqkit.heads.base.Head`.
-        models: kind (`Settings.kind`) → the class of such models.
+        models: kind (`Settings.kind`) → the class of such models. One with a network that learns from ``lines`` needs a
+            method `of_counts`, as `seqkit.model.language_model.LanguageModel` has.
         records: what its data sets hold: ``sentences`` with labels for tokens, ``texts`` with labels, texts with other
             ``fields``, or ``lines`` of running text.
         record: what messages call one of them.
@@ -41,8 +42,9 @@ class Task(NamedTuple):
         reads: its input formats.
         writes: its output formats, the default first.
         written: what these are.
-        errors: what ``evaluate --errors`` writes; empty where predictions are not right or wrong.
-        learned: the document of a model that says what it learned; empty for none.
+        errors: what ``evaluate --errors`` writes, by `error` of the head; empty where predictions are not right or
+            wrong.
+        learned: the document of a model that says what it learned, which every model of the task has; empty for none.
     """
 
     name: str
@@ -65,22 +67,19 @@ class Task(NamedTuple):
     writes: tuple[str, ...] = ("jsonl",)
     written: str = "JSON objects"
     errors: str = ""
-    learned: str = "labels"
+    learned: str = ""
 
     def settings_class(self) -> type[Settings]:
         """The class of its settings."""
-        found: type[Settings] = imported(self.settings)
-        return found
+        return cast("type[Settings]", imported(self.settings))
 
     def options_class(self) -> type[Options]:
         """The class of the options of prediction."""
-        found: type[Options] = imported(self.options)
-        return found
+        return cast("type[Options]", imported(self.options))
 
     def evaluation_class(self) -> type[Options]:
         """The class of the options of evaluation."""
-        found: type[Options] = imported(self.evaluation)
-        return found
+        return cast("type[Options]", imported(self.evaluation))
 
     def model_class(self, settings: Settings) -> Any:
         """The class of the models that some settings describe, a `seqkit.model.base.Predictor`."""
@@ -121,6 +120,7 @@ TASKS: dict[str, Task] = {
             writes=("conll", "jsonl", "inline"),
             written="columns, JSON objects with character offsets, or [brackets]LABEL in the text",
             errors="write the sentences with errors, one token per line: token, gold label, predicted label",
+            learned="labels",
         ),
         Task(
             name="classify",
@@ -139,9 +139,7 @@ TASKS: dict[str, Task] = {
             records="texts",
             record="text",
             train="Train a classifier on DATA, and a simple baseline beside it, and report on dev and test.",
-            evaluate=(
-                "Score a classifier on DATA: accuracy, and precision, recall and F1 of each label, beside the baseline."
-            ),
+            evaluate="Score a classifier and its baseline on DATA: accuracy, and precision, recall and F1 per label.",
             flags={"--pool": "head.pool", "--multi-label": "head.multi_label"},
             options="seqkit.heads.classification.settings:ClassifyOptions",
             evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",
@@ -154,6 +152,7 @@ TASKS: dict[str, Task] = {
             writes=("tsv", "jsonl"),
             written="label, probability and text separated by tabs, or JSON objects",
             errors="write the texts with errors, one per line: gold label, predicted label, text",
+            learned="labels",
         ),
         Task(
             name="lm",

@@ -261,6 +261,13 @@ def test_sizes_have_a_bound(assignment: str, most: int) -> None:
     override(TagSettings(), parse_assignments([f"{name}={most}"]))
 
 
+@pytest.mark.parametrize("name", ["training.lr", "training.clip", "encoder.init_gain", "encoder.forget_bias"])
+def test_numbers_of_weights_have_a_bound(name: str) -> None:
+    fault = fault_of(override, TagSettings(), parse_assignments([f"{name}=1e308"]), "--set")
+    assert fault == f"--set: {name}: expected at most 1e+30, found 1e+308"
+    override(TagSettings(), parse_assignments([f"{name}=1e30"]))
+
+
 @pytest.mark.parametrize("tree", [None, 3, [], "task", True])
 def test_settings_are_sections(tree: object) -> None:
     assert fault_of(parse_settings, tree, "x") == f"x: expected sections of settings, found {tree!r}"

@@ -10,7 +10,7 @@ from seqkit.errors import SettingsError
 def test_devices() -> None:
     assert choose_device("cpu") == torch.device("cpu")
     assert choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
-    for name in ("gpu", "", "cuda:x", "meta", "xla"):
+    for name in ("gpu", "", "cuda:x", "meta", "xla", None, {}, 1.5):
         with pytest.raises(SettingsError) as caught:
             choose_device(name)
         assert str(caught.value) == f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}"

@@ -22,12 +22,17 @@ from torch import Tensor, nn
 import seqkit
 from seqkit.cli.main import main
 from seqkit.config.sections import EncoderSettings, Section, Settings, TrainingSettings
+from seqkit.errors import SettingsError
 from seqkit.heads.base import Head, Loss, RecordTargets
 from seqkit.heads.classification.settings import ClassifyDataSettings, ClassifyHeadSettings
+from seqkit.heads.tagging.settings import TagDataSettings, TagHeadSettings
 from seqkit.inputs.base import Documents, Input, Sources
 from seqkit.inputs.settings import EmbeddingSettings
+from seqkit.lab.gates import record_gates
+from seqkit.model.base import Model
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
+from seqkit.records import Sentence
 from seqkit.tasks import TASKS, Task
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -286,6 +291,91 @@ def test_starts_from_another_model_only_where_both_read_words(
         assert main([task, "train", str(data), "-o", second, *flags]) == 1
         fault = "a model can only start from another where both read words or units"
         assert capsys.readouterr().err == f"error: --init-from {first}: {fault}\n"
+
+
+# --- what a new input or head does not have -------------------------------------------------------------------------
+
+
+def trained(task: str, data: Path, output: Path, *flags: str) -> Path:
+    assert (
+        main([task, "train", str(data), "-o", str(output), "--epochs", "1", "--quiet", "--device", "cpu", *flags]) == 0
+    )
+    return output
+
+
+def test_an_input_without_words_has_none_to_predict(monkeypatch: pytest.MonkeyPatch) -> None:
+    class TagLetters(Settings):
+        task: Literal["tag_letters"] = "tag_letters"
+        data: TagDataSettings = TagDataSettings()
+        embedding: LetterSettings = LetterSettings()
+        encoder: EncoderSettings = EncoderSettings(hidden=8, concat="final")
+        head: TagHeadSettings = TagHeadSettings(lm_loss=0.1)
+        training: TrainingSettings = TrainingSettings()
+
+    row = Task("tag_letters", "", "", f"{HERE}:Letters", "seqkit.heads.tagging.head:Tagging")
+    monkeypatch.setitem(TASKS, row.name, row)
+    records = [Sentence.from_tokens(["a", "b"], {"label": ["X", "Y"]})]
+    with pytest.raises(SettingsError) as caught:
+        Model.build(TagLetters(), records)
+    assert str(caught.value) == "head.lm_loss: the input of this task has no words to predict, so it must be 0"
+    plain = TagLetters(head=TagHeadSettings())
+    assert Model.build(plain, records).head.codec.tags.labels == ("X", "Y")
+
+
+def test_bench_and_gates(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = str(trained("letters", data, tmp_path / "model"))
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a b a\n", encoding="ascii")
+    capsys.readouterr()
+    assert main(["bench", str(texts), "-m", model]) == 1
+    fault = "seqkit bench needs a model that reads words, and `seqkit letters` reads others"
+    assert capsys.readouterr().err == f"error: {fault}\n"
+    found = record_gates(seqkit.load(model), "a b a")
+    assert (found.steps, found.layers[0].gates[0].values.shape) == (["0", "1", "2", "3", "4"], (5, 8))
+    assert main(["lab", "gates", "a b a", "-m", model, "-o", str(tmp_path / "gates")]) == 0
+
+
+def test_evaluate_shows_errors_and_labels_only_where_there_are_some(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TASKS, "numbers", TASKS["numbers"]._replace(errors="write the texts with errors"))
+    model = str(trained("numbers", data, tmp_path / "model"))
+    picture = tmp_path / "confusion.png"
+    for flags, fault in (
+        (["--errors", "-"], "--errors needs a model whose predictions are right or wrong."),
+        (["--confusion", str(picture)], "--confusion needs a model that predicts labels."),
+    ):
+        capsys.readouterr()
+        assert main(["numbers", "evaluate", str(data), "-m", model, *flags]) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == f"error: {fault}"
+    assert not picture.exists()
+
+
+def test_info_shows_the_documents_that_there_are(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(TASKS, "numbers", TASKS["numbers"]._replace(learned=Task._field_defaults["learned"]))
+    for task, rows in (("numbers", set()), ("letters", {"labels"})):
+        model = str(trained(task, data, tmp_path / task))
+        capsys.readouterr()
+        assert main(["info", model]) == 0
+        told = capsys.readouterr().out
+        assert {line.split()[0] for line in told.partition("\n\n")[0].splitlines()} & {"labels"} == rows
+        assert main(["info", model, "--json"]) == 0
+        keys = {"format_version", "seqkit_version", "settings", "files", "report"}
+        assert set(json.loads(capsys.readouterr().out)) == keys | rows
+
+
+def test_workers_do_not_know_a_task_of_this_process(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = trained("letters", data, tmp_path / "model")
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a b a\n", encoding="ascii")
+    capsys.readouterr()
+    assert main(["letters", "predict", str(texts), "-m", str(model), "--quiet", "--workers", "2"]) == 1
+    fault = f"{model}: there is no task 'letters' in this installation of seqkit"
+    assert capsys.readouterr().err == f"error: {fault}\n"
 
 
 def started(task: str, data: Path, output: Path, *flags: str) -> list[str]:

@@ -56,23 +56,19 @@ def wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def gemm_rate(
-    size: int = 1024, dtype: torch.dtype = torch.float32, repeats: int = 9, device: torch.device | None = None
-) -> float:
-    """The speed of `torch.mm` of two square matrices at this moment, with torch's threads.
+def gemm_rate(size: int = 1024, dtype: torch.dtype = torch.float32, repeats: int = 9) -> float:
+    """The speed of `torch.mm` of two square matrices on the CPU at this moment, with torch's threads.
 
     Args:
         size: rows and columns.
         dtype: the type of the matrices.
         repeats: the number of measured products, of which the median counts, after one that is not measured.
-        device: where to multiply; by default the CPU.
 
     Returns:
         FLOP/s; a product of n × n matrices has 2 n³ FLOPs.
     """
-    device = device or torch.device("cpu")
-    left, right = (torch.randn(size, size).to(device, dtype) for _ in range(2))  # [n, n] each
-    return 2 * size**3 / _median_seconds(lambda: torch.mm(left, right), repeats, device)
+    left, right = (torch.randn(size, size).to(dtype) for _ in range(2))  # [n, n] each
+    return 2 * size**3 / _median_seconds(lambda: torch.mm(left, right), repeats)
 
 
 def onednn_rate(size: int = 1024, repeats: int = 9) -> float | None:
@@ -91,17 +87,15 @@ def onednn_rate(size: int = 1024, repeats: int = 9) -> float | None:
         return None
     left, right = (torch.randn(size, size).to_mkldnn() for _ in range(2))  # [n, n] each
     product = torch.ops.aten.mkldnn_linear
-    return 2 * size**3 / _median_seconds(lambda: product(left, right, None), repeats, torch.device("cpu"))
+    return 2 * size**3 / _median_seconds(lambda: product(left, right, None), repeats)
 
 
-def _median_seconds(work: Callable[[], object], repeats: int, device: torch.device) -> float:
-    """The median time of some work, after one call that is not measured."""
+def _median_seconds(work: Callable[[], object], repeats: int) -> float:
+    """The median time of some work on the CPU, after one call that is not measured."""
     seconds = []
     for _ in range(repeats + 1):
-        wait_for(device)
         began = time.perf_counter()
         work()
-        wait_for(device)
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds[1:])
 

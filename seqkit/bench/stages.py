@@ -13,7 +13,8 @@ import torch
 from seqkit.bench.flops import forward_flops
 from seqkit.bench.machine import Spread, gemm_rate, onednn_rate, spread, wait_for
 from seqkit.config import BATCH_TOKENS
-from seqkit.errors import DataError
+from seqkit.errors import DataError, SettingsError
+from seqkit.inputs.lookup import LookupInput
 from seqkit.model.base import Model
 
 _Item = TypeVar("_Item")
@@ -195,7 +196,10 @@ def measure_stages(
 
     Raises:
         DataError: the file has no tokens.
+        SettingsError: the model's input is of another kind than the stages are.
     """
+    if not isinstance(model.input, LookupInput):
+        raise SettingsError(f"seqkit bench needs a model that reads words, and `seqkit {model.task.name}` reads others")
     sentences = tokens = characters = 0
     for one in read():
         sentences, tokens = sentences + 1, tokens + len(one.tokens)

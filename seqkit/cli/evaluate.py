@@ -97,13 +97,19 @@ def evaluate_command(task: Task) -> click.Command:
         if confusion is not None:
             from seqkit.metrics.plots import require_matplotlib
 
+            is_picture = confusion.lower().endswith(".png")
+            usage_unless(is_picture, f"Invalid value for '--confusion': expected FILE.png, found {confusion!r}")
             require_matplotlib()
         prepare_torch(threads)
         from seqkit.corpora.resolve import resolve
+        from seqkit.heads.base import Head
         from seqkit.model.loading import load
 
         model = load(directory, device, task=task.name)
+        silent = errors is not None and type(model.head).error is Head.error
+        usage_unless(not silent, "--errors needs a model whose predictions are right or wrong.")
         # The picture is of one label per token or text.
+        usage_unless(confusion is None or model.head.has_labels, "--confusion needs a model that predicts labels.")
         multi = confusion is not None and getattr(getattr(model.head, "codec", None), "multi", False)
         usage_unless(not multi, "--confusion needs a model of one label per text.")
         dataset = resolve(data, quiet=quiet)  # may download, which is not timed

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from seqkit.cli.group import HELP_OPTIONS
-from seqkit.config import Settings, parse_settings, to_toml
+from seqkit.config import parse_settings, to_toml
 from seqkit.errors import ModelError, shown
 from seqkit.metrics.scores import plural
 from seqkit.model.files import read_config, read_json
@@ -26,37 +26,35 @@ def command(directory: Path, as_json: bool) -> None:
     """Describe the model in DIR: data, what it learned, scores, settings, versions. Its files are verified."""
     config, files = read_config(directory)
     about: dict[str, Any] = {name: config.get(name) for name in ("format_version", "seqkit_version")}
-    settings = _settings(directory, config)
-    learned = TASKS[settings.task].learned
+    settings = parse_settings(config.get("settings"), str(directory / "config.json"))
+    learned = TASKS[settings.task].learned or next((name for name in _LEARNED if f"{name}.json" in files), "")
     report = _document(directory, files, "report.json")
-    document = _document(directory, files, f"{learned}.json") if learned else {}
+    found = {learned: _document(directory, files, f"{learned}.json")} if learned else {}
     if as_json:
         sizes = {name: len(content) for name, content in files.items()}
-        about |= {"settings": settings.model_dump(mode="json"), learned: document, "files": sizes, "report": report}
+        about |= {"settings": settings.model_dump(mode="json"), **found, "files": sizes, "report": report}
         click.echo(json.dumps(about, indent=2))
         return
     size = sum(map(len, files.values())) / 1e6
     rows = [("model", f"{directory}: {settings.task}, {size:.1f} MB, format version {about['format_version']}")]
     try:
-        rows += _rows(settings, document, report)
+        rows += _rows(settings, learned, found.get(learned, {}), report)
     # Something else than seqkit may have written them.
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ModelError(
-            f"{directory}: damaged: {learned} or report of another form than expected ({shown(error)})"
-        ) from None
+        raise ModelError(f"{directory}: damaged: {learned} or report has another form ({shown(error)})") from None
     for name, value in rows:
         click.echo(f"{name:<10}  {value}")
     # What a network would be like says nothing of a model without one.
     click.echo(f"\n{to_toml(settings, ('task', 'data', 'head') if settings.kind else None)}", nl=False)
 
 
-def _rows(settings: Any, document: dict[str, Any], report: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _rows(settings: Any, learned: str, document: dict[str, Any], report: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """What a person wants to know, each with its name; nothing of what a report does not hold."""
     data = report.get("data", {}).get("name")
     if data:
         target = document.get("target")
         yield "data", f"{data}, column {target}" if target else data
-    yield from _LEARNED.get(TASKS[settings.task].learned, lambda document: ())(document)
+    yield from _LEARNED[learned](document) if learned in _LEARNED else ()
     if settings.kind == "ngram":
         yield "n-grams", f"order {settings.head.ngram}, Kneser-Ney, no network"
     for split, scores in report.get("scores", {}).items():
@@ -93,12 +91,6 @@ def _conditions(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 _LEARNED = {"labels": _labels, "units": _units, "conditions": _conditions}
 """the document that says what a model learned → its rows"""
-
-
-def _settings(directory: Path, config: dict[str, Any]) -> Settings:
-    if not isinstance(config.get("settings"), dict):
-        raise ModelError(f"{directory / 'config.json'}: there are no settings")
-    return parse_settings(config["settings"], str(directory / "config.json"))
 
 
 def _document(directory: Path, files: dict[str, bytes], name: str) -> dict[str, Any]:

@@ -148,8 +148,8 @@ def _prepare_streams() -> None:
     r"""UTF-8 and ``\n`` everywhere, whatever the locale; and a stream even where the process was given none."""
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, name) is None:
-            # Results that go nowhere are a fault: to standard output, opened to be read, writing fails.
-            place = os.open(os.devnull, os.O_WRONLY if name == "stderr" else os.O_RDONLY)
+            # Results that go nowhere are a fault, and so is input from nowhere: opened the wrong way, both fail.
+            place = os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY)
             os.set_inheritable(place, True)  # a worker would put something else in its place
             setattr(sys, name, open(place, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - never closed
     for stream in (sys.stdout, sys.stderr):

@@ -8,14 +8,14 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar, get_args, get_origin
 
 import click
 
-from seqkit.errors import DataError, SettingsError
+from seqkit.errors import DataError, SettingsError, file_errors
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
@@ -125,8 +125,7 @@ def section_options(section: Callable[[], Any]) -> Callable[[Function], Function
 
     def decorate(function: Function) -> Function:
         for name, field in reversed(section().model_fields.items()):
-            if not field.exclude:
-                function = _flag(f"--{name.replace('_', '-')}", name, field, field.default)(function)
+            function = _flag(f"--{name.replace('_', '-')}", name, field, field.default)(function)
         return function
 
     return decorate
@@ -148,17 +147,14 @@ def checked_options(section: Any, given: dict[str, Any]) -> dict[str, Any]:
     from seqkit.config.recipes import validated
 
     values = {name: value for name, value in given.items() if value is not None}
-    for name, value in values.items():
-        try:
-            validated(section, {name: value}, "options")
-        except SettingsError as error:
-            fault = str(error).removeprefix(f"options: {name}: ")
-            raise click.UsageError(f"Invalid value for '--{name.replace('_', '-')}': {fault}") from None
     try:
         checked: dict[str, Any] = validated(section, values, "options").model_dump(exclude_unset=True)
     except SettingsError as error:
-        named = "|".join(section.model_fields)
         fault = str(error).removeprefix("options: ")
+        name, _, told = fault.partition(": ")
+        if name in section.model_fields:
+            raise click.UsageError(f"Invalid value for '--{name.replace('_', '-')}': {told}") from None
+        named = "|".join(section.model_fields)
         raise click.UsageError(
             re.sub(rf"\b({named})\b", lambda name: f"--{name[0].replace('_', '-')}", fault)
         ) from None
@@ -259,18 +255,26 @@ def settings_from_flags(
 
 
 class FiniteRange(click.FloatRange):
-    """A number in a range, which infinity and what is no number are not, whatever the range."""
+    """A number in a range, never infinite nor NaN, nor greater than a setting may be."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See `click.ParamType.convert`."""
+        from seqkit.config.sections import GREATEST
+
         found = super().convert(value, param, ctx)
         if not math.isfinite(found):
             self.fail(f"{value} is not a finite number.", param, ctx)
+        if found > GREATEST:
+            self.fail(f"{value} is too large; the largest number is {GREATEST:g}.", param, ctx)
         return found
 
 
+_MOST = {"workers": 256, "threads": 1024}
+"""processes and threads, which are started all at once"""
+
+
 def at_least_1(context: click.Context, parameter: click.Parameter, value: int | None) -> int | None:
-    """A click callback: see that a number, where it is given, is 1 or more.
+    """A click callback: see that a number, where it is given, is 1 or more, and no more than a setting may be.
 
     Args:
         context: the command's context.
@@ -281,10 +285,12 @@ def at_least_1(context: click.Context, parameter: click.Parameter, value: int | 
         The value.
 
     Raises:
-        BadParameter: it is smaller.
+        BadParameter: it is not.
     """
-    if value is not None and value < 1:
-        raise click.BadParameter(f"expected at least 1, found {value}", context, parameter)
+    most = _MOST.get(str(parameter.name), 2**31 - 1)
+    if value is not None and not 1 <= value <= most:
+        expected = "at least 1" if value < 1 else f"at most {most}"
+        raise click.BadParameter(f"expected {expected}, found {value}", context, parameter)
     return value
 
 
@@ -359,9 +365,6 @@ def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str)
     return lambda function: files(model_option(input_format(output_format(function))))
 
 
-MOST_WORKERS = 256
-
-
 def batch_options(function: Function) -> Function:
     """Add ``--batch-tokens`` and ``--precision``, which prediction has everywhere."""
     from seqkit.config import BATCH_TOKENS
@@ -378,19 +381,12 @@ def batch_options(function: Function) -> Function:
     return tokens(precision_option(function))
 
 
-def _some_workers(context: click.Context, parameter: click.Parameter, value: int) -> int:
-    at_least_1(context, parameter, value)
-    if value > MOST_WORKERS:  # they are started all at once
-        raise click.BadParameter(f"expected at most {MOST_WORKERS}, found {value}", context, parameter)
-    return value
-
-
 workers_option = click.option(
     "--workers",
     type=int,
     default=1,
     show_default=True,
-    callback=_some_workers,
+    callback=at_least_1,
     metavar="N",
     help="worker processes that share the input and the threads; worth their start-up for large inputs",
 )
@@ -453,24 +449,24 @@ def table_width() -> int:
     return min(100, shutil.get_terminal_size().columns)
 
 
-def opened(file: str) -> AbstractContextManager[TextIO]:
+@contextmanager
+def opened(file: str) -> Iterator[TextIO]:
     """Open a file of results.
 
     Args:
         file: its name, or ``-`` for standard output.
 
-    Returns:
-        A context manager that gives the stream.
-
-    Raises:
-        DataError: the file cannot be written.
+    Yields:
+        The stream. A file that cannot be opened, written or closed is a `DataError`.
     """
     if file == "-":
-        return nullcontext(sys.stdout)
-    try:
-        return open(file, "w", encoding="utf-8", errors="replace", newline="\n")
-    except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", file=file) from None
+        yield sys.stdout
+        return
+    with (
+        file_errors("cannot be written", file),
+        open(file, "w", encoding="utf-8", errors="replace", newline="\n") as stream,
+    ):
+        yield stream
 
 
 def write_json(value: object, file: str) -> None:

@@ -140,16 +140,22 @@ def again(command: str = "seqkit") -> str:
 
 def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
     import tomli_w
+    import torch
 
     from seqkit.config import to_toml
     from seqkit.corpora.resolve import resolve
-    from seqkit.devices import choose_device
+    from seqkit.devices import choose_device, precision_context
     from seqkit.training.prepare import prepare
     from seqkit.training.progress import Progress
 
     dataset = resolve(data, quiet=quiet)
     settings = chosen.settings.complete(dataset)
-    model = prepare(settings, dataset, choose_device(device), Progress(quiet=quiet)).model
+    place = choose_device(device)
+    precision_context(settings.training.precision, place)  # a precision that the device lacks is an error here, too
+    if not getattr(settings.embedding, "context", ""):  # a context model reads the data, and so needs its numbers
+        place = torch.device("meta")  # where a network takes no memory, however large it is
+    with place:
+        model = prepare(settings, dataset, place, Progress(quiet=quiet)).model
     click.echo(tomli_w.dumps({"dataset": data}) + to_toml(model.settings))
     for line in str(getattr(model, "network", model)).splitlines():
         click.echo(f"# {line}")

@@ -39,5 +39,6 @@ def _fault(fault: Mapping[str, Any], kind: type[BaseModel], given: Mapping[str, 
     message = "expected a section" if fault["type"] == "model_type" else str(fault["msg"])
     message = re.sub("(Input|String) should (be|have) ", "expected ", message).removeprefix("Value error, ")
     message = re.sub("(greater|less) than or equal to", lambda words: _SHORTER[words[1]], message)
+    message = re.sub(r"\d{20,}", lambda digits: f"{float(digits[0]):g}", message)
     found = "" if fault["type"] == "value_error" else f", found {shown(fault['input'])}"
     return f"{where}: {message}{found}" if where else message + found

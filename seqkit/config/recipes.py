@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
@@ -72,7 +73,7 @@ def load_recipe(recipe: str | Path, task: str = "tag") -> Recipe:
     name = str(recipe)
     is_path = name.endswith(".toml")
     path = Path(recipe) if is_path else resource_dir("tasks") / f"{name}.toml"
-    if not path.is_file():
+    if not os.path.isfile(path):  # also where the name is too long for a path's own method
         known = recipe_names()
         others = "" if is_path else f"; choose one of {', '.join(known)}, or give the path of a .toml file"
         raise SettingsError(

@@ -23,8 +23,10 @@ Count = Annotated[int, Field(ge=0, le=_MOST)]
 Size = Annotated[int, Field(ge=1, le=LARGEST)]
 SizeOrNone = Annotated[int, Field(ge=0, le=LARGEST)]
 Layers = Annotated[int, Field(ge=1, le=100)]
-Rate = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Weight = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+GREATEST = 1e30
+"""of a number that weights are multiplied with: far beyond any use, and products of it still fit in float32"""
+Rate = Annotated[float, Field(gt=0.0, le=GREATEST, allow_inf_nan=False)]
+Weight = Annotated[float, Field(ge=0.0, le=GREATEST, allow_inf_nan=False)]
 _ELSEWHERE = "elsewhere"
 Elsewhere = Annotated[str, _ELSEWHERE]
 """the name of a file or folder outside the model: its content counts, not where it lies"""
@@ -81,7 +83,7 @@ class EncoderSettings(Section):
     """initial recurrent weights; uniform: all weights; auto: orthogonal, and identity for irnn"""
     init_gain: Rate = 1.0
     """factor on the initial recurrent weights"""
-    forget_bias: Annotated[float, Field(allow_inf_nan=False)] = 1.0
+    forget_bias: Annotated[float, Field(ge=-GREATEST, le=GREATEST, allow_inf_nan=False)] = 1.0
     """initial bias of the forget gates"""
     variational: bool = True
     """one dropout mask a sequence instead of one per step"""
@@ -155,31 +157,15 @@ class TrainingSettings(Section):
     """seed of everything random"""
 
     @model_validator(mode="after")
-    def _one_average(self) -> TrainingSettings:
+    def _fit_together(self) -> TrainingSettings:
         if self.average and self.asgd_patience:
             raise ValueError("average and asgd_patience exclude each other")
-        return self
-
-    @model_validator(mode="after")
-    def _no_clock(self) -> TrainingSettings:
         if self.deterministic and self.time_limit:
             raise ValueError("deterministic excludes time_limit: how far a run gets depends on the machine")
-        return self
-
-    @model_validator(mode="after")
-    def _something_to_clip(self) -> TrainingSettings:
         if self.clip_by == "value" and not self.clip:
             raise ValueError("clip_by value needs a clip above 0")
-        return self
-
-    @model_validator(mode="after")
-    def _frozen_part(self) -> TrainingSettings:
         if self.freeze and not self.init_from:
             raise ValueError("freeze needs init_from, a model to start from")
-        return self
-
-    @model_validator(mode="after")
-    def _warmup_fits(self) -> TrainingSettings:
         if self.schedule == "cosine" and self.warmup >= self.epochs:
             raise ValueError(
                 f"warmup of {self.warmup:g} epochs must be shorter than the {self.epochs} epochs of training"
@@ -203,7 +189,10 @@ class Options(Section):
 
 
 class Settings(Section):
-    """All settings of a model and its training, a section for each part; each task has a class of its own."""
+    """All settings of a model and its training, a section for each part; each task has a class of its own.
+
+    A fault in them is a `SettingsError`.
+    """
 
     task: str
     """shape of the task"""
@@ -219,7 +208,6 @@ class Settings(Section):
     """training"""
 
     def __init__(self, **sections: Any) -> None:
-        """Check settings; a fault is a `SettingsError`."""
         try:
             super().__init__(**sections)
         except ValidationError as error:

@@ -7,7 +7,7 @@ from typing import Any
 
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.errors import DataError
-from seqkit.records import Sentence, TextRecord
+from seqkit.records import Sentence, TextRecord, refuse_one
 
 Items = Iterable[Any] | None
 
@@ -28,24 +28,24 @@ def from_items(kind: str, train: Items, dev: Items = None, test: Items = None, l
         The data set.
 
     Raises:
-        DataError: an item is of another kind.
+        DataError: an item is of another kind, or there is a single one instead of several.
     """
     name, make = _KINDS[kind]
     splits = {}
     for split, items in (("train", train), ("dev", dev), ("test", test)):
         if items is None:
             continue
+        refuse_one(items, f"{name} {split}")
         content = []
         for number, item in enumerate(items, start=1):
-            if isinstance(item, Sentence | TextRecord):
-                content.append(item)
-                continue
-            try:
-                sentence = make(item, label)
-            except ValueError as error:
-                raise DataError(str(error), file=f"{name} {split}", line=number) from None
-            sentence.file, sentence.line = f"{name} {split}", number
-            content.append(sentence)
+            record = item
+            if not isinstance(item, Sentence | TextRecord):
+                try:
+                    record = make(item, label)
+                except ValueError as error:
+                    raise DataError(str(error), file=f"{name} {split}", line=number) from None
+                record.file, record.line = f"{name} {split}", number
+            content.append(record)
         splits[split] = Split(content=content)
     return Dataset(name, splits)
 
@@ -73,9 +73,9 @@ def _sentence_of_pair(pair: Any, label: str) -> Sentence:
     tokens, labels = list(tokens), list(labels)
     if len(tokens) != len(labels):
         raise ValueError(f"expected as many labels as tokens, found {len(labels)} labels for {len(tokens)} tokens")
-    odd = next((item for item in (*tokens, *labels) if not isinstance(item, str) or not item), None)
-    if odd is not None:
-        raise ValueError(f"tokens and labels must be non-empty strings, found {odd!r}")
+    odd = [item for item in (*tokens, *labels) if not isinstance(item, str) or not item]
+    if odd:
+        raise ValueError(f"tokens and labels must be non-empty strings, found {odd[0]!r}")
     return Sentence.from_tokens(tokens, {label: labels})
 
 
@@ -87,9 +87,9 @@ def _sentence_of_text(pair: Any, name: str) -> Sentence:
     except (TypeError, ValueError, KeyError):
         raise ValueError(f"expected a pair (text, label), found {pair!r:.80}") from None
     tokens, labels = ([] if isinstance(text, str) else text), ([] if isinstance(label, str) else label)
-    odd = next((item for item in (*tokens, *labels) if not isinstance(item, str)), "" if "" in tokens else None)
-    if odd is not None:
-        raise ValueError(f"texts, tokens and labels must be strings, and tokens not empty, found {odd!r}")
+    odd = [item for item in (*tokens, *labels) if not isinstance(item, str)] + [""] * ("" in tokens)
+    if odd:
+        raise ValueError(f"texts, tokens and labels must be strings, and tokens not empty, found {odd[0]!r}")
     sentence = Sentence([], text, []) if isinstance(text, str) else Sentence.from_tokens(text)
     sentence.fields = {name: label}
     return sentence

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, shown
 from seqkit.formats.format import DEFAULTS, Format, ReadOptions, Sample
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.text import Line, Lines, is_blank, last_blank_line_end
@@ -24,6 +24,8 @@ _TOKEN_COLUMNS = frozenset({"word", "form", "token"})
 _DOCUMENT_START = "-DOCSTART-"
 _LONGEST_HEAD = 10_000
 """how many lines that start with ``#`` are kept until a row tells whether they are comments or tokens"""
+_WIDEST = 1_000_000
+"""columns that a request may say there are"""
 _INSTEAD = "a .jsonl file"
 _NO_LABELS = "expected at least 2 columns (token and label), found {}"
 
@@ -65,7 +67,7 @@ def read_conll(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS
     if options.head is None:
         blocks, width, _ = _with_width(blocks)
     else:
-        width = int(options.head[0]), bool(options.head[1])
+        width = _known_width(options.head, name)
     names = _column_names(width, options)
     where = next((index for index, column in enumerate(names) if column.lower() in _TOKEN_COLUMNS), 0)
     rules = _Rules(name, width, names, where, options.columns is not None, options.allow_unlabelled)
@@ -79,6 +81,13 @@ def read_conll(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS
             yield from _read_rows(enumerate(run, first), rules)
         else:
             yield _sentence(cells, rules, first)
+
+
+def _known_width(head: Sequence[Any], name: str) -> Width:
+    """What `_with_width` found at the start of a file, as a request has it."""
+    if list(map(type, head)) != [int, bool] or not 0 < head[0] <= _WIDEST:
+        raise DataError(f"a head must be a number of columns and true for tabs, found {shown(head)}", file=name)
+    return head[0], head[1]
 
 
 class _Rules(NamedTuple):

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, shown
 from seqkit.formats.format import Format, ReadOptions, Sample
 from seqkit.formats.text import BYTE_ORDER_MARK, Line, Lines, is_blank
 from seqkit.records import Sentence, TextRecord
@@ -50,6 +50,8 @@ def read_table(lines: Iterable[Line], name: str, format: str, options: ReadOptio
     Raises:
         DataError: a column has no name, a row is wider or narrower than the first, or its quotes are faulty.
     """
+    if not all(isinstance(cell, str) for cell in options.head or ()):
+        raise DataError(f"a head must be the cells of the first row, found {shown(options.head)}", file=name)
     columns = None if options.head is None else _columns(options.head, name, 1, options)[0]
     for line, cells in _rows(lines, name, format):
         if columns is None:

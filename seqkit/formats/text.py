@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -125,13 +126,15 @@ def read_lines(path: str | Path) -> Lines:
     Returns:
         The lines; reading them raises `DataError` if the file cannot be read or is not UTF-8.
     """
-    if str(path) == "-":
-        return Lines(_parts(sys.stdin.buffer), "<stdin>")
-    return Lines(_file_parts(path), str(path))
+    name = "<stdin>" if str(path) == "-" else str(path)
+    return Lines(_file_parts(path, name), name)
 
 
-def _file_parts(path: str | Path) -> Iterator[bytes]:
-    with file_errors("cannot be read", path), open(path, "rb") as stream:
+def _file_parts(path: str | Path, name: str) -> Iterator[bytes]:
+    with (
+        file_errors("cannot be read", name),
+        nullcontext(sys.stdin.buffer) if str(path) == "-" else open(path, "rb") as stream,
+    ):
         yield from _parts(stream)
 
 

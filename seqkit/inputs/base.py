@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seqkit.errors import ModelError
-from seqkit.records import SplitFunction, TextRecord
+from seqkit.errors import DataError, ModelError, shown
+from seqkit.records import Sentence, SplitFunction, TextRecord
 
 _Kind = TypeVar("_Kind", bound="Input")
 
@@ -175,8 +175,7 @@ class Input(ABC):
 
     def lengths(self, records: Sequence[Any]) -> list[int]:
         """Steps of each record."""
-        found: list[int] = self.arrays(records).lengths.tolist()
-        return found
+        return list(map(int, self.arrays(records).lengths))
 
     def record(self, given: Any) -> Any:
         """What a user of a model gives, as a record.
@@ -186,13 +185,18 @@ class Input(ABC):
 
         Returns:
             The record.
+
+        Raises:
+            DataError: it is something else.
         """
         if isinstance(given, str):
             return TextRecord(given)
-        if not isinstance(given, Mapping):
+        if isinstance(given, Mapping) and given:
+            text = given.get("text")
+            return TextRecord(text if isinstance(text, str) else "", dict(given))
+        if isinstance(given, (TextRecord, Sentence)) and isinstance(given.text, str):
             return given
-        text = given.get("text")
-        return TextRecord(text if isinstance(text, str) else "", dict(given))
+        raise DataError(f"a record must be a text or a mapping of its fields, found {shown(given)}")
 
     def facts(self, records: Sequence[Any]) -> tuple[dict[str, Any], list[str]]:
         """What is known of the training records.

@@ -12,7 +12,7 @@ from typing import IO
 import numpy as np
 from numpy.typing import NDArray
 
-from seqkit.errors import file_errors
+from seqkit.errors import DataError, file_errors, shown
 from seqkit.inputs.segmentation import Units
 from seqkit.records import digest
 
@@ -57,7 +57,7 @@ class Corpus:
             The corpus; its different units have to fit in memory, its stream does not.
 
         Raises:
-            DataError: the temporary file cannot be written.
+            DataError: a line is no text, or the temporary file cannot be written.
         """
         numbers = {END: 0}
         buffer = array("i")
@@ -65,6 +65,8 @@ class Corpus:
         kept = spilled = 0
         with file_errors("the corpus cannot be kept in a temporary file"):
             for line in lines:
+                if not isinstance(line, str):
+                    raise DataError(f"a line must be a text, found {shown(line)}")
                 before = spilled + len(buffer)
                 for piece in units.pieces(line):
                     buffer.extend(numbers.setdefault(unit, len(numbers)) for unit in units.split(piece))

@@ -83,14 +83,22 @@ class WordInput(LookupInput):
     def record(self, given: Any) -> Sentence:
         """See `Input.record`: raw text, which is split, a list of tokens, a mapping with one of them, or a record."""
         if isinstance(given, Sentence):
+            # The readers of files, which number lines, have seen to it.
+            if not given.line and not given.is_aligned():
+                raise DataError(f"a sentence needs text[start:end] == token for every token, found {shown(given)}")
             return given
         if isinstance(given, Mapping):
-            if not given.keys() & set(self.fields):
-                raise DataError(f"expected a 'text' or its 'tokens', found {shown(dict(given))}")
-            given = given["tokens"] if "tokens" in given else given["text"]
-        if not isinstance(given, str):
+            named = [name for name in self.fields if name in given]
+            value = given[named[0]] if len(named) == 1 else given
+            if isinstance(value, Mapping) or isinstance(value, str) != (named == ["text"]):
+                raise DataError(f"a record must have either a string 'text' or a list 'tokens', found {shown(given)}")
+            given = value
+        if isinstance(given, (str, TextRecord)):
+            return TextRecord.cut(super().record(given), self.splitter.split)
+        try:
             return Sentence.from_tokens(given)
-        return TextRecord(given).cut(self.splitter.split)
+        except TypeError:  # no iterable of strings
+            raise DataError(f"a record must be a text or a list of tokens (strings), found {shown(given)}") from None
 
     def documents(self) -> dict[str, Any]:
         """See `Input.documents`."""

@@ -106,9 +106,7 @@ def render(runs: Sequence[CellRun]) -> str:
         sizes = [f"{one.total:,}", f"{one.parameters.get('encoder', 0):,}"] if one.parameters else ["–", "–"]
         best = f"{one.best_epoch} of {one.epochs}" if one.scores else "–"
         rows.append([one.cell, *scores, *sizes, f"{one.tokens_per_second:,.0f}", best, f"{one.seconds:,.1f}"])
-    speed = (
-        "tokens/s: training tokens per second, median over epochs; seconds: training and scoring dev after each epoch"
-    )
+    speed = "tokens/s: training tokens per second, median over epochs; seconds: training and scoring dev every epoch"
     faults = [f"{one.cell}: {one.fault}" for one in runs if one.fault]
     return "\n".join([text_table(rows), "", speed, f"trained on: {_places(runs)}", ONE_SEED, *faults])
 
@@ -188,9 +186,7 @@ def _draw_curves(axes: Axes, runs: Sequence[CellRun], metric: str, colours: Sequ
         known = {line["epoch"]: line["dev"][metric] for line in one.history if line["dev"].get(metric) is not None}
         if known:
             marker = "." if len(known) < 30 else ""
-            axes.plot(
-                list(known), list(known.values()), "-", color=colour, linewidth=1.3, label=one.cell, marker=marker
-            )
+            axes.plot([*known], [*known.values()], "-", color=colour, linewidth=1.3, label=one.cell, marker=marker)
         if one.best_epoch in known:
             axes.plot(one.best_epoch, known[one.best_epoch], "o", color=colour, markersize=6)
     if metric == "perplexity":

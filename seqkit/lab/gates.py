@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError
 from seqkit.formats.writers import clean
+from seqkit.inputs.lookup import LookupInput
 from seqkit.metrics.scores import text_table
 from seqkit.model.base import Model, Predictor
 from seqkit.nn.encoder import Encoder
@@ -157,9 +158,7 @@ class GateRecord:
                 numbers = [f"{value:.3f}" for value in (float(gate.values.mean()), means[low], means[high])]
                 shares = [f"{100 * share:.0f} %" for share in gate.saturated]
                 rows.append([f"{layer.level} {layer.direction}", gate.name, *places, *numbers, *shares])
-        note = (
-            "mean: over units and steps; from, to: mean over units at these two steps; <, >: share of saturated units"
-        )
+        note = "mean: over units and steps; from, to: mean over units at these steps; <, >: share of saturated units"
         return "\n".join([text_table(rows, 4), "", note, f"open: {self.shown_opened}"])
 
 
@@ -201,7 +200,8 @@ def record_gates(model: Predictor, text: str, conditions: Mapping[str, Any] | No
     # A model of fields reads the text among them; any other splits it itself.
     fields = {**(conditions or {}), getattr(model.settings.data, "target", ""): text}
     record = model.record(fields if model.task.records == "fields" else text)
-    steps = model.input.units_of([record])[0]
+    reads_units = isinstance(model.input, LookupInput)
+    steps = model.input.units_of([record])[0] if reads_units else list(map(str, range(*model.input.lengths([record]))))
     if all(step == getattr(model.settings.data, "end", None) for step in steps):
         raise DataError("the text is empty")
     recorded = iter(_record(encoder, lambda: list(model.pipeline()([record]))))

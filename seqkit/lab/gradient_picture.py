@@ -49,7 +49,7 @@ def render_gradients(curves: Sequence[GradientCurve], trained: Sequence[Training
         rows = [["trained", "rate before", "rate after", *heads, "loss", "% right"], *map(_trained_row, trained)]
         faults = [f"{each.cell}: {each.fault}" for each in trained if each.fault]
         note = (
-            "layers: norm of the gradient of their parameters, mean over the last tenth of the updates, as is the loss"
+            "layers: norm of the gradient of their parameters; it and the loss are means of the last tenth of updates"
         )
         tables += [text_table(rows), "\n".join([*faults, note])]
     return "\n\n".join(tables)

@@ -20,13 +20,14 @@ from seqkit.corpora.resolve import resolve
 from seqkit.heads.base import Head
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
 from seqkit.inputs.building import build_encoder
-from seqkit.model.files import write_config
+from seqkit.model.files import path_of, write_config
 from seqkit.model.gold import checksum, read_gold
 from seqkit.model.pipeline import Pipeline
 from seqkit.model.requests import answer
 from seqkit.model.restoring import restored_network
 from seqkit.nn.network import Encoded, Network
 from seqkit.nn.recurrent import State
+from seqkit.records import refuse_one
 from seqkit.resources import imported
 from seqkit.tasks import TASKS, Task
 
@@ -56,7 +57,14 @@ class Predictor(ABC):
     Args:
         settings: the settings it was built with.
         report: scores, data and versions, as in ``report.json``.
+
+    Attributes:
+        input: what it reads, a `seqkit.inputs.base.Input`.
+        head: what a network predicts, a `seqkit.heads.base.Head`; None where there is no network.
     """
+
+    input: Any
+    head: Any = None
 
     def __init__(self, settings: Settings, report: dict[str, Any]) -> None:
         self.settings = settings
@@ -96,9 +104,9 @@ class Predictor(ABC):
         """What predicts call after call; see `Pipeline` for the settings."""
         return Pipeline(self, **settings)  # type: ignore[arg-type]
 
-    @abstractmethod
     def record(self, given: Any) -> Any:
-        """What a user gives, as a record: raw text, tokens, fields, or a record."""
+        """What a user gives, raw text, tokens, fields or a record, as a record; see `seqkit.inputs.base.Input`."""
+        return self.input.record(given)
 
     def predict(
         self,
@@ -118,12 +126,18 @@ class Predictor(ABC):
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `Pipeline`.
             **options: those of the task, named as the flags of the command line are.
 
-        Yields:
-            One prediction per record.
+        Returns:
+            An iterator, which gives one prediction per record.
+
+        Raises:
+            DataError: `records` is a single one; while iterating: one of them cannot be predicted.
+            SettingsError: there is no such option, or it has another value.
         """
+        refuse_one(records, "the argument of predict")
         asked = {"batch_tokens": batch_tokens, "ahead": ahead}
-        pipeline = self.pipeline(precision=precision, **{name: size for name, size in asked.items() if size})
-        yield from pipeline(map(self.record, records), self.options(options))
+        sizes = {name: size for name, size in asked.items() if size is not None}
+        pipeline = self.pipeline(precision=precision, **sizes)
+        return iter(pipeline(map(self.record, records), self.options(options)))
 
     def answer(self, request: Mapping[str, Any], pipeline: Any = None) -> dict[str, Any]:
         """Answer a request, JSON in and JSON out: what workers, the processes of ``torchrun`` and servers use.
@@ -168,7 +182,7 @@ class Predictor(ABC):
         records, notes = read_gold(self, data, data.evaluation_split(split), chosen)
         baseline = self.recorded_baseline(checksum(self, records, **chosen))
         found = self.evaluate_records(records, baseline=baseline, pipeline=pipeline, **chosen)
-        unknown = self.unknown(found.gold)
+        unknown = self.head.unknown(found.gold) if self.head is not None else []
         if unknown:
             shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
             notes = [*notes, f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"]
@@ -205,15 +219,7 @@ class Predictor(ABC):
         known = self.report.get("checksums", {})
         split = next((split for split in known if known[split] == checksum), "")
         found = self.report.get("scores", {}).get(split, {}).get("baseline")
-        return self.recorded(found) if isinstance(found, dict) else None
-
-    def recorded(self, scores: Mapping[str, Any]) -> Any:
-        """The baseline's scores, as a model's report has them, for `evaluate_records`; None where there are none."""
-        return None
-
-    def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
-        """The gold labels that it cannot predict, sorted."""
-        return []
+        return self.head.recorded(found) if isinstance(found, dict) and self.head is not None else None
 
     # --- files ----------------------------------------------------------------------------------------------------
 
@@ -261,6 +267,7 @@ class Predictor(ABC):
 
         Raises:
             ModelError: a file cannot be written.
+            SettingsError: `directory` is no path.
         """
         kept = {name: tensor.detach().to("cpu").contiguous() for name, tensor in self.weights().items()}
         documents = {**self.documents(), "report.json": self.report}
@@ -272,7 +279,7 @@ class Predictor(ABC):
         for section, name in self.settings.elsewhere():
             if settings[section][name]:
                 settings[section][name] = Path(settings[section][name]).resolve().name or "unnamed"  # the root has none
-        write_config(Path(directory), {"settings": settings}, files)
+        write_config(path_of(directory, "a model's directory"), {"settings": settings}, files)
 
     def card(self) -> str:
         """The README of the directory: what the model is, what it was trained on, how well it does, how to use it."""
@@ -303,7 +310,7 @@ class Model(Predictor):
         report: scores, data and versions, as in ``report.json``.
     """
 
-    def __init__(self, settings: Any, input: Any, head: Any, network: Network, report: dict[str, Any]) -> None:
+    def __init__(self, settings: Any, input: Any, head: Head, network: Network, report: dict[str, Any]) -> None:
         super().__init__(settings, report)
         self.input = input
         self.head = head
@@ -371,10 +378,6 @@ class Model(Predictor):
         self.network.to(device)
         return self
 
-    def record(self, given: Any) -> Any:
-        """See `Predictor.record`."""
-        return self.input.record(given)
-
     def encode(
         self, batch: Any, condition: Any = None, state: tuple[State, ...] | None = None, *, return_state: bool = False
     ) -> Encoded:
@@ -408,15 +411,6 @@ class Model(Predictor):
     def predicted(self, records: Sequence[Any], pipeline: Any = None) -> list[Any]:
         """The predictions for some records, by a pipeline or a new one, without what evaluation does not need."""
         return list((pipeline or self.pipeline())(records, self.options({}).for_output(None)))
-
-    def recorded(self, scores: Mapping[str, Any]) -> Any:
-        """See `Predictor.recorded`."""
-        return self.head.recorded(scores)
-
-    def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
-        """See `Predictor.unknown`."""
-        found: list[str] = self.head.unknown(gold)
-        return found
 
     # --- files ----------------------------------------------------------------------------------------------------
 

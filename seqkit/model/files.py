@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from seqkit._version import __version__
-from seqkit.errors import ModelError, shown
+from seqkit.errors import ModelError, SettingsError, shown
 from seqkit.files import is_plain_name, open_regular
 
 FORMAT_VERSION = 2
@@ -31,6 +31,24 @@ FILES = (
 """every name that a file of a model may have"""
 _MOST_CONFIG_BYTES = 1 << 20
 """of ``config.json``, which has a few thousand"""
+
+
+def path_of(given: object, what: str) -> Path:
+    """A path that a user gave.
+
+    Args:
+        given: a string or a path.
+        what: what messages call it.
+
+    Returns:
+        The path.
+
+    Raises:
+        SettingsError: it is something else, or no path of any system.
+    """
+    if not isinstance(given, str | os.PathLike) or "\0" in str(given):
+        raise SettingsError(f"{what} must be a path, found {shown(given)}")
+    return Path(given)
 
 
 def aside(path: Path) -> Path:
@@ -123,8 +141,9 @@ def read_config(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
         ModelError: the directory is no model, of a newer format version, or damaged.
     """
     path = directory / CONFIG
-    if not path.is_file():
-        found = "an unfinished training run" if (directory / "checkpoint").is_dir() else "none"
+    # The functions of os.path, since methods of a path raise for a name that is too long in some versions of Python.
+    if not os.path.isfile(path):
+        found = "an unfinished training run" if os.path.isdir(directory / "checkpoint") else "none"
         raise ModelError(f"{directory}: expected a model directory with {CONFIG}, found {found}")
     raw = _read(path)
     config = read_json(path, raw)

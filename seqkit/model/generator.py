@@ -88,9 +88,9 @@ class Generator(Model):
         chosen = self.options(options).model_dump()
         several = isinstance(conditions, Iterable) and not isinstance(conditions, Mapping)
         given: list[Any] = list(conditions) if several else [conditions or {}]  # type: ignore[arg-type]
-        odd = next((one for one in given if not isinstance(one, Mapping)), None)
-        if odd is not None:
-            raise DataError(f"expected conditions as a mapping field → value, found {odd!r:.80}")
+        odd = [one for one in given if not isinstance(one, Mapping)]
+        if odd:
+            raise DataError(f"expected conditions as a mapping field → value, found {odd[0]!r:.80}")
         codes = self.head.conditions([TextRecord("", dict(one)) for one in given])
         prompt, initials = chosen.pop("prompt"), chosen.pop("acrostic")
         if initials:
@@ -175,6 +175,7 @@ class Generator(Model):
 
         Raises:
             SeqkitError: the request cannot be answered.
+            SettingsError: it is no JSON object.
         """
         if not isinstance(request, Mapping):
             raise SettingsError(f"a request is a JSON object, found {shown(request)}")

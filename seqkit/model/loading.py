@@ -15,7 +15,7 @@ from seqkit.devices import choose_device
 from seqkit.errors import ModelError, SettingsError, shown
 from seqkit.inputs.base import Documents
 from seqkit.model.base import Model
-from seqkit.model.files import read_config, read_json
+from seqkit.model.files import path_of, read_config, read_json
 from seqkit.tasks import TASKS
 
 
@@ -35,10 +35,15 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None,
     Raises:
         ModelError: the directory is no model, damaged, of a newer format version, of another task, or has no network
             where one is needed.
+        SettingsError: `directory` is no path, or this machine has no such device.
     """
-    directory = Path(directory)
+    directory = path_of(directory, "a model's directory")
     place = choose_device(device)
     config, files = read_config(directory)
+    saved = config.get("settings")
+    name = saved.get("task") if isinstance(saved, dict) else None
+    if isinstance(name, str) and name not in TASKS:
+        raise ModelError(f"{directory}: there is no task {shown(name)} in this installation of seqkit")
     try:
         settings = parse_settings(config["settings"], str(directory / "config.json"))
     except (SettingsError, KeyError) as error:
@@ -71,8 +76,7 @@ def _check_report(report: object, place: str) -> None:
         raise ModelError(f"{place}: expected a JSON object, found something else")
     data, scores = (report.get(name, {}) for name in ("data", "scores"))
     splits = list(scores.values()) if isinstance(scores, dict) else [None]
-    beside = [scores.get("baseline") for scores in splits if isinstance(scores, dict)]
-    known = [each for each in beside if each is not None]
+    known = [each["baseline"] for each in splits if isinstance(each, dict) and each.get("baseline") is not None]
     if not isinstance(data, dict) or not all(isinstance(each, dict) for each in [*splits, *known]):
         raise ModelError(f"{place}: expected data, and scores of each split, as JSON objects, found something else")
     if not all(isinstance(each.get("accuracy", 0.0), float) and isinstance(each.get("name"), str) for each in known):

@@ -17,7 +17,7 @@ from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
 from seqkit.inputs.units import UnitInput
 from seqkit.inputs.vocabulary import UNKNOWN
-from seqkit.model.pipeline import CHUNK_RECORDS, BatchSize, chunks, halving
+from seqkit.model.pipeline import CHUNK_RECORDS, BatchSize, check_pipeline, chunks, halving
 from seqkit.model.scoring import STATIC_WINDOW, UnitPredictor
 from seqkit.model.writing import Starts, UnitWriter
 from seqkit.ngram.kneser_ney import KneserNey, Level
@@ -120,16 +120,14 @@ class NgramLanguageModel(UnitPredictor):
 
     # --- use ------------------------------------------------------------------------------------------------------
 
-    def record(self, given: Any) -> Any:
-        """See `Predictor.record`."""
-        return self.input.record(given)
-
     def pipeline(self, **settings: Any) -> Any:
         """See `Predictor.pipeline`; a batch is a chunk, divided where memory runs out, and precision has no effect."""
-        size = settings.get("size") or BatchSize(settings.get("batch_tokens", BATCH_TOKENS), settings.get("say"))
+        ahead, batch_tokens = settings.get("ahead", CHUNK_RECORDS), settings.get("batch_tokens", BATCH_TOKENS)
+        check_pipeline(self.device, settings.get("precision", "fp32"), batch_tokens=batch_tokens, ahead=ahead)
+        size = settings.get("size") or BatchSize(batch_tokens, settings.get("say"))
 
         def predict(records: Iterable[Any], options: Any = None) -> Iterator[ScoredText]:
-            for chunk in chunks(records, settings.get("ahead", CHUNK_RECORDS)):
+            for chunk in chunks(records, ahead):
                 yield from halving(chunk, size, self.input.lengths, lambda part, tokens: self._scores(part))
 
         return predict

@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from itertools import chain
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +18,7 @@ from torch.nn import functional
 
 from seqkit.config import BATCH_TOKENS
 from seqkit.devices import multiplies_bf16, precision_context
-from seqkit.errors import DataError, SeqkitError, is_out_of_memory
+from seqkit.errors import DataError, SeqkitError, SettingsError, is_out_of_memory, shown
 from seqkit.inputs.batching import length_batches
 
 if TYPE_CHECKING:
@@ -34,6 +36,23 @@ _SHOWN = 40
 """characters of a text that messages show"""
 
 
+def check_pipeline(device: torch.device, precision: str, **sizes: Any) -> None:
+    """Check the settings of a pipeline.
+
+    Args:
+        device: where the network runs.
+        precision: arithmetic of the network.
+        **sizes: numbers of tokens and records.
+
+    Raises:
+        SettingsError: a size is no whole number or too small, there is no such precision, or the device lacks it.
+    """
+    for name, size in sizes.items():
+        if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
+            raise SettingsError(f"{name} must be a whole number of at least 1, found {shown(size)}")
+    precision_context(precision, device)
+
+
 class BatchSize:
     """Tokens per batch, halved when memory runs out. For one thread at a time.
 
@@ -47,7 +66,7 @@ class BatchSize:
 
     def __init__(self, tokens: int, say: Callable[[str], None] | None = None) -> None:
         self.tokens = tokens
-        self._say = say or _warn
+        self._say = say or partial(warnings.warn, category=RuntimeWarning)
         self._most: int | None = None  # tokens that are worked on together, of several batches
 
     def halve(self, part: Sequence[Any], lengths: Sequence[int]) -> None:
@@ -62,9 +81,7 @@ class BatchSize:
         """
         total = sum(max(1, length) for length in lengths)
         if len(part) == 1:
-            text = part[0].text
-            shown = f"{text[:_SHOWN]}…" if len(text) > _SHOWN else text
-            message = f"out of memory with one sentence of {total:,} tokens, {shown!r}"
+            message = f"out of memory with one sentence of {total:,} tokens, {shown(part[0].text, _SHOWN)}"
             raise DataError(message, file=part[0].file, line=part[0].line)
         tried = min(self.tokens, total)
         self._most = total // 2
@@ -92,10 +109,6 @@ class BatchSize:
             parts[-1].append(record)
             room -= max(1, length)
         return list(parts)
-
-
-def _warn(message: str) -> None:
-    warnings.warn(message, RuntimeWarning, stacklevel=2)
 
 
 def halving(
@@ -243,6 +256,9 @@ class Pipeline:
 
     Attributes:
         chosen: what ``auto`` chose; None until then, which is predicted in fp32.
+
+    Raises:
+        SettingsError: a size is no whole number or too small, there is no such precision, or the device lacks it.
     """
 
     def __init__(
@@ -256,6 +272,7 @@ class Pipeline:
         size: BatchSize | None = None,
         options: Any = None,
     ) -> None:
+        check_pipeline(model.device, precision, batch_tokens=batch_tokens, ahead=ahead)
         self.model = model
         self.options = model.options({}) if options is None else options
         self.size = size or BatchSize(batch_tokens, say)

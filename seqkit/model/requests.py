@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
@@ -31,8 +32,7 @@ def answer(model: Any, request: Mapping[str, Any], pipeline: Any) -> dict[str, A
     several = given.pop("texts", None)
     if several is None:
         (found,) = pipeline([_record(model, given)], options)
-        result: dict[str, Any] = finite(found.to_json())
-        return result
+        return dict(finite(found.to_json()))
     if given or not isinstance(several, list):
         raise SettingsError("a request for several texts has a list of them as 'texts', and nothing else but options")
     records = [_record(model, one if isinstance(one, Mapping) else {"text": one}) for one in several]
@@ -47,19 +47,12 @@ def _options(model: Any, given: Mapping[str, Any], pipeline: Any) -> Any:
 def _record(model: Any, given: Mapping[str, Any]) -> Any:
     """The record that a request is about."""
     fields = model.input.fields
-    if not fields and given:
-        return model.record(given)
-    if len(given) != 1 or not set(given) <= set(fields):
+    if (fields or not given) and (len(given) != 1 or not set(given) <= set(fields)):
         needed = " or ".join(map(repr, fields or ("text",)))
         options = ", ".join(model.task.options_class().model_fields) or "none"
         found = ", ".join(map(repr, given)) or "nothing"
         raise SettingsError(f"a request has {needed} beside options ({options}); this one has {found}")
-    ((name, value),) = given.items()
-    if name == "text" and not isinstance(value, str):
-        raise SettingsError(f"the 'text' of a request is a string, found {shown(value)}")
-    if name == "tokens" and not (isinstance(value, list) and all(isinstance(token, str) for token in value)):
-        raise SettingsError(f"the 'tokens' of a request are a list of strings, found {shown(value)}")
-    return model.record(value)
+    return model.record(given)
 
 
 def block_request(parts: Sequence[Part], output_format: str, **options: Any) -> dict[str, Any]:
@@ -73,23 +66,16 @@ def block_request(parts: Sequence[Part], output_format: str, **options: Any) -> 
     Returns:
         What `answer` takes, all of JSON's types.
     """
-    block = [
-        {
-            "name": part.name,
-            "format": part.format,
-            "first": part.first,
-            "head": part.head,
-            "data": part.data.decode("utf-8", "surrogateescape"),
-        }
-        for part in parts
-    ]
+    block = [{**asdict(part), "data": part.data.decode("utf-8", "surrogateescape")} for part in parts]
     return {"block": block, "output_format": output_format, **options}
 
 
 def _parts(given: Any) -> list[Part]:
     try:
         parts = [Part(**{**part, "data": part["data"].encode("utf-8", "surrogateescape")}) for part in given]
-        if all(type(part.first) is int and isinstance(part.name, str) and part.format in FORMATS for part in parts):
+        named = all(isinstance(part.name, str) and part.format in FORMATS for part in parts)
+        rows = all(type(part.first) is int and isinstance(part.head, list | tuple | None) for part in parts)
+        if isinstance(given, list) and named and rows:
             return parts
     except (TypeError, KeyError, AttributeError, UnicodeEncodeError):
         pass

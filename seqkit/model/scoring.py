@@ -17,7 +17,7 @@ from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.metrics.perplexity import PerplexityReport
 from seqkit.model.base import Evaluation, Predictor
 from seqkit.model.writing import Starts, UnitWriter, written
-from seqkit.records import ScoredText, Sentence, WrittenText
+from seqkit.records import ScoredText, Sentence, WrittenText, refuse_one
 
 STATIC_WINDOW = 256
 """units that are computed together where their number has no influence on the result"""
@@ -79,9 +79,10 @@ class UnitPredictor(Predictor):
             exp(−ln p / units).
 
         Raises:
-            DataError: there is no unit in it.
+            DataError: there is no unit in it, or it is no text.
         """
         lines = text.removesuffix("\n").split("\n") if isinstance(text, str) else text
+        refuse_one(lines, "the text")
         corpus = Corpus.read(lines, self.input.units)
         if not len(corpus):
             raise DataError("the text is empty")
@@ -130,8 +131,8 @@ class UnitPredictor(Predictor):
             SettingsError: there is no such option, or it has another value.
         """
         chosen = validated(LmSampling, {"prompt": prompt, **options}, "options").model_dump()
-        end = self.input.end
-        writer, starts = self._writing([end, *self.input.ids_of(chosen.pop("prompt"))], pipeline)
+        prompt, end = chosen.pop("prompt"), self.input.end
+        writer, starts = self._writing([end, *self.input.ids_of(prompt)], pipeline)
         found = writer.write(starts, 1, end=end, ends=chosen.pop("lines"), **chosen)
         return [written(self.input, prompt, continuation) for continuation in found]
 

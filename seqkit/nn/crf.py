@@ -85,10 +85,11 @@ class CRF(nn.Module):
             legal = torch.ones(shape, dtype=torch.bool, device="cpu") if legal is None else legal.clone()
             self.register_buffer(f"legal_{name}", legal)
             self.register_parameter(scores, nn.Parameter(torch.empty(shape).uniform_(-0.1, 0.1)) if trainable else None)
+        self._legal = int(self.legal_transitions.sum())  # here, as on the meta device there are no numbers
 
     def extra_repr(self) -> str:
         """K, and how many of the K² transitions are legal."""
-        return f"num_tags={self.num_tags}, legal_transitions={int(self.legal_transitions.sum())}"
+        return f"num_tags={self.num_tags}, legal_transitions={self._legal}"
 
     def score(self, emissions: Tensor, tags: Tensor, lengths: Tensor) -> Tensor:
         """Score of the given tag sequences.
@@ -188,8 +189,10 @@ class CRF(nn.Module):
         if n < 1:
             raise ValueError(f"expected n of at least 1, found {n}")
         chain, rows = self._chain(emissions, lengths)
-        found, found_scores = search(partial(n_best_paths, n=n), chain)  # [B', n, T'], [B', n]
-        keep = chain.mask()[:, None, :] & ~found_scores.isneginf()[:, :, None]  # [B', n, T']
+        # No more than there are sequences, K^T'; no larger power than is needed is computed.
+        most = min(n, self.num_tags ** min(chain.emissions.shape[1], n.bit_length()))
+        found, found_scores = search(partial(n_best_paths, n=most), chain)  # [B', N, T'], [B', N], N = most
+        keep = chain.mask()[:, None, :] & ~found_scores.isneginf()[:, :, None]  # [B', N, T']
         shape = (len(lengths), n, emissions.shape[1])
         tags = _among_all(found.masked_fill_(~keep, 0), rows, shape, 0)  # [B, n, T]
         scores = _among_all(found_scores, rows, shape[:2], -torch.inf)  # [B, n]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from operator import itemgetter
 from typing import NamedTuple
 
 import torch
@@ -83,7 +85,7 @@ def filter_probabilities(
         ranked /= ranked.sum(1, keepdim=True)  # [N, V]
     if top_p < 1.0:
         before = ranked.cumsum(1) - ranked  # [N, V]: the probability of all symbols that are more likely
-        before[:, 0] = 0.0  # the first one is kept in spite of rounding
+        before[:, 0] = -1.0  # the first one is always kept, even where top_p is 0 in float32
         ranked = ranked.masked_fill(before >= top_p, 0.0)  # [N, V]
     kept = torch.zeros_like(ranked).scatter_(1, order, ranked)  # [N, V]
     return kept / kept.sum(1, keepdim=True)  # [N, V]
@@ -205,7 +207,7 @@ def beam_search(
     _check_least(1, ("a beam", beam))
     if first.shape != (1,):
         raise ValueError(f"expected one first symbol, found shape {list(first.shape)}")
-    found: list[Continuation] = []
+    found: list[tuple[float, Continuation]] = []
     live: list[list[int]] = [[]]
     scores = torch.zeros(1, dtype=torch.float64)  # [L]; in float64, so that long sums do not tie
     last = first
@@ -215,13 +217,14 @@ def beam_search(
         totals = scores.unsqueeze(1) + _restrict(log_probabilities, allowed, count, live)  # [L, V]
         for row, tokens in enumerate(live):
             if ends and tokens.count(end) + 1 == ends:
-                if float(totals[row, end]) > -torch.inf:
-                    found.append(Continuation(tokens, float(totals[row, end]), True))
+                if (score := float(totals[row, end])) > -torch.inf:
+                    found.append(_ranked(Continuation(tokens, score, True), length_penalty))
                 totals[row, end] = -torch.inf
-        found = _best(found, beam, length_penalty)
+        found = _best(found, beam)
         scores, places = totals.flatten().topk(min(beam, totals.numel()))  # [L']
-        bound = _rank(found[-1], length_penalty) if len(found) == beam else -torch.inf
-        kept = scores / (count + 1) ** length_penalty > bound  # [L']; false also for -inf: not allowed
+        bound = found[-1][0] if len(found) == beam else -torch.inf
+        worst = length_penalty * math.log(count + 1) - bound
+        kept = scores.neg().clamp_(min=0).log_() < worst  # [L'], as in `_ranked`; false also for -inf: not allowed
         scores, places = scores[kept], places[kept]  # [L']
         rows, symbols = places // totals.shape[1], places % totals.shape[1]  # [L']
         live = [[*live[row], symbol] for row, symbol in zip(rows.tolist(), symbols.tolist(), strict=True)]
@@ -229,16 +232,18 @@ def beam_search(
             break
         last = symbols.to(first.device)  # [L']
         state = select_rows(state, rows.to(first.device))
-    found += [Continuation(tokens, score, False) for tokens, score in zip(live, scores.tolist(), strict=True)]
-    return _best(found, beam, length_penalty)
+    unended = [Continuation(tokens, score, False) for tokens, score in zip(live, scores.tolist(), strict=True)]
+    return [one for _, one in _best([*found, *(_ranked(one, length_penalty) for one in unended)], beam)]
 
 
-def _best(found: list[Continuation], count: int, length_penalty: float) -> list[Continuation]:
-    return sorted(found, key=lambda one: -_rank(one, length_penalty))[:count]
+def _best(found: list[tuple[float, Continuation]], count: int) -> list[tuple[float, Continuation]]:
+    return sorted(found, key=itemgetter(0), reverse=True)[:count]
 
 
-def _rank(one: Continuation, length_penalty: float) -> float:
-    return one.log_prob / float(max(1, len(one.tokens) + one.ended) ** length_penalty)
+def _ranked(one: Continuation, length_penalty: float) -> tuple[float, Continuation]:
+    """With -log(-log p / n^α), which ranks as log p / n^α does, without a power that overflows."""
+    units = max(1, len(one.tokens) + one.ended)
+    return (length_penalty * math.log(units) - math.log(-one.log_prob) if one.log_prob < 0 else math.inf), one
 
 
 def _restrict(log_probabilities: Tensor, allowed: Allowed | None, count: int, prefixes: list[list[int]]) -> Tensor:

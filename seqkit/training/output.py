@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -24,7 +25,7 @@ def check_output(output: Path, *, resume: bool, force: bool) -> None:
     Raises:
         TrainingError: it is not empty, or no directory, or another run writes to it.
     """
-    if not output.exists():
+    if not os.path.exists(output):  # a method of a path raises for a name that is too long
         return
     see_free(output)
     try:
@@ -80,9 +81,8 @@ def remove_model(output: Path) -> None:
 
 def _remove_run(output: Path) -> None:
     """Remove what a run would go on from; the model stays until another is written in its place."""
-    model = {output / name for name in FILES}
     for path in _written_files(output):
-        if path not in model:
+        if path.name not in FILES:
             path.unlink()
     with suppress(OSError):  # not there, or not empty
         all_files(output)[0].parent.rmdir()

@@ -31,7 +31,7 @@ from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.records import digest
 from seqkit.resources import imported
-from seqkit.tasks import TASKS
+from seqkit.tasks import TASKS, Task
 from seqkit.training.learner import Learner, RecordLearner, digest_network
 from seqkit.training.progress import Progress
 from seqkit.training.streams import BASELINE_UNITS, StreamLearner, perplexity_reports
@@ -97,8 +97,7 @@ def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device,
     # The test split is not used before the end, where a fault in it would come too late.
     found = read_splits(dataset, task.records, data, splitter)
     parts = found.records
-    noun = "sentences" if task.records == "sentences" else "texts"
-    sizes = [_size(split, part, noun, task.records) for split, part in parts.items()]
+    sizes = [_size(split, part, task) for split, part in parts.items()]
     _say_sizes(dataset, found.notes, sizes, progress)
     train = parts["train"]
     sources, settings = _load_sources(settings)
@@ -120,9 +119,9 @@ def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device,
     return Prepared(model, learner, learner.size, learner.reports)
 
 
-def _size(split: str, part: Sequence[Any], noun: str, kind: str) -> str:
-    tokens = "" if kind == "fields" else f", {sum(len(record.tokens) for record in part):,} tokens"
-    return f"{split} {len(part):,} {noun}{tokens}"
+def _size(split: str, part: Sequence[Any], task: Task) -> str:
+    tokens = "" if task.records == "fields" else f", {sum(len(record.tokens) for record in part):,} tokens"
+    return f"{split} {len(part):,} {task.record}s{tokens}"
 
 
 def _say_sizes(dataset: Dataset, notes: Sequence[str], sizes: Sequence[str], progress: Progress) -> None:
@@ -192,9 +191,8 @@ def _load_sources(settings: _AnySettings) -> tuple[Sources, _AnySettings]:
         start = load(settings.training.init_from, network=True)
         theirs, ours = (str(getattr(some.data, "unit", "word")) for some in (start.settings, settings))
         if theirs != ours:
-            hint = (
-                "; --context takes a model of characters" if theirs == "char" and hasattr(embedding, "context") else ""
-            )
+            fits_context = theirs == "char" and hasattr(embedding, "context")
+            hint = "; --context takes a model of characters" if fits_context else ""
             expected = f"expected a model of unit {ours} to start from, found one of {theirs}{hint}"
             raise SettingsError(f"{settings.training.init_from}: {expected}")
         settings = adopt(settings, start)

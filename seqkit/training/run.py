@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import torch
 
 from seqkit._version import __version__
-from seqkit.config import BATCH_TOKENS, Recipe, Settings, load_recipe
+from seqkit.config import BATCH_TOKENS, Recipe, Settings, load_recipe, parse_settings
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
@@ -20,6 +20,7 @@ from seqkit.devices import repeatable, training_arithmetic
 from seqkit.errors import SeqkitError, SettingsError, TrainingError
 from seqkit.heads.base import Report
 from seqkit.model.base import Predictor
+from seqkit.model.files import path_of
 from seqkit.model.pipeline import BatchSize
 from seqkit.tasks import TASKS
 from seqkit.training.checkpoint import has_checkpoint, saying_what_is_left
@@ -44,7 +45,7 @@ class Trained(NamedTuple):
 
 
 def train(
-    recipe: str | Path | Recipe | Settings,
+    recipe: str | Path | Recipe | Settings | Mapping[str, Any],
     output: str | Path,
     data: str | Path | Dataset | Iterable[Any] | None = None,
     **options: Any,
@@ -52,7 +53,7 @@ def train(
     """Train a model and write it to a directory.
 
     Args:
-        recipe: the name of a recipe, a TOML file, or settings.
+        recipe: the name of a recipe, a TOML file, or settings, also as a mapping section → name → value.
         output: the directory; refused if it is not empty, unless ``resume=True`` or ``force=True`` is given.
         data: the name of a data set, a file, a folder, a `Dataset`, or any iterable of what the task learns
             from (see `seqkit.corpora.from_python.from_items`); by default the recipe's data set.
@@ -70,7 +71,7 @@ def train(
 
 
 def run(
-    recipe: str | Path | Recipe | Settings,
+    recipe: str | Path | Recipe | Settings | Mapping[str, Any],
     output: str | Path,
     data: str | Path | Dataset | Iterable[Any] | None = None,
     *,
@@ -86,7 +87,7 @@ def run(
     Of several processes that ``torchrun`` started, each takes its share of every batch, and the first one writes.
 
     Args:
-        recipe: the name of a recipe, a TOML file, or settings.
+        recipe: the name of a recipe, a TOML file, or settings, also as a mapping section → name → value.
         output: the directory; refused if it is not empty, unless `resume` or `force` is given.
         data: the name of a data set, a file, a folder, a `Dataset`, or any iterable of what the task learns
             from (see `seqkit.corpora.from_python.from_items`); by default the recipe's data set.
@@ -107,9 +108,10 @@ def run(
         Interrupted: Ctrl-C or SIGTERM came; ``resume=True`` goes on from there.
     """
     chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
-    settings = chosen.settings if isinstance(chosen, Recipe) else chosen
-    named = chosen.dataset if isinstance(chosen, Recipe) else ""
-    output = Path(output)
+    settings, named = (chosen.settings, chosen.dataset) if isinstance(chosen, Recipe) else (chosen, "")
+    if not isinstance(settings, Settings):
+        settings = parse_settings(settings, "settings")
+    output = path_of(output, "the output directory")
     with training_group(device) as group, ExitStack() as stack:
         if group.size > 1 and settings.kind:
             raise SettingsError(f"n-grams are counted by one process, and {group.size} were started")
@@ -129,12 +131,10 @@ def run(
             stack.enter_context(claimed_output(output, resume=resume, force=force))
         if prepared.learner is not None:
             training = _fit(prepared.learner, output, progress, group, resume=resume)
+        elif resume and has_checkpoint(output):
+            fault = "n-grams are counted at once, and cannot go on from the checkpoint that is there"
+            raise TrainingError(f"{output}: {fault}; start again with --force")
         else:
-            if resume and has_checkpoint(output):
-                raise TrainingError(
-                    f"{output}: n-grams are counted at once, and cannot go on from the checkpoint that is there; "
-                    "start again with --force"
-                )
             training = dict(prepared.training)
         reports = _finish(prepared, training, dataset, output) if group.is_first else {}
         prepared.model.report = group.tell(prepared.model.report)[0]

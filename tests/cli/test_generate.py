@@ -175,6 +175,7 @@ def test_an_array_that_is_not_there(model: Path, run: Run) -> None:
             "--beam excludes --temperature, --top-k and --top-p, which are for sampling",
         ),
         (["--temperature", "-1"], "-1"),
+        (["--length-penalty", "1000"], "Invalid value for '--length-penalty': expected at most 10, found 1000.0"),
         (["--length-penalty", "nan"], "Invalid value for '--length-penalty': expected a finite number, found nan"),
         (["--count", "0"], "expected at least 1, found 0"),
     ],

@@ -134,10 +134,18 @@ def test_what_is_there_is_kept_unless_forced(run: Run, tmp_path: Path, command: 
     ("arguments", "message"),
     [
         ([*MEMORY, "--task=recall"], "'recall' is not one of 'copy', 'copy_blanks', 'adding', 'agreement'."),
-        ([*MEMORY, "--gap=0"], "0 is not in the range x>=1."),
+        ([*MEMORY, "--gap=0"], "0 is not in the range 1<=x<=2147483647."),
+        ([*MEMORY, "--gap=9223372036854775808"], "9223372036854775808 is not in the range 1<=x<=2147483647."),
+        ([*GRADIENTS, "--steps=2147483648"], "2147483648 is not in the range 2<=x<=2147483647."),
         ([*MEMORY, "--growth=1.5"], "1.5 is not in the range 0.0<=x<=1.0."),
         ([*MEMORY, "--lr=0"], "0.0 is not in the range x>=1e-12."),
+        ([*MEMORY, "--lr=1e31"], "1e31 is too large; the largest number is 1e+30."),
+        ([*MEMORY, "--clip=1e308"], "1e308 is too large; the largest number is 1e+30."),
         ([*MEMORY, "--forget-bias=nan"], "nan is not a finite number."),
+        ([*MEMORY, "--forget-bias=inf"], "inf is not a finite number."),
+        ([*MEMORY, "--forget-bias=-1e308"], "-1e+308 is not in the range x>=-1e+30."),
+        ([*MEMORY, "--forget-bias=1e308"], "1e308 is too large; the largest number is 1e+30."),
+        ([*GRADIENTS, "--gain=1e31"], "1e31 is too large; the largest number is 1e+30."),
         (
             [*GRADIENTS, "--init=zeros"],
             "'zeros' is not one of 'auto', 'orthogonal', 'identity', 'xavier', 'uniform'.",
@@ -196,7 +204,7 @@ def test_cells_that_diverge_are_told_from_those_at_chance(run: Run, tmp_path: Pa
     assert trained["fault"] == "loss not finite at update 1"
     assert (trained["accuracy"], trained["after"]) == (None, None)
     assert "rnn_relu: loss not finite at update 1" in result.out
-    result = run(*MEMORY, "--cells=gru", "--task=adding", "--lr=1e37", "--clip=0", "--force", "-o", tmp_path)
+    result = run(*MEMORY, "--cells=gru", "--task=adding", "--lr=1e30", "--clip=0", "--force", "-o", tmp_path)
     assert result.status == 0, result.err
     (curve,) = read(tmp_path, "memory")["results"][0]["curves"]
     assert (curve["mean"], curve["accuracies"]) == (None, [None])

@@ -162,6 +162,21 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
             "Invalid value for '--threads': expected at least 1, found 0",
         ),
         (
+            ["tag", "train", "sample-ner", "--threads", "1025"],
+            " tag train",
+            "Invalid value for '--threads': expected at most 1024, found 1025",
+        ),
+        (
+            ["tag", "-m", "x", "--batch-tokens", "2147483648"],
+            " tag predict",
+            "Invalid value for '--batch-tokens': expected at most 2147483647, found 2147483648",
+        ),
+        (
+            ["tag", "-m", "x", "--nbest", "1001"],
+            " tag predict",
+            "Invalid value for '--nbest': expected at most 1000, found 1001",
+        ),
+        (
             ["tag", "-m", "x", "--nbest", "-1"],
             " tag predict",
             "Invalid value for '--nbest': expected at least 1, found -1",
@@ -307,13 +322,29 @@ def test_results_that_go_nowhere_are_a_fault(verb: list[str], pos_model: Path, t
     assert (found.returncode, found.stderr) == (1, message)
 
 
-def test_a_process_without_other_streams(pos_model: Path) -> None:
-    words = [sys.executable, "-m", "seqkit", "tag", "predict", "-m", str(pos_model)]
-    script = 'exec "$@" <&- 2>&-'
-    found = subprocess.run(
-        ["sh", "-c", script, "sh", *words], env=ENVIRONMENT, timeout=60, check=False, stdout=subprocess.PIPE
-    )
-    assert (found.returncode, found.stdout) == (0, b"")
+def without_streams(redirections: str, *words: object) -> subprocess.CompletedProcess[bytes]:
+    """Run seqkit with some of its streams closed."""
+    command = ["sh", "-c", f'exec "$@" {redirections}', "sh", sys.executable, "-m", "seqkit", *map(str, words)]
+    return subprocess.run(command, env=ENVIRONMENT, timeout=60, check=False, capture_output=True)
+
+
+def test_a_process_without_other_streams(pos_model: Path, tmp_path: Path) -> None:
+    (tmp_path / "in.txt").write_text("Ada\n")
+    found = without_streams("<&- 2>&-", "tag", "predict", tmp_path / "in.txt", "-m", pos_model)
+    assert (found.returncode, found.stdout[:4], found.stderr) == (0, b"Ada\t", b"")
+    found = without_streams("<&- 2>&-", "tag", "predict", "-m", pos_model)
+    assert (found.returncode, found.stdout, found.stderr) == (1, b"", b"")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["tag", "-m"], ["tag", "predict", "-", "--workers=2", "-m"], ["data", "convert", "--input=conll", "-"]],
+    ids="-".join,
+)
+def test_a_closed_standard_input_is_a_fault(words: list[str], pos_model: Path) -> None:
+    found = without_streams("<&-", *words, "-" if "convert" in words else pos_model)
+    message = b"error: <stdin>: cannot be read: Bad file descriptor\n"
+    assert (found.returncode, found.stdout, found.stderr) == (1, b"", message)
 
 
 def test_json_on_standard_output_is_nothing_but_json(run: Run) -> None:

@@ -199,6 +199,31 @@ def test_settings_weakest_first(corpus: Path, tmp_path: Path, run: Run) -> None:
     assert (found["hidden"], found["layers"], found["dropout"]) == (17, 3, 0.1)
 
 
+@pytest.mark.parametrize(
+    ("flags", "counts"),
+    [
+        (
+            ["--hidden=1000000", "--layers=9", "--chars=none"],
+            "200,000,978,034,140 parameters: input 33,800, encoder 200,000,944,000,000, head 34,000,340",
+        ),
+        (
+            ["--set=embedding.word_size=1000000", "--chars=none"],
+            "1,938,330,340 parameters: input 338,000,000, encoder 1,600,323,200, head 7,140",
+        ),
+    ],
+)
+def test_a_dry_run_takes_no_memory_for_the_model(flags: list[str], counts: str, corpus: Path, run: Run) -> None:
+    result = run("tag", "train", corpus, "--dry-run", "--quiet", *flags)
+    assert (result.status, result.err) == (0, "")
+    assert result.out.splitlines()[-1] == f"# {counts}"
+
+
+def test_a_dry_run_refuses_a_precision_that_the_device_lacks(corpus: Path, run: Run) -> None:
+    result = run("tag", "train", corpus, "--dry-run", "--quiet", "--device=cpu", "--precision=fp16")
+    assert (result.status, result.out) == (1, "")
+    assert result.err == "error: expected precision fp32, bf16 or auto on the CPU, found fp16\n"
+
+
 def test_a_dry_run_is_a_recipe(corpus: Path, vectors: Path, tmp_path: Path, run: Run) -> None:
     flags = ["--cell", "gru", "--layers", "2", "--no-crf", "--vectors", vectors, "--target", "-1", "--lr", "0.01"]
     first = run("tag", "train", corpus, "--dry-run", "--quiet", *flags)

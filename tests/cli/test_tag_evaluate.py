@@ -136,6 +136,31 @@ def test_no_errors_are_an_empty_file(ner_model: Path, tmp_path: Path, run: Run) 
     assert (tmp_path / "errors").read_bytes() == b""
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("flag", ["--errors", "--json", "--confusion"])
+def test_a_file_that_cannot_be_written_is_named(
+    flag: str, corpus: Path, ner_model: Path, tmp_path: Path, run: Run
+) -> None:
+    full = tmp_path / "full.png"
+    full.symlink_to("/dev/full")
+    if flag == "--confusion":
+        pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
+    result = run("tag", "evaluate", corpus, "-m", ner_model, flag, full)
+    assert (result.status, result.out) == (1, "")
+    assert result.err == f"error: {full}: cannot be written: No space left on device\n"
+
+
+@pytest.mark.parametrize("name", ["-", "c.foo", "png"])
+def test_a_confusion_matrix_is_a_png_file(
+    name: str, corpus: Path, ner_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("tag", "evaluate", corpus, "-m", ner_model, "--confusion", name)
+    assert (result.status, result.out, list(tmp_path.iterdir())) == (2, "", [])
+    fault = f"error: Invalid value for '--confusion': expected FILE.png, found '{name}'"
+    assert result.lines[-1] == fault
+
+
 def test_confusion(corpus: Path, ner_model: Path, tmp_path: Path, run: Run) -> None:
     pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
     result = run("tag", "evaluate", corpus, "-m", ner_model, "--confusion", tmp_path / "confusion.png")

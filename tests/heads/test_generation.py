@@ -7,13 +7,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seqkit.config import override
+from seqkit.errors import SettingsError
 from seqkit.heads.generation.module import IGNORED, GenerationHead
+from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.inputs.lookup import LookupBatch, LookupModule
+from seqkit.model.generator import Generator
 from seqkit.nn.condition import Condition, LabelPart
 from seqkit.nn.embedding import TypeBatch, WordEmbedding
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Network
 from seqkit.nn.search import sample
+from seqkit.records import TextRecord
 
 V, E, C, H = 7, 3, 4, 5
 FORMS = TypeBatch(torch.arange(V), torch.arange(V), (), ())
@@ -130,3 +135,15 @@ def test_an_input_for_no_condition() -> None:
     assert isinstance(head, GenerationHead)
     with pytest.raises(ValueError, match=r"^expected no condition inputs, found 1$"):
         head.begin((torch.tensor([0]),), 1)
+
+
+RECORDS = [TextRecord("ab", {"text": "ab", "kind": kind, "poem": "ba"}) for kind in "abab"]
+
+
+@pytest.mark.parametrize("condition", ["text", "kind, text", "text:text", "kind:label, text:label"])
+def test_the_condition_is_not_the_text_itself(condition: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Generator.build(override(GenerateSettings(), {"data": {"condition": condition}}), RECORDS)
+    assert str(caught.value) == "data.condition and data.target must be different fields, both have 'text'"
+    other = override(GenerateSettings(), {"data": {"condition": condition, "target": "poem"}})
+    assert "text" in [field.name for field in Generator.build(other, RECORDS).head.codec.fields]

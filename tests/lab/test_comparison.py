@@ -39,7 +39,7 @@ def test_the_table_by_hand() -> None:
         "gru             1,006.50             7.25       3,350    2,345    12,346      3 of 3     61.2",
         "rnn_tanh            5.00                –       3,350    2,345    12,346      3 of 3     61.2",
         "",
-        "tokens/s: training tokens per second, median over epochs; seconds: training and scoring dev after each epoch",
+        "tokens/s: training tokens per second, median over epochs; seconds: training and scoring dev every epoch",
         "trained on: cpu, 1 thread",
         "one seed: small differences mean nothing",
     ]

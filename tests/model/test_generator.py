@@ -210,6 +210,7 @@ def test_acrostics_are_always_obeyed(seed: int, initials: str, spare: int, unit:
         ),
         ({"count": 0}, "options: count: expected at least 1, found 0"),
         ({"beam": 1, "length_penalty": -1.0}, "options: length_penalty: expected at least 0, found -1.0"),
+        ({"beam": 1, "length_penalty": 1000}, "options: length_penalty: expected at most 10, found 1000"),
         ({"beam": -1}, "options: beam: expected at least 0, found -1"),
         ({"temperature": -1.0}, "options: temperature: expected at least 0, found -1.0"),
         ({"top_p": 0.0}, "options: top_p: expected greater than 0, found 0.0"),

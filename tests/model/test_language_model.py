@@ -346,7 +346,10 @@ def test_a_prompt_of_unknown_units_is_refused(unit: str, prompt: str, fault: str
     ("options", "fault"),
     [
         ({"count": 0}, "count: expected at least 1, found 0"),
+        ({"count": 10_001}, "count: expected at most 10000, found 10001"),
         ({"beam": -1}, "beam: expected at least 0, found -1"),
+        ({"beam": 1001}, "beam: expected at most 1000, found 1001"),
+        ({"beam": 2, "count": 1001}, "beam finds at most 1,000 texts, and count is 1,001"),
         ({"temperature": -1.0}, "temperature: expected at least 0, found -1.0"),
         ({"top_p": 0.0}, "top_p: expected greater than 0, found 0.0"),
         ({"length": -1}, "length: expected at least 1, found -1"),

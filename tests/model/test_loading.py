@@ -11,7 +11,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from seqkit.errors import ModelError
+from seqkit.errors import ModelError, SettingsError
 from seqkit.model.files import read_config, write_config
 from seqkit.model.loading import load, read_weights
 
@@ -38,6 +38,38 @@ def test_a_report_has_the_form_that_a_card_is_made_from(report: Any, fault: str,
     with pytest.raises(ModelError) as caught:
         load(path)
     assert str(caught.value) == f"{path / 'report.json'}: {fault}"
+
+
+@pytest.mark.parametrize("given", [None, b"model", 3, "a\0b", Path("a\0b")])
+def test_what_is_no_path(given: Any) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(given)
+    assert str(caught.value) == f"a model's directory must be a path, found {given!r}"
+
+
+def test_a_path_that_is_too_long() -> None:
+    with pytest.raises(ModelError) as caught:
+        load("a" * 1_500)
+    assert str(caught.value) == f"{'a' * 1_500}: expected a model directory with config.json, found none"
+
+
+def test_a_device_that_is_no_name(trained: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(trained, None)  # type: ignore[arg-type]
+    assert str(caught.value) == "expected a device auto, cpu, cuda, cuda:N or mps, found None"
+
+
+def test_a_task_of_another_installation(trained: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(trained, tmp_path / "model"))
+    config, files = read_config(path)
+    for name, fault in (
+        ("novel", "there is no task 'novel' in this installation of seqkit"),
+        (3, f"damaged: {path / 'config.json'}: task: expected one of tag, classify, lm, generate, found 3"),
+    ):
+        write_config(path, {"settings": {**config["settings"], "task": name}}, files)
+        with pytest.raises(ModelError) as caught:
+            load(path)
+        assert str(caught.value) == f"{path}: {fault}"
 
 
 def header(**entry: Any) -> bytes:

@@ -113,8 +113,8 @@ def test_a_sentence_that_does_not_fit_is_named_after_those_before_it(task: str) 
             found.append(record[0])
     assert [len(text.split()) for text in found] == [3, 4, 5]
     tokens = 60 + (task == "lm")  # the end of the line before it is read, too
-    shown = "a a a a a a a a a a a a a a a a a a a a …"
-    assert str(caught.value) == f"in.txt:4: out of memory with one sentence of {tokens} tokens, {shown!r}"
+    shown = "'a a a a a a a a a a a a a a a a a a a a…"
+    assert str(caught.value) == f"in.txt:4: out of memory with one sentence of {tokens} tokens, {shown}"
     assert len(said) == 1  # it was tried by itself at once
 
 

@@ -133,6 +133,7 @@ def test_a_generator_writes_from_its_conditions() -> None:
         ([], "a request is a JSON object, found []"),
         ({"condition": 3}, "expected conditions as a mapping field → value, found 3"),
         ({"conditions": [conditions, 3]}, "expected conditions as a mapping field → value, found 3"),
+        ({"conditions": [conditions, None]}, "expected conditions as a mapping field → value, found None"),
     ):
         with pytest.raises(SeqkitError) as caught:
             model.answer(request, pipeline)
@@ -163,7 +164,9 @@ def test_a_block_of_a_file(output_format: str, models: dict[str, Any], tmp_path:
     file.write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
     (block,) = cut([(str(file), "text")])
     found = asked(model, block_request(block, output_format, probs=True))
-    expected = list(model.predict(TEXTS, probs=True, spans=output_format != "conll"))
+    shown = model.options({"probs": True}).for_output(output_format)
+    assert shown.spans == (output_format != "conll")
+    expected = list(model.pipeline()(map(model.record, TEXTS), shown))
     tokens = sum(len(one.sentence.tokens) for one in expected)
     assert {name: found[name] for name in ("records", "tokens", "unknown", "fault")} == {
         "records": len(TEXTS),
@@ -200,7 +203,7 @@ def test_the_fault_of_a_block_comes_with_what_is_before_it(models: dict[str, Any
 
 # --- what cannot be asked -----------------------------------------------------------------------------------------
 
-TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, spans); this one has "
+TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest); this one has "
 
 
 @pytest.mark.parametrize(
@@ -218,19 +221,17 @@ TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, spans)
         ("lm", {"tokens": ["a"]}, "a request has 'text' beside options (none); this one has 'tokens'"),
         ("ngram", {}, "a request has 'text' beside options (none); this one has nothing"),
         ("tag", {"text": "a", "nbest": 0}, "options: nbest: expected at least 1, found 0"),
+        ("tag", {"text": "a", "nbest": 1001}, "options: nbest: expected at most 1000, found 1001"),
+        ("tag", {"text": "a", "spans": False}, TAGGING + "'text', 'spans'"),
+        ("tag", {"block": [], "spans": False}, "options: spans: unknown name, expected one of probs, nbest"),
         ("tag", {"text": "a", "probs": "perhaps"}, "options: probs: expected a valid boolean, unable to interpret "
          "input, found 'perhaps'"),
-        ("tag", {"text": 3}, "the 'text' of a request is a string, found 3"),
-        ("tag", {"text": None}, "the 'text' of a request is a string, found None"),
-        ("lm", {"texts": ["a", 3]}, "the 'text' of a request is a string, found 3"),
-        ("tag", {"tokens": "ab"}, "the 'tokens' of a request are a list of strings, found 'ab'"),
-        ("tag", {"tokens": ["a", 1]}, "the 'tokens' of a request are a list of strings, found ['a', 1]"),
         ("tag", {"texts": "ab"}, "a request for several texts has a list of them as 'texts', and nothing else but "
          "options"),
         ("tag", {"texts": ["a"], "text": "a"}, "a request for several texts has a list of them as 'texts', and nothing "
          "else but options"),
         ("tag", {"block": [], "output_format": "conll", "nbset": 3},
-         "options: nbset: unknown name, expected one of probs, nbest, spans"),
+         "options: nbset: unknown name, expected one of probs, nbest"),
         ("tag", {"block": [], "output_format": "tsv"}, "output_format: choose from conll, jsonl, inline, found 'tsv'"),
         ("lm", {"block": [], "output_format": "conll"}, "output_format: choose from tsv, jsonl, found 'conll'"),
         ("tag", [1], "a request is a JSON object, found [1]"),
@@ -241,12 +242,66 @@ TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, spans)
         ("tag", {"block": [{**PART, "format": "novel"}]}, BLOCK),
         ("tag", {"block": [{**PART, "first": "1"}]}, BLOCK),
         ("tag", {"block": [{**PART, "more": 1}]}, BLOCK),
+        ("tag", {"block": {}}, BLOCK),
+        ("tag", {"block": ""}, BLOCK),
+        ("tag", {"block": [{**PART, "head": "a"}]}, BLOCK),
+        ("tag", {"block": [{**PART, "head": {}}]}, BLOCK),
+        ("classify", {"block": [{**PART, "format": "tsv", "head": True}]}, BLOCK),
     ],
 )  # fmt: skip
 def test_what_cannot_be_asked_is_told(name: str, request_: Any, fault: str, models: dict[str, Any]) -> None:
     with pytest.raises(SettingsError) as caught:
         models[name].answer(request_)
     assert str(caught.value) == fault
+
+
+RECORD = "a record must have either a string 'text' or a list 'tokens', found "
+
+
+@pytest.mark.parametrize(
+    ("name", "request_", "fault"),
+    [
+        ("tag", {"text": 3}, RECORD + "{'text': 3}"),
+        ("tag", {"text": None}, RECORD + "{'text': None}"),
+        ("lm", {"texts": ["a", 3]}, "expected a text in field 'text', found 3"),
+        ("tag", {"tokens": "ab"}, RECORD + "{'tokens': 'ab'}"),
+        ("tag", {"tokens": ["a", 1]}, "a record must be a text or a list of tokens (strings), found ['a', 1]"),
+        ("tag", {"tokens": {"a": 1}}, RECORD + "{'tokens': {'a': 1}}"),
+    ],
+)
+def test_a_record_of_another_form(name: str, request_: Any, fault: str, models: dict[str, Any]) -> None:
+    with pytest.raises(DataError) as caught:
+        models[name].answer(request_)
+    assert str(caught.value) == fault
+
+
+WIDTH = "a.txt: a head must be a number of columns and true for tabs, found "
+CELLS = "a.txt: a head must be the cells of the first row, found "
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "head", "fault"),
+    [
+        ("tag", "conll", [], WIDTH + "[]"),
+        ("tag", "conll", [True, True], WIDTH + "[True, True]"),
+        ("tag", "conll", ["2", False], WIDTH + "['2', False]"),
+        ("tag", "conll", [2, 0], WIDTH + "[2, 0]"),
+        ("tag", "conll", [0, True], WIDTH + "[0, True]"),
+        ("tag", "conll", [10**9, False], WIDTH + "[1000000000, False]"),
+        ("tag", "conll", [2, False, 1], WIDTH + "[2, False, 1]"),
+        ("classify", "tsv", [["text"]], CELLS + "[['text']]"),
+        ("classify", "csv", ["text", None], CELLS + "['text', None]"),
+        ("classify", "csv", [], "a.txt:1: expected 2 columns (label and text) or a header with 'text' and 'label', "
+         "found 0 columns and no such header"),
+        ("tag", "conll", [2, False], None),
+        ("classify", "tsv", ["text"], None),
+        ("tag", "text", [2, False], None),
+    ],
+)  # fmt: skip
+def test_the_head_of_a_block(name: str, format: str, head: Any, fault: str | None, models: dict[str, Any]) -> None:
+    part = {**PART, "format": format, "head": head, "data": "a b\n"}
+    found = asked(models[name], {"block": [part]})
+    assert (found["fault"], found["records"]) == (fault, int(fault is None))
 
 
 def test_a_request_without_options_has_those_of_the_pipeline(models: dict[str, Any]) -> None:

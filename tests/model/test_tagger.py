@@ -304,7 +304,8 @@ def test_a_model_writes_all_sentences_in_one_form(
         model = build(tiny_settings(f"data.scheme={scheme}"), sentences)
         with torch.no_grad():
             model.network.head.emission.bias[model.head.codec.tags.index("O")] = 1e4
-        record, empty = model.predict([Sentence.from_tokens(["Ada", "saw"]), Sentence([], " ", [])], spans=spans)
+        options = model.options({}).for_output("inline" if spans else None)
+        record, empty = model.pipeline()([Sentence.from_tokens(["Ada", "saw"]), Sentence([], " ", [])], options)
         assert record.labels == ["O", "O"]
         expected = ("Ada_O saw_O\n", "\n") if scheme == "none" else ("Ada saw\n", " \n")
         assert (format_inline(record), format_inline(empty)) == expected
@@ -312,7 +313,7 @@ def test_a_model_writes_all_sentences_in_one_form(
 
 def test_only_what_is_asked_for_is_given(model: Tagger) -> None:
     sentence = model.record("Ada saw Bo in Rome")
-    (plain,) = model.predict([sentence], spans=False)
+    (plain,) = model.predicted([sentence])
     assert (plain.probs, plain.spans, plain.alternatives) == (None, [], None)
     (record,) = model.predict([sentence], nbest=3)
     assert record.probs is None

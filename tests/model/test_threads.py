@@ -25,7 +25,7 @@ TAGGING: list[dict[str, Any]] = [
     {"batch_tokens": 500},
     {"ahead": 700, "precision": "auto"},
     {"precision": "bf16"},
-    {"probs": True, "spans": False, "batch_tokens": 2000},
+    {"probs": True, "batch_tokens": 2000},
     {"nbest": 2, "probs": True, "ahead": 999},
 ]
 PREDICTING: list[dict[str, Any]] = [

@@ -106,6 +106,25 @@ def test_best_and_n_best_equal_enumeration(problem: Problem, n: int, grouped: bo
             assert tags[row, rank].tolist() == [*path, *[0] * (emissions.shape[1] - length)]
 
 
+@pytest.mark.parametrize("tags", [1, 3])
+def test_no_more_sequences_are_searched_than_there_are(tags: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = []
+
+    def counted(part: chain.Chain, groups: viterbi.TransitionGroups | None, n: int) -> tuple[Tensor, Tensor]:
+        searched.append(n)
+        return viterbi.n_best_paths(part, groups, n)
+
+    monkeypatch.setattr("seqkit.nn.crf.n_best_paths", counted)
+    found, scores = CRF(tags).nbest(torch.randn(2, 5, tags), torch.tensor([1, 2]), 5000)
+    assert searched == [tags**2]
+    assert (found.shape, scores.shape) == ((2, 5000, 5), (2, 5000))
+    assert scores.isfinite().sum(1).tolist() == [tags, tags**2]
+    assert scores[:, tags**2 :].isneginf().all() and not found[:, tags**2 :].any()
+    for length in (5, 3000):
+        CRF(3).nbest(torch.randn(1, length, 3), torch.tensor([length]), 100)
+    assert searched[1:] == [100, 100]
+
+
 @given(st.integers(0, 999), st.integers(2, 24), st.integers(1, 5), st.integers(1, 3))
 @random_sizes
 def test_grouping_moves_changes_nothing(seed: int, tags: int, kinds: int, batch: int) -> None:

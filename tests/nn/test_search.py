@@ -102,6 +102,25 @@ def test_a_length_penalty_finds_long_sequences_where_the_likeliest_is_short() ->
     assert best.log_prob == pytest.approx(math.log(0.7 * 0.6 * 0.6))
 
 
+@pytest.mark.parametrize("penalty", [1000.0, 1e300, 1e308])
+def test_no_length_penalty_is_too_great(penalty: float) -> None:
+    table = chain(4)
+    expected = enumerate_all(table, 4)
+    found = beam_search(markov(table), initial(), start(), end=END, length=4, beam=500, length_penalty=penalty)
+    assert {(tuple(one.tokens), one.ended): one.log_prob for one in found} == pytest.approx(expected, abs=1e-5)
+    if penalty == 1000.0:  # the longest come first, and of one length the likeliest
+        ranks = [(len(one.tokens) + one.ended, one.log_prob) for one in found]
+        assert ranks == sorted(ranks, reverse=True)
+
+
+def test_a_sequence_that_is_certain_comes_first() -> None:
+    rows = [[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
+    table = torch.tensor([rows, rows]).log()
+    for penalty in (0.0, 1.0):
+        (best,) = beam_search(markov(table), initial(), start(), end=END, length=9, beam=1, length_penalty=penalty)
+        assert (best.tokens, best.log_prob, best.ended) == ([1], 0.0, True)
+
+
 def test_a_beam_sees_past_the_greedy_choice() -> None:
     odds = [[0.0, 0.6, 0.4, 0.0], [0.5, 0.0, 0.0, 0.5], [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
     table = torch.tensor([odds, odds]).log()
@@ -140,7 +159,9 @@ def test_samples_have_the_frequencies_of_the_model() -> None:
         assert one.log_prob == pytest.approx(expected[tuple(one.tokens), one.ended], abs=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"temperature": 0}, {"top_k": 1}, {"temperature": 1e-6}, {"top_p": 1e-9}])
+@pytest.mark.parametrize(
+    "options", [{"temperature": 0}, {"top_k": 1}, {"temperature": 1e-6}, {"top_p": 1e-9}, {"top_p": 1e-44}]
+)
 def test_greedy_follows_the_likeliest_symbol_and_scores_without_temperature(options: dict) -> None:
     table = chain(5)
     path, last, score = [], END, 0.0
@@ -256,6 +277,12 @@ def test_no_temperature_is_too_small_or_too_great(options: dict[str, Any]) -> No
 def test_equally_likely_symbols_go_by_their_numbers() -> None:
     assert filter_probabilities(torch.zeros(1, 4), top_k=2).tolist() == [[0.5, 0.5, 0.0, 0.0]]
     assert filter_probabilities(torch.zeros(1, 4), top_p=0.5).tolist() == [[0.5, 0.5, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("top_p", [1e-9, 1e-44, 1e-46, 5e-324])
+def test_the_likeliest_symbol_is_kept_however_small_top_p(top_p: float) -> None:
+    scores = torch.tensor([[-1.0, 0.0, -torch.inf], [0.0, 0.0, 0.0]])
+    assert filter_probabilities(scores, top_p=top_p).tolist() == [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
 
 
 def test_rows_of_a_state() -> None:

@@ -293,6 +293,63 @@ def test_a_fault_in_the_input_costs_no_model(make_pairs: Make, tiny_settings: Ma
 # --- faults ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("recipe", "fault"),
+    [
+        (None, "settings: expected sections of settings, found None"),
+        (["tag"], "settings: expected sections of settings, found ['tag']"),
+        ({"task": "novel"}, "settings: task: expected one of tag, classify, lm, generate, found 'novel'"),
+        ({"task": "tag", "encoder": {"hidden": 0}}, "settings: encoder.hidden: expected at least 1, found 0"),
+    ],
+)
+def test_what_is_no_recipe(recipe: Any, fault: str, make_pairs: Make, tmp_path: Path) -> None:
+    assert fault_of(SettingsError, train, recipe, tmp_path / "model", make_pairs(4)) == fault
+    assert not (tmp_path / "model").exists()
+
+
+def test_settings_as_a_mapping(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
+    settings = tiny_settings("training.epochs=1")
+    found = train(settings.model_dump(mode="json"), tmp_path / "mapping", make_pairs(20), device="cpu")
+    assert found.settings == settings
+    train(settings, tmp_path / "settings", make_pairs(20), device="cpu")
+    assert weights(tmp_path / "mapping") == weights(tmp_path / "settings")
+
+
+@pytest.mark.parametrize("output", [None, b"model", 3, "a\0b"])
+def test_an_output_that_is_no_path(output: Any, make_pairs: Make, tiny_settings: Make) -> None:
+    message = f"the output directory must be a path, found {output!r}"
+    assert fault_of(SettingsError, train, tiny_settings(), output, make_pairs(4)) == message
+
+
+def test_an_output_whose_name_is_too_long(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
+    output = tmp_path / ("a" * 1_000)
+    message = f"{output}: cannot be used as output directory: File name too long"
+    assert fault_of(TrainingError, train, tiny_settings(), output, make_pairs(20)) == message
+
+
+@pytest.mark.parametrize("kind", ["sentences", "texts", "fields", "lines"])
+@pytest.mark.parametrize("given", [5, object, b"abc", "abc", {"text": "a"}])
+def test_data_from_python_are_several(kind: str, given: Any) -> None:
+    name = {"sentences": "pairs", "fields": "records"}.get(kind, kind)
+    for split in ("train", "dev", "test"):
+        message = f"{name} {split} must be a list or another iterable of records, found {given!r}"
+        assert fault_of(DataError, from_items, kind, **{"train": [], split: given}) == message
+
+
+@pytest.mark.parametrize(
+    ("kind", "item", "message"),
+    [
+        ("sentences", (["a", None], ["X", "Y"]), "tokens and labels must be non-empty strings, found None"),
+        ("sentences", (["a"], [None]), "tokens and labels must be non-empty strings, found None"),
+        ("texts", (["a", None], "X"), "texts, tokens and labels must be strings, and tokens not empty, found None"),
+        ("texts", ("a", [None]), "texts, tokens and labels must be strings, and tokens not empty, found None"),
+    ],
+)
+def test_none_is_no_string(kind: str, item: Any, message: str) -> None:
+    name = "pairs" if kind == "sentences" else kind
+    assert fault_of(DataError, from_items, kind, [item]) == f"{name} train:1: {message}"
+
+
 def test_there_must_be_data(tiny_settings: Make, tmp_path: Path) -> None:
     expected = "no data to train on: none was given, and the recipe names no data set"
     assert fault_of(SettingsError, run, tiny_settings(), tmp_path / "m") == expected

@@ -32,9 +32,9 @@ from seqkit.cli.options import FiniteRange, choice
     help="factor of the initial recurrent matrices",
 )
 @options.number("--scale", default=1.0, help="standard deviation of the inputs, which are Gaussian noise")
-@options.count("--steps", type=click.IntRange(2), default=100, help="how many steps back to measure")
+@options.count("--steps", type=click.IntRange(2, options.MOST), default=100, help="how many steps back to measure")
 @options.count("--networks", default=3, help="networks of each kind; the picture shows their mean and range")
-@options.count("--train", type=click.IntRange(0), default=300, help="training updates; 0: no training")
+@options.count("--train", type=click.IntRange(0, options.MOST), default=300, help="training updates; 0: no training")
 @choice("--task", known=options.TASKS, default="agreement", help="training task; see seqkit lab memory")
 @options.training(layers=3, growth=0.5, batch_size=16, lr=5e-3, forget_bias=1.0)
 def gradients(output: Path, force: bool, device: str, threads: int | None, quiet: bool, **flags: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -23,27 +22,10 @@ if TYPE_CHECKING:
 TASKS = ("copy", "copy_blanks", "adding", "agreement")
 """the keys of `seqkit.lab.sequences.MEMORY_TASKS`, which help must not import"""
 
-count = partial(click.option, type=click.IntRange(1), show_default=True, metavar="N")
+MOST = 2**31 - 1
+"""of what is counted"""
+count = partial(click.option, type=click.IntRange(1, MOST), show_default=True, metavar="N")
 number = partial(click.option, type=FiniteRange(0.0), show_default=True, metavar="X")
-
-
-def _finite(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
-    """A click callback: check that a number, where it is given, is finite.
-
-    Args:
-        context: the command's context.
-        parameter: the option.
-        value: its value.
-
-    Returns:
-        The value.
-
-    Raises:
-        BadParameter: it is infinite or NaN.
-    """
-    if value is not None and not math.isfinite(value):
-        raise click.BadParameter(f"{value} is not a finite number.", context, parameter)
-    return value
 
 
 def values(name: str) -> tuple[str, ...]:
@@ -141,7 +123,7 @@ def training(
     options = [
         count("--hidden", default=64, help="size of the state"),
         count("--layers", default=layers, help="layers of the trained network"),
-        number("--forget-bias", type=float, callback=_finite, **bias),
+        number("--forget-bias", type=FiniteRange(-1e30), **bias),
         count("--gap", default=100, help="largest gap in training, in steps"),
         number("--growth", type=FiniteRange(0.0, 1.0), default=growth, help=growing),
         number("--lr", type=FiniteRange(1e-12), default=lr, show_default=rate_shown, help=cosine),

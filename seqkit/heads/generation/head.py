@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from seqkit.errors import SettingsError
 from seqkit.heads.base import Loss, Start
 from seqkit.heads.generation.module import GenerationHead
 from seqkit.heads.generation.settings import GenerateSettings
@@ -62,6 +63,9 @@ class Generation(UnitHead):
     def build(cls, settings: GenerateSettings, records: Sequence[Any], input: Any) -> Generation:
         """See `Head.build`."""
         asked = [] if settings.data.condition == "none" else parse_fields(settings.data.condition)
+        if settings.data.target in [name for name, _ in asked]:
+            fields = f"both have {settings.data.target!r}"
+            raise SettingsError(f"data.condition and data.target must be different fields, {fields}")
         return cls(settings, input, ConditionCodec.build(records, asked, _condition_units(input.units).split))
 
     @classmethod

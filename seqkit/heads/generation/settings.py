@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from seqkit.config.recipes import override
-from seqkit.config.sections import Layers, Positive, Section, Settings, Size, TrainingSettings, Weight
+from seqkit.config.sections import Layers, Positive, Section, Settings, Size, TrainingSettings
 from seqkit.heads.language_model.settings import SamplingOptions, UnitEncoderSettings, check_tied
 from seqkit.inputs.settings import UnitDataSettings, UnitEmbeddingSettings
 
@@ -96,8 +96,8 @@ class GenerateOptions(SamplingOptions):
     """maximal number of units"""
     acrostic: str = ""
     """initials of the lines, one character for each"""
-    length_penalty: Weight = 1.0
-    """beam search ranks by log p / units to the power of this; 0 prefers short texts"""
+    length_penalty: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 1.0
+    """beam search ranks by log p / units to the power of this, at most 10; 0 prefers short texts"""
 
     @model_validator(mode="after")
     def _one_beginning(self) -> GenerateOptions:

@@ -23,6 +23,8 @@ from seqkit.inputs.settings import EmbeddingSettings, UnitDataSettings, UnitEmbe
 
 DYNAMIC_WINDOW = 20
 """units between two steps of dynamic evaluation"""
+MOST_TEXTS, WIDEST_BEAM = 10_000, 1_000
+"""bounds of --count and --beam"""
 
 Order = Annotated[int, Field(ge=0, le=20)]
 """maximal length of an n-gram"""
@@ -143,8 +145,8 @@ class SamplingOptions(Options):
 
     prompt: str = ""
     """how every text begins"""
-    count: Positive = 1
-    """how many texts"""
+    count: Annotated[int, Field(ge=1, le=MOST_TEXTS)] = 1
+    """how many texts, at most 10,000"""
     length: Positive = 200
     """maximal number of units"""
     temperature: Weight = 1.0
@@ -153,8 +155,8 @@ class SamplingOptions(Options):
     """sample from the N most probable units only  [default: all]"""
     top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
     """nucleus sampling: from the most probable units that together have this probability  [default: all]"""
-    beam: Count = 0
-    """beam search of this width, at least --count, instead of sampling; 0: sampling"""
+    beam: Annotated[int, Field(ge=0, le=WIDEST_BEAM)] = 0
+    """beam search of this width, at least --count and at most 1,000, instead of sampling; 0: sampling"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """the same seed gives the same texts"""
 
@@ -162,6 +164,8 @@ class SamplingOptions(Options):
     def _search_or_sampling(self) -> SamplingOptions:
         if self.beam and (self.temperature, self.top_k, self.top_p) != (1.0, 0, 1.0):
             raise ValueError("beam excludes temperature, top_k and top_p, which are for sampling")
+        if self.beam and self.count > WIDEST_BEAM:
+            raise ValueError(f"beam finds at most {WIDEST_BEAM:,} texts, and count is {self.count:,}")
         return self
 
 
@@ -175,7 +179,7 @@ class LmSampling(SamplingOptions):
 class LmEvaluation(Options):
     """Options of evaluation."""
 
-    dynamic: Weight = 0.0
+    dynamic: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0
     """dynamic evaluation: learning rate of a gradient step after each window  [default: none]"""
     window: Positive | None = None
     """units computed together; changes the result of dynamic evaluation only  [default: 256, dynamic: 20]"""

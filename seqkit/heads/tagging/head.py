@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqkit.errors import ModelError
+from seqkit.errors import ModelError, SettingsError
 from seqkit.formats.schemes import convert, detect_scheme, is_label
 from seqkit.formats.writers import clean, rows
 from seqkit.heads.base import Head, Loss, StepTargets
@@ -50,6 +50,8 @@ class Tagging(Head):
         """See `Head.build`."""
         data = settings.data
         codec = TagCodec.build(_column(records, data.target), data.scheme, data.target)
+        if settings.head.lm_loss and not hasattr(input, "indexer"):
+            raise SettingsError("head.lm_loss: the input of this task has no words to predict, so it must be 0")
         return cls(settings, codec, len(input.indexer.words) if settings.head.lm_loss else 0)
 
     @classmethod

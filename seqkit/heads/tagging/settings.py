@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from seqkit.config.recipes import override
 from seqkit.config.sections import (
     Elsewhere,
     EncoderSettings,
     Options,
-    Positive,
     Section,
     Settings,
     TrainingSettings,
@@ -87,14 +86,20 @@ class TagOptions(Options):
 
     probs: bool = False
     """also the probability of every label (conll), and of every span (jsonl)"""
-    nbest: Positive = 1
-    """the N best label sequences with the probability of each"""
-    spans: bool = Field(default=True, exclude=True)
-    """also the spans"""
+    nbest: Annotated[int, Field(ge=1, le=1000)] = 1
+    """the N best label sequences with the probability of each; at most 1,000"""
+    _spans: bool = PrivateAttr(default=True)
+
+    @property
+    def spans(self) -> bool:
+        """Whether the answer has spans: no option, but a matter of how it is written."""
+        return self._spans
 
     def for_output(self, output_format: str | None) -> TagOptions:
         """See `Options.for_output`: columns show no spans."""
-        return self.model_copy(update={"spans": output_format not in (None, "conll")})
+        found = self.model_copy()
+        found._spans = output_format not in (None, "conll")
+        return found
 
 
 class TagEvaluation(Options):
