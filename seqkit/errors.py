@@ -6,7 +6,6 @@ a traceback. A message says what was expected and what was found, with ``file:li
 
 from __future__ import annotations
 
-import difflib
 import errno
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -161,6 +160,8 @@ def nearest(name: str, known: Iterable[str]) -> str:
     Returns:
         ``; did you mean …?`` with the one most like it; empty if none is.
     """
+    import difflib  # which help texts need not wait for
+
     found = difflib.get_close_matches(name, list(known), n=1)
     return f"; did you mean {found[0]!r}?" if found else ""
 

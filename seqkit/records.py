@@ -172,6 +172,8 @@ class Sentence:
     def is_aligned(self) -> bool:
         """Whether ``text[start:end] == token`` for every token and its offsets, as there are as many."""
         try:
+            if isinstance(self.offsets, _SpacedOffsets):  # which need not be computed for it
+                return self.text == " ".join(self.tokens) and len(self.tokens) == len(self.offsets)
             placed = zip(self.tokens, self.offsets, strict=True)
             found = all(0 <= start <= end and self.text[start:end] == token for token, (start, end) in placed)
             return found and isinstance(self.text, str)

@@ -151,14 +151,13 @@ def checked_options(section: Any, given: dict[str, Any]) -> dict[str, Any]:
         checked: dict[str, Any] = validated(section, values, "options").model_dump(exclude_unset=True)
     except SettingsError as error:
         fault = str(error).removeprefix("options: ")
-        name, _, told = fault.partition(": ")
-        if name in section.model_fields:
-            raise click.UsageError(f"Invalid value for '--{name.replace('_', '-')}': {told}") from None
-        named = "|".join(section.model_fields)
-        raise click.UsageError(
-            re.sub(rf"\b({named})\b", lambda name: f"--{name[0].replace('_', '-')}", fault)
-        ) from None
+        raise click.UsageError(re.sub(rf"\b({'|'.join(section.model_fields)})\b(: )?", _as_flag, fault)) from None
     return checked
+
+
+def _as_flag(name: re.Match[str]) -> str:
+    flag = f"--{name[1].replace('_', '-')}"
+    return f"Invalid value for '{flag}': " if name[2] else flag
 
 
 def settings_options(task: Task) -> Callable[[Function], Function]:

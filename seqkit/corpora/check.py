@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
@@ -119,7 +119,9 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
     return sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.message))
 
 
-def label_column(dataset: Dataset, sentence: Sentence, target: str | None, label: str | None) -> list[str] | None:
+def label_column(
+    dataset: Dataset, sentence: Sentence, target: str | None, label: str | None, several: bool
+) -> list[str] | None:
     """The labels of one sentence in the column that a data set is about.
 
     Args:
@@ -127,6 +129,7 @@ def label_column(dataset: Dataset, sentence: Sentence, target: str | None, label
         sentence: one of its sentences.
         target: the column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere.
         label: for labelled texts the field of the label, see `Dataset.label_field`.
+        several: see `has_several`.
 
     Returns:
         One label per token, or the labels of the whole text; None if there are no labels and no column was named.
@@ -135,7 +138,7 @@ def label_column(dataset: Dataset, sentence: Sentence, target: str | None, label
         DataError: the sentence has no such column.
     """
     if label is not None:
-        return _labels_of(sentence, label)
+        return labels_of_text(sentence, label, several or isinstance(sentence.fields.get(label), list))
     wanted = target or dataset.target
     return sentence.column(wanted) if wanted or sentence.columns else None
 
@@ -216,7 +219,8 @@ def _read_around_faults(
         try:
             for sentence in reader(following(), file, known):
                 if label is not None:
-                    _labels_of(sentence, label)
+                    value = sentence.fields.get(label)
+                    labels_of_text(sentence, label, isinstance(value, list) or LABEL_SEPARATOR in str(value))
                 content.sentences.append(sentence)
             return
         except DataError as error:
@@ -234,9 +238,18 @@ def _read_around_faults(
                 return
 
 
-def _labels_of(sentence: Sentence, field: str) -> list[str]:
-    value = sentence.fields.get(field)
-    return labels_of_text(sentence, field, isinstance(value, list) or LABEL_SEPARATOR in str(value))
+def has_several(sentences: Iterable[Sentence], field: str | None) -> bool:
+    """Whether strings hold several labels of a text, with ``|`` between them: one of these also stands alone.
+
+    Args:
+        sentences: the texts of the first split, which is train where there is one.
+        field: the field of the label; None for sentences whose tokens have labels.
+
+    Returns:
+        Whether they do.
+    """
+    names = {str(sentence.fields.get(field)) for sentence in sentences} if field is not None else set()
+    return any(LABEL_SEPARATOR in name and names & {*map(str.strip, name.split(LABEL_SEPARATOR))} for name in names)
 
 
 def label_scheme(dataset: Dataset, target: str | None, label: str | None) -> str:
@@ -258,8 +271,9 @@ def label_scheme(dataset: Dataset, target: str | None, label: str | None) -> str
 def _label_problems(
     dataset: Dataset, contents: dict[str, _Content], target: str | None, label: str | None
 ) -> Iterator[Problem]:
+    several = has_several(next(iter(contents.values())).sentences, label)
     labels = {
-        split: [(line, sentence, label_column(dataset, sentence, target, label)) for line, sentence in content.lines()]
+        split: [(line, each, label_column(dataset, each, target, label, several)) for line, each in content.lines()]
         for split, content in contents.items()
     }
     given = label_scheme(dataset, target, label)

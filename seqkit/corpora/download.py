@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from seqkit.errors import DataError
-
-if TYPE_CHECKING:
-    pass
 
 _TIMEOUT = 30  # seconds without an answer after which a server counts as unavailable
 _CHUNK = 1 << 16

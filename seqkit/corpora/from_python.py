@@ -17,8 +17,7 @@ def from_items(kind: str, train: Items, dev: Items = None, test: Items = None, l
 
     Args:
         kind: ``sentences``, pairs of tokens and labels; ``texts``, pairs of a text (or its tokens) and a label (or a
-            list of labels); ``fields``, mappings with a text and other fields; or ``lines`` of text. Records as
-            `seqkit.corpora.dataset.Dataset` reads them are taken as they are.
+            list of labels); ``fields``, mappings with a text and other fields; or ``lines`` of text.
         train: the training items.
         dev: items to choose the best epoch by; without them the last tenth of train is held out.
         test: items to report on.
@@ -38,13 +37,11 @@ def from_items(kind: str, train: Items, dev: Items = None, test: Items = None, l
         refuse_one(items, f"{name} {split}")
         content = []
         for number, item in enumerate(items, start=1):
-            record = item
-            if not isinstance(item, Sentence | TextRecord):
-                try:
-                    record = make(item, label)
-                except ValueError as error:
-                    raise DataError(str(error), file=f"{name} {split}", line=number) from None
-                record.file, record.line = f"{name} {split}", number
+            try:
+                record = make(item, label)
+            except ValueError as error:
+                raise DataError(str(error), file=f"{name} {split}", line=number) from None
+            record.file, record.line = f"{name} {split}", number
             content.append(record)
         splits[split] = Split(content=content)
     return Dataset(name, splits)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from seqkit.corpora.check import label_column, label_scheme
+from seqkit.corpora.check import has_several, label_column, label_scheme
 from seqkit.corpora.dataset import Dataset
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.schemes import spans as read_spans
@@ -72,8 +72,9 @@ def statistics(dataset: Dataset, target: str | None = None) -> tuple[dict[str, S
         read = dataset.read_texts(splitter, names, label=field)
     contents = read.records
     train = Counter(token for sentence in contents.get("train", ()) for token in sentence.tokens)
+    several = has_several(contents[names[0]] if names else (), field)
     labels = {
-        name: [column for sentence in found if (column := label_column(dataset, sentence, target, field)) is not None]
+        name: [column for each in found if (column := label_column(dataset, each, target, field, several)) is not None]
         for name, found in contents.items()
     }
     own = label_scheme(dataset, target, field)

@@ -178,7 +178,8 @@ class Predictor(ABC):
         if isinstance(data, str | Path):
             data = resolve(data, quiet=True)
         elif not isinstance(data, Dataset):
-            data = from_items(self.task.records, None, test=data, label=chosen.get("label") or self.settings.label)
+            label = chosen.get("label") or chosen.get("target") or self.settings.label
+            data = from_items(self.task.records, None, test=() if data is None else data, label=label)
         records, notes = read_gold(self, data, data.evaluation_split(split), chosen)
         baseline = self.recorded_baseline(checksum(self, records, **chosen))
         found = self.evaluate_records(records, baseline=baseline, pipeline=pipeline, **chosen)
@@ -207,17 +208,16 @@ class Predictor(ABC):
             DataError: a record lacks its label.
         """
 
-    def recorded_baseline(self, checksum: int) -> Any:
+    def recorded_baseline(self, known: int) -> Any:
         """What the baseline reached when the model was trained, as `evaluate_records` takes it.
 
         Args:
-            checksum: of what is to be evaluated, see `seqkit.model.gold.checksum`.
+            known: the checksum of what is to be evaluated, see `seqkit.model.gold.checksum`.
 
         Returns:
             The baseline's scores; None where there are none, or those are of other data.
         """
-        known = self.report.get("checksums", {})
-        split = next((split for split in known if known[split] == checksum), "")
+        split = next((split for split, found in self.report.get("checksums", {}).items() if found == known), "")
         found = self.report.get("scores", {}).get(split, {}).get("baseline")
         return self.head.recorded(found) if isinstance(found, dict) and self.head is not None else None
 

@@ -87,7 +87,7 @@ class Generator(Model):
         """
         chosen = self.options(options).model_dump()
         several = isinstance(conditions, Iterable) and not isinstance(conditions, Mapping)
-        given: list[Any] = list(conditions) if several else [conditions or {}]  # type: ignore[arg-type]
+        given: list[Any] = list(conditions) if several else [{} if conditions is None else conditions]  # type: ignore[arg-type]
         odd = [one for one in given if not isinstance(one, Mapping)]
         if odd:
             raise DataError(f"expected conditions as a mapping field → value, found {odd[0]!r:.80}")
@@ -151,7 +151,7 @@ class Generator(Model):
         right = [self.input.units.join(map(self.input.indexer.normalise, row)) for row in units]
         # What is longer than all right texts is wrong, however long it goes on.
         length = max(map(len, units), default=0) + 2
-        texts = self.generate([record.fields for record in records], temperature=0, length=length)
+        texts = self.generate([record.fields for record in records], temperature=0, length=length, pipeline=pipeline)
         pairs = list(zip(right, texts, strict=True))
         alike = sum(found.ended and line_lengths(found.text) == line_lengths(text) for text, found in pairs)
         report = GenerationReport(
@@ -180,10 +180,11 @@ class Generator(Model):
         if not isinstance(request, Mapping):
             raise SettingsError(f"a request is a JSON object, found {shown(request)}")
         options = dict(request)
-        asked = options.pop("conditions", options.pop("condition", None))
-        if asked is None:
-            fields = [field.name for field in self.head.codec.fields]
-            asked = {name: options.pop(name) for name in fields if name in options}
+        one, several = options.pop("condition", None), options.pop("conditions", None)
+        if one is several is None:
+            one = {field.name: options.pop(field.name) for field in self.head.codec.fields if field.name in options}
+        if not (isinstance(one, Mapping) if several is None else isinstance(several, list) and one is None):
+            raise SettingsError("a request has a 'condition', an object, or 'conditions', a list of objects")
         chosen = self.options(options).model_dump()  # no other keyword of `generate` can be asked for
-        texts = [found.to_json() for found in self.generate(asked, pipeline=pipeline, **chosen)]
+        texts = [found.to_json() for found in self.generate(one or several, pipeline=pipeline, **chosen)]
         return {"answers": texts} if "conditions" in request or "count" in options else texts[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import Any
 
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.reading import read_splits, source_of
@@ -14,19 +14,7 @@ from seqkit.inputs.streams import Corpus
 from seqkit.records import digest
 
 
-class Gold(NamedTuple):
-    """What a model is scored on.
-
-    Attributes:
-        records: the records; of a language model a `Corpus`.
-        notes: lines for the user.
-    """
-
-    records: Any
-    notes: list[str]
-
-
-def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, Any]) -> Gold:
+def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, Any]) -> tuple[Any, list[str]]:
     """Read a split as a model's task reads it.
 
     Args:
@@ -36,7 +24,7 @@ def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, An
         options: those of evaluation.
 
     Returns:
-        What the model is scored on.
+        The records, of a language model a `Corpus`, and lines for the user.
 
     Raises:
         DataError: the split cannot be read, or there is nothing in it.
@@ -45,10 +33,10 @@ def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, An
         corpus, lines = read_corpus(dataset, split, model.input.units)
         held_out = dataset.held_out and split == "dev"
         notes = [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train")), "lines")] if held_out else []
-        return Gold(corpus, [*dataset.notes, *notes])
+        return corpus, [*dataset.notes, *notes]
     data, label = model.settings.data, options.get("label") or options.get("target")
     found = read_splits(dataset, model.task.records, data, model.input.split, [split], label)
-    return Gold(found.records[split], found.notes)
+    return found.records[split], found.notes
 
 
 def checksum(model: Any, records: Any, **options: Any) -> int:
@@ -56,7 +44,7 @@ def checksum(model: Any, records: Any, **options: Any) -> int:
 
     Args:
         model: the model.
-        records: see `Gold`.
+        records: see `read_gold`.
         **options: those of evaluation.
 
     Returns:

@@ -8,6 +8,7 @@ from typing import Any
 
 import safetensors
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from seqkit.config import parse_settings
@@ -74,10 +75,10 @@ def _check_report(report: object, place: str) -> None:
     """See that a report has the form that a model card is made from; which numbers are in it is its own affair."""
     if not isinstance(report, dict):
         raise ModelError(f"{place}: expected a JSON object, found something else")
-    data, scores = (report.get(name, {}) for name in ("data", "scores"))
+    data, scores, sums = (report.get(name, {}) for name in ("data", "scores", "checksums"))
     splits = list(scores.values()) if isinstance(scores, dict) else [None]
     known = [each["baseline"] for each in splits if isinstance(each, dict) and each.get("baseline") is not None]
-    if not isinstance(data, dict) or not all(isinstance(each, dict) for each in [*splits, *known]):
+    if not all(isinstance(each, dict) for each in [data, sums, *splits, *known]):
         raise ModelError(f"{place}: expected data, and scores of each split, as JSON objects, found something else")
     if not all(isinstance(each.get("accuracy", 0.0), float) and isinstance(each.get("name"), str) for each in known):
         raise ModelError(f"{place}: expected names and scores of baselines, found something else")
@@ -96,6 +97,9 @@ def read_weights(content: bytes, place: str) -> dict[str, Tensor]:
     Raises:
         ModelError: it is no such file, or has numbers of a kind that torch does not have.
     """
+    # Without being touched: having freed so much once, glibc does not give the memory of a dropped model back to the
+    # system, and the next one that is loaded need not ask for it page by page. It looks at blocks up to 32 MiB only.
+    torch.empty(min(2 * len(content), 1 << 25), dtype=torch.uint8)
     try:
         return safetensors.torch.load(content)
     except (safetensors.SafetensorError, KeyError, ValueError, TypeError, RuntimeError, OverflowError) as error:

@@ -10,7 +10,7 @@ import torch
 
 from seqkit.config.recipes import validated
 from seqkit.errors import DataError
-from seqkit.heads.language_model.settings import DYNAMIC_WINDOW, LmSampling
+from seqkit.heads.language_model.settings import DYNAMIC_WINDOW, LmEvaluation, LmSampling
 from seqkit.inputs.streams import Corpus
 from seqkit.inputs.units import UnitInput
 from seqkit.inputs.vocabulary import UNKNOWN
@@ -83,10 +83,11 @@ class UnitPredictor(Predictor):
         """
         lines = text.removesuffix("\n").split("\n") if isinstance(text, str) else text
         refuse_one(lines, "the text")
+        chosen = validated(LmEvaluation, {"dynamic": dynamic, "window": window}, "options").model_dump()
         corpus = Corpus.read(lines, self.input.units)
         if not len(corpus):
             raise DataError("the text is empty")
-        return ScoredText("", self.log_prob(corpus, dynamic=dynamic, window=window), len(corpus)).perplexity
+        return ScoredText("", self.log_prob(corpus, **chosen), len(corpus)).perplexity
 
     def evaluate_records(
         self, records: Corpus, *, baseline: Any = None, pipeline: Any = None, **options: Any

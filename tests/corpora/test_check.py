@@ -326,3 +326,10 @@ def test_texts_may_have_several_labels(extension: str, tmp_path: Path) -> None:
     assert check(resolve(tmp_path)) == [Problem(file, line, "label 'x' does not occur in train (1 in dev)")]
     numbers, _ = statistics(resolve(tmp_path))
     assert numbers["train"].labels == {"b": 2, "a": 1, "c": 1} and numbers["dev"].labels["c"] == 1
+
+
+def test_a_sign_in_a_label_does_not_make_it_several(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("label\ttext\nx|y\tone text\nz\tanother text\n")
+    (tmp_path / "test.tsv").write_text("label\ttext\nx\ta third text\nx|y\tthe last text\n")
+    file = str(tmp_path / "test.tsv")
+    assert check(resolve(tmp_path)) == [Problem(file, 2, "label 'x' does not occur in train (1 in test)")]

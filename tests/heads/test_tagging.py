@@ -293,11 +293,11 @@ def test_labels_unseen_in_training_count_as_errors(
     model = learner_of(settings, train, train).model
     predicted = [record.labels for record in model.predict(train)]
     right = [Sentence.from_tokens(s.tokens, {"label": labels}) for s, labels in zip(train, predicted, strict=True)]
-    report = model.evaluate(right).report
+    report = model.evaluate_records(right).report
     assert report.accuracy == 1.0
     new = "B-NEW" if scheme == "iob2" else "NEW"
     right[0].columns["label"][0] = new
-    report = model.evaluate(right).report
+    report = model.evaluate_records(right).report
     tokens = sum(map(len, train))
     assert report.accuracy == pytest.approx((tokens - 1) / tokens)
     missed = report.per_label["NEW"]

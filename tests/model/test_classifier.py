@@ -153,7 +153,7 @@ def test_labels_never_seen_count_as_errors(directory: Path) -> None:
     model = load(directory, task="classify")
     pairs = [("a good film", "pos"), ("a good film", "news")]
     texts = from_items("texts", pairs, dev=pairs).texts("train", model.input.splitter.split)
-    assert model.evaluate(texts).report.accuracy == 0.5
+    assert model.evaluate_records(texts).report.accuracy == 0.5
 
 
 def test_only_its_own_verbs(directory: Path, trained: Path) -> None:

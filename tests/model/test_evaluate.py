@@ -12,9 +12,10 @@ from four_tasks import WORDS, classifier, generator, language_model, ngram_model
 import seqkit
 from seqkit.config import override
 from seqkit.corpora.from_python import from_items
-from seqkit.errors import DataError, SeqkitError, SettingsError
+from seqkit.errors import DataError, ModelError, SeqkitError, SettingsError
 from seqkit.heads.classification.settings import ClassifySettings
 from seqkit.heads.tagging.settings import TagSettings
+from seqkit.records import Sentence, TextRecord
 
 PAIRS = [(WORDS[:5], ["B-X", "O", "B-Y", "I-Y", "O"]), (WORDS[5:8], ["O", "O", "B-X"])]
 LABELLED = [(" ".join(WORDS[:4]), "a"), (WORDS[4:9], "b")]
@@ -63,10 +64,27 @@ def test_what_cannot_be_evaluated_is_told(name: str, tmp_path: Path) -> None:
     for data, fault in ((tmp_path / "none", "no such file or folder"), ([3], "expected a "), ("nosuch", "no data set")):
         with pytest.raises(DataError, match=fault):
             model.evaluate(data)
+    records = [Sentence.from_tokens(["a", "b"], {"label": ["O"]}), TextRecord("a", {"label": None})]
+    for odd in records:  # their columns are not checked
+        with pytest.raises(DataError, match=r"test:1: expected a "):
+            model.evaluate([odd])
+    with pytest.raises(DataError, match=r"no sentences found|no texts found|no text found"):
+        model.evaluate(None)
     with pytest.raises(SettingsError, match="options: nosuch: unknown name"):
         model.evaluate(CASES[name][1], nosuch=1)
     with pytest.raises(SeqkitError, match="no dev split in "):
         model.evaluate(CASES[name][1], "dev")
+
+
+def test_the_baseline_of_a_language_model_that_is_tested_on_its_training_text(tmp_path: Path) -> None:
+    tiny = {"task": "lm", "encoder": {"hidden": 4}, "training": {"epochs": 1, "batch_size": 2}}
+    model = seqkit.train(tiny, tmp_path / "lm", LINES, dev=LINES, device="cpu")
+    assert model.evaluate(LINES).report.baseline.name == "5-gram Kneser-Ney"
+    for checksums in (None, 5, [1]):
+        model.report["checksums"] = checksums
+        model.save(tmp_path / "odd")
+        with pytest.raises(ModelError, match="expected data, and scores of each split"):
+            seqkit.load(tmp_path / "odd")
 
 
 def test_labels_that_the_model_does_not_know_are_noted() -> None:
@@ -83,4 +101,5 @@ def test_items_fit_settings_that_name_the_labels_otherwise(tmp_path: Path) -> No
     topics = override(ClassifySettings(), {**tiny, "data": {"label": "topic"}})
     model = seqkit.train(topics, tmp_path / "classify", LABELLED * 3, device="cpu")
     assert model.evaluate(LABELLED).report.sentences == 2
+    assert tagger().evaluate(PAIRS, target="pos").report.sentences == 2
     assert model.evaluate(LABELLED, label="other").gold == [["a"], ["b"]]

@@ -365,6 +365,20 @@ def test_numbers_outside_their_range_are_refused(options: dict[str, Any], fault:
     assert str(caught.value) == f"options: {fault}"
 
 
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        ({"window": 0}, "window: expected at least 1, found 0"),
+        ({"window": "x"}, "window: expected a valid integer, unable to parse string as an integer, found 'x'"),
+        ({"dynamic": -1}, "dynamic: expected at least 0, found -1"),
+    ],
+)
+def test_options_of_perplexity_are_checked(options: dict[str, Any], fault: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        build().perplexity("to be", **options)
+    assert str(caught.value) == f"options: {fault}"
+
+
 def test_a_model_is_built_from_lines_or_from_their_counts() -> None:
     units = Units.word(LmSettings().data.splitter)
     torch.manual_seed(0)

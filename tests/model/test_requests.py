@@ -129,9 +129,15 @@ def test_a_generator_writes_from_its_conditions() -> None:
     others = [conditions, {"kind": "b", "title": "old"}]
     found = model.answer({"conditions": others, **greedy}, pipeline)
     assert found == {"answers": [one.to_json() for one in model.generate(others, **greedy)]}
+    assert model.answer({"conditions": []}, pipeline) == {"answers": []}
+    wanted = "a request has a 'condition', an object, or 'conditions', a list of objects"
     for request, fault in (
         ([], "a request is a JSON object, found []"),
-        ({"condition": 3}, "expected conditions as a mapping field → value, found 3"),
+        ({"condition": 3}, wanted),
+        ({"condition": []}, wanted),
+        ({"condition": [conditions]}, wanted),
+        ({"conditions": conditions}, wanted),
+        ({"condition": conditions, "conditions": others}, wanted),
         ({"conditions": [conditions, 3]}, "expected conditions as a mapping field → value, found 3"),
         ({"conditions": [conditions, None]}, "expected conditions as a mapping field → value, found None"),
     ):

@@ -173,7 +173,7 @@ def test_unknown_units_count_as_wrong_and_are_told() -> None:
     torch.manual_seed(0)
     train = [Sentence([], "ab", [], fields={"k": "x"})] * 4
     model = Generator.build(tuned(condition="k:label"), train)
-    report = model.evaluate([Sentence([], "az", [], fields={"k": "x"})] * 2).report
+    report = model.evaluate_records([Sentence([], "az", [], fields={"k": "x"})] * 2).report
     assert report.prediction.unknown == 2
     assert report.exact == 0
     assert report.prediction.units == 6

@@ -17,6 +17,7 @@ from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.model.loading import load
 from seqkit.records import Sentence
+from seqkit.tasks import TASKS
 from seqkit.training.output import check_output, claimed_output
 from seqkit.training.run import run, train
 from seqkit.training.stepping import Diverged
@@ -355,6 +356,15 @@ def test_there_must_be_data(tiny_settings: Make, tmp_path: Path) -> None:
     assert fault_of(SettingsError, run, tiny_settings(), tmp_path / "m") == expected
     assert fault_of(SettingsError, run, Recipe(settings=tiny_settings()), tmp_path / "m") == expected
     assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_there_must_be_training_data(task: str, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for split in ("dev", "test"):
+        (tmp_path / "data" / f"{split}.jsonl").write_text('{"text": "a b", "label": "x"}\n')
+    expected = f"no train split in {tmp_path / 'data'}; it has dev, test"
+    assert fault_of(DataError, run, {"task": task}, tmp_path / "m", tmp_path / "data") == expected
 
 
 def test_dev_and_test_belong_to_pairs(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
