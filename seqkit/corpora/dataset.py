@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from seqkit.corpora.cards import Card
+from seqkit.corpora.label_columns import accepted, settle_columns
 from seqkit.errors import DataError
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import ReadOptions
@@ -174,7 +175,7 @@ class Dataset:
             DataError: there is no such split, it cannot be read, train is empty, or train has too few sentences for
                 a dev split to be held out.
         """
-        return self._read(splits, lambda split: self._sentences(split, splitter))
+        return self._read(splits, lambda split, notes: self._sentences(split, splitter, notes))
 
     def read_texts(
         self,
@@ -199,7 +200,7 @@ class Dataset:
             DataError: there is no such split, it cannot be read, a field is missing, train is empty, or train has too
                 few texts for a dev split to be held out.
         """
-        return self._read(splits, lambda split: self._texts(split, splitter, text, label))
+        return self._read(splits, lambda split, notes: self._texts(split, splitter, text, label, notes))
 
     def sentences(self, split: str, splitter: SplitFunction | None = None) -> list[Sentence]:
         """Read one split; see `read_sentences`."""
@@ -211,15 +212,15 @@ class Dataset:
         """Read one split of texts; see `read_texts`."""
         return self.read_texts(splitter, [split], text=text, label=label).records[split]
 
-    def _read(self, splits: Sequence[str] | None, load: Callable[[str], list[R]]) -> Splits[R]:
+    def _read(self, splits: Sequence[str] | None, load: Callable[[str, list[str]], list[R]]) -> Splits[R]:
         wanted = [name for name in ("train", "dev", "test") if self.has(name)] if splits is None else splits
         source, whole = self._source, None
         found: Splits[R] = Splits({}, list(self.notes))
         for split in wanted:
             if not self._is_part(split):
-                found.records[split] = load(split)
+                found.records[split] = load(split, found.notes)
                 continue
-            whole = load(source) if whole is None else whole
+            whole = load(source, found.notes) if whole is None else whole
             begin, end = self._range(split, len(whole), "sentences")
             found.records[split] = whole[begin:end]
             if split == "dev" and (note := self.held_out_note(len(whole))) not in found.notes:
@@ -303,17 +304,19 @@ class Dataset:
             return _lines_of(read_sentences(file, format, columns=self.columns))
         return _lines_of(read_texts(file, format, label=None))
 
-    def _sentences(self, name: str, splitter: SplitFunction | None) -> list[Sentence]:
+    def _sentences(self, name: str, splitter: SplitFunction | None, notes: list[str]) -> list[Sentence]:
         split = self.splits[name]
         found = split.content
         if found is None:
             file, format = split.located()
-            found = list(read_sentences(file, format, columns=self.columns, splitter=splitter))
+            found = _accepted(list(read_sentences(file, format, columns=self.columns, splitter=splitter)), file, notes)
+            if format == "jsonl":
+                settle_columns(found)
         self._refuse_empty(name, found)
         return found
 
     def _texts(
-        self, name: str, splitter: SplitFunction | None, text: str, label: str | None
+        self, name: str, splitter: SplitFunction | None, text: str, label: str | None, notes: list[str]
     ) -> list[Sentence | TextRecord]:
         split = self.splits[name]
         found: list[Sentence | TextRecord]
@@ -324,6 +327,7 @@ class Dataset:
             found = list(read_texts(file, format, text=text, label=label, splitter=splitter))
             if label is None:
                 attach_arrays(found, file)
+            found = _accepted(found, file, notes)
         self._refuse_empty(name, found)
         return found
 
@@ -332,6 +336,12 @@ class Dataset:
         learned = any(one.text if isinstance(one, TextRecord) else one.tokens for one in found)
         if name in ("train", "all") and not learned:
             raise DataError("no sentences found", file=self._place(name))
+
+
+def _accepted(records: list[R], file: Path, notes: list[str]) -> list[R]:
+    kept, said = accepted(records, file)
+    notes += said
+    return kept
 
 
 def _lines_of(records: Iterable[Sentence | TextRecord]) -> Iterator[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqkit.corpora.dataset import Dataset, Splits
+from seqkit.corpora.label_columns import read_notation
 from seqkit.errors import DataError
 from seqkit.records import SplitFunction
 
@@ -26,7 +27,7 @@ def read_splits(
         data: the data settings, which name the fields.
         splitter: raw text → token offsets.
         splits: which; by default train, dev and test as far as there are any.
-        label: the field of the label, instead of the one that the settings name.
+        label: the field or column of the label, instead of the one that the settings name.
 
     Returns:
         The records of each split, in the file's order.
@@ -36,6 +37,9 @@ def read_splits(
     """
     if kind == "sentences":
         found = dataset.read_sentences(splitter, splits)
+        if getattr(data, "scheme", "none") != "none":
+            notes = [read_notation(records, label or data.target) for records in found.records.values()]
+            found.notes.extend(dict.fromkeys(filter(None, notes)))
     elif kind == "texts":
         text, field = getattr(data, "text", "text"), label or getattr(data, "label", "label")
         found = dataset.read_texts(splitter, splits, text=text, label=field)

@@ -120,7 +120,7 @@ def _sentence(record: dict[str, Any], split: SplitFunction) -> Sentence:
     _add_columns(sentence, record)
     if record.get("spans") is not None:
         sentence.columns["ner"] = _span_labels(sentence, record["spans"])
-    known = _NOT_COLUMNS | set(sentence.columns)
+    known = (_NOT_COLUMNS - {"spans"}) | set(sentence.columns)
     sentence.fields = {key: value for key, value in record.items() if key not in known}
     return sentence
 
@@ -139,9 +139,9 @@ def _label(value: Any, name: str) -> str | list[str]:
     """A label, or several, as strings."""
     values = value if isinstance(value, list) else [value]
     for each in values:
-        if not isinstance(each, str | int):
+        if not isinstance(each, str | int | float):
             raise _Fault(f'expected a string or a list of strings in "{name}", found {shown(value)}')
-    labels = [json.dumps(each) if isinstance(each, bool) else str(each) for each in values]
+    labels = [each.strip(" \t") if isinstance(each, str) else json.dumps(each) for each in values]
     return labels if isinstance(value, list) else labels[0]
 
 

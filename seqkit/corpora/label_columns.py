@@ -1,0 +1,83 @@
+"""The label columns of a whole split: which there are, which one is learned by default, how its labels are written."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from seqkit.formats.notation import detect_notation
+from seqkit.records import Sentence
+
+SPANS = "ner"
+"""the column that the spans of a JSON object become"""
+
+_NUMBERS_AS_LABELS = re.compile(r"tags?$|labels?$|^(ner|pos|upos|chunk)", re.IGNORECASE)
+"""names of columns of whole numbers that may be labels, and not ids or offsets"""
+
+
+def settle_columns(sentences: Sequence[Sentence]) -> None:
+    """Give all sentences of a split the same label columns, the one that is learned by default last.
+
+    A JSON object alone does not tell which of its lists are labels: a column is one that every sentence has. Where some
+    sentences have spans the others have none, that is ``O`` for every token. Whole numbers are ids or offsets, unless
+    the column is called after labels.
+
+    Args:
+        sentences: the sentences, which are changed.
+    """
+    some = [sentence for sentence in sentences if sentence.tokens]
+    if any(isinstance(sentence.fields.get("spans"), list) for sentence in some):
+        for sentence in some:
+            sentence.columns.setdefault(SPANS, ["O"] * len(sentence.tokens))
+    known = [name for name in some[0].columns if all(name in sentence.columns for sentence in some)] if some else []
+    labels = [name for name in known if not _are_numbers(name, some)]
+    ordered = [*(name for name in known if name not in labels), *labels]
+    for sentence in some:
+        sentence.columns = {name: sentence.columns[name] for name in ordered}
+
+
+def accepted(records: Sequence[Any], source: object) -> tuple[list[Any], list[str]]:
+    """The records that an annotator accepted, where a tool such as Prodigy wrote an ``answer`` into each.
+
+    Args:
+        records: the records of a split.
+        source: what notes call it.
+
+    Returns:
+        The records without those that were rejected or ignored, and a note that counts these.
+    """
+    answers = Counter(record.fields.get("answer") for record in records if isinstance(record.fields.get("answer"), str))
+    if answers.total() < len(records) or not answers.keys() <= {"accept", "reject", "ignore"}:
+        return list(records), []
+    kept = [record for record in records if record.fields["answer"] == "accept"]
+    left_out = [f"{answers[answer]:,} with answer {answer!r}" for answer in ("reject", "ignore") if answers[answer]]
+    return kept, [f"{source}: left out {' and '.join(left_out)}"] if left_out else []
+
+
+def _are_numbers(name: str, sentences: Sequence[Sentence]) -> bool:
+    if _NUMBERS_AS_LABELS.search(name):
+        return False
+    return all(label.lstrip("-").isdigit() for sentence in sentences for label in sentence.columns[name])
+
+
+def read_notation(sentences: Sequence[Sentence], target: str) -> str:
+    """Rewrite the labels of one column as `seqkit.formats.schemes` has them.
+
+    Args:
+        sentences: the sentences, whose column is replaced.
+        target: the column, see `Sentence.column`.
+
+    Returns:
+        A note for the user, in which notation the labels were; empty if they are as they were.
+    """
+    some = [sentence for sentence in sentences if sentence.tokens]
+    notation = detect_notation(sentence.column(target) for sentence in some)
+    if notation is None:
+        return ""
+    for sentence in some:
+        column = sentence.column(target)
+        (name,) = [name for name, labels in sentence.columns.items() if labels is column][:1]
+        sentence.columns[name] = notation.read(column)
+    return f"the labels mark spans in {notation.name}: {notation.example}"

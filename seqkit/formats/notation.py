@@ -1,0 +1,123 @@
+"""How the labels of a file write spans: other letters, the prefix behind, other delimiters, small letters, no prefix.
+
+Everything else reads labels as `seqkit.formats.schemes` has them: ``B-PER``. Here the labels of a whole column are
+recognised as another notation of the same, and rewritten:
+
+==================  ===============================================  ==================
+BILOU, BIOUL        L ends a span, U is a span of one token           ``L-PER``, ``U-PER``
+BMES, BMEWO         M is inside of a span, S or W one of one token    ``M-PER``, ``S-PER``
+prefix behind                                                         ``PER-B``
+other delimiters                                                      ``B_PER``, ``B:PER``
+small letters                                                         ``b-per``, ``o``
+IO                  the kind alone; touching spans of a kind are one  ``PER``
+==================  ===============================================  ==================
+
+BILOU is described by Ratinov and Roth (2009), "Design challenges and misconceptions in named entity recognition"; BMES
+by Xue (2003), "Chinese word segmentation as character tagging".
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from seqkit.formats.schemes import detect_scheme
+
+_LETTERS = {"BIO": "BIO", "BIOES": "BIESO", "BILOU": "BILUO", "BMES": "BMESO", "BMEWO": "BMEWO"}
+"""notation → its letters, the poorest first"""
+_AS_BIOES = {"L": "E", "U": "S", "M": "I", "W": "S"}
+_DELIMITERS = "-_:"
+_MOST_OUTSIDE = 0.3
+"""the least share of ``O`` by which labels without prefixes are recognised as those of spans"""
+_MOST_KINDS = 50
+"""kinds of spans at most in labels without prefixes"""
+
+
+@dataclass(frozen=True)
+class Notation:
+    """How the labels of a column are written.
+
+    Args:
+        name: what users call it.
+        labels: each label → the label as `seqkit.formats.schemes` has it.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+
+    @property
+    def example(self) -> str:
+        """How one of the labels that are rewritten is read."""
+        changed = ((label, read) for label, read in self.labels.items() if label != read and read != "O")
+        label, read = next(changed, (next(label for label in self.labels if label not in ("O", "o")), ""))
+        return f"{label!r} is read as {read!r}" if read else f"a run of {label!r} is one span"
+
+    def read(self, labels: Sequence[str]) -> list[str]:
+        """The labels of a sentence as `seqkit.formats.schemes` has them, in IOB2 those without a prefix."""
+        found = [self.labels.get(label, label) for label in labels]
+        if self.name != "IO":
+            return found
+        starts = [True, *(before != after for before, after in pairwise(found))]
+        return [label if label == "O" else ("B-" if start else "I-") + label for label, start in zip(found, starts)]
+
+
+def detect_notation(sequences: Iterable[Sequence[str]]) -> Notation | None:
+    """Recognise labels that mark spans in another notation than those of `seqkit.formats.schemes`.
+
+    Args:
+        sequences: the labels of each sentence.
+
+    Returns:
+        The notation; None for labels that need no rewriting, or that mark no spans.
+    """
+    counts = Counter(label for labels in sequences for label in labels)
+    inside = [label for label in counts if label not in ("O", "o")]
+    if not inside:
+        return None
+    for behind in (False, True):
+        for delimiter in _DELIMITERS:
+            parts = {label: _parts(label, delimiter, behind) for label in inside}
+            letters = {letter for letter, _ in parts.values()}
+            for name, known in _LETTERS.items():
+                if letters <= {*known} or letters <= {*known.lower()}:
+                    return _notation(name, parts, behind, delimiter, letters)
+    return _without_prefixes(counts, inside)
+
+
+def _parts(label: str, delimiter: str, behind: bool) -> tuple[str, str]:
+    """Letter and kind; the letter is empty if the label is not of this form."""
+    if len(label) == 1 and not behind:
+        return label, ""
+    kind, found, letter = label.rpartition(delimiter) if behind else label.partition(delimiter)[::-1]
+    return (letter, kind) if found and len(letter) == 1 and kind else ("", "")
+
+
+def _notation(
+    name: str, parts: Mapping[str, tuple[str, str]], behind: bool, delimiter: str, letters: set[str]
+) -> Notation | None:
+    """The notation of labels of known form; None if they are written as `seqkit.formats.schemes` writes them."""
+    if not letters & set("BIbi") or (all(not kind for _, kind in parts.values()) and len(parts) < 2):
+        return None
+    renamed = _AS_BIOES if name not in ("BIO", "BIOES") else {}
+    read = {"O": "O", "o": "O"}
+    for label, (letter, kind) in parts.items():
+        prefix = renamed.get(letter.upper(), letter.upper())
+        read[label] = f"{prefix}-{kind}" if kind else prefix
+    if all(label == new for label, new in read.items() if label != "o"):
+        return None
+    form = (", prefix behind" if behind else "") + (f", delimiter {delimiter!r}" if delimiter != "-" else "")
+    return Notation(name + form + (", small letters" if letters & set("bi") else ""), read)
+
+
+def _without_prefixes(counts: Counter[str], inside: Sequence[str]) -> Notation | None:
+    """IO: mostly ``O``, and kinds alone."""
+    outside = counts["O"] + counts["o"]
+    if outside < _MOST_OUTSIDE * counts.total() or len(inside) > _MOST_KINDS:
+        return None
+    if not all(len(label) > 1 and label[0].isalpha() for label in inside):
+        return None
+    if detect_scheme([inside]) != "none":
+        return None
+    return Notation("IO", {"O": "O", "o": "O", **{label: label for label in inside}})
