@@ -39,7 +39,7 @@ class Task(NamedTuple):
         options: the settings class of the options of prediction, of which flags are made.
         evaluation: the same of evaluation.
         predict: the help of the verb that predicts.
-        reads: its input formats.
+        reads: its usual input formats; a single one is the only one.
         writes: its output formats, the default first.
         written: what these are.
         errors: what ``evaluate --errors`` writes, by `error` of the head; empty where predictions are not right or
@@ -61,7 +61,7 @@ class Task(NamedTuple):
     flags: Mapping[str, str] = MappingProxyType({})
     verbs: Mapping[str, Place] = MappingProxyType({"predict": ""})
     options: Place = "seqkit.config.sections:Options"
-    evaluation: Place = "seqkit.config.sections:Options"
+    evaluation: Place = "seqkit.inputs.settings:EvaluationOptions"
     predict: str = "Predict the records of files or of standard input, in order."
     reads: tuple[str, ...] = ("text", "tokens", "jsonl")
     writes: tuple[str, ...] = ("jsonl",)
@@ -108,7 +108,7 @@ TASKS: dict[str, Task] = {
             train="Train a tagger on DATA and report on dev and test.",
             evaluate="Score a tagger on DATA: accuracy, and precision, recall and F1 of spans as in seqeval.",
             flags={
-                "--target": "data.target",
+                "--target,--label-column": "data.target",
                 "--scheme": "data.scheme",
                 "--crf/--no-crf": "head.crf",
                 "--context": "embedding.context",
@@ -140,7 +140,12 @@ TASKS: dict[str, Task] = {
             record="text",
             train="Train a classifier on DATA, and a simple baseline beside it, and report on dev and test.",
             evaluate="Score a classifier and its baseline on DATA: accuracy, and precision, recall and F1 per label.",
-            flags={"--pool": "head.pool", "--multi-label": "head.multi_label"},
+            flags={
+                "--text": "data.text",
+                "--label": "data.label",
+                "--pool": "head.pool",
+                "--multi-label": "head.multi_label",
+            },
             options="seqkit.heads.classification.settings:ClassifyOptions",
             evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",
             predict="""Label the texts of files or of standard input, in order.

@@ -77,14 +77,15 @@ def command(
 
 def _reader(model: Any, file: str, input_format: str | None) -> Callable[[], Iterator[Any]]:
     """What opens the file again, as prediction reads it."""
-    from seqkit.cli.predict import format_of
+    from seqkit.cli.predict import described
     from seqkit.formats.blocks import cut
+    from seqkit.formats.format import Description
     from seqkit.model.requests import block_records
 
     if model.task.records not in ("sentences", "texts"):
         raise ModelError(f"seqkit bench needs a model that labels text, not one of `seqkit {model.task.name}`")
-    format = format_of(file, input_format, model.task.reads, True)
-    return lambda: chain.from_iterable(block_records(model, block) for block in cut([(file, format)]))
+    description = described(file, Description(input_format or ""), model.task, True)
+    return lambda: chain.from_iterable(block_records(model, block) for block in cut([(file, description)]))
 
 
 def _table(found: Measured) -> str:

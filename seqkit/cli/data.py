@@ -7,12 +7,23 @@ from typing import Any
 import click
 
 from seqkit.cli.group import HELP_OPTIONS, Commands
-from seqkit.cli.options import choice, json_option, quiet_option, write_json
+from seqkit.cli.options import (
+    choice,
+    described_by,
+    format_option,
+    json_option,
+    layout_options,
+    quiet_option,
+    write_json,
+)
 
 _DATA = click.argument("data_set", metavar="DATA")
 _JSON = json_option("write the result as JSON; - for standard output, instead of the table")
+_READ_AS = format_option("--format", help="format of the files  [default: by their names and content]")
 _TARGET = click.option(
     "--target",
+    "--label-column",
+    "--label",
     metavar="COLUMN",
     help="label column: a name, or a position counted from 0; for labelled texts, the field of the label",
 )
@@ -69,9 +80,11 @@ def fetch_data(name: str, quiet: bool) -> None:
 @command.command("check", short_help="List every fault of a data set.")
 @_DATA
 @_TARGET
+@_READ_AS
+@layout_options
 @_JSON
 @quiet_option
-def check_data(data_set: str, target: str | None, json_file: str | None, quiet: bool) -> int:
+def check_data(data_set: str, target: str | None, json_file: str | None, quiet: bool, **layout: str | None) -> int:
     """List every fault of DATA, one per line, with file and line; exit with status 1 if there is one.
 
     Faults are lines that are not UTF-8, rows of the wrong width, label sequences that their scheme does not allow,
@@ -84,7 +97,7 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
     from seqkit.corpora.check import check
     from seqkit.corpora.resolve import resolve
 
-    found = resolve(data_set, quiet=quiet)
+    found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     problems = check(found, target)
     _print([asdict(problem) for problem in problems], json_file, "".join(f"{problem}\n" for problem in problems))
     if not quiet:
@@ -96,14 +109,16 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @command.command("stats")
 @_DATA
 @_TARGET
+@_READ_AS
+@layout_options
 @_JSON
 @quiet_option
-def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: bool) -> None:
+def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: bool, **layout: str | None) -> None:
     """Count the sentences, tokens, labels and unknown words of DATA."""
     from seqkit.corpora.resolve import resolve
     from seqkit.corpora.statistics import render_statistics, statistics
 
-    found = resolve(data_set, quiet=quiet)
+    found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     numbers, notes = statistics(found, target)
     _print({split: part.to_json() for split, part in numbers.items()}, json_file, render_statistics(numbers))
     for note in () if quiet else notes:
@@ -113,12 +128,7 @@ def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @command.command("convert")
 @click.argument("source", metavar="IN")
 @click.argument("destination", metavar="OUT")
-@click.option(
-    "--input",
-    "source_format",
-    metavar="FORMAT",
-    help="format of IN: conll, conllu, jsonl, text, tokens  [default: detected]",
-)
+@format_option("--input", "--format", help="format of IN: conll, conllu, jsonl, text, tokens, …  [default: detected]")
 @click.option(
     "--output-format", metavar="FORMAT", help="format of OUT: conll, conllu, jsonl  [default: by its extension]"
 )
@@ -127,28 +137,30 @@ def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: 
     known=["iob1", "iob2", "bioes"],
     help="rewrite span labels in this scheme; invalid sequences are repaired",
 )
-@click.option("--columns", metavar="NAME,…", help="names of the columns of a conll file, in order")
+@layout_options
 @quiet_option
 def convert_data(
     source: str,
     destination: str,
-    source_format: str | None,
     output_format: str | None,
     scheme: str | None,
-    columns: str | None,
     quiet: bool,
+    **layout: str | None,
 ) -> None:
     """Convert file IN to file OUT; - is standard input or output."""
     from seqkit.corpora.convert import convert_file
     from seqkit.formats.splitting import Splitter
 
+    given = described_by(**layout)
     count = convert_file(
         source,
         destination,
-        source_format=source_format,
+        source_format=given.format or None,
         destination_format=output_format,
         scheme=scheme,
-        columns=columns.split(",") if columns else None,
+        columns=given.columns,
+        token_column=given.token_column,
+        encoding=given.encoding,
         splitter=Splitter("words").split,
     )
     if not quiet:

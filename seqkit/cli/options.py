@@ -19,11 +19,18 @@ from seqkit.errors import DataError, SettingsError, file_errors
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
+    from seqkit.formats.format import Description
     from seqkit.tasks import Task
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 SETTING_FLAGS = {
+    "--format": "data.format",
+    "--columns": "data.columns",
+    "--token-column": "data.token_column",
+    "--encoding": "data.encoding",
+    "--span-borders": "data.span_borders",
+    "--splitter": "data.splitter",
     "--cell": "encoder.cell",
     "--layers": "encoder.layers",
     "--hidden": "encoder.hidden",
@@ -57,6 +64,12 @@ _METAVARS = {
     "--context": "MODEL",
     "--condition": "FIELD,…",
     "--freeze": "N",
+    "--format": "FORMAT",
+    "--columns": "NAME,…",
+    "--token-column": "COLUMN",
+    "--encoding": "NAME",
+    "--splitter": "NAME",
+    "--text": "FIELD",
     "--vectors": "FILE",
     "--time-limit": "MINUTES",
     "--checkpoint-minutes": "MINUTES",
@@ -89,7 +102,9 @@ class SettingChoice(click.Choice[str]):
 
 
 def _flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Function], Function]:
-    """An option for one field of a settings class, with its type, default and help."""
+    """An option for one field of a settings class, with its type, default and help; a flag may have further names."""
+    names = flag.split(",")
+    flag = names[0]
     annotation, told = field.annotation, field.description or ""
     kinds = [kind for kind in get_args(annotation) if kind is not type(None)] or [annotation]
     kinds = [get_args(kind)[0] if get_origin(kind) is Annotated else kind for kind in kinds]
@@ -110,7 +125,7 @@ def _flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Functi
         default = f"{default:g}"
     shows = default in ("", None) or default is False or "[default" in told
     name = setting.replace(".", "__")
-    return click.option(flag, name, default=None, help=told if shows else f"{told}  [default: {default}]", **kind)
+    return click.option(*names, name, default=None, help=told if shows else f"{told}  [default: {default}]", **kind)
 
 
 def section_options(section: Callable[[], Any]) -> Callable[[Function], Function]:
@@ -344,11 +359,63 @@ def device_options(function: Function) -> Function:
     return device(threads(function))
 
 
-def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str) -> Callable[[Function], Function]:
-    """A decorator that adds FILES, ``--model``, ``--input`` and ``--output-format``.
+def _known_format(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
+    if value is not None:
+        from seqkit.formats.registry import format_named
+
+        try:
+            format_named(value)
+        except DataError as error:
+            raise click.BadParameter(str(error), context, parameter) from None
+    return value
+
+
+def format_option(*names: str, help: str) -> Callable[[Function], Function]:
+    """A decorator that adds an option for the format of a file that is read.
 
     Args:
-        inputs: formats of what comes in.
+        *names: the flags.
+        help: its help.
+
+    Returns:
+        The decorator; the command receives ``input_format``.
+    """
+    told = f"{help}; seqkit data formats lists all"
+    return click.option(*names, "input_format", metavar="FORMAT", callback=_known_format, help=told)
+
+
+def layout_options(function: Function) -> Function:
+    """Add the options that describe files: ``--columns``, ``--token-column`` and ``--encoding``."""
+    columns = click.option("--columns", metavar="NAME,…", help="names of the columns of a file, in order")
+    tokens = click.option("--token-column", metavar="COLUMN", help="column of the tokens: a name, or a position from 0")
+    encoding = click.option("--encoding", metavar="NAME", help="encoding of text files  [default: utf-8]")
+    return columns(tokens(encoding(function)))
+
+
+def described_by(
+    input_format: str | None, columns: str | None, token_column: str | None, encoding: str | None
+) -> Description:
+    """What the flags of `format_option` and `layout_options` say.
+
+    Args:
+        input_format: the format.
+        columns: names of columns, separated by commas.
+        token_column: the column of the tokens.
+        encoding: the encoding.
+
+    Returns:
+        The description.
+    """
+    from seqkit.formats.format import Description, column_names
+
+    return Description(input_format or "", column_names(columns or ""), token_column or "", encoding or "")
+
+
+def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str) -> Callable[[Function], Function]:
+    """A decorator that adds FILES, ``--model``, ``--input``, ``--output-format`` and what describes the files.
+
+    Args:
+        inputs: usual formats of what comes in; a single one is the only one.
         outputs: formats of what goes out, the default first.
         told: what these are.
 
@@ -356,12 +423,14 @@ def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str)
         The decorator.
     """
     files = click.argument("files", nargs=-1, metavar="[FILE…|-]")
-    source = "input format  [default: text; for a file, by its name and content]"
     if len(inputs) == 1:
         source = f"read every file as {inputs[0]}, whatever its extension"
-    input_format = choice("--input", "input_format", known=inputs, help=source)
+        input_format = choice("--input", "--format", "input_format", known=inputs, help=source)
+    else:
+        source = f"input format: {', '.join(inputs)}, …  [default: text; for a file, by its name and content]"
+        input_format = format_option("--input", "--format", help=source)
     output_format = choice("--output-format", known=outputs, default=outputs[0], help=f"output format: {told}")
-    return lambda function: files(model_option(input_format(output_format(function))))
+    return lambda function: files(model_option(input_format(layout_options(output_format(function)))))
 
 
 def batch_options(function: Function) -> Function:

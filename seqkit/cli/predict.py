@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from inspect import cleandoc
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +20,7 @@ from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.options import (
     batch_options,
     checked_options,
+    described_by,
     device_options,
     prediction_options,
     quiet_option,
@@ -26,16 +30,20 @@ from seqkit.cli.options import (
 )
 from seqkit.errors import DataError, SeqkitError
 from seqkit.formats.blocks import cut
-from seqkit.formats.text import read_lines
+from seqkit.formats.format import Description
+from seqkit.formats.text import data_suffix, read_lines
 from seqkit.metrics.scores import plural
 from seqkit.serving.process import Answer, Job, open_model
 from seqkit.torchrun import Launch
 
 if TYPE_CHECKING:
+    from seqkit.formats.format import Format
     from seqkit.tasks import Task
 
-Inputs = list[tuple[str, str, int]]
-"""names of files, or ``-``, their formats, and their sizes where several processes have to have the same"""
+Inputs = list[tuple[str, Description, int]]
+"""names of files, or ``-``, how they are read, and their sizes where several processes have to have the same"""
+_LOOKED_AT = 400
+"""lines in which a fault is found before anything is written"""
 Requests = Callable[[Inputs], Iterator[Any]]
 
 
@@ -66,6 +74,9 @@ def predict_command(task: Task, verb: str) -> click.Command:
         files: tuple[str, ...],
         directory: Path,
         input_format: str | None,
+        columns: str | None,
+        token_column: str | None,
+        encoding: str | None,
         output_format: str,
         batch_tokens: int,
         precision: str,
@@ -81,17 +92,17 @@ def predict_command(task: Task, verb: str) -> click.Command:
         def requests(inputs: Inputs) -> Iterator[Any]:
             from seqkit.model.requests import block_request
 
-            for block in cut([(file, format) for file, format, _ in inputs]):
+            for block in cut([(file, description) for file, description, _ in inputs]):
                 yield block_request(block, output_format)
 
         names = files or ("-",)
-        known = task.reads
+        asked = described_by(input_format, columns, token_column, encoding)
         launch = Launch.from_environment()
         live = sys.stdin.isatty() and names == ("-",)
         quiet = quiet or launch.rank > 0
 
         def find() -> Inputs:
-            found = [(file, format_of(file, input_format, known, quiet)) for file in names]
+            found = [(file, described(file, asked, task, quiet)) for file in names]
             return [(*one, os.path.getsize(one[0]) if launch.size > 1 else 0) for one in found]
 
         with _answers(job, find, requests, workers, launch, names) as answers:
@@ -120,39 +131,49 @@ def predict_command(task: Task, verb: str) -> click.Command:
     return predict
 
 
-def format_of(file: str, given: str | None, known: Sequence[str], quiet: bool) -> str:
-    """The format of one input; that the file is there and can be read is checked here.
+def described(file: str, given: Description, task: Task, quiet: bool) -> Description:
+    """How one input is to be read; that the file is there and can be read is checked here.
 
     Args:
         file: the file, or ``-``.
-        given: what the user said; None to find out.
-        known: the formats that can be read.
+        given: what the user said; the rest is found out.
+        task: the task, which reads what has its records.
         quiet: do not say what was found where the file's name does not tell.
 
     Returns:
-        The format; ``text`` for what can be read only once and so not be looked at.
+        The description; the format is ``text`` for what can be read only once and so not be looked at.
 
     Raises:
         DataError: the file cannot be read or is in another format.
     """
     # numpy comes along, which no help text needs
-    from seqkit.formats.registry import USUAL_SUFFIXES, detect_format, is_pipe
+    from seqkit.formats.registry import FORMATS, USUAL_SUFFIXES, describe, is_pipe
 
     read_once = file == "-" or is_pipe(file)
-    if given or read_once:
-        found = given or "text"
-    elif known == ("text",):  # whose lines may look like anything
-        found = USUAL_SUFFIXES.get(Path(file).suffix.lower(), "text")
+    notes: list[str] = []
+    if read_once:
+        found = replace(given, format=given.format or "text")
+    elif task.records == "lines" and not given.format:  # whose lines may look like anything
+        found = replace(given, format=USUAL_SUFFIXES.get(data_suffix(file), "text"))
     else:
-        found = detect_format(file, texts="tsv" in known)
-    if found not in known:
+        found, notes = describe(file, given, texts=task.records != "sentences")
+    if not _is_read(FORMATS[found.format], task):
+        known = task.reads
         which = "say which with --input" if len(known) > 1 else f"--input {known[0]} reads its lines as they are"
-        raise DataError(f"the format is {found}, but this command reads {', '.join(known)}; {which}", file=file)
+        message = f"the format is {found.format}, but this command reads {', '.join(known)}; {which}"
+        raise DataError(message, file=file)
     if not read_once:
-        next(iter(read_lines(file)), None)
-        if given is None and found != "text" and Path(file).suffix in (".txt", "") and not quiet:
-            click.echo(f"{file}: read as {found}; --input says otherwise", err=True)
+        deque(islice(read_lines(file, found.encoding), _LOOKED_AT), maxlen=0)
+        for note in () if quiet else notes:
+            click.echo(note, err=True)
     return found
+
+
+def _is_read(form: Format, task: Task) -> bool:
+    """Whether files of a format have records of a task."""
+    if task.records == "lines":
+        return form.name in task.reads
+    return (form.sentences if task.records == "sentences" else form.texts) is not None
 
 
 def _write(text: str) -> None:

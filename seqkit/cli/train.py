@@ -148,7 +148,7 @@ def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
     from seqkit.training.prepare import prepare
     from seqkit.training.progress import Progress
 
-    dataset = resolve(data, quiet=quiet)
+    dataset = resolve(data, quiet=quiet).described(chosen.settings.description())
     settings = chosen.settings.complete(dataset)
     place = choose_device(device)
     precision_context(settings.training.precision, place)  # a precision that the device lacks is an error here, too

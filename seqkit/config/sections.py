@@ -230,6 +230,14 @@ class Settings(Section):
         """The field or column of the labels."""
         return str(getattr(self.data, "label", "") or getattr(self.data, "target", "") or "label")
 
+    def description(self) -> Any:
+        """How files are to be read, as far as the settings say it.
+
+        Returns:
+            A `seqkit.formats.format.Description`; None of a task that reads nothing that needs one.
+        """
+        return self.data.description() if hasattr(self.data, "description") else None
+
     def complete(self, dataset: Any) -> Settings:
         """Fill in what a data set says and the settings leave open.
 

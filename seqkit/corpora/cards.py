@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from seqkit.errors import DataError, file_errors, listed, shown
 from seqkit.files import is_plain_name
+from seqkit.formats.registry import FORMATS
+from seqkit.formats.text import known_encoding
 from seqkit.resources import resource_dir
 from seqkit.tasks import TASKS
 from seqkit.toml import read_toml
@@ -78,6 +80,8 @@ class Card(BaseModel):
         citation: the paper to cite.
         format: a name of `seqkit.formats.registry.FORMATS`.
         columns: names of a column file's columns, in order; empty for formats with names of their own.
+        token_column: the column of the tokens, a name or a position from 0; empty for the format's.
+        encoding: the encoding of text files; empty for UTF-8.
         target: the column a tagger learns by default.
         scheme: how that column writes spans (``iob1``, ``iob2``, ``bioes``, ``none``); ``auto`` detects it.
         instructions: how to get the data set if it cannot be downloaded, and how the files relate to their source.
@@ -95,8 +99,10 @@ class Card(BaseModel):
     licence: str = Field(min_length=1)
     homepage: str = ""
     citation: str = ""
-    format: Literal["conll", "conllu", "tsv", "csv", "jsonl", "text", "tokens"]
+    format: str
     columns: tuple[str, ...] = ()
+    token_column: str = ""
+    encoding: str = ""
     target: str = ""
     scheme: Literal["auto", "iob1", "iob2", "bioes", "none"] = "auto"
     instructions: str = ""
@@ -108,6 +114,13 @@ class Card(BaseModel):
     def _consistent(self) -> Card:
         if self.task not in TASKS:
             raise ValueError(f"task: expected one of {', '.join(TASKS)}, found {shown(self.task)}")
+        if self.format not in FORMATS:
+            raise ValueError(f"format: expected one of {', '.join(FORMATS)}, found {shown(self.format)}")
+        if self.encoding:
+            try:
+                known_encoding(self.encoding)
+            except DataError as error:
+                raise ValueError(f"encoding: {error}") from None
         names = [file.name for file in self.files]
         if len(set(names)) != len(names):
             raise ValueError(f"files: a name occurs twice: {', '.join(names)}")

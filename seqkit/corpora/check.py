@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from operator import itemgetter
 from pathlib import Path
 
@@ -13,17 +14,18 @@ import numpy as np
 
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.fetch import is_intact
-from seqkit.errors import DataError, file_errors, shortened
+from seqkit.errors import DataError, shortened
 from seqkit.formats.arrays import attach_arrays
-from seqkit.formats.format import ReadOptions
-from seqkit.formats.registry import FORMATS, recognise, sentence_reader, text_reader
+from seqkit.formats.format import Description, Format, ReadOptions
+from seqkit.formats.registry import FORMATS, describe, described_sentences, sentence_reader, text_reader
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.formats.splitting import Splitter
-from seqkit.formats.text import Line, Lines, is_blank
+from seqkit.formats.text import Line, Lines, in_utf_8, is_blank, opened
 from seqkit.records import LABEL_SEPARATOR, Sentence, labels_of_text
 from seqkit.tasks import TASKS
 
 _STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more, the column is something else
+_READ_BYTES = 1 << 16
 _MOST_READINGS = 20
 """how often a file is read at most: after a fault what follows it is read again"""
 
@@ -66,7 +68,7 @@ class _Content:
     file: str
     sentences: list[Sentence] = field(default_factory=list)
     row_per_token: bool = False
-    torn: set[int] = field(default_factory=set)
+    torn: set[tuple[str, int]] = field(default_factory=set)
     complete: bool = True
 
     def lines(self) -> Iterator[tuple[int, Sentence]]:
@@ -74,6 +76,10 @@ class _Content:
         for number, sentence in enumerate(self.sentences, start=1):
             if sentence.tokens:
                 yield sentence.line or number, sentence
+
+    def file_of(self, sentence: Sentence) -> str:
+        """What problems of a sentence call its file."""
+        return sentence.file or self.file
 
     def line_of(self, line: int, sentence: Sentence, token: int) -> int:
         """The line of one token of a sentence."""
@@ -105,9 +111,7 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
     """
     problems: list[Problem] = []
     contents: dict[str, _Content] = {}
-    first = next(iter(dataset.splits.values()))
-    known = recognise(first.file, _read_lines(first.file, [])) if first.file is not None else None
-    label = dataset.label_field(target, first.format or known)
+    label = dataset.label_field(target, _first_format(dataset))
     for name, split in dataset.splits.items():
         contents[name] = _read(dataset, name, split, label, problems)
         problems.extend(_checksum_problems(dataset, split))
@@ -115,8 +119,23 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
     # If something is generated from a condition, the same words for another condition are another item.
     conditional = dataset.card is not None and TASKS[dataset.card.task].records == "fields"
     problems.extend(_shared_sentences(contents, conditional))
-    order = {content.file: place for place, content in enumerate(contents.values())}
+    names = [name for split, content in contents.items() for name in (*_files(dataset.splits[split]), content.file)]
+    order = {name: place for place, name in enumerate(names)}
     return sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.message))
+
+
+def _files(split: Split) -> list[str]:
+    return [str(path) for path in split.files()] if split.file is not None else []
+
+
+def _first_format(dataset: Dataset) -> str | None:
+    """The format of the first file, also of one that is not UTF-8 throughout."""
+    split = next(iter(dataset.splits.values()))
+    if split.file is None:
+        return None
+    file = split.files()[0]
+    lines = _read_lines(file, split.description.encoding, [])
+    return describe(file, split.description, lines=lines)[0].format
 
 
 def label_column(
@@ -151,33 +170,44 @@ def _checksum_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:
 
 def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems: list[Problem]) -> _Content:
     """Read one split; `label` is the field of the label in a data set of labelled texts."""
+    content = _Content(str(split.file or f"{dataset.name} {name}"))
     if split.file is None:
         sentences = dataset.texts(name, Splitter("words").split, label=label) if label is not None else split.content
-        content = _Content(f"{dataset.name} {name}", sentences or [])
+        content.sentences = sentences or []
     else:
-        before = len(problems)
-        lines = _read_lines(split.file, problems)
-        format = split.format or recognise(split.file, lines, texts=label is not None)
-        content = _Content(str(split.file), row_per_token=FORMATS[format].row_per_token)
-        options = ReadOptions(Splitter("words").split, dataset.columns, label=label)
-        _read_around_faults(lines, format, options, content, problems)
-        content.complete = len(problems) == before
-        if content.complete and not content.row_per_token:
-            try:  # a record's arrays may be all that distinguishes it from another; a blank line is not a record
-                records = FORMATS[format].line_per_record
-                attach_arrays([one for one in content.sentences if not (records and is_blank(one.text))], split.file)
-            except DataError as error:
-                problems.append(Problem(content.file, 0, str(error)))
+        for file in split.files():
+            _read_file(file, split.description, label, content, problems)
     if not any(sentence.tokens for sentence in content.sentences):
         problems.append(Problem(content.file, 0, "no sentences found"))
     return content
 
 
-def _read_lines(path: Path, problems: list[Problem]) -> list[Line]:
+def _read_file(file: Path, given: Description, label: str | None, content: _Content, problems: list[Problem]) -> None:
+    before, count = len(problems), len(content.sentences)
+    lines = _read_lines(file, given.encoding, problems)
+    description = describe(file, given, texts=label is not None, lines=lines)[0]
+    form = FORMATS[description.format]
+    content.row_per_token = form.row_per_token
+    options = ReadOptions(Splitter("words").split, label=label).of(description)
+    if form.binary:
+        content.sentences += described_sentences(file, description, options)
+        return
+    _read_around_faults(lines, form, str(file), options, content, problems)
+    content.complete &= len(problems) == before
+    if len(problems) == before and not form.row_per_token:
+        read = content.sentences[count:]
+        try:  # a record's arrays may be all that distinguishes it from another; a blank line is not a record
+            attach_arrays([one for one in read if not (form.line_per_record and is_blank(one.text))], file)
+        except DataError as error:
+            problems.append(Problem(str(file), 0, str(error)))
+
+
+def _read_lines(path: Path, encoding: str, problems: list[Problem]) -> list[Line]:
     """Every line of a file, with U+FFFD for what is not UTF-8."""
     lines: list[Line] = []
-    with file_errors("cannot be read", path), open(path, "rb") as stream:
-        for raw in stream:
+    with opened(path) as stream:
+        text = in_utf_8(stream, str(path), encoding)
+        for raw in text if text is stream else iter(partial(text.read, _READ_BYTES), b""):
             first = len(lines) + 1
             try:
                 decoded = list(Lines([raw], str(path), first))
@@ -193,12 +223,12 @@ def _problem(error: DataError, file: str, line: int) -> Problem:
 
 
 def _read_around_faults(
-    lines: list[Line], format: str, options: ReadOptions, content: _Content, problems: list[Problem]
+    lines: list[Line], form: Format, file: str, options: ReadOptions, content: _Content, problems: list[Problem]
 ) -> None:
     """Read with the ordinary readers, and start again after each line that they refuse."""
-    file, form, label = content.file, FORMATS[format], options.label
+    label = options.label
     try:
-        reader = sentence_reader(format, file) if label is None else text_reader(format, file, label)
+        reader = sentence_reader(form.name, file) if label is None else text_reader(form.name, file, label)
         options = replace(options, head=form.usual_head(lines, file, options))
     except DataError as error:
         if label is None and error.line is None:
@@ -231,7 +261,7 @@ def _read_around_faults(
             while form.numbered and start < len(lines) and not is_blank(lines[start][1]):
                 start += 1
             if form.row_per_token:
-                content.torn.add(start + 1)
+                content.torn.add((file, start + 1))
             if looked_at > _MOST_READINGS * len(lines):  # after a quote that is not closed all lines are one row
                 message = f"too many quotes are not closed; the lines from {start + 1} on were not checked"
                 problems.append(Problem(file, error.line, message))
@@ -285,16 +315,18 @@ def _label_problems(
     for split, rows in labels.items():
         content = contents[split]
         new: Counter[str] = Counter()
-        where: dict[str, int] = {}
+        where: dict[str, tuple[str, int]] = {}
         for line, sentence, column in rows:
-            for token, reason in invalid_moves(column or (), scheme) if line not in content.torn else ():
-                yield Problem(content.file, content.line_of(line, sentence, token), reason)
+            for token, reason in (
+                invalid_moves(column or (), scheme) if (sentence.file, line) not in content.torn else ()
+            ):
+                yield Problem(content.file_of(sentence), content.line_of(line, sentence, token), reason)
             for token, name in enumerate(column or ()) if trained and split != "train" else ():
                 if name not in trained:
                     new[name] += 1
-                    where.setdefault(name, content.line_of(line, sentence, token))
+                    where.setdefault(name, (content.file_of(sentence), content.line_of(line, sentence, token)))
         for name, count in new.items():
-            yield Problem(content.file, where[name], f"label {name!r} does not occur in train ({count} in {split})")
+            yield Problem(*where[name], f"label {name!r} does not occur in train ({count} in {split})")
 
 
 def _scheme(sequences: Sequence[Sequence[str]]) -> str:
@@ -314,10 +346,10 @@ def _shared_sentences(contents: dict[str, _Content], conditional: bool) -> Itera
     first: dict[tuple[str, ...], tuple[str, str]] = {}
     for split, content in contents.items():
         for line, sentence in content.lines():
-            where = (split, f"{content.file}:{line}")
+            where = (split, f"{content.file_of(sentence)}:{line}")
             earlier = first.setdefault((*sentence.tokens, _condition(sentence, conditional)), where)
             if earlier[0] != split:
-                yield Problem(content.file, line, f"the sentence is also in {earlier[0]}, at {earlier[1]}")
+                yield Problem(content.file_of(sentence), line, f"the sentence is also in {earlier[0]}, at {earlier[1]}")
 
 
 def _condition(sentence: Sentence, conditional: bool) -> str:

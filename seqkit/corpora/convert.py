@@ -20,6 +20,8 @@ def convert_file(
     destination_format: str | None = None,
     scheme: str | None = None,
     columns: Sequence[str] | None = None,
+    token_column: str = "",
+    encoding: str = "",
     splitter: SplitFunction | None = None,
 ) -> int:
     """Convert a file of sentences.
@@ -36,6 +38,8 @@ def convert_file(
         scheme: ``iob1``, ``iob2`` or ``bioes``: rewrite every column of span labels in this scheme, and repair invalid
             sequences.
         columns: names for a ``conll`` source's columns.
+        token_column: the column of its tokens.
+        encoding: its encoding.
         splitter: splits raw text into tokens.
 
     Returns:
@@ -55,7 +59,17 @@ def convert_file(
         raise DataError(message, file=destination)
     if wanted not in writers:
         raise DataError(f"cannot write format {wanted!r}; choose from {', '.join(writers)}")
-    sentences = list(read_sentences(source, source_format, columns=columns, splitter=splitter, allow_unlabelled=True))
+    sentences = list(
+        read_sentences(
+            source,
+            source_format,
+            columns=columns,
+            splitter=splitter,
+            allow_unlabelled=True,
+            token_column=token_column,
+            encoding=encoding,
+        )
+    )
     if scheme is not None:
         _rewrite(sentences, scheme, source)
     content = writers[wanted](sentences).encode("utf-8")  # before the file is opened: a fault leaves it unchanged

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from seqkit.corpora.cards import Card
 from seqkit.corpora.label_columns import accepted, settle_columns
-from seqkit.errors import DataError
+from seqkit.errors import DataError, file_errors
 from seqkit.formats.arrays import attach_arrays
-from seqkit.formats.format import ReadOptions
-from seqkit.formats.registry import FORMATS, detect_format, is_pipe, read_sentences, read_texts
-from seqkit.formats.text import read_lines
+from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
+from seqkit.formats.registry import (
+    COMPANIONS,
+    FORMATS,
+    describe,
+    described_sentences,
+    described_texts,
+    is_pipe,
+)
+from seqkit.formats.text import data_suffix, read_lines
 from seqkit.records import Sentence, SplitFunction, TextRecord
 from seqkit.tasks import TASKS
 
@@ -39,22 +46,45 @@ class Splits(Generic[R]):
 
 @dataclass(slots=True)
 class Split:
-    """One split: a file to read, or sentences in memory.
+    """One split: a file to read, a folder of files, or sentences in memory.
 
     Args:
-        file: the file, or None for sentences in memory.
-        format: its format; None to detect it.
+        file: the file or folder, or None for sentences in memory.
+        description: how it is to be read, as far as that is known.
         content: the sentences in memory.
     """
 
     file: Path | None = None
-    format: str | None = None
+    description: Description = UNDESCRIBED
     content: list[Any] | None = None
+    _located: dict[bool, tuple[list[tuple[Path, Description]], list[str]]] = field(default_factory=dict)
 
-    def located(self, *, texts: bool = False) -> tuple[Path, str]:
-        """The file and its format; see `detect_format`."""
+    def located(self, *, texts: bool = False) -> tuple[list[tuple[Path, Description]], list[str]]:
+        """The files, how each is to be read, and notes for the user; see `describe`."""
         assert self.file is not None
-        return self.file, self.format or detect_format(self.file, texts=texts)
+        if texts not in self._located:
+            found = [(path, *describe(path, self.description, texts=texts)) for path in self.files()]
+            self._located[texts] = [(path, description) for path, description, _ in found], found[0][2]
+        return self._located[texts]
+
+    def files(self) -> list[Path]:
+        """The file, or the files of the folder and the folders in it, sorted by name.
+
+        Those are left out that belong to another file, such as annotations beside a text.
+        """
+        assert self.file is not None
+        if not self.file.is_dir():
+            return [self.file]
+        with file_errors("cannot be read", self.file):
+            inside = sorted(path for path in self.file.rglob("*") if path.is_file())
+        found = [path for path in inside if not path.name.startswith(".") and data_suffix(path) not in COMPANIONS]
+        if not found:
+            raise DataError("no files to read in this folder", file=self.file)
+        return found
+
+    def first(self, *, texts: bool = False) -> tuple[Path, Description]:
+        """The first file, and how it is to be read."""
+        return self.located(texts=texts)[0][0]
 
 
 @dataclass(slots=True)
@@ -66,27 +96,50 @@ class Dataset:
         splits: ``train``, ``dev``, ``test`` → the split; a lone file is ``all``.
         card: the data set's card, if it has one.
         notes: what the user should know.
+        not_taken: files of the folder that are no split, which messages name.
     """
 
     name: str
     splits: dict[str, Split]
     card: Card | None = None
     notes: list[str] = field(default_factory=list)
+    not_taken: Sequence[str] = ()
+
+    def described(self, given: Description | None) -> Dataset:
+        """The same data, read as a description says.
+
+        Args:
+            given: the description; where it says nothing, that of the card counts, or what is found out.
+
+        Returns:
+            The data set; this one if the description says nothing.
+        """
+        if given is None or given == UNDESCRIBED:
+            return self
+        said = {each.name: value for each in fields(given) if (value := getattr(given, each.name)) != each.default}
+        splits = {
+            name: split if split.file is None else Split(split.file, replace(split.description, **said))
+            for name, split in self.splits.items()
+        }
+        return replace(self, splits=splits, notes=list(self.notes))
 
     @property
     def target(self) -> str:
-        """The label column that a tagger learns by default: the card's, or ``""`` (the last one)."""
-        return self.card.target if self.card is not None else ""
+        """The label column that a tagger learns by default: the card's or the format's, or ``""`` (the last one)."""
+        if self.card is not None and self.card.target:
+            return self.card.target
+        split = next(iter(self.splits.values()))
+        if self.card is not None or split.file is None or is_pipe(split.file):
+            return ""
+        try:
+            return FORMATS[split.first()[1].format].target
+        except DataError:  # which reading it says again, after what else may be wrong
+            return ""
 
     @property
     def scheme(self) -> str:
         """The card's label scheme, or ``auto``."""
         return self.card.scheme if self.card is not None else "auto"
-
-    @property
-    def columns(self) -> Sequence[str] | None:
-        """The names of the card's columns, if it has any."""
-        return self.card.columns if self.card is not None and self.card.columns else None
 
     @property
     def held_out(self) -> bool:
@@ -110,7 +163,7 @@ class Dataset:
         split = next(iter(self.splits.values()))
         if self.card is not None:
             return FORMATS[self.card.format].has_tokens
-        return split.file is not None and FORMATS[split.located()[1]].has_tokens
+        return split.file is not None and FORMATS[split.first()[1].format].has_tokens
 
     def label_field(self, target: str | None = None, format: str | None = None) -> str | None:
         """Whether this is a data set of labelled texts, and where their labels are.
@@ -134,7 +187,7 @@ class Dataset:
         elif is_pipe(split.file):  # its reader would miss what is read here
             labelled = False
         else:
-            has_label = FORMATS[format or split.located()[1]].has_label
+            has_label = FORMATS[format or split.first()[1].format].has_label
             labelled = has_label is not None and has_label(read_lines(split.file), label)
         return label if labelled else None
 
@@ -155,9 +208,16 @@ class Dataset:
         if asked is None:
             return "test" if self.has("test") else "dev"
         if not self.has(asked):
-            found = ", ".join([name for name in ("train", "dev", "test") if self.has(name)])
-            raise DataError(f"no {asked} split in {self.name}; it has {found or 'none'}")
+            raise self._missing(asked)
         return asked
+
+    def _missing(self, split: str) -> DataError:
+        """What is wrong if a split is not there, with the files that could have been it."""
+        files = [f"{name} ({part.file.name})" for name, part in self.splits.items() if part.file is not None]
+        if not files or "all" in self.splits or split not in ("train", "dev", "test"):
+            return DataError(f"no {split} split in {self.name}; it has {', '.join(self.splits)}")
+        others = f"; not taken: {', '.join(self.not_taken)}" if self.not_taken else ""
+        return DataError(f"expected a {split} file, found {', '.join(files)}{others}", file=self.name)
 
     def read_sentences(
         self, splitter: SplitFunction | None = None, splits: Sequence[str] | None = None
@@ -279,7 +339,7 @@ class Dataset:
     def _is_part(self, split: str) -> bool:
         """Whether a split is only a part of what is in its file."""
         if not self.has(split):
-            raise DataError(f"no {split} split in {self.name}; it has {', '.join(self.splits)}")
+            raise self._missing(split)
         return split not in self.splits or (split == "train" and self.held_out)
 
     def _range(self, split: str, total: int, items: str) -> tuple[int, int]:
@@ -296,22 +356,31 @@ class Dataset:
     def _lines(self, name: str) -> Iterator[str]:
         split = self.splits[name]
         if split.content is not None:
-            return _lines_of(split.content)
-        file, format = split.located()
-        if FORMATS[format].line_per_record:
-            return (text for _, text in read_lines(file))
-        if FORMATS[format].texts is None:
-            return _lines_of(read_sentences(file, format, columns=self.columns))
-        return _lines_of(read_texts(file, format, label=None))
+            yield from _lines_of(split.content)
+            return
+        for file, description in split.located()[0]:
+            form = FORMATS[description.format]
+            if form.line_per_record:
+                yield from (text for _, text in read_lines(file, description.encoding))
+            elif form.texts is None:
+                yield from _lines_of(described_sentences(file, description, ReadOptions()))
+            else:
+                yield from _lines_of(described_texts(file, description, ReadOptions()))
 
     def _sentences(self, name: str, splitter: SplitFunction | None, notes: list[str]) -> list[Sentence]:
         split = self.splits[name]
-        found = split.content
-        if found is None:
-            file, format = split.located()
-            found = _accepted(list(read_sentences(file, format, columns=self.columns, splitter=splitter)), file, notes)
-            if format == "jsonl":
-                settle_columns(found)
+        if split.content is not None:
+            self._refuse_empty(name, split.content)
+            return split.content
+        found: list[Sentence] = []
+        options = ReadOptions(splitter)
+        files, told = split.located()
+        said = list(told)
+        for file, description in files:
+            found += _accepted(list(described_sentences(file, description, options)), file, said)
+        if any(FORMATS[description.format].label_columns_vary for _, description in files):
+            settle_columns(found)
+        notes += [*said, *notes_on(split.file, options.left_out)]
         self._refuse_empty(name, found)
         return found
 
@@ -319,15 +388,20 @@ class Dataset:
         self, name: str, splitter: SplitFunction | None, text: str, label: str | None, notes: list[str]
     ) -> list[Sentence | TextRecord]:
         split = self.splits[name]
-        found: list[Sentence | TextRecord]
+        found: list[Sentence | TextRecord] = []
         if split.content is not None:
             found = [_given_text(sentence, splitter, text, label) for sentence in split.content]
-        else:
-            file, format = split.located(texts=True)
-            found = list(read_texts(file, format, text=text, label=label, splitter=splitter))
+            self._refuse_empty(name, found)
+            return found
+        options = ReadOptions(splitter, text=text, label=label)
+        files, told = split.located(texts=True)
+        said = list(told)
+        for file, description in files:
+            read = list(described_texts(file, description, options))
             if label is None:
-                attach_arrays(found, file)
-            found = _accepted(found, file, notes)
+                attach_arrays(read, file)
+            found += _accepted(read, file, said)
+        notes += [*said, *notes_on(split.file, options.left_out)]
         self._refuse_empty(name, found)
         return found
 

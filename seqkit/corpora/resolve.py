@@ -5,27 +5,46 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
+from typing import NamedTuple
 
 from seqkit.corpora.cards import Card, card_names, load_card
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.errors import DataError, file_errors, nearest
+from seqkit.formats.format import Description
+from seqkit.formats.registry import COMPANIONS
+from seqkit.formats.text import data_suffix
 
-#: Extensions of data files inside a folder of splits; a readme or a log beside them is ignored.
-EXTENSIONS = frozenset(
-    {"", ".conll", ".conllu", ".iob", ".iob1", ".iob2", ".iobes", ".bio", ".bioes", ".col", ".ner", ".pos"}
-    | {".tsv", ".csv", ".jsonl", ".ndjson", ".json", ".txt", ".text", ".tokens", ".tok", ".data"}
-    | {".train", ".dev", ".valid", ".val", ".test", ".testa", ".testb"}
+_NO_DATA = frozenset(
+    {".md", ".rst", ".log", ".pdf", ".html", ".py", ".sh", ".toml", ".yaml", ".yml", ".ini", ".conf", ".npy", ".npz"}
+    | {".safetensors", ".pt", ".bin", ".zip", ".tar", ".png", ".jpg", ".svg", ".sha256", ".md5", ".part", ".lock"}
 )
+"""extensions of what lies beside data in a folder; any other file is judged by its content"""
 
 _WORDS = {"train": "train", "dev": "dev devel development valid validation val testa", "test": "test testb"}
+_ABOUT_DATA = re.compile(r"(readme|licen[cs]e|changelog|citation|copying|about)\b", re.IGNORECASE)
+"""names of files that are about the data beside them"""
 _SPLIT_OF_WORD = {word: split for split, words in _WORDS.items() for word in words.split()}
+_AT_AN_END = re.compile(rf"^({'|'.join(_SPLIT_OF_WORD)})(.+)$|^(.+?)({'|'.join(_SPLIT_OF_WORD)})$")
+
+
+class _Found(NamedTuple):
+    """What lies in a folder.
+
+    Attributes:
+        files: split → file, or folder of files.
+        not_taken: the names of the files that are no split.
+    """
+
+    files: dict[str, Path]
+    not_taken: list[str]
 
 
 def split_files(folder: Path) -> dict[str, Path]:
     """Find the files of the splits in a folder.
 
-    A file belongs to a split if one word of its name says so (``train.conll``, ``en_ewt-ud-dev.conllu``,
-    ``esp.testa``) and its extension is one of `EXTENSIONS`; a name that is only this word is preferred.
+    A file, or a folder of files, belongs to a split if one word of its name says so (``train.conll``,
+    ``en_ewt-ud-dev.conllu``, ``esp.testa``), or the beginning or end of its name, if that of another file says so, too
+    (``engtrain``, ``engtesta``). A name that is only this word is preferred, and a file that is not compressed.
 
     Args:
         folder: the folder.
@@ -36,22 +55,46 @@ def split_files(folder: Path) -> dict[str, Path]:
     Raises:
         DataError: the folder cannot be listed, or two files could be the same split.
     """
+    return _look_into(folder).files
+
+
+def _look_into(folder: Path) -> _Found:
     with file_errors("cannot be read", folder):
-        paths = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    files = {}
+        paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    files: dict[str, Path] = {}
+    data = [path for path in paths if path.is_file() and path.suffix.lower() not in (_NO_DATA | COMPANIONS)]
+    folders = {_SPLIT_OF_WORD.get(path.name.lower(), ""): path for path in paths if path.is_dir()}
+    affixes = {_affix(path) for path in data}
+    others = {(before, after) for before, after, split in affixes if split in ("dev", "test")}
+    shared = {(before, after) for before, after, split in affixes if split == "train"} & others
     for split in ("train", "dev", "test"):
-        found = [path for path in paths if path.suffix.lower() in EXTENSIONS and _splits_in(path) == {split}]
+        found = [path for path in data if _splits_in(path, shared) == {split}]
         found = [path for path in found if path.name.lower().split(".")[0] in _SPLIT_OF_WORD] or found
+        plain = {path.name for path in found}
+        found = [path for path in found if data_suffix(path) == path.suffix.lower() or path.stem not in plain]
         if len(found) > 1:
             raise DataError(f"several {split} files: {', '.join(path.name for path in found)}", file=folder)
+        found = found or [folder for name, folder in folders.items() if name == split]
         if found:
             files[split] = found[0]
-    return files
+    return _Found(files, [path.name for path in data if path not in files.values()])
 
 
-def _splits_in(path: Path) -> set[str]:
-    """The splits that the words of a file's name are about."""
-    return {_SPLIT_OF_WORD[word] for word in re.split(r"[\W_]+", path.name.lower()) if word in _SPLIT_OF_WORD}
+def _affix(path: Path) -> tuple[str, str, str]:
+    """What stands before or after a split's word that is not a word of its own, and the split."""
+    match = _AT_AN_END.match(path.name.lower().split(".")[0])
+    if match is None:
+        return "", "", ""
+    first, after, before, last = match.groups()
+    return before or "", after or "", _SPLIT_OF_WORD[first or last]
+
+
+def _splits_in(path: Path, shared: set[tuple[str, str]]) -> set[str]:
+    """The splits that the words of a file's name are about, or its beginning or end like those of others."""
+    words = re.split(r"[\W_]+", path.name.lower())
+    found = {_SPLIT_OF_WORD[word] for word in words if word in _SPLIT_OF_WORD}
+    before, after, split = _affix(path)
+    return found or ({split} if split and (before, after) in shared else set())
 
 
 def resolve(data: str | Path, *, download: bool = True, quiet: bool = False) -> Dataset:
@@ -81,16 +124,28 @@ def resolve(data: str | Path, *, download: bool = True, quiet: bool = False) -> 
     if not is_path and not os.path.exists(path) and text not in ("", ".", ".."):
         path = next((root / text for root in _data_folders() if os.path.isdir(root / text)), path)
     if os.path.isdir(path):
-        files = split_files(path)
-        if not files:
-            raise DataError("no files named train, dev or test in this folder", file=path)
-        return Dataset(text, {split: Split(file) for split, file in files.items()})
+        return _resolve_folder(text, path)
     if os.path.exists(path):
         return Dataset(text, {"all": Split(path)})
     if is_path:
         raise DataError("no such file or folder", file=text)
     hint = nearest(text, card_names()) or "; `seqkit data list` shows the names"
     raise DataError(f"no data set, folder or file is called {text!r}{hint}")
+
+
+def _resolve_folder(name: str, folder: Path) -> Dataset:
+    files, others = _look_into(folder)
+    if files:
+        taken = ", ".join(f"{split} {file.name}" for split, file in files.items())
+        left = [other for other in others if not _ABOUT_DATA.match(other)]
+        notes = [f"{name}: read {taken}; not taken: {', '.join(left)}"] if left else []
+        return Dataset(name, {split: Split(file) for split, file in files.items()}, notes=notes, not_taken=left)
+    with file_errors("cannot be read", folder):
+        annotated = any(path.suffix.lower() in COMPANIONS for path in folder.iterdir())
+    if annotated:  # documents, each with a file of annotations
+        return Dataset(name, {"all": Split(folder)})
+    found = f"; found {', '.join(others)}" if others else ""
+    raise DataError(f"no files named train, dev or test in this folder{found}", file=folder)
 
 
 def _resolve_card(card: Card, download: bool, quiet: bool) -> Dataset:
@@ -108,7 +163,8 @@ def _resolve_card(card: Card, download: bool, quiet: bool) -> Dataset:
         places = ", ".join(str(place) for place in _places(card))
         steps = "" if card.downloadable else f": {' '.join(card.instructions.split())}"
         raise DataError("; ".join([f"the files of {card.name} are not in {places}", *notes]) + steps)
-    return Dataset(card.name, {split: Split(file, card.format) for split, file in files.items()}, card, notes)
+    description = Description(card.format, card.columns, card.token_column, card.encoding)
+    return Dataset(card.name, {split: Split(file, description) for split, file in files.items()}, card, notes)
 
 
 def find_folder(card: Card) -> tuple[Path | None, list[str]]:

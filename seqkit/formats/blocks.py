@@ -10,16 +10,15 @@ from __future__ import annotations
 import os
 import select
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import suppress
 from typing import Any
 
-from seqkit.errors import DataError, file_errors
-from seqkit.formats.format import Format
+from seqkit.errors import DataError
+from seqkit.formats.format import Description, Format
 from seqkit.formats.registry import FORMATS
-from seqkit.formats.text import Lines, Part
+from seqkit.formats.text import Lines, Part, in_utf_8, opened
 
 BLOCK_BYTES = 1 << 19
 """how much is predicted together: 50,000 to 100,000 tokens of most files"""
@@ -30,14 +29,14 @@ _PATIENCE = 0.05
 Block = Sequence[Part]
 
 
-def cut(inputs: Iterable[tuple[str, str]], size: int = BLOCK_BYTES) -> Iterator[Block]:
+def cut(inputs: Iterable[tuple[str, Description]], size: int = BLOCK_BYTES) -> Iterator[Block]:
     """Cut inputs into blocks; small inputs share one.
 
     A block of a pipe ends early if nothing more comes for the moment, so that a slow writer sees answers. (Windows
     cannot tell whether a pipe has more, only whether a terminal has: there blocks of pipes are always full.)
 
     Args:
-        inputs: names of files, or ``-`` for standard input, and their formats.
+        inputs: names of files, or ``-`` for standard input, and how they are to be read; the formats are named.
         size: bytes per block, more only if one sentence is longer.
 
     Yields:
@@ -48,7 +47,7 @@ def cut(inputs: Iterable[tuple[str, str]], size: int = BLOCK_BYTES) -> Iterator[
     """
     block: list[Part] = []
     total = 0
-    parts = (found for file, format in inputs for found in _parts(file, format, size))
+    parts = (found for file, description in inputs for found in _parts(file, description, size))
     try:
         for part, waited_for in parts:
             if block and total + len(part.data) > size:
@@ -67,23 +66,17 @@ def cut(inputs: Iterable[tuple[str, str]], size: int = BLOCK_BYTES) -> Iterator[
         yield block
 
 
-def _parts(file: str, format: str, size: int) -> Iterator[tuple[Part, bool]]:
+def _parts(file: str, description: Description, size: int) -> Iterator[tuple[Part, bool]]:
     """The parts of one input, and of each whether it ended early because nothing more came."""
-    name, line, head, form = "<stdin>" if file == "-" else file, 1, None, FORMATS[format]
-    with file_errors("cannot be read", name), _opened(file) as stream:
+    name, line, head, form = "<stdin>" if file == "-" else file, 1, None, FORMATS[description.format]
+    columns, tokens = description.columns, description.token_column
+    with opened(file, buffering=0) as raw:
+        stream = in_utf_8(raw, name, "" if form.binary else description.encoding)
         for data, waited_for in _pieces(stream, form, name, size):
-            yield Part(name, format, line, head, data), waited_for
+            yield Part(name, form.name, line, head, data, columns, tokens), waited_for
             if line == 1:
                 head = _first_row(data, form, name)[0]
             line += data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")
-
-
-def _opened(file: str) -> AbstractContextManager[Any]:
-    """A stream whose ``read`` returns what is there and waits only if there is nothing."""
-    if file == "-":
-        # Unbuffered: a thread that waits in a buffered read would prevent the process from ending.
-        return nullcontext(getattr(sys.stdin.buffer, "raw", sys.stdin.buffer))
-    return open(file, "rb", buffering=0)
 
 
 def _pieces(stream: Any, format: Format, name: str, size: int) -> Iterator[tuple[bytes, bool]]:

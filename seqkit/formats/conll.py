@@ -69,7 +69,7 @@ def read_conll(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS
     else:
         width = _known_width(options.head, name)
     names = _column_names(width, options)
-    where = next((index for index, column in enumerate(names) if column.lower() in _TOKEN_COLUMNS), 0)
+    where = token_place(names, options.token_column, name)
     rules = _Rules(name, width, names, where, options.columns is not None, options.allow_unlabelled)
     if not isinstance(lines, Lines):  # no more of them is read than is needed
         yield from _read_rows(((number, line) for number, (line,) in blocks), rules)
@@ -81,6 +81,32 @@ def read_conll(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS
             yield from _read_rows(enumerate(run, first), rules)
         else:
             yield _sentence(cells, rules, first)
+
+
+def token_place(names: Sequence[str], token_column: str, file: str = "") -> int:
+    """Which column holds the tokens.
+
+    Args:
+        names: the names of the columns, in order.
+        token_column: what the user said: a name, or a position from 0 (negative from the end); empty for the column
+            named ``word``, ``form`` or ``token``, or else the first.
+        file: the file's name, for messages.
+
+    Returns:
+        Its position.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    if not token_column:
+        return next((index for index, column in enumerate(names) if column.lower() in _TOKEN_COLUMNS), 0)
+    if token_column in names:
+        return names.index(token_column)
+    with suppress(ValueError):
+        place = int(token_column)
+        if -len(names) <= place < len(names):
+            return place % len(names)
+    raise DataError(f"no token column {token_column!r}; the columns are {', '.join(names)}", file=file)
 
 
 def _known_width(head: Sequence[Any], name: str) -> Width:
@@ -253,7 +279,7 @@ def _check_row(row: list[str], rules: _Rules, number: int) -> None:
 
 def _recognise(sample: Sample) -> bool:
     found = sample.rows
-    if sample.suffix in _SUFFIXES or not found:
+    if sample.suffix in _SUFFIXES or not found or (sample.texts and sample.suffix == ".tsv"):
         return sample.suffix in _SUFFIXES
     blank_inside = any(map(is_blank, sample.lines))
     tabs = {row.count("\t") for row in found}

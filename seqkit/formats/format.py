@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 from seqkit.formats.text import Line, Lines, last_line_end
 from seqkit.records import Sentence, SplitFunction, TextRecord
@@ -25,19 +27,61 @@ def split_at_spaces(text: str) -> list[tuple[int, int]]:
     return [match.span() for match in _WORD.finditer(text)]
 
 
+OnSpanBorder = Literal["refuse", "widen", "narrow"]
+"""what becomes of a span that starts or ends inside a token: a fault; or it takes the whole token, or leaves it out"""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """How files are to be read, as a user, a card or the files themselves say.
+
+    Args:
+        format: a name of `seqkit.formats.registry.FORMATS`; empty to recognise it.
+        columns: the names of the columns of a file, in order; empty for those that the file or its format has.
+        token_column: the column of the tokens, a name or a position from 0; empty for the format's.
+        encoding: the encoding of text files; empty for UTF-8.
+        span_borders: see `OnSpanBorder`.
+    """
+
+    format: str = ""
+    columns: tuple[str, ...] = ()
+    token_column: str = ""
+    encoding: str = ""
+    span_borders: OnSpanBorder = "refuse"
+
+
+UNDESCRIBED = Description()
+
+
+def column_names(text: str) -> tuple[str, ...]:
+    """Names of columns, as they stand in a flag or setting: ``id, token, ner``.
+
+    Args:
+        text: the names, separated by commas; empty for none.
+
+    Returns:
+        The names.
+    """
+    return tuple(name.strip() for name in text.split(",")) if text else ()
+
+
 @dataclass(frozen=True, slots=True)
 class Sample:
     """The first lines of a file, from which its format is recognised.
 
     Args:
-        suffix: the extension of the file's name, in lower case.
+        path: the file.
+        suffix: the extension of the file's name, in lower case; see `seqkit.formats.text.data_suffix`.
         lines: the lines.
         rows: those that are neither blank nor a comment; all that are not blank if there are only comments.
+        texts: whether a file of texts is expected, not one of sentences with labels for tokens.
     """
 
+    path: Path
     suffix: str
     lines: Sequence[str]
     rows: Sequence[str]
+    texts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +90,14 @@ class ReadOptions:
 
     Args:
         split: splits raw text into tokens. None: at spaces in a file of sentences; not at all in a file of texts.
-        columns: the names of a column file's columns, in order; by default ``"0"``, ``"1"``, ….
+        columns: the names of a column file's columns, in order; by default those of the format, or ``"0"``, ``"1"``, ….
         allow_unlabelled: whether a column file may have tokens alone, like input for prediction.
         text: the field of the text.
         label: the field of the label; None if no label is needed.
         head: what the first row of the file says about all rows, for lines from its middle; see `Format.head`.
+        token_column: the column of the tokens, a name or a position from 0; by default the format's.
+        span_borders: what becomes of a span that starts or ends inside a token.
+        left_out: what a reader leaves out or changes → how often, which the user is told; see `notes_on`.
     """
 
     split: SplitFunction | None = None
@@ -59,6 +106,25 @@ class ReadOptions:
     text: str = "text"
     label: str | None = None
     head: Sequence[Any] | None = None
+    token_column: str = ""
+    span_borders: OnSpanBorder = "refuse"
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def of(self, description: Description) -> ReadOptions:
+        """These options for files of a description.
+
+        Args:
+            description: how the files are to be read.
+
+        Returns:
+            The options.
+        """
+        return replace(
+            self,
+            columns=description.columns or self.columns,
+            token_column=description.token_column,
+            span_borders=description.span_borders,
+        )
 
     def record(self, text: str, fields: dict[str, Any], file: str, line: int) -> Sentence | TextRecord:
         """A text with its fields, cut into tokens if there is a function that splits it.
@@ -79,6 +145,19 @@ class ReadOptions:
 DEFAULTS = ReadOptions()
 
 
+def notes_on(file: object, left_out: Counter[str]) -> list[str]:
+    """What the user should know about a file that was read.
+
+    Args:
+        file: what notes call the file.
+        left_out: what was left out or changed → how often, such as ``blank lines left out``.
+
+    Returns:
+        A line for each.
+    """
+    return [f"{file}: {what}: {times:,}" for what, times in left_out.items()]
+
+
 @dataclass(frozen=True, slots=True)
 class Format:
     """One file format.
@@ -86,9 +165,14 @@ class Format:
     Args:
         name: what users call it.
         content: what its files contain, for messages.
+        source: where the format is defined: an address or a citation.
         suffixes: the file name extensions that identify it.
         usual_suffixes: further extensions of its files, which files of another format may have, too.
         recognise: whether the first lines of a file look like this format.
+        specific: whether `recognise` is sure, so that it goes before the extension of the file's name.
+        describe: from the first lines of a file in this format, how it is to be read where the user has not said it.
+            Returns the description, and a note for the user if it was a guess.
+        target: the column that a tagger learns by default; empty for the last one.
         sentences: reads lines of the named file as sentences; None if its files contain none.
         texts: reads lines of the named file as texts with fields; None if its files contain none.
         has_label: whether lines have a label for a whole text, in the field named; None if they cannot have one.
@@ -102,13 +186,21 @@ class Format:
         numbered: whether rows are numbered, so that after a faulty one the rest of its sentence is faulty too.
         line_per_record: whether every line is a record, a blank line too.
         has_tokens: whether the text comes as tokens with spaces between them.
+        binary: whether files are no text: a reader takes `seqkit.formats.text.Lines.whole`.
+        label_columns_vary: whether a record alone does not tell which label columns all have; see
+            `seqkit.corpora.label_columns.settle_columns`.
+        companions: extensions of files beside one in this format that belong to it and are not read on their own.
     """
 
     name: str
     content: str
+    source: str = ""
     suffixes: tuple[str, ...] = ()
     usual_suffixes: tuple[str, ...] = ()
     recognise: Callable[[Sample], bool] = lambda sample: False
+    specific: bool = False
+    describe: Callable[[Sample, Description], tuple[Description, str]] = lambda sample, given: (given, "")
+    target: str = ""
     sentences: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence]] | None = None
     texts: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence | TextRecord]] | None = None
     has_label: Callable[[Iterable[Line], str], bool] | None = None
@@ -120,3 +212,6 @@ class Format:
     numbered: bool = False
     line_per_record: bool = False
     has_tokens: bool = False
+    binary: bool = False
+    label_columns_vary: bool = False
+    companions: tuple[str, ...] = ()

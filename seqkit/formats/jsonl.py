@@ -269,4 +269,5 @@ JSONL = Format(
     texts=read_jsonl_texts,
     has_label=_first_has_label,
     write=_write,
+    label_columns_vary=True,
 )

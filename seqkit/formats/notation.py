@@ -18,17 +18,17 @@ by Xue (2003), "Chinese word segmentation as character tagging".
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from seqkit.formats.schemes import detect_scheme
-
 _LETTERS = {"BIO": "BIO", "BIOES": "BIESO", "BILOU": "BILUO", "BMES": "BMESO", "BMEWO": "BMEWO"}
 """notation → its letters, the poorest first"""
 _AS_BIOES = {"L": "E", "U": "S", "M": "I", "W": "S"}
 _DELIMITERS = "-_:"
+_PREFIXED = re.compile(r"[A-Z][-_:]")
 _MOST_OUTSIDE = 0.3
 """the least share of ``O`` by which labels without prefixes are recognised as those of spans"""
 _MOST_KINDS = 50
@@ -60,7 +60,10 @@ class Notation:
         if self.name != "IO":
             return found
         starts = [True, *(before != after for before, after in pairwise(found))]
-        return [label if label == "O" else ("B-" if start else "I-") + label for label, start in zip(found, starts)]
+        return [
+            label if label == "O" else ("B-" if start else "I-") + label
+            for label, start in zip(found, starts, strict=True)
+        ]
 
 
 def detect_notation(sequences: Iterable[Sequence[str]]) -> Notation | None:
@@ -118,6 +121,6 @@ def _without_prefixes(counts: Counter[str], inside: Sequence[str]) -> Notation |
         return None
     if not all(len(label) > 1 and label[0].isalpha() for label in inside):
         return None
-    if detect_scheme([inside]) != "none":
+    if any(_PREFIXED.match(label) for label in inside):
         return None
     return Notation("IO", {"O": "O", "o": "O", **{label: label for label in inside}})

@@ -13,6 +13,7 @@ tokens    one sentence per line, tokens separated by spaces
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,11 @@ from typing import Any
 from seqkit.errors import DataError
 from seqkit.formats.conll import CONLL
 from seqkit.formats.conllu import CONLLU
-from seqkit.formats.format import Format, ReadOptions, Sample
+from seqkit.formats.format import UNDESCRIBED, Description, Format, ReadOptions, Sample
 from seqkit.formats.jsonl import JSONL
 from seqkit.formats.plain import TEXT, TOKENS
 from seqkit.formats.tables import CSV, TSV
-from seqkit.formats.text import Line, Part, is_blank, read_lines
+from seqkit.formats.text import Line, Part, data_suffix, is_blank, read_lines
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
 FORMATS = {each.name: each for each in (JSONL, CONLLU, CONLL, TSV, CSV, TEXT, TOKENS)}
@@ -33,6 +34,8 @@ SUFFIXES = {suffix: each.name for each in FORMATS.values() for suffix in each.su
 """the extensions that identify a format"""
 USUAL_SUFFIXES = SUFFIXES | {suffix: each.name for each in FORMATS.values() for suffix in each.usual_suffixes}
 """these, and those that files of a format usually have"""
+COMPANIONS = {suffix for each in FORMATS.values() for suffix in each.companions}
+"""extensions of files that belong to another file and are not read on their own"""
 
 _SAMPLE_LINES = 400  # enough for many sentences, few enough to cost nothing
 
@@ -55,11 +58,11 @@ def format_named(name: str) -> Format:
 
 
 def detect_format(path: str | Path, *, texts: bool = False) -> str:
-    """Recognise a file's format by its extension or, if that does not tell, by its first lines.
+    """Recognise a file's format; see `describe`.
 
     Args:
         path: the file; not ``-``, whose format must be named.
-        texts: whether a file of texts is expected: then the extension ``.tsv`` tells.
+        texts: whether a file of texts is expected.
 
     Returns:
         The format's name; never ``tokens``, which looks like ``text``.
@@ -67,36 +70,66 @@ def detect_format(path: str | Path, *, texts: bool = False) -> str:
     Raises:
         DataError: the file cannot be read or is not UTF-8, or `path` is ``-`` or another pipe.
     """
-    if str(path) == "-":
-        raise DataError(f"the format of standard input must be named: one of {', '.join(FORMATS)}")
-    return recognise(path, _lines_of_file(path), texts=texts)
+    return describe(path, texts=texts)[0].format
 
 
-def _lines_of_file(path: str | Path) -> Iterator[Line]:
-    if is_pipe(path):  # its reader would miss the lines that are read here
-        raise DataError("the format of a pipe or device cannot be detected and must be named", file=path)
-    yield from read_lines(path)
-
-
-def recognise(path: str | Path, lines: Iterable[Line], *, texts: bool = False) -> str:
-    """Recognise the format of a file whose lines are given; see `detect_format`.
+def describe(
+    path: str | Path, given: Description = UNDESCRIBED, *, texts: bool = False, lines: Iterable[Line] | None = None
+) -> tuple[Description, list[str]]:
+    """How a file is to be read: what the user says, and otherwise what its extension and first lines say.
 
     Args:
-        path: the file.
-        lines: its lines, read only if the extension does not tell.
-        texts: whether a file of texts is expected.
+        path: the file; ``-`` and pipes only with a format.
+        given: what the user says.
+        texts: whether a file of texts is expected: then the extension ``.tsv`` is that of a table of them.
+        lines: its lines, where they have been read.
 
     Returns:
-        The format's name.
+        The description, which names a format; and notes for the user on what was found.
+
+    Raises:
+        DataError: the file cannot be read, there is no such format, or it has to be named.
     """
-    suffix = Path(path).suffix.lower()
-    if suffix in SUFFIXES or (texts and suffix == ".tsv"):
-        return SUFFIXES.get(suffix, "tsv")
-    first = [line for _, line in islice(lines, _SAMPLE_LINES)]
+    suffix = data_suffix(path)
+    if str(path) == "-" or is_pipe(path):  # its reader would miss the lines that are read here
+        format = given.format or SUFFIXES.get(suffix, "")
+        if not format and str(path) == "-":
+            raise DataError(f"the format of standard input must be named: one of {', '.join(FORMATS)}")
+        if not format:
+            raise DataError("the format of a pipe or device cannot be detected and must be named", file=path)
+        return replace(given, format=format_named(format).name), []
+    known = format_named(given.format) if given.format else None
+    first: list[str] = []
+    if not any(each.binary and suffix in each.suffixes for each in FORMATS.values()):
+        first = _first_lines(read_lines(path, given.encoding) if lines is None else lines)
     rows = [line for line in first if not is_blank(line)]
     rows = [row for row in rows if not row.startswith(("# ", "-DOCSTART-"))] or rows
-    sample = Sample(suffix, first, rows)
-    return next(each.name for each in FORMATS.values() if each.recognise(sample))
+    sample = Sample(Path(path), suffix, first, rows, texts)
+    form = known or _recognise(sample)
+    description, guess = form.describe(sample, replace(given, format=form.name))
+    notes = [f"{path}: {guess}"] if guess else []
+    if not given.format and USUAL_SUFFIXES.get(suffix, "text") not in (form.name, "tsv"):
+        notes.insert(0, f"{path}: read as {form.name}; --format says otherwise")
+    return description, notes
+
+
+def _first_lines(lines: Iterable[Line]) -> list[str]:
+    """Lines for a sample, up to a fault in one of them, which is left to the reader."""
+    found: list[str] = []
+    try:
+        found.extend(line for _, line in islice(lines, _SAMPLE_LINES))
+    except DataError as error:
+        if error.line is None:
+            raise
+    return found
+
+
+def _recognise(sample: Sample) -> Format:
+    """What is sure of its content goes before what the extension says, and that before what the content looks like."""
+    sure = (each for each in FORMATS.values() if each.specific and each.recognise(sample))
+    said = FORMATS[SUFFIXES[sample.suffix]] if sample.suffix in SUFFIXES else None
+    found = next(sure, said)
+    return found or next(each for each in FORMATS.values() if not each.specific and each.recognise(sample))
 
 
 def is_pipe(path: str | Path) -> bool:
@@ -119,15 +152,19 @@ def read_sentences(
     columns: Sequence[str] | None = None,
     splitter: SplitFunction | None = None,
     allow_unlabelled: bool = False,
+    token_column: str = "",
+    encoding: str = "",
 ) -> Iterator[Sentence]:
     """Read a file of sentences, one record at a time.
 
     Args:
         path: the file, or ``-`` for standard input, whose format must be named.
         format: one of `FORMATS`; by default detected.
-        columns: the names of a ``conll`` file's columns, in order; by default ``"0"``, ``"1"``, ….
+        columns: the names of a column file's columns, in order; by default those of its format, or ``"0"``, ``"1"``, ….
         splitter: splits raw text into tokens, for ``text`` and for ``jsonl`` without tokens; by default at spaces.
         allow_unlabelled: whether a ``conll`` file may have tokens alone, like input for prediction.
+        token_column: the column of the tokens, a name or a position; by default that of the format.
+        encoding: the text's encoding; by default UTF-8.
 
     Returns:
         An iterator over the sentences, in the file's order. In ``text`` and ``tokens`` every line is one, an empty line
@@ -136,8 +173,27 @@ def read_sentences(
     Raises:
         DataError: the format is unknown or contains no sentences; while iterating, anything wrong with the file.
     """
-    read = sentence_reader(detect_format(path) if format is None else format, path)
-    return read(read_lines(path), _name(path), ReadOptions(splitter, columns, allow_unlabelled))
+    given = Description(format or "", tuple(columns or ()), token_column, encoding)
+    options = ReadOptions(splitter, allow_unlabelled=allow_unlabelled)
+    return described_sentences(path, describe(path, given)[0], options)
+
+
+def described_sentences(path: str | Path, description: Description, options: ReadOptions) -> Iterator[Sentence]:
+    """Read a file of sentences whose description is known; see `read_sentences`.
+
+    Args:
+        path: the file, or ``-``.
+        description: how it is to be read; see `describe`.
+        options: further options.
+
+    Returns:
+        An iterator over the sentences.
+
+    Raises:
+        DataError: the format is unknown or contains no sentences; while iterating, anything wrong with the file.
+    """
+    read = sentence_reader(description.format, path)
+    return read(read_lines(path, description.encoding), _name(path), options.of(description))
 
 
 def read_texts(
@@ -147,6 +203,7 @@ def read_texts(
     text: str = "text",
     label: str | None = "label",
     splitter: SplitFunction | None = None,
+    encoding: str = "",
 ) -> Iterator[Sentence | TextRecord]:
     """Read a file of texts that have labels or other fields, one record at a time.
 
@@ -158,6 +215,7 @@ def read_texts(
         label: the column or key of the label; None if records need none. A ``tsv`` or ``csv`` file whose first row does
             not name its columns has the label and the text, in this order.
         splitter: splits the text into tokens; None for texts that are not split.
+        encoding: the text's encoding; by default UTF-8.
 
     Returns:
         An iterator over the texts, in the file's order: `Sentence` records if there is a splitter, `TextRecord` records
@@ -167,8 +225,29 @@ def read_texts(
     Raises:
         DataError: the file is in another format; while iterating, anything wrong with the file.
     """
-    read = text_reader(detect_format(path, texts=True) if format is None else format, path, label)
-    return read(read_lines(path), _name(path), ReadOptions(splitter, text=text, label=label))
+    given = Description(format or "", encoding=encoding)
+    options = ReadOptions(splitter, text=text, label=label)
+    return described_texts(path, describe(path, given, texts=True)[0], options)
+
+
+def described_texts(
+    path: str | Path, description: Description, options: ReadOptions
+) -> Iterator[Sentence | TextRecord]:
+    """Read a file of texts whose description is known; see `read_texts`.
+
+    Args:
+        path: the file, or ``-``.
+        description: how it is to be read; see `describe`.
+        options: further options.
+
+    Returns:
+        An iterator over the texts.
+
+    Raises:
+        DataError: the file is in another format; while iterating, anything wrong with the file.
+    """
+    read = text_reader(description.format, path, options.label)
+    return read(read_lines(path, description.encoding), _name(path), options.of(description))
 
 
 def _name(path: str | Path) -> str:
@@ -230,7 +309,9 @@ def part_sentences(part: Part, splitter: SplitFunction | None) -> Iterator[Sente
     Raises:
         DataError: the format contains no sentences; while iterating, anything wrong with the part.
     """
-    options = ReadOptions(splitter, allow_unlabelled=True, head=part.head)
+    options = ReadOptions(
+        splitter, tuple(part.columns) or None, allow_unlabelled=True, head=part.head, token_column=part.token_column
+    )
     return sentence_reader(part.format, part.name)(part.lines(), part.name, options)
 
 

@@ -1,14 +1,19 @@
-"""Bytes → lines of text: UTF-8 with or without a byte-order mark, any line ending, faults with file and line."""
+"""Bytes → lines of text: compressed or not, UTF-8 or another encoding, any line ending, faults with file and line."""
 
 from __future__ import annotations
 
+import bz2
+import codecs
+import gzip
+import lzma
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import nullcontext
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from seqkit.errors import DataError, file_errors
 
@@ -16,14 +21,24 @@ Line = tuple[int, str]
 """A line's number, counted from 1, and its text without the line ending."""
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_FOREIGN = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\x1f\x8b": "a gzip file (unpack it first)"}
-"""first bytes → the files that start with them and are often mistaken for text; none of them is UTF-8"""
+_UTF_16 = "UTF-16; --encoding utf-16 reads it"
+_FOREIGN = {
+    b"\xff\xfe": _UTF_16,
+    b"\xfe\xff": _UTF_16,
+    b"PK\x03\x04": "a zip file; unpack it first",
+    b"%PDF-": "a PDF file; extract its text first",
+    **dict.fromkeys((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"), "compressed data; unpack it first"),
+}
+"""first bytes → the files that start with them and are often mistaken for text"""
+COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 _PART_BYTES = 1 << 18
 """how much is read and decoded at once"""
 _END = rb"(?:\r?\n|\r(?=[^\n]))"  # of a line; after a \r that is the last byte a \n may follow
 _LINE_END = re.compile(_END)
 _BLANK_LINE = re.compile(_END + rb"[ \t]*" + _END)
 _WINDOW = 4096
+_NO_ENCODINGS_OF_FILES = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
+_OTHER_ENCODING = " (--encoding reads others)"
 
 
 class Lines:
@@ -54,6 +69,10 @@ class Lines:
         for first, lines in self.blocks():
             yield from enumerate(lines, first)
 
+    def whole(self) -> bytes:
+        """All bytes, for a format that has no lines."""
+        return b"".join(self._stream)
+
     def blocks(self) -> Iterator[tuple[int, list[str]]]:
         """Consecutive lines, as many as came together.
 
@@ -68,14 +87,14 @@ class Lines:
             raw = part
             if number == 1 and raw.startswith(BYTE_ORDER_MARK):
                 raw = raw[len(BYTE_ORDER_MARK) :]
-            elif number == 1 and raw[:2] in _FOREIGN:
-                raise DataError(f"expected UTF-8 text, found {_FOREIGN[raw[:2]]}", file=self._name, line=1)
+            elif number == 1 and (foreign := next((start for start in _FOREIGN if raw.startswith(start)), None)):
+                raise DataError(f"expected UTF-8 text, found {_FOREIGN[foreign]}", file=self._name, line=1)
             try:
                 lines, fault = _cut(raw.decode("utf-8")), None
             except UnicodeDecodeError as error:  # the lines before it come first
                 begin = max(raw.rfind(b"\n", 0, error.start), raw.rfind(b"\r", 0, error.start)) + 1
                 lines = _cut(raw[:begin].decode("utf-8"))
-                found = f"byte 0x{raw[error.start]:02x} at position {error.start - begin}"
+                found = f"byte 0x{raw[error.start]:02x} at position {error.start - begin}{_OTHER_ENCODING}"
                 fault = DataError(f"expected UTF-8 text, found {found}", file=self._name, line=number + len(lines))
             if lines:  # a file of nothing but the mark has no line
                 yield number, lines
@@ -103,7 +122,9 @@ class Part:
         first: the number of the first line.
         head: what the first row of the input says about all rows, see `Format.head`; None for its first
             part.
-        data: the lines as they are in the input.
+        data: the lines as they are in the input, in UTF-8.
+        columns: the names of its columns, where they are known.
+        token_column: the column of its tokens, where it is known.
     """
 
     name: str
@@ -111,31 +132,163 @@ class Part:
     first: int
     head: Sequence[Any] | None
     data: bytes
+    columns: Sequence[str] = ()
+    token_column: str = ""
 
     def lines(self) -> Lines:
         """The numbered lines, decoded when they are read."""
         return Lines([self.data], self.name, self.first)
 
 
-def read_lines(path: str | Path) -> Lines:
+def read_lines(path: str | Path, encoding: str = "") -> Lines:
     """The lines of a file, or of standard input for ``-``, decoded when they are read; see `Lines`.
 
     Args:
-        path: the file, or ``-``.
+        path: the file, compressed or not, or ``-``.
+        encoding: the text's encoding; by default UTF-8.
 
     Returns:
-        The lines; reading them raises `DataError` if the file cannot be read or is not UTF-8.
+        The lines; reading them raises `DataError` if the file cannot be read or is in another encoding.
     """
     name = "<stdin>" if str(path) == "-" else str(path)
-    return Lines(_file_parts(path, name), name)
+    return Lines(_file_parts(path, name, encoding), name)
 
 
-def _file_parts(path: str | Path, name: str) -> Iterator[bytes]:
-    with (
-        file_errors("cannot be read", name),
-        nullcontext(sys.stdin.buffer) if str(path) == "-" else open(path, "rb") as stream,
-    ):
-        yield from _parts(stream)
+def _file_parts(path: str | Path, name: str, encoding: str) -> Iterator[bytes]:
+    with opened(path) as stream:
+        yield from _parts(in_utf_8(stream, name, encoding))
+
+
+@contextmanager
+def opened(path: str | Path, buffering: int = -1) -> Iterator[BinaryIO]:
+    """Open a file for reading its bytes, unpacked if it is compressed (gzip, bzip2, xz, Zstandard).
+
+    Args:
+        path: the file, or ``-`` for standard input. What can be read only once, such as a pipe, is not unpacked.
+        buffering: as for `open`, of what is not compressed.
+
+    Yields:
+        A binary stream.
+
+    Raises:
+        DataError: the file cannot be read, or its compressed data are damaged.
+    """
+    if str(path) == "-":
+        # Unbuffered for a thread: one that waits in a buffered read would prevent the process from ending.
+        with file_errors("cannot be read", "<stdin>"):
+            yield getattr(sys.stdin.buffer, "raw", sys.stdin.buffer) if buffering == 0 else sys.stdin.buffer
+        return
+    with file_errors("cannot be read", path):
+        unpack = _unpacker(path)
+        try:
+            with open(path, "rb", buffering) if unpack is None else unpack(path) as stream:
+                yield stream
+        except (*_DAMAGED, *_zstandard_errors()) as error:
+            raise DataError(f"the compressed data are damaged: {error}", file=path) from None
+
+
+_DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile)
+
+
+def _zstandard_errors() -> tuple[type[Exception], ...]:
+    return (sys.modules["zstandard"].ZstdError,) if "zstandard" in sys.modules else ()
+
+
+def _unpacker(path: str | Path) -> Callable[[str | Path], Any] | None:
+    """What opens a compressed file, by its first bytes; None for a file that is not compressed."""
+    if not Path(path).is_file():
+        return None
+    with open(path, "rb") as stream:
+        start = stream.read(6)
+    known = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open, b"\x28\xb5\x2f\xfd": _open_zstandard}
+    return next((cast("Any", unpack) for first, unpack in known.items() if start.startswith(first)), None)
+
+
+def _open_zstandard(path: str | Path) -> Any:
+    try:
+        import zstandard
+    except ModuleNotFoundError:
+        message = "Zstandard data need the package zstandard: pip install 'seqkit-nlp[zstd]'"
+        raise DataError(message, file=path) from None
+    return zstandard.open(path, "rb")
+
+
+def data_suffix(path: str | Path) -> str:
+    """The extension of a file's name that tells its format, in lower case: of ``train.conll.gz`` ``.conll``."""
+    place = Path(path)
+    return (Path(place.stem) if place.suffix.lower() in COMPRESSED_SUFFIXES else place).suffix.lower()
+
+
+class _Utf8Stream:
+    """A stream of text in another encoding, read as UTF-8 without a byte-order mark."""
+
+    def __init__(self, stream: BinaryIO, name: str, encoding: str) -> None:
+        self._stream, self._name, self._encoding = stream, name, encoding
+        self._decoder = codecs.getincrementaldecoder(known_encoding(encoding))()
+        self._started = False
+        self._line = 1
+        self.fileno = stream.fileno
+
+    def read(self, size: int) -> bytes | None:
+        """As much as is there; None if there is nothing for the moment, nothing at the end."""
+        while True:
+            raw: bytes | None = self._stream.read(size)
+            if raw is None:
+                return None
+            try:
+                text = self._decoder.decode(raw, final=not raw)
+            except UnicodeError as error:
+                reason = getattr(error, "reason", str(error))
+                message = f"the text is not in the encoding {self._encoding} ({reason}){_OTHER_ENCODING}"
+                raise DataError(message, file=self._name, line=self._line) from None
+            self._line += text.count("\n")
+            if text and not self._started:
+                text, self._started = text.removeprefix("\ufeff"), True
+            if text or not raw:
+                return text.encode("utf-8", "replace")
+
+    read1 = read
+
+
+def in_utf_8(stream: BinaryIO, name: str, encoding: str) -> BinaryIO:
+    """A binary stream of text as one of UTF-8.
+
+    Args:
+        stream: the stream.
+        name: what messages call it.
+        encoding: the encoding's name; empty for UTF-8, whose bytes are passed on as they are.
+
+    Returns:
+        The stream, which can be read from. A fault of the encoding is said to be in the last line that was read without
+        one, the first of those that came together.
+
+    Raises:
+        DataError: there is no such encoding.
+    """
+    known = known_encoding(encoding) if encoding else "utf-8"
+    return stream if known in ("utf-8", "utf-8-sig") else cast("BinaryIO", _Utf8Stream(stream, name, known))
+
+
+def known_encoding(encoding: str) -> str:
+    """The name of a text encoding, as Python knows it.
+
+    Args:
+        encoding: what the user called it.
+
+    Returns:
+        Its name.
+
+    Raises:
+        DataError: there is no such encoding of text.
+    """
+    try:
+        found = codecs.lookup(encoding).name
+        "".encode(encoding)  # refuses those that are not of text, such as zlib
+    except (LookupError, ValueError):
+        found = ""
+    if not found or found in _NO_ENCODINGS_OF_FILES:
+        raise DataError(f"unknown encoding {encoding!r}; utf-8, utf-16, latin-1 and cp1252 are usual ones")
+    return found
 
 
 def _parts(stream: BinaryIO) -> Iterator[bytes]:

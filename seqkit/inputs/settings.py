@@ -4,12 +4,49 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from seqkit.config.sections import LARGEST, Count, Elsewhere, Positive, Probability, Section, Size, SizeOrNone
+from seqkit.config.sections import LARGEST, Count, Elsewhere, Options, Positive, Probability, Section, Size, SizeOrNone
+from seqkit.errors import DataError
+from seqkit.formats.format import Description, column_names
+from seqkit.formats.registry import format_named
+from seqkit.formats.text import known_encoding
 
 
-class DataSettings(Section):
+class ReadingSettings(Section):
+    """How files are described that do not describe themselves."""
+
+    format: str = ""
+    """format of the files, one of seqkit data formats  [default: by their names and content]"""
+    columns: str = ""
+    """names of the columns of files, in order, separated by commas  [default: those of the files or their format]"""
+    token_column: Annotated[str, Field(coerce_numbers_to_str=True)] = ""
+    """column of the tokens: a name, or a position from 0  [default: that of the format]"""
+    encoding: str = ""
+    """encoding of text files  [default: utf-8]"""
+    span_borders: Literal["refuse", "widen", "narrow"] = "refuse"
+    """a span that starts or ends inside a token is a fault, takes the whole token, or leaves it out"""
+
+    @field_validator("format", "encoding")
+    @classmethod
+    def _is_known(cls, value: str, info: ValidationInfo) -> str:
+        try:
+            if value:
+                (format_named if info.field_name == "format" else known_encoding)(value)
+        except DataError as error:
+            raise ValueError(str(error)) from None
+        return value
+
+    def description(self) -> Description:
+        """How files are to be read, as far as the settings say it."""
+        return Description(self.format, column_names(self.columns), self.token_column, self.encoding, self.span_borders)
+
+
+class EvaluationOptions(ReadingSettings, Options):
+    """Options of evaluation that all tasks have; what they do not say the model's settings do."""
+
+
+class DataSettings(ReadingSettings):
     """What is read, how text is split into words, and which words are in the vocabulary."""
 
     splitter: Literal["words", "english", "spaces", "characters"] = "words"

@@ -20,6 +20,7 @@ from seqkit.corpora.resolve import resolve
 from seqkit.heads.base import Head
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
 from seqkit.inputs.building import build_encoder
+from seqkit.inputs.settings import ReadingSettings
 from seqkit.model.files import path_of, write_config
 from seqkit.model.gold import checksum, read_gold
 from seqkit.model.pipeline import Pipeline
@@ -175,11 +176,15 @@ class Predictor(ABC):
             SettingsError: there is no such option, or it has another value.
         """
         chosen = validated(self.task.evaluation_class(), options, "options").model_dump()
+        reading = {name: chosen.pop(name) for name in ReadingSettings.model_fields}
         if isinstance(data, str | Path):
             data = resolve(data, quiet=True)
         elif not isinstance(data, Dataset):
             label = chosen.get("label") or chosen.get("target") or self.settings.label
             data = from_items(self.task.records, None, test=() if data is None else data, label=label)
+        if data.card is None:  # which describes its files itself
+            data = data.described(self.settings.description())
+        data = data.described(ReadingSettings(**reading).description())
         records, notes = read_gold(self, data, data.evaluation_split(split), chosen)
         baseline = self.recorded_baseline(checksum(self, records, **chosen))
         found = self.evaluate_records(records, baseline=baseline, pipeline=pipeline, **chosen)

@@ -83,7 +83,9 @@ class UnitPredictor(Predictor):
         """
         lines = text.removesuffix("\n").split("\n") if isinstance(text, str) else text
         refuse_one(lines, "the text")
-        chosen = validated(LmEvaluation, {"dynamic": dynamic, "window": window}, "options").model_dump()
+        chosen = validated(LmEvaluation, {"dynamic": dynamic, "window": window}, "options").model_dump(
+            include={"dynamic", "window"}
+        )
         corpus = Corpus.read(lines, self.input.units)
         if not len(corpus):
             raise DataError("the text is empty")

@@ -10,18 +10,19 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
 from seqkit.errors import DataError, SeqkitError, describe
+from seqkit.formats.format import Description
 from seqkit.serving.process import Answer, Job, open_model
 from seqkit.torchrun import Launch, process_group
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Inputs = list[tuple[str, str, int]]
-"""names of files, their formats and sizes"""
+Inputs = list[tuple[str, Description, int]]
+"""names of files, how they are read, and their sizes"""
 
 _AHEAD = 2
 """answers that a process may have waiting for the first one"""
@@ -61,7 +62,7 @@ def joined_ranks(
         yield _in_turn(sources)
 
 
-def _refuse_different(inputs: list[Inputs]) -> None:
+def _refuse_different(inputs: list[list[tuple[str, dict[str, Any], int]]]) -> None:
     """See that every process has the same files: of others each would take another share."""
     first = inputs[0]
     for number, own in enumerate(inputs, 1):
@@ -69,8 +70,8 @@ def _refuse_different(inputs: list[Inputs]) -> None:
             raise SeqkitError(f"process {number} was given {len(own)} files and process 1 {len(first)}")
         for (file, form, size), (_, other_form, other_size) in zip(first, own, strict=True):
             if (form, size) != (other_form, other_size):
-                told = f"process 1 of {len(inputs)} has {form} of {size:,} bytes"
-                other = f"process {number} has {other_form} of {other_size:,} bytes"
+                told = f"process 1 of {len(inputs)} has {form['format']} of {size:,} bytes"
+                other = f"process {number} has {other_form['format']} of {other_size:,} bytes"
                 raise DataError(f"{told}, {other}; all need the same file", file=file)
 
 
@@ -86,7 +87,8 @@ def _share(
             raise
         yield {"fault": fault}
         return
-    yield {"fault": None, "input": json.loads(json.dumps(found))}
+    described = [(file, asdict(description), size) for file, description, size in found]
+    yield {"fault": None, "input": json.loads(json.dumps(described))}
     try:
         for number, request in enumerate(requests(found)):
             if number % launch.size == launch.rank:

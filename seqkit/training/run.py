@@ -118,6 +118,7 @@ def run(
         quiet = quiet or not group.is_first
         with group.in_turn():
             dataset = _dataset(data if data is not None else named, dev, test, settings, quiet)
+        dataset = dataset.described(settings.description())
         dataset.evaluation_split("train")  # an error where there is none
         settings = settings.complete(dataset)
         if group.is_first:

@@ -255,7 +255,8 @@ def test_every_setting_flag_reaches_its_setting(corpus: Path, vectors: Path, run
         "--cell": "gru", "--layers": 3, "--hidden": 5, "--direction": "forward", "--dropout": 0.125, "--chars": "lstm",
         "--vectors": str(vectors), "--epochs": 9, "--batch-size": 3, "--optimizer": "sgd", "--lr": 0.25, "--clip": 1.5,
         "--patience": 4, "--time-limit": 2.5, "--checkpoint-minutes": 0.5, "--precision": "fp32", "--seed": 12,
-        "--init-from": "", "--freeze": 0, "--on-nan": "skip",
+        "--init-from": "", "--freeze": 0, "--on-nan": "skip", "--format": "conll", "--columns": "word,pos,label",
+        "--token-column": "word", "--encoding": "utf-8", "--span-borders": "widen", "--splitter": "english",
     }  # fmt: skip
     assert values.keys() | {"--deterministic"} == SETTING_FLAGS.keys()
     words = [word for flag, value in values.items() for word in (flag, value)]

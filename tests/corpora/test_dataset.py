@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve, split_files
 from seqkit.errors import DataError
 from seqkit.formats.format import split_at_spaces
-from seqkit.formats.registry import read_sentences
+from seqkit.formats.registry import described_sentences, read_sentences
 from seqkit.heads.language_model.settings import LmSettings
 from seqkit.records import Sentence, TextRecord
 from seqkit.training.prepare import prepare
@@ -122,11 +123,11 @@ def test_a_lone_file_is_evaluated_as_a_whole(tmp_path: Path) -> None:
 def test_evaluation_of_a_split_that_is_not_there(tmp_path: Path) -> None:
     dataset = resolve(folder(tmp_path, train__conll=conll(20)))
     assert dataset.evaluation_split() == "dev"
-    with pytest.raises(DataError, match=f"no test split in {tmp_path}; it has train, dev"):
+    with pytest.raises(DataError, match=f"^{tmp_path}: expected a test file, found train \\(train.conll\\)$"):
         dataset.evaluation_split("test")
     alone = resolve(folder(tmp_path / "other", test__conll=conll(2)))
     assert alone.evaluation_split() == "test" and not alone.held_out
-    with pytest.raises(DataError, match=r"no train split in .*other; it has test"):
+    with pytest.raises(DataError, match=r"other: expected a train file, found test \(test.conll\)$"):
         alone.sentences("train")
 
 
@@ -339,11 +340,11 @@ def test_splits_are_read_together_and_leave_nothing_behind(
     dataset.notes.append("a note")
     read: list[str] = []
 
-    def counted(path: Path, *arguments: object, **options: object) -> Iterator[Sentence]:
+    def counted(path: Path, *arguments: Any) -> Iterator[Sentence]:
         read.append(path.name)
-        return read_sentences(path, *arguments, **options)  # type: ignore[arg-type]
+        return described_sentences(path, *arguments)
 
-    monkeypatch.setattr("seqkit.corpora.dataset.read_sentences", counted)
+    monkeypatch.setattr("seqkit.corpora.dataset.described_sentences", counted)
     found = dataset.read_sentences(splits=splits)
     sizes = {"train": 18, "dev": 2, "test": 1}
     assert {split: len(records) for split, records in found.records.items()} == {

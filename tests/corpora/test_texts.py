@@ -85,8 +85,8 @@ def test_a_label_is_not_needed_if_none_is_asked_for(tmp_path: Path) -> None:
         ("f.jsonl", '{"label": "a"}\n', 'f.jsonl:1: expected "tokens" or "text", found \'label\''),
         (
             "f.jsonl",
-            '{"text": "a", "label": 0.5}\n',
-            'f.jsonl:1: expected a string or a list of strings in "label", found 0.5',
+            '{"text": "a", "label": {"x": 0.5}}\n',
+            "f.jsonl:1: expected a string or a list of strings in \"label\", found {'x': 0.5}",
         ),
         (
             "f.jsonl",
@@ -178,7 +178,7 @@ def test_every_fault_of_a_table(tmp_path: Path) -> None:
         "train.csv:5: expected a label in field 'topic', found an empty one",
         "train.csv:6: expected 2 comma-separated columns (topic, text), found 3",
         "dev.csv:2: the sentence is also in train, at " + f"{tmp_path}/train.csv:2",
-        "dev.csv:4: expected UTF-8 text, found byte 0xff at position 0",
+        "dev.csv:4: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)",
     ]
     put(tmp_path / "train.csv", "topic,text\nx,one two\ny,three\n")
     assert "dev.csv:3: label 'w' does not occur in train (2 in dev)" in faults(resolve(tmp_path), "topic")

@@ -17,6 +17,7 @@ import pytest
 from seqkit.errors import DataError
 from seqkit.formats import blocks
 from seqkit.formats.blocks import Block, cut
+from seqkit.formats.format import Description
 from seqkit.formats.registry import part_sentences, part_texts, read_sentences, read_texts
 from seqkit.records import Sentence
 
@@ -61,7 +62,7 @@ def outcome(records: Iterator[Sentence]) -> tuple[list[Sentence], str]:
 
 
 def from_blocks(inputs: list[tuple[str, str]], size: int) -> Iterator[Sentence]:
-    for block in cut(inputs, size):
+    for block in cut([(file, Description(format)) for file, format in inputs], size):
         for part in block:
             texts = part.format in ("csv", "tsv")
             yield from part_texts(part, split) if texts else part_sentences(part, split)
@@ -116,7 +117,7 @@ def test_blocks_are_about_as_large_as_wanted(tmp_path: Path) -> None:
     file = tmp_path / "in"
     file.write_text("".join(f"{number}\n" + "\n" * (number % 7 == 0) for number in range(5000)))
     for format in ("text", "conll"):
-        sizes = [sum(len(part.data) for part in block) for block in cut([(str(file), format)], 1000)]
+        sizes = [sum(len(part.data) for part in block) for block in cut([(str(file), Description(format))], 1000)]
         assert all(900 < size <= 1000 for size in sizes[:-1])
         assert sum(sizes) == file.stat().st_size
 
@@ -125,7 +126,7 @@ def test_a_sentence_longer_than_a_block_stays_whole(tmp_path: Path) -> None:
     file = tmp_path / "in"
     lines = ["short", "x" * 100_000, "", "y" * 5000, "short"]
     file.write_text("\n".join(lines))
-    found = [part.data.decode() for block in cut([(str(file), "text")], 100) for part in block]
+    found = [part.data.decode() for block in cut([(str(file), Description("text"))], 100) for part in block]
     assert "".join(found) == "\n".join(lines)
     assert any(part.startswith("x" * 100_000 + "\n") for part in found)
 
@@ -135,7 +136,7 @@ def test_small_files_share_a_block(tmp_path: Path) -> None:
     for number in range(9):
         file = tmp_path / str(number)
         file.write_text(f"{number}\n" * number)
-        inputs.append((str(file), "text"))
+        inputs.append((str(file), Description("text")))
     found = list(cut(inputs, 40))
     assert [[Path(part.name).name for part in block] for block in found] == [list("1234"), list("56"), list("78")]
     assert [part.data for part in chain.from_iterable(found)] == [f"{n}\n".encode() * n for n in range(1, 9)]
@@ -145,7 +146,7 @@ def test_small_files_share_a_block(tmp_path: Path) -> None:
 def test_what_comes_before_an_unreadable_file_is_given_first(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("Ada\n")
     missing = str(tmp_path / "none")
-    found = cut([(str(tmp_path / "a"), "text"), (missing, "text")])
+    found = cut([(str(tmp_path / "a"), Description("text")), (missing, Description("text"))])
     assert [part.data for part in next(found)] == [b"Ada\n"]
     with pytest.raises(DataError) as caught:
         next(found)
@@ -181,7 +182,7 @@ def data_of(block: Block) -> bytes:
 
 
 def test_a_pipe_that_pauses_ends_a_block(pipe: Pipe) -> None:
-    found = cut([("-", "text")])
+    found = cut([("-", Description("text"))])
     pipe.write(b"Ada met\nhim")
     assert data_of(next(found)) == b"Ada met\n"  # the rest is no line yet
     pipe.write(b" there\n")
@@ -203,7 +204,7 @@ def test_a_sentence_that_comes_in_pieces_is_waited_for(pipe: Pipe, monkeypatch: 
 
     writer = threading.Thread(target=write)
     writer.start()
-    found = [data_of(block) for block in cut([("-", "conll")])]
+    found = [data_of(block) for block in cut([("-", Description("conll"))])]
     writer.join()
     assert b"".join(found) == b"".join(pieces)
     assert found[0].startswith(b"Ada O\nmet O\r\n\r\n")  # whatever came together, no sentence is parted
@@ -214,7 +215,7 @@ def test_a_pipe_that_never_pauses_fills_its_blocks(pipe: Pipe, monkeypatch: pyte
     lines = [f"{number:09}\n".encode() for number in range(40_000)]
     writer = threading.Thread(target=lambda: (pipe.write(b"".join(lines)), os.close(pipe.writing)))
     writer.start()
-    found = [data_of(block) for block in cut([("-", "text")], 100_000)]
+    found = [data_of(block) for block in cut([("-", Description("text"))], 100_000)]
     writer.join()
     assert b"".join(found) == b"".join(lines)
     assert [len(data) for data in found] == [100_000] * 4
@@ -227,15 +228,15 @@ def test_where_a_pipe_cannot_be_asked_its_blocks_are_filled(pipe: Pipe, monkeypa
     monkeypatch.setattr("select.select", refuse)
     pipe.write(b"Ada\n")
     threading.Timer(0.1, lambda: (pipe.write(b"met\n"), os.close(pipe.writing))).start()
-    assert [data_of(block) for block in cut([("-", "text")])] == [b"Ada\nmet\n"]
+    assert [data_of(block) for block in cut([("-", Description("text"))])] == [b"Ada\nmet\n"]
 
 
 def test_a_pipe_told_not_to_wait_is_waited_for(pipe: Pipe) -> None:
     os.set_blocking(pipe.buffer.fileno(), False)
     threading.Timer(0.1, lambda: (pipe.write(b"Ada\n"), os.close(pipe.writing))).start()
-    assert [data_of(block) for block in cut([("-", "text")])] == [b"Ada\n"]
+    assert [data_of(block) for block in cut([("-", Description("text"))])] == [b"Ada\n"]
 
 
 def test_standard_input_that_is_no_file_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Ada\nmet")))
-    assert [data_of(block) for block in cut([("-", "text")], 4)] == [b"Ada\n", b"met"]
+    assert [data_of(block) for block in cut([("-", Description("text"))], 4)] == [b"Ada\n", b"met"]

@@ -16,7 +16,7 @@ from seqkit.corpora.resolve import resolve
 from seqkit.corpora.statistics import statistics
 from seqkit.errors import DataError
 from seqkit.formats.blocks import cut
-from seqkit.formats.format import Format, ReadOptions
+from seqkit.formats.format import Description, Format, ReadOptions
 from seqkit.formats.registry import FORMATS, detect_format, part_sentences, read_sentences, read_texts
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.formats.text import Line
@@ -207,7 +207,7 @@ def test_a_format_is_one_row_of_the_table(tmp_path: Path, monkeypatch: pytest.Mo
     path.write_text("% Ada=B-PER met=O\n% Bob=B-PER\n" * 2)
     assert detect_format(path) == "toy"
     assert [one.tokens for one in read_sentences(path)] == [["Ada", "met"], ["Bob"]] * 2
-    parts = [part for block in cut([(str(path), "toy")], 20) for part in block]
+    parts = [part for block in cut([(str(path), Description("toy"))], 20) for part in block]
     assert [one.line for part in parts for one in part_sentences(part, str.split)] == [1, 2, 3, 4]
     assert statistics(resolve(tmp_path))[0]["train"].labels == {"PER": 3}
     assert [str(problem) for problem in check(resolve(path))] == []

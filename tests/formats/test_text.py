@@ -51,7 +51,7 @@ def test_lines_survive(lines: list[str]) -> None:
 def test_bad_bytes_are_named_by_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "latin.txt"
     path.write_bytes("fine\nespañol\n".encode("latin-1"))
-    expected = f"{path}:2: expected UTF-8 text, found byte 0xf1 at position 4"
+    expected = f"{path}:2: expected UTF-8 text, found byte 0xf1 at position 4 (--encoding reads others)"
     with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         list(read_lines(path))
 
@@ -68,7 +68,10 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO("é\nb".encode()), encoding="ascii"))
     assert list(read_lines("-")) == [(1, "é"), (2, "b")]
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), encoding="ascii"))
-    with pytest.raises(DataError, match=r"^<stdin>:1: expected UTF-8 text, found byte 0xff at position 0$"):
+    with pytest.raises(
+        DataError,
+        match=r"^<stdin>:1: expected UTF-8 text, found byte 0xff at position 0 \(--encoding reads others\)$",
+    ):
         list(read_lines("-"))
 
 
@@ -81,7 +84,10 @@ def test_blank_means_ascii_spaces_and_tabs() -> None:
 
 def test_a_stream_that_begins_within_a_file() -> None:
     assert list(Lines([b"\xef\xbb\xbfa\r\n"], "f", 5)) == [(5, "\ufeffa")]
-    with pytest.raises(DataError, match=r"^f:6: expected UTF-8 text, found byte 0xff at position 0$"):
+    with pytest.raises(
+        DataError,
+        match=r"^f:6: expected UTF-8 text, found byte 0xff at position 0 \(--encoding reads others\)$",
+    ):
         list(Lines([b"a\r\xff\xfe\n"], "f", 5))
 
 

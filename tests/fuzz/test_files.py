@@ -11,16 +11,26 @@ from records import SEEDS, WORDS, checked, mend, outcome, shown
 from seqkit.corpora.check import check
 from seqkit.corpora.convert import convert_file
 from seqkit.corpora.dataset import Dataset, Split
-from seqkit.corpora.resolve import EXTENSIONS, resolve, split_files
+from seqkit.corpora.resolve import resolve, split_files
 from seqkit.corpora.statistics import render_statistics, statistics
 from seqkit.formats.blocks import cut
-from seqkit.formats.registry import FORMATS, detect_format, part_sentences, part_texts, read_sentences, read_texts
+from seqkit.formats.format import Description
+from seqkit.formats.registry import (
+    FORMATS,
+    USUAL_SUFFIXES,
+    describe,
+    detect_format,
+    part_sentences,
+    part_texts,
+    read_sentences,
+    read_texts,
+)
 from seqkit.formats.splitting import Splitter
 from seqkit.records import Sentence
 
 ALL_SEEDS = [seed for format in SEEDS for seed in SEEDS[format]]
 ALL_WORDS = [word for format in WORDS for word in WORDS[format]]
-SUFFIXES = (*sorted(EXTENSIONS), ".json")
+SUFFIXES = ("", ".data", *sorted(USUAL_SUFFIXES))
 SPLIT = Splitter("words").split
 
 
@@ -54,7 +64,7 @@ def test_blocks(tmp_path: Path) -> None:
             whole = read_sentences(file, format, splitter=SPLIT, allow_unlabelled=True)
         found, fault = outcome(whole)
         size = draw.choice((1, 2, 7, 30, 200, 1 << 19))
-        parts = (part for block in cut([(str(file), format)], size) for part in block)
+        parts = (part for block in cut([(str(file), describe(file, Description(format))[0])], size) for part in block)
         read = part_texts if texts else part_sentences
         again, other = outcome(sentence for part in parts for sentence in read(part, SPLIT))
         assert list(map(shown, again)) == list(map(shown, found))

@@ -13,8 +13,9 @@ from typing import Any
 from harness import fuzz, put
 from records import SEEDS, WORDS, checked, mend, outcome, shown
 
-from seqkit.cli.predict import format_of
+from seqkit.cli.predict import described
 from seqkit.formats.blocks import cut
+from seqkit.formats.format import Description
 from seqkit.formats.registry import FORMATS, part_texts, read_sentences
 from seqkit.formats.schemes import from_spans, spans
 from seqkit.formats.splitting import SPLITTERS, Splitter
@@ -40,7 +41,7 @@ def reader(task: str, splitter: str) -> Any:
 
 def read_input(model: Any, file: Path, given: str | None) -> Iterator[Sentence]:
     """The records of a file, as the command that predicts reads them."""
-    for block in cut([(str(file), format_of(str(file), given, model.task.reads, True))]):
+    for block in cut([(str(file), described(str(file), Description(given or ""), model.task, True))]):
         yield from block_records(model, block)
 
 
@@ -84,7 +85,7 @@ def test_tagging(tmp_path: Path) -> None:
         found, fault = outcome(read_input(model, file, given))
         if fault is not None:
             raise fault
-        known = format_of(str(file), given, FORMATS, True)
+        known = described(str(file), Description(given or ""), TASKS["tag"], True).format
         whole = read_sentences(file, known, splitter=model.input.split, allow_unlabelled=True)
         assert list(map(shown, found)) == list(map(shown, whole))
         records = [tagged(sentence, draw) for sentence in found]
@@ -138,7 +139,7 @@ def test_sent_blocks(tmp_path: Path) -> None:
         put(file, content)
         format = draw.choice(("text", "csv", "tsv", "jsonl"))
         stream = io.BytesIO()
-        blocks = list(cut([(str(file), format), (str(file), format)], draw.choice((1, 50, 1 << 19))))
+        blocks = list(cut([(str(file), Description(format))] * 2, draw.choice((1, 50, 1 << 19))))
         for block in blocks:
             write_message(stream, block_request(block, "jsonl"))
         stream.seek(0)

@@ -13,6 +13,7 @@ from four_tasks import classifier, generator, language_model, ngram_model, tagge
 
 from seqkit.errors import DataError, SeqkitError, SettingsError
 from seqkit.formats.blocks import cut
+from seqkit.formats.format import Description
 from seqkit.formats.writers import to_json
 from seqkit.inputs.lookup import type_batch
 from seqkit.model import writing
@@ -168,7 +169,7 @@ def test_a_block_of_a_file(output_format: str, models: dict[str, Any], tmp_path:
     model = models["tag"]
     file = tmp_path / "in.txt"
     file.write_text("".join(f"{text}\n" for text in TEXTS), encoding="utf-8")
-    (block,) = cut([(str(file), "text")])
+    (block,) = cut([(str(file), Description("text"))])
     found = asked(model, block_request(block, output_format, probs=True))
     shown = model.options({"probs": True}).for_output(output_format)
     assert shown.spans == (output_format != "conll")
@@ -189,7 +190,9 @@ def test_a_block_of_a_file(output_format: str, models: dict[str, Any], tmp_path:
 def test_blocks_of_other_tasks(name: str, output_format: str, models: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "in.txt"
     file.write_text("Ω Ω\n\nΩ\n", encoding="utf-8")
-    answers = [asked(models[name], block_request(block, output_format)) for block in cut([(str(file), "text")], 4)]
+    answers = [
+        asked(models[name], block_request(block, output_format)) for block in cut([(str(file), Description("text"))], 4)
+    ]
     assert [answer["fault"] for answer in answers] == [None] * len(answers)
     assert "".join(answer["output"] for answer in answers).count("\n") == 3
     assert sum(answer["records"] for answer in answers) == 3
@@ -201,10 +204,10 @@ def test_blocks_of_other_tasks(name: str, output_format: str, models: dict[str, 
 def test_the_fault_of_a_block_comes_with_what_is_before_it(models: dict[str, Any], tmp_path: Path) -> None:
     file = tmp_path / "in.txt"
     file.write_bytes(b"one\ntwo\n\xff\nfour\n")  # which JSON cannot hold as it is
-    (block,) = cut([(str(file), "text")])
+    (block,) = cut([(str(file), Description("text"))])
     found = asked(models["tag"], block_request(block, "inline"))
     assert (found["records"], found["output"].count("\n")) == (2, 2)
-    assert found["fault"] == f"{file}:3: expected UTF-8 text, found byte 0xff at position 0"
+    assert found["fault"] == f"{file}:3: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)"
 
 
 # --- what cannot be asked -----------------------------------------------------------------------------------------

@@ -363,7 +363,7 @@ def test_there_must_be_training_data(task: str, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     for split in ("dev", "test"):
         (tmp_path / "data" / f"{split}.jsonl").write_text('{"text": "a b", "label": "x"}\n')
-    expected = f"no train split in {tmp_path / 'data'}; it has dev, test"
+    expected = f"{tmp_path / 'data'}: expected a train file, found dev (dev.jsonl), test (test.jsonl)"
     assert fault_of(DataError, run, {"task": task}, tmp_path / "m", tmp_path / "data") == expected
 
 

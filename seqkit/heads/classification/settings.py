@@ -18,7 +18,7 @@ from seqkit.config.sections import (
     Settings,
     TrainingSettings,
 )
-from seqkit.inputs.settings import DataSettings, EmbeddingSettings
+from seqkit.inputs.settings import DataSettings, EmbeddingSettings, EvaluationOptions
 
 
 class ClassifyDataSettings(DataSettings):
@@ -98,7 +98,7 @@ class ClassifyOptions(Options):
     """the N most probable labels  [default: the predicted one (tsv), all with their probabilities (jsonl)]"""
 
 
-class ClassifyEvaluation(Options):
+class ClassifyEvaluation(EvaluationOptions):
     """Options of evaluation."""
 
     label: str | None = None

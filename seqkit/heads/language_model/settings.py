@@ -19,7 +19,7 @@ from seqkit.config.sections import (
     TrainingSettings,
     Weight,
 )
-from seqkit.inputs.settings import EmbeddingSettings, UnitDataSettings, UnitEmbeddingSettings
+from seqkit.inputs.settings import EmbeddingSettings, EvaluationOptions, UnitDataSettings, UnitEmbeddingSettings
 
 DYNAMIC_WINDOW = 20
 """units between two steps of dynamic evaluation"""
@@ -176,7 +176,7 @@ class LmSampling(SamplingOptions):
     """stop at the end of so many lines; 0: only --length stops"""
 
 
-class LmEvaluation(Options):
+class LmEvaluation(EvaluationOptions):
     """Options of evaluation."""
 
     dynamic: Annotated[float, Field(ge=0.0, allow_inf_nan=False)] = 0.0

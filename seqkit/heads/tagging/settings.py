@@ -16,7 +16,7 @@ from seqkit.config.sections import (
     TrainingSettings,
     Weight,
 )
-from seqkit.inputs.settings import DataSettings, EmbeddingSettings
+from seqkit.inputs.settings import DataSettings, EmbeddingSettings, EvaluationOptions
 
 
 class TagDataSettings(DataSettings):
@@ -102,7 +102,7 @@ class TagOptions(Options):
         return found
 
 
-class TagEvaluation(Options):
+class TagEvaluation(EvaluationOptions):
     """Options of evaluation."""
 
     target: str | None = None
