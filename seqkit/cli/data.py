@@ -127,6 +127,7 @@ def check_data(
 
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     notes, table, learned = list(found.notes), "", None
+    problems: list[Problem] = []
     try:
         problems = check(found, target, task)
         if task is not None:
@@ -135,7 +136,8 @@ def check_data(
     except DataError as error:  # also of what the task needs and the data do not have
         if task is None:
             raise
-        problems = [Problem("", 0, f"seqkit {task} cannot learn from this: {error}")]
+        if str(error) not in map(str, problems):
+            problems.append(Problem("", 0, f"seqkit {task} cannot learn from this: {error}"))
     listed = [asdict(problem) for problem in problems]
     result = listed if task is None else {"problems": listed, "learned": learned and asdict(learned)}
     _print(result, json_file, table + "".join(f"{problem}\n" for problem in problems))

@@ -28,6 +28,7 @@ from seqkit.tasks import TASKS
 
 _STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more, the column is something else
 _READ_BYTES = 1 << 16
+_ADD = "; correct it or add it to train"
 _MOST_READINGS = 20
 """how often a file is read at most: after a fault what follows it is read again"""
 
@@ -69,6 +70,7 @@ class _Content:
         sentences: the sentences that could be read.
         row_per_token: whether each token has a line of its own.
         label_columns_vary: see `seqkit.formats.format.Format`.
+        refused: whether a file is in a format of other records.
         torn: lines that a sentence starts at only because the line before could not be read.
         complete: whether every line could be read.
     """
@@ -77,6 +79,7 @@ class _Content:
     sentences: list[Sentence] = field(default_factory=list)
     row_per_token: bool = False
     label_columns_vary: bool = False
+    refused: bool = False
     torn: set[tuple[str, int]] = field(default_factory=set)
     complete: bool = True
 
@@ -191,7 +194,7 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems
     else:
         for file in split.files():
             _read_file(file, split.description, label, content, problems)
-    if not any(sentence.tokens for sentence in content.sentences):
+    if not any(sentence.tokens for sentence in content.sentences) and not content.refused:
         problems.append(Problem(content.file, 0, "no sentences found"))
     content.sentences, _ = accepted(content.sentences, content.file)
     if content.label_columns_vary and label is None:
@@ -237,7 +240,8 @@ def _read_lines(path: Path, encoding: str, problems: list[Problem]) -> list[Line
 
 
 def _problem(error: DataError, file: str, line: int) -> Problem:
-    return Problem(file, line, str(error).removeprefix(f"{error.file}:{error.line}: "))
+    where = f"{error.file}:{error.line}: " if error.line else f"{error.file}: "
+    return Problem(file, line, str(error).removeprefix(where))
 
 
 def _read_around_faults(
@@ -251,7 +255,8 @@ def _read_around_faults(
     except DataError as error:
         if label is None and error.line is None:
             raise
-        problems.append(_problem(error, file, error.line or 1))  # without the head every row would be faulty
+        problems.append(_problem(error, file, error.line or 0))  # without the head every row would be faulty
+        content.refused = error.line is None
         return
     start = looked_at = 0
 
@@ -343,13 +348,14 @@ def _label_problems(
             for token, reason in (
                 invalid_moves(column or (), scheme) if (sentence.file, line) not in content.torn else ()
             ):
-                yield Problem(content.file_of(sentence), content.line_of(line, sentence, token), reason)
+                repair = "; data convert --scheme repairs it" if "may not" in reason else "; correct it"
+                yield Problem(content.file_of(sentence), content.line_of(line, sentence, token), reason + repair)
             for token, name in enumerate(column or ()) if trained and split != "train" else ():
                 if name not in trained:
                     new[name] += 1
                     where.setdefault(name, (content.file_of(sentence), content.line_of(line, sentence, token)))
         for name, count in new.items():
-            yield Problem(*where[name], f"label {name!r} does not occur in train ({count} in {split})")
+            yield Problem(*where[name], f"label {name!r} does not occur in train ({count} in {split}){_ADD}")
 
 
 def _inventory_problems(
@@ -397,7 +403,8 @@ def _shared_sentences(contents: dict[str, _Content], conditional: bool) -> Itera
             where = (split, f"{content.file_of(sentence)}:{line}")
             earlier = first.setdefault((*sentence.tokens, _condition(sentence, conditional)), where)
             if earlier[0] != split:
-                yield Problem(content.file_of(sentence), line, f"the sentence is also in {earlier[0]}, at {earlier[1]}")
+                message = f"the sentence is also in {earlier[0]}, at {earlier[1]}; remove one"
+                yield Problem(content.file_of(sentence), line, message)
 
 
 def _condition(sentence: Sentence, conditional: bool) -> str:

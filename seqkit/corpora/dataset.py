@@ -13,7 +13,7 @@ from seqkit.corpora.cards import Card
 from seqkit.corpora.label_columns import accepted, settle_columns
 from seqkit.errors import DataError, file_errors
 from seqkit.formats.arrays import attach_arrays
-from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
+from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on, split_at_spaces
 from seqkit.formats.registry import (
     COMPANIONS,
     FORMATS,
@@ -22,10 +22,13 @@ from seqkit.formats.registry import (
     described_texts,
     is_pipe,
 )
+from seqkit.formats.splitting import Choice, choose_splitter, choose_splitter_for_text
 from seqkit.formats.text import data_suffix, read_lines
 from seqkit.records import Sentence, SplitFunction, TextRecord
 from seqkit.tasks import TASKS
 
+_SAMPLE = 2000
+"""records by which a splitter is chosen"""
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 
 R = TypeVar("R", bound=Sentence | TextRecord)
@@ -164,6 +167,41 @@ class Dataset:
         if self.card is not None:
             return FORMATS[self.card.format].has_tokens
         return split.file is not None and FORMATS[split.first()[1].format].has_tokens
+
+    def choose_splitter(self, kind: str, text: str = "text") -> Choice:
+        """Choose how raw text is split into tokens, by the first records of the first split.
+
+        Args:
+            kind: what the data set holds, see `seqkit.tasks.Task.records`.
+            text: the field of the text.
+
+        Returns:
+            A kind of splitter, and the reason: the one that finds the given tokens best, or a guess from the text.
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+        name = next(iter(self.splits))
+        if kind == "lines":
+            return choose_splitter_for_text("\n".join(islice(self._lines(name), _SAMPLE)))
+        was_split = False
+
+        def split(text: str) -> Sequence[tuple[int, int]]:
+            nonlocal was_split
+            was_split = True
+            return split_at_spaces(text)
+
+        first = self.splits[name]
+        if first.content is not None:
+            records = list(islice(first.content, _SAMPLE))
+        else:
+            file, description = first.first(texts=kind != "sentences")
+            options = ReadOptions(split, text=text, allow_unlabelled=True)
+            read = described_sentences if kind == "sentences" else described_texts
+            records = list(islice(read(file, description, options), _SAMPLE))
+        if kind == "sentences" and not was_split:
+            return choose_splitter(((record.text, record.offsets) for record in records), name)
+        return choose_splitter_for_text("\n".join(record.text for record in records))
 
     def label_field(self, target: str | None = None, format: str | None = None) -> str | None:
         """Whether this is a data set of labelled texts, and where their labels are.

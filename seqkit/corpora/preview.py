@@ -10,7 +10,7 @@ from typing import Any
 
 from seqkit.config.recipes import override
 from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.reading import read_splits
+from seqkit.corpora.reading import read_splits, with_splitter
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.formats.schemes import spans as read_spans
 from seqkit.formats.splitting import Splitter
@@ -88,13 +88,13 @@ def preview(dataset: Dataset, task: Task, target: str | None = None) -> Preview:
     name = {"texts": "label", "lines": ""}.get(task.records, "target")
     if target and name:
         settings = override(settings, {"data": {name: target}})
-    settings = settings.complete(dataset)
+    settings, choice = with_splitter(settings.complete(dataset), dataset)
     splitter = Splitter(settings.data.splitter).split
     if task.records == "lines":
-        return _of_lines(dataset, task, splitter)
+        return _of_lines(dataset, task, splitter, choice)
     found = read_splits(dataset, task.records, settings.data, splitter)
     train = found.records["train"]
-    learned = Preview(task.name, str(getattr(settings.data, name)), notes=found.notes)
+    learned = Preview(task.name, str(getattr(settings.data, name)), notes=[*found.notes, *choice])
     learned.sizes = {split: len(records) for split, records in found.records.items()}
     if task.records == "sentences":
         _add_columns(learned, train, settings.data.scheme)
@@ -107,8 +107,8 @@ def preview(dataset: Dataset, task: Task, target: str | None = None) -> Preview:
     return learned
 
 
-def _of_lines(dataset: Dataset, task: Task, splitter: Any) -> Preview:
-    learned = Preview(task.name, "", header=["line", "units"], notes=list(dataset.notes))
+def _of_lines(dataset: Dataset, task: Task, splitter: Any, choice: Sequence[str]) -> Preview:
+    learned = Preview(task.name, "", header=["line", "units"], notes=[*dataset.notes, *choice])
     for split in ("train", "dev", "test"):
         if dataset.has(split):
             learned.sizes[split] = sum(1 for _ in dataset.lines(split))

@@ -49,7 +49,7 @@ class WordInput(LookupInput):
         """See `Input.build`."""
         types = Counter(token for record in records for token in record.tokens)
         indexer = build_indexer(settings.data, types, sources)
-        return cls(settings, Splitter(settings.data.splitter), indexer, pretrained_table(sources), sources.context)
+        return cls(settings, Splitter(settings.data.split_kind), indexer, pretrained_table(sources), sources.context)
 
     @classmethod
     def restore(cls, settings: Any, documents: Documents) -> WordInput:

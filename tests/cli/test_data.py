@@ -89,7 +89,10 @@ def test_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert capsys.readouterr() == ("", f"{path}: no faults\n")
     path.write_text(GOOD + "Eve\n\nKim O\nLee I-PER\n\n")
     assert main(["data", "check", str(path)]) == 1
-    lines = [f"{path}:8: expected 2 columns, found 1", f"{path}:11: I-PER may not follow O in iob2"]
+    lines = [
+        f"{path}:8: expected 2 columns, found 1",
+        f"{path}:11: I-PER may not follow O in iob2; data convert --scheme repairs it",
+    ]
     assert capsys.readouterr() == ("\n".join(lines) + "\n", f"{path}: 2 faults\n")
     assert main(["data", "check", str(path), "--json", "-", "--quiet"]) == 1
     told = capsys.readouterr()
@@ -138,8 +141,7 @@ def test_check_shows_what_a_task_would_learn(tmp_path: Path, run: Run) -> None:
     result = run("data", "check", file, "--task", "classify")
     assert (result.status, result.out) == (
         1,
-        f"seqkit classify cannot learn from this: {file}: expected labelled texts (a .tsv, .csv or .jsonl file), found "
-        "tokens with labels\n",
+        f"{file}: expected labelled texts (a .tsv, .csv or .jsonl file), found tokens with labels\n",
     )
 
 

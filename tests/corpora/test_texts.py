@@ -175,7 +175,7 @@ def test_every_fault_of_a_table(tmp_path: Path) -> None:
         "train.csv:3: expected 2 comma-separated columns (topic, text), found 1",
         "train.csv:5: expected a label in field 'topic', found an empty one",
         "train.csv:6: expected 2 comma-separated columns (topic, text), found 3",
-        "dev.csv:2: the sentence is also in train, at " + f"{tmp_path}/train.csv:2",
+        "dev.csv:2: the sentence is also in train, at ; remove one" + f"{tmp_path}/train.csv:2",
         "dev.csv:4: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)",
     ]
     put(tmp_path / "train.csv", "topic,text\nx,one two\ny,three\n")
@@ -192,7 +192,7 @@ def test_every_fault_of_objects(tmp_path: Path) -> None:
     assert faults(resolve(tmp_path)) == [
         "train.jsonl:2: no field 'label'; fields: 'text'",
         "train.jsonl:3: expected a JSON object, found [1]",
-        f"test.jsonl:1: the sentence is also in train, at {tmp_path}/train.jsonl:1",
+        f"test.jsonl:1: the sentence is also in train, at {tmp_path}/train.jsonl:1; remove one",
     ]
 
 
