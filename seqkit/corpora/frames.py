@@ -21,8 +21,9 @@ def rows(given: Any) -> Iterable[Any]:
     """The rows of a table as mappings, column → value; of any other iterable its items.
 
     Args:
-        given: a frame of pandas or polars, a table or column of Arrow, a ``Dataset`` of Hugging Face, whose integers
-            with names (``ClassLabel``) become these names, or any other iterable.
+        given: a frame of pandas (or Dask, Spark, cuDF, which become such) or polars, a table or column of Arrow, a
+            ``Dataset`` of Hugging Face, whose integers with names (``ClassLabel``) become these names, or any other
+            iterable.
 
     Returns:
         The rows, made one by one where the table allows it.
@@ -41,6 +42,9 @@ def rows(given: Any) -> Iterable[Any]:
         return found
     if _has(given, "iter_rows", "columns"):
         return given.iter_rows(named=True)  # type: ignore[no-any-return]
+    for method in ("compute", "toPandas", "to_pandas"):  # of Dask, Spark, cuDF
+        if _has(given, "columns", method):
+            given = getattr(given, method)()
     if _has(given, "iloc", "columns"):
         names = list(map(str, given.columns))
         _refuse_repeated(names)
@@ -67,8 +71,11 @@ def _named_rows(dataset: Any) -> Iterator[Any]:
     """The rows of a data set of Hugging Face, with the names of labels."""
     features = dataset.features  # None of a stream that does not know them
     named = {key: names for key, feature in (features or {}).items() if (names := _names(feature))}
-    for row in dataset.with_format(None):
-        yield {key: named[key](value) if key in named else value for key, value in row.items()} if named else row
+    for number, row in enumerate(dataset.with_format(None), start=1):
+        try:
+            yield {key: named[key](value) if key in named else value for key, value in row.items()} if named else row
+        except DataError as error:
+            raise DataError(f"row {number}: {error}") from None
 
 
 def _names(feature: Any) -> Names | None:

@@ -83,10 +83,10 @@ def has_splits(given: Any) -> bool:
     if not isinstance(given, Mapping) or not any(isinstance(key, str) and split_named(key) for key in given):
         return False
     several = ("__iter__", "__getitem__")
-    return all(
-        items is None
-        or (not isinstance(items, str | bytes | Mapping) and any(hasattr(items, name) for name in several))
+    return not any(
+        isinstance(items, str | bytes | Mapping) or not any(hasattr(items, name) for name in several)
         for items in given.values()
+        if items is not None
     )
 
 
@@ -138,13 +138,13 @@ def _record_of_line(line: Any, label: str) -> TextRecord:
     if isinstance(line, Mapping):
         return TextRecord(object_text(as_object(line), ReadOptions()).text)
     if not isinstance(line, str):
-        raise ValueError(f"expected a line of text, found {line!r:.80}")
+        raise ValueError(f"expected a line of text, found {shown(line)}")
     return TextRecord(str.__str__(line))
 
 
 def _record_of_fields(fields: Any, label: str) -> TextRecord:
     if not isinstance(fields, Mapping):
-        raise ValueError(f"expected a mapping of fields, found {fields!r:.80}")
+        raise ValueError(f"expected a mapping of fields, found {shown(fields)}")
     found = as_object(fields)
     text = found.get("text")
     return TextRecord(text if isinstance(text, str) else "", found)
@@ -156,12 +156,12 @@ def _sentence_of_pair(pair: Any, label: str) -> Sentence | TextRecord:
     try:
         tokens, labels = pair
     except (TypeError, ValueError):
-        raise ValueError(f"expected a pair (tokens, labels), found {pair!r:.80}") from None
+        raise ValueError(f"expected a pair (tokens, labels), found {shown(pair)}{_hint(pair)}") from None
     if isinstance(tokens, str) or isinstance(labels, str):
         raise ValueError("expected sequences of strings, found one string")
     tokens, labels = as_json(tokens), as_json(labels)
     if not isinstance(tokens, list) or not isinstance(labels, list):
-        raise ValueError(f"expected a pair (tokens, labels), found {pair!r:.80}")
+        raise ValueError(f"expected a pair (tokens, labels), found {shown(pair)}")
     if len(tokens) != len(labels):
         raise ValueError(f"expected as many labels as tokens, found {len(labels)} labels for {len(tokens)} tokens")
     labels = [str(each) if type(each) is int else each for each in labels]
@@ -169,6 +169,13 @@ def _sentence_of_pair(pair: Any, label: str) -> Sentence | TextRecord:
     if odd:
         raise ValueError(f"tokens and labels must be non-empty strings, found {shown(odd[0])}")
     return Sentence.from_tokens(tokens, {label: labels})
+
+
+def _hint(sentence: Any) -> str:
+    """What to do with a list of pairs (token, label), such as NLTK has for a sentence."""
+    if isinstance(sentence, list) and sentence and all(isinstance(each, tuple) and len(each) == 2 for each in sentence):
+        return "; zip(*sentence) makes one of pairs (token, label)"
+    return ""
 
 
 def _sentence_of_text(pair: Any, name: str) -> Sentence | TextRecord:
@@ -180,10 +187,10 @@ def _sentence_of_text(pair: Any, name: str) -> Sentence | TextRecord:
     try:
         text, label = map(as_json, [] if isinstance(pair, str) else pair)
     except (TypeError, ValueError):
-        raise ValueError(f"expected a pair (text, label), found {pair!r:.80}") from None
+        raise ValueError(f"expected a pair (text, label), found {shown(pair)}") from None
     if not isinstance(text, str | list):
         hint = "; the text comes first" if isinstance(label, str) else ""
-        raise ValueError(f"expected a pair (text, label), found {pair!r:.80}{hint}")
+        raise ValueError(f"expected a pair (text, label), found {shown(pair)}{hint}")
     odd = [item for item in text if not isinstance(item, str) or not item] if isinstance(text, list) else []
     if odd:
         raise ValueError(f"texts and tokens must be strings, and tokens not empty, found {shown(odd[0])}")

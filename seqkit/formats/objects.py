@@ -65,7 +65,7 @@ def as_json(value: Any, depth: int = 0) -> Any:
     if issubclass(kind, Mapping):
         return {str(key): as_json(each, depth + 1) for key, each in value.items()}
     if issubclass(kind, list | tuple):
-        return [as_json(each, depth + 1) for each in value]
+        return [each if type(each) is str else as_json(each, depth + 1) for each in value]
     for method in ("tolist", "to_list", "as_py"):
         if hasattr(kind, method):
             return as_json(getattr(value, method)(), depth + 1)

@@ -157,12 +157,12 @@ class Predictor(ABC):
 
     def _refuse_texts(self, given: Any, verb: str) -> None:
         """See that a list is the tokens of one text, and not several texts."""
-        if isinstance(given, Sequence) and not isinstance(given, str | bytes):
+        if hasattr(given, "__len__") and hasattr(given, "__iter__") and not isinstance(given, str | bytes | Mapping):
             spaced = next((each for each in given if isinstance(each, str) and len(each.split()) > 1), None)
             if spaced is not None:
                 raise DataError(
-                    f"a list given to {verb} holds the tokens of one text, and {shown(spaced)} is several words: use "
-                    "predict(texts) for several texts, predict([tokens]) for tokens with spaces"
+                    f"a list given to {verb} holds the tokens of one text, and {shown(str(spaced))} is several words: "
+                    "use predict(texts) for several texts, predict([tokens]) for tokens with spaces"
                 )
 
     def answer(self, request: Mapping[str, Any], pipeline: Any = None) -> dict[str, Any]:

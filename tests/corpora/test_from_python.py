@@ -321,6 +321,35 @@ def test_the_column_of_the_tokens_may_have_another_name() -> None:
     )
 
 
+class DaskLike:
+    """Has the methods of pandas, which do not work, and becomes one of pandas; iteration gives names."""
+
+    columns = iloc = property(lambda self: 1 / 0)
+
+    def compute(self) -> PandasLike:
+        return pandas_like([{"text": "a", "label": "x"}])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(["text", "label"])
+
+
+class SparkLike:
+    """Can be indexed by the number of a column."""
+
+    columns = property(lambda self: ["text"])
+
+    def toPandas(self) -> PandasLike:
+        return pandas_like([{"text": "a", "label": "x"}])
+
+    def __getitem__(self, column: int) -> Any:
+        return object()
+
+
+def test_frames_that_become_those_of_pandas() -> None:
+    for frame in (DaskLike(), SparkLike()):
+        assert list(from_items("lines", frame, dev=[]).lines("train")) == ["a"]
+
+
 # --- features of Hugging Face --------------------------------------------------------------------------------------
 
 
@@ -356,7 +385,7 @@ def test_integers_with_names_become_these() -> None:
         },
         {**next(iter(rows(HuggingFaceLike([row], features)))), "label": None},
     ]
-    message = "label 2 has no name: the data set names 2 labels, from 0"
+    message = "row 1: label 2 has no name: the data set names 2 labels, from 0"
     assert fault(lambda: list(rows(HuggingFaceLike([{"label": 2}], features)))) == message
     assert list(rows(HuggingFaceLike([{"label": 2}], None))) == [{"label": 2}]
 
@@ -451,6 +480,14 @@ def test_the_order_of_pairs() -> None:
         from_items("texts", pairs)
 
 
+def test_a_list_of_labelled_tokens() -> None:
+    sentence = [("Ada", "PER"), ("slept", "O"), (".", "O")]
+    message = f"pairs train:1: expected a pair (tokens, labels), found {sentence}; zip(*sentence) makes one of pairs "
+    assert fault(lambda: from_items("sentences", [sentence])) == message + "(token, label)"
+    (found,) = from_items("sentences", [zip(*sentence, strict=True)], dev=[]).sentences("train")
+    assert (found.tokens, found.columns) == (["Ada", "slept", "."], {"label": ["PER", "O", "O"]})
+
+
 def test_what_is_nested_too_deep_or_too_long() -> None:
     deep: list[Any] = []
     deep.append(deep)
@@ -459,6 +496,56 @@ def test_what_is_nested_too_deep_or_too_long() -> None:
         assert fault(lambda item=item: from_items("texts", [item])) == message
     message = "texts train:1: a whole number is too long: 20,001 bits"
     assert fault(lambda: from_items("texts", [("a", 2**20_000)])) == message
+
+
+def test_any_objects_end_in_a_data_set_or_a_fault() -> None:
+    chance = random.Random(1)
+
+    class Endless:
+        def tolist(self) -> Endless:
+            return self
+
+    leaves = [None, float("nan"), float("inf"), 1, 2**70, 2**20_000, True, "", "a", "a b", "\ud800", b"x", 1j, object]
+    leaves += [
+        Endless(),
+        np.array([1, 2]),
+        np.array(3),
+        np.float32("nan"),
+        np.datetime64("2020"),
+        range(3),
+        {1, 2},
+        ...,
+    ]
+    keys = ["text", "label", "tokens", "labels", "spans", "start", "end", "train", "dev", "answer", 1, None, (1, 2)]
+
+    def value(depth: int = 0) -> Any:
+        kind, size = chance.random(), chance.randint(0, 3)
+        if depth > 3 or kind < 0.4:
+            return chance.choice(leaves)
+        if kind < 0.7:
+            return [value(depth + 1) for _ in range(size)]
+        if kind < 0.8:
+            return value(depth + 1), value(depth + 1)
+        return {chance.choice(keys): value(depth + 1) for _ in range(size)}
+
+    read = 0
+    for _ in range(3_000):
+        data = [value() for _ in range(size)] if (size := chance.randint(0, 2)) else value()
+        for kind in ("sentences", "texts", "fields", "lines"):
+            try:
+                dataset = from_items(kind, data, dev=[])
+                if kind == "sentences":
+                    dataset.sentences("train")
+                elif kind == "texts":
+                    dataset.texts("train", WORDS)
+                elif kind == "fields":
+                    dataset.texts("train", label=None)
+                else:
+                    list(dataset.lines("train"))
+                read += 1
+            except DataError as error:
+                assert "\n" not in str(error)
+    assert read > 100
 
 
 def test_as_json_leaves_its_argument() -> None:
@@ -479,7 +566,7 @@ def tagger(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 def test_several_texts_are_no_tokens(tagger: Any) -> None:
     end = " is several words: use predict(texts) for several texts, predict([tokens]) for tokens with spaces"
-    for texts in (["Ada slept.", "Paris."], ("Paris", "Ada slept.")):
+    for texts in (["Ada slept.", "Paris."], ("Paris", "Ada slept."), np.array(["Ada slept."])):
         message = f"a list given to tag holds the tokens of one text, and 'Ada slept.'{end}"
         assert fault(lambda texts=texts: tagger.tag(texts)) == message
     assert tagger.tag(["Ada", "slept"]).sentence.tokens == ["Ada", "slept"]
@@ -488,6 +575,26 @@ def test_several_texts_are_no_tokens(tagger: Any) -> None:
     message = "the argument of predict must be a list or another iterable of records, found 'Bill'"
     assert fault(lambda: tagger.predict("Bill")) == message
     assert fault(lambda: tagger.tag(None)) == "a record must be a text or a list of tokens (strings), found None"
+
+
+@each_table
+def test_tables_of_the_other_tasks(table: Any, tmp_path: Path) -> None:
+    tags = table([{"id": 7, "tokens": ["Ada", "slept"], "chunk": ["B", "O"], "ner": ["B-PER", "O"]}] * 8)
+    settings: dict[str, Any] = {"task": "tag", **TINY, "data": {"target": "chunk"}}
+    model = seqkit.train(settings, tmp_path / "tag", tags, device="cpu")
+    (found,) = model.predict(table([{"id": 7, "tokens": ["Ada", "slept"]}]))
+    assert found.sentence.tokens == ["Ada", "slept"] and found.sentence.fields["id"] == 7
+
+    settings = {**TINY, "embedding": {"word_size": 4}}
+    poems = [{"poem": "so blue", "about": "sea"}, {"poem": "so red", "about": "sky"}]
+    about = {"task": "generate", **settings, "data": {"target": "poem", "condition": "about"}}
+    model = seqkit.train(about, tmp_path / "generate", table(poems * 4), dev=table(poems), device="cpu")
+    assert len(list(model.predict(table(poems)))) == 2
+
+    lines = [{"text": "so blue"}, {"text": "so red"}]
+    model = seqkit.train({"task": "lm", **settings}, tmp_path / "lm", table(lines * 4), dev=table(lines), device="cpu")
+    assert [each.text for each in model.score(table(lines))] == ["so blue", "so red"]
+    assert model.evaluate(table(lines)).report.sentences == 2
 
 
 def test_an_argument_that_is_a_setting(tmp_path: Path) -> None:
