@@ -215,9 +215,11 @@ class Dataset:
     def _missing(self, split: str) -> DataError:
         """What is wrong if a split is not there, with the files that could have been it."""
         files = [f"{name} ({part.file.name})" for name, part in self.splits.items() if part.file is not None]
-        if not files or "all" in self.splits or split not in ("train", "dev", "test"):
-            return DataError(f"no {split} split in {self.name}; it has {', '.join(self.splits)}")
         others = f"; not taken: {', '.join(self.not_taken)}" if self.not_taken else ""
+        if not files or "all" in self.splits or split not in ("train", "dev", "test"):
+            return DataError(
+                f"no {split} split in {self.name}; it has {', '.join(self.splits)}{others if not files else ''}"
+            )
         return DataError(f"expected a {split} file, found {', '.join(files)}{others}", file=self.name)
 
     def read_sentences(

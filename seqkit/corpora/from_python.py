@@ -48,14 +48,13 @@ def from_items(kind: str, train: Any, dev: Any = None, test: Any = None, label: 
     """
     name, make = _KINDS[kind]
     given = {"train": train, "dev": dev, "test": test}
-    notes: list[str] = []
+    not_taken: list[str] = []
     if has_splits(train):
-        found, others = _splits_of(train, name)
+        found, not_taken = _splits_of(train, name)
         twice = [split for split in found if split != "train" and given[split] is not None]
         if twice:
             raise DataError(f"{name}: {twice[0]} is given twice, among the data and beside it")
         given |= {"train": None, **found}
-        notes = [f"{name}: not taken: {', '.join(others)}"] if others else []
     splits = {}
     for split, items in given.items():
         if items is None:
@@ -63,12 +62,13 @@ def from_items(kind: str, train: Any, dev: Any = None, test: Any = None, label: 
         refuse_one(items, f"{name} {split}")
         content = _records(items, make, label, f"{name} {split}")
         if has_splits(train) and split == "test" and kind == "texts" and _has_no_labels(content, label):
-            notes.append(f"{name}: not taken: the test split, none of whose rows has a {label!r}")
+            not_taken.append(f"test, in which no row has a {label!r}")
             continue
         splits[split] = Split(content=content)
     if kind == "texts" and "train" in splits:
         _refuse_swapped(splits["train"].content or [], label, f"{name} train")
-    return Dataset(name, splits, notes=notes)
+    notes = [f"{name}: not taken: {', '.join(not_taken)}"] if not_taken else []
+    return Dataset(name, splits, notes=notes, not_taken=not_taken)
 
 
 def has_splits(given: Any) -> bool:

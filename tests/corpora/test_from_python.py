@@ -440,8 +440,9 @@ def test_splits_that_clash() -> None:
 def test_a_test_split_whose_labels_are_hidden_is_left_out() -> None:
     hidden = HuggingFaceLike([{"text": "a", "label": -1}] * 2, {"label": ClassLabel("neg", "pos")})
     dataset = from_items("texts", {"train": PAIRS, "test": hidden})
-    assert dataset.notes == ["texts: not taken: the test split, none of whose rows has a 'label'"]
-    assert list(dataset.splits) == ["train"]
+    assert dataset.notes == ["texts: not taken: test, in which no row has a 'label'"]
+    message = "no test split in texts; it has train; not taken: test, in which no row has a 'label'"
+    assert fault(lambda: dataset.evaluation_split("test")) == message
     message = 'texts test:1: expected a string or a list of strings in "label", found None'
     assert fault(lambda: from_items("texts", PAIRS, test=hidden).texts("test")) == message
 
