@@ -14,6 +14,8 @@ import numpy as np
 
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.fetch import is_intact
+from seqkit.corpora.label_columns import accepted, read_notation, settle_columns
+from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorted_by_label
 from seqkit.errors import DataError, shortened
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import Description, Format, ReadOptions
@@ -35,7 +37,7 @@ class Problem:
     """One fault of a data set.
 
     Args:
-        file: the file; for data without files the data set and the split.
+        file: the file; for data without files the data set and the split; empty for the data set as a whole.
         line: the line, counted from 1 (in data without files the sentence); 0 for the whole file.
         message: what is wrong; the middle of a very long one is omitted.
     """
@@ -50,7 +52,12 @@ class Problem:
 
     def __str__(self) -> str:
         """``file:line: message``."""
-        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
+        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
+        return where + self.message
+
+
+_Row = tuple[int, Sentence, "list[str] | None"]
+"""the line of a sentence, the sentence and its labels"""
 
 
 @dataclass(slots=True)
@@ -61,6 +68,7 @@ class _Content:
         file: what problems call it.
         sentences: the sentences that could be read.
         row_per_token: whether each token has a line of its own.
+        label_columns_vary: see `seqkit.formats.format.Format`.
         torn: lines that a sentence starts at only because the line before could not be read.
         complete: whether every line could be read.
     """
@@ -68,6 +76,7 @@ class _Content:
     file: str
     sentences: list[Sentence] = field(default_factory=list)
     row_per_token: bool = False
+    label_columns_vary: bool = False
     torn: set[tuple[str, int]] = field(default_factory=set)
     complete: bool = True
 
@@ -90,18 +99,20 @@ class _Content:
         return line + token + before[1] - before[0]
 
 
-def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
+def check(dataset: Dataset, target: str | None = None, task: str | None = None) -> list[Problem]:
     """Find every fault of a data set.
 
     Faults are lines that are not UTF-8, rows of the wrong width or without a token, files without a sentence, label
-    sequences that their scheme does not allow, labels of dev or test that do not occur in train, sentences that occur
-    in two splits, and files that are not those of the data set's card.
+    sequences that their scheme does not allow, labels that differ only in case, width or what nobody sees, labels of
+    dev or test that do not occur in train, sentences that occur in two splits, texts sorted by label of which the last
+    tenth is held out, and files that are not those of the data set's card.
 
     Args:
         dataset: the data set.
         target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. For
             labelled texts the field of the label, by default the card's or ``label``; several labels of a text are a
             list in JSON, or have ``|`` between them.
+        task: the task that is to learn from it; by default what the data are labelled for.
 
     Returns:
         The faults, split by split and line by line.
@@ -112,10 +123,13 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
     problems: list[Problem] = []
     contents: dict[str, _Content] = {}
     label = dataset.label_field(target, _first_format(dataset))
+    if task is not None:
+        label = (target or dataset.target or "label") if TASKS[task].records == "texts" else None
     for name, split in dataset.splits.items():
         contents[name] = _read(dataset, name, split, label, problems)
         problems.extend(_checksum_problems(dataset, split))
-    problems.extend(_label_problems(dataset, contents, target, label))
+    if task is None or TASKS[task].records in ("sentences", "texts"):
+        problems.extend(_label_problems(dataset, contents, target, label))
     # If something is generated from a condition, the same words for another condition are another item.
     conditional = dataset.card is not None and TASKS[dataset.card.task].records == "fields"
     problems.extend(_shared_sentences(contents, conditional))
@@ -179,6 +193,9 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems
             _read_file(file, split.description, label, content, problems)
     if not any(sentence.tokens for sentence in content.sentences):
         problems.append(Problem(content.file, 0, "no sentences found"))
+    content.sentences, _ = accepted(content.sentences, content.file)
+    if content.label_columns_vary and label is None:
+        settle_columns(content.sentences)
     return content
 
 
@@ -188,6 +205,7 @@ def _read_file(file: Path, given: Description, label: str | None, content: _Cont
     description = describe(file, given, texts=label is not None, lines=lines)[0]
     form = FORMATS[description.format]
     content.row_per_token = form.row_per_token
+    content.label_columns_vary = form.label_columns_vary
     options = ReadOptions(Splitter("words").split, label=label).of(description)
     if form.binary:
         content.sentences += described_sentences(file, description, options)
@@ -302,6 +320,10 @@ def _label_problems(
     dataset: Dataset, contents: dict[str, _Content], target: str | None, label: str | None
 ) -> Iterator[Problem]:
     several = has_several(next(iter(contents.values())).sentences, label)
+    wanted = target or dataset.target
+    for content in contents.values() if label is None else ():
+        if wanted or all(sentence.columns for _, sentence in content.lines()):
+            read_notation(content.sentences, wanted)
     labels = {
         split: [(line, each, label_column(dataset, each, target, label, several)) for line, each in content.lines()]
         for split, content in contents.items()
@@ -312,6 +334,7 @@ def _label_problems(
     # A label may be in lines of train that could not be read: then those have to be repaired first.
     sure = "train" in contents and contents["train"].complete
     trained = {name for _, _, column in labels["train"] for name in column or ()} if sure else set()
+    yield from _inventory_problems(contents, labels, known, label is not None, dataset.held_out)
     for split, rows in labels.items():
         content = contents[split]
         new: Counter[str] = Counter()
@@ -327,6 +350,31 @@ def _label_problems(
                     where.setdefault(name, (content.file_of(sentence), content.line_of(line, sentence, token)))
         for name, count in new.items():
             yield Problem(*where[name], f"label {name!r} does not occur in train ({count} in {split})")
+
+
+def _inventory_problems(
+    contents: dict[str, _Content], labels: dict[str, list[_Row]], known: str, of_texts: bool, held_out: bool
+) -> Iterator[Problem]:
+    """What is wrong with the labels as a whole."""
+    first: dict[str, tuple[str, int]] = {}
+    counts: Counter[str] = Counter()
+    for split, rows in labels.items():
+        content = contents[split]
+        for line, sentence, column in rows:
+            for token, name in enumerate(column or ()):
+                counts[name] += 1
+                if name not in first:
+                    place = line if of_texts else content.line_of(line, sentence, token)
+                    first[name] = content.file_of(sentence), place
+    for name, message in near_duplicates(counts):
+        yield Problem(*first[name], message)
+    rows = labels.get(known, [])
+    learned = Counter(name for _, _, column in rows for name in column or ())
+    alone = nothing_to_learn(learned, "text" if of_texts else "token") if len(rows) > 1 else ""
+    single = [column[0] for _, _, column in rows if column and len(column) == 1]
+    order = sorted_by_label(single) if of_texts and held_out and len(single) == len(rows) else ""
+    for message in filter(None, (alone, order)):
+        yield Problem(contents[known].file, 0, message)
 
 
 def _scheme(sequences: Sequence[Sequence[str]]) -> str:

@@ -49,7 +49,7 @@ class EvaluationOptions(ReadingSettings, Options):
 class DataSettings(ReadingSettings):
     """What is read, how text is split into words, and which words are in the vocabulary."""
 
-    splitter: Literal["words", "english", "spaces", "characters"] = "words"
+    splitter: Literal["words", "english", "elision", "spaces", "characters"] = "words"
     """how raw text is split into tokens"""
     lowercase: bool = True
     """lower-case the word vocabulary (characters keep their case)"""

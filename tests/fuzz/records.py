@@ -63,6 +63,7 @@ SEEDS = {
     "jsonl": TAGGED + CLASSIFIED,
     "text": LINES,
     "tokens": LINES,
+    "document": LINES,
 }
 WORDS = {
     "conll": (b"-DOCSTART-", b"B-PER", b"I-LOC", b"O", b"# a = b", b"#"),
@@ -75,6 +76,7 @@ WORDS = {
     "jsonl": JSON_WORDS,
     "text": ("。".encode(), "，".encode(), b"http://", b"'s", b"U.S.", b"-", b"...", b":-)", b"@a", "·".encode()),
     "tokens": (),
+    "document": (b"\n\n", b". A", b"Dr.", "。".encode(), b"?!", b"\n- ", b":-)"),
 }
 
 

@@ -442,11 +442,14 @@ def test_resume_does_not_write_over_a_finished_model(trained: Path, tmp_path: Pa
     assert message == f"{tmp_path / 'm'}: expected a checkpoint to go on from, found a model alone; use --force"
 
 
-def test_gold_labels_of_another_scheme_are_converted_whatever_stray_labels_stand_among_them(trained: Path) -> None:
+def test_gold_labels_of_another_scheme_are_converted_and_those_of_none_a_fault(trained: Path) -> None:
     model = load(trained)
     assert model.head.codec.scheme == "iob2"
-    sentence = Sentence.from_tokens(["a", "b", "c"], {"0": ["a", "b", "c"], "label": ["S-PER", "X", "S-LOC"]})
-    assert model.head.gold([sentence], target="label") == [["B-PER", "X", "B-LOC"]]
+    sentence = Sentence.from_tokens(["a", "b", "c"], {"label": ["S-PER", "O", "S-LOC"]}, file="f", line=3)
+    assert model.head.gold([sentence], target="label") == [["B-PER", "O", "B-LOC"]]
+    sentence.columns["label"][1] = "X"
+    expected = "f:3: the model learned spans, and the label 'X' of 'b' marks none as B-… and I-… do; correct it"
+    assert fault_of(DataError, model.head.gold, [sentence], target="label") == expected
 
 
 def test_what_is_learned_is_said_and_a_stray_label_warned_of(
