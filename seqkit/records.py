@@ -241,7 +241,9 @@ def refuse_one(given: object, what: str) -> None:
     Raises:
         DataError: it is a single record, or nothing that has records.
     """
-    if isinstance(given, str | bytes | Mapping) or not (hasattr(given, "__iter__") or hasattr(given, "__getitem__")):
+    several = hasattr(given, "__iter__") or hasattr(given, "__getitem__")
+    is_scalar = getattr(given, "ndim", None) == 0  # an array without dimensions has the methods, too
+    if isinstance(given, str | bytes | Mapping) or is_scalar or not several:
         raise DataError(f"{what} must be a list or another iterable of records, found {shown(given)}")
 
 

@@ -342,8 +342,8 @@ def test_data_from_python_are_several(kind: str, given: Any) -> None:
     [
         ("sentences", (["a", None], ["X", "Y"]), "tokens and labels must be non-empty strings, found None"),
         ("sentences", (["a"], [None]), "tokens and labels must be non-empty strings, found None"),
-        ("texts", (["a", None], "X"), "texts, tokens and labels must be strings, and tokens not empty, found None"),
-        ("texts", ("a", [None]), "texts, tokens and labels must be strings, and tokens not empty, found None"),
+        ("texts", (["a", None], "X"), "texts and tokens must be strings, and tokens not empty, found None"),
+        ("texts", ("a", [None]), 'expected a string or a list of strings in "label", found [None]'),
     ],
 )
 def test_none_is_no_string(kind: str, item: Any, message: str) -> None:
