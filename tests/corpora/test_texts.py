@@ -179,7 +179,9 @@ def test_every_fault_of_a_table(tmp_path: Path) -> None:
         "dev.csv:4: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)",
     ]
     put(tmp_path / "train.csv", "topic,text\nx,one two\ny,three\n")
-    assert "dev.csv:3: label 'w' does not occur in train (2 in dev)" in faults(resolve(tmp_path), "topic")
+    assert "dev.csv:3: label 'w' does not occur in train (2 in dev); correct it or add it to train" in faults(
+        resolve(tmp_path), "topic"
+    )
     assert (
         faults(resolve(tmp_path))[1] == "train.csv:1: expected columns named 'text' and 'label', found 'topic', 'text'"
     )
