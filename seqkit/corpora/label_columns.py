@@ -77,7 +77,6 @@ def read_notation(sentences: Sequence[Sentence], target: str) -> str:
     if notation is None:
         return ""
     for sentence in some:
-        column = sentence.column(target)
-        (name,) = [name for name, labels in sentence.columns.items() if labels is column][:1]
-        sentence.columns[name] = notation.read(column)
+        name = sentence.column_name(target)
+        sentence.columns[name] = notation.read(sentence.columns[name])
     return f"the labels mark spans in {notation.name}: {notation.example}"

@@ -63,8 +63,8 @@ def test_detect_format(tmp_path: Path, name: str, text: str, expected: str) -> N
 
 
 def test_standard_input_needs_a_format() -> None:
-    expected = "the format of standard input must be named: one of jsonl, conllu, conll, tsv, csv, text, tokens"
-    with pytest.raises(DataError, match=f"^{expected}$"):
+    expected = f"the format of standard input must be named: one of {', '.join(FORMATS)}"
+    with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         read_sentences("-")
 
 
