@@ -13,7 +13,7 @@ from typing import NamedTuple
 from seqkit.errors import DataError
 from seqkit.formats.format import Description, Sample
 from seqkit.formats.notation import detect_notation
-from seqkit.formats.schemes import detect_scheme
+from seqkit.formats.schemes import detect_scheme, is_label
 from seqkit.formats.text import is_blank
 
 Width = tuple[int, bool]
@@ -36,6 +36,8 @@ _ENOUGH = 2
 """rows after the first one of their sentence, by which a column of numbers is recognised"""
 _AMPLE = 30
 """the same, where nothing else has to speak for it"""
+_MANY = 10
+"""rows that have all usual labels"""
 _RARE = 0.05
 """the greatest share of sentences that do not have the form of the others"""
 
@@ -170,10 +172,10 @@ def sampled(lines: Iterable[str]) -> Rows:
             sentences.append([])
         if width != usual or (names and cells is first):
             continue
-        if begins and MARK.match(cells[0]) and " = " not in " ".join(cells):
-            marked.append(cells)
-        else:
+        if not (begins and MARK.match(cells[0])):
             sentences[-1].append(cells)
+        elif not any("://" in cell or cell == "=" for cell in cells):  # which is a comment anyway
+            marked.append(cells)
     return Rows([sentence for sentence in sentences if sentence], marked, names)
 
 
@@ -200,16 +202,24 @@ def describe_columns(sample: Sample, given: Description) -> tuple[Description, s
     return found, "; ".join(notes)
 
 
+def is_marked(line: str) -> bool:
+    """Whether the first cell of a row is that of a comment."""
+    return MARK.match(line.partition("\t" if "\t" in line else " ")[0]) is not None
+
+
 def _are_comments(rows: Rows) -> bool:
     """Whether no cell of the marked rows is a label elsewhere, nor could be one."""
     if not rows.marked or not rows.sentences:
         return False
     width = len(rows.marked[0])
     known = [{cell for column in rows.columns(place) for cell in column} for place in range(width)]
+    many = sum(map(len, rows.sentences)) >= _MANY
+    spans_last = detect_scheme(rows.columns(-1)) != "none"
     for first, *cells in rows.marked:
-        labels = [cell in (first, "#") or cell in known[place] for place, cell in enumerate(cells, start=1)]
-        said = any(" " in cell or "://" in cell for cell in cells)
-        if any(labels) or not (said or len(cells) > 1):
+        if any(cell in (first, "#") or cell in known[place] for place, cell in enumerate(cells, start=1)):
+            return False
+        no_span = spans_last and not is_label(cells[-1], "bioes") if cells else False
+        if not (no_span or any(" " in cell for cell in cells) or (many and len(cells) > 1)):
             return False
     return True
 
@@ -230,11 +240,10 @@ def guessed_place(rows: Rows) -> int:
     place = 0
     while place < width - 2 and (is_numbered(rows.columns(place)) or _is_constant(rows.columns(place))):
         place += 1
-    if place and not _is_varied(rows, place):
-        return 0
+    counted = place > 0
     if place + 1 < width and marks_spans(rows.columns(place)) and not marks_spans(rows.columns(place + 1)):
         place += 1
-    return place
+    return place if not counted or _is_varied(rows, place) else 0
 
 
 def is_numbered(columns: Sequence[Sequence[str]]) -> bool:
@@ -271,7 +280,8 @@ def _has_enough(columns: Sequence[Sequence[str]], enough: int) -> bool:
 
 def _is_varied(rows: Rows, place: int) -> bool:
     """Whether a column varies as tokens do: more than the last one, unless very many rows speak for it."""
-    cells, last = ({cell for column in rows.columns(each) for cell in column} for each in (place, -1))
+    other = -1 if place + 1 < len(rows.sentences[0][0]) else place - 1  # one of labels
+    cells, last = ({cell for column in rows.columns(each) for cell in column} for each in (place, other))
     total = sum(map(len, rows.sentences))
     varied = len(cells) > len(last) and 2 * len(cells) >= total
     return len(cells) > 1 and (varied or _has_enough(rows.sentences, _AMPLE))  # type: ignore[arg-type]

@@ -13,12 +13,12 @@ from seqkit.errors import DataError, shown
 from seqkit.formats.columns import (
     DOCUMENT_BORDERS,
     DOCUMENT_START,
-    MARK,
     Width,
     cells_of,
     describe_columns,
     ends_sentence,
     header,
+    is_marked,
     split_row,
     token_place,
     width_of,
@@ -54,7 +54,8 @@ def read_conll(
     Cells are separated by tabs or, in a row without a tab, by spaces; spaces around a label and blanks at the end of a
     row do not count. The token is in the first column, or in one named ``word``, ``form`` or ``token``. A first row of
     such names is one of names. ``-DOCSTART-`` rows are skipped, and so are comments: lines at the start of a sentence
-    that start with ``#`` and are not as wide as the file, or read ``# name = value`` (``#`` is a token too).
+    that start with ``#`` and are not as wide as the file, read ``# name = value`` or have an address (``#`` is a token
+    too).
 
     Args:
         lines: numbered lines; those of a `Lines` are read in blocks, which is several times as fast.
@@ -249,7 +250,7 @@ def _is_comment(line: str, rules: _Rules) -> bool:
         return True
     if "\t" not in line and " = " in line:
         return True
-    if rules.comments and MARK.match(line.partition("\t" if "\t" in line else " ")[0]):
+    if is_marked(line) and (rules.comments or "://" in line):
         rules.left_out[_COMMENTS] += 1
         return True
     return False

@@ -26,8 +26,8 @@ CONLLU = (
     * b"\t_",
 )
 CONLLUP = (
-    b"# global.columns = ID FORM UPOS NER MISC\n# text = Ada met.\n1\tAda\tPROPN\tB-PER\t_\n2\tmet\tVERB\tO\tSpaceAfter=No\n"
-    b"3\t.\tPUNCT\tO\t_\n\n1-2\tdel\t_\t_\t_\n1\tde\tADP\tO\t_\n1.1\tx\t_\t_\t_\n2\tel\tDET\tO\t_\n",
+    b"# global.columns = ID FORM UPOS NER MISC\n# text = Ada met.\n1\tAda\tPROPN\tB-PER\t_\n"
+    b"2\tmet\tVERB\tO\tSpaceAfter=No\n3\t.\tPUNCT\tO\t_\n\n1-2\tdel\t_\t_\t_\n1\tde\tADP\tO\t_\n1.1\tx\t_\t_\t_\n2\tel\tDET\tO\t_\n",
     b"# global.columns = FORM PARSEME:MWE\na\t1:VID\nb\t1\n\nc\t*\n",
 )
 CONLL2009 = (
