@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -41,6 +42,7 @@ _WIDEST = 1_000_000
 _INSTEAD = "a .jsonl file"
 _SAMPLED = 400
 """lines by which it is known how a file will be described"""
+_BLANK_AT_CELL_END = re.compile(r" (?=[\t\n]|$)|(?<=\t) ")
 _NO_LABELS = "expected at least 2 columns (token and label), found {}"
 _COMMENTS = "rows that start with '#', read as comments"
 _BLANKS = "rows with spaces around a label, which were removed"
@@ -149,9 +151,10 @@ def _plain_columns(run: list[str], separator: str, width: int, allow_unlabelled:
     text = "\n".join(run)
     if text.startswith(("#", DOCUMENT_START)) or f"\n{DOCUMENT_START}" in text:
         return None
-    if (separator == " " and "\t" in text) or (width == 1 and (separator == "\t" or not allow_unlabelled)):
-        return None
-    if separator == "\t" and (" \t" in text or "\t " in text or " \n" in text or text.endswith(" ")):
+    if separator == " ":
+        if "\t" in text or (width == 1 and not allow_unlabelled):
+            return None
+    elif width == 1 or (" " in text and _BLANK_AT_CELL_END.search(text)):
         return None
     # The line endings become cells of their own: if all of them are in their places, every row has its width.
     cells = text.replace("\n", f"{separator}\n{separator}").split(separator)
