@@ -97,10 +97,9 @@ def read_conll(
 def _known_head(head: Sequence[Any], name: str) -> Sequence[Any]:
     """What `_with_head` found at the start of a file, as a request has it."""
     names = head[2:]
-    if list(map(type, head[:2])) != [int, bool] or not 0 < head[0] <= _WIDEST:
+    counted = list(map(type, head[:2])) == [int, bool] and 0 < head[0] <= _WIDEST
+    if not counted or (names and (len(names) != head[0] or not all(isinstance(each, str) for each in names))):
         raise DataError(f"a head must be a number of columns and true for tabs, found {shown(head)}", file=name)
-    if names and (len(names) != head[0] or not all(isinstance(each, str) for each in names)):
-        raise DataError(f"a head must have as many names as columns, found {shown(head)}", file=name)
     return head
 
 
