@@ -6,7 +6,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from seqkit.corpora.label_columns import read_notation
 from seqkit.errors import DataError
+from seqkit.formats.notation import NOTATIONS, joined_spans, write_notation
 from seqkit.formats.registry import FORMATS, USUAL_SUFFIXES, read_sentences
 from seqkit.formats.schemes import SCHEMES, convert, detect_scheme
 from seqkit.records import Sentence, SplitFunction
@@ -86,18 +88,25 @@ def convert_file(
     return len(sentences)
 
 
-def _rewrite(sentences: Sequence[Sentence], scheme: str, source: str | Path) -> None:
-    """Rewrite every column of span labels, in place."""
-    if scheme not in SCHEMES or scheme == "none":
-        raise DataError(f"unknown scheme {scheme!r}; choose from {', '.join(SCHEMES[:-1])}")
+def _rewrite(sentences: Sequence[Sentence], scheme: str, source: str | Path) -> list[str]:
+    """Rewrite every column of span labels, in place; notes for the user."""
+    if scheme not in (*SCHEMES[:-1], *NOTATIONS):
+        raise DataError(f"unknown scheme {scheme!r}; choose from {', '.join((*SCHEMES[:-1], *NOTATIONS))}")
     names = list(dict.fromkeys(name for sentence in sentences for name in sentence.columns))
-    found = False
+    found, notes, joined = False, [], 0
     for name in names:
         holders = [sentence for sentence in sentences if name in sentence.columns]
+        if any(sentence.columns[name] is sentence.tokens for sentence in holders):
+            continue
+        notes += [f"{name}: {note}" for note in read_notation([holders], name)]
         present = detect_scheme(sentence.columns[name] for sentence in holders)
-        if present != "none":
-            found = True
-            for sentence in holders:
-                sentence.columns[name] = convert(sentence.columns[name], present, scheme)
+        if present == "none":
+            continue
+        found = True
+        for sentence in holders:
+            labels = convert(sentence.columns[name], present, "bioes" if scheme in NOTATIONS else scheme)
+            joined += joined_spans(labels) if scheme == "io" else 0
+            sentence.columns[name] = write_notation(labels, scheme) if scheme in NOTATIONS else labels
     if not found and sentences:
         raise DataError(f"no column of span labels (B-…, I-…) among {', '.join(names)}", file=source)
+    return [*notes, f"touching spans that io joins: {joined:,}"] if joined else notes
