@@ -77,6 +77,9 @@ class Split:
 
         Those are left out that belong to another file, such as annotations beside a text, or are no data.
 
+        Returns:
+            The files.
+
         Raises:
             DataError: the folder cannot be read, or there are none.
         """

@@ -28,6 +28,8 @@ def _read(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Se
         line = raw.count(b"\n", 0, error.start) + 1
         message = f"expected UTF-8 text, found byte 0x{raw[error.start]:02x} (--encoding reads others)"
         raise DataError(message, file=name, line=line) from None
+    if not text:
+        return
     path = _annotations(Path(name))
     if not path.is_file():
         raise DataError(f"expected annotations of brat's in {path.name}, found no such file", file=name)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -367,6 +368,7 @@ def objects(lines: Iterable[Line], name: str, container: Container) -> Iterator[
         if container == "array" or (container == "either" and _starts_array(line)):
             yield from _elements("\n".join([line, *(line for _, line in iterator)]), number, name)
             return
+        container = "lines"
         try:
             value = _parsed(line)
         except Fault as fault:
@@ -376,7 +378,7 @@ def objects(lines: Iterable[Line], name: str, container: Container) -> Iterator[
 
 def _starts_array(line: str) -> bool:
     """Whether a file that starts with a line is no JSON object a line."""
-    return line.lstrip(" \t").startswith("[") or not line.rstrip(" \t").endswith("}")
+    return line.lstrip(" \t").startswith("[") or not line.rstrip(" \t").endswith("}") or _holds_records(line)
 
 
 def _parsed(line: str) -> Any:
@@ -540,11 +542,12 @@ def is_array(sample: Sample) -> bool:
 
 
 def _holds_records(line: str) -> bool:
+    """Whether an object is no record but holds an array of some."""
     try:
         found = _parsed(line)
     except Fault:
         return False
-    if not isinstance(found, dict) or {"text", "tokens"} & found.keys():
+    if not isinstance(found, dict) or {"text", "tokens"} & found.keys() or isinstance(found.get("data"), dict):
         return False
     inside = [value for value in found.values() if isinstance(value, list) and value]
     inside = [value for value in inside if all(isinstance(each, dict | list | None) for each in value)]
@@ -561,9 +564,11 @@ def _head(lines: Iterable[Line]) -> list[str]:
 
 def _last_end(data: bytearray, first: bool) -> int:
     """The end of the last line; 0 for an array, which is read whole."""
-    if first and _head(Lines([bytes(data[: last_line_end(data, first)])], "")) == ["array"]:
-        return 0
-    return last_line_end(data, first)
+    end = last_line_end(data, first)
+    with suppress(DataError):  # what is not UTF-8 is left to the reader
+        if first and _head(Lines([bytes(data[:end])], "")) == ["array"]:
+            return 0
+    return end
 
 
 def objects_format(

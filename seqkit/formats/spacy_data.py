@@ -56,13 +56,16 @@ SPACY_JSON = objects_format(
 def _documents(lines: Iterable[Line], name: str) -> Iterator[Any]:
     if not isinstance(lines, Lines):
         raise DataError("expected the bytes of a file of spaCy's, found lines", file=name)
+    content = lines.whole()
+    if not content:
+        return
     try:
         spacy, tokens = import_module("spacy"), import_module("spacy.tokens")
     except ModuleNotFoundError:
         message = "files of spaCy's documents need the package spacy: pip install 'seqkit-nlp[spacy]'"
         raise DataError(message, file=name) from None
     try:
-        yield from tokens.DocBin().from_bytes(lines.whole()).get_docs(spacy.blank("xx").vocab)
+        yield from tokens.DocBin().from_bytes(content).get_docs(spacy.blank("xx").vocab)
     except Exception as error:  # whatever the library raises for bytes that are none of its own
         raise DataError(
             f"expected documents of spaCy's, found something else: {shown(str(error))}", file=name
