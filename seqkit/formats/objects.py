@@ -25,8 +25,8 @@ Container = Literal["lines", "array", "either"]
 _NOT_COLUMNS = frozenset({"tokens", "text", "spans", "nbest"})
 _NOT_KEYS_OF_LABELS = frozenset({"text", "start", "end", "id", "ws", "disabled"})
 """keys of token objects that say where a token is, or, in Prodigy's, what it is"""
-_SPAN_KEYS = ("spans", "entities")
 _START_KEYS, _END_KEYS, _LABEL_KEYS = ("start", "start_offset"), ("end", "end_offset"), ("label", "labels")
+_USUAL_SPAN = {"start", "end", "label"}
 _TEXT_LABEL_KEYS = ("labels", "accept", "cats")
 """where the labels of a text may be that has no field of the default name, the first counts"""
 _LEAST_PROBABLE = 0.5
@@ -83,7 +83,9 @@ def read_objects(
     for number, value in objects(lines, name, _container(container, options)):
         try:
             record = convention.plain(value, options)
-            for sentence in () if record is None else _sentences(record, convention, options):
+            if record is None:
+                continue
+            for sentence in _document(record, options) if convention.documents else (_sentence(record, options),):
                 sentence.file, sentence.line = name, number
                 yield sentence
         except Fault as fault:
@@ -153,22 +155,24 @@ def first_has_label(convention: Convention, container: Container, lines: Iterabl
     return False
 
 
-def _sentences(record: dict[str, Any], convention: Convention, options: ReadOptions) -> Iterator[Sentence]:
-    if convention.documents and record.get("tokens") is None and isinstance(record.get("text"), str):
-        text = record["text"]
-        spans = checked_spans(text, _spans(record.get("spans") or []), options)
-        fields = {key: value for key, value in record.items() if key not in ("text", "spans")}
-        yield from (sentence for _, sentence in document_sentences(Document(text, spans, fields), options))
-    else:
+def _document(record: dict[str, Any], options: ReadOptions) -> Iterator[Sentence]:
+    text = record.get("text")
+    if record.get("tokens") is not None or not isinstance(text, str):
         yield _sentence(record, options)
+        return
+    spans = checked_spans(text, _spans(record.get("spans") or []), options)
+    fields = {key: value for key, value in record.items() if key not in ("text", "spans")}
+    yield from (sentence for _, sentence in document_sentences(Document(text, spans, fields), options))
 
 
 def _sentence(record: dict[str, Any], options: ReadOptions) -> Sentence:
     sentence = _tokens(record, options.split or split_at_spaces, "text")
     _add_columns(sentence, record)
-    key = next((key for key in _SPAN_KEYS if record.get(key) is not None), None)
-    if key == "spans" or (key is not None and key not in sentence.columns and _are_spans(record[key])):
-        spans = checked_spans(sentence.text, _spans(record[key]), options)
+    given = record.get("spans")
+    if given is None and "entities" in record and "entities" not in sentence.columns and _are_spans(record["entities"]):
+        given = record["entities"]
+    if given is not None:
+        spans = checked_spans(sentence.text, _spans(given), options)
         sentence.columns[SPANS] = span_labels(sentence.text, sentence.offsets, spans, options)
     known = (_NOT_COLUMNS - {"spans"}) | set(sentence.columns)
     sentence.fields = {key: value for key, value in record.items() if key not in known}
@@ -330,6 +334,10 @@ def _spans(given: Any) -> list[CharacterSpan]:
 
 
 def _span(given: Any) -> CharacterSpan:
+    if type(given) is dict and given.keys() == _USUAL_SPAN and type(given["label"]) is str and given["label"]:
+        start, end = given["start"], given["end"]
+        if type(start) is int and type(end) is int:
+            return CharacterSpan(start, end, given["label"])
     if isinstance(given, list) and _is_span(given):
         start, end, label, text = *given, None
     else:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NamedTuple
@@ -62,12 +63,12 @@ def checked_spans(text: str, spans: Sequence[CharacterSpan], options: ReadOption
     Raises:
         Fault: a span is outside the text, empty or reversed, or its text is another than that at its offsets.
     """
-    spans = _in_characters(text, spans, options)
     found: list[CharacterSpan] = []
-    for span in spans:
+    size = len(text)
+    for span in _in_characters(text, spans, options):
         start, end, label, _ = span
-        if not 0 <= start < end <= len(text):
-            reason = "is empty or reversed" if start >= end else f"is outside the text of {len(text)} characters"
+        if not 0 <= start < end <= size:
+            reason = "is empty or reversed" if start >= end else f"is outside the text of {size} characters"
             raise Fault(f"span {start}:{end} ({label}) {reason}")
         if text[start].isspace() or text[end - 1].isspace():
             covered = text[start:end]
@@ -83,6 +84,8 @@ def checked_spans(text: str, spans: Sequence[CharacterSpan], options: ReadOption
 
 
 def _in_characters(text: str, spans: Sequence[CharacterSpan], options: ReadOptions) -> Sequence[CharacterSpan]:
+    if text.isascii() and "\r" not in text and all(span[3] is None for span in spans):  # nothing to choose from
+        return spans
     wrong = [span for span in spans if not _agrees(text, span)]
     if not wrong:
         return spans
@@ -109,8 +112,6 @@ def _agrees(text: str, span: CharacterSpan) -> bool:
     if given is not None:
         found = text[start:end] if start >= 0 else ""
         return found == given or _one_line(found) == _one_line(given)
-    if text.isascii() and "\r" not in text:  # nothing to choose from
-        return True
     inside = (text[max(0, place - 1) : place + 1] for place in (start, end) if place > 0)
     return 0 <= start < end <= len(text) and not any(len(pair) == 2 and pair.isalnum() for pair in inside)
 
@@ -174,19 +175,23 @@ def span_labels(
     if not spans:
         return ["O"] * len(offsets)
     starts, ends = [start for start, _ in offsets], [end for _, end in offsets]
-    placed: dict[tuple[int, int, str], CharacterSpan] = {}
+    placed: list[tuple[int, int, str]] = []
     for span in spans:
-        first, last = bisect_right(ends, span.start), bisect_left(starts, span.end)
-        if first < last and (starts[first] < span.start or ends[last - 1] > span.end):
-            inside = first if starts[first] < span.start else last - 1
+        start, end, label, _ = span
+        first, last = bisect_right(ends, start), bisect_left(starts, end)
+        if first < last and (starts[first] < start or ends[last - 1] > end):
+            inside = first if starts[first] < start else last - 1
             first, last = _at_borders(text, offsets, span, inside, options)
         if first >= last:
             options.left_out["spans left out because they cover no whole token"] += 1
         else:
-            placed.setdefault((first, last, span.label), span)  # one that is there twice is the same
+            placed.append((first, last, label))
+    with suppress(ValueError):  # most spans do not overlap
+        return from_spans(placed, len(offsets), "iob2")
     kept: list[tuple[int, int, str]] = []
     taken = bytearray(len(offsets))
-    for first, last, label in sorted(placed, key=lambda span: (span[0] - span[1], span[0])):
+    different = dict.fromkeys(placed)  # one that is there twice is the same
+    for first, last, label in sorted(different, key=lambda span: (span[0] - span[1], span[0])):
         if taken[first] or taken[last - 1]:  # one that is at least as long cannot lie between the two
             options.left_out["spans left out because they overlap longer ones"] += 1
             continue
