@@ -30,6 +30,9 @@ def _from_task(task: dict[str, Any], key: str, options: ReadOptions) -> dict[str
     kept = [each for each in given if isinstance(each, dict) and not _is_cancelled(each)]
     if len(kept) < len(given):
         options.left_out["annotations left out because they were cancelled"] += len(given) - len(kept)
+    found = {name: each for name, each in data.items() if name not in ("text", "spans", "tokens", "label")}
+    if not kept and options.allow_unlabelled:
+        return found | {"text": data[_text_key(data, [], options)]}
     if not kept:
         options.left_out["tasks left out because nobody annotated them"] += 1
         return None
@@ -38,7 +41,6 @@ def _from_task(task: dict[str, Any], key: str, options: ReadOptions) -> dict[str
     results = kept[0].get("result")
     if not isinstance(results, list) or not all(isinstance(each, dict) for each in results):
         raise Fault(f'expected a list of objects in "result", found {shown(results)}')
-    found = {name: each for name, each in data.items() if name not in ("text", "spans", "tokens", "label")}
     names = [each.get("to_name") for each in results]
     found["text"] = data[_text_key(data, names, options)]
     spans, labels = [], []

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Literal
 
@@ -110,6 +110,7 @@ def read_object_texts(
     Raises:
         DataError: an object is faulty.
     """
+    options = replace(options, allow_unlabelled=options.label is None)
     for number, value in objects(lines, name, _container(container, options)):
         try:
             record = convention.plain(value, options)
@@ -162,7 +163,10 @@ def _document(record: dict[str, Any], options: ReadOptions) -> Iterator[Sentence
         return
     spans = checked_spans(text, _spans(record.get("spans") or []), options)
     fields = {key: value for key, value in record.items() if key not in ("text", "spans")}
-    yield from (sentence for _, sentence in document_sentences(Document(text, spans, fields), options))
+    for _, sentence in document_sentences(Document(text, spans, fields), options):
+        if "spans" not in record:  # nobody has looked for any
+            del sentence.columns[SPANS]
+        yield sentence
 
 
 def _sentence(record: dict[str, Any], options: ReadOptions) -> Sentence:
@@ -172,7 +176,8 @@ def _sentence(record: dict[str, Any], options: ReadOptions) -> Sentence:
     if given is None and "entities" in record and "entities" not in sentence.columns and _are_spans(record["entities"]):
         given = record["entities"]
     if given is not None:
-        spans = checked_spans(sentence.text, _spans(given), options)
+        trim = record.get("tokens") is None
+        spans = checked_spans(sentence.text, _spans(given), options, trim=trim)
         sentence.columns[SPANS] = span_labels(sentence.text, sentence.offsets, spans, options)
     known = (_NOT_COLUMNS - {"spans"}) | set(sentence.columns)
     sentence.fields = {key: value for key, value in record.items() if key not in known}

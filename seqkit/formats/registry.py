@@ -326,7 +326,12 @@ def part_sentences(part: Part, splitter: SplitFunction | None) -> Iterator[Sente
         DataError: the format contains no sentences; while iterating, anything wrong with the part.
     """
     options = ReadOptions(
-        splitter, tuple(part.columns) or None, allow_unlabelled=True, head=part.head, token_column=part.token_column
+        splitter,
+        tuple(part.columns) or None,
+        allow_unlabelled=True,
+        head=part.head,
+        token_column=part.token_column,
+        span_borders="widen",  # labels that a file has are not looked at, so that they are no fault either
     )
     return sentence_reader(part.format, part.name)(part.lines(), part.name, options)
 

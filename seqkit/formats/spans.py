@@ -46,8 +46,10 @@ class CharacterSpan(NamedTuple):
     text: str | None = None
 
 
-def checked_spans(text: str, spans: Sequence[CharacterSpan], options: ReadOptions) -> list[CharacterSpan]:
-    """Spans with offsets in characters (code points), without white space at their ends.
+def checked_spans(
+    text: str, spans: Sequence[CharacterSpan], options: ReadOptions, *, trim: bool = True
+) -> list[CharacterSpan]:
+    """Spans with offsets in characters (code points), and without white space at their ends.
 
     Programs in JavaScript and Java count UTF-16 units, in which many symbols, such as emoji, are two; others count a
     line break of two characters as one. Where the spans say what they cover, this tells which was counted.
@@ -56,6 +58,7 @@ def checked_spans(text: str, spans: Sequence[CharacterSpan], options: ReadOption
         text: the text.
         spans: the spans as they stand in a file.
         options: what is changed is counted in its `left_out`.
+        trim: whether no token starts or ends with white space.
 
     Returns:
         The spans; those of white space alone are left out.
@@ -70,7 +73,7 @@ def checked_spans(text: str, spans: Sequence[CharacterSpan], options: ReadOption
         if not 0 <= start < end <= size:
             reason = "is empty or reversed" if start >= end else f"is outside the text of {size} characters"
             raise Fault(f"span {start}:{end} ({label}) {reason}")
-        if text[start].isspace() or text[end - 1].isspace():
+        if trim and (text[start].isspace() or text[end - 1].isspace()):
             covered = text[start:end]
             if not covered.strip():
                 options.left_out["spans left out because they cover only white space"] += 1

@@ -15,8 +15,9 @@ from seqkit.corpora.check import check
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError
+from seqkit.formats.blocks import cut
 from seqkit.formats.format import ReadOptions, split_at_spaces
-from seqkit.formats.registry import FORMATS, detect_format, read_sentences, read_texts
+from seqkit.formats.registry import FORMATS, describe, detect_format, part_sentences, read_sentences, read_texts
 from seqkit.formats.schemes import spans as token_spans
 from seqkit.formats.spans import CharacterSpan, Document, Fault, checked_spans, document_sentences, span_labels
 from seqkit.formats.splitting import Splitter
@@ -431,6 +432,19 @@ def test_label_studio(tmp_path: Path) -> None:
     ]
     assert sentences[1].line == 2 + json.dumps(tasks[0], indent=2).count("\n") + 1
     assert check(resolve(path)) == []
+
+
+def test_what_is_to_be_predicted_needs_no_annotations(tmp_path: Path) -> None:
+    tasks = [{"data": {"review": "Al ran"}, "annotations": []}, {"data": {"review": "x"}, "annotations": []}]
+    path = put(tmp_path, "x.json", json.dumps(tasks))
+    assert detect_format(path) == "label_studio"
+    read = list(read_sentences(path, allow_unlabelled=True))
+    assert [(one.text, one.columns) for one in read] == [("Al ran", {}), ("x", {})]
+    assert [one.text for one in read_texts(path, label=None)] == ["Al ran", "x"]
+    assert list(read_sentences(path)) == []
+    path = put(tmp_path, "x.jsonl", [{"text": "Romeos", "label": [[0, 5, "PER"]]}])
+    block = next(cut([(str(path), describe(path)[0])]))
+    assert [one.tokens for part in block for one in part_sentences(part, WORDS)] == [["Romeos"]]
 
 
 def test_columns_of_label_studio(tmp_path: Path) -> None:
