@@ -241,7 +241,8 @@ def _read_lines(path: Path, encoding: str, problems: list[Problem]) -> list[Line
 
 
 def _problem(error: DataError, file: str, line: int) -> Problem:
-    return Problem(file, line, str(error).removeprefix(f"{error.file}:{error.line}: "))
+    where = f"{error.file}:{error.line}: " if error.line else f"{error.file}: "
+    return Problem(file, line, str(error).removeprefix(where))
 
 
 def _read_around_faults(

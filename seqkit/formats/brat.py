@@ -33,7 +33,8 @@ def _read(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Se
     path = _annotations(Path(name))
     if not path.is_file():
         raise DataError(f"expected annotations of brat's in {path.name}, found no such file", file=name)
-    spans = list(_spans(read_lines(path), str(path), options))
+    placed = dict(_spans(read_lines(path), str(path), options))
+    spans = list(placed.values())
     line, place = 1, 0
     try:
         for begin, sentence in document_sentences(Document(text, checked_spans(text, spans, options), {}), options):
@@ -42,11 +43,12 @@ def _read(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Se
             sentence.file, sentence.line = name, line
             yield sentence
     except Fault as fault:
-        raise DataError(str(fault), file=path) from None
+        where = next((number for number, span in placed.items() if span.start == fault.start), None)
+        raise DataError(str(fault), file=path, line=where) from None
 
 
-def _spans(lines: Lines, name: str, options: ReadOptions) -> Iterator[CharacterSpan]:
-    """The entities; relations, events, attributes and notes are about these."""
+def _spans(lines: Lines, name: str, options: ReadOptions) -> Iterator[tuple[int, CharacterSpan]]:
+    """The entities, and the line of each; relations, events, attributes and notes are about these."""
     for number, line in lines:
         if not line.startswith("T"):
             continue
@@ -59,7 +61,8 @@ def _spans(lines: Lines, name: str, options: ReadOptions) -> Iterator[CharacterS
         if len(parts) > 1:
             options.left_out["spans in several parts, read from the first to the last character"] += 1
         covered = rest[0] if len(parts) == 1 and rest[0] else None
-        yield CharacterSpan(min(part[0] for part in parts), max(part[1] for part in parts), match[1], covered)
+        start, end = min(part[0] for part in parts), max(part[1] for part in parts)
+        yield number, CharacterSpan(start, end, match[1], covered)
 
 
 def _recognise(sample: Sample) -> bool:

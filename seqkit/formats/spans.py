@@ -27,7 +27,16 @@ _OUTSIDE_THE_BMP = re.compile("[\U00010000-\U0010ffff]")
 
 
 class Fault(Exception):
-    """What is wrong with one record, before the file and line are known."""
+    """What is wrong with one record, before the file and line are known.
+
+    Args:
+        message: what is wrong.
+        start: where the span starts that is faulty, as the file has it; None if it is something else.
+    """
+
+    def __init__(self, message: str, start: int | None = None) -> None:
+        super().__init__(message)
+        self.start = start
 
 
 class CharacterSpan(NamedTuple):
@@ -72,7 +81,7 @@ def checked_spans(
         start, end, label, _ = span
         if not 0 <= start < end <= size:
             reason = "is empty or reversed" if start >= end else f"is outside the text of {size} characters"
-            raise Fault(f"span {start}:{end} ({label}) {reason}")
+            raise Fault(f"span {start}:{end} ({label}) {reason}", start)
         if trim and (text[start].isspace() or text[end - 1].isspace()):
             covered = text[start:end]
             if not covered.strip():
@@ -105,7 +114,7 @@ def _in_characters(text: str, spans: Sequence[CharacterSpan], options: ReadOptio
     for start, end, label, given in wrong:
         if given is not None:
             found = text[max(0, start) : max(0, end)]
-            raise Fault(f"span {start}:{end} ({label}) is {found!r} in the text, but {given!r} is given")
+            raise Fault(f"span {start}:{end} ({label}) is {found!r} in the text, but {given!r} is given", start)
     return spans
 
 
@@ -156,7 +165,7 @@ def _positions(longer: Sequence[int]) -> Callable[[int], int]:
 
 
 def span_labels(
-    text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[CharacterSpan], options: ReadOptions
+    text: str, offsets: Sequence[tuple[int, int]], spans: Sequence[CharacterSpan], options: ReadOptions, begin: int = 0
 ) -> list[str]:
     """Write spans as IOB2 labels of tokens.
 
@@ -168,6 +177,7 @@ def span_labels(
         spans: the spans, see `checked_spans`.
         options: what becomes of a span that starts or ends inside a token, `ReadOptions.span_borders`; what is left
             out or changed is counted in its `left_out`.
+        begin: where the text starts in its document, for messages.
 
     Returns:
         One label per token.
@@ -184,7 +194,7 @@ def span_labels(
         first, last = bisect_right(ends, start), bisect_left(starts, end)
         if first < last and (starts[first] < start or ends[last - 1] > end):
             inside = first if starts[first] < start else last - 1
-            first, last = _at_borders(text, offsets, span, inside, options)
+            first, last = _at_borders(text, offsets, span, inside, options, begin)
         if first >= last:
             options.left_out["spans left out because they cover no whole token"] += 1
         else:
@@ -204,15 +214,21 @@ def span_labels(
 
 
 def _at_borders(
-    text: str, offsets: Sequence[tuple[int, int]], span: CharacterSpan, inside: int, options: ReadOptions
+    text: str,
+    offsets: Sequence[tuple[int, int]],
+    span: CharacterSpan,
+    inside: int,
+    options: ReadOptions,
+    begin: int,
 ) -> tuple[int, int]:
     """The tokens of a span that starts or ends inside the token at the place `inside`, or inside two."""
     start, end, label, _ = span
     if options.span_borders == "refuse":
         token = text[slice(*offsets[inside])]
         raise Fault(
-            f"span {start}:{end} ({text[start:end]!r}, {label}) starts or ends inside the token {token!r}; "
-            "--span-borders widen makes such spans end with the token, --span-borders narrow before it"
+            f"span {begin + start}:{begin + end} ({text[start:end]!r}, {label}) starts or ends inside the token "
+            f"{token!r}; --span-borders widen makes such spans end with the token, --span-borders narrow before it",
+            begin + start,
         )
     options.left_out[f"spans that start or end inside a token, {options.span_borders}ed"] += 1
     first = bisect_right(offsets, start, key=lambda token: token[1])
@@ -269,7 +285,7 @@ def document_sentences(document: Document, options: ReadOptions) -> Iterator[tup
         if offsets or (end == len(text) and empty):
             empty = False
             tokens = [part[start:stop] for start, stop in offsets]
-            labels = {SPANS: span_labels(part, offsets, inside, options)}
+            labels = {SPANS: span_labels(part, offsets, inside, options, begin)}
             yield begin, Sentence(tokens, part, offsets, labels, fields=document.fields)
 
 

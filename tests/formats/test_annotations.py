@@ -475,6 +475,28 @@ def test_brat(tmp_path: Path) -> None:
     assert f"{tmp_path / 'x.ann'}:1: {expected}" in [str(problem) for problem in check(resolve(path))]
 
 
+def test_faults_of_brat_name_the_annotation(tmp_path: Path) -> None:
+    path = put(tmp_path, "x.txt", "Ann met.\nRomeos ran.\n")
+    for row, message in {
+        "T2\tPER 9 14\tRomeo": (
+            "span 9:14 ('Romeo', PER) starts or ends inside the token 'Romeos'; --span-borders widen makes such spans "
+            "end with the token, --span-borders narrow before it"
+        ),
+        "T2\tPER 9 14\tJulia": "span 9:14 (PER) is 'Romeo' in the text, but 'Julia' is given",
+        "T2\tPER 9 44": "span 9:44 (PER) is outside the text of 21 characters",
+    }.items():
+        put(tmp_path, "x.ann", f"T1\tPER 0 3\tAnn\n{row}\n")
+        with pytest.raises(DataError) as fault:
+            read_all(path)
+        assert str(fault.value) == f"{tmp_path / 'x.ann'}:2: {message}"
+        assert str(fault.value) in [str(problem) for problem in check(resolve(path))]
+    (tmp_path / "x.ann").unlink()
+    with pytest.raises(DataError) as fault:
+        list(read_sentences(path, "brat"))
+    assert str(fault.value) == f"{path}: expected annotations of brat's in x.ann, found no such file"
+    assert [str(problem) for problem in check(resolve(path))] == []
+
+
 WEBANNO = r"""#FORMAT=WebAnno TSV 3.3
 #T_SP=de.tudarmstadt.ukp.dkpro.core.api.lexmorph.type.pos.POS|PosValue|coarseValue
 #T_SP=de.tudarmstadt.ukp.dkpro.core.api.ner.type.NamedEntity|identifier|value
