@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import Format, ReadOptions, Sample
@@ -12,6 +12,8 @@ from seqkit.formats.objects import Convention, objects_format, sample_objects
 from seqkit.formats.spans import SPANS, CharacterSpan, Fault, span_labels
 from seqkit.formats.text import Line, Lines
 from seqkit.records import Sentence, TextRecord
+
+_R = TypeVar("_R")
 
 _SOURCE = "https://spacy.io/api/data-formats"
 _ANNOTATIONS = frozenset({"entities", "cats", "spans", "tags", "heads", "deps", "links", "words", "spaces", "morphs"})
@@ -64,9 +66,16 @@ def _documents(lines: Iterable[Line], name: str) -> Iterator[Any]:
     except ModuleNotFoundError:
         message = "files of spaCy's documents need the package spacy: pip install 'seqkit-nlp[spacy]'"
         raise DataError(message, file=name) from None
+    yield from tokens.DocBin().from_bytes(content).get_docs(spacy.blank("xx").vocab)
+
+
+def _guarded(records: Iterator[_R], name: str) -> Iterator[_R]:
+    """Records made by spaCy, which raises whatever it may for bytes that are none of its own, some of it late."""
     try:
-        yield from tokens.DocBin().from_bytes(content).get_docs(spacy.blank("xx").vocab)
-    except Exception as error:  # whatever the library raises for bytes that are none of its own
+        yield from records
+    except DataError:
+        raise
+    except Exception as error:
         raise DataError(
             f"expected documents of spaCy's, found something else: {shown(str(error))}", file=name
         ) from None
@@ -74,13 +83,17 @@ def _documents(lines: Iterable[Line], name: str) -> Iterator[Any]:
 
 def _read_documents(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence]:
     """The sentences of the documents; a document without any is one. The tokens are spaCy's."""
-    for number, document in enumerate(_documents(lines, name), start=1):
-        marked = document.has_annotation("SENT_START")
-        for part in document.sents if marked else [document[:]]:
-            try:
-                yield from _sentences(part, document, name, options)
-            except Fault as fault:
-                raise DataError(f"document {number}: {fault}", file=name) from None
+
+    def sentences() -> Iterator[Sentence]:
+        for number, document in enumerate(_documents(lines, name), start=1):
+            marked = document.has_annotation("SENT_START")
+            for part in document.sents if marked else [document[:]]:
+                try:
+                    yield from _sentences(part, document, name, options)
+                except Fault as fault:
+                    raise DataError(f"document {number}: {fault}", file=name) from None
+
+    return _guarded(sentences(), name)
 
 
 def _sentences(part: Any, document: Any, name: str, options: ReadOptions) -> Iterator[Sentence]:
@@ -102,13 +115,19 @@ def _sentences(part: Any, document: Any, name: str, options: ReadOptions) -> Ite
     ]
     columns[SPANS] = span_labels(text, offsets, entities, options)
     fields = {"cats": dict(document.cats)} if document.cats else {}
-    yield Sentence([token.text for token in kept], text, offsets, columns, file=name, fields=fields)
+    sentence = Sentence([token.text for token in kept], text, offsets, columns, file=name, fields=fields)
+    if not sentence.is_aligned():
+        raise Fault("the tokens are not where the document says they are")
+    yield sentence
 
 
 def _read_texts(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence | TextRecord]:
-    for document in _documents(lines, name):
-        labels = [label for label, value in document.cats.items() if value >= 0.5]
-        yield options.record(document.text, {"text": document.text, options.label or "label": labels}, name, 0)
+    def texts() -> Iterator[Sentence | TextRecord]:
+        for document in _documents(lines, name):
+            labels = [label for label, value in document.cats.items() if value >= 0.5]
+            yield options.record(document.text, {"text": document.text, options.label or "label": labels}, name, 0)
+
+    return _guarded(texts(), name)
 
 
 SPACY = Format(
@@ -127,7 +146,7 @@ SPACY = Format(
 
 def _has_labels(lines: Iterable[Line]) -> bool:
     try:
-        document = next(_documents(lines, ""), None)
+        document = next(_guarded(_documents(lines, ""), ""), None)
+        return document is not None and bool(document.cats) and not document.ents
     except DataError:
         return False
-    return document is not None and bool(document.cats) and not document.ents
