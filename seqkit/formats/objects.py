@@ -34,6 +34,8 @@ _LEAST_PROBABLE = 0.5
 _DEEPEST = 100
 """how deep lists and objects may be nested"""
 _ARRAY = re.compile(r'\[\s*(?:\{\s*["}]|\[\s*"|\]|null\b)')
+_OPEN = ("[", "{", ",", ":")
+"""ends of a line after which a value goes on"""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _SAMPLE_OBJECTS = 100
 
@@ -391,7 +393,7 @@ def objects(lines: Iterable[Line], name: str, container: Container) -> Iterator[
 
 def _starts_array(line: str) -> bool:
     """Whether a file that starts with a line is no JSON object a line."""
-    return line.lstrip(" \t").startswith("[") or not line.rstrip(" \t").endswith("}") or _holds_records(line)
+    return line.lstrip(" \t").startswith("[") or line.rstrip(" \t").endswith(_OPEN) or _holds_records(line)
 
 
 def _parsed(line: str) -> Any:
@@ -549,8 +551,8 @@ def is_array(sample: Sample) -> bool:
     first = lines[0].strip(" \t") if lines else ""
     if first.startswith("["):
         return (sample.suffix == ".json" and first == "[") or _ARRAY.match("\n".join(lines[:20]).lstrip()) is not None
-    if first == "{" or (first.startswith("{") and not first.endswith("}")):
-        return sample.suffix == ".json" or re.match(r'\{\s*"', "\n".join(lines[:2])) is not None
+    if first.startswith("{") and first.endswith(_OPEN):  # not a line that is cut off
+        return sample.suffix == ".json" or (first == "{" and len(lines) > 1 and lines[1].lstrip().startswith('"'))
     return first.startswith("{") and len(lines) == 1 and _holds_records(first)
 
 

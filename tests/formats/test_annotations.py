@@ -588,6 +588,7 @@ def test_arrays(tmp_path: Path) -> None:
         "[\n{\nx\n",
         "[laughter] it is\n",
         "{ O\n} O\n\n",
+        '{"text": "a", "lab\n{"text": "b"}\n',
         "{ O\n",
         '{"text": "a"}\n{"text": "b"}\n',
     ],
