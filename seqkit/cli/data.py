@@ -109,7 +109,7 @@ def list_formats(json_file: str | None) -> None:
 @_JSON
 @quiet_option
 def check_data(
-    data_set: str, task: str | None, target: str | None, json_file: str | None, quiet: bool, **layout: str | None
+    data_set: str, task: str | None, target: str | None, json_file: str | None, quiet: bool, **layout: Any
 ) -> int:
     """List every fault of DATA, one per line, with file and line; exit with status 1 if there is one.
 
@@ -154,7 +154,7 @@ def check_data(
 @layout_options
 @_JSON
 @quiet_option
-def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: bool, **layout: str | None) -> None:
+def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: bool, **layout: Any) -> None:
     """Count the sentences, tokens, labels and unknown words of DATA."""
     from seqkit.corpora.resolve import resolve
     from seqkit.corpora.statistics import render_statistics, statistics
@@ -186,7 +186,7 @@ def convert_data(
     output_format: str | None,
     scheme: str | None,
     quiet: bool,
-    **layout: str | None,
+    **layout: Any,
 ) -> None:
     """Convert file IN to file OUT; - is standard input or output."""
     from seqkit.corpora.convert import convert_file

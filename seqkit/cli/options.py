@@ -385,15 +385,17 @@ def format_option(*names: str, help: str) -> Callable[[Function], Function]:
 
 
 def layout_options(function: Function) -> Function:
-    """Add the options that describe files: ``--columns``, ``--token-column`` and ``--encoding``."""
+    """Add the options that describe files: ``--columns``, ``--token-column``, ``--encoding`` and ``--span-borders``."""
     columns = click.option("--columns", metavar="NAME,…", help="names of the columns of a file, in order")
     tokens = click.option("--token-column", metavar="COLUMN", help="column of the tokens: a name, or a position from 0")
     encoding = click.option("--encoding", metavar="NAME", help="encoding of text files  [default: utf-8]")
-    return columns(tokens(encoding(function)))
+    told = "a span that starts or ends inside a token is a fault, takes the whole token, or leaves it out"
+    borders = choice("--span-borders", known=["refuse", "widen", "narrow"], default="refuse", help=told)
+    return columns(tokens(encoding(borders(function))))
 
 
 def described_by(
-    input_format: str | None, columns: str | None, token_column: str | None, encoding: str | None
+    input_format: str | None, columns: str | None, token_column: str | None, encoding: str | None, span_borders: str
 ) -> Description:
     """What the flags of `format_option` and `layout_options` say.
 
@@ -402,13 +404,15 @@ def described_by(
         columns: names of columns, separated by commas.
         token_column: the column of the tokens.
         encoding: the encoding.
+        span_borders: what becomes of a span that starts or ends inside a token.
 
     Returns:
         The description.
     """
     from seqkit.formats.format import Description, column_names
 
-    return Description(input_format or "", column_names(columns or ""), token_column or "", encoding or "")
+    borders: Any = span_borders
+    return Description(input_format or "", column_names(columns or ""), token_column or "", encoding or "", borders)
 
 
 def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str) -> Callable[[Function], Function]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
@@ -19,7 +20,14 @@ from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorte
 from seqkit.errors import DataError, shortened
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import Description, Format, ReadOptions
-from seqkit.formats.registry import FORMATS, describe, described_sentences, sentence_reader, text_reader
+from seqkit.formats.registry import (
+    FORMATS,
+    describe,
+    described_sentences,
+    described_texts,
+    sentence_reader,
+    text_reader,
+)
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.formats.splitting import Splitter
 from seqkit.formats.text import Line, Lines, in_utf_8, is_blank, opened
@@ -73,6 +81,7 @@ class _Content:
         refused: whether a file is in a format of other records.
         torn: lines that a sentence starts at only because the line before could not be read.
         complete: whether every line could be read.
+        labels_vary: see `Format.label_columns_vary`.
     """
 
     file: str
@@ -82,6 +91,7 @@ class _Content:
     refused: bool = False
     torn: set[tuple[str, int]] = field(default_factory=set)
     complete: bool = True
+    labels_vary: bool = False
 
     def lines(self) -> Iterator[tuple[int, Sentence]]:
         """Each sentence that is not empty, with the line it starts at, or its number if it came from no file."""
@@ -138,7 +148,7 @@ def check(dataset: Dataset, target: str | None = None, task: str | None = None) 
     problems.extend(_shared_sentences(contents, conditional))
     names = [name for split, content in contents.items() for name in (*_files(dataset.splits[split]), content.file)]
     order = {name: place for place, name in enumerate(names)}
-    return sorted(problems, key=lambda problem: (order[problem.file], problem.line, problem.message))
+    return sorted(problems, key=lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
 
 
 def _files(split: Split) -> list[str]:
@@ -189,8 +199,11 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems
     """Read one split; `label` is the field of the label in a data set of labelled texts."""
     content = _Content(str(split.file or f"{dataset.name} {name}"))
     if split.file is None:
-        sentences = dataset.texts(name, Splitter("words").split, label=label) if label is not None else split.content
-        content.sentences = sentences or []
+        split_words = Splitter("words").split
+        if label is not None:
+            content.sentences = dataset.texts(name, split_words, label=label)
+        else:
+            content.sentences = dataset.sentences(name, split_words)
     else:
         for file in split.files():
             _read_file(file, split.description, label, content, problems)
@@ -204,14 +217,21 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems
 
 def _read_file(file: Path, given: Description, label: str | None, content: _Content, problems: list[Problem]) -> None:
     before, count = len(problems), len(content.sentences)
-    lines = _read_lines(file, given.encoding, problems)
+    undecoded: list[Problem] = []
+    lines = _read_lines(file, given.encoding, undecoded)
     description = describe(file, given, texts=label is not None, lines=lines)[0]
     form = FORMATS[description.format]
     content.row_per_token = form.row_per_token
-    content.label_columns_vary = form.label_columns_vary
+    content.label_columns_vary |= form.label_columns_vary
+    problems += undecoded if not (form.binary or form.whole(lines)) else []
     options = ReadOptions(Splitter("words").split, label=label).of(description)
-    if form.binary:
-        content.sentences += described_sentences(file, description, options)
+    if form.binary or form.whole(lines):
+        try:
+            whole = (described_sentences if label is None else described_texts)(file, description, options)
+            content.sentences += cast("Iterator[Sentence]", whole)
+        except DataError as error:
+            content.complete = False
+            problems.append(_problem(error, str(error.file or file), error.line or 0))
         return
     _read_around_faults(lines, form, str(file), options, content, problems)
     content.complete &= len(problems) == before

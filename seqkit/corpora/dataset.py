@@ -14,7 +14,7 @@ from seqkit.corpora.label_columns import accepted, settle_columns
 from seqkit.errors import DataError, file_errors
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on, split_at_spaces
-from seqkit.formats.jsonl import labels_whole_text, object_sentence, object_text
+from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
 from seqkit.formats.registry import (
     COMPANIONS,
     FORMATS,
@@ -30,6 +30,11 @@ from seqkit.tasks import TASKS
 
 _SAMPLE = 2000
 """records by which a splitter is chosen"""
+NO_DATA = frozenset(
+    {".md", ".rst", ".log", ".pdf", ".html", ".py", ".sh", ".toml", ".yaml", ".yml", ".ini", ".conf", ".npy", ".npz"}
+    | {".safetensors", ".pt", ".bin", ".zip", ".tar", ".png", ".jpg", ".svg", ".sha256", ".md5", ".part", ".lock"}
+)
+"""extensions of what lies beside data in a folder; any other file is judged by its content"""
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 
 R = TypeVar("R", bound=Sentence | TextRecord)
@@ -74,14 +79,21 @@ class Split:
     def files(self) -> list[Path]:
         """The file, or the files of the folder and the folders in it, sorted by name.
 
-        Those are left out that belong to another file, such as annotations beside a text.
+        Those are left out that belong to another file, such as annotations beside a text, or are no data.
+
+        Returns:
+            The files.
+
+        Raises:
+            DataError: the folder cannot be read, or there are none.
         """
         assert self.file is not None
         if not self.file.is_dir():
             return [self.file]
         with file_errors("cannot be read", self.file):
             inside = sorted(path for path in self.file.rglob("*") if path.is_file())
-        found = [path for path in inside if not path.name.startswith(".") and data_suffix(path) not in COMPANIONS]
+        others = NO_DATA | COMPANIONS
+        found = [path for path in inside if not path.name.startswith(".") and data_suffix(path) not in others]
         if not found:
             raise DataError("no files to read in this folder", file=self.file)
         return found

@@ -11,8 +11,8 @@ from seqkit.corpora.frames import rows
 from seqkit.corpora.resolve import split_named
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import ReadOptions
-from seqkit.formats.jsonl import label_string, object_text
-from seqkit.formats.objects import as_json, as_object
+from seqkit.formats.json_values import as_json, as_object
+from seqkit.formats.objects import label_string, object_text
 from seqkit.records import Sentence, TextRecord, refuse_one
 
 _FEWEST = 4

@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from seqkit.formats.notation import Notation, detect_notation
+from seqkit.formats.spans import SPANS
 from seqkit.records import Sentence
 
-SPANS = "ner"
-"""the column that the spans of a JSON object become"""
-
+_OF_SPANS = frozenset({"spans", "entities"})
+"""fields that become this column"""
+_USUAL = frozenset({"labels", "label", "tags", "ner_tags", SPANS})
+"""names of columns that are learned rather than others"""
 _NUMBERS_AS_LABELS = re.compile(r"tags?$|labels?$|^(ner|pos|upos|chunk)", re.IGNORECASE)
 """names of columns of whole numbers that may be labels, and not ids or offsets"""
 
@@ -28,12 +30,12 @@ def settle_columns(sentences: Sequence[Sentence]) -> None:
         sentences: the sentences, which are changed.
     """
     some = [sentence for sentence in sentences if sentence.tokens]
-    if any(isinstance(sentence.fields.get("spans"), list) for sentence in some):
+    if any(SPANS in sentence.columns and sentence.fields.keys() & _OF_SPANS for sentence in some):
         for sentence in some:
             sentence.columns.setdefault(SPANS, ["O"] * len(sentence.tokens))
     known = [name for name in some[0].columns if all(name in sentence.columns for sentence in some)] if some else []
     labels = [name for name in known if not _are_numbers(name, some)]
-    ordered = [*(name for name in known if name not in labels), *labels]
+    ordered = sorted(known, key=lambda name: (name in labels, name in _USUAL and name in labels))
     for sentence in some:
         sentence.columns = {name: sentence.columns[name] for name in ordered}
 

@@ -8,17 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqkit.corpora.cards import Card, card_names, load_card
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import NO_DATA, Dataset, Split
 from seqkit.errors import DataError, file_errors, nearest
 from seqkit.formats.format import Description
 from seqkit.formats.registry import COMPANIONS
 from seqkit.formats.text import data_suffix
-
-_NO_DATA = frozenset(
-    {".md", ".rst", ".log", ".pdf", ".html", ".py", ".sh", ".toml", ".yaml", ".yml", ".ini", ".conf", ".npy", ".npz"}
-    | {".safetensors", ".pt", ".bin", ".zip", ".tar", ".png", ".jpg", ".svg", ".sha256", ".md5", ".part", ".lock"}
-)
-"""extensions of what lies beside data in a folder; any other file is judged by its content"""
 
 _WORDS = {"train": "train", "dev": "dev devel development valid validation val testa", "test": "test testb"}
 _ABOUT_DATA = re.compile(r"(readme|licen[cs]e|changelog|citation|copying|about)\b", re.IGNORECASE)
@@ -74,7 +68,7 @@ def _look_into(folder: Path) -> _Found:
     with file_errors("cannot be read", folder):
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     files: dict[str, Path] = {}
-    data = [path for path in paths if path.is_file() and path.suffix.lower() not in (_NO_DATA | COMPANIONS)]
+    data = [path for path in paths if path.is_file() and path.suffix.lower() not in (NO_DATA | COMPANIONS)]
     folders = {_SPLIT_OF_WORD.get(path.name.lower(), ""): path for path in paths if path.is_dir()}
     affixes = {_affix(path) for path in data}
     others = {(before, after) for before, after, split in affixes if split in ("dev", "test")}

@@ -34,6 +34,8 @@ MARK = re.compile(r"#+(?: |$)")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _ENOUGH = 2
 """rows after the first one of their sentence, by which a column of numbers is recognised"""
+_SOME = 8
+"""the same, where the cells vary, but are repeated"""
 _AMPLE = 30
 """the same, where nothing else has to speak for it"""
 _MANY = 10
@@ -283,7 +285,7 @@ def _is_varied(rows: Rows, place: int) -> bool:
     other = -1 if place + 1 < len(rows.sentences[0][0]) else place - 1  # one of labels
     cells, last = ({cell for column in rows.columns(each) for cell in column} for each in (place, other))
     total = sum(map(len, rows.sentences))
-    varied = len(cells) > len(last) and 2 * len(cells) >= total
+    varied = len(cells) > len(last) and (2 * len(cells) >= total or _has_enough(rows.sentences, _SOME))  # type: ignore[arg-type]
     return len(cells) > 1 and (varied or _has_enough(rows.sentences, _AMPLE))  # type: ignore[arg-type]
 
 

@@ -192,6 +192,7 @@ class Format:
         line_per_record: whether every line is a record, a blank line too.
         has_tokens: whether the text comes as tokens with spaces between them.
         binary: whether files are no text: a reader takes `seqkit.formats.text.Lines.whole`.
+        whole: whether a file with these lines is one value, so that after a fault nothing more of it can be read.
         label_columns_vary: whether a record alone does not tell which label columns all have; see
             `seqkit.corpora.label_columns.settle_columns`.
         companions: extensions of files beside one in this format that belong to it and are not read on their own.
@@ -218,5 +219,6 @@ class Format:
     line_per_record: bool = False
     has_tokens: bool = False
     binary: bool = False
+    whole: Callable[[Sequence[Line]], bool] = lambda lines: False
     label_columns_vary: bool = False
     companions: tuple[str, ...] = ()

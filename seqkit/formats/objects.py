@@ -1,72 +1,695 @@
-"""Rows of Python objects as JSON objects: what the reader of JSON Lines takes."""
+"""JSON objects → records: how each program says text, tokens, spans and labels, and the reader that all share.
+
+A `Convention` rewrites what one program writes in the form of `seqkit.formats.jsonl`; which one a file follows is
+decided once, when its format is recognised. The objects are lines or the elements of one array.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+import json
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Literal
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, shown
+from seqkit.formats.format import Format, ReadOptions, Sample, split_at_spaces
+from seqkit.formats.spans import SPANS, CharacterSpan, Document, Fault, checked_spans, document_sentences, span_labels
+from seqkit.formats.text import Line, Lines, is_blank, last_line_end
+from seqkit.records import Sentence, SplitFunction, TextRecord, align
 
+Container = Literal["lines", "array", "either"]
+
+_NOT_COLUMNS = frozenset({"tokens", "text", "spans", "nbest"})
+_NOT_KEYS_OF_LABELS = frozenset({"text", "start", "end", "id", "ws", "disabled"})
+"""keys of token objects that say where a token is, or, in Prodigy's, what it is"""
+_START_KEYS, _END_KEYS, _LABEL_KEYS = ("start", "start_offset"), ("end", "end_offset"), ("label", "labels")
+_USUAL_SPAN = {"start", "end", "label"}
+_TEXT_LABEL_KEYS = ("labels", "accept", "cats")
+"""where the labels of a text may be that has no field of the default name, the first counts"""
+_LEAST_PROBABLE = 0.5
+"""the value from which a category of ``cats`` is a label of the text"""
 _DEEPEST = 100
-"""how deep lists and mappings may be nested"""
+"""how deep lists and objects may be nested"""
+_ARRAY = re.compile(r'\[\s*(?:\{\s*["}]|\[\s*"|\]|null\b)')
+_OPEN = ("[", "{", ",", ":")
+"""ends of a line after which a value goes on"""
+_SPACE = re.compile(r"[ \t\r\n]*")
+_SAMPLE_OBJECTS = 100
 
-_MOST_BITS = 4_096
-"""of a whole number: Python refuses to write much longer ones in decimal"""
 
-
-def as_object(row: Mapping[Any, Any]) -> dict[str, Any]:
-    """A mapping as a JSON object: a new one, whose keys are strings and whose values are those of `as_json`.
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """How the objects of one program are read.
 
     Args:
-        row: the mapping.
-
-    Returns:
-        The object.
+        plain: rewrites an object as one with ``text``, ``tokens``, ``spans`` and fields; None leaves it out. Raises
+            `Fault` for what is no object of this program.
+        documents: whether texts are documents, which are cut into sentences.
     """
-    return {str(key): as_json(value) for key, value in row.items()}
+
+    plain: Callable[[Any, ReadOptions], dict[str, Any] | None]
+    documents: bool = False
 
 
-def as_json(value: Any, depth: int = 0) -> Any:
-    """A value as JSON has it, where it has it.
+def plain_object(value: Any, options: ReadOptions) -> dict[str, Any]:
+    """An object that needs no rewriting; see `Convention.plain`."""
+    if not isinstance(value, dict):
+        raise Fault(f"expected a JSON object, found {shown(value)}")
+    return value
 
-    Scalars and arrays of other libraries (those with ``tolist``, ``to_list`` or ``as_py``) become numbers, strings and
-    lists; NaN, and what pandas has for missing values, become None.
+
+# --- records ------------------------------------------------------------------------------------------------------
+
+
+def read_objects(
+    convention: Convention, container: Container, lines: Iterable[Line], name: str, options: ReadOptions
+) -> Iterator[Sentence]:
+    """Read objects as sentences whose tokens have labels.
 
     Args:
-        value: the value.
-        depth: in how many lists and mappings it lies.
+        convention: how the objects are to be read.
+        container: what the objects are in.
+        lines: the lines.
+        name: the file's name, for messages.
+        options: what splits a text into tokens; by default at spaces.
 
-    Returns:
-        The value; what JSON has nothing for, such as a date, as it is.
+    Yields:
+        The sentences; several of an object whose text is a document.
 
     Raises:
-        DataError: lists and mappings are nested too deep, or a number is too long.
-
-    Examples:
-        >>> import numpy as np
-        >>> as_json({"tokens": np.array(["a", "b"]), "score": np.float32(0.5), "label": float("nan")})
-        {'tokens': ['a', 'b'], 'score': 0.5, 'label': None}
+        DataError: an object is faulty.
     """
-    kind = type(value)
-    if kind is str or kind is bool or value is None:
+    for number, value in objects(lines, name, _container(container, options)):
+        try:
+            record = convention.plain(value, options)
+            if record is None:
+                continue
+            for sentence in _document(record, options) if convention.documents else (_sentence(record, options),):
+                sentence.file, sentence.line = name, number
+                yield sentence
+        except Fault as fault:
+            raise DataError(str(fault), file=name, line=number) from None
+
+
+def read_object_texts(
+    convention: Convention, container: Container, lines: Iterable[Line], name: str, options: ReadOptions
+) -> Iterator[Sentence | TextRecord]:
+    """Read objects as texts with fields; see `read_objects`.
+
+    Args:
+        convention: how the objects are to be read.
+        container: what the objects are in.
+        lines: the lines.
+        name: the file's name, for messages.
+        options: the keys of the text and of the label, and what splits a text that comes without tokens.
+
+    Yields:
+        The texts, one per object.
+
+    Raises:
+        DataError: an object is faulty.
+    """
+    options = replace(options, allow_unlabelled=options.label is None)
+    for number, value in objects(lines, name, _container(container, options)):
+        try:
+            record = convention.plain(value, options)
+            if record is None:
+                continue
+            text = _text(record, options)
+        except Fault as fault:
+            raise DataError(str(fault), file=name, line=number) from None
+        text.file, text.line = name, number
+        yield text
+
+
+def object_sentence(found: dict[str, Any], options: ReadOptions, file: str = "", line: int = 0) -> Sentence:
+    """Make a sentence of an object that is no line of a file.
+
+    Args:
+        found: the object.
+        options: as for `read_objects`.
+        file: where it is from, for messages.
+        line: its number there, from 1.
+
+    Returns:
+        The sentence.
+
+    Raises:
+        DataError: it is not of this form.
+    """
+    try:
+        sentence = _sentence(found, options)
+    except Fault as fault:
+        raise DataError(str(fault), file=file, line=line) from None
+    sentence.file, sentence.line = file, line
+    return sentence
+
+
+def object_text(found: dict[str, Any], options: ReadOptions, file: str = "", line: int = 0) -> Sentence | TextRecord:
+    """Make a text with fields of an object that is no line of a file.
+
+    Args:
+        found: the object, whose label becomes a string or a list of strings.
+        options: as for `read_object_texts`; without a label it needs none.
+        file: where it is from, for messages.
+        line: its number there, from 1.
+
+    Returns:
+        The text.
+
+    Raises:
+        DataError: it is not of this form.
+    """
+    try:
+        text = _text(found, options)
+    except Fault as fault:
+        raise DataError(str(fault), file=file, line=line) from None
+    text.file, text.line = file, line
+    return text
+
+
+def labels_whole_text(record: dict[str, Any], label: str) -> bool:
+    """Whether an object has a label for its whole text, and not one for each token.
+
+    Args:
+        record: the object.
+        label: the key of the label.
+
+    Returns:
+        True if it has one.
+    """
+    value, tokens = record.get(_label_key(record, label)), record.get("tokens")
+    one_per_token = isinstance(value, list) and isinstance(tokens, list) and len(value) == len(tokens)
+    return value is not None and not one_per_token
+
+
+def _container(container: Container, options: ReadOptions) -> Container:
+    """What the objects are in: the start of a file tells, which a part of it may not have."""
+    return "lines" if options.head is not None and list(options.head) == ["lines"] else container
+
+
+def first_has_label(convention: Convention, container: Container, lines: Iterable[Line], label: str) -> bool:
+    """Whether the first object has a label for its whole text, and so, presumably, all have.
+
+    Args:
+        convention: how the objects are to be read.
+        container: what the objects are in.
+        lines: the lines.
+        label: the key of the label.
+
+    Returns:
+        Whether it has; not one whose spans are annotated.
+    """
+    try:
+        for _, value in objects(lines, "", container):
+            record = convention.plain(value, ReadOptions())
+            if record is not None:
+                annotated = convention.plain is not plain_object and record.get("spans")
+                return labels_whole_text(record, label) and not annotated
+    except (Fault, DataError):
+        pass
+    return False
+
+
+def _document(record: dict[str, Any], options: ReadOptions) -> Iterator[Sentence]:
+    text = record.get("text")
+    if record.get("tokens") is not None or not isinstance(text, str):
+        yield _sentence(record, options)
+        return
+    spans = checked_spans(text, _spans(record.get("spans") or []), options)
+    fields = {key: value for key, value in record.items() if key not in ("text", "spans")}
+    for _, sentence in document_sentences(Document(text, spans, fields), options):
+        if "spans" not in record:  # nobody has looked for any
+            del sentence.columns[SPANS]
+        yield sentence
+
+
+def _sentence(record: dict[str, Any], options: ReadOptions) -> Sentence:
+    record = _with_tokens(record, options.token_column)
+    sentence = _tokens(record, options.split or split_at_spaces, "text")
+    _add_columns(sentence, record)
+    given = record.get("spans")
+    if given is None and "entities" in record and "entities" not in sentence.columns and _are_spans(record["entities"]):
+        given = record["entities"]
+    if given is not None:
+        trim = record.get("tokens") is None
+        spans = checked_spans(sentence.text, _spans(given), options, trim=trim)
+        sentence.columns[SPANS] = span_labels(sentence.text, sentence.offsets, spans, options)
+    known = (_NOT_COLUMNS - {"spans"}) | set(sentence.columns)
+    sentence.fields = {key: value for key, value in record.items() if key not in known}
+    return sentence
+
+
+def _text(record: dict[str, Any], options: ReadOptions) -> Sentence | TextRecord:
+    record = _with_tokens(record, options.token_column)
+    sentence = _tokens(record, options.split or (lambda text: []), options.text)
+    sentence.fields, label = record, options.label
+    if label is not None:
+        key = _label_key(record, label)
+        if key not in record:
+            raise Fault(f"no field {label!r}; fields: {', '.join(map(repr, record))}")
+        if key != label:
+            options.left_out[f"texts whose labels were read from {key!r}"] += 1
+        record[label] = label_string(_chosen(record[key]) if key == "cats" else record[key], key)
+    return TextRecord(sentence.text, record) if options.split is None else sentence
+
+
+def _label_key(record: dict[str, Any], label: str) -> str:
+    """The key of the labels of a text: the one named or, in the absence of the default one, another usual one."""
+    if label in record or label != "label":
+        return label
+    return next((key for key in _TEXT_LABEL_KEYS if key in record), label)
+
+
+def _chosen(cats: Any) -> list[str]:
+    """The categories of a text, which are given with their probabilities."""
+    if not isinstance(cats, dict) or not all(isinstance(value, int | float) for value in cats.values()):
+        raise Fault(f'expected categories with numbers in "cats", found {shown(cats)}')
+    return [name for name, value in cats.items() if value >= _LEAST_PROBABLE]
+
+
+def label_string(value: Any, name: str) -> str | list[str]:
+    """A label, or several, as the strings that JSON has for them; a `ValueError` of anything else."""
+    values = value if isinstance(value, list) else [value]
+    for each in values:
+        if not isinstance(each, str | int | float):
+            raise Fault(f'expected a string or a list of strings in "{name}", found {shown(value)}')
+    labels = [each.strip(" \t") if isinstance(each, str) else json.dumps(each) for each in values]
+    return labels if isinstance(value, list) else labels[0]
+
+
+def _with_tokens(record: dict[str, Any], column: str) -> dict[str, Any]:
+    """The object with its tokens under ``"tokens"``; a column that is a position is one of other formats."""
+    if column in ("", "tokens") or column.lstrip("-").isdigit():
+        return record
+    if column not in record:
+        raise Fault(f"no token column {column!r}; fields: {', '.join(map(repr, record))}")
+    return {**{key: value for key, value in record.items() if key != column}, "tokens": record[column]}
+
+
+def _tokens(record: dict[str, Any], split: SplitFunction, name: str) -> Sentence:
+    """The text under a key and its tokens, nothing else."""
+    text, given = record.get(name), record.get("tokens")
+    if text is not None and not isinstance(text, str):
+        raise Fault(f'expected a string in "{name}", found {shown(text)}')
+    if given is None:
+        if text is None:
+            if name in record:
+                raise Fault(f'expected a text in "{name}", found none')
+            raise Fault(f'expected "tokens" or "{name}", found ' + (", ".join(map(repr, record)) or "no keys"))
+        return TextRecord(text).cut(split)
+    if not isinstance(given, list):
+        raise Fault(f'expected a list in "tokens", found {shown(given)}')
+    if given and all(isinstance(token, dict) for token in given):
+        return _from_objects(given, text)
+    return _from_strings(given, text)
+
+
+def _from_strings(given: list[Any], text: str | None) -> Sentence:
+    for token in given:
+        if not isinstance(token, str) or not token:
+            raise Fault(f'expected non-empty strings in "tokens", found {shown(token)}')
+    if text is None:
+        return Sentence.from_tokens(given)
+    offsets = align(given, text)
+    if offsets is None:
+        raise Fault('the tokens do not follow one another in "text" with only white space between them')
+    return Sentence(given, text, offsets)
+
+
+def _from_objects(given: list[dict[str, Any]], text: str | None) -> Sentence:
+    placed = text is not None and all("start" in token and "end" in token for token in given)
+    sentence = _from_strings([token.get("text") for token in given], None if placed else text)
+    if text is not None and placed:
+        sentence.text, sentence.offsets = text, _places(given, text)
+    for key in given[0]:
+        column = [token.get(key) for token in given]
+        if key not in _NOT_KEYS_OF_LABELS and all(map(_is_label, column)):
+            sentence.columns[key] = list(map(str, column))
+    return sentence
+
+
+def _places(given: list[dict[str, Any]], text: str) -> list[tuple[int, int]]:
+    offsets: list[tuple[int, int]] = []
+    for token in given:
+        start, end = token["start"], token["end"]
+        whole = type(start) is int and type(end) is int and 0 <= start < end <= len(text)
+        if not whole or text[start:end] != token["text"]:
+            raise Fault(f'token {token["text"]!r} is not at {start}:{end} in "text"')
+        if offsets and start < offsets[-1][1]:
+            raise Fault(f"token {token['text']!r} overlaps or precedes the token before it")
+        offsets.append((start, end))
+    return offsets
+
+
+def _add_columns(sentence: Sentence, record: dict[str, Any]) -> None:
+    for key, value in record.items():
+        if key in _NOT_COLUMNS or not isinstance(value, list):
+            continue
+        if len(value) == len(sentence.tokens) and all(map(_is_label, value)):
+            sentence.columns[key] = list(map(str, value))
+        elif key in ("labels", "tags"):
+            found = f"{len(value)}" if all(map(_is_label, value)) else "other values"
+            raise Fault(f'expected {len(sentence.tokens)} strings in "{key}", one per token, found {found}')
+
+
+def _is_label(value: object) -> bool:
+    return (isinstance(value, str) and value != "") or (isinstance(value, int) and not isinstance(value, bool))
+
+
+# --- spans --------------------------------------------------------------------------------------------------------
+
+
+def _are_spans(value: Any) -> bool:
+    """Whether a value is a list of annotated spans, in any of the forms that `_span` reads."""
+    return isinstance(value, list) and all(_is_span(each) for each in value)
+
+
+def _is_span(value: Any) -> bool:
+    if isinstance(value, list):
+        return len(value) == 3 and all(type(offset) is int for offset in value[:2]) and isinstance(value[2], str | int)
+    return isinstance(value, dict) and any(type(value.get(key)) is int for key in _START_KEYS)
+
+
+def has_spans(record: dict[str, Any], *keys: str) -> bool:
+    """Whether there are annotated spans, at least one, under one of some keys.
+
+    Args:
+        record: the object.
+        *keys: the keys.
+
+    Returns:
+        Whether there are.
+    """
+    return any(bool(record.get(key)) and _are_spans(record[key]) for key in keys)
+
+
+def move_spans(record: dict[str, Any], *keys: str) -> dict[str, Any]:
+    """An object whose spans are under ``spans``.
+
+    Args:
+        record: the object.
+        *keys: where they may be, the first that is there counts; a list of other values is left where it is.
+
+    Returns:
+        The object, a list of no spans if there were none.
+    """
+    key = next((key for key in keys if key in record and (record[key] is None or _are_spans(record[key]))), None)
+    found = {name: value for name, value in record.items() if name != key}
+    found["spans"] = (record[key] if key is not None else None) or []
+    return found
+
+
+def _spans(given: Any) -> list[CharacterSpan]:
+    if not isinstance(given, list):
+        raise Fault(f'expected a list in "spans", found {shown(given)}')
+    return [_span(each) for each in given]
+
+
+def _span(given: Any) -> CharacterSpan:
+    if type(given) is dict and given.keys() == _USUAL_SPAN and type(given["label"]) is str and given["label"]:
+        start, end = given["start"], given["end"]
+        if type(start) is int and type(end) is int:
+            return CharacterSpan(start, end, given["label"])
+    if isinstance(given, list) and _is_span(given):
+        start, end, label, text = *given, None
+    else:
+        known = given if isinstance(given, dict) else {}
+        start, end, label = (
+            next((known[key] for key in keys if key in known), None) for keys in (_START_KEYS, _END_KEYS, _LABEL_KEYS)
+        )
+        text = known.get("text")
+        label = label[0] if isinstance(label, list) and len(label) == 1 else label
+    if not _is_label(label) or type(start) is not int or type(end) is not int:
+        raise Fault(f'expected spans with "start", "end" and "label", found {shown(given)}')
+    return CharacterSpan(start, end, str(label), text if isinstance(text, str) else None)
+
+
+# --- lines and arrays ---------------------------------------------------------------------------------------------
+
+
+def objects(lines: Iterable[Line], name: str, container: Container) -> Iterator[tuple[int, Any]]:
+    """The values of a file, and the line in which each starts.
+
+    Args:
+        lines: its lines.
+        name: the file's name, for messages.
+        container: whether each line is one, or they are the elements of an array, or of the only array in an object.
+
+    Yields:
+        Line and value.
+
+    Raises:
+        DataError: invalid JSON, or something else than an array.
+    """
+    iterator = iter(lines)
+    for number, line in iterator:
+        if is_blank(line):
+            continue
+        if container == "array" or (container == "either" and _starts_array(line)):
+            yield from _elements("\n".join([line, *(line for _, line in iterator)]), number, name)
+            return
+        container = "lines"
+        try:
+            value = _parsed(line)
+        except Fault as fault:
+            raise DataError(str(fault), file=name, line=number) from None
+        yield number, value
+
+
+def _starts_array(line: str) -> bool:
+    """Whether a file that starts with a line is no JSON object a line."""
+    return line.lstrip(" \t").startswith("[") or line.rstrip(" \t").endswith(_OPEN) or _holds_records(line)
+
+
+def _parsed(line: str) -> Any:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
+        place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
+        raise Fault(f"invalid JSON{place}") from None
+    return _shallow(found, line.count("[") + line.count("{"))
+
+
+def _shallow(value: Any, brackets: int) -> Any:
+    """The value, if it is not nested too deep for the code that uses it, most of which is recursive."""
+    if brackets <= _DEEPEST:
         return value
-    if kind is float:
-        return value if value == value else None
-    if kind is int:
-        if value.bit_length() > _MOST_BITS:
-            raise DataError(f"a whole number is too long: {value.bit_length():,} bits")
-        return value
-    if depth > _DEEPEST:
-        raise DataError(f"lists and objects are nested more than {_DEEPEST} deep")
-    if kind.__name__ in ("NAType", "NaTType"):
-        return None
-    if issubclass(kind, str):
-        return str.__str__(value)
-    if issubclass(kind, Mapping):
-        return {str(key): as_json(each, depth + 1) for key, each in value.items()}
-    if issubclass(kind, list | tuple):
-        return [each if type(each) is str else as_json(each, depth + 1) for each in value]
-    for method in ("tolist", "to_list", "as_py"):
-        if hasattr(kind, method):
-            return as_json(getattr(value, method)(), depth + 1)
-    return value
+    level = [value]
+    for _ in range(_DEEPEST):
+        inside = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for values in inside for each in values if isinstance(each, dict | list)]
+        if not level:
+            return value
+    raise Fault(f"lists and objects are nested more than {_DEEPEST} deep")
+
+
+class _Text:
+    """A text of JSON, read value by value."""
+
+    def __init__(self, text: str, line: int, name: str) -> None:
+        self.text, self.line, self.name = text, line, name
+        self._counted, self._decoder = 0, json.JSONDecoder()
+
+    def line_of(self, place: int) -> int:
+        """The line of a place, not before those that were asked for earlier."""
+        self.line += self.text.count("\n", self._counted, place)
+        self._counted = max(place, self._counted)
+        return self.line
+
+    def skip(self, place: int) -> int:
+        """The place of the next character that is no white space."""
+        found = _SPACE.match(self.text, place)
+        assert found is not None
+        return found.end()
+
+    def value(self, place: int) -> tuple[Any, int]:
+        """The value that starts at a place, and where it ends."""
+        try:
+            value, end = self._decoder.raw_decode(self.text, place)
+            brackets = self.text.count("[", place, end) + self.text.count("{", place, end)
+            return _shallow(value, brackets), end
+        except (ValueError, RecursionError) as error:
+            raise self.fault(place, error.pos if isinstance(error, json.JSONDecodeError) else place) from None
+        except Fault as fault:
+            raise DataError(str(fault), file=self.name, line=self.line_of(place)) from None
+
+    def fault(self, place: int, where: int) -> DataError:
+        """Invalid JSON in a value that starts at one place, found at another."""
+        line = self.line_of(place)
+        there = line + self.text.count("\n", place, where)
+        column = where - self.text.rfind("\n", 0, where)
+        found = "invalid JSON" + (f" at character {column}" + (f" of line {there}" if there != line else ""))
+        return DataError(found, file=self.name, line=line)
+
+
+def _elements(text: str, line: int, name: str) -> Iterator[tuple[int, Any]]:
+    """The elements of an array, or of the only array of objects or lists in an object."""
+    source = _Text(text, line, name)
+    place = source.skip(0)
+    if text[place : place + 1] == "{":
+        place = _only_array(source, place)
+        source = _Text(text, line, name)
+    elif text[place : place + 1] != "[":
+        raise DataError("expected a JSON array, found something else", file=name, line=line)
+    place = source.skip(place + 1)
+    if text[place : place + 1] == "]":
+        place += 1
+    else:
+        while True:
+            begin = place
+            value, place = source.value(place)
+            yield source.line_of(begin), value
+            place = source.skip(place)
+            mark, place = text[place : place + 1], place + 1
+            if mark == "]":
+                break
+            if mark != ",":
+                raise source.fault(place - 1, place - 1)
+            place = source.skip(place)
+
+
+def _only_array(source: _Text, place: int) -> int:
+    """Where the array starts in an object."""
+    text, found, keys = source.text, [], []
+    begin, line = place, source.line
+    place = source.skip(place + 1)
+    while text[place : place + 1] != "}":
+        key, place = source.value(place)
+        place = source.skip(place)
+        if not isinstance(key, str) or text[place : place + 1] != ":":
+            raise source.fault(begin, place)
+        place = source.skip(place + 1)
+        start = place
+        value, place = source.value(place)
+        keys.append(key)
+        if isinstance(value, list) and value and all(isinstance(each, dict | list | None) for each in value):
+            found.append(start)
+        place = source.skip(place)
+        mark = text[place : place + 1]
+        if mark == ",":
+            place = source.skip(place + 1)
+        elif mark != "}":
+            raise source.fault(begin, place)
+    if len(found) != 1:
+        expected = "expected an array, or an object with one array of records in it"
+        raise DataError(f"{expected}, found keys: {', '.join(keys[:20]) or 'none'}", file=source.name, line=line)
+    return found[0]
+
+
+# --- formats ------------------------------------------------------------------------------------------------------
+
+
+def sample_objects(sample: Sample) -> list[Any]:
+    """The values that the first lines of a file hold, as far as they are complete.
+
+    Args:
+        sample: the first lines.
+
+    Returns:
+        The values; none if this is no JSON.
+    """
+    first = next((line for line in sample.lines if not is_blank(line)), "").lstrip(" \t")
+    if not first.startswith(("{", "[")):
+        return []
+    found: list[Any] = []
+    try:
+        container: Container = "array" if is_array(sample) else "lines"
+        for _, value in objects(enumerate(sample.lines, start=1), "", container):
+            found.append(value)
+            if len(found) == _SAMPLE_OBJECTS:
+                break
+    except DataError:  # also where the first lines end
+        pass
+    return found
+
+
+def is_array(sample: Sample) -> bool:
+    """Whether a file is one array, or one object with an array of records in it.
+
+    Args:
+        sample: its first lines.
+
+    Returns:
+        Whether it is.
+    """
+    lines = [line for line in sample.lines if not is_blank(line)]
+    first = lines[0].strip(" \t") if lines else ""
+    if first.startswith("["):
+        return (sample.suffix == ".json" and first == "[") or _ARRAY.match("\n".join(lines[:20]).lstrip()) is not None
+    if first.startswith("{") and first.endswith(_OPEN):  # not a line that is cut off
+        return sample.suffix == ".json" or (first == "{" and len(lines) > 1 and lines[1].lstrip().startswith('"'))
+    return first.startswith("{") and len(lines) == 1 and _holds_records(first)
+
+
+def _holds_records(line: str) -> bool:
+    """Whether an object is no record but holds an array of some."""
+    try:
+        found = _parsed(line)
+    except Fault:
+        return False
+    if not isinstance(found, dict) or {"text", "tokens"} & found.keys() or isinstance(found.get("data"), dict):
+        return False
+    inside = [value for value in found.values() if isinstance(value, list) and value]
+    inside = [value for value in inside if all(isinstance(each, dict | list | None) for each in value)]
+    return len(inside) == 1
+
+
+def _first_line(lines: Iterable[Line]) -> str:
+    return next((line for _, line in lines if not is_blank(line)), "")
+
+
+def _head(lines: Iterable[Line]) -> list[str]:
+    return ["array" if _starts_array(_first_line(lines)) else "lines"]
+
+
+def _last_end(data: bytearray, first: bool) -> int:
+    """The end of the last line; 0 for an array, which is read whole."""
+    end = last_line_end(data, first)
+    with suppress(DataError):  # what is not UTF-8 is left to the reader
+        start = _first_line(Lines([bytes(data[:end])], "")) if first else "{}"
+        if is_blank(start) or _starts_array(start):  # blank lines do not tell yet
+            return 0
+    return end
+
+
+def objects_format(
+    name: str,
+    content: str,
+    source: str,
+    convention: Convention,
+    recognise: Callable[[Sample], bool],
+    container: Container = "either",
+) -> Format:
+    """The format of a program that writes JSON objects.
+
+    Args:
+        name: what users call it.
+        content: what its files contain, for messages.
+        source: where it is defined.
+        convention: how its objects are read.
+        recognise: see `Format.recognise`; it has to be sure.
+        container: what the objects are in.
+
+    Returns:
+        The format.
+    """
+    either = container == "either"
+    return Format(
+        name,
+        content,
+        source,
+        recognise=recognise,
+        specific=True,
+        sentences=partial(read_objects, convention, container),
+        texts=partial(read_object_texts, convention, container),
+        has_label=partial(first_has_label, convention, container),
+        head=(lambda lines, name: (_head(lines), True)) if either else None,
+        usual_head=(lambda lines, name, options: _head(lines)) if either else lambda lines, name, options: None,
+        last_end=_last_end if either else lambda data, first: 0,
+        whole=(lambda lines: _head(lines) == ["array"]) if either else lambda lines: True,
+        label_columns_vary=True,
+    )

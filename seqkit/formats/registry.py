@@ -9,21 +9,30 @@ from pathlib import Path
 from typing import Any
 
 from seqkit.errors import DataError, nearest
+from seqkit.formats.brat import BRAT
 from seqkit.formats.conll import CONLL
 from seqkit.formats.conllu import CONLLU, CONLLU_PLUS
+from seqkit.formats.doccano import DOCCANO
 from seqkit.formats.documents import DOCUMENT
 from seqkit.formats.format import UNDESCRIBED, Description, Format, ReadOptions, Sample
+from seqkit.formats.json_array import JSON
 from seqkit.formats.jsonl import JSONL
+from seqkit.formats.label_studio import LABEL_STUDIO
 from seqkit.formats.named_columns import NAMED_COLUMNS
 from seqkit.formats.plain import TEXT, TOKENS
 from seqkit.formats.predicates import CONLL2009, CONLL2012
+from seqkit.formats.prodigy import PRODIGY
+from seqkit.formats.spacy_data import SPACY, SPACY_JSON
 from seqkit.formats.tables import CSV, TSV
 from seqkit.formats.text import Line, Part, data_suffix, is_blank, read_lines
 from seqkit.formats.token_tables import TOKEN_TABLE
+from seqkit.formats.webanno import WEBANNO
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
+_ANNOTATED = (LABEL_STUDIO, PRODIGY, DOCCANO, SPACY_JSON, SPACY, BRAT, WEBANNO)
 _COLUMNS = (CONLLU, CONLLU_PLUS, CONLL2009, CONLL2012, *NAMED_COLUMNS, CONLL)
-FORMATS = {each.name: each for each in (JSONL, *_COLUMNS, TOKEN_TABLE, TSV, CSV, TEXT, TOKENS, DOCUMENT)}
+_TABLES = (TOKEN_TABLE, TSV, CSV)
+FORMATS = {each.name: each for each in (JSONL, *_ANNOTATED, JSON, *_COLUMNS, *_TABLES, TEXT, TOKENS, DOCUMENT)}
 """name → format; the content of a file is compared with each in this order"""
 SUFFIXES = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}
 """the extensions that identify a format"""
@@ -312,6 +321,7 @@ def part_sentences(part: Part, splitter: SplitFunction | None) -> Iterator[Sente
         head=part.head,
         token_column=part.token_column,
         comment_rows=part.comment_rows,
+        span_borders="widen",  # labels that a file has are not looked at, so that they are no fault either
     )
     return sentence_reader(part.format, part.name)(part.lines(), part.name, options)
 

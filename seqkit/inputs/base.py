@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError, shown
-from seqkit.formats.objects import as_object
+from seqkit.formats.json_values import as_object
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
 _Kind = TypeVar("_Kind", bound="Input")

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import ReadOptions
-from seqkit.formats.jsonl import object_text
-from seqkit.formats.objects import as_object
+from seqkit.formats.json_values import as_object
+from seqkit.formats.objects import object_text
 from seqkit.formats.splitting import Splitter
 from seqkit.inputs.arrays import Indexer
 from seqkit.inputs.base import Documents, Sources

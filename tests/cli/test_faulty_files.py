@@ -112,7 +112,10 @@ FAULTY: dict[str, tuple[str, dict[str, str | bytes], list[str]]] = {
             "train.jsonl": line_of(text="Ann ran", spans=[{"start": 0, "end": 3, "label": "PER"}])
             + line_of(text="Anna sat", spans=[{"start": 0, "end": 3, "label": "PER"}])
         },
-        ["train.jsonl:2: span 0:3 ('Ann') does not start and end at token boundaries"],
+        [
+            "train.jsonl:2: span 0:3 ('Ann', PER) starts or ends inside the token 'Anna'; --span-borders widen makes such "
+            "spans end with the token, --span-borders narrow before it"
+        ],
     ),
     "an id out of order": (
         "tag",

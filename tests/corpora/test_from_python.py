@@ -18,7 +18,7 @@ from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError, SettingsError
 from seqkit.formats.format import Description
-from seqkit.formats.objects import as_json
+from seqkit.formats.json_values import as_json
 from seqkit.formats.splitting import Splitter
 
 WORDS = Splitter("words").split

@@ -112,8 +112,8 @@ def test_faults(tmp_path: Path, name: str, content: str, message: str) -> None:
 
 
 def test_an_unknown_format() -> None:
-    with pytest.raises(DataError, match=r"^unknown format 'jsom'; did you mean 'jsonl'\?$"):
-        read_texts("-", "jsom")
+    with pytest.raises(DataError, match=r"^unknown format 'jsonll'; did you mean 'jsonl'\?$"):
+        read_texts("-", "jsonll")
 
 
 # --- data sets -----------------------------------------------------------------------------------------------------
@@ -256,5 +256,5 @@ def test_texts_may_be_mappings() -> None:
         (["so", "bad"], ["neg"]),
     ]
     with pytest.raises(DataError) as caught:
-        from_items("texts", [{"text": "a", "labels": "x"}]).texts("train")
-    assert str(caught.value) == "texts train:1: no field 'label'; fields: 'text', 'labels'"
+        from_items("texts", [{"text": "a", "topic": "x"}]).texts("train")
+    assert str(caught.value) == "texts train:1: no field 'label'; fields: 'text', 'topic'"

@@ -76,6 +76,36 @@ LINES = (
     b"Ada met him.\n\n  two  \twords\r\nend",
     "床前明月光，疑是地上霜。\né\u0301 \U0001f469\u200d\U0001f467!\r\x85".encode(),
 )
+ARRAYS = (
+    b'[{"text": "Ada met", "label": "a"},\n {"text": "him", "label": "b", "spans": [{"start": 0, "end": 3, '
+    b'"label": "P"}]}]',
+    b'{"version": 1, "data": [\n{"tokens": ["Ada"], "ner": ["B-P"]}, {"tokens": []}]}\n',
+)
+DOCCANO = (
+    b'{"id": 1, "text": "Ada met\\nhim.", "label": [[0, 3, "P"], [8, 11, "P"]]}\n{"text": "x", "label": []}\n',
+    b'{"text": "\\ud83d\\ude00 Ada", "entities": [{"id": 1, "label": "P", "start_offset": 3, "end_offset": 6}]}\n',
+)
+LABEL_STUDIO = (
+    b'[{"id": 1, "data": {"text": "Ada met"}, "annotations": [{"result": [{"type": "labels", "to_name": "text", '
+    b'"value": {"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}}], "was_cancelled": false}]},\n'
+    b'{"data": {"text": "x"}, "annotations": [{"result": [{"type": "choices", "value": {"choices": ["a"]}}]}]}]',
+    b'[{"text": "Ada met", "label": [{"start": 0, "end": 3, "text": "Ada", "labels": ["P"]}], "annotator": 1, '
+    b'"annotation_id": 2}]',
+)
+PRODIGY = (
+    b'{"text": "Ada met", "tokens": [{"text": "Ada", "start": 0, "end": 3, "id": 0}, {"text": "met", "start": 4, '
+    b'"end": 7, "id": 1}], "spans": [{"start": 0, "end": 3, "label": "P"}], "answer": "accept"}\n',
+    b'{"text": "a", "accept": ["x"], "answer": "accept"}\n{"text": "b", "accept": [], "answer": "reject"}\n',
+)
+SPACY_JSON = (
+    b'[["Ada met\\nhim.", {"entities": [[0, 3, "P"]], "cats": {"a": 1, "b": 0.0}}],\n["x", {"entities": []}]]',
+    b'{"classes": ["P"], "annotations": [null, ["Ada", {"entities": [[0, 3, "P"]]}]]}',
+)
+WEBANNO = (
+    b"#FORMAT=WebAnno TSV 3.3\n#T_SP=x.pos.POS|PosValue\n#T_SP=x.NamedEntity|identifier|value\n#T_RL=x.D|t|BT_x.POS\n\n"
+    b"\n#Text=Ada\\_met him\n1-1\t0-7\tAda\\_met\tN\t*[1]\tP[1]|Q\t_\t_\t\n1-1.1\t0-3\tAda\t_\t_\t_\t_\t_\t\n"
+    b"1-2\t8-11\thim\t_\t*[1]\tP[1]\t_\t_\t\n",
+)
 
 JSON_WORDS = (
     *(b"{", b"}", b"[", b"]", b":", b",", b'"', b"null", b"true", b"false", b"NaN", b"Infinity", b"1e999", b"\\u0000"),
@@ -99,6 +129,14 @@ SEEDS = {
     "tsv": TSV,
     "csv": CSV,
     "jsonl": TAGGED + CLASSIFIED,
+    "json": ARRAYS,
+    "doccano": DOCCANO,
+    "label_studio": LABEL_STUDIO,
+    "prodigy": PRODIGY,
+    "spacy_json": SPACY_JSON,
+    "spacy": (b"x",),
+    "brat": LINES,
+    "webanno": WEBANNO,
     "text": LINES,
     "tokens": LINES,
     "document": LINES,
@@ -122,6 +160,21 @@ WORDS = {
     "tsv": (b"text", b"label", b"label\ttext\n", b"|", b"Text"),
     "csv": (b"text", b"label", b"label,text\n", b'""', b'"""', b',"', b'",', b"|", b"Text"),
     "jsonl": JSON_WORDS,
+    **dict.fromkeys(("json", "doccano", "label_studio", "prodigy", "spacy_json"), JSON_WORDS),
+    **dict.fromkeys(("spacy", "brat"), ()),
+    "webanno": (
+        b"[1]",
+        b"|",
+        b"*",
+        b"_",
+        b"\\",
+        b"1-1.1\t0-1\ta",
+        b"#Text=",
+        b"#T_SP=a|b",
+        b"#T_CH=a|b",
+        b"ROLE_",
+        b"9" * 30,
+    ),
     "text": ("。".encode(), "，".encode(), b"http://", b"'s", b"U.S.", b"-", b"...", b":-)", b"@a", "·".encode()),
     "tokens": (),
     "document": (b"\n\n", b". A", b"Dr.", "。".encode(), b"?!", b"\n- ", b":-)"),

@@ -105,8 +105,40 @@ OBJECTS: dict[str, Make] = {
         b'{"text":"' + b"a " * (n // 8) + b'","spans":['
         + b",".join(b'{"start":%d,"end":%d,"label":"X"}' % (2 * i, 2 * i + 1) for i in range(n // 8)) + b"]}"
     ),
+    "nested spans": lambda n: (
+        b'{"text":"' + b"a " * (n // 8) + b'","spans":['
+        + b",".join(b'{"start":%d,"end":%d,"label":"X"}' % (2 * i, n // 4 - 2 * i - 1) for i in range(n // 20)) + b"]}"
+    ),
     "a number": lambda n: b'{"text":"a","x":' + b"9" * n + b"}",
     "a fraction": lambda n: b'{"text":"a","x":0.' + b"9" * n + b"}",
+}  # fmt: skip
+DOCUMENTS: dict[str, tuple[str, Make]] = {
+    "lines": ("doccano", lambda n: b'{"text":"' + b"a\\n" * (n // 4) + b'","label":[[0,1,"X"]]}'),
+    "spans": (
+        "doccano",
+        lambda n: b'{"text":"' + b"a\\n" * (n // 8) + b'","label":['
+        + b",".join(b'[%d,%d,"X"]' % (2 * i, 2 * i + 1) for i in range(n // 8)) + b"]}",
+    ),
+    "units": (
+        "doccano",
+        lambda n: b'{"text":"' + "\U0001f600 ".encode() * (n // 16) + b'","label":['
+        + b",".join(b'[%d,%d,"X"]' % (3 * i, 3 * i + 2) for i in range(n // 16)) + b"]}",
+    ),
+    "an array": ("json", lambda n: b'[' + b'{"text":"a"},\n' * (n // 4) + b'{"text":"b"}]'),
+    "open arrays": ("json", lambda n: b'[' * n),
+    "an object": ("json", lambda n: b'{"a":[' + b'{"text":"a"},\n' * (n // 4) + b'{"text":"b"}]}'),
+    "keys": ("json", lambda n: b'{' + b",".join(b'"k%d":1' % i for i in range(n // 4)) + b"}"),
+    "pairs": ("spacy_json", lambda n: b'[' + b'["a",{"entities":[[0,1,"X"]]}],\n' * (n // 8) + b"null]"),
+    "rows": (
+        "webanno",
+        lambda n: b"#FORMAT=WebAnno TSV 3.3\n#T_SP=a|b\n\n#Text=x\n"
+        + b"".join(b"1-%d\t%d-%d\ta\tX[1]\n" % (i, 2 * i, 2 * i + 1) for i in range(1, n // 10)),
+    ),
+    "a cell": (
+        "webanno",
+        lambda n: b"#FORMAT=WebAnno TSV 3.3\n#T_SP=a|b\n1-1\t0-1\ta\t" + b"X|" * n + b"[" * n + b"\n",
+    ),
+    "layers": ("webanno", lambda n: b"#FORMAT=WebAnno TSV 3.3\n" + b"#T_SP=a|b\n" * (n // 10) + b"1-1\t0-1\ta\t_\n"),
 }  # fmt: skip
 TABLES: dict[str, Make] = {
     "rows": lambda n: b"a,b\ta\n" * n,
@@ -154,6 +186,14 @@ def test_jsonl(name: str) -> None:
         200_000,
         ONE_BY_ONE,
     )
+
+
+@pytest.mark.parametrize("name", DOCUMENTS)
+def test_documents(name: str) -> None:
+    format, make = DOCUMENTS[name]
+    read = FORMATS[format].sentences
+    assert read is not None
+    stays_small(lambda content: drain(read(Lines([content], "f"), "f", ReadOptions(SPLIT))), make, 200_000, ONE_BY_ONE)
 
 
 @pytest.mark.parametrize("name", TABLES)

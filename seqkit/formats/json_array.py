@@ -1,0 +1,14 @@
+"""JSON arrays: each element is an object as `seqkit.formats.jsonl` has them."""
+
+from __future__ import annotations
+
+from seqkit.formats.objects import Convention, is_array, objects_format, plain_object
+
+JSON = objects_format(
+    "json",
+    "a JSON array of objects",
+    "https://www.rfc-editor.org/rfc/rfc8259",
+    Convention(plain_object),
+    recognise=is_array,
+    container="array",
+)
