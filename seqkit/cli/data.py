@@ -29,6 +29,11 @@ _TARGET = click.option(
 )
 
 
+_TEXT = click.option(
+    "--text", metavar="FIELD", default="text", show_default=True, help="field of the text, for labelled texts"
+)
+
+
 @click.group(cls=Commands, context_settings=HELP_OPTIONS)
 def command() -> None:
     """List, fetch, check, describe and convert data sets.
@@ -80,11 +85,14 @@ def fetch_data(name: str, quiet: bool) -> None:
 @command.command("check", short_help="List every fault of a data set.")
 @_DATA
 @_TARGET
+@_TEXT
 @_READ_AS
 @layout_options
 @_JSON
 @quiet_option
-def check_data(data_set: str, target: str | None, json_file: str | None, quiet: bool, **layout: str | None) -> int:
+def check_data(
+    data_set: str, target: str | None, text: str, json_file: str | None, quiet: bool, **layout: str | None
+) -> int:
     """List every fault of DATA, one per line, with file and line; exit with status 1 if there is one.
 
     Faults are lines that are not UTF-8, rows of the wrong width, label sequences that their scheme does not allow,
@@ -98,7 +106,7 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
     from seqkit.corpora.resolve import resolve
 
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
-    problems = check(found, target)
+    problems = check(found, target, text)
     _print([asdict(problem) for problem in problems], json_file, "".join(f"{problem}\n" for problem in problems))
     if not quiet:
         count = f"{found.name}: {len(problems) or 'no'} fault{'' if len(problems) == 1 else 's'}"
@@ -109,17 +117,20 @@ def check_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @command.command("stats")
 @_DATA
 @_TARGET
+@_TEXT
 @_READ_AS
 @layout_options
 @_JSON
 @quiet_option
-def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: bool, **layout: str | None) -> None:
+def stats_data(
+    data_set: str, target: str | None, text: str, json_file: str | None, quiet: bool, **layout: str | None
+) -> None:
     """Count the sentences, tokens, labels and unknown words of DATA."""
     from seqkit.corpora.resolve import resolve
     from seqkit.corpora.statistics import render_statistics, statistics
 
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
-    numbers, notes = statistics(found, target)
+    numbers, notes = statistics(found, target, text)
     _print({split: part.to_json() for split, part in numbers.items()}, json_file, render_statistics(numbers))
     for note in () if quiet else notes:
         click.echo(note, err=True)
@@ -130,13 +141,17 @@ def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @click.argument("destination", metavar="OUT")
 @format_option("--input", "--format", help="format of IN: conll, conllu, jsonl, text, tokens, …  [default: detected]")
 @click.option(
-    "--output-format", metavar="FORMAT", help="format of OUT: conll, conllu, jsonl  [default: by its extension]"
+    "--output-format",
+    metavar="FORMAT",
+    help="format of OUT: conll, conllu, jsonl; of texts jsonl, tsv, csv, fasttext  [default: by its extension]",
 )
 @choice(
     "--scheme",
     known=["iob1", "iob2", "bioes"],
     help="rewrite span labels in this scheme; invalid sequences are repaired",
 )
+@_TEXT
+@click.option("--label", metavar="FIELD", help="field of a label for a whole text  [default: label, if there is one]")
 @layout_options
 @quiet_option
 def convert_data(
@@ -144,15 +159,21 @@ def convert_data(
     destination: str,
     output_format: str | None,
     scheme: str | None,
+    text: str,
+    label: str | None,
     quiet: bool,
     **layout: str | None,
 ) -> None:
-    """Convert file IN to file OUT; - is standard input or output."""
+    """Convert file IN to file OUT; - is standard input or output.
+
+    Sentences whose tokens have labels stay such, and so do texts with a label or other fields.
+    """
     from seqkit.corpora.convert import convert_file
     from seqkit.formats.splitting import Splitter
 
     given = described_by(**layout)
-    count = convert_file(
+    notes: list[str] = []
+    convert_file(
         source,
         destination,
         source_format=given.format or None,
@@ -161,10 +182,13 @@ def convert_data(
         columns=given.columns,
         token_column=given.token_column,
         encoding=given.encoding,
+        text=text,
+        label=label,
         splitter=Splitter("words").split,
+        notes=notes,
     )
     if not quiet:
-        click.echo(f"{count:,} sentences", err=True)
+        click.echo("\n".join(notes), err=True)
 
 
 def _print(result: object, json_file: str | None, text: str) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.fetch import is_intact
+from seqkit.corpora.text_labels import refuse_no_labels
 from seqkit.errors import DataError, shortened
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import Description, Format, ReadOptions
@@ -90,18 +91,19 @@ class _Content:
         return line + token + before[1] - before[0]
 
 
-def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
+def check(dataset: Dataset, target: str | None = None, text: str = "text") -> list[Problem]:
     """Find every fault of a data set.
 
     Faults are lines that are not UTF-8, rows of the wrong width or without a token, files without a sentence, label
     sequences that their scheme does not allow, labels of dev or test that do not occur in train, sentences that occur
-    in two splits, and files that are not those of the data set's card.
+    in two splits, labels of texts that cannot be labels, and files that are not those of the data set's card.
 
     Args:
         dataset: the data set.
         target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. For
             labelled texts the field of the label, by default the card's or ``label``; several labels of a text are a
             list in JSON, or have ``|`` between them.
+        text: for labelled texts the field of the text.
 
     Returns:
         The faults, split by split and line by line.
@@ -113,9 +115,10 @@ def check(dataset: Dataset, target: str | None = None) -> list[Problem]:
     contents: dict[str, _Content] = {}
     label = dataset.label_field(target, _first_format(dataset))
     for name, split in dataset.splits.items():
-        contents[name] = _read(dataset, name, split, label, problems)
+        contents[name] = _read(dataset, name, split, label, text, problems)
         problems.extend(_checksum_problems(dataset, split))
     problems.extend(_label_problems(dataset, contents, target, label))
+    problems.extend(_no_labels(contents, label))
     # If something is generated from a condition, the same words for another condition are another item.
     conditional = dataset.card is not None and TASKS[dataset.card.task].records == "fields"
     problems.extend(_shared_sentences(contents, conditional))
@@ -168,27 +171,32 @@ def _checksum_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:
             yield Problem(str(split.file), 0, f"not the file of the card, whose SHA-256 is {file.sha256}")
 
 
-def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems: list[Problem]) -> _Content:
-    """Read one split; `label` is the field of the label in a data set of labelled texts."""
+def _read(dataset: Dataset, name: str, split: Split, label: str | None, text: str, problems: list[Problem]) -> _Content:
+    """Read one split; `label` is the field of the label in a data set of labelled texts, `text` that of the text."""
     content = _Content(str(split.file or f"{dataset.name} {name}"))
     if split.file is None:
-        sentences = dataset.texts(name, Splitter("words").split, label=label) if label is not None else split.content
+        split_words = Splitter("words").split
+        sentences = dataset.texts(name, split_words, text=text, label=label) if label is not None else split.content
         content.sentences = sentences or []
     else:
         for file in split.files():
-            _read_file(file, split.description, label, content, problems)
+            _read_file(
+                file, split.description, ReadOptions(Splitter("words").split, text=text, label=label), content, problems
+            )
     if not any(sentence.tokens for sentence in content.sentences):
         problems.append(Problem(content.file, 0, "no sentences found"))
     return content
 
 
-def _read_file(file: Path, given: Description, label: str | None, content: _Content, problems: list[Problem]) -> None:
+def _read_file(
+    file: Path, given: Description, options: ReadOptions, content: _Content, problems: list[Problem]
+) -> None:
     before, count = len(problems), len(content.sentences)
     lines = _read_lines(file, given.encoding, problems)
-    description = describe(file, given, texts=label is not None, lines=lines)[0]
+    description = describe(file, given, texts=options.label is not None, lines=lines)[0]
     form = FORMATS[description.format]
     content.row_per_token = form.row_per_token
-    options = ReadOptions(Splitter("words").split, label=label).of(description)
+    options = options.of(description)
     if form.binary:
         content.sentences += described_sentences(file, description, options)
         return
@@ -327,6 +335,20 @@ def _label_problems(
                     where.setdefault(name, (content.file_of(sentence), content.line_of(line, sentence, token)))
         for name, count in new.items():
             yield Problem(*where[name], f"label {name!r} does not occur in train ({count} in {split})")
+
+
+def _no_labels(contents: dict[str, _Content], label: str | None) -> Iterator[Problem]:
+    """Whether what can be read of train has labels that can be learned; dev is held out of it where there is none."""
+    train = contents.get("train") or contents.get("all")
+    if label is None or train is None or not train.sentences:
+        return
+    cut = len(train.sentences) - max(1, len(train.sentences) // 10)
+    dev = contents["dev"].sentences if "dev" in contents else train.sentences[cut:]
+    known = train.sentences if "dev" in contents else train.sentences[:cut]
+    try:
+        refuse_no_labels(known, dev, label, "")
+    except DataError as error:
+        yield Problem(train.file, 0, str(error))
 
 
 def _scheme(sequences: Sequence[Sequence[str]]) -> str:

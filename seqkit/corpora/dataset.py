@@ -71,6 +71,12 @@ class Split:
         """The file, or the files of the folder and the folders in it, sorted by name.
 
         Those are left out that belong to another file, such as annotations beside a text.
+
+        Returns:
+            Their paths.
+
+        Raises:
+            DataError: the folder cannot be read, or there are none.
         """
         assert self.file is not None
         if not self.file.is_dir():
@@ -161,9 +167,14 @@ class Dataset:
     def has_tokens(self) -> bool:
         """Whether the text comes as words already, so that the spaces in its lines are between words."""
         split = next(iter(self.splits.values()))
-        if self.card is not None:
-            return FORMATS[self.card.format].has_tokens
-        return split.file is not None and FORMATS[split.first()[1].format].has_tokens
+        if split.file is None or (self.card is not None and split.description.format == self.card.format):
+            return self.card is not None and FORMATS[self.card.format].has_tokens
+        return FORMATS[split.first()[1].format].has_tokens
+
+    def notes_on_lines(self) -> list[str]:
+        """What the user should know of how the files are read for their lines: which formats were recognised."""
+        files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
+        return [note for split in files for note in split.located()[1]]
 
     def label_field(self, target: str | None = None, format: str | None = None) -> str | None:
         """Whether this is a data set of labelled texts, and where their labels are.
@@ -188,7 +199,8 @@ class Dataset:
             labelled = False
         else:
             has_label = FORMATS[format or split.first()[1].format].has_label
-            labelled = has_label is not None and has_label(read_lines(split.file), label)
+            lines = read_lines(split.files()[0], split.description.encoding)
+            labelled = has_label is not None and has_label(lines, label)
         return label if labelled else None
 
     def evaluation_split(self, asked: str | None = None) -> str:

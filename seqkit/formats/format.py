@@ -176,7 +176,10 @@ class Format:
         sentences: reads lines of the named file as sentences; None if its files contain none.
         texts: reads lines of the named file as texts with fields; None if its files contain none.
         has_label: whether lines have a label for a whole text, in the field named; None if they cannot have one.
+        evidence: what in the first lines shows the format where the file's extension does not, for the note on it;
+            empty if there is nothing to say.
         write: sentences → content of a file; None if the format cannot be written.
+        write_texts: texts with fields → content of a file; None if it cannot hold them.
         head: from the first lines of the named file, what the first row says about all rows (the width, the names of
             columns), and whether these lines are enough to know it; None if it says nothing.
         usual_head: the same from all lines of a file that may have faults; raises if all rows would be faulty.
@@ -204,7 +207,9 @@ class Format:
     sentences: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence]] | None = None
     texts: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence | TextRecord]] | None = None
     has_label: Callable[[Iterable[Line], str], bool] | None = None
+    evidence: Callable[[Sample], str] = lambda sample: ""
     write: Callable[[Sequence[Sentence]], str] | None = None
+    write_texts: Callable[[Sequence[TextRecord]], str] | None = None
     head: Callable[[Lines, str], tuple[Sequence[Any] | None, bool]] | None = None
     usual_head: Callable[[Sequence[Line], str, ReadOptions], Sequence[Any] | None] = lambda lines, name, options: None
     last_end: Callable[[bytearray, bool], int] = last_line_end

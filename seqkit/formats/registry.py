@@ -5,8 +5,10 @@ jsonl     one JSON object per line; see `seqkit.formats.jsonl`
 conllu    CoNLL-U; see `seqkit.formats.conllu`
 conll     columns, a blank line after each sentence; see `seqkit.formats.conll`
 tsv, csv  a label and a text per row, only for `read_texts`; see `seqkit.formats.tables`
+fasttext  a text per line with its labels among the words; see `seqkit.formats.fasttext`
+tokens    one sentence per line, tokens separated by spaces; ``wikitext`` if there are titles
 text      one sentence per line, split into tokens; see `seqkit.formats.plain`
-tokens    one sentence per line, tokens separated by spaces
+others    of published data sets of labelled texts; see `seqkit.formats.published`
 ========  ========================================================================================
 """
 
@@ -21,14 +23,19 @@ from typing import Any
 from seqkit.errors import DataError
 from seqkit.formats.conll import CONLL
 from seqkit.formats.conllu import CONLLU
+from seqkit.formats.fasttext import FASTTEXT
 from seqkit.formats.format import UNDESCRIBED, Description, Format, ReadOptions, Sample
 from seqkit.formats.jsonl import JSONL
-from seqkit.formats.plain import TEXT, TOKENS
-from seqkit.formats.tables import CSV, TSV
+from seqkit.formats.plain import TEXT, TOKENS, WIKITEXT
+from seqkit.formats.published import PUBLISHED
+from seqkit.formats.tables import CSV, SEMICOLONS, TSV
 from seqkit.formats.text import Line, Part, data_suffix, is_blank, read_lines
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
-FORMATS = {each.name: each for each in (JSONL, CONLLU, CONLL, TSV, CSV, TEXT, TOKENS)}
+FORMATS = {
+    each.name: each
+    for each in (JSONL, CONLLU, CONLL, TSV, CSV, SEMICOLONS, FASTTEXT, *PUBLISHED, WIKITEXT, TOKENS, TEXT)
+}
 """name → format; the content of a file is compared with each in this order"""
 SUFFIXES = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}
 """the extensions that identify a format"""
@@ -65,7 +72,7 @@ def detect_format(path: str | Path, *, texts: bool = False) -> str:
         texts: whether a file of texts is expected.
 
     Returns:
-        The format's name; never ``tokens``, which looks like ``text``.
+        The format's name.
 
     Raises:
         DataError: the file cannot be read or is not UTF-8, or `path` is ``-`` or another pipe.
@@ -109,7 +116,13 @@ def describe(
     description, guess = form.describe(sample, replace(given, format=form.name))
     notes = [f"{path}: {guess}"] if guess else []
     if not given.format and USUAL_SUFFIXES.get(suffix, "text") not in (form.name, "tsv"):
-        notes.insert(0, f"{path}: read as {form.name}; --format says otherwise")
+        evidence = form.evidence(sample)
+        read = (
+            f"{evidence}, read as format {form.name}; --format text says"
+            if evidence
+            else f"read as {form.name}; --format says"
+        )
+        notes.insert(0, f"{path}: {read} otherwise")
     return description, notes
 
 
@@ -209,8 +222,9 @@ def read_texts(
 
     Args:
         path: the file, or ``-`` for standard input, whose format must be named.
-        format: ``tsv``, ``csv`` or ``jsonl``, and if no label is needed also ``text`` or ``tokens``, in which every
-            line that is not blank is a record with the only field ``text``; by default detected.
+        format: one that contains labelled texts, such as ``tsv``, ``csv`` or ``jsonl``, and if no label is needed also
+            ``text`` or ``tokens``, in which every line that is not blank is a record with the only field ``text``; by
+            default detected.
         text: the column or key of the text.
         label: the column or key of the label; None if records need none. A ``tsv`` or ``csv`` file whose first row does
             not name its columns has the label and the text, in this order.
@@ -332,5 +346,5 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -
     """
     if format_named(part.format).line_per_record:
         return part_sentences(part, splitter)
-    options = ReadOptions(splitter, text=text, head=part.head)
+    options = ReadOptions(splitter, tuple(part.columns) or None, text=text, head=part.head)
     return text_reader(part.format, part.name, None)(part.lines(), part.name, options)

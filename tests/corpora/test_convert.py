@@ -97,11 +97,12 @@ def test_real_columns_are_written_as_they_were_read(real_file: Callable[[str], P
 
 
 def test_faults(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^cannot write format 'csv'; choose from jsonl, conllu, conll$"):
-        convert_file(source, tmp_path / "out.csv")
+    with pytest.raises(DataError, match=r"^cannot write format 'text'; choose from jsonl, conllu, conll, .*fasttext"):
+        convert_file(source, tmp_path / "out.csv", destination_format="text")
     for name in ("out.xyz", "out", "out.txt"):
         extensions = (
-            ".jsonl, .ndjson, .json, .conllu, .conll, .iob, .iob1, .iob2, .iobes, .bio, .bioes, .col, .ner, .pos"
+            ".jsonl, .ndjson, .json, .conllu, .csv, "
+            ".conll, .iob, .iob1, .iob2, .iobes, .bio, .bioes, .col, .ner, .pos, .tsv"
         )
         expected = (
             f"{tmp_path / name}: the extension does not tell the format; use one of {extensions}, or --output-format"

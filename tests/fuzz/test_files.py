@@ -57,7 +57,7 @@ def test_blocks(tmp_path: Path) -> None:
         if draw.random() < 0.5:
             content = draw.choice(SEEDS[format]) * draw.randrange(3) + content
         put(file, content)
-        texts = format in ("tsv", "csv") or (format == "jsonl" and draw.random() < 0.5)
+        texts = FORMATS[format].sentences is None or (format == "jsonl" and draw.random() < 0.5)
         if texts:
             whole = read_texts(file, format, label=None, splitter=SPLIT)
         else:
