@@ -171,6 +171,12 @@ class Dataset:
             return self.card is not None and FORMATS[self.card.format].has_tokens
         return FORMATS[split.first()[1].format].has_tokens
 
+    @property
+    def blank_lines(self) -> bool:
+        """Whether a language model of words predicts the ends of blank lines, too."""
+        files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
+        return any(FORMATS[split.first()[1].format].blank_lines for split in files)
+
     def notes_on_lines(self) -> list[str]:
         """What the user should know of how the files are read for their lines: which formats were recognised."""
         files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]

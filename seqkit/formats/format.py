@@ -189,6 +189,7 @@ class Format:
         numbered: whether rows are numbered, so that after a faulty one the rest of its sentence is faulty too.
         line_per_record: whether every line is a record, a blank line too.
         has_tokens: whether the text comes as tokens with spaces between them.
+        blank_lines: whether a language model of words predicts the end of a blank line, too.
         binary: whether files are no text: a reader takes `seqkit.formats.text.Lines.whole`.
         label_columns_vary: whether a record alone does not tell which label columns all have; see
             `seqkit.corpora.label_columns.settle_columns`.
@@ -217,6 +218,7 @@ class Format:
     numbered: bool = False
     line_per_record: bool = False
     has_tokens: bool = False
+    blank_lines: bool = False
     binary: bool = False
     label_columns_vary: bool = False
     companions: tuple[str, ...] = ()

@@ -62,7 +62,7 @@ def _shown_evidence(sample: Sample) -> str:
     return f"the text is cut into tokens already ({', '.join(_evidence(sample))})"
 
 
-_SIGNS = {sign: re.compile(f"(?<![^ ]){sign}(?![^ ])") for sign in ("<unk>", "<UNK>", "@-@", "@,@", "@.@")}
+_SIGNS = {sign: re.compile(f"(?<![^ ]){re.escape(sign)}(?![^ ])") for sign in ("<unk>", "<UNK>", "@-@", "@,@", "@.@")}
 """tokens that only a tokeniser writes: an unknown word, and a sign that stood between two letters or figures"""
 _APART = re.compile(r"(?<![^ ])[.,\u3002\uff0c\u3001](?![^ ])")
 """a full stop or comma between spaces, also an ideographic or fullwidth one"""
@@ -90,5 +90,6 @@ WIKITEXT = replace(
     name="wikitext",
     source="Merity, Xiong, Bradbury and Socher (2016), https://arxiv.org/abs/1609.07843",
     recognise=_is_wikitext,
-    evidence=lambda sample: f"{_shown_evidence(sample)}, titles and blank lines are lines like the others",
+    blank_lines=True,
+    evidence=lambda sample: f"{_shown_evidence(sample)}, titles and blank lines count like other lines",
 )

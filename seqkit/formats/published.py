@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from seqkit.formats.format import Format, ReadOptions
 from seqkit.formats.jsonl import JSONL
 from seqkit.formats.tables import CSV
-from seqkit.formats.text import Line, is_blank
+from seqkit.formats.text import Line, Lines, is_blank
 from seqkit.records import Sentence, TextRecord
 
 
@@ -88,13 +88,10 @@ _PUBLISHED = (
 def _read(of: _Published, lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence | TextRecord]:
     """The texts, in whose fields text and label have the names that are asked for."""
     assert of.base.texts is not None
-    lines = iter(lines)
+    fields = of.fields[0]
     if of.base is JSONL:
         first, lines = _first_object(lines)
-        fields = next((each for each in of.fields if {*each.text, each.label} <= first.keys()), None)
-        fields = fields or next((each for each in of.fields if each.text[0] in first), of.fields[0])
-    else:
-        fields = of.fields[0]
+        fields = _fields_of(of, first if options.head is None else options.head)
     asked = _own(of, fields, options)
     for record in of.base.texts(lines, name, replace(asked, split=None)):
         values, label, text = record.fields, options.label or "label", record.text
@@ -116,9 +113,15 @@ def _own(of: _Published, fields: _Fields, options: ReadOptions) -> ReadOptions:
     )
 
 
-def _first_object(lines: Iterator[Line]) -> tuple[dict[str, Any], Iterator[Line]]:
+def _fields_of(of: _Published, names: Collection[Any]) -> _Fields:
+    """Those of the fields that an object has: text and label, or the text at least."""
+    known = [each for each in of.fields if each.text[0] in names]
+    return next((each for each in known if each.label in names), (known or of.fields)[0])
+
+
+def _first_object(lines: Iterable[Line]) -> tuple[dict[str, Any], Iterator[Line]]:
     """The first object, empty if the line is none; and all lines."""
-    before: list[Line] = []
+    lines, before = iter(lines), []
     for number, line in lines:
         before.append((number, line))
         if not is_blank(line):
@@ -130,7 +133,16 @@ def _first_object(lines: Iterator[Line]) -> tuple[dict[str, Any], Iterator[Line]
     return (found if isinstance(found, dict) else {}), chain(before, lines)
 
 
+def _head(of: _Published, lines: Lines, name: str) -> tuple[Sequence[Any] | None, bool]:
+    if of.base.head is not None:
+        return of.base.head(lines, name)
+    first, rest = _first_object(lines)
+    return list(first), not all(is_blank(line) for _, line in rest)
+
+
 def _usual_head(of: _Published, lines: Sequence[Line], name: str, options: ReadOptions) -> Sequence[Any] | None:
+    if of.base.head is None:
+        return list(_first_object(lines)[0])
     return of.base.usual_head(lines, name, _own(of, of.fields[0], options))
 
 
@@ -146,6 +158,7 @@ PUBLISHED = tuple(
         sentences=None,
         texts=partial(_read, each),
         has_label=lambda lines, label: True,
+        head=partial(_head, each),
         usual_head=partial(_usual_head, each),
         write=None,
         write_texts=None,

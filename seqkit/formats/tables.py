@@ -269,15 +269,19 @@ def _with_delimiter(sample: Sample, given: Description) -> tuple[Description, st
     return replace(given, format=best), f"semicolons separate the columns, read as format {best}"
 
 
-def _rank(sample: Sample, delimiter: str) -> tuple[bool, int]:
-    """How much the first rows look like a table: rows of one width, and a column of few different cells."""
+def _rank(sample: Sample, delimiter: str) -> tuple[bool, int, int]:
+    """How much the first rows look like a table.
+
+    It has rows of one width, few blanks after the sign, as running text has them, and a column of few different cells.
+    """
     rows: list[list[str]] = []
     with suppress(DataError):  # the last row of the sample may not be complete
         rows.extend(cells for _, cells in _csv_rows(enumerate(sample.lines, start=1), "", delimiter))
     width = len(rows[0]) if rows else 0
     if width < 2 or any(len(cells) != width for cells in rows):
-        return False, 0
-    return True, -min(len(set(column)) for column in zip(*rows, strict=True))
+        return False, 0, 0
+    blanks = sum(cell.startswith(" ") for cells in rows for cell in cells)
+    return True, -blanks, -min(len(set(column)) for column in zip(*rows, strict=True))
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

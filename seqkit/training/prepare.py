@@ -26,7 +26,7 @@ from seqkit.inputs.streams import Corpus
 from seqkit.inputs.units import UNIT_NAMES, make_units
 from seqkit.model.base import Model, Predictor
 from seqkit.model.files import read_config
-from seqkit.model.gold import read_corpus
+from seqkit.model.gold import notes_on_blank_lines, read_corpus
 from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.records import digest
@@ -171,6 +171,7 @@ def _read_corpora(
     notes = [*dataset.notes, *dataset.notes_on_lines()]
     if dataset.held_out:
         notes.append(dataset.held_out_note(sum(lines for _, lines in (read["train"], read["dev"])), "lines"))
+    notes += notes_on_blank_lines(dataset, {split: lines - corpus.lines for split, (corpus, lines) in read.items()})
     told = [f"{split} {part.lines:,} lines, {len(part):,} {UNIT_NAMES[units.kind]}" for split, part in corpora.items()]
     _say_sizes(dataset, notes, told, progress)
     return units, corpora

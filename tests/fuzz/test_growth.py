@@ -20,7 +20,7 @@ from seqkit.errors import SeqkitError
 from seqkit.formats.blocks import cut
 from seqkit.formats.conll import read_conll
 from seqkit.formats.conllu import read_conllu
-from seqkit.formats.format import ReadOptions
+from seqkit.formats.format import Description, ReadOptions
 from seqkit.formats.jsonl import read_jsonl
 from seqkit.formats.registry import FORMATS, part_sentences, part_texts
 from seqkit.formats.splitting import SPLITTERS, Splitter
@@ -128,7 +128,7 @@ def test_jsonl(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-@pytest.mark.parametrize("format", ["tsv", "csv"])
+@pytest.mark.parametrize("format", ["tsv", "csv", "csv-semicolon"])
 def test_tables(name: str, format: str) -> None:
     def read(content: bytes) -> int:
         return drain(read_table(Lines([content], "f"), "f", format, ReadOptions()))
@@ -142,11 +142,11 @@ def test_blocks(format: str, tmp_path: Path) -> None:
         *(lambda n: b"a" * n, lambda n: b"\n" * n, lambda n: b"\r" * n, lambda n: b" " * n, lambda n: b"# a\n" * n),
         *(lambda n: b'"\n' * n, lambda n: b'a","""\n' * n, lambda n: b"-DOCSTART- O\n\n" * n),
     ]
-    part = part_texts if format in ("tsv", "csv") else part_sentences
+    part = part_texts if FORMATS[format].sentences is None else part_sentences
 
     def read(content: bytes) -> int:
         put(tmp_path / "f", content)
-        blocks = cut([(str(tmp_path / "f"), format)])
+        blocks = cut([(str(tmp_path / "f"), Description(format))])
         return drain(sentence for block in blocks for one in block for sentence in part(one, SPLIT))
 
     for make in shapes:
