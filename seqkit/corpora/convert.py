@@ -134,9 +134,15 @@ def _texts(source: str | Path, description: Description, wanted: str, options: R
         source, description, ReadOptions(text=options.text, label=options.label, left_out=options.left_out)
     )
     records = [TextRecord(each.text, {**each.fields}, each.file, each.line) for each in read]
-    if wanted == "fasttext":  # which has no names
-        for record in records:
-            for name, field in (("text", options.text), ("label", options.label or "label")):
+    label = options.label or "label"
+    for record in records:
+        record.fields.setdefault(options.text, record.text)
+        if wanted != "jsonl" and record.fields.pop("tokens", None) is not None:
+            options.left_out["lists of tokens left out, whose text is kept"] += 1
+        if isinstance(value := record.fields.get(label), str):
+            record.fields[label] = value.strip()
+        if wanted == "fasttext":  # which has no names
+            for name, field in (("text", options.text), ("label", label)):
                 if field in record.fields:
                     record.fields[name] = record.fields.pop(field)
     write = FORMATS[wanted].write_texts

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
@@ -52,11 +53,13 @@ class Split:
         file: the file or folder, or None for sentences in memory.
         description: how it is to be read, as far as that is known.
         content: the sentences in memory.
+        left_out: what the reader of its lines left out or changed; see `ReadOptions`.
     """
 
     file: Path | None = None
     description: Description = UNDESCRIBED
     content: list[Any] | None = None
+    left_out: Counter[str] = field(default_factory=Counter)
     _located: dict[bool, tuple[list[tuple[Path, Description]], list[str]]] = field(default_factory=dict)
 
     def located(self, *, texts: bool = False) -> tuple[list[tuple[Path, Description]], list[str]]:
@@ -177,10 +180,18 @@ class Dataset:
         files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
         return any(FORMATS[split.first()[1].format].blank_lines for split in files)
 
-    def notes_on_lines(self) -> list[str]:
-        """What the user should know of how the files are read for their lines: which formats were recognised."""
+    def notes_on_lines(self, *, formats: bool) -> list[str]:
+        """What the user should know of files whose lines were read.
+
+        Args:
+            formats: whether also which formats were recognised.
+
+        Returns:
+            A line for each: of formats, of what was left out or changed.
+        """
         files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
-        return [note for split in files for note in split.located()[1]]
+        found = [note for split in files for note in split.located()[1] if formats]
+        return found + [note for split in files for note in notes_on(split.file, split.left_out)]
 
     def label_field(self, target: str | None = None, format: str | None = None) -> str | None:
         """Whether this is a data set of labelled texts, and where their labels are.
@@ -376,14 +387,16 @@ class Dataset:
         if split.content is not None:
             yield from _lines_of(split.content)
             return
+        split.left_out.clear()
+        options = ReadOptions(left_out=split.left_out)
         for file, description in split.located()[0]:
             form = FORMATS[description.format]
             if form.line_per_record:
                 yield from (text for _, text in read_lines(file, description.encoding))
             elif form.texts is None:
-                yield from _lines_of(described_sentences(file, description, ReadOptions()))
+                yield from _lines_of(described_sentences(file, description, options))
             else:
-                yield from _lines_of(described_texts(file, description, ReadOptions()))
+                yield from _lines_of(described_texts(file, description, options))
 
     def _sentences(self, name: str, splitter: SplitFunction | None, notes: list[str]) -> list[Sentence]:
         split = self.splits[name]

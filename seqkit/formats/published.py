@@ -99,7 +99,8 @@ def _read(of: _Published, lines: Iterable[Line], name: str, options: ReadOptions
             parts = [values.pop(each, "") for each in fields.text]
             text = " ".join(parts) if len(parts) > 1 else text
         if label not in values and fields.label in values:
-            values = {label: values.pop(fields.label), **values}
+            value = values.pop(fields.label)
+            values = {label: value.strip() if isinstance(value, str) else value, **values}
         yield options.record(text, {**values, options.text: text}, name, record.line)
 
 

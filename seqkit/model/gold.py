@@ -34,7 +34,7 @@ def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, An
         left_out = notes_on_blank_lines(dataset, {split: lines - corpus.lines})
         held_out = dataset.held_out and split == "dev"
         notes = [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train")), "lines")] if held_out else []
-        return corpus, [*dataset.notes, *notes, *left_out]
+        return corpus, [*dataset.notes, *dataset.notes_on_lines(formats=False), *notes, *left_out]
     data, label = model.settings.data, options.get("label") or options.get("target")
     found = read_splits(dataset, model.task.records, data, model.input.split, [split], label)
     return found.records[split], found.notes

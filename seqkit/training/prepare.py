@@ -168,7 +168,7 @@ def _read_corpora(
     # The test split is not used before the end, where a fault in it would come too late.
     read = {split: read_corpus(dataset, split, units) for split in ("train", "dev", "test") if dataset.has(split)}
     corpora = {split: corpus for split, (corpus, _) in read.items()}
-    notes = [*dataset.notes, *dataset.notes_on_lines()]
+    notes = [*dataset.notes, *dataset.notes_on_lines(formats=True)]
     if dataset.held_out:
         notes.append(dataset.held_out_note(sum(lines for _, lines in (read["train"], read["dev"])), "lines"))
     notes += notes_on_blank_lines(dataset, {split: lines - corpus.lines for split, (corpus, lines) in read.items()})

@@ -18,6 +18,8 @@ from seqkit.errors import DataError
 from seqkit.formats.format import Description, ReadOptions
 from seqkit.formats.registry import FORMATS, describe, described_texts, read_sentences, read_texts
 from seqkit.formats.text import Lines
+from seqkit.heads.generation.settings import GenerateDataSettings, GenerateSettings
+from seqkit.heads.language_model.settings import LmSettings
 from seqkit.inputs.segmentation import Units
 from seqkit.model.gold import read_corpus
 from seqkit.records import TextRecord
@@ -256,6 +258,16 @@ def test_penn_treebank_by_path(tmp_path: Path) -> None:
         assert not resolve(file).described(Description("text")).has_tokens
         assert describe(file, Description("text")) == (Description("text"), [])
         assert describe(file, texts=True)[0].format == "text"  # what a classifier predicts is cut as its training data
+
+
+def test_models_of_text_take_the_tokens_as_they_are(tmp_path: Path) -> None:
+    cut, running = (resolve(put(tmp_path / name, text)) for name, text in (("a", PENN), ("b", "Ada, well.\n")))
+    assert LmSettings().complete(cut).data.splitter == "spaces"
+    assert LmSettings().complete(running).data.splitter == "words"
+    words = GenerateSettings(data=GenerateDataSettings(unit="word"))
+    assert words.complete(cut).data.splitter == "spaces"
+    assert words.complete(running) == words
+    assert GenerateSettings().complete(cut) == GenerateSettings()  # characters need no words
 
 
 def test_wikitext_leaves_nothing_out(tmp_path: Path) -> None:
