@@ -28,13 +28,13 @@ from seqkit.formats.format import UNDESCRIBED, Description, Format, ReadOptions,
 from seqkit.formats.jsonl import JSONL
 from seqkit.formats.plain import TEXT, TOKENS, WIKITEXT
 from seqkit.formats.published import PUBLISHED
-from seqkit.formats.tables import CSV, SEMICOLONS, TSV
+from seqkit.formats.tables import CSV, SEMICOLONS, TABS, TSV
 from seqkit.formats.text import Line, Part, data_suffix, is_blank, read_lines
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
 FORMATS = {
     each.name: each
-    for each in (JSONL, CONLLU, CONLL, TSV, CSV, SEMICOLONS, FASTTEXT, *PUBLISHED, WIKITEXT, TOKENS, TEXT)
+    for each in (JSONL, CONLLU, CONLL, TSV, CSV, SEMICOLONS, TABS, FASTTEXT, *PUBLISHED, WIKITEXT, TOKENS, TEXT)
 }
 """name → format; the content of a file is compared with each in this order"""
 SUFFIXES = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}

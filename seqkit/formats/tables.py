@@ -23,16 +23,17 @@ _COLUMN = {
     "tsv": "tab-separated column",
     "csv": "comma-separated column",
     "csv-semicolon": "semicolon-separated column",
+    "csv-tab": "tab-separated column",
 }
-_DELIMITERS = {"csv": ",", "csv-semicolon": ";"}
+_DELIMITERS = {"csv": ",", "csv-semicolon": ";", "csv-tab": "\t"}
 _USUAL_NAMES = {
     "text": "text texts sentence sentences review reviews reviewtext comment comments commenttext content contents "
     "message messages tweet tweets document documents body description phrase question utterance query headline title "
     "article post statement input kommentar nachricht satz rezension inhalt texte commentaire avis phrases texto "
-    "comentario reseña mensaje",
+    "comentario reseña mensaje v2",
     "label": "label labels class classes classindex target targets sentiment category categories topic topics tag tags "
     "intent intents polarity rating ratings stars score overall emotion emotions output kategorie klasse bewertung "
-    "thema stimmung classe catégorie étiquette clase categoría etiqueta sentimiento",
+    "thema stimmung classe catégorie étiquette clase categoría etiqueta sentimiento airlinesentiment v1",
 }
 _KIND_OF_NAME = {name: kind for kind, names in _USUAL_NAMES.items() for name in names.split()}
 """what columns are often called, in small letters without spaces and other signs → what they contain"""
@@ -62,8 +63,7 @@ def read_table(lines: Iterable[Line], name: str, format: str, options: ReadOptio
     Args:
         lines: numbered lines; blank ones are skipped.
         name: the file's name, for messages.
-        format: ``tsv``, whose cells are between tabs as they are, or ``csv`` or ``csv-semicolon``, whose cells may be
-            quoted (RFC 4180, https://www.rfc-editor.org/rfc/rfc4180).
+        format: ``tsv``, whose cells are between tabs as they are, or one of those whose cells may be quoted (RFC 4180, https://www.rfc-editor.org/rfc/rfc4180).
         options: the columns of the text and the label; without a label a table may contain texts alone. With the cells
             of the first row as head, the first line is a row like the others.
 
@@ -153,12 +153,12 @@ def _columns(cells: Sequence[str], name: str, line: int, options: ReadOptions) -
     if options.columns:
         return _named_columns(found, name, line, options)
     if text in found and (label in found or not labelled):
-        return _refuse_repeated(found, name, line), True
+        return _refuse_repeated([cell or str(place) for place, cell in enumerate(found)], name, line), True
     # A label or a text is hardly ever called so: this is a row of names, and reading it as a text would go unnoticed.
     known = {text.casefold(), label.casefold()}
     wanted = f"{text!r} and {label!r}" if labelled else repr(text)
     likely = names_of_columns(found)
-    what_to_do = _what_to_do(found, likely, options)
+    what_to_do = _what_to_do(found, likely, options, named=bool(known & {cell.casefold() for cell in found}))
     if len(found) > 1 and any(cell.casefold() in known for cell in found):
         names = ", ".join(map(repr, found))
         raise DataError(f"expected columns named {wanted}, found {names}{what_to_do}", file=name, line=line)
@@ -177,13 +177,16 @@ def _columns(cells: Sequence[str], name: str, line: int, options: ReadOptions) -
     )
 
 
-def _what_to_do(found: Sequence[str], likely: tuple[str, str] | None, options: ReadOptions) -> str:
-    """What a message about the first row says of the flags that name the columns."""
-    if likely and options.label is not None:
-        return f"; {which_is_which(*likely)}"
+def _what_to_do(found: Sequence[str], likely: tuple[str, str] | None, options: ReadOptions, *, named: bool) -> str:
+    """What a message about the first row says of the flags that name the columns; `named` if the row has names."""
+    if options.label is not None and (likely or named):
+        return f"; {which_is_which(*(likely or ('NAME', 'NAME')))}"
     names = dict(zip(likely, (options.text, "label"), strict=True)) if likely else {}
     columns = ",".join(names.get(cell, cell) for cell in found) if likely else "NAME,…"
-    return f"; --columns {columns} names them"
+    header = (
+        "" if likely or options.label is None else f"; if the first row has names, {which_is_which('NAME', 'NAME')}"
+    )
+    return f"; --columns {columns} names them{header}"
 
 
 def _named_columns(found: list[str], name: str, line: int, options: ReadOptions) -> tuple[list[str], bool]:
@@ -266,7 +269,16 @@ def _with_delimiter(sample: Sample, given: Description) -> tuple[Description, st
     best = max(ranks, key=lambda format: ranks[format])  # the first of equal ones
     if best == "csv":
         return given, ""
-    return replace(given, format=best), f"semicolons separate the columns, read as format {best}"
+    sign = {"csv-semicolon": "semicolons", "csv-tab": "tabs"}[best]
+    return replace(given, format=best), f"{sign} separate the columns, read as format {best}"
+
+
+def _with_quotes(sample: Sample, given: Description) -> tuple[Description, str]:
+    """Whether the cells between tabs are quoted, as all of the first row are then."""
+    cells = sample.rows[0].split("\t") if sample.rows else []
+    if not all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells) or len(cells) < 2:
+        return given, ""
+    return replace(given, format="csv-tab"), "the cells are quoted, read as format csv-tab"
 
 
 def _rank(sample: Sample, delimiter: str) -> tuple[bool, int, int]:
@@ -352,6 +364,7 @@ def _table(name: str) -> Format:
     )
 
 
-TSV = replace(_table("tsv"), usual_suffixes=(".tsv",), recognise=_recognise)
+TSV = replace(_table("tsv"), usual_suffixes=(".tsv",), recognise=_recognise, describe=_with_quotes)
 CSV = replace(_table("csv"), suffixes=(".csv",), describe=_with_delimiter)
 SEMICOLONS = _table("csv-semicolon")
+TABS = _table("csv-tab")

@@ -116,6 +116,7 @@ def test_convert(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert capsys.readouterr() == (GOOD.replace(" ", "\t"), "")
     assert main(["data", "convert", str(source), str(target), "--output-format", "xml"]) == 1
     assert capsys.readouterr().err == (
-        "error: cannot write format 'xml'; choose from jsonl, conllu, conll, tsv, csv, csv-semicolon, fasttext\n"
+        "error: cannot write format 'xml'; "
+        "choose from jsonl, conllu, conll, tsv, csv, csv-semicolon, csv-tab, fasttext\n"
     )
     assert main(["data", "convert", str(source)]) == 2

@@ -198,7 +198,7 @@ def test_other_fields_of_texts_are_kept_or_refused(tmp_path: Path) -> None:
     assert (tmp_path / "out.csv").read_text() == "id,text,label\n7,a b,x|y\n"
     convert_file(source, tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl").read_text() == source.read_text()
-    others = "--output-format jsonl, tsv, csv, csv-semicolon, fasttext can"
+    others = "--output-format jsonl, tsv, csv, csv-semicolon, csv-tab, fasttext can"
     refusals = {
         "conll": f"{source}: conll holds labels for tokens, not a label or other fields of a whole text; {others}",
         "conllu": f"{source}: conllu holds labels for tokens, not a label or other fields of a whole text; {others}",

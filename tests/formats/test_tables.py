@@ -75,7 +75,8 @@ def test_a_long_cell_is_not_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "format", "message"),
     [
-        ("a\tb\tc\n", "tsv", f"f:1: {UNNAMED}, found 3 columns and no such header; --columns NAME,… names them"),
+        ("a\tb\tc\n", "tsv", f"f:1: {UNNAMED}, found 3 columns and no such header; --columns NAME,… names them; "
+            f"if the first row has names, {which('NAME', 'NAME')}"),
         ("word\n", "tsv", f"f:1: {UNNAMED}, found 1 column and no such header"),
         ("x\tone\ny\ttwo\tthree\n", "tsv", "f:2: expected 2 tab-separated columns (label, text), found 3"),
         ("text,label\none\n", "csv", "f:2: expected 2 comma-separated columns (text, label), found 1"),

@@ -162,17 +162,16 @@ def test_faults_of_columns(tmp_path: Path, content: str, message: str) -> None:
         st.tuples(st.sampled_from("ab"), st.text(st.sampled_from('x,;"\n ä')).filter(lambda text: text)), min_size=1
     )
 )
-def test_semicolons_are_recognised(pairs: list[tuple[str, str]]) -> None:
+def test_what_separates_cells_is_recognised(pairs: list[tuple[str, str]]) -> None:
     """Whatever the texts contain, also where cells are quoted: what another program wrote."""
-    for delimiter, format in ((";", "csv-semicolon"), (",", "csv")):
+    for delimiter, format in ((";", "csv-semicolon"), (",", "csv"), ("\t", "csv-tab")):
         stream = io.StringIO()
         csv.writer(stream, delimiter=delimiter, lineterminator="\n").writerows([("label", "text"), *pairs])
         lines = list(enumerate(stream.getvalue().split("\n")[:-1], start=1))
         description, notes = describe("f.csv", lines=lines, texts=True)
         assert description.format == format
-        assert notes == (
-            [] if delimiter == "," else ["f.csv: semicolons separate the columns, read as format csv-semicolon"]
-        )
+        sign = {";": "semicolons", "\t": "tabs"}.get(delimiter)
+        assert notes == [f"f.csv: {sign} separate the columns, read as format {format}"] * (sign is not None)
         found = FORMATS[format].texts(lines, "f.csv", ReadOptions(label="label"))  # type: ignore[misc]
         assert [(each.fields["label"], each.text) for each in found] == pairs
 
@@ -186,6 +185,25 @@ def test_tables_of_excel(tmp_path: Path, encoding: str, bom: str) -> None:
         ("schlecht", "übel"),
     ]
     assert dataset.label_field() == "label"
+
+
+def test_quoted_cells_between_tabs(tmp_path: Path) -> None:
+    content = '"id"\t"sentiment"\t"review"\n"7"\t1\t"A ""fine""\tfilm"\n'
+    file = put(tmp_path / "f.tsv", content)
+    assert describe(file, texts=True) == (
+        Description("csv-tab"),
+        [f"{file}: the cells are quoted, read as format csv-tab"],
+    )
+    (found,) = texts(file, text="review", label="sentiment")
+    assert found == {"text": 'A "fine"\tfilm', "id": "7", "sentiment": "1", "review": 'A "fine"\tfilm'}
+    assert texts(put(tmp_path / "g.tsv", 'pos\t"Fine" film\n')) == [{"text": '"Fine" film', "label": "pos"}]
+
+
+def test_columns_without_a_name_have_their_position(tmp_path: Path) -> None:
+    file = put(tmp_path / "spam.csv", "v1,v2,,\nham,hi,,x\n")
+    with pytest.raises(DataError, match=r": v1, v2, , ; say which is which: --set data.text=v2 --set data.label=v1 "):
+        texts(file)
+    assert texts(file, text="v2", label="v1") == [{"text": "hi", "v1": "ham", "v2": "hi", "2": "", "3": "x"}]
 
 
 # --- published data sets --------------------------------------------------------------------------------------------
@@ -335,7 +353,7 @@ def test_real_running_text(real_file: RealFile, tmp_path: Path) -> None:
 
 # --- written and read back --------------------------------------------------------------------------------------------
 
-WRITTEN = ("tsv", "csv", "csv-semicolon", "fasttext", "jsonl")
+WRITTEN = ("tsv", "csv", "csv-semicolon", "csv-tab", "fasttext", "jsonl")
 CELLS = (
     "",
     "a",
