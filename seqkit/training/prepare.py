@@ -98,7 +98,9 @@ def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device,
     found = read_splits(dataset, task.records, data, splitter)
     parts = found.records
     sizes = [_size(split, part, task) for split, part in parts.items()]
-    _say_sizes(dataset, found.notes, sizes, progress)
+    cut = getattr(data, "unit", "") == "word" and dataset.has_tokens  # which a reader of texts does not say
+    notes = [*found.notes, *(dataset.notes_on_lines(formats=True) if cut else ())]
+    _say_sizes(dataset, list(dict.fromkeys(notes)), sizes, progress)
     train = parts["train"]
     sources, settings = _load_sources(settings)
     complete = settings.complete_by(train)
