@@ -3,6 +3,17 @@
 >>> import seqkit
 >>> model = seqkit.train("sample-ner", "model")                 # doctest: +SKIP
 >>> seqkit.load("model").tag("Ada Lovelace was in Paris.").spans  # doctest: +SKIP
+
+Data from Python are pairs (tokens, labels) or (text, label), mappings such as ``{"text": …, "label": …}``, frames of
+pandas and polars, Arrow tables, Hugging Face data sets, or a mapping of splits to such:
+
+>>> import tempfile
+>>> data = {"train": [("a fine film", "good"), ("never again", "bad")] * 4, "test": [{"text": "fine", "label": "good"}]}
+>>> settings = {"task": "classify", "encoder": {"hidden": 4}, "training": {"epochs": 1}}
+>>> with tempfile.TemporaryDirectory() as folder:
+...     model = seqkit.train(settings, folder, data, device="cpu")
+>>> model.evaluate(data).report.sentences, len(list(model.predict(["so fine", "never"])))
+(1, 2)
 """
 
 from __future__ import annotations

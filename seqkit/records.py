@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import accumulate, count
 from operator import add, sub
 from typing import Any, ClassVar, overload
@@ -74,6 +74,17 @@ class ConlluRows:
     other_rows: list[tuple[int, str]] = field(default_factory=list)
 
 
+@dataclass(slots=True, eq=False)
+class Document:
+    """The document that sentences were cut out of.
+
+    Args:
+        text: its text.
+    """
+
+    text: str
+
+
 @dataclass(slots=True)
 class Sentence:
     """One sentence; ``text[start:end] == token`` for every token and its offsets.
@@ -87,6 +98,8 @@ class Sentence:
         line: the line of its first token, counted from 1; 0 when it came from no file.
         fields: the other fields of its row or JSON object, by name: a label, a title, a vector.
         conllu: the comments and other rows of a sentence from a CoNLL-U file.
+        document: the document it was cut out of, if there was one.
+        start: where it starts in that document, in characters.
     """
 
     tokens: list[str]
@@ -97,6 +110,8 @@ class Sentence:
     line: int = 0
     fields: dict[str, Any] = field(default_factory=dict)
     conllu: ConlluRows | None = None
+    document: Document | None = None
+    start: int = 0
 
     @classmethod
     def from_tokens(
@@ -226,7 +241,9 @@ def refuse_one(given: object, what: str) -> None:
     Raises:
         DataError: it is a single record, or nothing that has records.
     """
-    if isinstance(given, str | bytes | Mapping) or not (hasattr(given, "__iter__") or hasattr(given, "__getitem__")):
+    several = hasattr(given, "__iter__") or hasattr(given, "__getitem__")
+    is_scalar = getattr(given, "ndim", None) == 0  # an array without dimensions has the methods, too
+    if isinstance(given, str | bytes | Mapping) or is_scalar or not several:
         raise DataError(f"{what} must be a list or another iterable of records, found {shown(given)}")
 
 
@@ -329,6 +346,7 @@ class TaggedSentence:
         spans: the spans that the labels mark; none for labels that mark no spans.
         alternatives: the n best label sequences, the best first, each with its probability, where they were asked for.
         marks_spans: whether labels such as these mark spans: a sentence of ``O`` alone does not show it.
+        sentences: first and past-the-last token of each sentence of a document; None for a single sentence.
     """
 
     sentence: Sentence
@@ -337,11 +355,13 @@ class TaggedSentence:
     spans: list[TaggedSpan] = field(default_factory=list)
     alternatives: list[tuple[list[str], float]] | None = None
     marks_spans: bool = False
+    sentences: list[tuple[int, int]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object: ``text``, ``tokens`` and ``spans`` with character offsets into the text.
 
-        N-best predictions stand under ``nbest``, each an object with ``labels`` and ``prob``.
+        N-best predictions stand under ``nbest``, each an object with ``labels`` and ``prob``; the sentences of a
+        document under ``sentences``.
         """
         sentence = self.sentence
         tokens: list[dict[str, Any]] = [
@@ -356,9 +376,68 @@ class TaggedSentence:
             if span.prob is not None:
                 spans[-1]["prob"] = round(float(span.prob), 6)
         found: dict[str, Any] = {"text": sentence.text, "tokens": tokens, "spans": spans}
+        if self.sentences is not None:
+            places = [(sentence.offsets[first][0], sentence.offsets[last - 1][1]) for first, last in self.sentences]
+            found["sentences"] = [{"start": start, "end": end} for start, end in places]
         if self.alternatives is not None:
             found["nbest"] = [{"labels": labels, "prob": round(float(prob), 6)} for labels, prob in self.alternatives]
         return found
+
+
+def whole_documents(records: Iterable[Any]) -> Iterator[Any]:
+    """Predictions of sentences that were cut out of documents → predictions of the documents.
+
+    Args:
+        records: predictions, in order; those of sentences that are no part of a document are passed on as they are.
+
+    Yields:
+        The predictions, one a document, whose offsets index its text.
+    """
+    waiting: list[TaggedSentence] = []
+    for record in records:
+        document = record.sentence.document if isinstance(record, TaggedSentence) else None
+        if waiting and document is not waiting[0].sentence.document:
+            yield _joined(waiting)
+            waiting = []
+        if document is None:
+            yield record
+        else:
+            waiting.append(record)
+    if waiting:
+        yield _joined(waiting)
+
+
+def _joined(parts: Sequence[TaggedSentence]) -> TaggedSentence:
+    first = parts[0].sentence
+    assert first.document is not None
+    if any(part.alternatives is not None for part in parts):
+        raise DataError("n-best predictions are those of single sentences, not of documents", file=first.file)
+    whole = Sentence([], first.document.text, [], file=first.file, line=first.line)
+    offsets: list[tuple[int, int]] = []
+    found = TaggedSentence(whole, [], None if parts[0].probs is None else [], marks_spans=parts[0].marks_spans)
+    found.sentences = []
+    for part in parts:
+        before, shift = len(offsets), part.sentence.start
+        offsets += [(start + shift, end + shift) for start, end in part.sentence.offsets]
+        whole.tokens += part.sentence.tokens
+        found.labels += part.labels
+        if found.probs is not None:
+            found.probs += part.probs or []
+        found.spans += [
+            replace(
+                span,
+                start=span.start + shift,
+                end=span.end + shift,
+                text=whole.text[span.start + shift : span.end + shift],
+                first_token=span.first_token + before,
+                last_token=span.last_token + before,
+            )
+            for span in part.spans
+        ]
+        if len(offsets) > before:
+            found.sentences.append((before, len(offsets)))
+    whole.offsets = offsets
+    return found
 
 
 @dataclass(slots=True)

@@ -116,7 +116,7 @@ TASKS: dict[str, Task] = {
             options="seqkit.heads.tagging.settings:TagOptions",
             evaluation="seqkit.heads.tagging.settings:TagEvaluation",
             predict="Tag the sentences of files or of standard input, in order.",
-            reads=("text", "tokens", "conll", "conllu", "jsonl"),
+            reads=("text", "tokens", "document", "conll", "conllu", "jsonl"),
             writes=("conll", "jsonl", "inline"),
             written="columns, JSON objects with character offsets, or [brackets]LABEL in the text",
             errors="write the sentences with errors, one token per line: token, gold label, predicted label",
@@ -153,7 +153,7 @@ TASKS: dict[str, Task] = {
             A text is a line, or the text column of a table, or the text field of a JSON object; a label beside it is
             ignored. Several labels are written in one column with | between them, and so are their probabilities.
             """,
-            reads=("text", "tokens", "tsv", "csv", "jsonl"),
+            reads=("text", "tokens", "document", "tsv", "csv", "jsonl"),
             writes=("tsv", "jsonl"),
             written="label, probability and text separated by tabs, or JSON objects",
             errors="write the texts with errors, one per line: gold label, predicted label, text",

@@ -24,10 +24,10 @@ from seqkit.config import (
     to_toml,
 )
 from seqkit.config.renamed import current_names
+from seqkit.config.sections import Options
 from seqkit.errors import SettingsError
 from seqkit.heads.classification.settings import ClassifySettings
 from seqkit.heads.tagging.settings import TagSettings
-from seqkit.inputs.settings import DataSettings
 from seqkit.tasks import TASKS
 
 SECTIONS = {name: field.annotation for name, field in TagSettings.model_fields.items() if name != "task"}
@@ -275,7 +275,7 @@ def test_settings_are_sections(tree: object) -> None:
 
 def test_many_faults_are_counted() -> None:
     fault = fault_of(parse_settings, {"data": {f"more{number}": 1 for number in range(10_000)}}, "x")
-    assert fault.startswith("x: data.more0: unknown name, expected one of splitter, ")
+    assert fault.startswith("x: data.more0: unknown name, expected one of format, ")
     assert fault.endswith(" more") and len(fault) < 2_000
 
 
@@ -330,7 +330,9 @@ def test_settings_come_back_from_their_toml(data: st.DataObject, tmp_path_factor
     tree: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for path, field in FIELDS:
         section, name = path.split(".")
-        if data.draw(st.booleans()):
+        if path in ("data.format", "data.encoding"):
+            tree[section][name] = data.draw(st.sampled_from(["", {"format": "conll", "encoding": "latin-1"}[name]]))
+        elif data.draw(st.booleans()):
             tree[section][name] = data.draw(values_of(field), label=path)
     try:
         settings = override(TagSettings(), tree)
@@ -394,9 +396,22 @@ def test_every_section_has_a_help_text(kind: type[BaseModel]) -> None:
     assert all(field.description for field in kind.model_fields.values())
 
 
+UNCHANGED = "settings do not change; seqkit.config.override(settings, "
+
+
 def test_settings_do_not_change_after_construction() -> None:
-    with pytest.raises(ValueError, match="frozen"):
-        DataSettings().target = "x"  # type: ignore[misc]
+    settings: Any = TagSettings()
+    for section, name, value, message in (
+        (settings.encoder, "hidden", 3, f'{UNCHANGED}{{"encoder": {{"hidden": 3}}}}) gives others'),
+        (settings.data, "target", "x", f'{UNCHANGED}{{"data": {{"target": \'x\'}}}}) gives others'),
+        (settings, "task", "lm", f"{UNCHANGED}{{\"task\": 'lm'}}) gives others"),
+        (Options(), "what", 1, "there is no setting 'what'"),
+        (settings.encoder, "hiden", 3, "there is no setting 'hiden'; did you mean 'hidden'?"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            setattr(section, name, value)
+        assert str(caught.value) == message
+    assert settings == TagSettings()
 
 
 def test_warm_up_may_be_as_long_as_training_but_for_cosine() -> None:

@@ -16,6 +16,8 @@ from seqkit.cli.options import (
     quiet_option,
     write_json,
 )
+from seqkit.errors import DataError
+from seqkit.tasks import TASKS
 
 _DATA = click.argument("data_set", metavar="DATA")
 _JSON = json_option("write the result as JSON; - for standard output, instead of the table")
@@ -82,8 +84,30 @@ def fetch_data(name: str, quiet: bool) -> None:
     click.echo(str(fetch(load_card(name), quiet=quiet)))
 
 
+@command.command("formats", short_help="List the formats that can be read.")
+@_JSON
+def list_formats(json_file: str | None) -> None:
+    """List the formats that can be read, how each is recognised, and where it is defined."""
+    from seqkit.formats.registry import FORMATS
+    from seqkit.formats.writers import aligned
+
+    rows = [
+        {
+            "name": each.name,
+            "content": each.content,
+            "extensions": " ".join((*each.suffixes, *each.usual_suffixes)),
+            "written": "yes" if each.write or each.write_texts else "",
+            "source": each.source,
+        }
+        for each in FORMATS.values()
+    ]
+    columns = ["name", "content", "extensions", "written", "source"]
+    _print(rows, json_file, aligned([columns, *([row[column] for column in columns] for row in rows)]))
+
+
 @command.command("check", short_help="List every fault of a data set.")
 @_DATA
+@choice("--task", known=list(TASKS), help="also show what this task would learn: the first records, the labels")
 @_TARGET
 @_TEXT
 @_READ_AS
@@ -91,26 +115,47 @@ def fetch_data(name: str, quiet: bool) -> None:
 @_JSON
 @quiet_option
 def check_data(
-    data_set: str, target: str | None, text: str, json_file: str | None, quiet: bool, **layout: str | None
+    data_set: str,
+    task: str | None,
+    target: str | None,
+    text: str,
+    json_file: str | None,
+    quiet: bool,
+    **layout: str | None,
 ) -> int:
     """List every fault of DATA, one per line, with file and line; exit with status 1 if there is one.
 
     Faults are lines that are not UTF-8, rows of the wrong width, label sequences that their scheme does not allow,
-    labels that do not occur in train, sentences that occur in two splits, files without a sentence, and files of a
+    labels that differ only in case, width or what nobody sees, labels that do not occur in train, sentences that occur
+    in two splits, texts sorted by label of which the last tenth is held out, files without a sentence, and files of a
     named data set that differ from the published ones. A text may have several labels: a list in JSON, or labels with
     | between them.
     """
     from dataclasses import asdict
 
-    from seqkit.corpora.check import check
+    from seqkit.corpora.check import Problem, check
+    from seqkit.corpora.preview import preview
     from seqkit.corpora.resolve import resolve
 
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
-    problems = check(found, target, text)
-    _print([asdict(problem) for problem in problems], json_file, "".join(f"{problem}\n" for problem in problems))
+    notes, table, learned = list(found.notes), "", None
+    problems: list[Problem] = []
+    try:
+        problems = check(found, target, task, text)
+        if task is not None:
+            learned = preview(found, TASKS[task], target)
+            table, notes = learned.render(), learned.notes
+    except DataError as error:  # also of what the task needs and the data do not have
+        if task is None:
+            raise
+        if str(error) not in map(str, problems):
+            problems.append(Problem("", 0, f"seqkit {task} cannot learn from this: {error}"))
+    listed = [asdict(problem) for problem in problems]
+    result = listed if task is None else {"problems": listed, "learned": learned and asdict(learned)}
+    _print(result, json_file, table + "".join(f"{problem}\n" for problem in problems))
     if not quiet:
         count = f"{found.name}: {len(problems) or 'no'} fault{'' if len(problems) == 1 else 's'}"
-        click.echo("\n".join([*found.notes, count]), err=True)
+        click.echo("\n".join([*notes, count]), err=True)
     return 1 if problems else 0
 
 

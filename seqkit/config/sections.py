@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from seqkit.config.faults import faults_of
 from seqkit.config.renamed import current_names
-from seqkit.errors import SettingsError, listed
+from seqkit.errors import SettingsError, listed, nearest, shown
+from seqkit.tasks import TASKS
 
 BATCH_TOKENS = 8192
 """default batch size of prediction in tokens, padding included"""
@@ -43,6 +44,27 @@ class Section(BaseModel):
         if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation in (int, float):
             raise ValueError(f"expected a number, found {str(value).lower()}")
         return value
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Refuse to change a value; `seqkit.config.override` makes changed settings."""
+        try:
+            super().__setattr__(name, value)
+        except ValidationError:
+            known = type(self).model_fields
+            if name not in known:
+                raise SettingsError(f"there is no setting {name!r}{nearest(name, known)}") from None
+            sections = (
+                section
+                for task in TASKS.values()
+                for section, field in task.settings_class().model_fields.items()
+                if field.annotation is type(self)
+            )
+            change = f'{{"{name}": {shown(value, 40)}}}'
+            section = next(sections, "")
+            tree = f'{{"{section}": {change}}}' if section else change
+            raise SettingsError(
+                f"settings do not change; seqkit.config.override(settings, {tree}) gives others"
+            ) from None
 
 
 class EncoderSettings(Section):

@@ -14,6 +14,8 @@ import numpy as np
 
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.fetch import is_intact
+from seqkit.corpora.label_columns import accepted, read_notation, settle_columns
+from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorted_by_label
 from seqkit.corpora.text_labels import refuse_no_labels
 from seqkit.errors import DataError, shortened
 from seqkit.formats.arrays import attach_arrays
@@ -27,6 +29,7 @@ from seqkit.tasks import TASKS
 
 _STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more, the column is something else
 _READ_BYTES = 1 << 16
+_ADD = "; correct it or add it to train"
 _MOST_READINGS = 20
 """how often a file is read at most: after a fault what follows it is read again"""
 
@@ -36,7 +39,7 @@ class Problem:
     """One fault of a data set.
 
     Args:
-        file: the file; for data without files the data set and the split.
+        file: the file; for data without files the data set and the split; empty for the data set as a whole.
         line: the line, counted from 1 (in data without files the sentence); 0 for the whole file.
         message: what is wrong; the middle of a very long one is omitted.
     """
@@ -51,7 +54,12 @@ class Problem:
 
     def __str__(self) -> str:
         """``file:line: message``."""
-        return f"{self.file}:{self.line}: {self.message}" if self.line else f"{self.file}: {self.message}"
+        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
+        return where + self.message
+
+
+_Row = tuple[int, Sentence, "list[str] | None"]
+"""the line of a sentence, the sentence and its labels"""
 
 
 @dataclass(slots=True)
@@ -62,6 +70,8 @@ class _Content:
         file: what problems call it.
         sentences: the sentences that could be read.
         row_per_token: whether each token has a line of its own.
+        label_columns_vary: see `seqkit.formats.format.Format`.
+        refused: whether a file is in a format of other records.
         torn: lines that a sentence starts at only because the line before could not be read.
         complete: whether every line could be read.
     """
@@ -69,6 +79,8 @@ class _Content:
     file: str
     sentences: list[Sentence] = field(default_factory=list)
     row_per_token: bool = False
+    label_columns_vary: bool = False
+    refused: bool = False
     torn: set[tuple[str, int]] = field(default_factory=set)
     complete: bool = True
 
@@ -91,18 +103,20 @@ class _Content:
         return line + token + before[1] - before[0]
 
 
-def check(dataset: Dataset, target: str | None = None, text: str = "text") -> list[Problem]:
+def check(dataset: Dataset, target: str | None = None, task: str | None = None, text: str = "text") -> list[Problem]:
     """Find every fault of a data set.
 
     Faults are lines that are not UTF-8, rows of the wrong width or without a token, files without a sentence, label
-    sequences that their scheme does not allow, labels of dev or test that do not occur in train, sentences that occur
-    in two splits, labels of texts that cannot be labels, and files that are not those of the data set's card.
+    sequences that their scheme does not allow, labels that differ only in case, width or what nobody sees, labels of
+    dev or test that do not occur in train, sentences that occur in two splits, texts sorted by label of which the last
+    tenth is held out, labels of texts that cannot be labels, and files that are not those of the data set's card.
 
     Args:
         dataset: the data set.
         target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. For
             labelled texts the field of the label, by default the card's or ``label``; several labels of a text are a
             list in JSON, or have ``|`` between them.
+        task: the task that is to learn from it; by default what the data are labelled for.
         text: for labelled texts the field of the text.
 
     Returns:
@@ -114,11 +128,15 @@ def check(dataset: Dataset, target: str | None = None, text: str = "text") -> li
     problems: list[Problem] = []
     contents: dict[str, _Content] = {}
     label = dataset.label_field(target, _first_format(dataset))
+    if task is not None:
+        label = (target or dataset.target or "label") if TASKS[task].records == "texts" else None
     for name, split in dataset.splits.items():
         contents[name] = _read(dataset, name, split, label, text, problems)
         problems.extend(_checksum_problems(dataset, split))
     refused = list(_no_labels(contents, label))  # of which every one in dev would be new
-    problems.extend(refused or _label_problems(dataset, contents, target, label))
+    problems.extend(refused)
+    if not refused and (task is None or TASKS[task].records in ("sentences", "texts")):
+        problems.extend(_label_problems(dataset, contents, target, label))
     # If something is generated from a condition, the same words for another condition are another item.
     conditional = dataset.card is not None and TASKS[dataset.card.task].records == "fields"
     problems.extend(_shared_sentences(contents, conditional))
@@ -183,8 +201,11 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, text: st
             _read_file(
                 file, split.description, ReadOptions(Splitter("words").split, text=text, label=label), content, problems
             )
-    if not any(sentence.tokens for sentence in content.sentences):
+    if not any(sentence.tokens for sentence in content.sentences) and not content.refused:
         problems.append(Problem(content.file, 0, "no sentences found"))
+    content.sentences, _ = accepted(content.sentences, content.file)
+    if content.label_columns_vary and label is None:
+        settle_columns(content.sentences)
     return content
 
 
@@ -196,6 +217,7 @@ def _read_file(
     description = describe(file, given, texts=options.label is not None, lines=lines)[0]
     form = FORMATS[description.format]
     content.row_per_token = form.row_per_token
+    content.label_columns_vary = form.label_columns_vary
     options = options.of(description)
     if form.binary:
         content.sentences += described_sentences(file, description, options)
@@ -227,7 +249,8 @@ def _read_lines(path: Path, encoding: str, problems: list[Problem]) -> list[Line
 
 
 def _problem(error: DataError, file: str, line: int) -> Problem:
-    return Problem(file, line, str(error).removeprefix(f"{error.file}:{error.line}: "))
+    where = f"{error.file}:{error.line}: " if error.line else f"{error.file}: "
+    return Problem(file, line, str(error).removeprefix(where))
 
 
 def _read_around_faults(
@@ -241,7 +264,8 @@ def _read_around_faults(
     except DataError as error:
         if label is None and error.line is None:
             raise
-        problems.append(_problem(error, file, error.line or 1))  # without the head every row would be faulty
+        problems.append(_problem(error, file, error.line or 0))  # without the head every row would be faulty
+        content.refused = error.line is None
         return
     start = looked_at = 0
 
@@ -310,6 +334,10 @@ def _label_problems(
     dataset: Dataset, contents: dict[str, _Content], target: str | None, label: str | None
 ) -> Iterator[Problem]:
     several = has_several(next(iter(contents.values())).sentences, label)
+    wanted = target or dataset.target
+    for content in contents.values() if label is None else ():
+        if wanted or all(sentence.columns for _, sentence in content.lines()):
+            read_notation(content.sentences, wanted)
     labels = {
         split: [(line, each, label_column(dataset, each, target, label, several)) for line, each in content.lines()]
         for split, content in contents.items()
@@ -320,6 +348,7 @@ def _label_problems(
     # A label may be in lines of train that could not be read: then those have to be repaired first.
     sure = "train" in contents and contents["train"].complete
     trained = {name for _, _, column in labels["train"] for name in column or ()} if sure else set()
+    yield from _inventory_problems(contents, labels, known, label is not None, dataset.held_out)
     for split, rows in labels.items():
         content = contents[split]
         new: Counter[str] = Counter()
@@ -328,13 +357,39 @@ def _label_problems(
             for token, reason in (
                 invalid_moves(column or (), scheme) if (sentence.file, line) not in content.torn else ()
             ):
-                yield Problem(content.file_of(sentence), content.line_of(line, sentence, token), reason)
+                repair = "; data convert --scheme repairs it" if "may not" in reason else "; correct it"
+                yield Problem(content.file_of(sentence), content.line_of(line, sentence, token), reason + repair)
             for token, name in enumerate(column or ()) if trained and split != "train" else ():
                 if name not in trained:
                     new[name] += 1
                     where.setdefault(name, (content.file_of(sentence), content.line_of(line, sentence, token)))
         for name, count in new.items():
-            yield Problem(*where[name], f"label {name!r} does not occur in train ({count} in {split})")
+            yield Problem(*where[name], f"label {name!r} does not occur in train ({count} in {split}){_ADD}")
+
+
+def _inventory_problems(
+    contents: dict[str, _Content], labels: dict[str, list[_Row]], known: str, of_texts: bool, held_out: bool
+) -> Iterator[Problem]:
+    """What is wrong with the labels as a whole."""
+    first: dict[str, tuple[str, int]] = {}
+    counts: Counter[str] = Counter()
+    for split, rows in labels.items():
+        content = contents[split]
+        for line, sentence, column in rows:
+            for token, name in enumerate(column or ()):
+                counts[name] += 1
+                if name not in first:
+                    place = line if of_texts else content.line_of(line, sentence, token)
+                    first[name] = content.file_of(sentence), place
+    for name, message in near_duplicates(counts):
+        yield Problem(*first[name], message)
+    rows = labels.get(known, [])
+    learned = Counter(name for _, _, column in rows for name in column or ())
+    alone = nothing_to_learn(learned, "text" if of_texts else "token") if len(rows) > 1 else ""
+    single = [column[0] for _, _, column in rows if column and len(column) == 1]
+    order = sorted_by_label(single) if of_texts and held_out and len(single) == len(rows) else ""
+    for message in filter(None, (alone, order)):
+        yield Problem(contents[known].file, 0, message)
 
 
 def _no_labels(contents: dict[str, _Content], label: str | None) -> Iterator[Problem]:
@@ -371,7 +426,8 @@ def _shared_sentences(contents: dict[str, _Content], conditional: bool) -> Itera
             where = (split, f"{content.file_of(sentence)}:{line}")
             earlier = first.setdefault((*sentence.tokens, _condition(sentence, conditional)), where)
             if earlier[0] != split:
-                yield Problem(content.file_of(sentence), line, f"the sentence is also in {earlier[0]}, at {earlier[1]}")
+                message = f"the sentence is also in {earlier[0]}, at {earlier[1]}; remove one"
+                yield Problem(content.file_of(sentence), line, message)
 
 
 def _condition(sentence: Sentence, conditional: bool) -> str:

@@ -14,7 +14,8 @@ from seqkit.corpora.cards import Card
 from seqkit.corpora.label_columns import accepted, settle_columns
 from seqkit.errors import DataError, file_errors
 from seqkit.formats.arrays import attach_arrays
-from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
+from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on, split_at_spaces
+from seqkit.formats.jsonl import labels_whole_text, object_sentence, object_text
 from seqkit.formats.registry import (
     COMPANIONS,
     FORMATS,
@@ -23,10 +24,13 @@ from seqkit.formats.registry import (
     described_texts,
     is_pipe,
 )
+from seqkit.formats.splitting import Choice, choose_splitter, choose_splitter_for_text
 from seqkit.formats.text import data_suffix, read_lines
 from seqkit.records import Sentence, SplitFunction, TextRecord
 from seqkit.tasks import TASKS
 
+_SAMPLE = 2000
+"""records by which a splitter is chosen"""
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 
 R = TypeVar("R", bound=Sentence | TextRecord)
@@ -47,12 +51,12 @@ class Splits(Generic[R]):
 
 @dataclass(slots=True)
 class Split:
-    """One split: a file to read, a folder of files, or sentences in memory.
+    """One split: a file to read, a folder of files, or records in memory.
 
     Args:
-        file: the file or folder, or None for sentences in memory.
+        file: the file or folder, or None for records in memory.
         description: how it is to be read, as far as that is known.
-        content: the sentences in memory.
+        content: the records in memory; the fields of a `TextRecord` are read as a JSON object is.
         left_out: what the reader of its lines left out or changed; see `ReadOptions`.
     """
 
@@ -127,7 +131,7 @@ class Dataset:
             return self
         said = {each.name: value for each in fields(given) if (value := getattr(given, each.name)) != each.default}
         splits = {
-            name: split if split.file is None else Split(split.file, replace(split.description, **said))
+            name: Split(split.file, replace(split.description, **said), split.content)
             for name, split in self.splits.items()
         }
         return replace(self, splits=splits, notes=list(self.notes))
@@ -193,6 +197,42 @@ class Dataset:
         found = [note for split in files for note in split.located()[1] if formats]
         return found + [note for split in files for note in notes_on(split.file, split.left_out)]
 
+    def choose_splitter(self, kind: str, text: str = "text", label: str | None = None) -> Choice:
+        """Choose how raw text is split into tokens, by the first records of the first split.
+
+        Args:
+            kind: what the data set holds, see `seqkit.tasks.Task.records`.
+            text: the field of the text.
+            label: the field of the label; None if texts need none.
+
+        Returns:
+            A kind of splitter, and the reason: the one that finds the given tokens best, or a guess from the text.
+
+        Raises:
+            DataError: the data cannot be read.
+        """
+        name = next(iter(self.splits))
+        if kind == "lines":
+            return choose_splitter_for_text("\n".join(islice(self._lines(name), _SAMPLE)))
+        was_split = False
+
+        def split(text: str) -> Sequence[tuple[int, int]]:
+            nonlocal was_split
+            was_split = True
+            return split_at_spaces(text)
+
+        first = self.splits[name]
+        if first.content is not None:
+            records = list(islice(first.content, _SAMPLE))
+        else:
+            file, description = first.first(texts=kind != "sentences")
+            options = ReadOptions(split, text=text, label=label, allow_unlabelled=True)
+            read = described_sentences if kind == "sentences" else described_texts
+            records = list(islice(read(file, description, options), _SAMPLE))
+        if kind == "sentences" and not was_split:
+            return choose_splitter(((record.text, record.offsets) for record in records), name)
+        return choose_splitter_for_text("\n".join(record.text for record in records))
+
     def label_field(self, target: str | None = None, format: str | None = None) -> str | None:
         """Whether this is a data set of labelled texts, and where their labels are.
 
@@ -211,7 +251,7 @@ class Dataset:
         if self.card is not None:
             labelled = TASKS[self.card.task].records == "texts"
         elif split.file is None:
-            labelled = any(label in sentence.fields for sentence in (split.content or [])[:1])
+            labelled = any(labels_whole_text(sentence.fields, label) for sentence in (split.content or [])[:1])
         elif is_pipe(split.file):  # its reader would miss what is read here
             labelled = False
         else:
@@ -243,9 +283,11 @@ class Dataset:
     def _missing(self, split: str) -> DataError:
         """What is wrong if a split is not there, with the files that could have been it."""
         files = [f"{name} ({part.file.name})" for name, part in self.splits.items() if part.file is not None]
-        if not files or "all" in self.splits or split not in ("train", "dev", "test"):
-            return DataError(f"no {split} split in {self.name}; it has {', '.join(self.splits)}")
         others = f"; not taken: {', '.join(self.not_taken)}" if self.not_taken else ""
+        if not files or "all" in self.splits or split not in ("train", "dev", "test"):
+            return DataError(
+                f"no {split} split in {self.name}; it has {', '.join(self.splits)}{others if not files else ''}"
+            )
         return DataError(f"expected a {split} file, found {', '.join(files)}{others}", file=self.name)
 
     def read_sentences(
@@ -400,11 +442,17 @@ class Dataset:
 
     def _sentences(self, name: str, splitter: SplitFunction | None, notes: list[str]) -> list[Sentence]:
         split = self.splits[name]
-        if split.content is not None:
-            self._refuse_empty(name, split.content)
-            return split.content
         found: list[Sentence] = []
         options = ReadOptions(splitter)
+        if split.content is not None:
+            options = options.of(split.description)
+            found = [_given_sentence(record, options) for record in split.content]
+            if any(isinstance(record, TextRecord) for record in split.content):
+                found, said = accepted(found, f"{self.name} {name}")
+                settle_columns(found)
+                notes += [*said, *notes_on(f"{self.name} {name}", options.left_out)]
+            self._refuse_empty(name, found)
+            return found
         files, told = split.located()
         said = list(told)
         for file, description in files:
@@ -421,7 +469,9 @@ class Dataset:
         split = self.splits[name]
         found: list[Sentence | TextRecord] = []
         if split.content is not None:
-            found = [_given_text(sentence, splitter, text, label) for sentence in split.content]
+            options = ReadOptions(splitter, text=text, label=label).of(split.description)
+            found, said = accepted([_given_text(record, options) for record in split.content], f"{self.name} {name}")
+            notes += said
             self._refuse_empty(name, found)
             return found
         options = ReadOptions(splitter, text=text, label=label)
@@ -456,17 +506,24 @@ def _lines_of(records: Iterable[Sentence | TextRecord]) -> Iterator[str]:
         yield from lines[:-1] if len(lines) > 1 and not lines[-1] else lines
 
 
-def _given_text(
-    sentence: Sentence, splitter: SplitFunction | None, text: str, label: str | None
-) -> Sentence | TextRecord:
+def _given_sentence(record: Sentence | TextRecord, options: ReadOptions) -> Sentence:
+    """A sentence that came from no file: as it is, or read from the fields of its row."""
+    if isinstance(record, Sentence):
+        return record
+    return object_sentence(record.fields, options, record.file, record.line)
+
+
+def _given_text(record: Sentence | TextRecord, options: ReadOptions) -> Sentence | TextRecord:
     """A text that came from no file, split into tokens unless it was given as tokens."""
-    fields = sentence.fields
+    fields, label = record.fields, options.label
+    if isinstance(record, TextRecord) and label is not None:
+        return object_text(dict(fields), options, record.file, record.line)
     if label is not None and label not in fields:
         found = ", ".join(map(repr, fields)) or "none"
-        raise DataError(f"no field {label!r}; fields: {found}", file=sentence.file, line=sentence.line)
-    whole = fields.get(text)
+        raise DataError(f"no field {label!r}; fields: {found}", file=record.file, line=record.line)
+    whole = fields.get(options.text)
     if not isinstance(whole, str) or not whole:
-        if sentence.tokens and splitter is not None:
-            return sentence
-        whole = sentence.text
-    return ReadOptions(splitter).record(whole, fields, sentence.file, sentence.line)
+        if isinstance(record, Sentence) and record.tokens and options.split is not None:
+            return record
+        whole = record.text
+    return options.record(whole, fields, record.file, record.line)

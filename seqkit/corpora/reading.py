@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
+from seqkit.config.recipes import override
+from seqkit.config.sections import Settings
 from seqkit.corpora.dataset import Dataset, Splits
 from seqkit.corpora.label_columns import read_notation
 from seqkit.corpora.text_labels import refuse_header, refuse_no_labels
 from seqkit.errors import DataError
 from seqkit.records import SplitFunction
+from seqkit.tasks import TASKS
+
+_AnySettings = TypeVar("_AnySettings", bound=Settings)
 
 
 def read_splits(
@@ -56,6 +61,30 @@ def read_splits(
             what = "sentences" if kind == "sentences" else "texts"
             raise DataError(f"no {what} found", file=source_of(dataset, split))
     return found
+
+
+def with_splitter(settings: _AnySettings, dataset: Dataset) -> tuple[_AnySettings, list[str]]:
+    """Choose how raw text is split into tokens where the settings leave it open.
+
+    Args:
+        settings: the settings.
+        dataset: the training data.
+
+    Returns:
+        The settings, and a line for the user if there was a choice.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    data: Any = settings.data
+    if getattr(data, "splitter", "") != "auto":
+        return settings, []
+    if getattr(data, "unit", "word") != "word":
+        return override(settings, {"data": {"splitter": "words"}}), []
+    kind = TASKS[settings.task].records
+    text = getattr(data, "text" if kind == "texts" else "target", "text")
+    choice = dataset.choose_splitter(kind, text, data.label if kind == "texts" else None)
+    return override(settings, {"data": {"splitter": choice.kind}}), [choice.reason]
 
 
 def source_of(dataset: Dataset, split: str) -> object:

@@ -27,6 +27,18 @@ _SPLIT_OF_WORD = {word: split for split, words in _WORDS.items() for word in wor
 _AT_AN_END = re.compile(rf"^({'|'.join(_SPLIT_OF_WORD)})(.+)$|^(.+?)({'|'.join(_SPLIT_OF_WORD)})$")
 
 
+def split_named(word: str) -> str | None:
+    """The split that a word means, such as ``dev`` for ``validation``.
+
+    Args:
+        word: the word.
+
+    Returns:
+        ``train``, ``dev``, ``test``, or None.
+    """
+    return _SPLIT_OF_WORD.get(word.lower())
+
+
 class _Found(NamedTuple):
     """What lies in a folder.
 

@@ -21,7 +21,7 @@ _DEEPEST = 100
 R = TypeVar("R", bound=Sentence | TextRecord)
 
 
-class _Fault(Exception):
+class _Fault(ValueError):
     """What is wrong with one object, before the file and line are known."""
 
 
@@ -45,7 +45,7 @@ def read_jsonl(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS
         DataError: while iterating: a line is not a JSON object or not of this form, tokens do not follow one another in
             the text, or a span does not start and end at a token's borders.
     """
-    return _read(lines, name, lambda record: _sentence(record, options.split or split_at_spaces))
+    return _read(lines, name, lambda record: _sentence(record, options))
 
 
 def read_jsonl_texts(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence | TextRecord]:
@@ -67,28 +67,81 @@ def read_jsonl_texts(lines: Iterable[Line], name: str, options: ReadOptions) -> 
     return _read(lines, name, lambda record: _text(record, options))
 
 
+def object_sentence(found: dict[str, Any], options: ReadOptions, file: str = "", line: int = 0) -> Sentence:
+    """Make a sentence of an object that is no line of a file; see `read_jsonl`.
+
+    Args:
+        found: the object.
+        options: as for `read_jsonl`.
+        file: where it is from, for messages.
+        line: its number there, from 1.
+
+    Returns:
+        The sentence.
+
+    Raises:
+        DataError: it is not of this form.
+    """
+    return _placed(lambda each: _sentence(each, options), found, file, line)
+
+
+def object_text(found: dict[str, Any], options: ReadOptions, file: str = "", line: int = 0) -> Sentence | TextRecord:
+    """Make a text with fields of an object that is no line of a file; see `read_jsonl_texts`.
+
+    Args:
+        found: the object, whose label becomes a string or a list of strings.
+        options: as for `read_jsonl_texts`; without a label it needs none.
+        file: where it is from, for messages.
+        line: its number there, from 1.
+
+    Returns:
+        The text.
+
+    Raises:
+        DataError: it is not of this form.
+    """
+    return _placed(lambda each: _text(each, options), found, file, line)
+
+
+def labels_whole_text(record: dict[str, Any], label: str) -> bool:
+    """Whether an object has a label for its whole text, and not one for each token.
+
+    Args:
+        record: the object.
+        label: the key of the label.
+
+    Returns:
+        True if it has one.
+    """
+    value, tokens = record.get(label), record.get("tokens")
+    one_per_token = isinstance(value, list) and isinstance(tokens, list) and len(value) == len(tokens)
+    return value is not None and not one_per_token
+
+
 def _first_has_label(lines: Iterable[Line], label: str) -> bool:
     """Whether the first object has a label for its whole text, and so, presumably, all have."""
     line = next((line for _, line in lines if not is_blank(line)), "")
     try:
-        record = _object(line)
+        return labels_whole_text(_object(line), label)
     except _Fault:
         return False
-    value, tokens = record.get(label), record.get("tokens")
-    one_per_token = isinstance(value, list) and isinstance(tokens, list) and len(value) == len(tokens)
-    return value is not None and not one_per_token
 
 
 def _read(lines: Iterable[Line], name: str, make: Callable[[dict[str, Any]], R]) -> Iterator[R]:
     for number, line in lines:
         if is_blank(line):
             continue
-        try:
-            record = make(_object(line))
-        except _Fault as fault:
-            raise DataError(str(fault), file=name, line=number) from None
-        record.file, record.line = name, number
-        yield record
+        yield _placed(lambda each: make(_object(each)), line, name, number)
+
+
+def _placed(make: Callable[[Any], R], given: Any, file: str, line: int) -> R:
+    """A record that knows where it is from."""
+    try:
+        record = make(given)
+    except _Fault as fault:
+        raise DataError(str(fault), file=file, line=line) from None
+    record.file, record.line = file, line
+    return record
 
 
 def _object(line: str) -> dict[str, Any]:
@@ -115,8 +168,9 @@ def _is_deep(value: Any) -> bool:
     return True
 
 
-def _sentence(record: dict[str, Any], split: SplitFunction) -> Sentence:
-    sentence = _tokens(record, split, "text")
+def _sentence(record: dict[str, Any], options: ReadOptions) -> Sentence:
+    record = _with_tokens(record, options.token_column)
+    sentence = _tokens(record, options.split or split_at_spaces, "text")
     _add_columns(sentence, record)
     if record.get("spans") is not None:
         sentence.columns["ner"] = _span_labels(sentence, record["spans"])
@@ -126,23 +180,33 @@ def _sentence(record: dict[str, Any], split: SplitFunction) -> Sentence:
 
 
 def _text(record: dict[str, Any], options: ReadOptions) -> Sentence | TextRecord:
+    record = _with_tokens(record, options.token_column)
     sentence = _tokens(record, options.split or (lambda text: []), options.text)
     sentence.fields, label = record, options.label
     if label is not None:
         if label not in record:
             raise _Fault(f"no field {label!r}; fields: {', '.join(map(repr, record))}")
-        record[label] = _label(record[label], label)
+        record[label] = label_string(record[label], label)
     return TextRecord(sentence.text, record) if options.split is None else sentence
 
 
-def _label(value: Any, name: str) -> str | list[str]:
-    """A label, or several, as strings."""
+def label_string(value: Any, name: str) -> str | list[str]:
+    """A label, or several, as the strings that JSON has for them; a `ValueError` of anything else."""
     values = value if isinstance(value, list) else [value]
     for each in values:
         if not isinstance(each, str | int | float):
             raise _Fault(f'expected a string or a list of strings in "{name}", found {shown(value)}')
     labels = [each.strip(" \t") if isinstance(each, str) else json.dumps(each) for each in values]
     return labels if isinstance(value, list) else labels[0]
+
+
+def _with_tokens(record: dict[str, Any], column: str) -> dict[str, Any]:
+    """The object with its tokens under ``"tokens"``; a column that is a position is one of other formats."""
+    if column in ("", "tokens") or column.lstrip("-").isdigit():
+        return record
+    if column not in record:
+        raise _Fault(f"no token column {column!r}; fields: {', '.join(map(repr, record))}")
+    return {**{key: value for key, value in record.items() if key != column}, "tokens": record[column]}
 
 
 def _tokens(record: dict[str, Any], split: SplitFunction, name: str) -> Sentence:
@@ -152,6 +216,8 @@ def _tokens(record: dict[str, Any], split: SplitFunction, name: str) -> Sentence
         raise _Fault(f'expected a string in "{name}", found {shown(text)}')
     if given is None:
         if text is None:
+            if name in record:
+                raise _Fault(f'expected a text in "{name}", found none')
             raise _Fault(f'expected "tokens" or "{name}", found ' + (", ".join(map(repr, record)) or "no keys"))
         return TextRecord(text).cut(split)
     if not isinstance(given, list):

@@ -9,6 +9,7 @@ fasttext  a text per line with its labels among the words; see `seqkit.formats.f
 tokens    one sentence per line, tokens separated by spaces; ``wikitext`` if there are titles
 text      one sentence per line, split into tokens; see `seqkit.formats.plain`
 others    of published data sets of labelled texts; see `seqkit.formats.published`
+document  running text, a blank line after each document; see `seqkit.formats.documents`
 ========  ========================================================================================
 """
 
@@ -20,9 +21,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, nearest
 from seqkit.formats.conll import CONLL
 from seqkit.formats.conllu import CONLLU
+from seqkit.formats.documents import DOCUMENT
 from seqkit.formats.fasttext import FASTTEXT
 from seqkit.formats.format import UNDESCRIBED, Description, Format, ReadOptions, Sample
 from seqkit.formats.jsonl import JSONL
@@ -34,7 +36,21 @@ from seqkit.records import Sentence, SplitFunction, TextRecord
 
 FORMATS = {
     each.name: each
-    for each in (JSONL, CONLLU, CONLL, TSV, CSV, SEMICOLONS, TABS, FASTTEXT, *PUBLISHED, WIKITEXT, TOKENS, TEXT)
+    for each in (
+        JSONL,
+        CONLLU,
+        CONLL,
+        TSV,
+        CSV,
+        SEMICOLONS,
+        TABS,
+        FASTTEXT,
+        *PUBLISHED,
+        WIKITEXT,
+        TOKENS,
+        TEXT,
+        DOCUMENT,
+    )
 }
 """name → format; the content of a file is compared with each in this order"""
 SUFFIXES = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}
@@ -60,7 +76,8 @@ def format_named(name: str) -> Format:
         DataError: there is no such format.
     """
     if name not in FORMATS:
-        raise DataError(f"unknown format {name!r}; the formats are {', '.join(FORMATS)}")
+        hint = nearest(name, FORMATS) or "; seqkit data formats lists them"
+        raise DataError(f"unknown format {name!r}{hint}")
     return FORMATS[name]
 
 
@@ -101,7 +118,7 @@ def describe(
     if str(path) == "-" or is_pipe(path):  # its reader would miss the lines that are read here
         format = given.format or SUFFIXES.get(suffix, "")
         if not format and str(path) == "-":
-            raise DataError(f"the format of standard input must be named: one of {', '.join(FORMATS)}")
+            raise DataError("the format of standard input must be named; seqkit data formats lists them")
         if not format:
             raise DataError("the format of a pipe or device cannot be detected and must be named", file=path)
         return replace(given, format=format_named(format).name), []

@@ -191,7 +191,8 @@ _DAMAGED: tuple[type[Exception], ...] = (EOFError, zlib.error, lzma.LZMAError, g
 
 
 def _zstandard_errors() -> tuple[type[Exception], ...]:
-    return (sys.modules["zstandard"].ZstdError,) if "zstandard" in sys.modules else ()
+    library = sys.modules.get("zstandard")
+    return () if library is None else (library.ZstdError,)
 
 
 def _unpacker(path: str | Path) -> Callable[[str | Path], Any] | None:

@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TextIO
 
 from seqkit.errors import DataError
@@ -120,7 +121,8 @@ def refuse_breaks(
 def format_conll(record: TaggedSentence) -> str:
     r"""One prediction as rows ``token<TAB>label`` (``<TAB>probability`` if there are any) and a blank line.
 
-    N-best predictions are a block each, after a comment, ``# nbest = 1 prob = 0.9300``.
+    A sentence of a document is such a block, too. N-best predictions are a block each, after a comment,
+    ``# nbest = 1 prob = 0.9300``.
 
     Args:
         record: the prediction; a sentence without tokens is only the blank line.
@@ -144,8 +146,9 @@ def format_conll(record: TaggedSentence) -> str:
         columns = [tokens, record.labels]
         if probs is not None:
             columns.append([f"{prob:.4f}" for prob in probs])
-        blocks = [rows(columns)]
-        tabs, lines = len(tokens) * (len(columns) - 1), len(tokens) + 1
+        sentences = record.sentences or [(0, len(tokens))]
+        blocks = [rows([column[first:last] for column in columns]) for first, last in sentences]
+        tabs, lines = len(tokens) * (len(columns) - 1), len(tokens) + len(blocks)
     block = "".join(blocks)
     refuse_breaks(block, tabs, lines, record.sentence)
     return clean(block)
@@ -167,7 +170,8 @@ def _format_tsv(record: Any) -> str:
 def format_inline(record: TaggedSentence) -> str:
     r"""One prediction as running text: ``[Ada Lovelace]PER met …``, or ``Ada_PROPN met_VERB …`` without spans.
 
-    With spans it is the original text with its spacing. N-best predictions are a line each, after ``probability<TAB>``.
+    With spans it is the original text with its spacing; a document is one line, too. N-best predictions are a line
+    each, after ``probability<TAB>``.
 
     Args:
         record: the prediction.
@@ -179,7 +183,10 @@ def format_inline(record: TaggedSentence) -> str:
         DataError: the text contains a line break.
     """
     sentence = record.sentence
-    lines = [_inline(sentence, record.labels, record.marks_spans)]
+    borders = record.sentences
+    if borders is not None:
+        sentence = replace(sentence, text=sentence.text.replace("\n", " "))
+    lines = [_inline(sentence, record.labels, record.marks_spans, borders)]
     if record.alternatives:
         lines = [f"{prob:.4f}\t{_inline(sentence, labels, record.marks_spans)}" for labels, prob in record.alternatives]
     block = "".join(f"{line}\n" for line in lines)
@@ -187,15 +194,18 @@ def format_inline(record: TaggedSentence) -> str:
     return clean(block)
 
 
-def _inline(sentence: Sentence, labels: Sequence[str], marks_spans: bool) -> str:
+def _inline(
+    sentence: Sentence, labels: Sequence[str], marks_spans: bool, borders: Sequence[tuple[int, int]] | None = None
+) -> str:
     if not marks_spans:
         return " ".join(map("_".join, zip(sentence.tokens, labels, strict=True)))
     pieces: list[str] = []
     text, position = sentence.text, 0
-    for first, last, label in read_spans(labels, "bioes"):  # the rules for reading spans are the same in all schemes
-        start, end = sentence.offsets[first][0], sentence.offsets[last - 1][1]
-        pieces += (text[position:start], "[", text[start:end], "]", label)
-        position = end
+    for begin, end in borders or [(0, len(labels))]:
+        for span in read_spans(labels[begin:end], "bioes"):  # the rules for reading spans are the same in all schemes
+            start, stop = sentence.offsets[begin + span.start][0], sentence.offsets[begin + span.end - 1][1]
+            pieces += (text[position:start], "[", text[start:stop], "]", span.label)
+            position = stop
     return "".join([*pieces, text[position:]])
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError, shown
+from seqkit.formats.objects import as_object
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
 _Kind = TypeVar("_Kind", bound="Input")
@@ -192,8 +193,9 @@ class Input(ABC):
         if isinstance(given, str):
             return TextRecord(given)
         if isinstance(given, Mapping) and given:
-            text = given.get("text")
-            return TextRecord(text if isinstance(text, str) else "", dict(given))
+            found = as_object(given)
+            text = found.get("text")
+            return TextRecord(text if isinstance(text, str) else "", found)
         if isinstance(given, (TextRecord, Sentence)) and isinstance(given.text, str):
             return given
         raise DataError(f"a record must be a text or a mapping of its fields, found {shown(given)}")

@@ -49,8 +49,8 @@ class EvaluationOptions(ReadingSettings, Options):
 class DataSettings(ReadingSettings):
     """What is read, how text is split into words, and which words are in the vocabulary."""
 
-    splitter: Literal["words", "english", "spaces", "characters"] = "words"
-    """how raw text is split into tokens"""
+    splitter: Literal["auto", "words", "english", "elision", "spaces", "characters"] = "auto"
+    """how raw text is split into tokens; auto: the way that fits the training data best"""
     lowercase: bool = True
     """lower-case the word vocabulary (characters keep their case)"""
     digits: bool = True
@@ -59,6 +59,11 @@ class DataSettings(ReadingSettings):
     """words that occur fewer times in training are unknown"""
     max_words: Count = 0
     """maximal size of the vocabulary; 0 for no limit"""
+
+    @property
+    def split_kind(self) -> str:
+        """The kind of splitter; where it was not chosen by data, the one for text of any language."""
+        return "words" if self.splitter == "auto" else self.splitter
 
 
 class EmbeddingSettings(Section):

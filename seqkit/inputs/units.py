@@ -56,7 +56,7 @@ def make_units(data: Any, texts: Iterable[str], sources: Sources) -> Units:
         The units.
     """
     if data.unit != "bpe":
-        return Units.char() if data.unit == "char" else Units.word(data.splitter)
+        return Units.char() if data.unit == "char" else Units.word(data.split_kind)
     before = getattr(getattr(sources.start, "input", None), "units", None)
     return before if isinstance(before, Units) and before.kind == "bpe" else Units.train_bpe(texts, data.bpe_size)
 

@@ -9,6 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from seqkit.errors import DataError, shown
+from seqkit.formats.format import ReadOptions
+from seqkit.formats.jsonl import object_text
+from seqkit.formats.objects import as_object
 from seqkit.formats.splitting import Splitter
 from seqkit.inputs.arrays import Indexer
 from seqkit.inputs.base import Documents, Sources
@@ -49,7 +52,7 @@ class WordInput(LookupInput):
         """See `Input.build`."""
         types = Counter(token for record in records for token in record.tokens)
         indexer = build_indexer(settings.data, types, sources)
-        return cls(settings, Splitter(settings.data.splitter), indexer, pretrained_table(sources), sources.context)
+        return cls(settings, Splitter(settings.data.split_kind), indexer, pretrained_table(sources), sources.context)
 
     @classmethod
     def restore(cls, settings: Any, documents: Documents) -> WordInput:
@@ -81,18 +84,34 @@ class WordInput(LookupInput):
         return None if self.context is None else self.context([record.tokens for record in records])
 
     def record(self, given: Any) -> Sentence:
-        """See `Input.record`: raw text, which is split, a list of tokens, a mapping with one of them, or a record."""
+        """What a user gives as a sentence; see `Input.record`.
+
+        Args:
+            given: raw text, which is split, a list of tokens, a record, or a mapping, which is read as an object of a
+                JSON Lines file is, its text under the name that the settings have for it or ``text``.
+
+        Returns:
+            The sentence.
+
+        Raises:
+            DataError: it is something else.
+        """
         if isinstance(given, Sentence):
             # The readers of files, which number lines, have seen to it.
             if not given.line and not given.is_aligned():
                 raise DataError(f"a sentence needs text[start:end] == token for every token, found {shown(given)}")
             return given
         if isinstance(given, Mapping):
-            named = [name for name in self.fields if name in given]
-            value = given[named[0]] if len(named) == 1 else given
-            if isinstance(value, Mapping) or isinstance(value, str) != (named == ["text"]):
-                raise DataError(f"a record must have either a string 'text' or a list 'tokens', found {shown(given)}")
-            given = value
+            found, text = as_object(given), getattr(self.settings.data, "text", "text")
+            tokens = self.settings.data.token_column
+            options = ReadOptions(
+                self.splitter.split,
+                text=text if text in found else "text",
+                token_column=tokens if tokens in found else "",
+            )
+            record = object_text(found, options)
+            assert isinstance(record, Sentence)  # as there is a splitter
+            return record
         if isinstance(given, (str, TextRecord)):
             return TextRecord.cut(super().record(given), self.splitter.split)
         try:

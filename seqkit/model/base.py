@@ -15,8 +15,10 @@ from torch import Tensor
 from seqkit.config.recipes import validated
 from seqkit.config.sections import Options, Settings
 from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.from_python import from_items
+from seqkit.corpora.frames import rows
+from seqkit.corpora.from_python import from_items, has_splits
 from seqkit.corpora.resolve import resolve
+from seqkit.errors import DataError, shown
 from seqkit.heads.base import Head
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
 from seqkit.inputs.building import build_encoder
@@ -121,7 +123,8 @@ class Predictor(ABC):
         """Predict any number of records, in order, reading ahead no more than a chunk.
 
         Args:
-            records: raw texts, lists of tokens, or records.
+            records: raw texts, lists of tokens, mappings of fields, or records; or a table of such rows, see
+                `seqkit.corpora.frames.rows`.
             batch_tokens: tokens per batch; a longer record is a batch of its own. Halved where memory runs out.
             ahead: records that are read ahead at most.
             precision: arithmetic of the network, ``fp32``, ``bf16`` or ``auto``: see `Pipeline`.
@@ -138,7 +141,29 @@ class Predictor(ABC):
         asked = {"batch_tokens": batch_tokens, "ahead": ahead}
         sizes = {name: size for name, size in asked.items() if size is not None}
         pipeline = self.pipeline(precision=precision, **sizes)
-        return iter(pipeline(map(self.record, records), self.options(options)))
+        return iter(pipeline(self._records(records), self.options(options)))
+
+    def _records(self, given: Iterable[Any]) -> Iterator[Any]:
+        for number, item in enumerate(rows(given), start=1):
+            if not isinstance(item, Mapping):
+                yield self.record(item)
+                continue
+            try:
+                record = self.record(item)
+            except DataError as error:
+                raise DataError(str(error), file="records", line=number) from None
+            record.file, record.line = "records", number
+            yield record
+
+    def _refuse_texts(self, given: Any, verb: str) -> None:
+        """See that a list is the tokens of one text, and not several texts."""
+        if hasattr(given, "__len__") and hasattr(given, "__iter__") and not isinstance(given, str | bytes | Mapping):
+            spaced = next((each for each in given if isinstance(each, str) and len(each.split()) > 1), None)
+            if spaced is not None:
+                raise DataError(
+                    f"a list given to {verb} holds the tokens of one text, and {shown(str(spaced))} is several words: "
+                    "use predict(texts) for several texts, predict([tokens]) for tokens with spaces"
+                )
 
     def answer(self, request: Mapping[str, Any], pipeline: Any = None) -> dict[str, Any]:
         """Answer a request, JSON in and JSON out: what workers, the processes of ``torchrun`` and servers use.
@@ -162,8 +187,8 @@ class Predictor(ABC):
         """Predict data for which it is known what is right, and score the predictions.
 
         Args:
-            data: the name of a data set, a file, a folder, a `Dataset`, or any iterable of what the task learns from
-                (see `seqkit.corpora.from_python.from_items`).
+            data: the name of a data set, a file, a folder, a `Dataset`, a table or any iterable of what the task learns
+                from, or a mapping split → such (see `seqkit.corpora.from_python.from_items`).
             split: which split of a data set; by default test, or dev where there is no test.
             pipeline: what predicts; by default a new one.
             **options: those of evaluation, named as the flags of the command line are.
@@ -181,7 +206,10 @@ class Predictor(ABC):
             data = resolve(data, quiet=True)
         elif not isinstance(data, Dataset):
             label = chosen.get("label") or chosen.get("target") or self.settings.label
-            data = from_items(self.task.records, None, test=() if data is None else data, label=label)
+            if has_splits(data):
+                data = from_items(self.task.records, data, label=label)
+            else:
+                data = from_items(self.task.records, None, test=() if data is None else data, label=label)
         if data.card is None:  # which describes its files itself
             data = data.described(self.settings.description())
         data = data.described(ReadingSettings(**reading).description())

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from seqkit.heads.classification.head import Classification
 from seqkit.inputs.words import WordInput
@@ -16,14 +17,18 @@ class Classifier(Model):
     input: WordInput
     head: Classification
 
-    def classify(self, text: str | Sequence[str]) -> ClassifiedText:
+    def classify(self, text: str | Sequence[str] | Mapping[str, Any]) -> ClassifiedText:
         """Classify one text.
 
         Args:
-            text: raw text, which the model's splitter splits, or a list of tokens.
+            text: raw text, which the model's splitter splits, a list of tokens, or a mapping with either.
 
         Returns:
             The text with its label, or labels, and the probabilities of all.
+
+        Raises:
+            DataError: it is something else, or the list holds several texts.
         """
+        self._refuse_texts(text, "classify")
         found: ClassifiedText = next(self.predict([text]))
         return found

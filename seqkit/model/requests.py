@@ -12,7 +12,7 @@ from seqkit.errors import SettingsError, describe, shown
 from seqkit.formats.registry import FORMATS, part_sentences, part_texts
 from seqkit.formats.text import Part
 from seqkit.formats.writers import finite, write_records
-from seqkit.records import TextRecord
+from seqkit.records import TextRecord, whole_documents
 
 
 def answer(model: Any, request: Mapping[str, Any], pipeline: Any) -> dict[str, Any]:
@@ -111,7 +111,7 @@ def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, 
     fault = None
 
     def counted() -> Iterator[Any]:
-        for found in pipeline(block_records(model, parts), options):
+        for found in whole_documents(pipeline(block_records(model, parts), options)):
             counts["records"] += 1
             counts["tokens"] += found.units if hasattr(found, "units") else len(found.sentence.tokens)
             counts["unknown"] += getattr(found, "unknown", 0)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from seqkit.heads.tagging.head import Tagging
 from seqkit.inputs.words import WordInput
@@ -16,17 +17,23 @@ class Tagger(Model):
     input: WordInput
     head: Tagging
 
-    def tag(self, text: str | Sequence[str], *, probs: bool = False, nbest: int = 1) -> TaggedSentence:
+    def tag(
+        self, text: str | Sequence[str] | Mapping[str, Any], *, probs: bool = False, nbest: int = 1
+    ) -> TaggedSentence:
         """Tag one sentence.
 
         Args:
-            text: raw text, which the model's splitter splits, or a list of tokens.
+            text: raw text, which the model's splitter splits, a list of tokens, or a mapping with either.
             probs: also give the probability of every token's label, its marginal, and of every span, that of exactly
                 its tokens carrying exactly its label.
             nbest: also give so many best label sequences, with their probabilities.
 
         Returns:
             The sentence with its labels and spans; ``text[start:end]`` is each token and each span.
+
+        Raises:
+            DataError: it is something else, or the list holds several texts.
         """
+        self._refuse_texts(text, "tag")
         found: TaggedSentence = next(self.predict([text], probs=probs, nbest=nbest))
         return found

@@ -14,7 +14,7 @@ import torch
 
 from seqkit.config import Settings, override
 from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.reading import read_splits
+from seqkit.corpora.reading import read_splits, with_splitter
 from seqkit.devices import precision_context
 from seqkit.errors import DataError, SettingsError
 from seqkit.formats.splitting import Splitter
@@ -78,18 +78,23 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
         place = getattr(getattr(settings, section), name)
         if place and name in ("context", "init_from"):
             read_config(Path(place))  # before the data, which may take long to read
+    settings, choice = with_splitter(settings, dataset)
     torch.manual_seed(settings.training.seed)
     task = TASKS[settings.task]
     if task.records != "lines":
-        return _prepare_records(settings, dataset, device, progress)
-    if not issubclass(task.model_class(settings), Model):
-        return _count(settings, dataset, progress)
-    return _prepare_streams(settings, dataset, device, progress)
+        prepared = _prepare_records(settings, dataset, device, progress)
+    elif issubclass(task.model_class(settings), Model):
+        prepared = _prepare_streams(settings, dataset, device, progress)
+    else:
+        prepared = _count(settings, dataset, progress)
+    for line in choice:
+        progress.say(line)
+    return prepared
 
 
 def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device, progress: Progress) -> Prepared:
     task, data = TASKS[settings.task], cast("Any", settings.data)
-    splitter = Splitter(data.splitter).split if imported(task.input).reads_tokens else None
+    splitter = Splitter(data.split_kind).split if imported(task.input).reads_tokens else None
 
     def read(source: Dataset, splits: Sequence[str]) -> dict[str, list[Any]]:
         return read_splits(source, task.records, data, splitter, splits).records

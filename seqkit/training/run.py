@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import platform
 import time
 from collections.abc import Iterable, Mapping
@@ -17,7 +18,7 @@ from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
 from seqkit.devices import repeatable, training_arithmetic
-from seqkit.errors import SeqkitError, SettingsError, TrainingError
+from seqkit.errors import SeqkitError, SettingsError, TrainingError, nearest, shown
 from seqkit.heads.base import Report
 from seqkit.model.base import Predictor
 from seqkit.model.files import path_of
@@ -48,16 +49,30 @@ def train(
     recipe: str | Path | Recipe | Settings | Mapping[str, Any],
     output: str | Path,
     data: str | Path | Dataset | Iterable[Any] | None = None,
-    **options: Any,
+    *,
+    dev: Iterable[Any] | None = None,
+    test: Iterable[Any] | None = None,
+    device: str = "auto",
+    resume: bool = False,
+    force: bool = False,
+    quiet: bool = True,
+    **others: Any,
 ) -> Any:
     """Train a model and write it to a directory.
 
     Args:
         recipe: the name of a recipe, a TOML file, or settings, also as a mapping section → name → value.
         output: the directory; refused if it is not empty, unless ``resume=True`` or ``force=True`` is given.
-        data: the name of a data set, a file, a folder, a `Dataset`, or any iterable of what the task learns
-            from (see `seqkit.corpora.from_python.from_items`); by default the recipe's data set.
-        **options: the other arguments of `run`.
+        data: the name of a data set, a file, a folder, a `Dataset`, a table or any iterable of what the task learns
+            from, or a mapping split → such (see `seqkit.corpora.from_python.from_items`); by default the recipe's data
+            set.
+        dev: items to choose the best epoch by, where `data` is an iterable; a tenth of `data` is held out otherwise.
+        test: items to report on at the end, where `data` is an iterable.
+        device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
+        resume: go on from the checkpoint in `output`, if there is one.
+        force: replace what an earlier run wrote to `output`; its model stays there until the new one is trained.
+        quiet: print no progress on standard error.
+        **others: none; settings go into the recipe, as the error says.
 
     Returns:
         The model with the best score on dev, a `seqkit.model.base.Predictor`; its ``report`` holds the scores on dev
@@ -65,9 +80,54 @@ def train(
 
     Raises:
         SeqkitError: settings, data or directory cannot be used.
+        SettingsError: an argument is a setting, which goes into the recipe, or does not exist.
         Interrupted: Ctrl-C or SIGTERM came (a `KeyboardInterrupt`); ``resume=True`` goes on from there.
+
+    Examples:
+        Of pairs, with two texts to choose the best epoch by:
+
+        >>> import tempfile
+        >>> settings = {"task": "classify", "training": {"epochs": 1}, "encoder": {"hidden": 4}}
+        >>> pairs = [("a fine film", "good"), ("never again", "bad")]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model = train(settings, folder, pairs, dev=pairs, device="cpu")
+        >>> sorted(model.classify("fine").probs)
+        ['bad', 'good']
+
+        Of mappings, as of the rows of a table:
+
+        >>> rows = [{"tokens": ["Ada", "slept"], "labels": ["PER", "O"]}]
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model = train({"task": "tag", "training": {"epochs": 1}}, folder, rows * 4, device="cpu")
+        >>> len(model.tag(["Ada", "slept"]).labels)
+        2
     """
-    return run(recipe, output, data, **options).model
+    if others:
+        raise SettingsError(_not_an_argument(recipe, *next(iter(others.items()))))
+    return run(recipe, output, data, dev=dev, test=test, device=device, resume=resume, force=force, quiet=quiet).model
+
+
+def _not_an_argument(recipe: Any, name: str, value: Any) -> str:
+    """What to say of an argument that `train` does not have: where it goes, if it is a setting."""
+    settings, _ = _settings_of(recipe)
+    known = [*inspect.signature(train).parameters][:-1]
+    for section, field in type(settings).model_fields.items():
+        if isinstance(field.annotation, type) and name in getattr(field.annotation, "model_fields", {}):
+            how = f'{{"{section}": {{"{name}": {shown(value)}}}}}'
+            if not isinstance(recipe, Mapping):
+                given = (
+                    f"seqkit.load_recipe({str(recipe)!r}).settings" if isinstance(recipe, str | Path) else "settings"
+                )
+                how = f"seqkit.config.override({given}, {how})"
+            return f"{name} is a setting: {section}.{name}; pass it in the recipe: {how}"
+    return f"train has no argument {name!r}{nearest(name, known)}; it has {', '.join(known)}"
+
+
+def _settings_of(recipe: Any) -> tuple[Settings, str]:
+    """The settings of a recipe, and the data set that it names."""
+    chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
+    settings, named = (chosen.settings, chosen.dataset) if isinstance(chosen, Recipe) else (chosen, "")
+    return (settings if isinstance(settings, Settings) else parse_settings(settings, "settings")), named
 
 
 def run(
@@ -89,8 +149,9 @@ def run(
     Args:
         recipe: the name of a recipe, a TOML file, or settings, also as a mapping section → name → value.
         output: the directory; refused if it is not empty, unless `resume` or `force` is given.
-        data: the name of a data set, a file, a folder, a `Dataset`, or any iterable of what the task learns
-            from (see `seqkit.corpora.from_python.from_items`); by default the recipe's data set.
+        data: the name of a data set, a file, a folder, a `Dataset`, a table or any iterable of what the task learns
+            from, or a mapping split → such (see `seqkit.corpora.from_python.from_items`); by default the recipe's data
+            set.
         dev: items to choose the best epoch by, where `data` is an iterable; a tenth of `data` is held out otherwise.
         test: items to report on at the end, where `data` is an iterable.
         device: ``auto``, ``cpu``, ``cuda``, ``cuda:N`` or ``mps``.
@@ -107,10 +168,7 @@ def run(
         TrainingError: the directory is in use, or its checkpoint is not for these settings.
         Interrupted: Ctrl-C or SIGTERM came; ``resume=True`` goes on from there.
     """
-    chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
-    settings, named = (chosen.settings, chosen.dataset) if isinstance(chosen, Recipe) else (chosen, "")
-    if not isinstance(settings, Settings):
-        settings = parse_settings(settings, "settings")
+    settings, named = _settings_of(recipe)
     output = path_of(output, "the output directory")
     with training_group(device) as group, ExitStack() as stack:
         if group.size > 1 and settings.kind:

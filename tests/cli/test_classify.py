@@ -211,8 +211,8 @@ def test_data_of_another_task(model: Path, tmp_path: Path, run: Run) -> None:
     assert result.lines == [f"error: {tmp_path}/f.conllu: {expected}"]
     result = run("classify", "predict", tmp_path / "f.conllu", "-m", model)
     assert result.status == 1 and result.lines == [
-        f"error: {tmp_path}/f.conllu: the format is conllu, but this command reads text, tokens, tsv, csv, jsonl; "
-        "say which with --input"
+        f"error: {tmp_path}/f.conllu: the format is conllu, but this command reads text, tokens, document, tsv, csv, "
+        "jsonl; say which with --input"
     ]
     result = run("tag", "-m", model, stdin="a\n")
     assert result.lines == [f"error: {model}: expected a model of `seqkit tag`, found one of `seqkit classify`"]

@@ -3,13 +3,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from seqkit.cli.main import main
 from seqkit.corpora.cards import load_card
+from seqkit.formats.registry import FORMATS
 
+Run = Callable[..., Any]  # the fixture `run`
 GOOD = "Ada B-PER\nsang O\n\nBob B-PER\nLee I-PER\nslept O\n\n"
 
 
@@ -85,7 +89,10 @@ def test_check(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert capsys.readouterr() == ("", f"{path}: no faults\n")
     path.write_text(GOOD + "Eve\n\nKim O\nLee I-PER\n\n")
     assert main(["data", "check", str(path)]) == 1
-    lines = [f"{path}:8: expected 2 columns, found 1", f"{path}:11: I-PER may not follow O in iob2"]
+    lines = [
+        f"{path}:8: expected 2 columns, found 1",
+        f"{path}:11: I-PER may not follow O in iob2; data convert --scheme repairs it",
+    ]
     assert capsys.readouterr() == ("\n".join(lines) + "\n", f"{path}: 2 faults\n")
     assert main(["data", "check", str(path), "--json", "-", "--quiet"]) == 1
     told = capsys.readouterr()
@@ -120,3 +127,30 @@ def test_convert(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
         "choose from jsonl, conllu, conll, tsv, csv, csv-semicolon, csv-tab, fasttext\n"
     )
     assert main(["data", "convert", str(source)]) == 2
+
+
+def test_check_shows_what_a_task_would_learn(tmp_path: Path, run: Run) -> None:
+    file = tmp_path / "train.conll"
+    file.write_text("Ada B-PER\nsang O\n\nBob B-Per\nslept O\n\n" * 5, encoding="utf-8")
+    result = run("data", "check", file, "--task", "tag")
+    assert result.status == 1
+    assert result.out.startswith("seqkit tag would learn from '1'; train 9, dev 1\n\ntoken  label\nAda    B-PER\n")
+    assert result.out.splitlines()[-1] == (
+        f"{file}:4: label 'B-Per' (5) differs from 'B-PER' (5) only in case; spell both the same"
+    )
+    found = json.loads(run("data", "check", file, "--task", "tag", "--json", "-", "--quiet").out)
+    assert [problem["line"] for problem in found["problems"]] == [4]
+    assert (found["learned"]["target"], found["learned"]["labels"]) == ("1", {"PER": 5, "Per": 4})
+    result = run("data", "check", file, "--task", "classify")
+    assert (result.status, result.out) == (
+        1,
+        f"{file}: expected labelled texts (a .tsv, .csv or .jsonl file), found tokens with labels\n",
+    )
+
+
+def test_formats_are_listed(run: Run) -> None:
+    result = run("data", "formats")
+    assert result.status == 0 and result.lines == []
+    assert result.out.splitlines()[0].split() == ["name", "content", "extensions", "written", "source"]
+    found = json.loads(run("data", "formats", "--json", "-").out)
+    assert [each["name"] for each in found] == list(FORMATS)

@@ -179,7 +179,7 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     "a folder to predict": (lambda p: p.predict(p.folder), r"cannot be read: Is a directory"),
     "labelled texts to predict": (
         lambda p: p.predict(p.file("a.csv", b"good,I like it\n")),
-        r"a\.csv: the format is csv, but this command reads text, tokens, conll, conllu, jsonl; say which with --input",
+        r"a\.csv: the format is csv, but this command reads text, tokens, document, .*, jsonl; say which with --input",
     ),
     "faulty JSON": (
         lambda p: p.predict(p.file("a.jsonl", b'{"text": "Ada"\n')),

@@ -58,7 +58,7 @@ def test_all_commands_are_there() -> None:
         "lm": ["train", "evaluate", "score", "sample"],
         "generate": ["train", "sample", "evaluate"],
         "lab": ["gradients", "memory", "compare", "gates"],
-        "data": ["list", "fetch", "check", "stats", "convert"],
+        "data": ["list", "fetch", "formats", "check", "stats", "convert"],
     }
     expected = [
         [],

@@ -52,9 +52,9 @@ def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
         "train.conll:2: expected 2 columns, found 3",
         "train.conll:6: expected 2 columns, found 1",
         "train.conll:9: expected UTF-8 text, found byte 0xff at position 6 (--encoding reads others)",
-        "train.conll:13: I-PER may not follow O in iob2",
-        "train.conll:16: I-LOC may not follow O in iob2",
-        "train.conll:18: I-LOC may not follow O in iob2",
+        "train.conll:13: I-PER may not follow O in iob2; data convert --scheme repairs it",
+        "train.conll:16: I-LOC may not follow O in iob2; data convert --scheme repairs it",
+        "train.conll:18: I-LOC may not follow O in iob2; data convert --scheme repairs it",
     ]
 
 
@@ -66,7 +66,7 @@ def test_a_broken_line_keeps_its_label_out_of_the_other_faults(tmp_path: Path) -
 
 def test_a_label_outside_the_scheme(tmp_path: Path) -> None:
     assert faults(put(tmp_path, train__conll=GOOD * 20 + "Kim PER\nwon O\n\n")) == [
-        "train.conll:141: PER is not a label of iob2"
+        "train.conll:141: PER is not a label of iob2; correct it"
     ]
     # A column that marks no spans has no scheme to break.
     assert faults(put(tmp_path, train__conll="Ada PROPN\nsang VERB\n\nI B-X\n\n")) == []
@@ -74,9 +74,11 @@ def test_a_label_outside_the_scheme(tmp_path: Path) -> None:
 
 def test_line_endings_and_a_byte_order_mark(tmp_path: Path) -> None:
     train = ("\ufeff" + GOOD + "Kim O\nLee I-PER\n\n").replace("\n", "\r\n")
-    assert faults(put(tmp_path, train__conll=train)) == ["train.conll:9: I-PER may not follow O in iob2"]
+    assert faults(put(tmp_path, train__conll=train)) == [
+        "train.conll:9: I-PER may not follow O in iob2; data convert --scheme repairs it"
+    ]
     assert faults(put(tmp_path, train__conll=train.replace("\r\n", "\r"))) == [
-        "train.conll:9: I-PER may not follow O in iob2"
+        "train.conll:9: I-PER may not follow O in iob2; data convert --scheme repairs it"
     ]
 
 
@@ -102,14 +104,16 @@ def test_sentences_that_occur_in_two_splits(tmp_path: Path) -> None:
         test__conll="Eve B-PER\n\n",
     )
     assert faults(tmp_path) == [
-        "dev.conll:3: the sentence is also in train, at train.conll:4",
-        "test.conll:1: the sentence is also in dev, at dev.conll:1",
+        "dev.conll:3: the sentence is also in train, at train.conll:4; remove one",
+        "test.conll:1: the sentence is also in dev, at dev.conll:1; remove one",
     ]
 
 
 def test_labels_that_do_not_occur_in_train(tmp_path: Path) -> None:
     put(tmp_path, train__conll=GOOD, test__conll="in O\nRome B-LOC\n\nOslo B-LOC\nslept O\n\n")
-    assert faults(tmp_path) == ["test.conll:2: label 'B-LOC' does not occur in train (2 in test)"]
+    assert faults(tmp_path) == [
+        "test.conll:2: label 'B-LOC' does not occur in train (2 in test); correct it or add it to train"
+    ]
 
 
 @pytest.mark.parametrize("content", ["", "\n\n", "-DOCSTART- O\n\n"])
@@ -144,7 +148,7 @@ def test_conllu(tmp_path: Path) -> None:
     assert faults(put(tmp_path, train__conllu=sentence, dev__conllu=broken + new)) == [
         "dev.conllu:2: expected 10 tab-separated columns, found 2",
         "dev.conllu:5: expected token id 1, found '2'",
-        "dev.conllu:10: label 'Y' does not occur in train (1 in dev)",
+        "dev.conllu:10: label 'Y' does not occur in train (1 in dev); correct it or add it to train",
     ]
 
 
@@ -152,7 +156,7 @@ def test_jsonl(tmp_path: Path) -> None:
     lines = ['{"tokens": ["a"], "labels": ["B-X"]}', "{", '{"tokens": ["a", "b"], "labels": ["O", "I-X"]}', '{"x": 1}']
     assert faults(put(tmp_path, train__jsonl="\n".join(lines))) == [
         "train.jsonl:2: invalid JSON at character 2",
-        "train.jsonl:3: I-X may not follow O in iob2",
+        "train.jsonl:3: I-X may not follow O in iob2; data convert --scheme repairs it",
         'train.jsonl:4: expected "tokens" or "text", found \'x\'',
     ]
 
@@ -160,7 +164,7 @@ def test_jsonl(tmp_path: Path) -> None:
 def test_text(tmp_path: Path) -> None:
     put(tmp_path, train__txt="One line.\n\nAnother one.\n", dev__txt=b"One line.\n\xff\n")
     assert faults(tmp_path) == [
-        "dev.txt:1: the sentence is also in train, at train.txt:1",
+        "dev.txt:1: the sentence is also in train, at train.txt:1; remove one",
         "dev.txt:2: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)",
     ]
 
@@ -170,7 +174,9 @@ def test_a_lone_file_and_a_target(tmp_path: Path) -> None:
     assert faults(path) == []
     assert [problem.line for problem in check(resolve(path), "1")] == [1, 2]
     path.write_text("Ada B-PER NNP\nsang I-X VBD\n\n")
-    assert [str(problem) for problem in check(resolve(path), "1")] == [f"{path}:2: I-X may not follow B-PER in iob2"]
+    assert [str(problem) for problem in check(resolve(path), "1")] == [
+        f"{path}:2: I-X may not follow B-PER in iob2; data convert --scheme repairs it"
+    ]
     with pytest.raises(DataError, match="expected a label column 'ner2', found columns: 0, 1, 2"):
         check(resolve(path), "ner2")
 
@@ -178,8 +184,8 @@ def test_a_lone_file_and_a_target(tmp_path: Path) -> None:
 def test_pairs_have_numbers_for_lines() -> None:
     pairs = [(["a"], ["B-X"]), ([], []), (["b", "c"], ["O", "I-X"])]
     assert check(from_items("sentences", pairs, dev=pairs[:1])) == [
-        Problem("pairs train", 3, "I-X may not follow O in iob2"),
-        Problem("pairs dev", 1, "the sentence is also in train, at pairs train:1"),
+        Problem("pairs train", 3, "I-X may not follow O in iob2; data convert --scheme repairs it"),
+        Problem("pairs dev", 1, "the sentence is also in train, at pairs train:1; remove one"),
     ]
 
 
@@ -216,7 +222,7 @@ def test_a_label_as_long_as_the_file_is_not_named_whole(tmp_path: Path) -> None:
     put(tmp_path, train__conll="a O\nb B-X\n\n", dev__conll=f"a B-{'X' * 9000}\n\n")
     (found,) = faults(tmp_path)
     assert found.startswith("dev.conll:1: label 'B-XXX")
-    assert found.endswith("XXX' does not occur in train (1 in dev)")
+    assert found.endswith("XXX' does not occur in train (1 in dev); correct it or add it to train")
     assert len(found) == len("dev.conll:1: ") + 2000
 
 
@@ -226,15 +232,22 @@ def test_labels_of_words_among_ranges_and_empty_nodes_have_their_lines(tmp_path:
     rows += ["2.1\tx" + rest, ROW.format(3, "c", "Z")]
     put(tmp_path, train__conllu=ROW.format(1, "a", "X") + "\n", dev__conllu="".join(rows) + "\n")
     assert faults(tmp_path) == [
-        "dev.conllu:5: label 'Y' does not occur in train (1 in dev)",
-        "dev.conllu:7: label 'Z' does not occur in train (1 in dev)",
+        "dev.conllu:5: label 'Y' does not occur in train (1 in dev); correct it or add it to train",
+        "dev.conllu:7: label 'Z' does not occur in train (1 in dev); correct it or add it to train",
     ]
 
 
 def test_known_faults_of_a_real_set(real_file: Callable[[str], Path]) -> None:
     path = real_file("conll2002-es/esp.train.iob")
     found = [problem for problem in check(resolve("conll2002-es")) if "is also in" not in problem.message]
-    assert Problem(str(path), 221619, "I-LOC may not follow the start of the sentence in iob2") in found
+    assert (
+        Problem(
+            str(path),
+            221619,
+            "I-LOC may not follow the start of the sentence in iob2; data convert --scheme repairs it",
+        )
+        in found
+    )
 
 
 def test_statistics(tmp_path: Path) -> None:
@@ -297,7 +310,7 @@ def test_equal_texts_are_distinguished_by_the_arrays_beside_them(tmp_path: Path)
     np.save(tmp_path / "dev.image.npy", images[:1] + 1e-9)
     assert faults(tmp_path) == []
     np.save(tmp_path / "dev.image.npy", images[2:])
-    assert faults(tmp_path) == ["dev.txt:1: the sentence is also in train, at train.jsonl:3"]
+    assert faults(tmp_path) == ["dev.txt:1: the sentence is also in train, at train.jsonl:3; remove one"]
     np.save(tmp_path / "train.image.npy", images[:2])
     assert faults(tmp_path)[0] == (
         "train.jsonl: train.image.npy: expected 3 rows, one per record of train.jsonl, found 2"
@@ -323,7 +336,9 @@ def test_texts_may_have_several_labels(extension: str, tmp_path: Path) -> None:
         (tmp_path / f"{split}.{extension}").write_text("\n".join(lines) + "\n")
     file = str(tmp_path / f"dev.{extension}")
     line = 2 if extension == "jsonl" else 3
-    assert check(resolve(tmp_path)) == [Problem(file, line, "label 'x' does not occur in train (1 in dev)")]
+    assert check(resolve(tmp_path)) == [
+        Problem(file, line, "label 'x' does not occur in train (1 in dev); correct it or add it to train")
+    ]
     numbers, _ = statistics(resolve(tmp_path))
     assert numbers["train"].labels == {"b": 2, "a": 1, "c": 1} and numbers["dev"].labels["c"] == 1
 
@@ -332,4 +347,6 @@ def test_a_sign_in_a_label_does_not_make_it_several(tmp_path: Path) -> None:
     (tmp_path / "train.tsv").write_text("label\ttext\nx|y\tone text\nz\tanother text\n")
     (tmp_path / "test.tsv").write_text("label\ttext\nx\ta third text\nx|y\tthe last text\n")
     file = str(tmp_path / "test.tsv")
-    assert check(resolve(tmp_path)) == [Problem(file, 2, "label 'x' does not occur in train (1 in test)")]
+    assert check(resolve(tmp_path)) == [
+        Problem(file, 2, "label 'x' does not occur in train (1 in test); correct it or add it to train")
+    ]

@@ -11,7 +11,7 @@ from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
 from seqkit.corpora.statistics import statistics
 from seqkit.errors import DataError
-from seqkit.formats.registry import FORMATS, read_texts
+from seqkit.formats.registry import read_texts
 from seqkit.formats.splitting import Splitter
 from seqkit.records import Sentence
 
@@ -112,8 +112,8 @@ def test_faults(tmp_path: Path, name: str, content: str, message: str) -> None:
 
 
 def test_an_unknown_format() -> None:
-    with pytest.raises(DataError, match=rf"^unknown format 'xml'; the formats are {', '.join(FORMATS)}$"):
-        read_texts("-", "xml")
+    with pytest.raises(DataError, match=r"^unknown format 'jsom'; did you mean 'jsonl'\?$"):
+        read_texts("-", "jsom")
 
 
 # --- data sets -----------------------------------------------------------------------------------------------------
@@ -143,9 +143,9 @@ def test_texts_from_python_are_split_by_the_splitter() -> None:
     ("item", "message"),
     [
         ("ab c", "texts dev:2: expected a pair (text, label), found 'ab c'"),
-        (("a", 3), "texts dev:2: expected a pair (text, label), found ('a', 3)"),
-        (("a", [3]), "texts dev:2: texts, tokens and labels must be strings, and tokens not empty, found 3"),
-        ((["a", ""], "x"), "texts dev:2: texts, tokens and labels must be strings, and tokens not empty, found ''"),
+        ((3, "a"), "texts dev:2: expected a pair (text, label), found (3, 'a'); the text comes first"),
+        (("a", {}), 'texts dev:2: expected a string or a list of strings in "label", found {}'),
+        ((["a", ""], "x"), "texts dev:2: texts and tokens must be strings, and tokens not empty, found ''"),
     ],
 )
 def test_malformed_items(item: object, message: str) -> None:
@@ -175,11 +175,13 @@ def test_every_fault_of_a_table(tmp_path: Path) -> None:
         "train.csv:3: expected 2 comma-separated columns (topic, text), found 1",
         "train.csv:5: expected a label in field 'topic', found an empty one",
         "train.csv:6: expected 2 comma-separated columns (topic, text), found 3",
-        "dev.csv:2: the sentence is also in train, at " + f"{tmp_path}/train.csv:2",
+        f"dev.csv:2: the sentence is also in train, at {tmp_path}/train.csv:2; remove one",
         "dev.csv:4: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)",
     ]
     put(tmp_path / "train.csv", "topic,text\nx,one two\ny,three\n")
-    assert "dev.csv:3: label 'w' does not occur in train (2 in dev)" in faults(resolve(tmp_path), "topic")
+    assert "dev.csv:3: label 'w' does not occur in train (2 in dev); correct it or add it to train" in faults(
+        resolve(tmp_path), "topic"
+    )
     assert faults(resolve(tmp_path))[1] == (
         "train.csv:1: expected columns named 'text' and 'label', found 'topic', 'text'; say which is which: "
         "--set data.text=text --set data.label=topic (or --text text --label topic)"
@@ -193,7 +195,7 @@ def test_every_fault_of_objects(tmp_path: Path) -> None:
     assert faults(resolve(tmp_path)) == [
         "train.jsonl:2: no field 'label'; fields: 'text'",
         "train.jsonl:3: expected a JSON object, found [1]",
-        f"test.jsonl:1: the sentence is also in train, at {tmp_path}/train.jsonl:1",
+        f"test.jsonl:1: the sentence is also in train, at {tmp_path}/train.jsonl:1; remove one",
     ]
 
 
@@ -255,5 +257,5 @@ def test_texts_may_be_mappings() -> None:
         (["so", "bad"], ["neg"]),
     ]
     with pytest.raises(DataError) as caught:
-        from_items("texts", [{"text": "a", "labels": "x"}])  # type: ignore[list-item]
-    assert str(caught.value) == "texts train:1: expected a pair (text, label), found {'text': 'a', 'labels': 'x'}"
+        from_items("texts", [{"text": "a", "labels": "x"}]).texts("train")
+    assert str(caught.value) == "texts train:1: no field 'label'; fields: 'text', 'labels'"

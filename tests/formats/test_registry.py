@@ -63,7 +63,7 @@ def test_detect_format(tmp_path: Path, name: str, text: str, expected: str) -> N
 
 
 def test_standard_input_needs_a_format() -> None:
-    expected = "the format of standard input must be named: one of " + ", ".join(FORMATS)
+    expected = "the format of standard input must be named; seqkit data formats lists them"
     with pytest.raises(DataError, match=f"^{expected}$"):
         read_sentences("-")
 
@@ -79,7 +79,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_unknown_formats_and_files_of_texts_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^unknown format 'xml'; the formats are jsonl, .*, text$"):
+    with pytest.raises(DataError, match=r"^unknown format 'xml'; seqkit data formats lists them$"):
         read_sentences("a.txt", "xml")
     path = tmp_path / "train.tsv"
     path.write_text("pos\ta fine film\n")

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from seqkit.errors import ModelError, shown
-from seqkit.formats.splitting import SPLITTERS, Splitter, _pre_tokenizer
+from seqkit.formats.splitting import SPLITTERS, Splitter, _pre_tokenizer, choose_splitter, choose_splitter_for_text
 
 KINDS = list(SPLITTERS)
 # Unicode's White_Space property; Python's isspace also takes four control characters for white space
@@ -124,6 +125,202 @@ def test_scripts_emoji_and_damage(kind: str, text: str, expected: list[str]) -> 
     assert tokens(text, kind) == expected
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("我有3.5个iPhone，是吗？！", "我 有 3.5 个 iPhone ， 是 吗 ？ ！"),
+        ("東京タワーへ行く。2003年、ラーメン", "東 京 タワー へ 行 く 。 2003 年 、 ラーメン"),
+        ("か\u3099カ\u3099 二〇〇八", "か\u3099 カ\u3099 二 〇 〇 八"),
+        ("กินข้าว ๑๒๓ กก.", "กิ น ข้ า ว ๑๒๓ ก ก ."),
+        ("ລາວ ភាសា မြန်မာ", "ລ າ ວ ភា សា မြ န် မာ"),
+        ("བོད་ཡིག", "བོད ་ ཡིག"),
+        ("한국어 입니다.", "한국어 입니다 ."),
+        ("www.a.org/b。他 a@b.org吧 #東京 @田中", "www.a.org/b 。 他 a@b.org 吧 #東京 @田中"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["words", "english", "elision"])
+def test_scripts_without_spaces(kind: str, text: str, expected: str) -> None:
+    assert tokens(text, kind) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        (
+            "L'homme qu'il voit aujourd'hui, c'est-à-dire l’eau",
+            "L' homme qu' il voit aujourd'hui , c' est-à-dire l’ eau",
+        ),
+        ("Jusqu'à quand quelqu'un dira-t-il: «d'accord»", "Jusqu' à quand quelqu'un dira-t-il : « d' accord »"),
+        ("presqu'île L'ONU QU'ON l'80 %", "presqu'île L' ONU QU' ON l' 80 %"),
+        ("Dell'acqua un po' d'olio, un'altra all'una", "Dell' acqua un po ' d' olio , un' altra all' una"),
+        ("l'home d'aquí n'hi ha s'ha", "l' home d' aquí n' hi ha s' ha"),
+        ("L' homme qu' il d' eau L'", "L' homme qu' il d' eau L'"),
+        ("it's don't O'Brien rock'n'roll ma'am", "it's don't O'Brien rock'n'roll ma'am"),
+        ("'l'ami' l''", "' l' ami ' l ''"),
+    ],
+)
+def test_elision(text: str, expected: str) -> None:
+    assert tokens(text, "elision") == expected.split()
+
+
+SPACELESS = re.compile(
+    "[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u19e0-\u19ff\u2e80-\u309f\u3400-\u9fff\ua9e0-\uaa7f\uf900-\ufaff\U0001f200]|[\U00016ff0-\U0001b2ff\U00020000-\U0003ffff]|[\U000116d0-\U000116e3]"
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(ANYTHING.map(lambda text: SPACELESS.sub("", text)), st.sampled_from(["words", "english"]))
+def test_other_scripts_are_split_as_by_earlier_models(text: str, kind: str) -> None:
+    assert Splitter(kind).split(text) == Splitter(kind, is_earlier=True).split(text)
+
+
+@settings(max_examples=200, deadline=None)
+@given(ANYTHING.map(lambda text: re.sub("['’]", "", text)))
+def test_elision_needs_an_apostrophe(text: str) -> None:
+    assert Splitter("elision").split(text) == Splitter("words").split(text)
+
+
+MODELS = Path(__file__).parent
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("model", ["tag", "classify"])
+def test_models_saved_earlier_split_as_they_did(version: str, model: str) -> None:
+    document = json.loads((MODELS / version / model / "splitter.json").read_text(encoding="utf-8"))
+    splitter = Splitter.from_json(document)
+    assert splitter == Splitter("words", is_earlier=True)
+    assert splitter != Splitter("words")
+    assert splitter.to_json() == document
+    text = "東京へ行く。 Ann's l'eau www.a.org。漢"
+    assert [text[start:end] for start, end in splitter.split(text)] == [
+        *("東京へ行く", "。", "Ann's", "l'eau", "www.a.org。漢"),
+    ]
+    assert Splitter.from_json(json.loads(json.dumps(Splitter("words").to_json()))) == Splitter("words")
+
+
+def test_the_earlier_english_is_kept() -> None:
+    splitter = Splitter("english", is_earlier=True)
+    assert Splitter.from_json(json.loads(json.dumps(splitter.to_json()))) == splitter
+    text = "Mr. O'Neill didn't see 漢字です."
+    assert [text[start:end] for start, end in splitter.split(text)] == [
+        *("Mr.", "O'Neill", "did", "n't", "see", "漢字です", "."),
+    ]
+
+
+def test_other_kinds_have_no_earlier_form() -> None:
+    with pytest.raises(ValueError, match=r"^splitter 'spaces' has no earlier form$"):
+        Splitter("spaces", is_earlier=True)
+
+
+def joined(*sentences: str) -> list[tuple[str, list[tuple[int, int]]]]:
+    return [(text, Splitter("spaces").split(text)) for text in sentences]
+
+
+def cut(*sentences: str) -> list[tuple[str, list[tuple[int, int]]]]:
+    """Tokens are parted by ``|`` where the text has no space."""
+    found = []
+    for sentence in sentences:
+        text, spans = sentence.replace("|", ""), []
+        position = 0
+        for token in re.split(r"[ |]", sentence):
+            start = text.index(token, position)
+            position = start + len(token)
+            spans.append((start, position))
+        found.append((text, spans))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("sentences", "kind", "reason"),
+    [
+        (
+            cut("She did|n't see Ann|'s dog|.", "It is|."),
+            "english",
+            "raw text is split by 'english', which finds 100.0% of the tokens of train ('words': 63.6%)",
+        ),
+        (
+            cut("L'|homme qu'|il voit|."),
+            "elision",
+            "raw text is split by 'elision', which finds 100.0% of the tokens of train ('words': 33.3%)",
+        ),
+        (
+            cut("Hello, world."),
+            "spaces",
+            "raw text is split by 'spaces', because marks are part of the words of train",
+        ),
+        (
+            cut("a|b|c d|e"),
+            "characters",
+            "raw text is split by 'characters', which finds 100.0% of the tokens of train ('words': 0.0%)",
+        ),
+        (cut("我|有|3.5|元|。"), "words", "raw text is split by 'words', which finds 100.0% of the tokens of train"),
+        (cut("It is|."), "words", "raw text is split by 'words', which finds 100.0% of the tokens of train"),
+        (
+            joined("She did n't see Ann 's dog ."),
+            "english",
+            "raw text is split by 'english', which leaves 100.0% of the tokens of train whole ('words': 87.5%)",
+        ),
+        (
+            joined("L' homme qu' il voit ."),
+            "elision",
+            "raw text is split by 'elision', which leaves 100.0% of the tokens of train whole ('words': 66.7%)",
+        ),
+        (
+            joined("我 有 元 。"),
+            "words",
+            "raw text is split by 'words', which leaves 100.0% of the tokens of train whole",
+        ),
+        ([], "words", "raw text is split by 'words', because train has no tokens"),
+        ([("", [])], "words", "raw text is split by 'words', because train has no tokens"),
+    ],
+)
+def test_the_splitter_that_agrees_with_tokens(
+    sentences: list[tuple[str, list[tuple[int, int]]]], kind: str, reason: str
+) -> None:
+    assert choose_splitter(iter(sentences)) == (kind, reason)
+
+
+def test_each_kind_is_found_again_by_its_own_tokens() -> None:
+    texts = ["Mr. Lee didn't pay l'ami $3.50, e.g. to a@b.org!", "L'homme n'est qu'à 漢字タワー (they're)..."]
+    for kind in SPLITTERS:
+        assert choose_splitter((text, Splitter(kind).split(text)) for text in texts).kind == kind
+
+
+def test_a_sample_is_enough() -> None:
+    def sentences() -> Iterator[tuple[str, list[tuple[int, int]]]]:
+        yield from cut("It is|.") * 2000
+        raise AssertionError("more than the sample was read")
+
+    assert choose_splitter(sentences(), "dev").reason == (
+        "raw text is split by 'words', which finds 100.0% of the tokens of dev"
+    )
+
+
+WORDS = ("words", "raw text is split by 'words', the splitter for text of any language")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", WORDS),
+        ("The man didn't see D'Artagnan, and it's all that he said to the king's men.", WORDS),
+        ("Der Mann sah die Frau nicht, und das ist gut.", WORDS),
+        ("El hombre no vio a la mujer en la casa.", WORDS),
+        ("東京へ行く。", WORDS),
+        (
+            "Le soir, l'homme et la femme sont dans une maison qu'il a vue.",
+            ("elision", "raw text is split by 'elision', because 13.3% of its words are like l' or qu'"),
+        ),
+        (
+            "La sera il sole scende nell'acqua e non si vede che la luna.",
+            ("elision", "raw text is split by 'elision', because 7.1% of its words are like l' or qu'"),
+        ),
+    ],
+)
+def test_a_guess_from_raw_text(text: str, expected: tuple[str, str]) -> None:
+    assert choose_splitter_for_text(text) == expected
+
+
 def test_characters_keep_what_combines() -> None:
     assert tokens("ab e\u0301 漢字 👍🏽", "characters") == ["a", "b", "e\u0301", "漢", "字", "👍🏽"]
 
@@ -151,6 +348,12 @@ def test_characters_keep_what_combines() -> None:
         "://",
         "\u0301",
         "Mr.",
+        "漢",
+        "漢\u0301",
+        "かa",
+        "www.漢",
+        "l'",
+        "qu'a",
     ],
 )
 def test_time_grows_with_the_length_alone(unit: str) -> None:
@@ -171,7 +374,7 @@ def test_a_long_line() -> None:
 
 
 def test_another_kind_is_refused() -> None:
-    message = "unknown splitter 'word'; choose from words, english, spaces, characters"
+    message = "unknown splitter 'word'; choose from words, english, elision, spaces, characters"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         Splitter("word")
 
@@ -192,7 +395,7 @@ def test_saved_splitters_split_alike(kind: str) -> None:
         assert again.split(text) == expected
 
 
-NOT_OURS = "splitter: not one of seqkit's own (words, english, spaces, characters): "
+NOT_OURS = "splitter: not one of seqkit's own (words, english, elision, spaces, characters): "
 
 
 @pytest.mark.parametrize(
@@ -276,7 +479,7 @@ _BESIDE_FLAGS = [
 @given(st.lists(st.sampled_from(_BESIDE_FLAGS), max_size=12))
 def test_flags_are_cut_as_the_expressions_cut_them(kind: str, pieces: list[str]) -> None:
     splitter, text = Splitter(kind), "".join(pieces)
-    expected = [offsets for _, offsets in _pre_tokenizer(kind).pre_tokenize_str(text)]
+    expected = [offsets for _, offsets in _pre_tokenizer(kind, False).pre_tokenize_str(text)]
     assert splitter.split(text) == expected
 
 

@@ -85,6 +85,7 @@ SEEDS = {
     "amazon": AMAZON,
     "yelp": YELP,
     "wikitext": WIKITEXT,
+    "document": LINES,
 }
 WORDS = {
     "conll": (b"-DOCSTART-", b"B-PER", b"I-LOC", b"O", b"# a = b", b"#"),
@@ -106,6 +107,7 @@ WORDS = {
     "amazon": (b'"reviewText":', b'"overall":', b'"rating":', *JSON_WORDS[:12]),
     "yelp": (b'"stars":', b'"text":'),
     "wikitext": (b" = A = \n", b"<unk>", b" @-@ ", b" . ", b" , "),
+    "document": (b"\n\n", b". A", b"Dr.", "。".encode(), b"?!", b"\n- ", b":-)"),
 }
 
 

@@ -380,7 +380,7 @@ def test_options_of_perplexity_are_checked(options: dict[str, Any], fault: str) 
 
 
 def test_a_model_is_built_from_lines_or_from_their_counts() -> None:
-    units = Units.word(LmSettings().data.splitter)
+    units = Units.word(LmSettings().data.split_kind)
     torch.manual_seed(0)
     settings = override(LmSettings(), TINY)
     one = LanguageModel.build(settings, [TextRecord(line) for line in TEXT if line])

@@ -23,7 +23,7 @@ WORDS = ("tag", "classify")
 UNITS = ("lm", "ngram", "generate")
 NO_WORDS = "a record must be a text or a list of tokens (strings), found "
 NO_TEXT = "a record must be a text or a mapping of its fields, found "
-ONE_OF_TWO = "a record must have either a string 'text' or a list 'tokens', found "
+NO_FIELD = 'records:1: expected "tokens" or "text", found '
 SEVERAL = "the argument of predict must be a list or another iterable of records, found "
 ALIGNED = "a sentence needs text[start:end] == token for every token, found "
 
@@ -54,17 +54,22 @@ def fault(kind: type[Exception], call: Callable[[], Any]) -> str:
         ([None], NO_WORDS + "[None]"),
         (["a", 1], NO_WORDS + "['a', 1]"),
         (range(3), NO_WORDS + "range(0, 3)"),
-        ({"tokens": None}, NO_WORDS + "None"),
-        ({"tokens": b"a"}, NO_WORDS + "b'a'"),
-        ({"text": None}, ONE_OF_TWO + "{'text': None}"),
-        ({"text": b"a"}, ONE_OF_TWO + "{'text': b'a'}"),
-        ({"text": ["a"]}, ONE_OF_TWO + "{'text': ['a']}"),
-        ({"text": {"text": "a"}}, ONE_OF_TWO + "{'text': {'text': 'a'}}"),
-        ({"tokens": "abc"}, ONE_OF_TWO + "{'tokens': 'abc'}"),
-        ({"tokens": {"a": 1}}, ONE_OF_TWO + "{'tokens': {'a': 1}}"),
-        ({"text": "a", "tokens": ["b"]}, ONE_OF_TWO + "{'text': 'a', 'tokens': ['b']}"),
-        ({}, ONE_OF_TWO + "{}"),
-        ({"txt": "a"}, ONE_OF_TWO + "{'txt': 'a'}"),
+        ({"tokens": None}, NO_FIELD + "'tokens'"),
+        ({"tokens": b"a"}, "records:1: expected a list in \"tokens\", found b'a'"),
+        ({"text": None}, 'records:1: expected a text in "text", found none'),
+        ({"text": float("nan")}, 'records:1: expected a text in "text", found none'),
+        ({"text": b"a"}, "records:1: expected a string in \"text\", found b'a'"),
+        ({"text": ["a"]}, "records:1: expected a string in \"text\", found ['a']"),
+        ({"text": {"text": "a"}}, "records:1: expected a string in \"text\", found {'text': 'a'}"),
+        ({"tokens": "abc"}, "records:1: expected a list in \"tokens\", found 'abc'"),
+        ({"tokens": {"a": 1}}, "records:1: expected a list in \"tokens\", found {'a': 1}"),
+        ({"tokens": ["a", 1]}, 'records:1: expected non-empty strings in "tokens", found 1'),
+        (
+            {"text": "a", "tokens": ["b"]},
+            'records:1: the tokens do not follow one another in "text" with only white space between them',
+        ),
+        ({}, NO_FIELD + "no keys"),
+        ({"txt": "a"}, NO_FIELD + "'txt'"),
         (TextRecord(None), NO_TEXT + "TextRecord(text=None, fields={}, file='', line=0)"),  # type: ignore[arg-type]
     ],
 )
@@ -81,14 +86,16 @@ def test_an_object_is_no_record(models: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", UNITS)
 @pytest.mark.parametrize("given", [None, b"abc", 1, [], ["a", ""], {}])
 def test_what_is_no_record_of_units(name: str, given: Any, models: dict[str, Any]) -> None:
-    assert fault(DataError, lambda: list(models[name].predict([given]))) == f"{NO_TEXT}{given!r}"
+    assert fault(DataError, lambda: list(models[name].predict([given]))) == (
+        f"{'records:1: ' if given == {} else ''}{NO_TEXT}{given!r}"
+    )
 
 
 @pytest.mark.parametrize("name", ["lm", "ngram"])
 def test_fields_without_a_text(name: str, models: dict[str, Any]) -> None:
     for given, found in (({"text": 3}, "found 3"), ({"txt": "a"}, "the fields are 'txt'")):
         message = fault(DataError, lambda given=given: list(models[name].predict([given])))  # type: ignore[misc]
-        assert message == f"expected a text in field 'text', {found}"
+        assert message == f"records:1: expected a text in field 'text', {found}"
     assert [one.text for one in models[name].predict(["a", {"text": "a"}, TextRecord("a")])] == ["a"] * 3
 
 
@@ -96,8 +103,15 @@ def test_fields_without_a_text(name: str, models: dict[str, Any]) -> None:
 def test_forms_of_one_record(name: str, models: dict[str, Any]) -> None:
     text, tokens = "new b", ["new", "b"]
     forms = [
-        *(text, TextRecord(text), {"text": text}, {"text": text, "label": "x"}, Sentence.from_tokens(tokens)),
-        *(tokens, tuple(tokens), np.array(tokens), iter(tokens), {"tokens": tokens}),
+        *(
+            text,
+            TextRecord(text),
+            {"text": text},
+            {"text": text, "label": "x"},
+            {"text": text, "tokens": tokens},
+            Sentence.from_tokens(tokens),
+        ),
+        *(tokens, tuple(tokens), np.array(tokens), iter(tokens), {"tokens": tokens}, {"tokens": np.array(tokens)}),
         Sentence(tokens, text, [(0, 3), (4, 5)]),
     ]
     found = [one.to_json() for one in models[name].predict(forms)]

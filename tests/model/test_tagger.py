@@ -403,7 +403,7 @@ def test_offsets_index_any_text(model: Tagger, text: str) -> None:
 def test_tokens_are_taken_as_they_are(model: Tagger) -> None:
     tokens = ["Ada Lovelace", "met", "", "a\tb", "\ud800", "in", "Rome"]
     for given_tokens in (tokens, tuple(tokens)):
-        record = model.tag(given_tokens)
+        record = next(model.predict([given_tokens]))
         assert record.sentence.tokens == tokens
         assert len(record.labels) == len(tokens)
         assert [record.sentence.text[start:end] for start, end in record.sentence.offsets] == tokens

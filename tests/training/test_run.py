@@ -10,7 +10,7 @@ import pytest
 import safetensors.torch
 import torch
 
-from seqkit.config import Recipe
+from seqkit.config import Recipe, override
 from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
@@ -311,7 +311,7 @@ def test_what_is_no_recipe(recipe: Any, fault: str, make_pairs: Make, tmp_path: 
 def test_settings_as_a_mapping(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
     settings = tiny_settings("training.epochs=1")
     found = train(settings.model_dump(mode="json"), tmp_path / "mapping", make_pairs(20), device="cpu")
-    assert found.settings == settings
+    assert found.settings == override(settings, {"data": {"splitter": "words"}})
     train(settings, tmp_path / "settings", make_pairs(20), device="cpu")
     assert weights(tmp_path / "mapping") == weights(tmp_path / "settings")
 
@@ -342,8 +342,8 @@ def test_data_from_python_are_several(kind: str, given: Any) -> None:
     [
         ("sentences", (["a", None], ["X", "Y"]), "tokens and labels must be non-empty strings, found None"),
         ("sentences", (["a"], [None]), "tokens and labels must be non-empty strings, found None"),
-        ("texts", (["a", None], "X"), "texts, tokens and labels must be strings, and tokens not empty, found None"),
-        ("texts", ("a", [None]), "texts, tokens and labels must be strings, and tokens not empty, found None"),
+        ("texts", (["a", None], "X"), "texts and tokens must be strings, and tokens not empty, found None"),
+        ("texts", ("a", [None]), 'expected a string or a list of strings in "label", found [None]'),
     ],
 )
 def test_none_is_no_string(kind: str, item: Any, message: str) -> None:
@@ -442,11 +442,14 @@ def test_resume_does_not_write_over_a_finished_model(trained: Path, tmp_path: Pa
     assert message == f"{tmp_path / 'm'}: expected a checkpoint to go on from, found a model alone; use --force"
 
 
-def test_gold_labels_of_another_scheme_are_converted_whatever_stray_labels_stand_among_them(trained: Path) -> None:
+def test_gold_labels_of_another_scheme_are_converted_and_those_of_none_a_fault(trained: Path) -> None:
     model = load(trained)
     assert model.head.codec.scheme == "iob2"
-    sentence = Sentence.from_tokens(["a", "b", "c"], {"0": ["a", "b", "c"], "label": ["S-PER", "X", "S-LOC"]})
-    assert model.head.gold([sentence], target="label") == [["B-PER", "X", "B-LOC"]]
+    sentence = Sentence.from_tokens(["a", "b", "c"], {"label": ["S-PER", "O", "S-LOC"]}, file="f", line=3)
+    assert model.head.gold([sentence], target="label") == [["B-PER", "O", "B-LOC"]]
+    sentence.columns["label"][1] = "X"
+    expected = "f:3: the model learned spans, and the label 'X' of 'b' marks none as B-… and I-… do; correct it"
+    assert fault_of(DataError, model.head.gold, [sentence], target="label") == expected
 
 
 def test_what_is_learned_is_said_and_a_stray_label_warned_of(
@@ -480,7 +483,6 @@ def test_the_model_is_kept_though_scoring_it_fails(
 def test_a_run_of_another_task_is_not_taken_up(
     make_pairs: Callable[..., Any], tiny_settings: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from seqkit.config import override
     from seqkit.heads.language_model.settings import LmSettings
 
     train(tiny_settings("training.epochs=1"), tmp_path / "m", make_pairs(12), device="cpu")

@@ -74,7 +74,7 @@ class GenerateSettings(Settings):
 
     def complete(self, dataset: Any) -> GenerateSettings:
         """See `Settings.complete`: text that is tokenised already is split at spaces."""
-        tokenised = self.data.unit == "word" and self.data.splitter == "words" and dataset.has_tokens
+        tokenised = self.data.unit == "word" and self.data.splitter == "auto" and dataset.has_tokens
         return override(self, {"data": {"splitter": "spaces"}}) if tokenised else self
 
     def complete_by(self, records: Sequence[Any]) -> GenerateSettings:

@@ -107,7 +107,7 @@ class LmSettings(Settings):
 
     def complete(self, dataset: Any) -> LmSettings:
         """See `Settings.complete`: text that is tokenised already is split at spaces."""
-        tokenised = dataset.has_tokens and self.data.splitter == "words"
+        tokenised = dataset.has_tokens and self.data.splitter == "auto"
         return override(self, {"data": {"splitter": "spaces"}}) if tokenised else self
 
     @model_validator(mode="after")

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from seqkit.errors import ModelError, SettingsError
+from seqkit.errors import DataError, ModelError, SettingsError
 from seqkit.formats.schemes import convert, detect_scheme, is_label
 from seqkit.formats.writers import clean, rows
 from seqkit.heads.base import Head, Loss, StepTargets
@@ -142,20 +142,22 @@ class Tagging(Head):
         return answer.labels
 
     def gold(self, records: Sequence[Sentence], **options: Any) -> list[list[str]]:
-        """See `Head.gold`; labels in another scheme are converted to the model's."""
+        """See `Head.gold`; labels in another scheme are converted to the model's, and those of none are a fault."""
         labels = _column(records, options.get("target") or self.codec.target)
         if self.codec.scheme == "none":
             return labels
-        # A label of no scheme is an error of any tagger, and must not hide which scheme the others are in.
-        marked = [[label if is_label(label, "bioes") else "O" for label in row] for row in labels]
-        found = detect_scheme(marked)
+        odd = {label for label in {label for row in labels for label in row} if not is_label(label, "bioes")}
+        for record, row in zip(records, labels, strict=True) if odd else ():
+            for token, label in zip(record.tokens, row, strict=True):
+                if label in odd:
+                    learned = (
+                        f"the model learned spans, and the label {label!r} of {token!r} marks none as B-… and I-… do"
+                    )
+                    raise DataError(f"{learned}; correct it", file=record.file, line=record.line)
+        found = detect_scheme(labels)
         if found in ("none", self.codec.scheme):
             return labels
-        converted = [convert(row, found, self.codec.scheme) for row in marked]
-        return [
-            [new if label == mark else label for label, mark, new in zip(*several, strict=True)]
-            for several in zip(labels, marked, converted, strict=True)
-        ]
+        return [convert(row, found, self.codec.scheme) for row in labels]
 
     def report(
         self, gold: Sequence[Sequence[str]], answers: Sequence[TaggedSentence], baseline: Any = None

@@ -1,0 +1,153 @@
+"""What a task would learn from a data set: the first records as they would be read, and the labels."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+from seqkit.config.recipes import override
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.reading import read_splits, with_splitter
+from seqkit.formats.schemes import detect_scheme, invalid_moves
+from seqkit.formats.schemes import spans as read_spans
+from seqkit.formats.splitting import Splitter
+from seqkit.formats.writers import aligned
+from seqkit.records import labels_of_text
+from seqkit.tasks import Task
+
+_RECORDS = 3
+_TOKENS = 12
+_LABELS = 40
+_CELL = 60
+
+
+@dataclass(slots=True)
+class Preview:
+    """What a task would learn.
+
+    Args:
+        task: the task's name.
+        target: the label column, or the field of the label or text.
+        sizes: split → how many records.
+        header: the names of the table's columns.
+        rows: the first records of train as they would be read, a row a token or a record.
+        scheme: how the labels of tokens mark spans; ``none`` if they do not.
+        labels: label → how many tokens or texts; for a span scheme, kind → spans.
+        broken: the share of labels that break the scheme.
+        notes: what reading the data says.
+    """
+
+    task: str
+    target: str
+    sizes: dict[str, int] = field(default_factory=dict)
+    header: list[str] = field(default_factory=list)
+    rows: list[list[str]] = field(default_factory=list)
+    scheme: str = "none"
+    labels: dict[str, int] = field(default_factory=dict)
+    broken: float = 0.0
+    notes: list[str] = field(default_factory=list)
+
+    def render(self) -> str:
+        """The table of records and the list of labels.
+
+        Returns:
+            Lines, each ending in a line feed.
+        """
+        sizes = ", ".join(f"{split} {size:,}" for split, size in self.sizes.items())
+        learned = f" from {self.target!r}" if self.target else ""
+        lines = [f"seqkit {self.task} would learn{learned}; {sizes}", "", aligned([self.header, *self.rows]).rstrip()]
+        if self.labels:
+            what = "labels" if self.scheme == "none" else f"spans ({self.scheme})"
+            counted = [f"  {label}  {count:,}" for label, count in islice(self.labels.items(), _LABELS)]
+            lines += ["", f"{what}: {len(self.labels):,}", *counted]
+            lines += [f"  … {len(self.labels) - _LABELS:,} more"] * (len(self.labels) > _LABELS)
+        if self.broken:
+            lines.append(f"labels that break the scheme: {self.broken:.2%}")
+        return "\n".join(lines) + "\n\n"
+
+
+def preview(dataset: Dataset, task: Task, target: str | None = None) -> Preview:
+    """What a task would learn from a data set with its default settings.
+
+    Args:
+        dataset: the data set.
+        task: the task.
+        target: the label column, or the field of the label (`classify`) or of the text (`generate`).
+
+    Returns:
+        The preview.
+
+    Raises:
+        DataError: the task cannot learn from it; the message says why.
+    """
+    dataset.evaluation_split("train")
+    settings: Any = task.settings_class()(task=task.name)
+    name = {"texts": "label", "lines": ""}.get(task.records, "target")
+    if target and name:
+        settings = override(settings, {"data": {name: target}})
+    settings, choice = with_splitter(settings.complete(dataset), dataset)
+    splitter = Splitter(settings.data.splitter).split
+    if task.records == "lines":
+        return _of_lines(dataset, task, splitter, choice)
+    found = read_splits(dataset, task.records, settings.data, splitter)
+    train = found.records["train"]
+    learned = Preview(task.name, str(getattr(settings.data, name)), notes=[*found.notes, *choice])
+    learned.sizes = {split: len(records) for split, records in found.records.items()}
+    if task.records == "sentences":
+        _add_columns(learned, train, settings.data.scheme)
+    elif task.records == "texts":
+        _add_texts(learned, train)
+    else:
+        fields = list(dict.fromkeys(key for record in train[:_RECORDS] for key in record.fields))
+        learned.header = fields
+        learned.rows = [[_cell(record.fields.get(key, "")) for key in fields] for record in train[:_RECORDS]]
+    return learned
+
+
+def _of_lines(dataset: Dataset, task: Task, splitter: Any, choice: Sequence[str]) -> Preview:
+    learned = Preview(task.name, "", header=["line", "units"], notes=[*dataset.notes, *choice])
+    for split in ("train", "dev", "test"):
+        if dataset.has(split):
+            learned.sizes[split] = sum(1 for _ in dataset.lines(split))
+    for number, line in enumerate(islice(dataset.lines("train"), _RECORDS), 1):
+        learned.rows.append([str(number), _cell(" · ".join(line[start:end] for start, end in splitter(line)))])
+    return learned
+
+
+def _add_columns(learned: Preview, train: Sequence[Any], scheme: str) -> None:
+    columns = [sentence.column(learned.target) for sentence in train if sentence.tokens]
+    if not learned.target and columns:
+        learned.target = next(name for name, labels in train[0].columns.items() if labels is columns[0])
+    learned.scheme = detect_scheme(columns) if scheme == "auto" else scheme
+    learned.header = ["token", "label"]
+    for sentence in train[:_RECORDS]:
+        pairs = zip(sentence.tokens, sentence.column(learned.target), strict=True) if sentence.tokens else ()
+        learned.rows += [[_cell(token), _cell(label)] for token, label in islice(pairs, _TOKENS)]
+        learned.rows += [["…", ""]] * (len(sentence.tokens) > _TOKENS) + [["", ""]]
+    if learned.scheme == "none":
+        learned.labels = _counted(label for labels in columns for label in labels)
+        return
+    learned.labels = _counted(span.label for labels in columns for span in read_spans(labels, learned.scheme))
+    total = sum(map(len, columns))
+    learned.broken = sum(len(list(invalid_moves(labels, learned.scheme))) for labels in columns) / max(1, total)
+
+
+def _add_texts(learned: Preview, train: Sequence[Any]) -> None:
+    several = any(isinstance(record.fields.get(learned.target), list) for record in train)
+    labels = [labels_of_text(record, learned.target, several) for record in train]
+    learned.header = ["label", "text"]
+    shown = zip(labels[:_RECORDS], train, strict=False)
+    learned.rows = [[_cell(", ".join(each)), _cell(record.text)] for each, record in shown]
+    learned.labels = _counted(label for each in labels for label in each)
+
+
+def _counted(labels: Any) -> dict[str, int]:
+    return dict(sorted(Counter(labels).items(), key=lambda item: (-item[1], item[0])))
+
+
+def _cell(value: object) -> str:
+    text = " ".join(str(value).split())
+    return text if len(text) <= _CELL else text[: _CELL - 1] + "…"

@@ -1,0 +1,173 @@
+"""Folders and files as people have them: names, extensions, compression, encodings."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import lzma
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.resolve import resolve
+from seqkit.errors import DataError
+from seqkit.formats.format import Description
+from seqkit.formats.text import read_lines
+
+ROWS = "Ann B-PER\nran O\n\nBo B-PER\nsat O\n\n"
+
+
+def put(folder: Path, *names: str, content: str = ROWS) -> Path:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(content, encoding="utf-8")
+    return folder
+
+
+def taken(dataset: Dataset) -> dict[str, str]:
+    return {name: split.file.name for name, split in dataset.splits.items() if split.file is not None}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("train.char.bmes", "dev.char.bmes", "test.char.bmes"),
+        ("train.annotated", "valid.annotated", "test.annotated"),
+        ("x-train.gold_conll", "x-dev.gold_conll", "x-test.gold_conll"),
+        ("train.conllup", "dev.conllup", "test.conllup"),
+        ("train.raw", "dev.raw", "test.raw"),
+        ("engtrain.bio", "engtesta.bio", "engtestb.bio"),
+        ("trainset.txt", "devset.txt", "testset.txt"),
+        ("conll.train.gz", "conll.dev.gz", "conll.test.gz"),
+    ],
+    ids=lambda names: names[0],
+)
+def test_files_are_found_whatever_their_extension(names: tuple[str, str, str], tmp_path: Path) -> None:
+    put(tmp_path, *names, "README.md", "LICENSE", ".hidden")
+    found = resolve(tmp_path)
+    assert tuple(taken(found).values()) == names
+    assert found.notes == []  # a readme is not worth a word
+    assert [sentence.tokens for sentence in found.sentences("test")] == [["Ann", "ran"], ["Bo", "sat"]]
+
+
+def test_what_was_not_taken_is_said(tmp_path: Path) -> None:
+    put(tmp_path, "train.conll", "dev.conll", "extra.conll", "vectors.txt")
+    assert resolve(tmp_path).notes == [
+        f"{tmp_path}: read train train.conll, dev dev.conll; not taken: extra.conll, vectors.txt"
+    ]
+
+
+def test_a_name_that_ends_like_a_split_is_none_if_no_other_does(tmp_path: Path) -> None:
+    put(tmp_path, "contest.conll", "latest.conll", "mytrain.conll", "emerging.dev.conll")
+    found = resolve(tmp_path)
+    assert taken(found) == {"dev": "emerging.dev.conll"}
+    with pytest.raises(DataError) as caught:
+        found.evaluation_split("train")
+    expected = "expected a train file, found dev (emerging.dev.conll); not taken: contest.conll, latest.conll, mytrain"
+    assert str(caught.value) == f"{tmp_path}: {expected}.conll"
+
+
+def test_a_folder_without_splits_names_what_it_has(tmp_path: Path) -> None:
+    put(tmp_path, "a.conll", "b.bmes", "notes.md")
+    message = f"^{tmp_path}: no files named train, dev or test in this folder; found a.conll, b.bmes$"
+    with pytest.raises(DataError, match=message):
+        resolve(tmp_path)
+
+
+def test_two_files_for_one_split(tmp_path: Path) -> None:
+    put(tmp_path, "a-train.conll", "b-train.conll", "dev.conll")
+    with pytest.raises(DataError, match=f"^{tmp_path}: several train files: a-train.conll, b-train.conll$"):
+        resolve(tmp_path)
+
+
+def test_a_split_may_be_a_folder_of_files(tmp_path: Path) -> None:
+    put(tmp_path, "train/a/1.conll", "train/b.conll", "train/.c.conll", "dev/1.conll", "test.conll", "other/1.conll")
+    found = resolve(tmp_path)
+    assert taken(found) == {"train": "train", "dev": "dev", "test": "test.conll"}
+    train = found.sentences("train")
+    assert [Path(sentence.file).name for sentence in train] == ["1.conll"] * 2 + ["b.conll"] * 2
+    assert len(found.sentences("dev")) == 2
+    (tmp_path / "empty" / "train").mkdir(parents=True)
+    with pytest.raises(DataError, match=r"/train: no files to read in this folder$"):
+        resolve(tmp_path / "empty").sentences("train")
+
+
+def test_a_compressed_copy_beside_a_file_is_not_another_one(tmp_path: Path) -> None:
+    put(tmp_path, "train.conll", "dev.conll")
+    (tmp_path / "train.conll.gz").write_bytes(gzip.compress(ROWS.encode()))
+    assert taken(resolve(tmp_path)) == {"train": "train.conll", "dev": "dev.conll"}
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    ".gz": gzip.compress,
+    ".bz2": bz2.compress,
+    ".xz": lzma.compress,
+    ".zst": zstandard.compress,
+}
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_compressed_files_are_read_as_they_are(suffix: str, tmp_path: Path) -> None:
+    content = (ROWS * 3000).encode()
+    path = tmp_path / f"train.conll{suffix}"
+    path.write_bytes(PACKED[suffix](content))
+    plain = tmp_path / "plain.conll"
+    plain.write_bytes(content)
+    read, expected = resolve(path).sentences("all"), resolve(plain).sentences("all")
+    assert [(one.tokens, one.line) for one in read] == [(one.tokens, one.line) for one in expected]
+    path.rename(tmp_path / "unnamed")  # the content tells
+    assert len(resolve(tmp_path / "unnamed").sentences("all")) == 6000
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_damaged_compressed_files(suffix: str, tmp_path: Path) -> None:
+    packed = PACKED[suffix]((ROWS * 3000).encode())
+    path = tmp_path / f"train.conll{suffix}"
+    for damaged in (packed[:-9], packed[:12], packed[: len(packed) // 2] + b"\0" * 40 + packed[len(packed) // 2 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(DataError, match=rf"^{path}(:|: the compressed data are damaged: |: cannot be read: ).*"):
+            resolve(path).sentences("all")
+
+
+def test_zstandard_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "train.zst"
+    path.write_bytes(zstandard.compress(ROWS.encode()))
+    monkeypatch.setitem(__import__("sys").modules, "zstandard", None)
+    message = rf"^{path}: Zstandard data need the package zstandard: pip install 'seqkit-nlp\[zstd\]'$"
+    with pytest.raises(DataError, match=message):
+        resolve(path).sentences("all")
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "utf-16-le", "utf-8-sig", "shift_jis", "utf-32"])
+@pytest.mark.parametrize("ending", ["\n", "\r\n", "\r"])
+def test_other_encodings(encoding: str, ending: str, tmp_path: Path) -> None:
+    word = "東京" if encoding == "shift_jis" else "Éva"
+    text = f"{word} B-PER\nran O\n\n" * 5000
+    path = tmp_path / "train.conll"
+    path.write_bytes(text.replace("\n", ending).encode(encoding))
+    found = resolve(path).described(Description(encoding=encoding)).sentences("all")
+    assert [(one.tokens, one.line) for one in found] == [([word, "ran"], 3 * place + 1) for place in range(5000)]
+
+
+def test_a_text_in_another_encoding_than_was_said(tmp_path: Path) -> None:
+    path = tmp_path / "train.conll"
+    path.write_bytes("Éva O\n".encode("latin-1") * 3)
+    message = r":1: the text is not in the encoding ascii \(ordinal not in range\(128\)\) \(--encoding reads others\)$"
+    with pytest.raises(DataError, match=message):
+        list(read_lines(path, "ascii"))
+    path.write_bytes("Éva O\n".encode("utf-16")[:-1])
+    with pytest.raises(DataError, match=r":1: the text is not in the encoding utf-16 \(truncated data\) \(--encoding"):
+        list(read_lines(path, "utf-16"))
+
+
+@pytest.mark.parametrize(
+    "name", ["latine", "rot13", "zip", "idna", "punycode", "unicode_escape", "undefined", "\0", "é"]
+)
+def test_unknown_encodings(name: str) -> None:
+    expected = f"unknown encoding {name!r}; utf-8, utf-16, latin-1 and cp1252 are usual ones"
+    with pytest.raises(DataError) as caught:
+        list(read_lines(__file__, name))
+    assert str(caught.value) == expected
