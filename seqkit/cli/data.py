@@ -143,7 +143,7 @@ def check_data(
     try:
         problems = check(found, target, task, text)
         if task is not None:
-            learned = preview(found, TASKS[task], target)
+            learned = preview(found, TASKS[task], target, text)
             table, notes = learned.render(), learned.notes
     except DataError as error:  # also of what the task needs and the data do not have
         if task is None:

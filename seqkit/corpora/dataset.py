@@ -229,8 +229,9 @@ class Dataset:
             options = ReadOptions(split, text=text, label=label, allow_unlabelled=True)
             read = described_sentences if kind == "sentences" else described_texts
             records = list(islice(read(file, description, options), _SAMPLE))
-        if kind == "sentences" and not was_split:
-            return choose_splitter(((record.text, record.offsets) for record in records), name)
+        given = [record for record in records if isinstance(record, Sentence) and record.tokens]
+        if kind == "sentences" and given and not was_split:
+            return choose_splitter(((record.text, record.offsets) for record in given), name)
         return choose_splitter_for_text("\n".join(record.text for record in records))
 
     def label_field(self, target: str | None = None, format: str | None = None) -> str | None:
