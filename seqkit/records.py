@@ -155,34 +155,55 @@ class Sentence:
         """The labels of one column.
 
         Args:
-            target: a column's name, or its position counted from 0 (negative from the end). The empty string is
-                ``upos`` where there is one, as in CoNLL-U, and the last one elsewhere.
+            target: see `column_name`.
 
         Returns:
             One label per token.
 
         Raises:
-            DataError: there is no such column.
+            DataError: there is no such column, or it has the tokens.
         """
-        if target in self.columns:
-            return self.columns[target]
-        names = list(self.columns)
-        if names and not target:  # the last one of CoNLL-U, misc, is nothing to learn
-            return self.columns.get("upos", self.columns[names[-1]])
-        hint = ""
-        try:
-            return self.columns[names[int(target)]]
-        except IndexError:
-            pass
-        except ValueError:
-            if names and all(name.isdigit() for name in names):
-                hint = "; they have no names, so give a number (-1 is the last one)"
-        wanted = f"a label column {target!r}" if target else "a label column"
-        raise DataError(
-            f"expected {wanted}, found columns: {', '.join(names) or 'none'}{hint}",
-            file=self.file,
-            line=self.line,
-        )
+        return self.columns[self.column_name(target)]
+
+    def column_name(self, target: str) -> str:
+        """Which column is meant.
+
+        Args:
+            target: a column's name, in other letters too if no other has it so, or its position counted from 0
+                (negative from the end). The empty string is ``upos`` where there is one, as in CoNLL-U, and the last
+                one elsewhere, that of the tokens not counted.
+
+        Returns:
+            Its name.
+
+        Raises:
+            DataError: there is no such column, or it has the tokens.
+        """
+        if self.columns.get(target, self.tokens) is not self.tokens:
+            return target
+        names, hint = list(self.columns), ""
+        labels = [name for name, column in self.columns.items() if column is not self.tokens]
+        alike = [name for name in names if name.lower() == target.lower()]
+        found = target if target in self.columns else alike[0] if len(alike) == 1 else None
+        if not target and labels:  # the last one of CoNLL-U, misc, is nothing to learn
+            return "upos" if "upos" in labels else next((name for name in labels[::-1] if name != "misc"), labels[-1])
+        if found is None and target:
+            try:
+                found = names[int(target)]
+            except IndexError:
+                pass
+            except ValueError:
+                if names and all(name.isdigit() for name in names):
+                    hint = "; they have no names, so give a number (-1 is the last one)"
+        if found is None:
+            wanted = f"a label column {target!r}" if target else "a label column"
+            message = f"expected {wanted}, found columns: {', '.join(names) or 'none'}{hint}"
+            raise DataError(message, file=self.file, line=self.line)
+        if found not in labels:
+            which = found if found.isdigit() else repr(found)
+            told = "--target another column, or --token-column says where the tokens are"
+            raise DataError(f"column {which} holds the tokens; {told}", file=self.file, line=self.line)
+        return found
 
     def is_aligned(self) -> bool:
         """Whether ``text[start:end] == token`` for every token and its offsets, as there are as many."""

@@ -335,9 +335,8 @@ def _label_problems(
 ) -> Iterator[Problem]:
     several = has_several(next(iter(contents.values())).sentences, label)
     wanted = target or dataset.target
-    for content in contents.values() if label is None else ():
-        if wanted or all(sentence.columns for _, sentence in content.lines()):
-            read_notation(content.sentences, wanted)
+    if label is None and all(wanted or sentence.columns for part in contents.values() for _, sentence in part.lines()):
+        read_notation([content.sentences for content in contents.values()], wanted)
     labels = {
         split: [(line, each, label_column(dataset, each, target, label, several)) for line, each in content.lines()]
         for split, content in contents.items()

@@ -7,8 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from seqkit.corpora.label_columns import read_notation
 from seqkit.errors import DataError
 from seqkit.formats.format import Description, ReadOptions, notes_on
+from seqkit.formats.notation import NOTATIONS, joined_spans, write_notation
 from seqkit.formats.registry import FORMATS, USUAL_SUFFIXES, describe, described_sentences, described_texts, is_pipe
 from seqkit.formats.schemes import SCHEMES, convert, detect_scheme
 from seqkit.formats.text import read_lines
@@ -73,7 +75,7 @@ def convert_file(
             raise DataError("texts have no labels for tokens, whose scheme could be rewritten", file=source)
         content, count, record = *_texts(source, description, wanted, options), "text"
     else:
-        content, count, record = *_sentences(source, description, wanted, options, scheme), "sentence"
+        content, count, record = *_sentences(source, description, wanted, options, scheme, said), "sentence"
     data = content.encode("utf-8")  # before the file is opened: a fault leaves it unchanged
     try:
         if str(destination) == "-":
@@ -151,12 +153,17 @@ def _texts(source: str | Path, description: Description, wanted: str, options: R
 
 
 def _sentences(
-    source: str | Path, description: Description, wanted: str, options: ReadOptions, scheme: str | None
+    source: str | Path,
+    description: Description,
+    wanted: str,
+    options: ReadOptions,
+    scheme: str | None,
+    said: list[str],
 ) -> tuple[str, int]:
     """The content of the destination, and how many sentences are in it."""
     sentences = list(described_sentences(source, description, options))
-    if scheme is not None:
-        _rewrite(sentences, scheme, source)
+    for note in _rewrite(sentences, scheme, source) if scheme is not None else ():
+        said.append(f"{source}: {note}")
     lost = Counter(name for sentence in sentences for name in sentence.fields) if wanted != "jsonl" else {}
     if lost and not any(sentence.columns for sentence in sentences):  # texts alone, which have nothing else to keep
         raise _no_fields(wanted, source)
@@ -167,18 +174,25 @@ def _sentences(
     return write(sentences), len(sentences)
 
 
-def _rewrite(sentences: Sequence[Sentence], scheme: str, source: str | Path) -> None:
-    """Rewrite every column of span labels, in place."""
-    if scheme not in SCHEMES or scheme == "none":
-        raise DataError(f"unknown scheme {scheme!r}; choose from {', '.join(SCHEMES[:-1])}")
+def _rewrite(sentences: Sequence[Sentence], scheme: str, source: str | Path) -> list[str]:
+    """Rewrite every column of span labels, in place; notes for the user."""
+    if scheme not in (*SCHEMES[:-1], *NOTATIONS):
+        raise DataError(f"unknown scheme {scheme!r}; choose from {', '.join((*SCHEMES[:-1], *NOTATIONS))}")
     names = list(dict.fromkeys(name for sentence in sentences for name in sentence.columns))
-    found = False
+    found, notes, joined = False, [], 0
     for name in names:
         holders = [sentence for sentence in sentences if name in sentence.columns]
+        if any(sentence.columns[name] is sentence.tokens for sentence in holders):
+            continue
+        notes += [f"{name}: {note}" for note in read_notation([holders], name)]
         present = detect_scheme(sentence.columns[name] for sentence in holders)
-        if present != "none":
-            found = True
-            for sentence in holders:
-                sentence.columns[name] = convert(sentence.columns[name], present, scheme)
+        if present == "none":
+            continue
+        found = True
+        for sentence in holders:
+            labels = convert(sentence.columns[name], present, "bioes" if scheme in NOTATIONS else scheme)
+            joined += joined_spans(labels) if scheme == "io" else 0
+            sentence.columns[name] = write_notation(labels, scheme) if scheme in NOTATIONS else labels
     if not found and sentences:
         raise DataError(f"no column of span labels (B-…, I-…) among {', '.join(names)}", file=source)
+    return [*notes, f"touching spans that io joins: {joined:,}"] if joined else notes

@@ -170,6 +170,20 @@ class Dataset:
         """
         return split in self.splits or (split == "train" and "all" in self.splits) or (split == "dev" and self.held_out)
 
+    def _files(self, name: str, *, texts: bool = False) -> tuple[list[tuple[Path, Description]], list[str]]:
+        """The files of a split, and notes; one that is too small to show its layout has that of the first split."""
+        files, notes = self.splits[name].located(texts=texts)
+        first = self.splits[next(iter(self.splits))]
+        if first is self.splits[name] or first.file is None or is_pipe(first.file):
+            return files, notes
+        known = first.first(texts=texts)[1]
+        found: list[tuple[Path, Description]] = []
+        for file, own in files:
+            alike = own.format == known.format and not own.token_column
+            columns = own.columns or known.columns
+            found.append((file, replace(own, token_column=known.token_column, columns=columns) if alike else own))
+        return found, notes
+
     @property
     def has_tokens(self) -> bool:
         """Whether the text comes as words already, so that the spaces in its lines are between words."""
@@ -432,7 +446,7 @@ class Dataset:
             return
         split.left_out.clear()
         options = ReadOptions(left_out=split.left_out)
-        for file, description in split.located()[0]:
+        for file, description in self._files(name)[0]:
             form = FORMATS[description.format]
             if form.line_per_record:
                 yield from (text for _, text in read_lines(file, description.encoding))
@@ -454,7 +468,7 @@ class Dataset:
                 notes += [*said, *notes_on(f"{self.name} {name}", options.left_out)]
             self._refuse_empty(name, found)
             return found
-        files, told = split.located()
+        files, told = self._files(name)
         said = list(told)
         for file, description in files:
             found += _accepted(list(described_sentences(file, description, options)), file, said)
@@ -476,7 +490,7 @@ class Dataset:
             self._refuse_empty(name, found)
             return found
         options = ReadOptions(splitter, text=text, label=label)
-        files, told = split.located(texts=True)
+        files, told = self._files(name, texts=True)
         said = list(told)
         for file, description in files:
             read = list(described_texts(file, description, options))

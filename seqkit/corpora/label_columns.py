@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from seqkit.formats.notation import detect_notation
+from seqkit.formats.notation import Notation, detect_notation
 from seqkit.records import Sentence
 
 SPANS = "ner"
@@ -62,22 +62,34 @@ def _are_numbers(name: str, sentences: Sequence[Sentence]) -> bool:
     return all(label.lstrip("-").isdigit() for sentence in sentences for label in sentence.columns[name])
 
 
-def read_notation(sentences: Sequence[Sentence], target: str) -> str:
+def read_notation(splits: Sequence[Sequence[Sentence]], target: str) -> list[str]:
     """Rewrite the labels of one column as `seqkit.formats.schemes` has them.
 
+    Each split may be in a notation of its own. One that is too small to tell is in that of another one, if this has all
+    of its labels.
+
     Args:
-        sentences: the sentences, whose column is replaced.
+        splits: the sentences of each split, whose column is replaced.
         target: the column, see `Sentence.column`.
 
     Returns:
-        A note for the user, in which notation the labels were; empty if they are as they were.
+        Notes for the user, in which notation the labels were; none if they are as they were.
     """
-    some = [sentence for sentence in sentences if sentence.tokens]
-    notation = detect_notation(sentence.column(target) for sentence in some)
-    if notation is None:
-        return ""
-    for sentence in some:
-        column = sentence.column(target)
-        (name,) = [name for name, labels in sentence.columns.items() if labels is column][:1]
-        sentence.columns[name] = notation.read(column)
-    return f"the labels mark spans in {notation.name}: {notation.example}"
+    labelled = [[sentence for sentence in sentences if sentence.tokens] for sentences in splits]
+    found = [detect_notation(sentence.column(target) for sentence in some) for some in labelled]
+    known = next(filter(None, found), None)
+    notes: dict[str, str] = {}
+    for some, own in zip(labelled, found, strict=True):
+        notation = own or known
+        if notation is None or (own is None and not _fits(notation, some, target)):
+            continue
+        for sentence in some:
+            name = sentence.column_name(target)
+            sentence.columns[name] = notation.read(sentence.columns[name])
+        if own is not None:
+            notes.setdefault(notation.name, f"the labels mark spans in {notation.name}: {notation.example}")
+    return list(notes.values())
+
+
+def _fits(notation: Notation, sentences: Sequence[Sentence], target: str) -> bool:
+    return all(notation.labels.keys() >= {*sentence.column(target)} for sentence in sentences)

@@ -44,8 +44,7 @@ def read_splits(
     if kind == "sentences":
         found = dataset.read_sentences(splitter, splits)
         if getattr(data, "scheme", "none") != "none":
-            notes = [read_notation(records, label or data.target) for records in found.records.values()]
-            found.notes.extend(dict.fromkeys(filter(None, notes)))
+            found.notes.extend(read_notation(list(found.records.values()), label or data.target))
     elif kind == "texts":
         text, field = getattr(data, "text", "text"), str(label or getattr(data, "label", "label"))
         found = dataset.read_texts(splitter, splits, text=text, label=field)

@@ -9,6 +9,7 @@ from typing import Any
 
 from seqkit.corpora.check import has_several, label_column, label_scheme
 from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.label_columns import read_notation
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.schemes import spans as read_spans
 from seqkit.formats.splitting import Splitter
@@ -73,7 +74,10 @@ def statistics(
         read = dataset.read_sentences(splitter, names)
     else:
         read = dataset.read_texts(splitter, names, text=text, label=field)
-    contents = read.records
+    contents, notes = read.records, list(read.notes)
+    wanted = target or dataset.target
+    if field is None and all(wanted or one.columns for found in contents.values() for one in found if one.tokens):
+        notes += read_notation(list(contents.values()), wanted)
     train = Counter(token for sentence in contents.get("train", ()) for token in sentence.tokens)
     several = has_several(contents[names[0]] if names else (), field)
     labels = {
@@ -86,7 +90,7 @@ def statistics(
         name: _count(found, labels[name], scheme, train if name in ("dev", "test") and train else None)
         for name, found in contents.items()
     }
-    return numbers, read.notes
+    return numbers, notes
 
 
 def _count(

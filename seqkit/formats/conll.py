@@ -2,60 +2,69 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from seqkit.errors import DataError, shown
-from seqkit.formats.format import DEFAULTS, Format, ReadOptions, Sample
+from seqkit.formats.columns import (
+    DOCUMENT_BORDERS,
+    DOCUMENT_START,
+    Width,
+    cells_of,
+    describe_columns,
+    ends_sentence,
+    header,
+    is_marked,
+    split_row,
+    token_place,
+    width_of,
+)
+from seqkit.formats.format import DEFAULTS, UNDESCRIBED, Format, ReadOptions, Sample
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.text import Line, Lines, is_blank, last_blank_line_end
-from seqkit.formats.writers import clean, refuse_breaks, rows
+from seqkit.formats.writers import clean, label_columns, refuse_breaks, rows
 from seqkit.records import Sentence
 
-Width = tuple[int, bool]
-"""How many columns rows have, and whether they are separated by tabs."""
+Layouts = Mapping[int, Sequence[str]]
+"""Of a format whose columns are known by their number: the number, and the names."""
 
 _SUFFIXES = (".conll", ".iob", ".iob1", ".iob2", ".iobes", ".bio", ".bioes", ".col", ".ner", ".pos")
 """extensions of files that are in this format unless they look like CoNLL-U"""
-_TOKEN_COLUMNS = frozenset({"word", "form", "token"})
-_DOCUMENT_START = "-DOCSTART-"
 _LONGEST_HEAD = 10_000
 """how many lines that start with ``#`` are kept until a row tells whether they are comments or tokens"""
 _WIDEST = 1_000_000
 """columns that a request may say there are"""
 _INSTEAD = "a .jsonl file"
+_SAMPLED = 400
+"""lines by which it is known how a file will be described"""
+_BLANK_AT_CELL_END = re.compile(r" (?=[\t\n]|$)|(?<=\t) ")
 _NO_LABELS = "expected at least 2 columns (token and label), found {}"
+_COMMENTS = "rows that start with '#', read as comments"
+_BLANKS = "rows with spaces around a label, which were removed"
 
 
-def split_row(line: str) -> list[str]:
-    """Split a row at its tabs or, if it has none, at its spaces.
-
-    Args:
-        line: the row, without its line ending.
-
-    Returns:
-        The cells; those between tabs exactly as they are, even empty.
-    """
-    if "\t" in line:
-        return line.split("\t")
-    return [cell for cell in line.split(" ") if cell]
-
-
-def read_conll(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS) -> Iterator[Sentence]:
+def read_conll(
+    lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS, layouts: Layouts | None = None
+) -> Iterator[Sentence]:
     """Read token columns: one token per line, a blank line after each sentence.
 
-    Cells are separated by tabs or, in a row without a tab, by spaces. The token is in the first column, or in one named
-    ``word``, ``form`` or ``token``. ``-DOCSTART-`` rows are skipped, and so are comments: lines at the start of a
-    sentence that start with ``#`` and are not as wide as the file, or read ``# name = value`` (``#`` is a token too).
+    Cells are separated by tabs or, in a row without a tab, by spaces; spaces around a label and blanks at the end of a
+    row do not count. The token is in the first column, or in one named ``word``, ``form`` or ``token``. A first row of
+    such names is one of names. ``-DOCSTART-`` rows are skipped, and so are comments: lines at the start of a sentence
+    that start with ``#`` and are not as wide as the file, read ``# name = value`` or have an address (``#`` is a token
+    too).
 
     Args:
         lines: numbered lines; those of a `Lines` are read in blocks, which is several times as fast.
         name: the file's name, for messages.
-        options: the columns' names; whether the label columns may be missing; as head the width of the file, for lines
-            that do not start it.
+        options: the columns' names; whether the label columns may be missing; whether ``#`` as the first cell always
+            makes a comment; as head the width of the file and its columns' names, for lines that do not start it.
+        layouts: the names of the columns that the format may have.
 
     Yields:
         Sentences with all columns, including that of the tokens; without any if there are only tokens.
@@ -65,12 +74,14 @@ def read_conll(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS
     """
     blocks = lines.blocks() if isinstance(lines, Lines) else ((number, [line]) for number, line in lines)
     if options.head is None:
-        blocks, width, _ = _with_width(blocks)
+        blocks, head, _ = _with_head(blocks, options.columns)
     else:
-        width = _known_width(options.head, name)
-    names = _column_names(width, options)
+        head = _known_head(options.head, name)
+    width, names = (head[0], head[1]), _column_names(head, options, layouts, name)
     where = token_place(names, options.token_column, name)
-    rules = _Rules(name, width, names, where, options.columns is not None, options.allow_unlabelled)
+    known = options.columns is not None or layouts is not None or len(head) > 2
+    comments = where > 0 or options.comment_rows
+    rules = _Rules(name, width, names, where, known, options.allow_unlabelled, comments, options.left_out)
     if not isinstance(lines, Lines):  # no more of them is read than is needed
         yield from _read_rows(((number, line) for number, (line,) in blocks), rules)
         return
@@ -83,37 +94,13 @@ def read_conll(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS
             yield _sentence(cells, rules, first)
 
 
-def token_place(names: Sequence[str], token_column: str, file: str = "") -> int:
-    """Which column holds the tokens.
-
-    Args:
-        names: the names of the columns, in order.
-        token_column: what the user said: a name, or a position from 0 (negative from the end); empty for the column
-            named ``word``, ``form`` or ``token``, or else the first.
-        file: the file's name, for messages.
-
-    Returns:
-        Its position.
-
-    Raises:
-        DataError: there is no such column.
-    """
-    if not token_column:
-        return next((index for index, column in enumerate(names) if column.lower() in _TOKEN_COLUMNS), 0)
-    if token_column in names:
-        return names.index(token_column)
-    with suppress(ValueError):
-        place = int(token_column)
-        if -len(names) <= place < len(names):
-            return place % len(names)
-    raise DataError(f"no token column {token_column!r}; the columns are {', '.join(names)}", file=file)
-
-
-def _known_width(head: Sequence[Any], name: str) -> Width:
-    """What `_with_width` found at the start of a file, as a request has it."""
-    if list(map(type, head)) != [int, bool] or not 0 < head[0] <= _WIDEST:
+def _known_head(head: Sequence[Any], name: str) -> Sequence[Any]:
+    """What `_with_head` found at the start of a file, as a request has it."""
+    names = head[2:]
+    counted = list(map(type, head[:2])) == [int, bool] and 0 < head[0] <= _WIDEST
+    if not counted or (names and (len(names) != head[0] or not all(isinstance(each, str) for each in names))):
         raise DataError(f"a head must be a number of columns and true for tabs, found {shown(head)}", file=name)
-    return head[0], head[1]
+    return head
 
 
 class _Rules(NamedTuple):
@@ -125,6 +112,8 @@ class _Rules(NamedTuple):
     where: int
     named: bool
     allow_unlabelled: bool
+    comments: bool
+    left_out: Counter[str]
 
 
 def _runs(blocks: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
@@ -148,7 +137,7 @@ def _runs(blocks: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[s
                 yield first, run
                 run = []
             begin = end + 1
-        kept = next((size for size, line in enumerate(reversed(lines[begin:]), 1) if _ends_sentence(line)), 0)
+        kept = next((size for size, line in enumerate(reversed(lines[begin:]), 1) if ends_sentence(line)), 0)
         if 0 < kept < len(run):
             yield first, run[:-kept]
             first, run = first + len(run) - kept, run[-kept:]
@@ -156,16 +145,15 @@ def _runs(blocks: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[s
         yield first, run
 
 
-def _ends_sentence(line: str) -> bool:
-    return is_blank(line) or line.startswith(_DOCUMENT_START)
-
-
 def _plain_columns(run: list[str], separator: str, width: int, allow_unlabelled: bool) -> list[list[str]] | None:
     """The cells of a run, column by column, if nothing about it needs a closer look, as in most runs."""
     text = "\n".join(run)
-    if text.startswith(("#", _DOCUMENT_START)) or f"\n{_DOCUMENT_START}" in text:
+    if text.startswith(("#", DOCUMENT_START)) or f"\n{DOCUMENT_START}" in text:
         return None
-    if (separator == " " and "\t" in text) or (width == 1 and not allow_unlabelled):
+    if separator == " ":
+        if "\t" in text or (width == 1 and not allow_unlabelled):
+            return None
+    elif width == 1 or (" " in text and _BLANK_AT_CELL_END.search(text)):
         return None
     # The line endings become cells of their own: if all of them are in their places, every row has its width.
     cells = text.replace("\n", f"{separator}\n{separator}").split(separator)
@@ -188,50 +176,55 @@ def _read_rows(lines: Iterable[Line], rules: _Rules) -> Iterator[Sentence]:
     sentence: list[list[str]] = []
     begin = 0
     for number, line in chain(lines, [(0, "")]):
-        if _ends_sentence(line):
+        if ends_sentence(line):
             if sentence:
                 yield _sentence([list(column) for column in zip(*sentence, strict=True)], rules, begin)
                 sentence = []
             continue
         if not sentence:
-            if line.startswith("#") and _is_comment(line, rules.width):
+            if line.startswith("#") and _is_comment(line, rules):
                 continue
             begin = number
-        row = split_row(line)
+        row = cells_of(line, rules.width[0])
+        if " " in line and "\t" in line:
+            plain = [cell if place == rules.where else cell.strip(" ") for place, cell in enumerate(row)]
+            if plain != row:
+                rules.left_out[_BLANKS] += 1
+                row = plain
         _check_row(row, rules, number)
         sentence.append(row)
 
 
-def _usual_width(lines: Sequence[Line], name: str, options: ReadOptions) -> Width | None:
+def _usual_head(lines: Sequence[Line], name: str, options: ReadOptions) -> Width | None:
     """How wide most rows of a file are; None if the columns' names tell."""
-    found = [line for _, line in lines if not is_blank(line) and not line.startswith(("#", _DOCUMENT_START))]
-    widths = [len(split_row(row)) for row in found]
-    if options.columns is not None or not widths:
+    found = [line for _, line in lines if not is_blank(line) and not line.startswith(("#", DOCUMENT_START))]
+    if options.columns is not None or not found:
         return None
-    ((usual, _),) = Counter(widths).most_common(1)
-    if usual == 1:
-        raise DataError(_NO_LABELS.format(usual), file=name, line=lines[0][0])
-    return usual, "\t" in found[widths.index(usual)]
+    ((usual, _),) = Counter(map(width_of, found)).most_common(1)
+    if usual[0] == 1:
+        raise DataError(_NO_LABELS.format(usual[0]), file=name, line=lines[0][0])
+    return usual
 
 
-def _with_width(
-    blocks: Iterable[tuple[int, list[str]]],
-) -> tuple[Iterator[tuple[int, list[str]]], Width, bool]:
-    """All lines from the first on; how wide the first row is; and whether no further line can change that.
+def _with_head(
+    blocks: Iterable[tuple[int, list[str]]], given: Sequence[str] | None = None
+) -> tuple[Iterator[tuple[int, list[str]]], Sequence[Any], bool]:
+    """All lines from the first row on; how wide this is, and the names if it has names; and whether no further line can
+    change that.
 
     Lines that start with ``#`` may be comments: they count only if the file has no others, or none for long.
-    """
+    """  # noqa: D205
     iterator = iter(blocks)
     head: list[tuple[int, list[str]]] = []  # a pipe cannot be read twice, and may be endless
     found = with_tab = ""
-    comments = 0
+    place = comments = 0
     for number, lines in iterator:
         before = comments
-        for line in lines:
-            if _ends_sentence(line):
+        for index, line in enumerate(lines):
+            if ends_sentence(line):
                 continue
             if not line.startswith("#"):
-                found = line
+                found, place = line, index
                 break
             with_tab = with_tab or (line if "\t" in line else "")
             comments += 1
@@ -245,19 +238,37 @@ def _with_width(
             head.clear()
             comments = 0
     known = bool(found) or (bool(with_tab) and comments >= _LONGEST_HEAD)
-    found = found or with_tab
-    return chain(head, iterator), (len(split_row(found)), "\t" in found), known
+    width, tabs = width_of(found or with_tab)
+    cells = cells_of(found)
+    names = header(cells)
+    if found and (names or cells == list(given or ())):  # a row of names is no row of a sentence
+        number, lines = head.pop()
+        head += [(number, [*lines[:place], ""]), (number + place + 1, lines[place + 1 :])]
+    return chain((block for block in head if block[1]), iterator), (width, tabs, *names), known
 
 
-def _is_comment(line: str, width: Width) -> bool:
-    spaced = "\t" not in line
-    return (len(split_row(line)), not spaced) != width or (spaced and " = " in line)
+def _is_comment(line: str, rules: _Rules) -> bool:
+    if line.startswith(DOCUMENT_BORDERS) or width_of(line) != rules.width:
+        return True
+    if "\t" not in line and " = " in line:
+        return True
+    if is_marked(line) and (rules.comments or "://" in line):
+        rules.left_out[_COMMENTS] += 1
+        return True
+    return False
 
 
-def _column_names(width: Width, options: ReadOptions) -> list[str]:
-    if options.columns is None:
-        return [str(index) for index in range(width[0])]
-    return list(options.columns[: width[0]] if options.allow_unlabelled else options.columns)
+def _column_names(head: Sequence[Any], options: ReadOptions, layouts: Layouts | None, file: str) -> list[str]:
+    width, names = head[0], list(head[2:])
+    if options.columns is not None:
+        names = list(options.columns)
+    elif not names and layouts is not None:
+        names = list(layouts.get(width) or layouts[max(layouts)])
+    elif not names:
+        return [str(index) for index in range(width)]
+    if twice := [name for name, times in Counter(names).items() if times > 1]:
+        raise DataError(f"several columns are named {twice[0]!r}", file=file)
+    return names[:width] if options.allow_unlabelled else names
 
 
 def _check_row(row: list[str], rules: _Rules, number: int) -> None:
@@ -297,36 +308,54 @@ def _recognise(sample: Sample) -> bool:
 
 
 def _write(sentences: Sequence[Sentence]) -> str:
-    """All columns, tab-separated, in the order that the source has them."""
-    written = []
-    for sentence in sentences:
-        columns, tokens = _all_columns(sentence), len(sentence.tokens)
-        block = rows(columns)
-        refuse_breaks(block, tokens * (len(columns) - 1), tokens + 1, sentence, _INSTEAD)
-        written.append(clean(block))
-    content = "".join(written)
-    _refuse_misread(content, sentences)
+    """All columns, tab-separated, in the order that the source has them, or the tokens first if only that is clear."""
+    content = _written(sentences, tokens_first=False)
+    misread = _misread(content, sentences)
+    if misread is not None and any(list(each.columns.values())[:1] != [each.tokens] for each in sentences):
+        content = _written(sentences, tokens_first=True)
+        misread = _misread(content, sentences)
+    if misread is not None:
+        message = f"columns would not be read back as these tokens and labels; use {_INSTEAD}"
+        raise DataError(message, file=misread.file, line=misread.line)
     return content
 
 
-def _all_columns(sentence: Sentence) -> list[list[str]]:
+def _written(sentences: Sequence[Sentence], *, tokens_first: bool) -> str:
+    written = []
+    for sentence in sentences:
+        columns, tokens = _all_columns(sentence, tokens_first), len(sentence.tokens)
+        block = rows(columns)
+        refuse_breaks(block, tokens * (len(columns) - 1), tokens + 1, sentence, _INSTEAD)
+        written.append(clean(block))
+    return "".join(written)
+
+
+def _all_columns(sentence: Sentence, tokens_first: bool) -> list[list[str]]:
     columns = list(sentence.columns.values())
-    return columns if any(column is sentence.tokens for column in columns) else [sentence.tokens, *columns]
+    if not tokens_first and any(column is sentence.tokens for column in columns):
+        return columns
+    return [sentence.tokens, *(column for column in columns if column is not sentence.tokens)]
 
 
-def _refuse_misread(content: str, sentences: Sequence[Sentence]) -> None:
-    """Check that columns are read as they were written: rows of one width, no token mistaken for something else."""
-    read = read_conll(Lines([content.encode()], ""), "", ReadOptions(allow_unlabelled=True))
+def _misread(content: str, sentences: Sequence[Sentence]) -> Sentence | None:
+    """The first sentence whose columns are not read as they were written: rows of one width, no token mistaken for
+    something else, the tokens found in their column."""  # noqa: D205, D209
+    first = content.split("\n", _SAMPLED)[:_SAMPLED]
+    description, _ = describe_columns(Sample(Path(), "", first, first), UNDESCRIBED)
+    options = ReadOptions(allow_unlabelled=True).of(description)
+    read = read_conll(Lines([content.encode()], ""), "", options)
     for sentence in sentences:
         if not sentence.tokens:
             continue
         found = None
         with suppress(DataError):
             found = next(read, None)
-        written = [list(map(clean, column)) for column in _all_columns(sentence)]
-        if found is None or (list(found.columns.values()) or [found.tokens]) != written:
-            message = f"columns would not be read back as these tokens and labels; use {_INSTEAD}"
-            raise DataError(message, file=sentence.file, line=sentence.line)
+        labels = [list(map(clean, column)) for column in label_columns(sentence).values()]
+        if found is None or found.tokens != list(map(clean, sentence.tokens)):
+            return sentence
+        if list(label_columns(found).values()) != labels:
+            return sentence
+    return None
 
 
 CONLL = Format(
@@ -334,10 +363,11 @@ CONLL = Format(
     "tokens with labels",
     usual_suffixes=_SUFFIXES,
     recognise=_recognise,
+    describe=describe_columns,
     sentences=read_conll,
     write=_write,
-    head=lambda lines, name: _with_width(lines.blocks())[1:],
-    usual_head=_usual_width,
+    head=lambda lines, name: _with_head(lines.blocks())[1:],
+    usual_head=_usual_head,
     last_end=last_blank_line_end,
     row_per_token=True,
     has_tokens=True,

@@ -1,15 +1,22 @@
-"""CoNLL-U, the format of Universal Dependencies (https://universaldependencies.org/format.html)."""
+"""CoNLL-U, the format of Universal Dependencies, and CoNLL-U Plus, which has other columns.
+
+CoNLL-U is defined at https://universaldependencies.org/format.html, CoNLL-U Plus at
+https://universaldependencies.org/ext-format.html; the files ``.cupt`` of PARSEME
+(https://gitlab.com/parseme/corpora/-/wikis/CUPT-format) are in CoNLL-U Plus.
+"""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 from operator import itemgetter
 
-from seqkit.errors import DataError
-from seqkit.formats.format import DEFAULTS, Format, ReadOptions
-from seqkit.formats.text import Line, is_blank, last_blank_line_end
+from seqkit.errors import DataError, shown
+from seqkit.formats.format import DEFAULTS, Format, ReadOptions, Sample
+from seqkit.formats.text import Line, Lines, is_blank, last_blank_line_end
 from seqkit.formats.writers import clean, label_columns, refuse_breaks
 from seqkit.records import ConlluRows, Sentence, align
 
@@ -19,6 +26,40 @@ CONLLU_COLUMNS = ("form", "lemma", "upos", "xpos", "feats", "head", "deprel", "d
 _RANGE = re.compile(r"[0-9]{1,9}-([0-9]{1,9})")
 _EMPTY_NODE = re.compile(r"[0-9]{1,9}\.[0-9]{1,9}")
 _INSTEAD = "a .jsonl file"
+
+
+_COLUMNS = ("id", *CONLLU_COLUMNS)
+_NAMING = "# global.columns = "
+_NOT_NAMED = "expected '# global.columns = ID FORM …' before the first row; --columns names the columns otherwise"
+
+
+class _Layout:
+    """Which columns a file has.
+
+    Args:
+        names: their names as the file has them.
+        file: the file's name, for messages.
+
+    Raises:
+        DataError: a name occurs twice, or there is no column of words.
+    """
+
+    def __init__(self, names: Sequence[str], file: str) -> None:
+        self.names = tuple(name.lower() if name.lower() in _COLUMNS else name for name in names)
+        if twice := [name for name, times in Counter(self.names).items() if times > 1]:
+            raise DataError(f"several columns are named {twice[0]!r}", file=file)
+        if "form" not in self.names:
+            raise DataError(f"expected a column FORM, found columns: {', '.join(names)}", file=file)
+        self.form = self.names.index("form")
+        self.id = self.names.index("id") if "id" in self.names else None
+
+    def as_conllu(self, row: Sequence[str]) -> str:
+        """The row with the columns of CoNLL-U, ``_`` for those that the file does not have."""
+        cells = dict(zip(self.names, row, strict=True))
+        return "\t".join(cells.get(name, "_") for name in _COLUMNS)
+
+
+_CONLLU_LAYOUT = _Layout(_COLUMNS, "")
 
 
 def read_conllu(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS) -> Iterator[Sentence]:
@@ -33,42 +74,90 @@ def read_conllu(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULT
         name: the file's name, for messages.
         options: none of them matters here.
 
-    Yields:
-        Sentences with the columns `CONLLU_COLUMNS`.
+    Returns:
+        An iterator over sentences with the columns `CONLLU_COLUMNS`; while iterating, `DataError` if a row does not
+        have 10 columns, has an empty one or an id out of order, or a range does not start at the next word, or starts
+        within another range.
+    """
+    return _read(lines, name, _CONLLU_LAYOUT, naming=False)
+
+
+def read_conllu_plus(lines: Iterable[Line], name: str, options: ReadOptions = DEFAULTS) -> Iterator[Sentence]:
+    """Read CoNLL-U Plus: CoNLL-U with the columns that ``# global.columns = ID FORM …`` names.
+
+    Args:
+        lines: numbered lines.
+        name: the file's name, for messages.
+        options: the names of the columns, for a file that does not have them; as head these names, for lines that do
+            not start the file.
+
+    Returns:
+        An iterator over sentences with these columns but ``ID``; those of CoNLL-U are called as there (``upos``), the
+        others as the file has them. While iterating, `DataError` as in `read_conllu`, and if the columns have no names.
 
     Raises:
-        DataError: a row does not have 10 columns, has an empty one or an id out of order; a range does not start at the
-            next word, or starts within another range.
+        DataError: the head is none of names.
     """
+    head = options.head or options.columns
+    if not all(isinstance(each, str) for each in head or ()):
+        raise DataError(f"a head must be names of columns, found {shown(head)}", file=name)
+    return _read(lines, name, _Layout(head, name) if head else None, naming=True)
+
+
+def _read(lines: Iterable[Line], name: str, layout: _Layout | None, *, naming: bool) -> Iterator[Sentence]:
+    """Sentences of rows with certain columns, those that a comment names if there may be one."""
     words: list[list[str]] = []
     kept = ConlluRows()
     first = covered = 0  # the line of the first word; the last word of a range
+    named = False
     for number, line in chain(lines, [(0, "")]):
         if is_blank(line):
-            if words:
-                yield _sentence(words, kept, name, first)
+            if words and layout is not None:
+                yield _sentence(words, kept, layout, name, first)
             covered = 0
             words, kept = [], ConlluRows()  # also after a block without words, which is not a sentence
             continue
         if line.startswith("#"):
-            kept.comments.append(line[1:])
+            if naming and line.startswith(_NAMING):
+                found = _named(line, name, number)
+                if named and layout is not None and found.names != layout.names:
+                    raise DataError("the columns are named once more, and differ", file=name, line=number)
+                layout, named = found, True
+            else:
+                kept.comments.append(line[1:])
             continue
+        if layout is None:
+            raise DataError(_NOT_NAMED, file=name, line=number)
         row = line.split("\t")
-        if len(row) != 10:
-            raise DataError(f"expected 10 tab-separated columns, found {len(row)}", file=name, line=number)
+        if len(row) != len(layout.names):
+            expected = f"expected {len(layout.names)} tab-separated columns"
+            raise DataError(f"{expected}, found {len(row)}", file=name, line=number)
         if "" in row:
-            empty = f"column {row.index('') + 1} is empty; write _ for no value" if row[1] else "empty word in column 2"
+            place, form = row.index(""), row[layout.form]
+            empty = (
+                f"column {place + 1} is empty; write _ for no value"
+                if form
+                else f"empty word in column {layout.form + 1}"
+            )
             raise DataError(empty, file=name, line=number)
         following = len(words) + 1
-        if row[0] == str(following):
+        identity = row[layout.id] if layout.id is not None else str(following)
+        if identity == str(following):
             first = first if words else number
             words.append(row)
             continue
-        last = _range_end(row[0]) if row[0].startswith(f"{following}-") and following > covered else 0
-        if last < following and not _EMPTY_NODE.fullmatch(row[0]):
-            raise DataError(f"expected token id {following}, found {row[0]!r}", file=name, line=number)
+        last = _range_end(identity) if identity.startswith(f"{following}-") and following > covered else 0
+        if last < following and not _EMPTY_NODE.fullmatch(identity):
+            raise DataError(f"expected token id {following}, found {identity!r}", file=name, line=number)
         covered = max(covered, last)
-        kept.other_rows.append((len(words), line))
+        kept.other_rows.append((len(words), line if layout is _CONLLU_LAYOUT else layout.as_conllu(row)))
+
+
+def _named(line: str, name: str, number: int) -> _Layout:
+    try:
+        return _Layout(line[len(_NAMING) :].split(), name)
+    except DataError as error:
+        raise DataError(str(error).removeprefix(f"{name}: "), file=name, line=number) from None
 
 
 def _range_end(text: str) -> int:
@@ -77,10 +166,12 @@ def _range_end(text: str) -> int:
     return int(found[1]) if found else 0
 
 
-def _sentence(rows: list[list[str]], kept: ConlluRows, name: str, line: int) -> Sentence:
-    cells = [list(column) for column in zip(*rows, strict=True)][1:]
-    columns = dict(zip(CONLLU_COLUMNS, cells, strict=True))
-    words, misc = columns["form"], columns["misc"]
+def _sentence(rows: list[list[str]], kept: ConlluRows, layout: _Layout, name: str, line: int) -> Sentence:
+    cells = [list(column) for column in zip(*rows, strict=True)]
+    columns = dict(zip(layout.names, cells, strict=True))
+    columns.pop("id", None)
+    words = columns["form"]
+    misc = columns.get("misc") or ["_"] * len(words)
     text = next((comment[len(" text = ") :] for comment in kept.comments if comment.startswith(" text = ")), None)
     offsets = None if text is None else align(words, text)
     if text is not None and offsets is not None:
@@ -118,7 +209,12 @@ def _block(sentence: Sentence) -> str:
     comments = kept.comments
     if "misc" not in sentence.columns:
         columns[-1] = _misc(sentence)
-        comments = [f" text = {sentence.text}"]
+        comments = [*(each for each in comments if not each.startswith(" text = ")), f" text = {sentence.text}"]
+    elif extra := _extra(sentence):
+        columns[-1] = [
+            "|".join(filter(None, [*_features(extra, place), each.strip("_")])) or "_"
+            for place, each in enumerate(columns[-1])
+        ]
     ids = [str(index) for index in range(1, len(tokens) + 1)]
     lines = list(map("\t".join, zip(ids, tokens, *columns, strict=True)))
     if kept.other_rows:
@@ -132,16 +228,55 @@ def _block(sentence: Sentence) -> str:
     return clean(f"{head}{body}\n")
 
 
+def _extra(sentence: Sentence) -> dict[str, list[str]]:
+    """The columns that CoNLL-U does not have."""
+    return {name: column for name, column in label_columns(sentence).items() if name not in CONLLU_COLUMNS}
+
+
+def _features(extra: dict[str, list[str]], index: int) -> list[str]:
+    """Other labels of a token, as UDPipe writes them into ``misc``."""
+    return [f"{name}={column[index]}".replace("|", "\\p") for name, column in extra.items()]
+
+
 def _misc(sentence: Sentence) -> list[str]:
     """``misc`` of each token: the columns that CoNLL-U does not have, and whether a space follows."""
-    extra = {name: column for name, column in label_columns(sentence).items() if name not in CONLLU_COLUMNS}
+    extra = _extra(sentence)
     found: list[str] = []
     for index, (_, end) in enumerate(sentence.offsets):
-        parts = [f"{name}={column[index]}".replace("|", "\\p") for name, column in extra.items()]  # as UDPipe writes it
+        parts = _features(extra, index)
         if index + 1 < len(sentence.offsets) and sentence.offsets[index + 1][0] == end:
             parts.append("SpaceAfter=No")
         found.append("|".join(parts) or "_")
     return found
+
+
+def _is_plus(sample: Sample) -> bool:
+    """Whether columns are named, other ones than those of CoNLL-U."""
+    naming = next((line for line in sample.lines if line.startswith(_NAMING)), None)
+    if naming is None or any(not line.startswith("#") for line in sample.lines[: sample.lines.index(naming)]):
+        return False
+    return tuple(naming[len(_NAMING) :].lower().split()) != _COLUMNS
+
+
+def _head(lines: Lines, name: str) -> tuple[Sequence[str] | None, bool]:
+    """The names of the columns; known once there is a row, or they are."""
+    for number, line in lines:
+        if line.startswith(_NAMING):
+            _named(line, name, number)
+            return line[len(_NAMING) :].split(), True
+        if not is_blank(line) and not line.startswith("#"):
+            return None, True
+    return None, False
+
+
+def _usual_head(lines: Sequence[Line], name: str, options: ReadOptions) -> Sequence[str] | None:
+    naming = next(((number, line) for number, line in lines if line.startswith(_NAMING)), None)
+    if naming is None and options.columns is None and lines:
+        raise DataError(_NOT_NAMED, file=name, line=1)
+    if naming is None:
+        return None
+    _named(naming[1], name, naming[0])
+    return naming[1][len(_NAMING) :].split()
 
 
 CONLLU = Format(
@@ -156,4 +291,16 @@ CONLLU = Format(
     last_end=last_blank_line_end,
     row_per_token=True,
     numbered=True,
+)
+CONLLU_PLUS = replace(
+    CONLLU,
+    name="conllup",
+    source="https://universaldependencies.org/ext-format.html",
+    suffixes=(".conllup", ".cupt"),
+    recognise=_is_plus,
+    specific=True,
+    sentences=read_conllu_plus,
+    write=None,
+    head=_head,
+    usual_head=_usual_head,
 )

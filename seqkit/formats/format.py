@@ -41,6 +41,7 @@ class Description:
         token_column: the column of the tokens, a name or a position from 0; empty for the format's.
         encoding: the encoding of text files; empty for UTF-8.
         span_borders: see `OnSpanBorder`.
+        comment_rows: whether rows whose first cell is ``#`` are comments at the start of a sentence, however wide.
     """
 
     format: str = ""
@@ -48,6 +49,7 @@ class Description:
     token_column: str = ""
     encoding: str = ""
     span_borders: OnSpanBorder = "refuse"
+    comment_rows: bool = False
 
 
 UNDESCRIBED = Description()
@@ -97,6 +99,7 @@ class ReadOptions:
         head: what the first row of the file says about all rows, for lines from its middle; see `Format.head`.
         token_column: the column of the tokens, a name or a position from 0; by default the format's.
         span_borders: what becomes of a span that starts or ends inside a token.
+        comment_rows: whether rows whose first cell is ``#`` are comments at the start of a sentence, however wide.
         left_out: what a reader leaves out or changes → how often, which the user is told; see `notes_on`.
     """
 
@@ -108,6 +111,7 @@ class ReadOptions:
     head: Sequence[Any] | None = None
     token_column: str = ""
     span_borders: OnSpanBorder = "refuse"
+    comment_rows: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
 
     def of(self, description: Description) -> ReadOptions:
@@ -124,6 +128,7 @@ class ReadOptions:
             columns=description.columns or self.columns,
             token_column=description.token_column,
             span_borders=description.span_borders,
+            comment_rows=description.comment_rows,
         )
 
     def record(self, text: str, fields: dict[str, Any], file: str, line: int) -> Sentence | TextRecord:

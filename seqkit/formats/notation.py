@@ -24,15 +24,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-_LETTERS = {"BIO": "BIO", "BIOES": "BIESO", "BILOU": "BILUO", "BMES": "BMESO", "BMEWO": "BMEWO"}
-"""notation → its letters, the poorest first"""
+from seqkit.formats.schemes import from_spans, invalid_moves, spans
+
+_LETTERS = {"BIO": "BI", "BIOES": "BIES", "BILOU": "BILU", "BMES": "BMES", "BMEWO": "BMEW"}
+"""notation → its letters beside ``O``, the poorest first"""
 _AS_BIOES = {"L": "E", "U": "S", "M": "I", "W": "S"}
+_FROM_BIOES = {
+    "bilou": {"E": "L", "S": "U"},
+    "bmes": {"I": "M"},
+    "bmewo": {"I": "M", "S": "W"},
+    "io": {},
+}
+NOTATIONS = tuple(_FROM_BIOES)
+"""the notations that `write_notation` writes"""
 _DELIMITERS = "-_:"
 _PREFIXED = re.compile(r"[A-Z][-_:]")
 _MOST_OUTSIDE = 0.3
 """the least share of ``O`` by which labels without prefixes are recognised as those of spans"""
 _MOST_KINDS = 50
 """kinds of spans at most in labels without prefixes"""
+_MOST_FAULTS = 0.05
+"""the greatest share of letters without kinds that do not follow on those before, as in no other labels"""
 
 
 @dataclass(frozen=True)
@@ -75,7 +87,8 @@ def detect_notation(sequences: Iterable[Sequence[str]]) -> Notation | None:
     Returns:
         The notation; None for labels that need no rewriting, or that mark no spans.
     """
-    counts = Counter(label for labels in sequences for label in labels)
+    columns = list(sequences)
+    counts = Counter(label for labels in columns for label in labels)
     inside = [label for label in counts if label not in ("O", "o")]
     if not inside:
         return None
@@ -85,7 +98,10 @@ def detect_notation(sequences: Iterable[Sequence[str]]) -> Notation | None:
             letters = {letter for letter, _ in parts.values()}
             for name, known in _LETTERS.items():
                 if letters <= {*known} or letters <= {*known.lower()}:
-                    return _notation(name, parts, behind, delimiter, letters)
+                    found = _notation(name, parts, behind, delimiter, letters)
+                    return (
+                        found if found is None or _is_likely(found, parts, columns, len(inside) < len(counts)) else None
+                    )
     return _without_prefixes(counts, inside)
 
 
@@ -101,8 +117,6 @@ def _notation(
     name: str, parts: Mapping[str, tuple[str, str]], behind: bool, delimiter: str, letters: set[str]
 ) -> Notation | None:
     """The notation of labels of known form; None if they are written as `seqkit.formats.schemes` writes them."""
-    if not letters & set("BIbi") or (all(not kind for _, kind in parts.values()) and len(parts) < 2):
-        return None
     renamed = _AS_BIOES if name not in ("BIO", "BIOES") else {}
     read = {"O": "O", "o": "O"}
     for label, (letter, kind) in parts.items():
@@ -111,7 +125,18 @@ def _notation(
     if all(label == new for label, new in read.items() if label != "o"):
         return None
     form = (", prefix behind" if behind else "") + (f", delimiter {delimiter!r}" if delimiter != "-" else "")
-    return Notation(name + form + (", small letters" if letters & set("bi") else ""), read)
+    return Notation(name + form + (", small letters" if any(map(str.islower, letters)) else ""), read)
+
+
+def _is_likely(
+    notation: Notation, parts: Mapping[str, tuple[str, str]], columns: Sequence[Sequence[str]], has_outside: bool
+) -> bool:
+    """Whether labels of this form mark spans: kinds have several letters, or letters alone follow as they have to."""
+    kinds = Counter(kind for _, kind in parts.values())
+    if [*kinds] == [""]:
+        faults = sum(len(invalid_moves(notation.read(labels), "bioes")) for labels in columns)
+        return len(parts) > 1 and faults <= _MOST_FAULTS * sum(map(len, columns))
+    return has_outside or 2 * sum(letters > 1 for letters in kinds.values()) >= len(kinds)
 
 
 def _without_prefixes(counts: Counter[str], inside: Sequence[str]) -> Notation | None:
@@ -124,3 +149,41 @@ def _without_prefixes(counts: Counter[str], inside: Sequence[str]) -> Notation |
     if any(_PREFIXED.match(label) for label in inside):
         return None
     return Notation("IO", {"O": "O", "o": "O", **{label: label for label in inside}})
+
+
+def write_notation(labels: Sequence[str], name: str) -> list[str]:
+    """Write the labels of a sentence in another notation than those of `seqkit.formats.schemes`.
+
+    Spans are those of `seqkit.formats.schemes.spans`, which reads every scheme by the same rules. IO loses where a span
+    ends and the next one of its kind begins; see `joined_spans`. The other notations lose nothing.
+
+    Args:
+        labels: the labels, in any scheme but ``none``.
+        name: one of `NOTATIONS`.
+
+    Returns:
+        As many labels.
+
+    Raises:
+        ValueError: there is no such notation.
+    """
+    if name not in NOTATIONS:
+        raise ValueError(f"unknown notation {name!r}; choose from {', '.join(NOTATIONS)}")
+    whole = from_spans(spans(labels, "bioes"), len(labels), "bioes")
+    if name == "io":
+        return [label if label == "O" else label[2:] or "I" for label in whole]
+    letters = _FROM_BIOES[name]
+    return [label if label == "O" else letters.get(label[0], label[0]) + label[1:] for label in whole]
+
+
+def joined_spans(labels: Sequence[str]) -> int:
+    """How many spans of a sentence directly follow one of their kind, with which IO joins them.
+
+    Args:
+        labels: the labels, in any scheme but ``none``.
+
+    Returns:
+        The number.
+    """
+    found = spans(labels, "bioes")
+    return sum(one.end == other.start and one.label == other.label for one, other in pairwise(found))

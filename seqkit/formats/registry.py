@@ -1,17 +1,4 @@
-"""The table of formats, and reading files of any of them.
-
-========  ========================================================================================
-jsonl     one JSON object per line; see `seqkit.formats.jsonl`
-conllu    CoNLL-U; see `seqkit.formats.conllu`
-conll     columns, a blank line after each sentence; see `seqkit.formats.conll`
-tsv, csv  a label and a text per row, only for `read_texts`; see `seqkit.formats.tables`
-fasttext  a text per line with its labels among the words; see `seqkit.formats.fasttext`
-tokens    one sentence per line, tokens separated by spaces; ``wikitext`` if there are titles
-text      one sentence per line, split into tokens; see `seqkit.formats.plain`
-others    of published data sets of labelled texts; see `seqkit.formats.published`
-document  running text, a blank line after each document; see `seqkit.formats.documents`
-========  ========================================================================================
-"""
+"""The table of formats, and reading files of any of them."""
 
 from __future__ import annotations
 
@@ -23,35 +10,23 @@ from typing import Any
 
 from seqkit.errors import DataError, nearest
 from seqkit.formats.conll import CONLL
-from seqkit.formats.conllu import CONLLU
+from seqkit.formats.conllu import CONLLU, CONLLU_PLUS
 from seqkit.formats.documents import DOCUMENT
 from seqkit.formats.fasttext import FASTTEXT
 from seqkit.formats.format import UNDESCRIBED, Description, Format, ReadOptions, Sample
 from seqkit.formats.jsonl import JSONL
+from seqkit.formats.named_columns import NAMED_COLUMNS
 from seqkit.formats.plain import TEXT, TOKENS, WIKITEXT
+from seqkit.formats.predicates import CONLL2009, CONLL2012
 from seqkit.formats.published import PUBLISHED
 from seqkit.formats.tables import CSV, SEMICOLONS, TABS, TSV
 from seqkit.formats.text import Line, Part, data_suffix, is_blank, read_lines
+from seqkit.formats.token_tables import TOKEN_TABLE
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
-FORMATS = {
-    each.name: each
-    for each in (
-        JSONL,
-        CONLLU,
-        CONLL,
-        TSV,
-        CSV,
-        SEMICOLONS,
-        TABS,
-        FASTTEXT,
-        *PUBLISHED,
-        WIKITEXT,
-        TOKENS,
-        TEXT,
-        DOCUMENT,
-    )
-}
+_COLUMNS = (CONLLU, CONLLU_PLUS, CONLL2009, CONLL2012, *NAMED_COLUMNS, CONLL)
+_TABLES = (TOKEN_TABLE, TSV, CSV, SEMICOLONS, TABS, FASTTEXT, *PUBLISHED)
+FORMATS = {each.name: each for each in (JSONL, *_COLUMNS, *_TABLES, WIKITEXT, TOKENS, TEXT, DOCUMENT)}
 """name → format; the content of a file is compared with each in this order"""
 SUFFIXES = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}
 """the extensions that identify a format"""
@@ -341,7 +316,12 @@ def part_sentences(part: Part, splitter: SplitFunction | None) -> Iterator[Sente
         DataError: the format contains no sentences; while iterating, anything wrong with the part.
     """
     options = ReadOptions(
-        splitter, tuple(part.columns) or None, allow_unlabelled=True, head=part.head, token_column=part.token_column
+        splitter,
+        tuple(part.columns) or None,
+        allow_unlabelled=True,
+        head=part.head,
+        token_column=part.token_column,
+        comment_rows=part.comment_rows,
     )
     return sentence_reader(part.format, part.name)(part.lines(), part.name, options)
 

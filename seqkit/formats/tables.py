@@ -76,7 +76,7 @@ def read_table(lines: Iterable[Line], name: str, format: str, options: ReadOptio
     if not all(isinstance(cell, str) for cell in options.head or ()):
         raise DataError(f"a head must be the cells of the first row, found {shown(options.head)}", file=name)
     columns = None if options.head is None else _columns(options.head, name, 1, options)[0]
-    for line, cells in _rows(lines, name, format):
+    for line, cells in table_rows(lines, name, format):
         if columns is None:
             columns, named = _columns(cells, name, line, options)
             if named:
@@ -87,8 +87,18 @@ def read_table(lines: Iterable[Line], name: str, format: str, options: ReadOptio
         yield Row(line, dict(zip(columns, cells, strict=True)))
 
 
-def _rows(lines: Iterable[Line], name: str, format: str) -> Iterator[tuple[int, list[str]]]:
-    """The line that each row starts at, and its cells; a row of empty cells is not a blank line."""
+def table_rows(lines: Iterable[Line], name: str, format: str) -> Iterator[tuple[int, list[str]]]:
+    """Read the rows of a table, of which any one may have the columns' names.
+
+    Args:
+        lines: numbered lines; blank ones are skipped, but not rows of empty cells.
+        name: the file's name, for messages.
+        format: ``tsv`` or ``csv``, see `read_table`.
+
+    Returns:
+        An iterator over the line that each row starts at, and its cells; while iterating, `DataError` for faulty
+        quotes.
+    """
     if format in _DELIMITERS:
         return _csv_rows(lines, name, _DELIMITERS[format])
     return ((number, line.split("\t")) for number, line in lines if "\t" in line or not is_blank(line))
@@ -225,12 +235,12 @@ def _read_texts(format: str, lines: Iterable[Line], name: str, options: ReadOpti
 
 
 def _first_row(format: str, lines: Lines, name: str) -> tuple[list[str] | None, bool]:
-    cells = next((cells for _, cells in _rows(lines, name, format)), None)
+    cells = next((cells for _, cells in table_rows(lines, name, format)), None)
     return cells, cells is not None
 
 
 def _checked_first_row(format: str, lines: Iterable[Line], name: str, options: ReadOptions) -> list[str] | None:
-    line, cells = next(_rows(lines, name, format), (0, None))
+    line, cells = next(table_rows(lines, name, format), (0, None))
     if cells is not None:
         _columns(cells, name, line, options)
     return cells
@@ -338,7 +348,7 @@ def _refuse_misread(
     content: str, format: str, records: Sequence[TextRecord], names: Sequence[str], table: Sequence[Sequence[str]]
 ) -> None:
     """Check that every row is read back as it was written: no line break, tab or carriage return is mistaken."""
-    lines = iter(_rows(Lines([content.encode()], ""), "", format))
+    lines = iter(table_rows(Lines([content.encode()], ""), "", format))
     for record, cells in zip([None, *records], [names, *table], strict=True):
         try:
             _, found = next(lines, (0, None))

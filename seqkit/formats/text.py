@@ -125,6 +125,7 @@ class Part:
         data: the lines as they are in the input, in UTF-8.
         columns: the names of its columns, where they are known.
         token_column: the column of its tokens, where it is known.
+        comment_rows: whether rows whose first cell is ``#`` are comments.
     """
 
     name: str
@@ -134,6 +135,7 @@ class Part:
     data: bytes
     columns: Sequence[str] = ()
     token_column: str = ""
+    comment_rows: bool = False
 
     def lines(self) -> Lines:
         """The numbered lines, decoded when they are read."""

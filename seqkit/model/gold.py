@@ -36,6 +36,8 @@ def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, An
         notes = [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train")), "lines")] if held_out else []
         return corpus, [*dataset.notes, *dataset.notes_on_lines(formats=False), *notes, *left_out]
     data, label = model.settings.data, options.get("label") or options.get("target")
+    if getattr(getattr(model.head, "codec", None), "scheme", "") == "none":  # it was trained on labels as they are
+        data = data.model_copy(update={"scheme": "none"})
     found = read_splits(dataset, model.task.records, data, model.input.split, [split], label)
     return found.records[split], found.notes
 

@@ -75,7 +75,13 @@ def _parts(given: Any) -> list[Part]:
         parts = [Part(**{**part, "data": part["data"].encode("utf-8", "surrogateescape")}) for part in given]
         named = all(isinstance(part.name, str) and part.format in FORMATS for part in parts)
         rows = all(type(part.first) is int and isinstance(part.head, list | tuple | None) for part in parts)
-        if isinstance(given, list) and named and rows:
+        columns = all(
+            isinstance(part.columns, list | tuple)
+            and all(isinstance(each, str) for each in (part.token_column, *part.columns))
+            and isinstance(part.comment_rows, bool)
+            for part in parts
+        )
+        if isinstance(given, list) and named and rows and columns:
             return parts
     except (TypeError, KeyError, AttributeError, UnicodeEncodeError):
         pass

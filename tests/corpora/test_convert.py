@@ -113,7 +113,9 @@ def test_faults(source: Path, tmp_path: Path) -> None:
         assert convert_file(source, tmp_path / name, destination_format="conll") == 2
     assert convert_file(source, tmp_path / "out.bio") == 2
     assert (tmp_path / "out.bio").read_bytes() == source.read_bytes() == (tmp_path / "out").read_bytes()
-    with pytest.raises(DataError, match=r"^unknown scheme 'none'; choose from iob1, iob2, bioes$"):
+    with pytest.raises(
+        DataError, match=r"^unknown scheme 'none'; choose from iob1, iob2, bioes, bilou, bmes, bmewo, io$"
+    ):
         convert_file(source, tmp_path / "out.conll", scheme="none")
     with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))}: cannot be written: "):
         convert_file(source, tmp_path, destination_format="conll")

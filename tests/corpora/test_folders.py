@@ -36,8 +36,6 @@ def taken(dataset: Dataset) -> dict[str, str]:
     [
         ("train.char.bmes", "dev.char.bmes", "test.char.bmes"),
         ("train.annotated", "valid.annotated", "test.annotated"),
-        ("x-train.gold_conll", "x-dev.gold_conll", "x-test.gold_conll"),
-        ("train.conllup", "dev.conllup", "test.conllup"),
         ("train.raw", "dev.raw", "test.raw"),
         ("engtrain.bio", "engtesta.bio", "engtestb.bio"),
         ("trainset.txt", "devset.txt", "testset.txt"),
@@ -51,6 +49,18 @@ def test_files_are_found_whatever_their_extension(names: tuple[str, str, str], t
     assert tuple(taken(found).values()) == names
     assert found.notes == []  # a readme is not worth a word
     assert [sentence.tokens for sentence in found.sentences("test")] == [["Ann", "ran"], ["Bo", "sat"]]
+
+
+@pytest.mark.parametrize("suffix", ["gold_conll", "conllup", "cupt", "spacy", "tsv", "parquet"])
+def test_files_are_found_before_their_format_is_known(suffix: str, tmp_path: Path) -> None:
+    put(tmp_path, f"train.{suffix}", f"x.dev.{suffix}")
+    assert taken(resolve(tmp_path)) == {"train": f"train.{suffix}", "dev": f"x.dev.{suffix}"}
+
+
+def test_a_small_split_has_the_layout_of_the_first(tmp_path: Path) -> None:
+    put(tmp_path, "train.conll", content="1 Ann B-PER\n2 ran O\n3 . O\n\n1 Bo B-PER\n2 sat O\n\n" * 5)
+    put(tmp_path, "dev.conll", content="1 Eve B-PER\n\n")
+    assert [sentence.tokens for sentence in resolve(tmp_path).sentences("dev")] == [["Eve"]]
 
 
 def test_what_was_not_taken_is_said(tmp_path: Path) -> None:

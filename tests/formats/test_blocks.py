@@ -18,7 +18,7 @@ from seqkit.errors import DataError
 from seqkit.formats import blocks
 from seqkit.formats.blocks import Block, cut
 from seqkit.formats.format import Description
-from seqkit.formats.registry import part_sentences, part_texts, read_sentences, read_texts
+from seqkit.formats.registry import describe, part_sentences, part_texts, read_sentences, read_texts
 from seqkit.records import Sentence
 
 ENDS = ["\n", "\r\n", "\r"]
@@ -62,7 +62,7 @@ def outcome(records: Iterator[Sentence]) -> tuple[list[Sentence], str]:
 
 
 def from_blocks(inputs: list[tuple[str, str]], size: int) -> Iterator[Sentence]:
-    for block in cut([(file, Description(format)) for file, format in inputs], size):
+    for block in cut([(file, describe(file, Description(format))[0]) for file, format in inputs], size):
         for part in block:
             texts = part.format in ("csv", "tsv")
             yield from part_texts(part, split) if texts else part_sentences(part, split)

@@ -12,6 +12,8 @@ CONLL = (
     b"Ada B-PER\nmet O\n\nhim O\n. O\n",
     b"-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n\n# NN O O\n",
     b"# a comment\nAda\tB-PER\n\n# id = 1\nmet\tO\n",
+    b"word\tpos\tner\n1990\tCD\tO\n#\tSYM\tO \n\n1\tCD\tO\t\n",
+    b"1\tAda\tB-PER\n2\tmet\tO\n\n#\tx y\tz\n1\thim\tO\n2\tagain\tO\n",
     b"\xef\xbb\xbfAda\r\nmet\r\n\r\nhim\r\n",
     "Zoë  B-PER\r日本 O\r\ré\u0301 O\r".encode(),
 )
@@ -22,6 +24,32 @@ CONLLU = (
     b"2.1\tx\t_\t_\t_\t_\t_\t_\t_\t_\n3\ts\xc3\xad\t_\tINTJ\t_\t_\t_\t_\t_\ta=b|c\n\n# sent_id = 2\n1\ta\t_\tX"
     + 6
     * b"\t_",
+)
+CONLLUP = (
+    b"# global.columns = ID FORM UPOS NER MISC\n# text = Ada met.\n1\tAda\tPROPN\tB-PER\t_\n"
+    b"2\tmet\tVERB\tO\tSpaceAfter=No\n3\t.\tPUNCT\tO\t_\n\n1-2\tdel\t_\t_\t_\n1\tde\tADP\tO\t_\n1.1\tx\t_\t_\t_\n2\tel\tDET\tO\t_\n",
+    b"# global.columns = FORM PARSEME:MWE\na\t1:VID\nb\t1\n\nc\t*\n",
+)
+CONLL2009 = (
+    b"1\tAda\tAda\tAda\tNNP\tNNP\t_\t_\t2\t2\tSBJ\tSBJ\t_\t_\tA0\n"
+    b"2\tmet\tmeet\tmeet\tVBD\tVBD\t_\t_\t0\t0\tROOT\tROOT\tY\tmeet.01\t_\n\n"
+    b"1\tYes\tyes\tyes\tUH\tUH\t_\t_\t0\t0\tROOT\tROOT\t_\t_\n",
+)
+CONLL2012 = (
+    b"#begin document (a/b); part 000\na/b 0 0 Ada NNP (TOP(S* - - - x (PERSON* (ARG0*) -\n"
+    b"a/b 0 1 met VBD *)) meet 01 1 x *) (V*) (1)\n\na/b 0 0 Yes UH (TOP*) - - - x (A(B)) -\n\n#end document\n",
+)
+GERMEVAL = (
+    b"#\thttp://x.example/a\t[2001-01-02]\n1\tAda\tB-PER\tO\n2\tmet\tO\tO\n\n#\thttp://x.example/b\t[2001-01-03]\t\n"
+    b"1\tOslo\tB-LOC\tB-LOCderiv\n2\t.\tO\tO\n",
+)
+WIKINEURAL = (b"0\tAda\tB-PER\n1\tmet\tO\n\n0\tBo\tB-PER\n1\t.\tO\n",)
+MIT = (b"O\tshow\nB-GENRE\tspace\nI-GENRE\twestern\n\nO\tme\n",)
+ENTITIES = (b"-DOCSTART- -X- O O\n\nEU NNP B-NP B-ORG\nrejects VBZ B-VP O\n", b"Ada B-PER\nmet O\n")
+CHUNKS = (b"EU NNP B-NP\nrejects VBZ B-VP\n\nit PRP B-NP\n",)
+TOKEN_TABLE = (
+    b'Sentence #,Word,POS,Tag\nSentence: 1,Ada,NNP,B-per\n,met,VBD,O\n,",",",",O\nSentence: 2,Bo,NNP,B-per\n',
+    b"sent_id\ttoken\tner\n1\tAda\tB-PER\n1\tmet\tO\n2\tBo\tB-PER\n",
 )
 TSV = (
     b"label\ttext\npos\tAda met him.\nneg\t\n",
@@ -71,6 +99,16 @@ JSON_WORDS = (
 SEEDS = {
     "conll": CONLL,
     "conllu": CONLLU,
+    "conllup": CONLLUP,
+    "conll2009": CONLL2009,
+    "conll2012": CONLL2012,
+    "germeval": GERMEVAL,
+    "wikineural": WIKINEURAL,
+    "mit": MIT,
+    "conll2000": CHUNKS,
+    "conll2002": ENTITIES,
+    "conll2003": ENTITIES,
+    "token-table": TOKEN_TABLE,
     "tsv": TSV,
     "csv": CSV,
     "jsonl": TAGGED + CLASSIFIED,
@@ -93,6 +131,16 @@ WORDS = {
         *(b"1-2", b"2-1", b"0-0", b"3-4\tx" + b"\t_" * 8 + b"\n", b"1.1", b"SpaceAfter=No", b"# text = ", b"\t_" * 8),
         *("²-²".encode(), "٣-٣".encode(), b"_", b"1\ta" + b"\t_" * 8 + b"\n"),
     ),
+    "conllup": (b"# global.columns = ", b"FORM", b"ID", b"1-2", b"*"),
+    "conll2009": (b"\t_", b"\tY", b"1\t"),
+    "conll2012": (b"#begin document", b"(", b")", b"*", b"(X*", b" - "),
+    "germeval": (b"#\t", b"B-PERpart"),
+    "wikineural": (),
+    "mit": (),
+    "conll2000": (),
+    "conll2002": (),
+    "conll2003": (),
+    "token-table": (b"Sentence #", b"Word", b"Tag", b"word,tag", b'""', b'"'),
     "tsv": (b"text", b"label", b"label\ttext\n", b"|", b"Text"),
     "csv": (b"text", b"label", b"label,text\n", b'""', b'"""', b',"', b'",', b"|", b"Text"),
     "jsonl": JSON_WORDS,

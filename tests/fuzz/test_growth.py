@@ -22,7 +22,7 @@ from seqkit.formats.conll import read_conll
 from seqkit.formats.conllu import read_conllu
 from seqkit.formats.format import Description, ReadOptions
 from seqkit.formats.jsonl import read_jsonl
-from seqkit.formats.registry import FORMATS, part_sentences, part_texts
+from seqkit.formats.registry import FORMATS, describe, part_sentences, part_texts
 from seqkit.formats.splitting import SPLITTERS, Splitter
 from seqkit.formats.tables import read_table
 from seqkit.formats.text import Lines
@@ -78,6 +78,22 @@ UNIVERSAL: dict[str, Make] = {
     "ranges": lambda n: b"".join(row(f"{i}-{n // 20}") + row(i) for i in range(1, n // 20)),
     "empty nodes": lambda n: row("1.1") * (n // 10) + row(1),
 }
+KNOWN: dict[tuple[str, str], Make] = {
+    ("conllup", "columns"): lambda n: (
+        b"# global.columns = FORM " + b" ".join(b"C%d" % i for i in range(n)) + b"\na" + b"\tb" * n + b"\n"
+    ),
+    ("conllup", "names again"): lambda n: b"# global.columns = ID FORM X\n" * n,
+    ("conll2009", "arguments"): lambda n: (b"1" + b"\t0" * 11 + b"\t_\t_" + b"\t_" * n + b"\n\n") * 3,
+    ("conll2012", "entities within others"): lambda n: b"d 0 0 a X * - - - - " + b"(X" * n + b"*" + b")" * n + b" -\n",
+    ("conll2012", "entities"): lambda n: b"".join(b"d 0 %d a X * - - - - (X)(Y) -\n" % i for i in range(n // 10)),
+    ("token-table", "rows"): lambda n: b"sent_id,word,tag\n1,a,O\n" + b",b,O\n" * n,
+    ("token-table", "sentences"): lambda n: b"sent_id,word,tag\n" + b"1,b,O\n2,a,O\n" * n,
+    ("token-table", "blank lines"): lambda n: b"\n" * n + b"sent_id,word,tag\n" + b" \n" * n,
+    ("conll", "columns"): lambda n: b"".join(b"%d\t" % i + b"a\t" * (n // 400) + b"\n" for i in range(400)),
+    ("conll", "blank cells"): lambda n: b"a\tb" + b"\t" * n + b"\n",
+    ("conll", "names"): lambda n: b"word\tner\t" + b"\t".join(b"c%d" % i for i in range(n)) + b"\n",
+    ("conll", "comments"): lambda n: b"#\tb\tc\na\tO\tO\n\n" * n,
+}
 OBJECTS: dict[str, Make] = {
     "objects": lambda n: b'{"text":"a"}\n' * (n // 4),
     "depth": lambda n: b'{"text":"a","x":' + b"[" * n + b"]" * n + b"}",
@@ -100,6 +116,19 @@ TABLES: dict[str, Make] = {
     "quotes in quotes": lambda n: b'text\n"' + b'""' * n + b'"\n',
     "open quotes": lambda n: b'a","""\n' * n,
 }
+
+
+@pytest.mark.parametrize(("format", "name"), KNOWN)
+def test_columns_of_other_formats(format: str, name: str, tmp_path: Path) -> None:
+    def read(content: bytes) -> int:
+        put(tmp_path / "f", content)
+        found, _ = describe(tmp_path / "f", Description(format))
+        options = ReadOptions(allow_unlabelled=True).of(found)
+        reader = FORMATS[format].sentences
+        assert reader is not None
+        return drain(reader(Lines([content], "f"), "f", options))
+
+    stays_small(read, KNOWN[format, name], 100_000, KEPT)
 
 
 @pytest.mark.parametrize("name", COLUMNS)

@@ -457,12 +457,12 @@ def test_what_is_learned_is_said_and_a_stray_label_warned_of(
 ) -> None:
     settings = tiny_settings("training.epochs=1")
     run(settings, tmp_path / "a", make_pairs(12), quiet=False)
-    assert "learning spans from the last column, marked by iob2: " in capsys.readouterr().err
+    assert "learning spans from column 'label', marked by iob2: " in capsys.readouterr().err
     pairs = [(list(tokens), list(labels)) for tokens, labels in make_pairs(12)]
     pairs[0][1][0] = "X-PER"
     run(settings, tmp_path / "b", pairs, quiet=False)
     told = capsys.readouterr().err
-    assert "learning a label for each token from the last column: " in told
+    assert "learning a label for each token from column 'label': " in told
     assert "warning: 'X-PER' fits no span scheme, so the labels are learned one by one and not as spans; " in told
 
 

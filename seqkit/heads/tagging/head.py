@@ -173,8 +173,7 @@ class Tagging(Head):
     def notes(self, records: Sequence[Sentence], targets: Any) -> list[str]:
         """See `Head.notes`: which column is learned, in which scheme."""
         labels, target = self.codec.tags.labels, self.settings.data.target
-        columns = records[0].columns
-        column = f"column {target!r}" if target in columns or not columns else "the last column"
+        column = _described(records, target)
         if self.codec.encoding != "none":
             kinds = sorted({label[2:] for label in labels if label != "O"})
             return [f"learning spans from {column}, marked by {self.codec.scheme}: {', '.join(kinds)}"]
@@ -257,6 +256,17 @@ class Tagging(Head):
             for result in results:
                 for span in result.spans:
                     span.prob = next(values)
+
+
+def _described(records: Sequence[Sentence], target: str) -> str:
+    """What notes call the label column: by its name or, if it has none, its position from 0."""
+    record = next((each for each in records if each.columns), None)
+    if record is None:
+        return f"column {target!r}" if target else "the last column"
+    name, names = record.column_name(target), list(record.columns)
+    if not all(each.isdigit() for each in names):
+        return f"column {name!r}"
+    return f"column {name}, the last" if name == names[-1] else f"column {name}"
 
 
 def _column(records: Sequence[Sentence], target: str) -> list[list[str]]:

@@ -1,0 +1,304 @@
+"""What the first lines of a file of columns tell: the columns' names, which one holds the tokens, what is a comment."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from itertools import pairwise
+from typing import NamedTuple
+
+from seqkit.errors import DataError
+from seqkit.formats.format import Description, Sample
+from seqkit.formats.notation import detect_notation
+from seqkit.formats.schemes import detect_scheme, is_label
+from seqkit.formats.text import is_blank
+
+Width = tuple[int, bool]
+"""How many columns rows have, and whether they are separated by tabs."""
+
+DOCUMENT_START = "-DOCSTART-"
+TOKEN_COLUMNS = frozenset({"word", "words", "token", "tokens", "form"})
+"""names of the column of the tokens, in any case"""
+_LABEL_COLUMNS = frozenset(
+    {"tag", "tags", "label", "labels", "ner", "ner_tag", "ner_tags", "iob", "bio", "entity", "pos", "pos_tag"}
+    | {"pos_tags", "upos", "xpos", "chunk", "chunk_tag", "chunk_tags", "lemma", "deprel"}
+)
+"""names of further columns, by which a first row is recognised as one of names"""
+DOCUMENT_BORDERS = ("#begin document", "#end document")
+"""comments of OntoNotes, which other files have too"""
+MARK = re.compile(r"#+(?: |$)")
+"""the first cell of a comment as wide as the file; ``#tag`` is a token"""
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_ENOUGH = 2
+"""rows after the first one of their sentence, by which a column of numbers is recognised"""
+_AMPLE = 30
+"""the same, where nothing else has to speak for it"""
+_MANY = 10
+"""rows that have all usual labels"""
+_RARE = 0.05
+"""the greatest share of sentences that do not have the form of the others"""
+
+
+def split_row(line: str) -> list[str]:
+    """Split a row at its tabs or, if it has none, at its spaces.
+
+    Args:
+        line: the row, without its line ending.
+
+    Returns:
+        The cells; those between tabs exactly as they are, even empty.
+    """
+    if "\t" in line:
+        return line.split("\t")
+    return [cell for cell in line.split(" ") if cell]
+
+
+def cells_of(line: str, width: int = 1) -> list[str]:
+    """Split a row without what is blank at its end.
+
+    Args:
+        line: the row, without its line ending.
+        width: how many cells are kept even if they are blank.
+
+    Returns:
+        The cells; see `split_row`.
+    """
+    cells = split_row(line)
+    while len(cells) > width and is_blank(cells[-1]):
+        cells.pop()
+    return cells
+
+
+def width_of(line: str) -> Width:
+    """How wide a row is, blank cells at its end not counted."""
+    return len(cells_of(line)), "\t" in line
+
+
+def ends_sentence(line: str) -> bool:
+    """Whether a line stands between two sentences: it is blank, or starts a document."""
+    return is_blank(line) or line.startswith(DOCUMENT_START)
+
+
+def header(cells: Sequence[str]) -> tuple[str, ...]:
+    """The names of columns, if a file's first row has them.
+
+    Args:
+        cells: the cells of the first row.
+
+    Returns:
+        The names, a position for one that is empty; nothing if this is no row of names.
+    """
+    names = [cell.strip(" ").casefold() for cell in cells]
+    tokens = [name for name in names if name in TOKEN_COLUMNS]
+    if len(tokens) != 1 or not _LABEL_COLUMNS & {*names}:
+        return ()
+    return tuple(cell.strip(" ") or str(place) for place, cell in enumerate(cells))
+
+
+def token_place(names: Sequence[str], token_column: str, file: str = "") -> int:
+    """Which column holds the tokens.
+
+    Args:
+        names: the names of the columns, in order.
+        token_column: what the user said: a name, or a position from 0 (negative from the end); empty for the column
+            named ``word``, ``form`` or ``token``, or else the first.
+        file: the file's name, for messages.
+
+    Returns:
+        Its position.
+
+    Raises:
+        DataError: there is no such column.
+    """
+    if not token_column:
+        return next((index for index, column in enumerate(names) if column.lower() in TOKEN_COLUMNS), 0)
+    if token_column in names:
+        return names.index(token_column)
+    with suppress(ValueError):
+        place = int(token_column)
+        if -len(names) <= place < len(names):
+            return place % len(names)
+    raise DataError(f"no token column {token_column!r}; the columns are {', '.join(names)}", file=file)
+
+
+class Rows(NamedTuple):
+    """The rows of a sample that are as wide as most.
+
+    Attributes:
+        sentences: the rows of each sentence, without those marked as comments.
+        marked: rows at the start of a sentence whose first cell is ``#``.
+        names: the names in the first row, if it has names.
+    """
+
+    sentences: list[list[list[str]]]
+    marked: list[list[str]]
+    names: tuple[str, ...]
+
+    def columns(self, place: int) -> list[list[str]]:
+        """The cells of one column, sentence by sentence."""
+        return [[row[place] for row in sentence] for sentence in self.sentences]
+
+
+def sampled(lines: Iterable[str]) -> Rows:
+    """Find the rows in the first lines of a file.
+
+    Args:
+        lines: the lines.
+
+    Returns:
+        The rows.
+    """
+    found: list[tuple[Width, list[str], bool]] = []  # of each row its width, its cells, whether it starts a sentence
+    starts = True
+    for line in lines:
+        if ends_sentence(line):
+            starts = True
+        elif not line.startswith(DOCUMENT_BORDERS):
+            found.append((width_of(line), [cell.strip(" ") for cell in cells_of(line)], starts))
+            starts = starts and line.startswith("#")
+    widths = Counter(width for width, cells, _ in found if not cells[0].startswith("#"))
+    if not widths:
+        return Rows([], [], ())
+    ((usual, _),) = widths.most_common(1)
+    first = next(cells for _, cells, _ in found if not cells[0].startswith("#"))
+    names = header(first)
+    sentences: list[list[list[str]]] = []
+    marked = []
+    for width, cells, begins in found:
+        if begins:
+            sentences.append([])
+        if width != usual or (names and cells is first):
+            continue
+        if not (begins and MARK.match(cells[0])):
+            sentences[-1].append(cells)
+        elif not any("://" in cell or cell == "=" for cell in cells):  # which is a comment anyway
+            marked.append(cells)
+    return Rows([sentence for sentence in sentences if sentence], marked, names)
+
+
+def describe_columns(sample: Sample, given: Description) -> tuple[Description, str]:
+    """What the first lines tell that the user has not said; see `seqkit.formats.format.Format.describe`."""
+    rows = sampled(sample.lines)
+    notes = []
+    found = given
+    if rows.names and not given.columns:
+        found = replace(found, columns=rows.names)
+        notes.append(f"the first row names the columns: {', '.join(rows.names)}")
+    width = len(rows.sentences[0][0]) if rows.sentences else 0
+    named = any(name.lower() in TOKEN_COLUMNS for name in found.columns)
+    if width and not named and not given.token_column and len(found.columns) in (0, width):
+        place = guessed_place(rows)
+        if place:
+            column = found.columns[place] if found.columns else str(place)
+            found = replace(found, token_column=column)
+            which = repr(column) if found.columns else f"{place} (counted from 0)"
+            notes.append(f"the tokens are in column {which}; --token-column says otherwise")
+    if _are_comments(rows):
+        found = replace(found, comment_rows=True)
+        notes.append("rows that start with '#' are comments: their cells are no labels of other rows")
+    return found, "; ".join(notes)
+
+
+def is_marked(line: str) -> bool:
+    """Whether the first cell of a row is that of a comment."""
+    return MARK.match(line.partition("\t" if "\t" in line else " ")[0]) is not None
+
+
+def _are_comments(rows: Rows) -> bool:
+    """Whether no cell of the marked rows is a label elsewhere, nor could be one."""
+    if not rows.marked or not rows.sentences:
+        return False
+    width = len(rows.marked[0])
+    known = [{cell for column in rows.columns(place) for cell in column} for place in range(width)]
+    many = sum(map(len, rows.sentences)) >= _MANY
+    spans_last = detect_scheme(rows.columns(-1)) != "none"
+    for first, *cells in rows.marked:
+        if any(cell in (first, "#") or cell in known[place] for place, cell in enumerate(cells, start=1)):
+            return False
+        no_span = spans_last and not is_label(cells[-1], "bioes") if cells else False
+        if not (no_span or any(" " in cell for cell in cells) or (many and len(cells) > 1)):
+            return False
+    return True
+
+
+def guessed_place(rows: Rows) -> int:
+    """Where the tokens are, as far as the cells themselves tell.
+
+    Not in columns of numbers that count tokens or sentences, nor of one name for a whole document; and not in one of
+    labels that mark spans if the next one has none. The first column, unless there is enough that speaks against it.
+
+    Args:
+        rows: rows of one width, at least one.
+
+    Returns:
+        The position.
+    """
+    width = len(rows.sentences[0][0])
+    place = 0
+    while place < width - 2 and (is_numbered(rows.columns(place)) or _is_constant(rows.columns(place))):
+        place += 1
+    counted = place > 0
+    if place + 1 < width and marks_spans(rows.columns(place)) and not marks_spans(rows.columns(place + 1)):
+        place += 1
+    return place if not counted or _is_varied(rows, place) else 0
+
+
+def is_numbered(columns: Sequence[Sequence[str]]) -> bool:
+    """Whether cells count: 0, 1, … or 1, 2, … in each sentence, or through all of them.
+
+    Args:
+        columns: the cells of one column, sentence by sentence.
+
+    Returns:
+        Whether they do, in enough rows.
+    """
+    if not _has_enough(columns, _ENOUGH):
+        return False
+    runs: list[tuple[int, int]] = []  # first and last number
+    for column in columns:
+        if all(map(_NUMBER.fullmatch, column)):
+            first, *_ = numbers = [int(cell) for cell in column]
+            if numbers == list(range(first, first + len(numbers))):
+                runs.append((first, numbers[-1]))
+    starts = Counter(first for first, _ in runs)
+    running = sum(first == before + 1 for (_, before), (first, _) in pairwise(runs))
+    regular = max(starts[0], starts[1], running + 1 if runs and runs[0][0] in (0, 1) else 0)
+    return regular >= (1 - _RARE) * len(columns)
+
+
+def _is_constant(columns: Sequence[Sequence[str]]) -> bool:
+    alike = sum(len({*column}) == 1 for column in columns)
+    return _has_enough(columns, _ENOUGH + 1) and alike >= (1 - _RARE) * len(columns)
+
+
+def _has_enough(columns: Sequence[Sequence[str]], enough: int) -> bool:
+    return sum(map(len, columns)) - len(columns) >= enough
+
+
+def _is_varied(rows: Rows, place: int) -> bool:
+    """Whether a column varies as tokens do: more than the last one, unless very many rows speak for it."""
+    other = -1 if place + 1 < len(rows.sentences[0][0]) else place - 1  # one of labels
+    cells, last = ({cell for column in rows.columns(each) for cell in column} for each in (place, other))
+    total = sum(map(len, rows.sentences))
+    varied = len(cells) > len(last) and 2 * len(cells) >= total
+    return len(cells) > 1 and (varied or _has_enough(rows.sentences, _AMPLE))  # type: ignore[arg-type]
+
+
+def marks_spans(columns: Sequence[Sequence[str]]) -> bool:
+    """Whether all cells are labels with a prefix and a kind, or ``O``, in enough rows.
+
+    Args:
+        columns: the cells of one column, sentence by sentence.
+
+    Returns:
+        Whether they are.
+    """
+    if sum(map(len, columns)) <= _ENOUGH or not any(len(cell) > 2 for column in columns for cell in column):
+        return False
+    if detect_scheme(columns) != "none":
+        return True
+    notation = detect_notation(columns)
+    return notation is not None and not notation.name.startswith("IO")
