@@ -31,6 +31,11 @@ _TARGET = click.option(
 )
 
 
+_TEXT = click.option(
+    "--text", metavar="FIELD", default="text", show_default=True, help="field of the text, for labelled texts"
+)
+
+
 @click.group(cls=Commands, context_settings=HELP_OPTIONS)
 def command() -> None:
     """List, fetch, check, describe and convert data sets.
@@ -91,7 +96,7 @@ def list_formats(json_file: str | None) -> None:
             "name": each.name,
             "content": each.content,
             "extensions": " ".join((*each.suffixes, *each.usual_suffixes)),
-            "written": "yes" if each.write is not None else "",
+            "written": "yes" if each.write or each.write_texts else "",
             "source": each.source,
         }
         for each in FORMATS.values()
@@ -104,12 +109,19 @@ def list_formats(json_file: str | None) -> None:
 @_DATA
 @choice("--task", known=list(TASKS), help="also show what this task would learn: the first records, the labels")
 @_TARGET
+@_TEXT
 @_READ_AS
 @layout_options
 @_JSON
 @quiet_option
 def check_data(
-    data_set: str, task: str | None, target: str | None, json_file: str | None, quiet: bool, **layout: Any
+    data_set: str,
+    task: str | None,
+    target: str | None,
+    text: str,
+    json_file: str | None,
+    quiet: bool,
+    **layout: Any,
 ) -> int:
     """List every fault of DATA, one per line, with file and line; exit with status 1 if there is one.
 
@@ -129,9 +141,9 @@ def check_data(
     notes, table, learned = list(found.notes), "", None
     problems: list[Problem] = []
     try:
-        problems = check(found, target, task)
+        problems = check(found, target, task, text)
         if task is not None:
-            learned = preview(found, TASKS[task], target)
+            learned = preview(found, TASKS[task], target, text)
             table, notes = learned.render(), learned.notes
     except DataError as error:  # also of what the task needs and the data do not have
         if task is None:
@@ -150,17 +162,18 @@ def check_data(
 @command.command("stats")
 @_DATA
 @_TARGET
+@_TEXT
 @_READ_AS
 @layout_options
 @_JSON
 @quiet_option
-def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: bool, **layout: Any) -> None:
+def stats_data(data_set: str, target: str | None, text: str, json_file: str | None, quiet: bool, **layout: Any) -> None:
     """Count the sentences, tokens, labels and unknown words of DATA."""
     from seqkit.corpora.resolve import resolve
     from seqkit.corpora.statistics import render_statistics, statistics
 
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
-    numbers, notes = statistics(found, target)
+    numbers, notes = statistics(found, target, text)
     _print({split: part.to_json() for split, part in numbers.items()}, json_file, render_statistics(numbers))
     for note in () if quiet else notes:
         click.echo(note, err=True)
@@ -171,13 +184,17 @@ def stats_data(data_set: str, target: str | None, json_file: str | None, quiet: 
 @click.argument("destination", metavar="OUT")
 @format_option("--input", "--format", help="format of IN: conll, conllu, jsonl, text, tokens, …  [default: detected]")
 @click.option(
-    "--output-format", metavar="FORMAT", help="format of OUT: conll, conllu, jsonl  [default: by its extension]"
+    "--output-format",
+    metavar="FORMAT",
+    help="format of OUT: conll, conllu, jsonl; of texts jsonl, tsv, csv, fasttext  [default: by its extension]",
 )
 @choice(
     "--scheme",
-    known=["iob1", "iob2", "bioes"],
-    help="rewrite span labels in this scheme; invalid sequences are repaired",
+    known=["iob1", "iob2", "bioes", "bilou", "bmes", "bmewo", "io"],
+    help="rewrite span labels in this scheme; invalid sequences are repaired, and what io loses is counted",
 )
+@_TEXT
+@click.option("--label", metavar="FIELD", help="field of a label for a whole text  [default: label, if there is one]")
 @layout_options
 @quiet_option
 def convert_data(
@@ -185,15 +202,21 @@ def convert_data(
     destination: str,
     output_format: str | None,
     scheme: str | None,
+    text: str,
+    label: str | None,
     quiet: bool,
     **layout: Any,
 ) -> None:
-    """Convert file IN to file OUT; - is standard input or output."""
+    """Convert file IN to file OUT; - is standard input or output.
+
+    Sentences whose tokens have labels stay such, and so do texts with a label or other fields.
+    """
     from seqkit.corpora.convert import convert_file
     from seqkit.formats.splitting import Splitter
 
     given = described_by(**layout)
-    count = convert_file(
+    notes: list[str] = []
+    convert_file(
         source,
         destination,
         source_format=given.format or None,
@@ -202,10 +225,14 @@ def convert_data(
         columns=given.columns,
         token_column=given.token_column,
         encoding=given.encoding,
+        span_borders=given.span_borders,
+        text=text,
+        label=label,
         splitter=Splitter("words").split,
+        notes=notes,
     )
     if not quiet:
-        click.echo(f"{count:,} sentences", err=True)
+        click.echo("\n".join(notes), err=True)
 
 
 def _print(result: object, json_file: str | None, text: str) -> None:

@@ -17,6 +17,7 @@ from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.fetch import is_intact
 from seqkit.corpora.label_columns import accepted, read_notation, settle_columns
 from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorted_by_label
+from seqkit.corpora.text_labels import refuse_no_labels
 from seqkit.errors import DataError, shortened
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import Description, Format, ReadOptions
@@ -112,13 +113,13 @@ class _Content:
         return line + token + before[1] - before[0]
 
 
-def check(dataset: Dataset, target: str | None = None, task: str | None = None) -> list[Problem]:
+def check(dataset: Dataset, target: str | None = None, task: str | None = None, text: str = "text") -> list[Problem]:
     """Find every fault of a data set.
 
     Faults are lines that are not UTF-8, rows of the wrong width or without a token, files without a sentence, label
     sequences that their scheme does not allow, labels that differ only in case, width or what nobody sees, labels of
     dev or test that do not occur in train, sentences that occur in two splits, texts sorted by label of which the last
-    tenth is held out, and files that are not those of the data set's card.
+    tenth is held out, labels of texts that cannot be labels, and files that are not those of the data set's card.
 
     Args:
         dataset: the data set.
@@ -126,6 +127,7 @@ def check(dataset: Dataset, target: str | None = None, task: str | None = None) 
             labelled texts the field of the label, by default the card's or ``label``; several labels of a text are a
             list in JSON, or have ``|`` between them.
         task: the task that is to learn from it; by default what the data are labelled for.
+        text: for labelled texts the field of the text.
 
     Returns:
         The faults, split by split and line by line.
@@ -139,9 +141,11 @@ def check(dataset: Dataset, target: str | None = None, task: str | None = None) 
     if task is not None:
         label = (target or dataset.target or "label") if TASKS[task].records == "texts" else None
     for name, split in dataset.splits.items():
-        contents[name] = _read(dataset, name, split, label, problems)
+        contents[name] = _read(dataset, name, split, label, text, problems)
         problems.extend(_checksum_problems(dataset, split))
-    if task is None or TASKS[task].records in ("sentences", "texts"):
+    refused = list(_no_labels(contents, label))  # of which every one in dev would be new
+    problems.extend(refused)
+    if not refused and (task is None or TASKS[task].records in ("sentences", "texts")):
         problems.extend(_label_problems(dataset, contents, target, label))
     # If something is generated from a condition, the same words for another condition are another item.
     conditional = dataset.card is not None and TASKS[dataset.card.task].records == "fields"
@@ -195,18 +199,20 @@ def _checksum_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:
             yield Problem(str(split.file), 0, f"not the file of the card, whose SHA-256 is {file.sha256}")
 
 
-def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems: list[Problem]) -> _Content:
-    """Read one split; `label` is the field of the label in a data set of labelled texts."""
+def _read(dataset: Dataset, name: str, split: Split, label: str | None, text: str, problems: list[Problem]) -> _Content:
+    """Read one split; `label` is the field of the label in a data set of labelled texts, `text` that of the text."""
     content = _Content(str(split.file or f"{dataset.name} {name}"))
     if split.file is None:
         split_words = Splitter("words").split
         if label is not None:
-            content.sentences = dataset.texts(name, split_words, label=label)
+            content.sentences = dataset.texts(name, split_words, text=text, label=label)
         else:
             content.sentences = dataset.sentences(name, split_words)
     else:
         for file in split.files():
-            _read_file(file, split.description, label, content, problems)
+            _read_file(
+                file, split.description, ReadOptions(Splitter("words").split, text=text, label=label), content, problems
+            )
     if not any(sentence.tokens for sentence in content.sentences) and not content.refused:
         problems.append(Problem(content.file, 0, "no sentences found"))
     content.sentences, _ = accepted(content.sentences, content.file)
@@ -215,19 +221,21 @@ def _read(dataset: Dataset, name: str, split: Split, label: str | None, problems
     return content
 
 
-def _read_file(file: Path, given: Description, label: str | None, content: _Content, problems: list[Problem]) -> None:
+def _read_file(
+    file: Path, given: Description, options: ReadOptions, content: _Content, problems: list[Problem]
+) -> None:
     before, count = len(problems), len(content.sentences)
     undecoded: list[Problem] = []
     lines = _read_lines(file, given.encoding, undecoded)
-    description = describe(file, given, texts=label is not None, lines=lines)[0]
+    description = describe(file, given, texts=options.label is not None, lines=lines)[0]
     form = FORMATS[description.format]
     content.row_per_token = form.row_per_token
     content.label_columns_vary |= form.label_columns_vary
     problems += undecoded if not (form.binary or form.whole(lines)) else []
-    options = ReadOptions(Splitter("words").split, label=label).of(description)
+    options = options.of(description)
     if form.binary or form.whole(lines):
         try:
-            whole = (described_sentences if label is None else described_texts)(file, description, options)
+            whole = (described_sentences if options.label is None else described_texts)(file, description, options)
             content.sentences += cast("Iterator[Sentence]", whole)
         except DataError as error:
             content.complete = False
@@ -400,6 +408,20 @@ def _inventory_problems(
     order = sorted_by_label(single) if of_texts and held_out and len(single) == len(rows) else ""
     for message in filter(None, (alone, order)):
         yield Problem(contents[known].file, 0, message)
+
+
+def _no_labels(contents: dict[str, _Content], label: str | None) -> Iterator[Problem]:
+    """Whether what can be read of train has labels that can be learned; dev is held out of it where there is none."""
+    train = contents.get("train") or contents.get("all")
+    if label is None or train is None or not train.sentences:
+        return
+    cut = len(train.sentences) - max(1, len(train.sentences) // 10)
+    dev = contents["dev"].sentences if "dev" in contents else train.sentences[cut:]
+    known = train.sentences if "dev" in contents else train.sentences[:cut]
+    try:
+        refuse_no_labels(known, dev, label, "")
+    except DataError as error:
+        yield Problem(train.file, 0, str(error))
 
 
 def _scheme(sequences: Sequence[Sequence[str]]) -> str:

@@ -1,17 +1,21 @@
-"""Converting files of sentences to another format or label scheme."""
+"""Converting files of sentences or of texts with fields to another format, sentences to another label scheme."""
 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from seqkit.corpora.label_columns import read_notation
 from seqkit.errors import DataError
+from seqkit.formats.format import Description, OnSpanBorder, ReadOptions, notes_on
 from seqkit.formats.notation import NOTATIONS, joined_spans, write_notation
-from seqkit.formats.registry import FORMATS, USUAL_SUFFIXES, read_sentences
+from seqkit.formats.registry import FORMATS, USUAL_SUFFIXES, describe, described_sentences, described_texts, is_pipe
 from seqkit.formats.schemes import SCHEMES, convert, detect_scheme
-from seqkit.records import Sentence, SplitFunction
+from seqkit.formats.text import read_lines
+from seqkit.metrics.scores import plural
+from seqkit.records import Sentence, SplitFunction, TextRecord
 
 
 def convert_file(
@@ -24,68 +28,152 @@ def convert_file(
     columns: Sequence[str] | None = None,
     token_column: str = "",
     encoding: str = "",
+    span_borders: OnSpanBorder = "refuse",
+    text: str = "text",
+    label: str | None = None,
     splitter: SplitFunction | None = None,
+    notes: list[str] | None = None,
 ) -> int:
-    """Convert a file of sentences.
+    """Convert a file of sentences whose tokens have labels, or of texts with labels and other fields.
 
     CoNLL-U converted to CoNLL-U is unchanged, ranges and empty nodes included. In CoNLL-U output, columns that the
-    format does not have are written to ``misc`` as ``name=label``.
+    format does not have are written to ``misc`` as ``name=label``. Several labels of a text have ``|`` between them in
+    a table.
 
     Args:
         source: the file to read, or ``-`` for standard input.
         destination: the file to write, or ``-`` for standard output; it may be the source.
         source_format: one of `seqkit.formats.registry.FORMATS`; by default detected.
-        destination_format: ``conll``, ``conllu`` or ``jsonl``; by default the destination's extension tells, and
-            standard output is ``conll``.
-        scheme: ``iob1``, ``iob2`` or ``bioes``: rewrite every column of span labels in this scheme, and repair invalid
-            sequences.
-        columns: names for a ``conll`` source's columns.
+        destination_format: ``conll``, ``conllu`` or ``jsonl`` for sentences, ``tsv``, ``csv``, ``csv-semicolon``,
+            ``fasttext`` or ``jsonl`` for texts; by default the destination's extension tells, and standard output is
+            ``conll``.
+        scheme: ``iob1``, ``iob2``, ``bioes`` or one of `seqkit.formats.notation.NOTATIONS`: rewrite every column of
+            span labels so, and repair invalid sequences.
+        columns: names for the columns of the source.
         token_column: the column of its tokens.
         encoding: its encoding.
+        span_borders: what becomes of a span that starts or ends inside a token.
+        text: the field of a text in the source.
+        label: the field of a label for a whole text in the source; by default ``label`` where there is one.
         splitter: splits raw text into tokens.
+        notes: receives lines for the user, the last one how many records of which kind there were.
 
     Returns:
-        The number of sentences.
+        The number of records.
 
     Raises:
         DataError: the source has a fault, the destination cannot be written, its format is not known or cannot
             represent the source, or there are no span labels to rewrite.
         BrokenPipeError: standard output is closed.
     """
+    wanted = _wanted(destination, destination_format)
+    given = Description(source_format or "", tuple(columns or ()), token_column, encoding, span_borders)
+    description, said = describe(source, given)
+    if FORMATS[wanted].write is None or FORMATS[description.format].sentences is None:
+        description, said = describe(source, given, texts=True)
+    options = ReadOptions(splitter, allow_unlabelled=True, text=text, label=label).of(description)
+    if _has_texts(source, description, wanted, label):
+        if scheme is not None:
+            raise DataError("texts have no labels for tokens, whose scheme could be rewritten", file=source)
+        content, count, record = *_texts(source, description, wanted, options), "text"
+    else:
+        content, count, record = *_sentences(source, description, wanted, options, scheme, said), "sentence"
+    data = content.encode("utf-8")  # before the file is opened: a fault leaves it unchanged
+    try:
+        if str(destination) == "-":
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+        else:
+            Path(destination).write_bytes(data)
+    except BrokenPipeError:
+        raise  # not a fault: the command line exits silently
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", file=destination) from None
+    if notes is not None:
+        notes += [*said, *notes_on(source, options.left_out), plural(count, record)]
+    return count
+
+
+def _wanted(destination: str | Path, asked: str | None) -> str:
+    """The format of the destination."""
     suffix = Path(destination).suffix.lower()
-    wanted = destination_format or ("conll" if str(destination) == "-" else USUAL_SUFFIXES.get(suffix))
-    writers = {name: format.write for name, format in FORMATS.items() if format.write is not None}
+    wanted = asked or ("conll" if str(destination) == "-" else USUAL_SUFFIXES.get(suffix))
+    writers = [name for name, format in FORMATS.items() if format.write or format.write_texts]
     if wanted is None:
         known = ", ".join(suffix for suffix, name in USUAL_SUFFIXES.items() if name in writers)
         message = f"the extension does not tell the format; use one of {known}, or --output-format"
         raise DataError(message, file=destination)
     if wanted not in writers:
         raise DataError(f"cannot write format {wanted!r}; choose from {', '.join(writers)}")
-    sentences = list(
-        read_sentences(
-            source,
-            source_format,
-            columns=columns,
-            splitter=splitter,
-            allow_unlabelled=True,
-            token_column=token_column,
-            encoding=encoding,
-        )
+    return wanted
+
+
+def _has_texts(source: str | Path, description: Description, wanted: str, label: str | None) -> bool:
+    """Whether a source is to be read as texts with fields, which the destination has to hold."""
+    form, target = FORMATS[description.format], FORMATS[wanted]
+    if form.sentences is None:
+        found = True
+    elif form.texts is None or form.has_label is None or str(source) == "-" or is_pipe(source):
+        found = target.write is None
+    else:
+        found = target.write is None or form.has_label(read_lines(source, description.encoding), label or "label")
+    if found and target.write_texts is None:
+        raise _no_fields(wanted, source)
+    if found and form.texts is None:
+        others = ", ".join(name for name, format in FORMATS.items() if format.write)
+        message = f"{wanted} holds a label for a whole text, not labels for tokens"
+        raise DataError(f"{message}; --output-format {others} can", file=source)
+    return found
+
+
+def _no_fields(wanted: str, source: str | Path) -> DataError:
+    others = ", ".join(name for name, format in FORMATS.items() if format.write_texts)
+    message = f"{wanted} holds labels for tokens, not a label or other fields of a whole text"
+    return DataError(f"{message}; --output-format {others} can", file=source)
+
+
+def _texts(source: str | Path, description: Description, wanted: str, options: ReadOptions) -> tuple[str, int]:
+    """The content of the destination, and how many texts are in it."""
+    read = described_texts(
+        source, description, ReadOptions(text=options.text, label=options.label, left_out=options.left_out)
     )
-    if scheme is not None:
-        _rewrite(sentences, scheme, source)
-    content = writers[wanted](sentences).encode("utf-8")  # before the file is opened: a fault leaves it unchanged
-    try:
-        if str(destination) == "-":
-            sys.stdout.flush()
-            sys.stdout.buffer.write(content)
-        else:
-            Path(destination).write_bytes(content)
-    except BrokenPipeError:
-        raise  # not a fault: the command line exits silently
-    except OSError as error:
-        raise DataError(f"cannot be written: {error.strerror or error}", file=destination) from None
-    return len(sentences)
+    records = [TextRecord(each.text, {**each.fields}, each.file, each.line) for each in read]
+    label = options.label or "label"
+    for record in records:
+        record.fields.setdefault(options.text, record.text)
+        if wanted != "jsonl" and record.fields.pop("tokens", None) is not None:
+            options.left_out["lists of tokens left out, whose text is kept"] += 1
+        if isinstance(value := record.fields.get(label), str):
+            record.fields[label] = value.strip()
+        if wanted == "fasttext":  # which has no names
+            for name, field in (("text", options.text), ("label", label)):
+                if field in record.fields:
+                    record.fields[name] = record.fields.pop(field)
+    write = FORMATS[wanted].write_texts
+    assert write is not None
+    return write(records), len(records)
+
+
+def _sentences(
+    source: str | Path,
+    description: Description,
+    wanted: str,
+    options: ReadOptions,
+    scheme: str | None,
+    said: list[str],
+) -> tuple[str, int]:
+    """The content of the destination, and how many sentences are in it."""
+    sentences = list(described_sentences(source, description, options))
+    for note in _rewrite(sentences, scheme, source) if scheme is not None else ():
+        said.append(f"{source}: {note}")
+    lost = Counter(name for sentence in sentences for name in sentence.fields) if wanted != "jsonl" else {}
+    if lost and not any(sentence.columns for sentence in sentences):  # texts alone, which have nothing else to keep
+        raise _no_fields(wanted, source)
+    for name, times in lost.items():
+        options.left_out[f"fields {name!r} of a whole text left out"] += times
+    write = FORMATS[wanted].write
+    assert write is not None
+    return write(sentences), len(sentences)
 
 
 def _rewrite(sentences: Sequence[Sentence], scheme: str, source: str | Path) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
@@ -61,11 +62,13 @@ class Split:
         file: the file or folder, or None for records in memory.
         description: how it is to be read, as far as that is known.
         content: the records in memory; the fields of a `TextRecord` are read as a JSON object is.
+        left_out: what the reader of its lines left out or changed; see `ReadOptions`.
     """
 
     file: Path | None = None
     description: Description = UNDESCRIBED
     content: list[Any] | None = None
+    left_out: Counter[str] = field(default_factory=Counter)
     _located: dict[bool, tuple[list[tuple[Path, Description]], list[str]]] = field(default_factory=dict)
 
     def located(self, *, texts: bool = False) -> tuple[list[tuple[Path, Description]], list[str]]:
@@ -191,16 +194,36 @@ class Dataset:
     def has_tokens(self) -> bool:
         """Whether the text comes as words already, so that the spaces in its lines are between words."""
         split = next(iter(self.splits.values()))
-        if self.card is not None:
-            return FORMATS[self.card.format].has_tokens
-        return split.file is not None and FORMATS[split.first()[1].format].has_tokens
+        if split.file is None or (self.card is not None and split.description.format == self.card.format):
+            return self.card is not None and FORMATS[self.card.format].has_tokens
+        return FORMATS[split.first()[1].format].has_tokens
 
-    def choose_splitter(self, kind: str, text: str = "text") -> Choice:
+    @property
+    def blank_lines(self) -> bool:
+        """Whether a language model of words predicts the ends of blank lines, too."""
+        files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
+        return any(FORMATS[split.first()[1].format].blank_lines for split in files)
+
+    def notes_on_lines(self, *, formats: bool) -> list[str]:
+        """What the user should know of files whose lines were read.
+
+        Args:
+            formats: whether also which formats were recognised.
+
+        Returns:
+            A line for each: of formats, of what was left out or changed.
+        """
+        files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
+        found = [note for split in files for note in split.located()[1] if formats]
+        return found + [note for split in files for note in notes_on(split.file, split.left_out)]
+
+    def choose_splitter(self, kind: str, text: str = "text", label: str | None = None) -> Choice:
         """Choose how raw text is split into tokens, by the first records of the first split.
 
         Args:
             kind: what the data set holds, see `seqkit.tasks.Task.records`.
             text: the field of the text.
+            label: the field of the label; None if texts need none.
 
         Returns:
             A kind of splitter, and the reason: the one that finds the given tokens best, or a guess from the text.
@@ -223,7 +246,7 @@ class Dataset:
             records = list(islice(first.content, _SAMPLE))
         else:
             file, description = first.first(texts=kind != "sentences")
-            options = ReadOptions(split, text=text, allow_unlabelled=True)
+            options = ReadOptions(split, text=text, label=label, allow_unlabelled=True)
             read = described_sentences if kind == "sentences" else described_texts
             records = list(islice(read(file, description, options), _SAMPLE))
         given = [record for record in records if isinstance(record, Sentence) and record.tokens]
@@ -254,7 +277,8 @@ class Dataset:
             labelled = False
         else:
             has_label = FORMATS[format or split.first()[1].format].has_label
-            labelled = has_label is not None and has_label(read_lines(split.file), label)
+            lines = read_lines(split.files()[0], split.description.encoding)
+            labelled = has_label is not None and has_label(lines, label)
         return label if labelled else None
 
     def evaluation_split(self, asked: str | None = None) -> str:
@@ -426,14 +450,16 @@ class Dataset:
         if split.content is not None:
             yield from _lines_of(split.content)
             return
+        split.left_out.clear()
+        options = ReadOptions(left_out=split.left_out)
         for file, description in self._files(name)[0]:
             form = FORMATS[description.format]
             if form.line_per_record:
                 yield from (text for _, text in read_lines(file, description.encoding))
             elif form.texts is None:
-                yield from _lines_of(described_sentences(file, description, ReadOptions()))
+                yield from _lines_of(described_sentences(file, description, options))
             else:
-                yield from _lines_of(described_texts(file, description, ReadOptions()))
+                yield from _lines_of(described_texts(file, description, options))
 
     def _sentences(self, name: str, splitter: SplitFunction | None, notes: list[str]) -> list[Sentence]:
         split = self.splits[name]

@@ -69,13 +69,14 @@ class Preview:
         return "\n".join(lines) + "\n\n"
 
 
-def preview(dataset: Dataset, task: Task, target: str | None = None) -> Preview:
+def preview(dataset: Dataset, task: Task, target: str | None = None, text: str = "text") -> Preview:
     """What a task would learn from a data set with its default settings.
 
     Args:
         dataset: the data set.
         task: the task.
         target: the label column, or the field of the label (`classify`) or of the text (`generate`).
+        text: the field of the text (`classify`).
 
     Returns:
         The preview.
@@ -88,6 +89,8 @@ def preview(dataset: Dataset, task: Task, target: str | None = None) -> Preview:
     name = {"texts": "label", "lines": ""}.get(task.records, "target")
     if target and name:
         settings = override(settings, {"data": {name: target}})
+    if task.records == "texts":
+        settings = override(settings, {"data": {"text": text}})
     settings, choice = with_splitter(settings.complete(dataset), dataset)
     splitter = Splitter(settings.data.splitter).split
     if task.records == "lines":

@@ -9,6 +9,7 @@ from seqkit.config.recipes import override
 from seqkit.config.sections import Settings
 from seqkit.corpora.dataset import Dataset, Splits
 from seqkit.corpora.label_columns import read_notation
+from seqkit.corpora.text_labels import refuse_header, refuse_no_labels
 from seqkit.errors import DataError
 from seqkit.records import SplitFunction
 from seqkit.tasks import TASKS
@@ -38,15 +39,20 @@ def read_splits(
         The records of each split, in the file's order.
 
     Raises:
-        DataError: a split cannot be read, or there is nothing in it.
+        DataError: a split cannot be read, there is nothing in it, or train has no labels that can be learned.
     """
     if kind == "sentences":
         found = dataset.read_sentences(splitter, splits)
         if getattr(data, "scheme", "none") != "none":
             found.notes.extend(read_notation(list(found.records.values()), label or data.target))
     elif kind == "texts":
-        text, field = getattr(data, "text", "text"), label or getattr(data, "label", "label")
+        text, field = getattr(data, "text", "text"), str(label or getattr(data, "label", "label"))
         found = dataset.read_texts(splitter, splits, text=text, label=field)
+        if found.records.get("train") and "dev" in found.records:
+            train, dev = found.records["train"], found.records["dev"]
+            if getattr(dataset.splits.get("train") or dataset.splits.get("all"), "file", None) is None:
+                refuse_header(train, field)
+            found.notes.extend(refuse_no_labels(train, dev, field, source_of(dataset, "train")))
     else:
         found = dataset.read_texts(None, splits, text=data.target, label=None)
     for split, records in found.records.items():
@@ -76,7 +82,7 @@ def with_splitter(settings: _AnySettings, dataset: Dataset) -> tuple[_AnySetting
         return override(settings, {"data": {"splitter": "words"}}), []
     kind = TASKS[settings.task].records
     text = getattr(data, "text" if kind == "texts" else "target", "text")
-    choice = dataset.choose_splitter(kind, text)
+    choice = dataset.choose_splitter(kind, text, data.label if kind == "texts" else None)
     return override(settings, {"data": {"splitter": choice.kind}}), [choice.reason]
 
 

@@ -50,13 +50,16 @@ class SplitStatistics:
         return asdict(self)
 
 
-def statistics(dataset: Dataset, target: str | None = None) -> tuple[dict[str, SplitStatistics], list[str]]:
+def statistics(
+    dataset: Dataset, target: str | None = None, text: str = "text"
+) -> tuple[dict[str, SplitStatistics], list[str]]:
     """Count the sentences, tokens and labels of a data set.
 
     Args:
         dataset: the data set; a held-out dev split is counted like any other.
         target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. For
             labelled texts the field of the label, by default the card's or ``label``.
+        text: for labelled texts the field of the text.
 
     Returns:
         Split → numbers, and what the user should know: what was held out.
@@ -70,7 +73,7 @@ def statistics(dataset: Dataset, target: str | None = None) -> tuple[dict[str, S
     if field is None:
         read = dataset.read_sentences(splitter, names)
     else:
-        read = dataset.read_texts(splitter, names, label=field)
+        read = dataset.read_texts(splitter, names, text=text, label=field)
     contents, notes = read.records, list(read.notes)
     wanted = target or dataset.target
     if field is None and all(wanted or one.columns for found in contents.values() for one in found if one.tokens):

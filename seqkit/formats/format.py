@@ -181,7 +181,10 @@ class Format:
         sentences: reads lines of the named file as sentences; None if its files contain none.
         texts: reads lines of the named file as texts with fields; None if its files contain none.
         has_label: whether lines have a label for a whole text, in the field named; None if they cannot have one.
+        evidence: what in the first lines shows the format where the file's extension does not, for the note on it;
+            empty if there is nothing to say.
         write: sentences → content of a file; None if the format cannot be written.
+        write_texts: texts with fields → content of a file; None if it cannot hold them.
         head: from the first lines of the named file, what the first row says about all rows (the width, the names of
             columns), and whether these lines are enough to know it; None if it says nothing.
         usual_head: the same from all lines of a file that may have faults; raises if all rows would be faulty.
@@ -191,6 +194,7 @@ class Format:
         numbered: whether rows are numbered, so that after a faulty one the rest of its sentence is faulty too.
         line_per_record: whether every line is a record, a blank line too.
         has_tokens: whether the text comes as tokens with spaces between them.
+        blank_lines: whether a language model of words predicts the end of a blank line, too.
         binary: whether files are no text: a reader takes `seqkit.formats.text.Lines.whole`.
         whole: whether a file with these lines is one value, so that after a fault nothing more of it can be read.
         label_columns_vary: whether a record alone does not tell which label columns all have; see
@@ -210,7 +214,9 @@ class Format:
     sentences: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence]] | None = None
     texts: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence | TextRecord]] | None = None
     has_label: Callable[[Iterable[Line], str], bool] | None = None
+    evidence: Callable[[Sample], str] = lambda sample: ""
     write: Callable[[Sequence[Sentence]], str] | None = None
+    write_texts: Callable[[Sequence[TextRecord]], str] | None = None
     head: Callable[[Lines, str], tuple[Sequence[Any] | None, bool]] | None = None
     usual_head: Callable[[Sequence[Line], str, ReadOptions], Sequence[Any] | None] = lambda lines, name, options: None
     last_end: Callable[[bytearray, bool], int] = last_line_end
@@ -218,6 +224,7 @@ class Format:
     numbered: bool = False
     line_per_record: bool = False
     has_tokens: bool = False
+    blank_lines: bool = False
     binary: bool = False
     whole: Callable[[Sequence[Line]], bool] = lambda lines: False
     label_columns_vary: bool = False

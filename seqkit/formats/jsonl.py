@@ -72,7 +72,13 @@ def _written(sentence: Sentence) -> dict[str, Any]:
     if align(sentence.tokens, sentence.text) != sentence.offsets:
         pairs = zip(sentence.tokens, sentence.offsets, strict=True)
         tokens = [{"text": token, "start": start, "end": end} for token, (start, end) in pairs]
-    return {"text": sentence.text, "tokens": tokens, **label_columns(sentence)}
+    # Spans have become a column, which may have been rewritten; its labels would be those of the spans again.
+    fields = {name: value for name, value in sentence.fields.items() if name not in ("spans", "text", "tokens")}
+    return {"text": sentence.text, "tokens": tokens, **fields, **label_columns(sentence)}
+
+
+def _write_texts(records: Sequence[TextRecord]) -> str:
+    return "".join(to_json(record.fields) + "\n" for record in records)
 
 
 def _recognise(sample: Sample) -> bool:
@@ -90,5 +96,6 @@ JSONL = Format(
     texts=read_jsonl_texts,
     has_label=partial(first_has_label, _OBJECTS, "lines"),
     write=_write,
+    write_texts=_write_texts,
     label_columns_vary=True,
 )

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from seqkit.formats.format import Format, ReadOptions, split_at_spaces
+from seqkit.formats.format import Format, ReadOptions, Sample, split_at_spaces
 from seqkit.formats.text import Line, is_blank
 from seqkit.records import Sentence, TextRecord
 
@@ -29,6 +30,50 @@ def _read_texts(lines: Iterable[Line], name: str, options: ReadOptions) -> Itera
             yield options.record(text, {"text": text}, name, number)
 
 
+# --- text that is cut already -------------------------------------------------------------------------------------
+
+
+def _evidence(sample: Sample) -> list[str]:
+    """What shows that a text is cut into tokens; nothing if it is not.
+
+    Signs that only a tokeniser writes, or full stops and commas apart from the words in most lines; and hardly a comma
+    at a word, or a full stop at the last word of a line, as running text has them. (A question mark apart from its word
+    is no sign: French is written so.)
+    """
+    rows = sample.rows
+    attached = sum(_ATTACHED.search(row) is not None for row in rows)
+    if not rows or sample.texts or attached > _MOST_ATTACHED * len(rows):
+        return []
+    signs = [sign for sign, pattern in _SIGNS.items() if sum(map(bool, map(pattern.search, rows))) * 100 >= len(rows)]
+    apart = sum(_APART.search(row) is not None for row in rows)
+    return signs + ["spaces around punctuation"] * (apart >= _LEAST_APART * len(rows) and len(rows) >= _LEAST_ROWS)
+
+
+def _is_cut(sample: Sample) -> bool:
+    return bool(_evidence(sample))
+
+
+def _is_wikitext(sample: Sample) -> bool:
+    titles = any(_TITLE.match(row) for row in sample.rows)
+    return titles and bool(set(_evidence(sample)) & _SIGNS.keys())
+
+
+def _shown_evidence(sample: Sample) -> str:
+    return f"the text is cut into tokens already ({', '.join(_evidence(sample))})"
+
+
+_SIGNS = {sign: re.compile(f"(?<![^ ]){re.escape(sign)}(?![^ ])") for sign in ("<unk>", "<UNK>", "@-@", "@,@", "@.@")}
+"""tokens that only a tokeniser writes: an unknown word, and a sign that stood between two letters or figures"""
+_APART = re.compile(r"(?<![^ ])[.,\u3002\uff0c\u3001](?![^ ])")
+"""a full stop or comma between spaces, also an ideographic or fullwidth one"""
+_ATTACHED = re.compile(r"\w[,;\uff0c\uff1b](?![^ ])|[^\W_]{3}[.\u3002] *$|\w[?!\uff1f\uff01] *$")
+_TITLE = re.compile(r" ?= [^=].* = *$")
+_MOST_ATTACHED = 0.03
+"""share of lines with punctuation at a word"""
+_LEAST_APART = 0.6
+"""share of lines with punctuation apart"""
+_LEAST_ROWS = 3
+
 TEXT = Format(
     "text",
     "lines without labels",
@@ -37,4 +82,14 @@ TEXT = Format(
     texts=_read_texts,
     line_per_record=True,
 )
-TOKENS = replace(TEXT, name="tokens", recognise=lambda sample: False, sentences=_read_tokens, has_tokens=True)
+TOKENS = replace(
+    TEXT, name="tokens", recognise=_is_cut, evidence=_shown_evidence, sentences=_read_tokens, has_tokens=True
+)
+WIKITEXT = replace(
+    TOKENS,
+    name="wikitext",
+    source="Merity, Xiong, Bradbury and Socher (2016), https://arxiv.org/abs/1609.07843",
+    recognise=_is_wikitext,
+    blank_lines=True,
+    evidence=lambda sample: f"{_shown_evidence(sample)}, titles and blank lines count like other lines",
+)

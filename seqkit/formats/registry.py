@@ -14,16 +14,18 @@ from seqkit.formats.conll import CONLL
 from seqkit.formats.conllu import CONLLU, CONLLU_PLUS
 from seqkit.formats.doccano import DOCCANO
 from seqkit.formats.documents import DOCUMENT
+from seqkit.formats.fasttext import FASTTEXT
 from seqkit.formats.format import UNDESCRIBED, Description, Format, ReadOptions, Sample
 from seqkit.formats.json_array import JSON
 from seqkit.formats.jsonl import JSONL
 from seqkit.formats.label_studio import LABEL_STUDIO
 from seqkit.formats.named_columns import NAMED_COLUMNS
-from seqkit.formats.plain import TEXT, TOKENS
+from seqkit.formats.plain import TEXT, TOKENS, WIKITEXT
 from seqkit.formats.predicates import CONLL2009, CONLL2012
 from seqkit.formats.prodigy import PRODIGY
+from seqkit.formats.published import PUBLISHED
 from seqkit.formats.spacy_data import SPACY, SPACY_JSON
-from seqkit.formats.tables import CSV, TSV
+from seqkit.formats.tables import CSV, SEMICOLONS, TABS, TSV
 from seqkit.formats.text import Line, Part, data_suffix, is_blank, read_lines
 from seqkit.formats.token_tables import TOKEN_TABLE
 from seqkit.formats.webanno import WEBANNO
@@ -31,8 +33,10 @@ from seqkit.records import Sentence, SplitFunction, TextRecord
 
 _ANNOTATED = (LABEL_STUDIO, PRODIGY, DOCCANO, SPACY_JSON, SPACY, BRAT, WEBANNO)
 _COLUMNS = (CONLLU, CONLLU_PLUS, CONLL2009, CONLL2012, *NAMED_COLUMNS, CONLL)
-_TABLES = (TOKEN_TABLE, TSV, CSV)
-FORMATS = {each.name: each for each in (JSONL, *_ANNOTATED, JSON, *_COLUMNS, *_TABLES, TEXT, TOKENS, DOCUMENT)}
+_TABLES = (TOKEN_TABLE, TSV, CSV, SEMICOLONS, TABS, FASTTEXT, *PUBLISHED)
+FORMATS = {
+    each.name: each for each in (JSONL, *_ANNOTATED, JSON, *_COLUMNS, *_TABLES, WIKITEXT, TOKENS, TEXT, DOCUMENT)
+}
 """name → format; the content of a file is compared with each in this order"""
 SUFFIXES = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}
 """the extensions that identify a format"""
@@ -70,7 +74,7 @@ def detect_format(path: str | Path, *, texts: bool = False) -> str:
         texts: whether a file of texts is expected.
 
     Returns:
-        The format's name; never ``tokens``, which looks like ``text``.
+        The format's name.
 
     Raises:
         DataError: the file cannot be read or is not UTF-8, or `path` is ``-`` or another pipe.
@@ -114,7 +118,13 @@ def describe(
     description, guess = form.describe(sample, replace(given, format=form.name))
     notes = [f"{path}: {guess}"] if guess else []
     if not given.format and USUAL_SUFFIXES.get(suffix, "text") not in (form.name, "tsv"):
-        notes.insert(0, f"{path}: read as {form.name}; --format says otherwise")
+        evidence = form.evidence(sample)
+        read = (
+            f"{evidence}, read as format {form.name}; --format text says"
+            if evidence
+            else f"read as {form.name}; --format says"
+        )
+        notes.insert(0, f"{path}: {read} otherwise")
     return description, notes
 
 
@@ -214,8 +224,9 @@ def read_texts(
 
     Args:
         path: the file, or ``-`` for standard input, whose format must be named.
-        format: ``tsv``, ``csv`` or ``jsonl``, and if no label is needed also ``text`` or ``tokens``, in which every
-            line that is not blank is a record with the only field ``text``; by default detected.
+        format: one that contains labelled texts, such as ``tsv``, ``csv`` or ``jsonl``, and if no label is needed also
+            ``text`` or ``tokens``, in which every line that is not blank is a record with the only field ``text``; by
+            default detected.
         text: the column or key of the text.
         label: the column or key of the label; None if records need none. A ``tsv`` or ``csv`` file whose first row does
             not name its columns has the label and the text, in this order.
@@ -343,5 +354,5 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -
     """
     if format_named(part.format).line_per_record:
         return part_sentences(part, splitter)
-    options = ReadOptions(splitter, text=text, head=part.head)
+    options = ReadOptions(splitter, tuple(part.columns) or None, text=text, head=part.head)
     return text_reader(part.format, part.name, None)(part.lines(), part.name, options)

@@ -1,22 +1,45 @@
-"""Tables, tab- or comma-separated, with named columns: one text per row."""
+"""Tables, tab-, comma- or semicolon-separated, with named columns: one text per row."""
 
 from __future__ import annotations
 
 import csv
+import io
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from seqkit.errors import DataError, shown
-from seqkit.formats.format import Format, ReadOptions, Sample
-from seqkit.formats.text import BYTE_ORDER_MARK, Line, Lines, is_blank
-from seqkit.records import Sentence, TextRecord
+from seqkit.formats.format import Description, Format, ReadOptions, Sample
+from seqkit.formats.text import BYTE_ORDER_MARK, Line, Lines, is_blank, last_line_end
+from seqkit.formats.writers import clean
+from seqkit.records import LABEL_SEPARATOR, Sentence, TextRecord
 
-_COLUMN = {"tsv": "tab-separated column", "csv": "comma-separated column"}
+_COLUMN = {
+    "tsv": "tab-separated column",
+    "csv": "comma-separated column",
+    "csv-semicolon": "semicolon-separated column",
+    "csv-tab": "tab-separated column",
+}
+_DELIMITERS = {"csv": ",", "csv-semicolon": ";", "csv-tab": "\t"}
+_USUAL_NAMES = {
+    "text": "text texts sentence sentences review reviews reviewtext comment comments commenttext content contents "
+    "message messages tweet tweets document documents body description phrase question utterance query headline title "
+    "article post statement input kommentar nachricht satz rezension inhalt texte commentaire avis phrases texto "
+    "comentario reseña mensaje v2",
+    "label": "label labels class classes classindex target targets sentiment category categories topic topics tag tags "
+    "intent intents polarity rating ratings stars score overall emotion emotions output kategorie klasse bewertung "
+    "thema stimmung classe catégorie étiquette clase categoría etiqueta sentimiento airlinesentiment v1",
+}
+_KIND_OF_NAME = {name: kind for kind, names in _USUAL_NAMES.items() for name in names.split()}
+"""what columns are often called, in small letters without spaces and other signs → what they contain"""
 _LONGEST_CELL = 2**31 - 1
 """in characters, the most that the module csv accepts on every platform; its own limit would refuse a long text"""
+_LONGEST_NAME = 40
 
 
 class Row(NamedTuple):
@@ -34,13 +57,13 @@ class Row(NamedTuple):
 def read_table(lines: Iterable[Line], name: str, format: str, options: ReadOptions) -> Iterator[Row]:
     """Read a table of texts.
 
-    A first row with the names of the text and the label names the columns. Without such a row there are two columns,
-    the label and the text.
+    A first row with the names of the text and the label names the columns. Without such a row the columns are those
+    that the options name, or two: the label and the text.
 
     Args:
         lines: numbered lines; blank ones are skipped.
         name: the file's name, for messages.
-        format: ``tsv``, whose cells are between tabs as they are, or ``csv``, whose cells may be quoted.
+        format: ``tsv``, whose cells are between tabs as they are, or one of those whose cells may be quoted (RFC 4180, https://www.rfc-editor.org/rfc/rfc4180).
         options: the columns of the text and the label; without a label a table may contain texts alone. With the cells
             of the first row as head, the first line is a row like the others.
 
@@ -76,12 +99,12 @@ def table_rows(lines: Iterable[Line], name: str, format: str) -> Iterator[tuple[
         An iterator over the line that each row starts at, and its cells; while iterating, `DataError` for faulty
         quotes.
     """
-    if format == "csv":
-        return _csv_rows(lines, name)
+    if format in _DELIMITERS:
+        return _csv_rows(lines, name, _DELIMITERS[format])
     return ((number, line.split("\t")) for number, line in lines if "\t" in line or not is_blank(line))
 
 
-def _csv_rows(lines: Iterable[Line], name: str) -> Iterator[tuple[int, list[str]]]:
+def _csv_rows(lines: Iterable[Line], name: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     first = last = 0
 
     def fed() -> Iterator[str]:
@@ -91,7 +114,7 @@ def _csv_rows(lines: Iterable[Line], name: str) -> Iterator[tuple[int, list[str]
             first, last = first or number, number
             yield line + "\n"
 
-    rows = csv.reader(fed(), strict=True)
+    rows = csv.reader(fed(), strict=True, delimiter=delimiter)
     while True:
         first = 0
         limit = csv.field_size_limit(_LONGEST_CELL)  # which is one for the whole process
@@ -109,28 +132,94 @@ def _csv_rows(lines: Iterable[Line], name: str) -> Iterator[tuple[int, list[str]
             yield first, cells
 
 
+def names_of_columns(cells: Sequence[str]) -> tuple[str, str] | None:
+    """Whether a row looks like names of columns: one often has texts, another labels.
+
+    Args:
+        cells: the row.
+
+    Returns:
+        The name of the text and that of the label; None for other rows.
+    """
+    found: dict[str, str] = {}
+    for cell in cells:
+        kind = _KIND_OF_NAME.get(re.sub(r"[\W_]+", "", cell.casefold())) if len(cell) <= _LONGEST_NAME else None
+        if kind:
+            found.setdefault(kind, cell.strip())
+    return (found["text"], found["label"]) if len(found) == 2 else None
+
+
+def which_is_which(text: str, label: str) -> str:
+    """What a message says of the flags that name the fields of the text and the label."""
+    flags = f"--set data.text={text} --set data.label={label} (or --text {text} --label {label})"
+    return f"say which is which: {flags}"
+
+
 def _columns(cells: Sequence[str], name: str, line: int, options: ReadOptions) -> tuple[list[str], bool]:
     """The names of the columns, and whether the first row has these names and no text."""
     text, label = options.text, options.label or "label"
     labelled = options.label is not None
-    found = list(cells)
+    found = [cell.strip() for cell in cells]
+    if options.columns:
+        return _named_columns(found, name, line, options)
     if text in found and (label in found or not labelled):
-        repeated = next((column for column, times in Counter(found).items() if times > 1), None)
-        if repeated is not None:
-            raise DataError(f"several columns are named {repeated!r}", file=name, line=line)
-        return found, True
+        return _refuse_repeated([cell or str(place) for place, cell in enumerate(found)], name, line), True
     # A label or a text is hardly ever called so: this is a row of names, and reading it as a text would go unnoticed.
     known = {text.casefold(), label.casefold()}
-    if len(found) > 1 and any(cell.strip().casefold() in known for cell in found):
-        wanted = f"{text!r} and {label!r}" if labelled else repr(text)
+    wanted = f"{text!r} and {label!r}" if labelled else repr(text)
+    likely = names_of_columns(found)
+    what_to_do = _what_to_do(found, likely, options, named=bool(known & {cell.casefold() for cell in found}))
+    if len(found) > 1 and any(cell.casefold() in known for cell in found):
         names = ", ".join(map(repr, found))
-        raise DataError(f"expected columns named {wanted}, found {names}", file=name, line=line)
+        raise DataError(f"expected columns named {wanted}, found {names}{what_to_do}", file=name, line=line)
+    if likely:
+        looks_like = f"the first row looks like names of columns: {', '.join(found)}"
+        raise DataError(looks_like + what_to_do, file=name, line=line)
     if len(found) == 2:
         return [label, text], False
     if len(found) == 1 and not labelled:
         return [text], False
     expected = f"expected 2 columns (label and text) or a header with {text!r} and {label!r}"
-    raise DataError(f"{expected}, found {_count(len(found))} and no such header", file=name, line=line)
+    raise DataError(
+        f"{expected}, found {_count(len(found))} and no such header{what_to_do if len(found) > 1 else ''}",
+        file=name,
+        line=line,
+    )
+
+
+def _what_to_do(found: Sequence[str], likely: tuple[str, str] | None, options: ReadOptions, *, named: bool) -> str:
+    """What a message about the first row says of the flags that name the columns; `named` if the row has names."""
+    if options.label is not None and (likely or named):
+        return f"; {which_is_which(*(likely or ('NAME', 'NAME')))}"
+    names = dict(zip(likely, (options.text, "label"), strict=True)) if likely else {}
+    columns = ",".join(names.get(cell, cell) for cell in found) if likely else "NAME,…"
+    header = (
+        "" if likely or options.label is None else f"; if the first row has names, {which_is_which('NAME', 'NAME')}"
+    )
+    return f"; --columns {columns} names them{header}"
+
+
+def _named_columns(found: list[str], name: str, line: int, options: ReadOptions) -> tuple[list[str], bool]:
+    """The columns that the user, or the format, names: the first row may have these names, in any order, or others."""
+    columns = list(options.columns or ())
+    for field in (options.text, options.label):
+        if field is not None and field not in columns:
+            raise DataError(f"expected {field!r} among the columns, found {', '.join(columns)}", file=name)
+    spelled = {column.casefold(): column for column in columns}
+    if {cell.casefold() for cell in found} >= spelled.keys():
+        return _refuse_repeated([spelled.get(cell.casefold(), cell) for cell in found], name, line), True
+    _refuse_repeated(columns, name, line)
+    if len(found) == len(columns) and names_of_columns(found):
+        options.left_out[f"the first row ({', '.join(found)}) is taken for names of columns, not for a text"] += 1
+        return columns, True
+    return columns, False
+
+
+def _refuse_repeated(columns: list[str], name: str, line: int) -> list[str]:
+    repeated = next((column for column, times in Counter(columns).items() if times > 1), None)
+    if repeated is not None:
+        raise DataError(f"several columns are named {repeated!r}", file=name, line=line)
+    return columns
 
 
 def _count(count: int, kind: str = "column") -> str:
@@ -138,8 +227,11 @@ def _count(count: int, kind: str = "column") -> str:
 
 
 def _read_texts(format: str, lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence | TextRecord]:
+    label = options.label or "label"
     for line, cells in read_table(lines, name, format, options):
-        yield options.record(cells[options.text], dict(cells), name, line)
+        if label in cells:
+            cells[label] = cells[label].strip()  # a blank at its end would make another label
+        yield options.record(cells[options.text], cells, name, line)
 
 
 def _first_row(format: str, lines: Lines, name: str) -> tuple[list[str] | None, bool]:
@@ -154,7 +246,7 @@ def _checked_first_row(format: str, lines: Iterable[Line], name: str, options: R
     return cells
 
 
-def _last_row_end(data: bytearray, first: bool) -> int:
+def _last_row_end(delimiter: str, data: bytearray, first: bool) -> int:
     """The end of the last row, in which quotes may contain line ends; of a faulty row its first lines."""
     whole = bytes(data)
     position = len(BYTE_ORDER_MARK) if first and whole.startswith(BYTE_ORDER_MARK) else 0
@@ -170,7 +262,7 @@ def _last_row_end(data: bytearray, first: bool) -> int:
         all_read = True
 
     try:
-        for _ in _csv_rows(lines(), ""):
+        for _ in _csv_rows(lines(), "", delimiter):
             end = position
     except DataError:
         return end if all_read else position  # at the end: a row that is not complete
@@ -181,16 +273,108 @@ def _recognise(sample: Sample) -> bool:
     return sample.suffix == ".tsv" or (bool(sample.rows) and all("\t" in row for row in sample.rows))
 
 
+def _with_delimiter(sample: Sample, given: Description) -> tuple[Description, str]:
+    """Whether semicolons separate the cells, as where the comma is the decimal sign."""
+    ranks = {format: _rank(sample, delimiter) for format, delimiter in _DELIMITERS.items()}
+    best = max(ranks, key=lambda format: ranks[format])  # the first of equal ones
+    if best == "csv":
+        return given, ""
+    sign = {"csv-semicolon": "semicolons", "csv-tab": "tabs"}[best]
+    return replace(given, format=best), f"{sign} separate the columns, read as format {best}"
+
+
+def _with_quotes(sample: Sample, given: Description) -> tuple[Description, str]:
+    """Whether the cells between tabs are quoted, as all of the first row are then."""
+    cells = sample.rows[0].split("\t") if sample.rows else []
+    if not all(len(cell) > 1 and cell[0] == cell[-1] == '"' for cell in cells) or len(cells) < 2:
+        return given, ""
+    return replace(given, format="csv-tab"), "the cells are quoted, read as format csv-tab"
+
+
+def _rank(sample: Sample, delimiter: str) -> tuple[bool, int, int]:
+    """How much the first rows look like a table.
+
+    It has rows of one width, few blanks after the sign, as running text has them, and a column of few different cells.
+    """
+    rows: list[list[str]] = []
+    with suppress(DataError):  # the last row of the sample may not be complete
+        rows.extend(cells for _, cells in _csv_rows(enumerate(sample.lines, start=1), "", delimiter))
+    width = len(rows[0]) if rows else 0
+    if width < 2 or any(len(cells) != width for cells in rows):
+        return False, 0, 0
+    blanks = sum(cell.startswith(" ") for cells in rows for cell in cells)
+    return True, -blanks, -min(len(set(column)) for column in zip(*rows, strict=True))
+
+
+# --- writing ------------------------------------------------------------------------------------------------------
+
+
+def _write(format: str, records: Sequence[TextRecord]) -> str:
+    """A first row of names, and a row for each text."""
+    names = list(dict.fromkeys(name for record in records for name in record.fields))
+    table = [[_cell(record, name, format) for name in names] for record in records]
+    if format == "tsv":
+        content = "".join("\t".join(cells) + "\n" for cells in [names, *table])
+    else:
+        stream = io.StringIO()
+        csv.writer(stream, delimiter=_DELIMITERS[format], lineterminator="\n").writerows([names, *table])
+        content = stream.getvalue()
+    content = clean(content)
+    _refuse_misread(content, format, records, names, table)
+    return content
+
+
+def _cell(record: TextRecord, name: str, format: str) -> str:
+    """The value of a field as a cell; several labels with ``|`` between them."""
+    value: Any = record.fields.get(name)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int | float):
+        return json.dumps(value)
+    if isinstance(value, list) and all(isinstance(each, str) for each in value):
+        joined = LABEL_SEPARATOR.join(value)
+        if (joined.split(LABEL_SEPARATOR) if joined else []) == value:
+            return joined
+    found = f"found {shown(value)}" if name in record.fields else "found none"
+    raise DataError(
+        f"{format} cannot hold the field {name!r} of this text: expected a string or a number, {found}; "
+        "--output-format jsonl can",
+        file=record.file,
+        line=record.line,
+    )
+
+
+def _refuse_misread(
+    content: str, format: str, records: Sequence[TextRecord], names: Sequence[str], table: Sequence[Sequence[str]]
+) -> None:
+    """Check that every row is read back as it was written: no line break, tab or carriage return is mistaken."""
+    lines = iter(table_rows(Lines([content.encode()], ""), "", format))
+    for record, cells in zip([None, *records], [names, *table], strict=True):
+        try:
+            _, found = next(lines, (0, None))
+        except DataError:
+            found = None
+        if found != list(map(clean, cells)):
+            where = {"file": record.file, "line": record.line} if record else {}
+            message = f"{format} cannot hold this text: a tab or a line break in it would be read as the end of a cell"
+            raise DataError(f"{message}; --output-format jsonl can", **where)  # type: ignore[arg-type]
+
+
 def _table(name: str) -> Format:
     return Format(
         name,
         "labelled texts",
+        source="https://www.rfc-editor.org/rfc/rfc4180" if name in _DELIMITERS else "",
         texts=partial(_read_texts, name),
         has_label=lambda lines, label: True,
         head=partial(_first_row, name),
         usual_head=partial(_checked_first_row, name),
+        write_texts=partial(_write, name),
+        last_end=partial(_last_row_end, _DELIMITERS[name]) if name in _DELIMITERS else last_line_end,
     )
 
 
-TSV = replace(_table("tsv"), usual_suffixes=(".tsv",), recognise=_recognise)
-CSV = replace(_table("csv"), suffixes=(".csv",), last_end=_last_row_end)
+TSV = replace(_table("tsv"), usual_suffixes=(".tsv",), recognise=_recognise, describe=_with_quotes)
+CSV = replace(_table("csv"), suffixes=(".csv",), describe=_with_delimiter)
+SEMICOLONS = _table("csv-semicolon")
+TABS = _table("csv-tab")

@@ -40,11 +40,11 @@ class Corpus:
         self.lines = lines
 
     @classmethod
-    def read(cls, lines: Iterable[str], units: Units) -> Corpus:
+    def read(cls, lines: Iterable[str], units: Units, *, blank_lines: bool = False) -> Corpus:
         """Split lines into units, one line at a time.
 
-        A line without units counts only if units are characters: a blank line of a poem is part of it, one between the
-        paragraphs of a text of words is not.
+        A line without units counts if units are characters: a blank line of a poem is part of it, one between the
+        paragraphs of a text of words is not, unless the text is always counted with them, as WikiText is.
 
         Only one line, 2²⁴ units of the stream and the different units are in memory: a longer stream is kept in a
         temporary file, which is deleted with the corpus, and a long line is split piece by piece (see `Units.pieces`).
@@ -52,6 +52,7 @@ class Corpus:
         Args:
             lines: the text, without line ends.
             units: how to split a line.
+            blank_lines: whether lines without units count, whatever the units are.
 
         Returns:
             The corpus; its different units have to fit in memory, its stream does not.
@@ -63,6 +64,7 @@ class Corpus:
         buffer = array("i")
         file: IO[bytes] | None = None
         kept = spilled = 0
+        all_count = blank_lines or units.kind == "char"
         with file_errors("the corpus cannot be kept in a temporary file"):
             for line in lines:
                 if not isinstance(line, str):
@@ -75,7 +77,7 @@ class Corpus:
                         buffer.tofile(file)
                         spilled += len(buffer)
                         buffer = array("i")
-                if spilled + len(buffer) > before or units.kind == "char":
+                if spilled + len(buffer) > before or all_count:
                     buffer.append(0)
                     kept += 1
             if file is None:

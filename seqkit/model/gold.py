@@ -31,9 +31,10 @@ def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, An
     """
     if model.task.records == "lines":
         corpus, lines = read_corpus(dataset, split, model.input.units)
+        left_out = notes_on_blank_lines(dataset, {split: lines - corpus.lines})
         held_out = dataset.held_out and split == "dev"
         notes = [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train")), "lines")] if held_out else []
-        return corpus, [*dataset.notes, *notes]
+        return corpus, [*dataset.notes, *dataset.notes_on_lines(formats=False), *notes, *left_out]
     data, label = model.settings.data, options.get("label") or options.get("target")
     if getattr(getattr(model.head, "codec", None), "scheme", "") == "none":  # it was trained on labels as they are
         data = data.model_copy(update={"scheme": "none"})
@@ -80,7 +81,21 @@ def read_corpus(dataset: Dataset, split: str, units: Units) -> tuple[Corpus, int
             count += 1
             yield line
 
-    corpus = Corpus.read(counted(), units)
+    corpus = Corpus.read(counted(), units, blank_lines=dataset.blank_lines)
     if len(corpus.types) == 1:  # of ends of lines alone nothing can be learned
         raise DataError("no text found", file=source_of(dataset, split))
     return corpus, count
+
+
+def notes_on_blank_lines(dataset: Dataset, left_out: Mapping[str, int]) -> list[str]:
+    """What to tell the user about blank lines that are no part of a corpus.
+
+    Args:
+        dataset: the data.
+        left_out: split → how many there are.
+
+    Returns:
+        A line for the user, or none.
+    """
+    counts = ", ".join(f"{split} {count:,}" for split, count in left_out.items() if count)
+    return [f"{dataset.name}: blank lines left out: {counts}"] if counts else []

@@ -26,7 +26,7 @@ from seqkit.inputs.streams import Corpus
 from seqkit.inputs.units import UNIT_NAMES, make_units
 from seqkit.model.base import Model, Predictor
 from seqkit.model.files import read_config
-from seqkit.model.gold import read_corpus
+from seqkit.model.gold import notes_on_blank_lines, read_corpus
 from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.records import digest
@@ -103,7 +103,9 @@ def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device,
     found = read_splits(dataset, task.records, data, splitter)
     parts = found.records
     sizes = [_size(split, part, task) for split, part in parts.items()]
-    _say_sizes(dataset, found.notes, sizes, progress)
+    cut = getattr(data, "unit", "") == "word" and dataset.has_tokens  # which a reader of texts does not say
+    notes = [*found.notes, *(dataset.notes_on_lines(formats=True) if cut else ())]
+    _say_sizes(dataset, list(dict.fromkeys(notes)), sizes, progress)
     train = parts["train"]
     sources, settings = _load_sources(settings)
     complete = settings.complete_by(train)
@@ -173,9 +175,10 @@ def _read_corpora(
     # The test split is not used before the end, where a fault in it would come too late.
     read = {split: read_corpus(dataset, split, units) for split in ("train", "dev", "test") if dataset.has(split)}
     corpora = {split: corpus for split, (corpus, _) in read.items()}
-    notes = list(dataset.notes)
+    notes = [*dataset.notes, *dataset.notes_on_lines(formats=True)]
     if dataset.held_out:
         notes.append(dataset.held_out_note(sum(lines for _, lines in (read["train"], read["dev"])), "lines"))
+    notes += notes_on_blank_lines(dataset, {split: lines - corpus.lines for split, (corpus, lines) in read.items()})
     told = [f"{split} {part.lines:,} lines, {len(part):,} {UNIT_NAMES[units.kind]}" for split, part in corpora.items()]
     _say_sizes(dataset, notes, told, progress)
     return units, corpora

@@ -188,7 +188,8 @@ def test_info_names_the_labels_and_the_baseline(model: Path, texts: Path, run: R
         ("pos\ta good film\nneg\ta\n\tb\n", "f.tsv:3: expected a label in field 'label', found an empty one"),
         ("no label here\n", "f.tsv:1: expected 2 columns (label and text) or a header with 'text' and 'label', "
          "found 1 column and no such header"),
-        ("topic\ttext\nx\ty\n", "f.tsv:1: expected columns named 'text' and 'label', found 'topic', 'text'"),
+        ("topic\ttext\nx\ty\n", "f.tsv:1: expected columns named 'text' and 'label', found 'topic', 'text'; "
+         "say which is which: --set data.text=text --set data.label=topic (or --text text --label topic)"),
     ],
 )  # fmt: skip
 def test_unlabelled_data_is_one_clear_line(
@@ -231,14 +232,21 @@ def test_a_field_that_is_not_there(texts: Path, model: Path, run: Run) -> None:
     assert result.status == 2
 
 
-def test_a_first_line_of_column_names_is_suspected(run: Run, tmp_path: Path) -> None:
+def test_a_first_line_of_column_names_is_refused_or_suspected(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "texts.tsv"
-    file.write_text("sentiment\treview\n" + "pos\tgood film\nneg\tbad film\n" * 8, encoding="utf-8")
+    rows = "pos\tgood film\nneg\tbad film\n" * 8
+    file.write_text("opinion\ton what\n" + rows, encoding="utf-8")
     result = run("classify", "train", file, "--dry-run")
     assert (
-        "warning: only the first text has the label 'sentiment'; if that line names the columns, say which to use: "
+        "warning: only the first text has the label 'opinion'; if that line names the columns, say which to use: "
         "--set data.label=NAME --set data.text=NAME"
     ) in result.lines
+    file.write_text("sentiment\treview\n" + rows, encoding="utf-8")
+    result = run("classify", "train", file, "--dry-run")
+    assert result.lines == [
+        f"error: {file}:1: the first row looks like names of columns: sentiment, review; say which is which: "
+        "--set data.text=review --set data.label=sentiment (or --text review --label sentiment)"
+    ]
     named = run("classify", "train", file, "--dry-run", "--set", "data.label=sentiment", "--set", "data.text=review")
     assert "learning one label per text: neg (7), pos (8)" in named.lines
     assert "warning" not in named.err

@@ -122,7 +122,10 @@ def test_convert(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["data", "convert", str(target), "-", "--quiet", "--scheme", "iob2"]) == 0
     assert capsys.readouterr() == (GOOD.replace(" ", "\t"), "")
     assert main(["data", "convert", str(source), str(target), "--output-format", "xml"]) == 1
-    assert capsys.readouterr().err == "error: cannot write format 'xml'; choose from jsonl, conllu, conll\n"
+    assert capsys.readouterr().err == (
+        "error: cannot write format 'xml'; "
+        "choose from jsonl, conllu, conll, tsv, csv, csv-semicolon, csv-tab, fasttext\n"
+    )
     assert main(["data", "convert", str(source)]) == 2
 
 

@@ -113,8 +113,8 @@ FAULTY: dict[str, tuple[str, dict[str, str | bytes], list[str]]] = {
             + line_of(text="Anna sat", spans=[{"start": 0, "end": 3, "label": "PER"}])
         },
         [
-            "train.jsonl:2: span 0:3 ('Ann', PER) starts or ends inside the token 'Anna'; --span-borders widen makes such "
-            "spans end with the token, --span-borders narrow before it"
+            "train.jsonl:2: span 0:3 ('Ann', PER) starts or ends inside the token 'Anna'; --span-borders widen makes "
+            "such spans end with the token, --span-borders narrow before it"
         ],
     ),
     "an id out of order": (

@@ -136,3 +136,29 @@ def test_a_network_cannot_start_from_counts(run: Run, folder: Path, model: Path,
     result = run("lm", "train", folder, "-o", tmp_path / "lm", "--init-from", model, "--device=cpu", "--quiet")
     expected = f"error: {model}: a model with a network is needed, and this one has n-grams instead"
     assert (result.status, result.lines) == (1, [expected])
+
+
+def test_text_that_is_cut_already_is_taken_as_it_is(run: Run, tmp_path: Path) -> None:
+    """By hand: 4 + 3 words and 2 ends of lines in a split, and of WikiText a title of 3 words and every blank line."""
+    texts = {"train": "the <unk> sat down\n\na <unk> ran\n", "dev": "the <unk> sat down\na <unk> ran\n"}
+    for split, text in texts.items():
+        (tmp_path / f"{split}.txt").write_text(text, encoding="utf-8")
+    result = run("lm", "train", tmp_path, "--ngram", "2", "-o", tmp_path / "lm")
+    said = "the text is cut into tokens already (<unk>), read as format tokens; --format text says otherwise"
+    assert result.lines[:4] == [
+        f"{tmp_path}/train.txt: {said}",
+        f"{tmp_path}/dev.txt: {said}",
+        f"{tmp_path}: blank lines left out: train 1",
+        f"{tmp_path}: train 2 lines, 9 words, dev 2 lines, 9 words",
+    ]
+    result = run("lm", "evaluate", tmp_path, "-m", tmp_path / "lm", "--split", "train")
+    assert f"{tmp_path}: blank lines left out: train 1" in result.lines
+    tiny = ["--epochs", "1", "--hidden", "4", "--set", "embedding.word_size=4"]
+    result = run("generate", "train", tmp_path, "--unit", "word", "-o", tmp_path / "g", *tiny)
+    assert result.lines[:2] == [f"{tmp_path}/train.txt: {said}", f"{tmp_path}/dev.txt: {said}"]
+    assert "vocabulary: 6 units" in result.lines
+    for split, text in texts.items():
+        (tmp_path / f"{split}.txt").write_text(f" \n = Ada = \n \n{text}", encoding="utf-8")
+    result = run("lm", "train", tmp_path, "--ngram", "2", "-o", tmp_path / "wiki")
+    assert result.lines[2] == f"{tmp_path}: train 6 lines, 16 words, dev 5 lines, 15 words"
+    assert "titles and blank lines count like other lines, read as format wikitext" in result.lines[0]

@@ -9,7 +9,7 @@ import pytest
 
 from seqkit.corpora.convert import convert_file
 from seqkit.errors import DataError
-from seqkit.formats.registry import read_sentences
+from seqkit.formats.registry import read_sentences, read_texts
 
 CONLL = "Ada\tNNP\tB-P\nLovelace\tNNP\tI-P\nspoke\tVBD\tO\n\nBob\tNNP\tB-P\n\n"
 
@@ -97,11 +97,12 @@ def test_real_columns_are_written_as_they_were_read(real_file: Callable[[str], P
 
 
 def test_faults(source: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"^cannot write format 'csv'; choose from jsonl, conllu, conll$"):
-        convert_file(source, tmp_path / "out.csv")
+    with pytest.raises(DataError, match=r"^cannot write format 'text'; choose from jsonl, conllu, conll, .*fasttext"):
+        convert_file(source, tmp_path / "out.csv", destination_format="text")
     for name in ("out.xyz", "out", "out.txt"):
         extensions = (
-            ".jsonl, .ndjson, .json, .conllu, .conll, .iob, .iob1, .iob2, .iobes, .bio, .bioes, .col, .ner, .pos"
+            ".jsonl, .ndjson, .json, .conllu, .csv, "
+            ".conll, .iob, .iob1, .iob2, .iobes, .bio, .bioes, .col, .ner, .pos, .tsv"
         )
         expected = (
             f"{tmp_path / name}: the extension does not tell the format; use one of {extensions}, or --output-format"
@@ -170,3 +171,91 @@ def test_many_empty_nodes_and_ranges_stay_in_their_order(tmp_path: Path) -> None
     source.write_text("\n".join(["# text = x", *rows, "", ""]))
     convert_file(source, tmp_path / "out.conllu")
     assert (tmp_path / "out.conllu").read_text() == source.read_text()
+
+
+# --- texts with fields ----------------------------------------------------------------------------------------------
+
+TEXTS = 'label,text\npos,"fine, ""so"" fine"\nneg ,dull\n'
+
+
+def test_texts_keep_their_labels_in_every_format(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text(TEXTS)
+    expected = [{"label": "pos", "text": 'fine, "so" fine'}, {"label": "neg", "text": "dull"}]
+    for name in ("a.jsonl", "b.tsv", "c.ft", "d.txt", "e.csv"):  # each from the one before
+        format = {"c.ft": "fasttext", "d.txt": "csv-semicolon"}.get(name)
+        notes: list[str] = []
+        given = {"d.txt": "fasttext", "e.csv": "csv-semicolon"}.get(name)
+        assert convert_file(source, tmp_path / name, source_format=given, destination_format=format, notes=notes) == 2
+        assert notes == ["2 texts"]
+        source = tmp_path / name
+        assert [each.fields for each in read_texts(source, format)] == expected
+    assert source.read_text() == TEXTS.replace("neg ", "neg")
+
+
+def test_other_fields_of_texts_are_kept_or_refused(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": 7, "text": "a b", "label": ["x", "y"]}\n')
+    convert_file(source, tmp_path / "out.csv")
+    assert (tmp_path / "out.csv").read_text() == "id,text,label\n7,a b,x|y\n"
+    convert_file(source, tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl").read_text() == source.read_text()
+    others = "--output-format jsonl, tsv, csv, csv-semicolon, csv-tab, fasttext can"
+    refusals = {
+        "conll": f"{source}: conll holds labels for tokens, not a label or other fields of a whole text; {others}",
+        "conllu": f"{source}: conllu holds labels for tokens, not a label or other fields of a whole text; {others}",
+        "fasttext": (
+            f"{source}:1: fasttext holds a text and its labels, no other fields, found 'id'; --output-format jsonl can"
+        ),
+    }
+    for format, message in refusals.items():
+        with pytest.raises(DataError) as caught:
+            convert_file(source, tmp_path / "out", destination_format=format)
+        assert str(caught.value) == message
+    source.write_text('{"text": "a b", "stars": 5.0}\n')  # without a label of the usual name
+    with pytest.raises(DataError, match=r"in.jsonl: conll holds labels for tokens, not "):
+        convert_file(source, tmp_path / "out.conll")
+    assert convert_file(source, tmp_path / "out.tsv") == 1
+    assert (tmp_path / "out.tsv").read_text() == "text\tstars\na b\t5.0\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_named_fields_of_texts(tmp_path: Path) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("review,sentiment\ngood,pos\n")
+    convert_file(source, tmp_path / "out.txt", destination_format="fasttext", text="review", label="sentiment")
+    assert (tmp_path / "out.txt").read_text() == "__label__pos good\n"
+    with pytest.raises(DataError, match=r"in.csv:1: the first row looks like names of columns: review, sentiment; "):
+        convert_file(source, tmp_path / "out.jsonl")
+
+
+def test_sentences_are_no_texts_with_labels(source: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        convert_file(source, tmp_path / "out.tsv")
+    assert str(caught.value) == (
+        f"{source}: tsv holds a label for a whole text, not labels for tokens; --output-format jsonl, conllu, conll can"
+    )
+    texts = tmp_path / "in.tsv"
+    texts.write_text("pos\ta b c d\n")
+    with pytest.raises(DataError, match=r"in.tsv: texts have no labels for tokens, whose scheme could be rewritten$"):
+        convert_file(texts, tmp_path / "out.jsonl", scheme="bioes")
+
+
+def test_fields_of_tagged_sentences(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"id": 7, "text": "a b", "tokens": ["a", "b"], "ner": ["B-X", "O"]}\n')
+    notes: list[str] = []
+    convert_file(source, tmp_path / "out.jsonl", notes=notes)
+    assert json.loads((tmp_path / "out.jsonl").read_text()) == json.loads(source.read_text())
+    assert notes == ["1 sentence"]
+    convert_file(source, tmp_path / "out.conll", notes=notes)
+    assert notes[1:] == [f"{source}: fields 'id' of a whole text left out: 1", "1 sentence"]
+
+
+def test_texts_that_come_as_tokens(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"tokens": ["a", "b"], "label": "x"}\n')
+    notes: list[str] = []
+    convert_file(source, tmp_path / "out.csv", notes=notes)
+    assert (tmp_path / "out.csv").read_text() == "label,text\nx,a b\n"
+    assert notes == [f"{source}: lists of tokens left out, whose text is kept: 1", "1 text"]

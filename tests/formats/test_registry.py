@@ -164,7 +164,7 @@ def test_real_files(real_file: RealFile, name: str, format: str, sentences: int,
 
 @pytest.mark.parametrize(
     ("name", "format"),
-    [("sst2/dev.tsv", "tsv"), ("trec6/test.tsv", "tsv"), ("tang/dev.jsonl", "jsonl"), ("ptb/dev.txt", "text"),
+    [("sst2/dev.tsv", "tsv"), ("trec6/test.tsv", "tsv"), ("tang/dev.jsonl", "jsonl"), ("ptb/dev.txt", "tokens"),
      ("tinyshakespeare/input.txt", "text")],
 )  # fmt: skip
 def test_real_files_of_other_tasks(real_file: RealFile, name: str, format: str) -> None:

@@ -12,6 +12,11 @@ from seqkit.formats.format import ReadOptions
 from seqkit.formats.tables import Row, read_table
 
 UNNAMED = "expected 2 columns (label and text) or a header with 'text' and 'label'"
+NAMED = "expected columns named 'text' and 'label'"
+
+
+def which(text: str, label: str) -> str:
+    return f"say which is which: --set data.text={text} --set data.label={label} (or --text {text} --label {label})"
 
 
 def rows(content: str, format: str = "tsv", /, **options: object) -> list[Row]:
@@ -70,12 +75,13 @@ def test_a_long_cell_is_not_refused() -> None:
 @pytest.mark.parametrize(
     ("text", "format", "message"),
     [
-        ("a\tb\tc\n", "tsv", f"f:1: {UNNAMED}, found 3 columns and no such header"),
+        ("a\tb\tc\n", "tsv", f"f:1: {UNNAMED}, found 3 columns and no such header; --columns NAME,… names them; "
+            f"if the first row has names, {which('NAME', 'NAME')}"),
         ("word\n", "tsv", f"f:1: {UNNAMED}, found 1 column and no such header"),
         ("x\tone\ny\ttwo\tthree\n", "tsv", "f:2: expected 2 tab-separated columns (label, text), found 3"),
         ("text,label\none\n", "csv", "f:2: expected 2 comma-separated columns (text, label), found 1"),
-        ("text\ttopic\none\tx\n", "tsv", "f:1: expected columns named 'text' and 'label', found 'text', 'topic'"),
-        ("Text,Label\none,x\n", "csv", "f:1: expected columns named 'text' and 'label', found 'Text', 'Label'"),
+        ("text\ttopic\none\tx\n", "tsv", f"f:1: {NAMED}, found 'text', 'topic'; {which('text', 'topic')}"),
+        ("Text,Label\none,x\n", "csv", f"f:1: {NAMED}, found 'Text', 'Label'; {which('Text', 'Label')}"),
         ("text\tlabel\tlabel\n", "tsv", "f:1: several columns are named 'label'"),
         ('x,one\ny,"two\nz,three\n', "csv", "f:2: invalid CSV: a quote is not closed"),
         ('x,"one"two\n', "csv", "f:1: invalid CSV: ',' expected after '\"'"),

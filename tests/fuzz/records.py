@@ -107,6 +107,19 @@ WEBANNO = (
     b"1-2\t8-11\thim\t_\t*[1]\tP[1]\t_\t_\t\n",
 )
 
+CSV_SEMICOLON = tuple(seed.replace(b",", b";") for seed in CSV)
+FASTTEXT = (
+    b"__label__pos a fine film\n__label__neg __label__long dull, and long\n\n",
+    b"a fine film __label__pos\r\ndull __label__neg film\r\nno label\r\n",
+)
+AG_NEWS = (b'"3","A title","A text, \\ long"\n"4","Other","Text"\n', b"Class Index,Title,Description\n1,a,b\n")
+IMDB = (b'review,sentiment\n"Fine, ""fine""",positive\nDull,negative\n', b"a,b\n")
+AMAZON = (
+    b'{"reviewText": "good", "overall": 5.0, "asin": "x"}\n{"reviewText": "bad", "overall": 1}\n',
+    b'\n{"text": "good", "rating": 5.0, "images": []}\n{"text": "bad", "rating": 1}\n',
+)
+YELP = (b'{"text": "good", "stars": 5.0, "useful": 0}\n{"text": "bad", "stars": 1}\n',)
+WIKITEXT = (b" \n = A Title = \n \n The <unk> sat , and 10 @,@ 000 ran . \n", b"= A =\n\n<unk> @-@ .\n")
 JSON_WORDS = (
     *(b"{", b"}", b"[", b"]", b":", b",", b'"', b"null", b"true", b"false", b"NaN", b"Infinity", b"1e999", b"\\u0000"),
     *(b"\\ud800", b"\\", b'"text":', b'"tokens":', b'"spans":', b'"label":', b'"start":', b'"end":', b'"labels":'),
@@ -139,6 +152,15 @@ SEEDS = {
     "webanno": WEBANNO,
     "text": LINES,
     "tokens": LINES,
+    "csv-semicolon": CSV_SEMICOLON,
+    "csv-tab": tuple(seed.replace(b",", b"\t") for seed in CSV),
+    "fasttext": FASTTEXT,
+    "ag-news": AG_NEWS,
+    "dbpedia": AG_NEWS,
+    "imdb": IMDB,
+    "amazon": AMAZON,
+    "yelp": YELP,
+    "wikitext": WIKITEXT,
     "document": LINES,
 }
 WORDS = {
@@ -177,6 +199,15 @@ WORDS = {
     ),
     "text": ("。".encode(), "，".encode(), b"http://", b"'s", b"U.S.", b"-", b"...", b":-)", b"@a", "·".encode()),
     "tokens": (),
+    "csv-semicolon": (b"text", b"label", b"label;text\n", b'""', b'"""', b';"', b'";', b"|", b"Text"),
+    "csv-tab": (b"text", b"label", b"label\ttext\n", b'""', b'"""', b'\t"', b'"\t', b"|", b"Text"),
+    "fasttext": (b"__label__", b" __label__a", b"__label__b "),
+    "ag-news": (b"Title", b"Class Index,Title,Description\n", b'","', b'""'),
+    "dbpedia": (b"Class Index,Title,Content\n",),
+    "imdb": (b"review,sentiment\n", b'""'),
+    "amazon": (b'"reviewText":', b'"overall":', b'"rating":', *JSON_WORDS[:12]),
+    "yelp": (b'"stars":', b'"text":'),
+    "wikitext": (b" = A = \n", b"<unk>", b" @-@ ", b" . ", b" , "),
     "document": (b"\n\n", b". A", b"Dr.", "。".encode(), b"?!", b"\n- ", b":-)"),
 }
 

@@ -57,7 +57,7 @@ def test_blocks(tmp_path: Path) -> None:
         if draw.random() < 0.5:
             content = draw.choice(SEEDS[format]) * draw.randrange(3) + content
         put(file, content)
-        texts = format in ("tsv", "csv") or (format == "jsonl" and draw.random() < 0.5)
+        texts = FORMATS[format].sentences is None or (format == "jsonl" and draw.random() < 0.5)
         if texts:
             whole = read_texts(file, format, label=None, splitter=SPLIT)
         else:
@@ -178,6 +178,31 @@ def test_convert(tmp_path: Path) -> None:
             assert again.read_bytes() == written.read_bytes()
 
     fuzz("convert", read, seeds=ALL_SEEDS, words=ALL_WORDS)
+
+
+def test_convert_texts(tmp_path: Path) -> None:
+    """What is written of texts with fields is read back, and converted again it is the same file."""
+    source, again = tmp_path / "source", tmp_path / "again"
+    readable = [name for name, format in FORMATS.items() if format.texts]
+    writable = [name for name, format in FORMATS.items() if format.write_texts]
+
+    def read(content: bytes, draw: random.Random) -> None:
+        given, wanted = draw.choice(readable), draw.choice(writable)
+        if draw.random() < 0.5:
+            content = draw.choice(SEEDS[given]) + content
+        put(source, content)
+        count = convert_file(source, again, source_format=given, destination_format=wanted, splitter=SPLIT)
+        texts = list(read_texts(source, given, label=None))
+        if FORMATS[given].sentences is None or wanted != "jsonl":  # where sentences stay such
+            assert count == len(texts)
+            back = list(read_texts(again, wanted, label=None))
+            assert [one.text for one in back] == [mend(one.text, wanted) for one in texts]
+        if wanted != "jsonl":  # in which a text alone is cut into tokens
+            written = again.read_bytes()
+            convert_file(again, again, source_format=wanted, destination_format=wanted, splitter=SPLIT)
+            assert again.read_bytes() == written
+
+    fuzz("convert-texts", read, seeds=ALL_SEEDS, words=ALL_WORDS)
 
 
 def labels_of(sentence: Sentence) -> dict[str, list[str]]:

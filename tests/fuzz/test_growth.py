@@ -197,7 +197,7 @@ def test_documents(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TABLES)
-@pytest.mark.parametrize("format", ["tsv", "csv"])
+@pytest.mark.parametrize("format", ["tsv", "csv", "csv-semicolon"])
 def test_tables(name: str, format: str) -> None:
     def read(content: bytes) -> int:
         return drain(read_table(Lines([content], "f"), "f", format, ReadOptions()))
@@ -211,7 +211,7 @@ def test_blocks(format: str, tmp_path: Path) -> None:
         *(lambda n: b"a" * n, lambda n: b"\n" * n, lambda n: b"\r" * n, lambda n: b" " * n, lambda n: b"# a\n" * n),
         *(lambda n: b'"\n' * n, lambda n: b'a","""\n' * n, lambda n: b"-DOCSTART- O\n\n" * n),
     ]
-    part = part_texts if format in ("tsv", "csv") else part_sentences
+    part = part_texts if FORMATS[format].sentences is None else part_sentences
 
     def read(content: bytes) -> int:
         put(tmp_path / "f", content)

@@ -29,10 +29,11 @@ from seqkit.records import labels_of_text
 SPLIT = {kind: Splitter(kind).split for kind in SPLITTERS}
 
 
-@pytest.mark.parametrize("format", ["tsv", "csv"])
+@pytest.mark.parametrize("format", ["tsv", "csv", "csv-semicolon"])
 def test_tables(format: str) -> None:
     def read(content: bytes, draw: random.Random) -> None:
-        options = ReadOptions(label="label" if draw.random() < 0.7 else None)
+        columns = draw.choice((None, None, ("label", "text"), ("text", "label", "n")))
+        options = ReadOptions(label="label" if draw.random() < 0.7 else None, columns=columns)
         for row in read_table(Lines([content], "file"), "file", format, options):
             assert row.line >= 1
             assert "text" in row.cells

@@ -72,6 +72,11 @@ class GenerateSettings(Settings):
             raise ValueError("encoder.direction: text is written from left to right, so a generator needs forward")
         return self
 
+    def complete(self, dataset: Any) -> GenerateSettings:
+        """See `Settings.complete`: text that is tokenised already is split at spaces."""
+        tokenised = self.data.unit == "word" and self.data.splitter == "auto" and dataset.has_tokens
+        return override(self, {"data": {"splitter": "spaces"}}) if tokenised else self
+
     def complete_by(self, records: Sequence[Any]) -> GenerateSettings:
         """See `Settings.complete_by`: the condition is of all fields that every record has and that can be one."""
         if self.data.condition:
