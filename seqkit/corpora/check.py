@@ -284,7 +284,7 @@ def _read_around_faults(
         if label is None and error.line is None:
             raise
         problems.append(_problem(error, file, error.line or 0))  # without the head every row would be faulty
-        content.refused = error.line is None
+        content.refused = True
         return
     start = looked_at = 0
 

@@ -14,7 +14,7 @@ from seqkit.corpora.cards import Card
 from seqkit.corpora.label_columns import accepted, settle_columns
 from seqkit.errors import DataError, file_errors
 from seqkit.formats.arrays import attach_arrays
-from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on, split_at_spaces
+from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
 from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
 from seqkit.formats.registry import (
     COMPANIONS,
@@ -24,7 +24,7 @@ from seqkit.formats.registry import (
     described_texts,
     is_pipe,
 )
-from seqkit.formats.splitting import Choice, choose_splitter, choose_splitter_for_text
+from seqkit.formats.splitting import Choice, Splitter, choose_splitter, choose_splitter_for_text
 from seqkit.formats.text import data_suffix, read_lines
 from seqkit.records import Sentence, SplitFunction, TextRecord
 from seqkit.tasks import TASKS
@@ -234,18 +234,19 @@ class Dataset:
         name = next(iter(self.splits))
         if kind == "lines":
             return choose_splitter_for_text("\n".join(islice(self._lines(name), _SAMPLE)))
-        was_split = False
+        was_split, words = False, Splitter("words").split
 
         def split(text: str) -> Sequence[tuple[int, int]]:
             nonlocal was_split
             was_split = True
-            return split_at_spaces(text)
+            return words(text)
 
         first = self.splits[name]
         if first.content is not None:
             records = list(islice(first.content, _SAMPLE))
         else:
-            file, description = first.first(texts=kind != "sentences")
+            file, known = first.first(texts=kind != "sentences")
+            description = replace(known, span_borders="widen")  # labels do not matter here
             options = ReadOptions(split, text=text, label=label, allow_unlabelled=True)
             read = described_sentences if kind == "sentences" else described_texts
             records = list(islice(read(file, description, options), _SAMPLE))

@@ -109,7 +109,7 @@ def test_a_rank_that_is_killed_is_told_by_the_first(
 ) -> None:
     file = tmp_path / "in.txt"
     file.write_text("Ada met him in Paris .\n" * 200_000)
-    processes = launch("tag", "predict", file, "-m", ner_model, "--device", "cpu")
+    processes = launch("tag", "predict", file, "-m", ner_model, "--device", "cpu", "--input", "text")
     assert processes[0].stdout is not None
     assert processes[0].stdout.readline().startswith("Ada\t")
     processes[1].send_signal(signal.SIGKILL)
@@ -120,7 +120,7 @@ def test_a_rank_that_is_killed_is_told_by_the_first(
 def test_a_closed_output_ends_all_ranks_quietly(ner_model: Path, tmp_path: Path, launch: Launch) -> None:
     file = tmp_path / "in.txt"
     file.write_text("Ada met him in Paris .\n" * 200_000)
-    processes = launch("tag", "predict", file, "-m", ner_model, "--device", "cpu")
+    processes = launch("tag", "predict", file, "-m", ner_model, "--device", "cpu", "--input", "text")
     assert processes[0].stdout is not None
     processes[0].stdout.readline()
     processes[0].stdout.close()
