@@ -182,7 +182,7 @@ def test_every_fault_of_a_table(tmp_path: Path) -> None:
     assert "dev.csv:3: label 'w' does not occur in train (2 in dev); correct it or add it to train" in faults(
         resolve(tmp_path), "topic"
     )
-    assert faults(resolve(tmp_path))[1] == (
+    assert faults(resolve(tmp_path))[0] == (
         "train.csv:1: expected columns named 'text' and 'label', found 'topic', 'text'; say which is which: "
         "--set data.text=text --set data.label=topic (or --text text --label topic)"
     )
