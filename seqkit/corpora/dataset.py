@@ -457,7 +457,7 @@ class Dataset:
             form = FORMATS[description.format]
             if form.line_per_record:
                 yield from (text for _, text in read_lines(file, description.encoding))
-            elif form.texts is None:
+            elif form.texts is None or form.has_label is None:
                 yield from _lines_of(described_sentences(file, description, options))
             else:
                 yield from _lines_of(described_texts(file, description, options))
