@@ -2,11 +2,11 @@
 
     SEQKIT_DATA=../shared/data python benchmarks/sentences.py --split test
 
-The text is rebuilt from the ``# text`` comments of ``ud-english-ewt`` in three settings: paragraphs parted by blank
-lines; the sentences of a document joined by spaces; paragraphs parted by single line breaks. Documents are always
-parted by blank lines. Given are the F1 of sentences (both ends exact) and of sentence ends alone. spaCy's sentencizer,
-pySBD, syntok and NLTK's Punkt (trained on the text itself) are measured if they can be imported; all read one block
-without blank lines at a time, because most of them do not heed blank lines.
+The text is rebuilt from the ``# text`` comments of ``ud-english-ewt`` in four settings: paragraphs parted by blank
+lines; the sentences of a document joined by spaces; paragraphs parted by single line breaks; every ``# text`` a line of
+its own. Documents are always parted by blank lines. Given are the F1 of sentences (both ends exact) and of sentence
+ends alone. spaCy's sentencizer, pySBD, syntok and NLTK's Punkt (trained on the text itself) are measured if they can be
+imported; all read one block without blank lines at a time, because most of them do not heed blank lines.
 
 Prints a table and writes ``benchmarks/results/sentences.json``.
 """
@@ -28,15 +28,22 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # other environments need no
 from seqkit.formats.sentences import split_sentences
 
 Spans = list[tuple[int, int]]
-SEPARATORS = {"paragraphs by blank lines": "\n\n", "documents as one line": " ", "paragraphs by line breaks": "\n"}
+SEPARATORS = {
+    "paragraphs by blank lines": ("\n\n", " "),
+    "documents as one line": (" ", " "),
+    "paragraphs by line breaks": ("\n", " "),
+    "a line for each # text": ("\n", "\n"),
+}
+"""setting → what stands between two paragraphs, and between two sentences"""
 
 
-def read(file: Path, separator: str) -> tuple[str, Spans]:
+def read(file: Path, paragraphs: str, sentences: str) -> tuple[str, Spans]:
     """Text and gold sentences.
 
     Args:
         file: a CoNLL-U file with ``# newdoc``, ``# newpar`` and ``# text``.
-        separator: between two paragraphs.
+        paragraphs: between two paragraphs.
+        sentences: between two sentences.
 
     Returns:
         The text, and start and end of each sentence.
@@ -48,14 +55,14 @@ def read(file: Path, separator: str) -> tuple[str, Spans]:
         if line.startswith("# newdoc") and parts:
             between = "\n\n"
         elif line.startswith("# newpar") and parts and between != "\n\n":
-            between = separator
+            between = paragraphs
         elif line.startswith("# text = "):
             sentence = " ".join(line.removeprefix("# text = ").split())
             start = position + len(between)
             position = start + len(sentence)
             spans.append((start, position))
             parts += [between, sentence]
-            between = " "
+            between = sentences
     return "".join(parts), spans
 
 
@@ -133,8 +140,8 @@ def main() -> None:
             print(f"{name} is not installed", file=sys.stderr)
     results = []
     print("| setting | program | sentences, F1 | ends, F1 | characters/s |\n| --- | --- | --- | --- | --- |")
-    for setting, separator in SEPARATORS.items():
-        text, gold = read(files[0], separator)
+    for setting, (paragraphs, sentences) in SEPARATORS.items():
+        text, gold = read(files[0], paragraphs, sentences)
         for name, split in splitters.items():
             began = time.perf_counter()
             found = split(text)
