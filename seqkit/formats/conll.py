@@ -42,7 +42,7 @@ _WIDEST = 1_000_000
 _INSTEAD = "a .jsonl file"
 _SAMPLED = 400
 """lines by which it is known how a file will be described"""
-_BLANK_AT_CELL_END = re.compile(r" (?=[\t\n]|$)|(?<=\t) ")
+_BLANK_AT_CELL_END = re.compile(r"^ | (?=[\t\n]|$)|(?<=\t) ", re.MULTILINE)
 _NO_LABELS = "expected at least 2 columns (token and label), found {}"
 _COMMENTS = "rows that start with '#', read as comments"
 _BLANKS = "rows with spaces around a label, which were removed"

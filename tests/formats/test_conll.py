@@ -349,3 +349,12 @@ def test_faults_in_conllu(text: str, message: str) -> None:
 def test_a_conllu_range_beyond_the_sentence_tells_no_spacing() -> None:
     (sentence,) = conllu(f"{row('1-999999999', 'ab', 'SpaceAfter=No')}\n{row('1', 'a')}\n{row('2', 'b')}\n")
     assert (sentence.text, len(sentence.conllu.other_rows)) == ("a b", 1)
+
+
+@pytest.mark.parametrize("row", [" B-X\tAnn", "B-X \tAnn", "B-X\tAnn ", " B-X \tAnn\t "])
+def test_blanks_around_a_label_before_the_token_are_removed_on_either_path(row: str) -> None:
+    options = ReadOptions(columns=["label", "word"])
+    for lines in (Lines([f"{row}\nO\tran\n".encode()], ""), enumerate([row, "O\tran"], 1)):
+        (found,) = read_conll(lines, "", options)
+        assert found.columns["label"] == ["B-X", "O"]
+        assert [token.strip() for token in found.tokens] == ["Ann", "ran"]
