@@ -265,6 +265,9 @@ _LONGEST_SAMPLE = 200_000
 """characters read to guess from raw text"""
 _LEAST_ELIDED = 0.01
 """share of words; French has about 0.05, Italian and Catalan 0.03, Spanish, English and German next to none"""
+_WITHOUT_SPACES = re.compile("[\u0e01-\u0eff\u1000-\u109f\u1780-\u17ff\u3041-\u309f\u3400-\u9fff\U00020000-\U0003ffff]")
+_LEAST_WITHOUT_SPACES = 0.1
+"""share of the characters that are letters of scripts without spaces, by which they are worth a word"""
 _ANY_WORD = re.compile(r"[^\W\d_]+")
 _ELIDED_WORD = re.compile(r"(?<![\w'’])(?:[ldjmtsnc]|qu|un|[dn]?ell|[dn]?all)['’](?=[^\W\d_])", re.IGNORECASE)
 _ELIDING = frozenset(
@@ -291,7 +294,10 @@ def choose_splitter_for_text(text: str) -> Choice:
     if words and elided >= _LEAST_ELIDED * len(words) and eliding > others:
         share = f"{elided / len(words):.1%}"
         return Choice("elision", f"raw text is split by 'elision', because {share} of its words are like l' or qu'")
-    return Choice("words", "raw text is split by 'words', the splitter for text of any language")
+    how = "the splitter for text of any language"
+    if len(_WITHOUT_SPACES.findall(sample)) > _LEAST_WITHOUT_SPACES * len(sample):
+        how = "a token for every character of a script without spaces between words"
+    return Choice("words", f"raw text is split by 'words', {how}")
 
 
 def _serialised(kind: str, is_earlier: bool) -> dict[str, Any]:

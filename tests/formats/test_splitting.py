@@ -511,3 +511,12 @@ def test_agrees_with_a_treebank(kind: str, least: float) -> None:
             spans = set()
     assert gold > 20_000
     assert 2 * right / (found + gold) >= least
+
+
+@pytest.mark.parametrize(
+    "text", ["我爱北京天安门。", "東京に行きました。", "ฉันรักประเทศไทย", "ខ្ញុំស្រលាញ់", "他说 hello 了"]
+)
+def test_scripts_without_spaces_are_told(text: str) -> None:
+    expected = "raw text is split by 'words', a token for every character of a script without spaces between words"
+    assert choose_splitter_for_text(text * 3) == ("words", expected)
+    assert choose_splitter_for_text("Ein deutscher Satz über " + text[:1])[1] != expected
