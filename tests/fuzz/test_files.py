@@ -14,11 +14,13 @@ from seqkit.corpora.dataset import Dataset, Split
 from seqkit.corpora.resolve import resolve, split_files
 from seqkit.corpora.statistics import render_statistics, statistics
 from seqkit.formats.blocks import cut
-from seqkit.formats.format import Description
+from seqkit.formats.format import Description, ReadOptions
 from seqkit.formats.registry import (
     FORMATS,
     USUAL_SUFFIXES,
     describe,
+    described_sentences,
+    described_texts,
     detect_format,
     part_sentences,
     part_texts,
@@ -58,13 +60,11 @@ def test_blocks(tmp_path: Path) -> None:
             content = draw.choice(SEEDS[format]) * draw.randrange(3) + content
         put(file, content)
         texts = FORMATS[format].sentences is None or (format == "jsonl" and draw.random() < 0.5)
-        if texts:
-            whole = read_texts(file, format, label=None, splitter=SPLIT)
-        else:
-            whole = read_sentences(file, format, splitter=SPLIT, allow_unlabelled=True)
-        found, fault = outcome(whole)
+        description = describe(file, Description(format, span_borders="widen"))[0]  # as labels are no fault of inputs
+        options = ReadOptions(SPLIT, allow_unlabelled=not texts)
+        found, fault = outcome((described_texts if texts else described_sentences)(file, description, options))
         size = draw.choice((1, 2, 7, 30, 200, 1 << 19))
-        parts = (part for block in cut([(str(file), describe(file, Description(format))[0])], size) for part in block)
+        parts = (part for block in cut([(str(file), description)], size) for part in block)
         read = part_texts if texts else part_sentences
         again, other = outcome(sentence for part in parts for sentence in read(part, SPLIT))
         assert list(map(shown, again)) == list(map(shown, found))
