@@ -29,7 +29,6 @@ from seqkit.cli.options import (
     workers_option,
 )
 from seqkit.errors import DataError, SeqkitError
-from seqkit.formats.blocks import cut
 from seqkit.formats.format import Description
 from seqkit.formats.text import data_suffix, read_lines
 from seqkit.metrics.scores import plural
@@ -91,6 +90,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         job = Job(task.name, str(directory), options, output_format, batch_tokens, precision, quiet, device, threads)
 
         def requests(inputs: Inputs) -> Iterator[Any]:
+            from seqkit.formats.blocks import cut  # all formats, for which help texts need not wait
             from seqkit.model.requests import block_request
 
             for block in cut([(file, description) for file, description, _ in inputs]):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from seqkit.config.sections import LARGEST, Count, Elsewhere, Options, Positive, Probability, Section, Size, SizeOrNone
 from seqkit.errors import DataError
-from seqkit.formats.format import Description, column_names
-from seqkit.formats.registry import format_named
-from seqkit.formats.text import known_encoding
+
+if TYPE_CHECKING:
+    from seqkit.formats.format import Description
 
 
 class ReadingSettings(Section):
@@ -30,15 +30,22 @@ class ReadingSettings(Section):
     @field_validator("format", "encoding")
     @classmethod
     def _is_known(cls, value: str, info: ValidationInfo) -> str:
+        if not value:
+            return value
+        # All formats, for which help texts need not wait.
+        from seqkit.formats.registry import format_named
+        from seqkit.formats.text import known_encoding
+
         try:
-            if value:
-                (format_named if info.field_name == "format" else known_encoding)(value)
+            (format_named if info.field_name == "format" else known_encoding)(value)
         except DataError as error:
             raise ValueError(str(error)) from None
         return value
 
     def description(self) -> Description:
         """How files are to be read, as far as the settings say it."""
+        from seqkit.formats.format import Description, column_names
+
         return Description(self.format, column_names(self.columns), self.token_column, self.encoding, self.span_borders)
 
 
