@@ -82,7 +82,6 @@ class _Content:
         refused: whether a file is in a format of other records.
         torn: lines that a sentence starts at only because the line before could not be read.
         complete: whether every line could be read.
-        labels_vary: see `Format.label_columns_vary`.
     """
 
     file: str
@@ -92,7 +91,6 @@ class _Content:
     refused: bool = False
     torn: set[tuple[str, int]] = field(default_factory=set)
     complete: bool = True
-    labels_vary: bool = False
 
     def lines(self) -> Iterator[tuple[int, Sentence]]:
         """Each sentence that is not empty, with the line it starts at, or its number if it came from no file."""

@@ -69,14 +69,12 @@ class Split:
     description: Description = UNDESCRIBED
     content: list[Any] | None = None
     left_out: Counter[str] = field(default_factory=Counter)
-    _located: dict[bool, tuple[list[tuple[Path, Description]], list[str]]] = field(default_factory=dict)
+    _located: dict[bool, list[tuple[Path, Description, list[str]]]] = field(default_factory=dict)
 
-    def located(self, *, texts: bool = False) -> tuple[list[tuple[Path, Description]], list[str]]:
+    def located(self, *, texts: bool = False) -> list[tuple[Path, Description, list[str]]]:
         """The files, how each is to be read, and notes for the user; see `describe`."""
-        assert self.file is not None
         if texts not in self._located:
-            found = [(path, *describe(path, self.description, texts=texts)) for path in self.files()]
-            self._located[texts] = [(path, description) for path, description, _ in found], found[0][2]
+            self._located[texts] = [(path, *describe(path, self.description, texts=texts)) for path in self.files()]
         return self._located[texts]
 
     def files(self) -> list[Path]:
@@ -103,7 +101,7 @@ class Split:
 
     def first(self, *, texts: bool = False) -> tuple[Path, Description]:
         """The first file, and how it is to be read."""
-        return self.located(texts=texts)[0][0]
+        return self.located(texts=texts)[0][:2]
 
 
 @dataclass(slots=True)
@@ -176,19 +174,19 @@ class Dataset:
         """
         return split in self.splits or (split == "train" and "all" in self.splits) or (split == "dev" and self.held_out)
 
-    def _files(self, name: str, *, texts: bool = False) -> tuple[list[tuple[Path, Description]], list[str]]:
-        """The files of a split, and notes; one that is too small to show its layout has that of the first split."""
-        files, notes = self.splits[name].located(texts=texts)
+    def _files(self, name: str, *, texts: bool = False) -> list[tuple[Path, Description]]:
+        """The files of a split; one that is too small to show its layout has that of the first split."""
+        files = [(file, description) for file, description, _ in self.splits[name].located(texts=texts)]
         first = self.splits[next(iter(self.splits))]
         if first is self.splits[name] or first.file is None or is_pipe(first.file):
-            return files, notes
+            return files
         known = first.first(texts=texts)[1]
         found: list[tuple[Path, Description]] = []
         for file, own in files:
             alike = own.format == known.format and not own.token_column
             columns = own.columns or known.columns
             found.append((file, replace(own, token_column=known.token_column, columns=columns) if alike else own))
-        return found, notes
+        return found
 
     @property
     def has_tokens(self) -> bool:
@@ -214,7 +212,9 @@ class Dataset:
             A line for each: of formats, of what was left out or changed.
         """
         files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
-        found = [note for split in files for note in split.located()[1] if formats]
+        found: list[str] = []
+        for split in files if formats else ():
+            _add_layout(found, split.located())
         return found + [note for split in files for note in notes_on(split.file, split.left_out)]
 
     def choose_splitter(self, kind: str, text: str = "text", label: str | None = None) -> Choice:
@@ -453,7 +453,7 @@ class Dataset:
             return
         split.left_out.clear()
         options = ReadOptions(left_out=split.left_out)
-        for file, description in self._files(name)[0]:
+        for file, description in self._files(name):
             form = FORMATS[description.format]
             if form.line_per_record:
                 yield from (text for _, text in read_lines(file, description.encoding))
@@ -475,13 +475,13 @@ class Dataset:
                 notes += [*said, *notes_on(f"{self.name} {name}", options.left_out)]
             self._refuse_empty(name, found)
             return found
-        files, told = self._files(name)
-        said = list(told)
+        files = self._files(name)
+        _add_layout(notes, split.located())
         for file, description in files:
-            found += _accepted(list(described_sentences(file, description, options)), file, said)
+            found += _accepted(list(described_sentences(file, description, options)), file, notes)
         if any(FORMATS[description.format].label_columns_vary for _, description in files):
             settle_columns(found)
-        notes += [*said, *notes_on(split.file, options.left_out)]
+        notes += notes_on(split.file, options.left_out)
         self._refuse_empty(name, found)
         return found
 
@@ -497,14 +497,13 @@ class Dataset:
             self._refuse_empty(name, found)
             return found
         options = ReadOptions(splitter, text=text, label=label)
-        files, told = self._files(name, texts=True)
-        said = list(told)
-        for file, description in files:
+        _add_layout(notes, split.located(texts=True))
+        for file, description in self._files(name, texts=True):
             read = list(described_texts(file, description, options))
             if label is None:
                 attach_arrays(read, file)
-            found += _accepted(read, file, said)
-        notes += [*said, *notes_on(split.file, options.left_out)]
+            found += _accepted(read, file, notes)
+        notes += notes_on(split.file, options.left_out)
         self._refuse_empty(name, found)
         return found
 
@@ -513,6 +512,14 @@ class Dataset:
         learned = any(one.text if isinstance(one, TextRecord) else one.tokens for one in found)
         if name in ("train", "all") and not learned:
             raise DataError("no sentences found", file=self._place(name))
+
+
+def _add_layout(notes: list[str], files: Iterable[tuple[Path, Description, list[str]]]) -> None:
+    """Add what was found out of how files are to be read, once for all files of which it is the same."""
+    for file, _, found in files:
+        for note in found:
+            if not any(known.endswith(note.removeprefix(f"{file}")) for known in notes):
+                notes.append(note)
 
 
 def _accepted(records: list[R], file: Path, notes: list[str]) -> list[R]:

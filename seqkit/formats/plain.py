@@ -77,6 +77,7 @@ _LEAST_ROWS = 3
 TEXT = Format(
     "text",
     "lines without labels",
+    source="https://www.rfc-editor.org/rfc/rfc2046#section-4.1.3",
     recognise=lambda sample: True,
     sentences=_read,
     texts=_read_texts,

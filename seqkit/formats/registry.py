@@ -120,11 +120,9 @@ def describe(
     if not given.format and USUAL_SUFFIXES.get(suffix, "text") not in (form.name, "tsv"):
         evidence = form.evidence(sample)
         read = (
-            f"{evidence}, read as format {form.name}; --format text says"
-            if evidence
-            else f"read as {form.name}; --format says"
+            f"{evidence}, read as format {form.name}; --format text" if evidence else f"read as {form.name}; --format"
         )
-        notes.insert(0, f"{path}: {read} otherwise")
+        notes.insert(0, f"{path}: {read} overrides this")
     return description, notes
 
 

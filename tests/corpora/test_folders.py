@@ -105,6 +105,18 @@ def test_a_split_may_be_a_folder_of_files(tmp_path: Path) -> None:
         resolve(tmp_path / "empty").sentences("train")
 
 
+def test_how_files_are_read_is_said_once(tmp_path: Path) -> None:
+    lone = '{"tokens": ["Ann", "ran"], "ner": ["B-PER", "O"]}\n'
+    put(tmp_path, "train/1.txt", "train/2.txt", "dev.txt", "test.txt")
+    put(tmp_path, "train/3.txt", content=lone)
+    notes = [
+        f"{tmp_path}/train/1.txt: read as conll; --format overrides this",
+        f"{tmp_path}/train/3.txt: read as jsonl; --format overrides this",
+    ]
+    assert resolve(tmp_path).read_sentences().notes == notes
+    assert resolve(tmp_path).read_sentences(splits=["test"]).notes == [notes[0].replace("train/1.txt", "test.txt")]
+
+
 def test_a_compressed_copy_beside_a_file_is_not_another_one(tmp_path: Path) -> None:
     put(tmp_path, "train.conll", "dev.conll")
     (tmp_path / "train.conll.gz").write_bytes(gzip.compress(ROWS.encode()))
