@@ -140,14 +140,13 @@ def check_data(
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     notes, table, learned = list(found.notes), "", None
     problems: list[Problem] = []
+    refused = (DataError,) if task is not None else ()
     try:
         problems = check(found, target, task, text)
         if task is not None:
             learned = preview(found, TASKS[task], target, text)
             table, notes = learned.render(), learned.notes
-    except DataError as error:  # also of what the task needs and the data do not have
-        if task is None:
-            raise
+    except refused as error:  # also of what the task needs and the data do not have
         if str(error) not in map(str, problems):
             problems.append(Problem("", 0, f"seqkit {task} cannot learn from this: {error}"))
     listed = [asdict(problem) for problem in problems]
