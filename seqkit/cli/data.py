@@ -133,7 +133,8 @@ def check_data(
     """
     from dataclasses import asdict
 
-    from seqkit.corpora.check import Problem, check
+    from seqkit.corpora.check import check
+    from seqkit.corpora.faulty import Problem
     from seqkit.corpora.preview import preview
     from seqkit.corpora.resolve import resolve
 

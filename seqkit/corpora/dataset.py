@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -178,15 +179,8 @@ class Dataset:
         """The files of a split; one that is too small to show its layout has that of the first split."""
         files = [(file, description) for file, description, _ in self.splits[name].located(texts=texts)]
         first = self.splits[next(iter(self.splits))]
-        if first is self.splits[name] or first.file is None or is_pipe(first.file):
-            return files
-        known = first.first(texts=texts)[1]
-        found: list[tuple[Path, Description]] = []
-        for file, own in files:
-            alike = own.format == known.format and not own.token_column
-            columns = own.columns or known.columns
-            found.append((file, replace(own, token_column=known.token_column, columns=columns) if alike else own))
-        return found
+        known = None if first.file is None or is_pipe(first.file) else first.first(texts=texts)[1]
+        return [(file, in_layout_of(known, own)) for file, own in files]
 
     @property
     def has_tokens(self) -> bool:
@@ -232,6 +226,9 @@ class Dataset:
             DataError: the data cannot be read.
         """
         name = next(iter(self.splits))
+        first = self.splits[name]
+        if first.file is not None and is_pipe(first.file):
+            return Choice("words", f"raw text is split by 'words', because {first.file} can be read only once")
         if kind == "lines":
             return choose_splitter_for_text("\n".join(islice(self._lines(name), _SAMPLE)))
         was_split, words = False, Splitter("words").split
@@ -241,7 +238,6 @@ class Dataset:
             was_split = True
             return words(text)
 
-        first = self.splits[name]
         if first.content is not None:
             records = list(islice(first.content, _SAMPLE))
         else:
@@ -254,6 +250,34 @@ class Dataset:
         if kind == "sentences" and given and not was_split:
             return choose_splitter(((record.text, record.offsets) for record in given), name)
         return choose_splitter_for_text("\n".join(record.text for record in records))
+
+    def splitter(
+        self, kind: str, text: str = "text", label: str | None = None, notes: list[str] | None = None
+    ) -> SplitFunction:
+        """What splits raw text; chosen, see `choose_splitter`, when there is some: data with tokens need no choice.
+
+        Args:
+            kind: what the data set holds.
+            text: the field of the text.
+            label: the field of the label.
+            notes: receives the reason, if the choice depends on the text.
+
+        Returns:
+            The function; of data with faults the one for text of any language.
+        """
+        chosen: list[SplitFunction] = []
+
+        def split(raw: str) -> Sequence[tuple[int, int]]:
+            if not chosen:
+                choice = Choice("words", "")
+                with suppress(DataError):  # which reading them tells better
+                    choice = self.choose_splitter(kind, text, label)
+                chosen.append(Splitter(choice.kind).split)
+                if notes is not None and choice.kind != "words":
+                    notes.append(choice.reason)
+            return chosen[0](raw)
+
+        return split
 
     def label_field(self, target: str | None = None, format: str | None = None) -> str | None:
         """Whether this is a data set of labelled texts, and where their labels are.
@@ -301,6 +325,18 @@ class Dataset:
         if not self.has(asked):
             raise self._missing(asked)
         return asked
+
+    def refuse_untrainable(self) -> None:
+        """See that a model can be trained: there is train, and every file can be read more than once.
+
+        Raises:
+            DataError: there is no train split, or a file is a pipe or device.
+        """
+        self.evaluation_split("train")
+        for split in self.splits.values():
+            if split.file is not None and is_pipe(split.file):
+                found = "a pipe or device can be read only once, and training needs its data several times"
+                raise DataError(f"{found}; write the data to a file first", file=split.file)
 
     def _missing(self, split: str) -> DataError:
         """What is wrong if a split is not there, with the files that could have been it."""
@@ -512,6 +548,21 @@ class Dataset:
         learned = any(one.text if isinstance(one, TextRecord) else one.tokens for one in found)
         if name in ("train", "all") and not learned:
             raise DataError("no sentences found", file=self._place(name))
+
+
+def in_layout_of(known: Description | None, own: Description) -> Description:
+    """How a file is to be read that may be too small to show its layout.
+
+    Args:
+        known: how the first file of the data set is read.
+        own: what the file itself shows.
+
+    Returns:
+        The columns of the first file where the file is in the same format and does not show its own.
+    """
+    if known is None or own.format != known.format or own.token_column:
+        return own
+    return replace(own, token_column=known.token_column, columns=own.columns or known.columns)
 
 
 def _add_layout(notes: list[str], files: Iterable[tuple[Path, Description, list[str]]]) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from seqkit.corpora.check import check
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError
@@ -61,6 +62,7 @@ def test_a_small_split_has_the_layout_of_the_first(tmp_path: Path) -> None:
     put(tmp_path, "train.conll", content="1 Ann B-PER\n2 ran O\n3 . O\n\n1 Bo B-PER\n2 sat O\n\n" * 5)
     put(tmp_path, "dev.conll", content="1 Eve B-PER\n\n")
     assert [sentence.tokens for sentence in resolve(tmp_path).sentences("dev")] == [["Eve"]]
+    assert check(resolve(tmp_path)) == []
 
 
 def test_what_was_not_taken_is_said(tmp_path: Path) -> None:
