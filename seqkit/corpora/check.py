@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.faulty import Content, Problem, first_format, read_content
 from seqkit.corpora.fetch import is_intact
 from seqkit.corpora.label_columns import label_scheme, labels_of_splits
 from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorted_by_label
+from seqkit.corpora.split import Split
 from seqkit.corpora.text_labels import refuse_no_labels
 from seqkit.errors import DataError
 from seqkit.formats.format import ReadOptions

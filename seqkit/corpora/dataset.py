@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -13,30 +12,19 @@ from typing import Any, Generic, TypeVar
 
 from seqkit.corpora.cards import Card
 from seqkit.corpora.label_columns import accepted, settle_columns
-from seqkit.errors import DataError, file_errors
+from seqkit.corpora.split import Split, add_layout, in_layout_of
+from seqkit.errors import DataError
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
 from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
-from seqkit.formats.registry import (
-    COMPANIONS,
-    FORMATS,
-    describe,
-    described_sentences,
-    described_texts,
-    is_pipe,
-)
+from seqkit.formats.registry import FORMATS, described_sentences, described_texts
 from seqkit.formats.splitting import Choice, Splitter, choose_splitter, choose_splitter_for_text
-from seqkit.formats.text import data_suffix, read_lines
+from seqkit.formats.text import read_lines
 from seqkit.records import Sentence, SplitFunction, TextRecord
 from seqkit.tasks import TASKS
 
 _SAMPLE = 2000
 """records by which a splitter is chosen"""
-NO_DATA = frozenset(
-    {".md", ".rst", ".log", ".pdf", ".html", ".py", ".sh", ".toml", ".yaml", ".yml", ".ini", ".conf", ".npy", ".npz"}
-    | {".safetensors", ".pt", ".bin", ".zip", ".tar", ".png", ".jpg", ".svg", ".sha256", ".md5", ".part", ".lock"}
-)
-"""extensions of what lies beside data in a folder; any other file is judged by its content"""
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 
 R = TypeVar("R", bound=Sentence | TextRecord)
@@ -53,56 +41,6 @@ class Splits(Generic[R]):
 
     records: dict[str, list[R]]
     notes: list[str]
-
-
-@dataclass(slots=True)
-class Split:
-    """One split: a file to read, a folder of files, or records in memory.
-
-    Args:
-        file: the file or folder, or None for records in memory.
-        description: how it is to be read, as far as that is known.
-        content: the records in memory; the fields of a `TextRecord` are read as a JSON object is.
-        left_out: what the reader of its lines left out or changed; see `ReadOptions`.
-    """
-
-    file: Path | None = None
-    description: Description = UNDESCRIBED
-    content: list[Any] | None = None
-    left_out: Counter[str] = field(default_factory=Counter)
-    _located: dict[bool, list[tuple[Path, Description, list[str]]]] = field(default_factory=dict)
-
-    def located(self, *, texts: bool = False) -> list[tuple[Path, Description, list[str]]]:
-        """The files, how each is to be read, and notes for the user; see `describe`."""
-        if texts not in self._located:
-            self._located[texts] = [(path, *describe(path, self.description, texts=texts)) for path in self.files()]
-        return self._located[texts]
-
-    def files(self) -> list[Path]:
-        """The file, or the files of the folder and the folders in it, sorted by name.
-
-        Those are left out that belong to another file, such as annotations beside a text, or are no data.
-
-        Returns:
-            The files.
-
-        Raises:
-            DataError: the folder cannot be read, or there are none.
-        """
-        assert self.file is not None
-        if not self.file.is_dir():
-            return [self.file]
-        with file_errors("cannot be read", self.file):
-            inside = sorted(path for path in self.file.rglob("*") if path.is_file())
-        others = NO_DATA | COMPANIONS
-        found = [path for path in inside if not path.name.startswith(".") and data_suffix(path) not in others]
-        if not found:
-            raise DataError("no files to read in this folder", file=self.file)
-        return found
-
-    def first(self, *, texts: bool = False) -> tuple[Path, Description]:
-        """The first file, and how it is to be read."""
-        return self.located(texts=texts)[0][:2]
 
 
 @dataclass(slots=True)
@@ -147,7 +85,7 @@ class Dataset:
         if self.card is not None and self.card.target:
             return self.card.target
         split = next(iter(self.splits.values()))
-        if self.card is not None or split.file is None or is_pipe(split.file):
+        if self.card is not None or split.file is None or split.is_pipe:
             return ""
         try:
             return FORMATS[split.first()[1].format].target
@@ -179,7 +117,7 @@ class Dataset:
         """The files of a split; one that is too small to show its layout has that of the first split."""
         files = [(file, description) for file, description, _ in self.splits[name].located(texts=texts)]
         first = self.splits[next(iter(self.splits))]
-        known = None if first.file is None or is_pipe(first.file) else first.first(texts=texts)[1]
+        known = None if first.file is None or first.is_pipe else first.first(texts=texts)[1]
         return [(file, in_layout_of(known, own)) for file, own in files]
 
     @property
@@ -193,7 +131,7 @@ class Dataset:
     @property
     def blank_lines(self) -> bool:
         """Whether a language model of words predicts the ends of blank lines, too."""
-        files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
+        files = [split for split in self.splits.values() if split.file is not None and not split.is_pipe]
         return any(FORMATS[split.first()[1].format].blank_lines for split in files)
 
     def notes_on_lines(self, *, formats: bool) -> list[str]:
@@ -205,10 +143,10 @@ class Dataset:
         Returns:
             A line for each: of formats, of what was left out or changed.
         """
-        files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
+        files = [split for split in self.splits.values() if split.file is not None and not split.is_pipe]
         found: list[str] = []
         for split in files if formats else ():
-            _add_layout(found, split.located())
+            add_layout(found, split.located())
         return found + [note for split in files for note in notes_on(split.file, split.left_out)]
 
     def choose_splitter(self, kind: str, text: str = "text", label: str | None = None) -> Choice:
@@ -227,7 +165,7 @@ class Dataset:
         """
         name = next(iter(self.splits))
         first = self.splits[name]
-        if first.file is not None and is_pipe(first.file):
+        if first.is_pipe:
             return Choice("words", f"raw text is split by 'words', because {first.file} can be read only once")
         if kind == "lines":
             return choose_splitter_for_text("\n".join(islice(self._lines(name), _SAMPLE)))
@@ -298,7 +236,7 @@ class Dataset:
             labelled = TASKS[self.card.task].records == "texts"
         elif split.file is None:
             labelled = any(labels_whole_text(sentence.fields, label) for sentence in (split.content or [])[:1])
-        elif is_pipe(split.file):  # its reader would miss what is read here
+        elif split.is_pipe:  # its reader would miss what is read here
             labelled = False
         else:
             has_label = FORMATS[format or split.first()[1].format].has_label
@@ -334,7 +272,7 @@ class Dataset:
         """
         self.evaluation_split("train")
         for split in self.splits.values():
-            if split.file is not None and is_pipe(split.file):
+            if split.is_pipe:
                 found = "a pipe or device can be read only once, and training needs its data several times"
                 raise DataError(f"{found}; write the data to a file first", file=split.file)
 
@@ -512,7 +450,7 @@ class Dataset:
             self._refuse_empty(name, found)
             return found
         files = self._files(name)
-        _add_layout(notes, split.located())
+        add_layout(notes, split.located())
         for file, description in files:
             found += _accepted(list(described_sentences(file, description, options)), file, notes)
         if any(FORMATS[description.format].label_columns_vary for _, description in files):
@@ -533,7 +471,7 @@ class Dataset:
             self._refuse_empty(name, found)
             return found
         options = ReadOptions(splitter, text=text, label=label)
-        _add_layout(notes, split.located(texts=True))
+        add_layout(notes, split.located(texts=True))
         for file, description in self._files(name, texts=True):
             read = list(described_texts(file, description, options))
             if label is None:
@@ -548,29 +486,6 @@ class Dataset:
         learned = any(one.text if isinstance(one, TextRecord) else one.tokens for one in found)
         if name in ("train", "all") and not learned:
             raise DataError("no sentences found", file=self._place(name))
-
-
-def in_layout_of(known: Description | None, own: Description) -> Description:
-    """How a file is to be read that may be too small to show its layout.
-
-    Args:
-        known: how the first file of the data set is read.
-        own: what the file itself shows.
-
-    Returns:
-        The columns of the first file where the file is in the same format and does not show its own.
-    """
-    if known is None or own.format != known.format or own.token_column:
-        return own
-    return replace(own, token_column=known.token_column, columns=own.columns or known.columns)
-
-
-def _add_layout(notes: list[str], files: Iterable[tuple[Path, Description, list[str]]]) -> None:
-    """Add what was found out of how files are to be read, once for all files of which it is the same."""
-    for file, _, found in files:
-        for note in found:
-            if not any(known.endswith(note.removeprefix(f"{file}")) for known in notes):
-                notes.append(note)
 
 
 def _accepted(records: list[R], file: Path, notes: list[str]) -> list[R]:

@@ -10,8 +10,9 @@ from operator import itemgetter
 from pathlib import Path
 from typing import cast
 
-from seqkit.corpora.dataset import Dataset, in_layout_of
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.label_columns import accepted, settle_columns
+from seqkit.corpora.split import in_layout_of
 from seqkit.errors import DataError, shortened
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import Description, Format, ReadOptions
@@ -20,7 +21,6 @@ from seqkit.formats.registry import (
     describe,
     described_sentences,
     described_texts,
-    is_pipe,
     sentence_reader,
     text_reader,
 )
@@ -109,7 +109,7 @@ def first_format(dataset: Dataset) -> str | None:
         The format; None if there is no file, or it can be read only once.
     """
     split = next(iter(dataset.splits.values()))
-    if split.file is None or is_pipe(split.file):
+    if split.file is None or split.is_pipe:
         return None
     file = split.files()[0]
     lines = _read_lines(file, split.description.encoding, [])

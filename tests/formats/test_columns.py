@@ -11,8 +11,9 @@ import pytest
 
 from seqkit.corpora.check import check
 from seqkit.corpora.convert import convert_file
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.resolve import resolve
+from seqkit.corpora.split import Split
 from seqkit.errors import DataError
 from seqkit.formats.blocks import cut
 from seqkit.formats.conll import CONLL
