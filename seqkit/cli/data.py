@@ -27,7 +27,7 @@ _TARGET = click.option(
     "--label-column",
     "--label",
     metavar="COLUMN",
-    help="label column: a name, or a position counted from 0; for labelled texts, the field of the label",
+    help="label column: a name, or a position from 0 (-1: the last); for labelled texts, the field of the label",
 )
 
 
@@ -87,7 +87,7 @@ def fetch_data(name: str, quiet: bool) -> None:
 @command.command("formats", short_help="List the formats that can be read.")
 @_JSON
 def list_formats(json_file: str | None) -> None:
-    """List the formats that can be read, how each is recognised, and where it is defined."""
+    """List the formats that can be read, their extensions, which can be written, and where each is defined."""
     from seqkit.formats.registry import FORMATS
     from seqkit.formats.writers import aligned
 
@@ -211,8 +211,11 @@ def convert_data(
 
     Sentences whose tokens have labels stay such, and so do texts with a label or other fields.
     """
+    from pathlib import Path
+
     from seqkit.corpora.convert import convert_file
-    from seqkit.formats.splitting import Splitter
+    from seqkit.corpora.dataset import Dataset
+    from seqkit.corpora.split import Split
 
     given = described_by(**layout)
     notes: list[str] = []
@@ -228,7 +231,7 @@ def convert_data(
         span_borders=given.span_borders,
         text=text,
         label=label,
-        splitter=Splitter("words").split,
+        splitter=Dataset(source, {"all": Split(Path(source), given)}).splitter("sentences", text, notes=notes),
         notes=notes,
     )
     if not quiet:

@@ -14,7 +14,7 @@ from seqkit.records import LABEL_SEPARATOR, Sentence, labels_of_text
 if TYPE_CHECKING:
     from seqkit.corpora.dataset import Dataset
 
-_OF_SPANS = frozenset({"spans", "entities"})
+OF_SPANS = frozenset({"spans", "entities"})
 """fields that become this column"""
 _USUAL = frozenset({"labels", "label", "tags", "ner_tags", SPANS})
 """names of columns that are learned rather than others"""
@@ -33,7 +33,7 @@ def settle_columns(sentences: Sequence[Sentence]) -> None:
         sentences: the sentences, which are changed.
     """
     some = [sentence for sentence in sentences if sentence.tokens]
-    if any(SPANS in sentence.columns and sentence.fields.keys() & _OF_SPANS for sentence in some):
+    if any(SPANS in sentence.columns and sentence.fields.keys() & OF_SPANS for sentence in some):
         for sentence in some:
             sentence.columns.setdefault(SPANS, ["O"] * len(sentence.tokens))
     known = [name for name in some[0].columns if all(name in sentence.columns for sentence in some)] if some else []

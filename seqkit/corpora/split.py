@@ -68,7 +68,7 @@ class Split:
     @property
     def is_pipe(self) -> bool:
         """Whether it can be read only once."""
-        return self.file is not None and is_pipe(self.file)
+        return self.file is not None and (str(self.file) == "-" or is_pipe(self.file))
 
     def first(self, *, texts: bool = False) -> tuple[Path, Description]:
         """The first file, and how it is to be read."""

@@ -84,7 +84,13 @@ TEXT = Format(
     line_per_record=True,
 )
 TOKENS = replace(
-    TEXT, name="tokens", recognise=_is_cut, evidence=_shown_evidence, sentences=_read_tokens, has_tokens=True
+    TEXT,
+    name="tokens",
+    content="lines of tokens with spaces between them",
+    recognise=_is_cut,
+    evidence=_shown_evidence,
+    sentences=_read_tokens,
+    has_tokens=True,
 )
 WIKITEXT = replace(
     TOKENS,
