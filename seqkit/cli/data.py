@@ -143,7 +143,7 @@ def check_data(
     problems: list[Problem] = []
     refused = (DataError,) if task is not None else ()
     try:
-        problems = check(found, target, task, text)
+        problems = check(found, target, task, text, notes)
         if task is not None:
             learned = preview(found, TASKS[task], target, text)
             table, notes = learned.render(), learned.notes

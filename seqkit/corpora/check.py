@@ -26,7 +26,13 @@ _Row = tuple[int, Sentence, "list[str] | None"]
 """the line of a sentence, the sentence and its labels"""
 
 
-def check(dataset: Dataset, target: str | None = None, task: str | None = None, text: str = "text") -> list[Problem]:
+def check(
+    dataset: Dataset,
+    target: str | None = None,
+    task: str | None = None,
+    text: str = "text",
+    notes: list[str] | None = None,
+) -> list[Problem]:
     """Find every fault of a data set.
 
     Faults are lines that are not UTF-8, rows of the wrong width or without a token, files without a sentence, label
@@ -41,6 +47,7 @@ def check(dataset: Dataset, target: str | None = None, task: str | None = None, 
             list in JSON, or have ``|`` between them.
         task: the task that is to learn from it; by default what the data are labelled for.
         text: for labelled texts the field of the text.
+        notes: receives lines for the user on how the data were read.
 
     Returns:
         The faults, split by split and line by line.
@@ -53,16 +60,17 @@ def check(dataset: Dataset, target: str | None = None, task: str | None = None, 
     label = dataset.label_field(target, first_format(dataset))
     if task is not None:
         label = (target or dataset.target or "label") if TASKS[task].records == "texts" else None
-    splitter = dataset.splitter("sentences" if label is None else "texts", text, label)
-    options, known = ReadOptions(splitter, text=text, label=label), None
+    told = list[str]() if notes is None else notes
+    splitter = dataset.splitter("sentences" if label is None else "texts", text, label, told)
+    options, content = ReadOptions(splitter, text=text, label=label), None
     for name, split in dataset.splits.items():
-        contents[name] = read_content(dataset, name, options, known, problems)
-        known = known or contents[name].layout
+        contents[name] = content = read_content(dataset, name, options, content, problems)
         problems.extend(_checksum_problems(dataset, split))
+    told += content.notes if content is not None else ()
     refused = list(_no_labels(contents, label))  # of which every one in dev would be new
     problems.extend(refused)
     if not refused and (task is None or TASKS[task].records in ("sentences", "texts")):
-        problems.extend(_label_problems(dataset, contents, target, label))
+        problems.extend(_label_problems(dataset, contents, target, label, told))
     # If something is generated from a condition, the same words for another condition are another item.
     conditional = dataset.card is not None and TASKS[dataset.card.task].records == "fields"
     problems.extend(_shared_sentences(contents, conditional))
@@ -82,10 +90,11 @@ def _checksum_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:
 
 
 def _label_problems(
-    dataset: Dataset, contents: dict[str, Content], target: str | None, label: str | None
+    dataset: Dataset, contents: dict[str, Content], target: str | None, label: str | None, notes: list[str]
 ) -> Iterator[Problem]:
     found = {split: [sentence for _, sentence in content.lines()] for split, content in contents.items()}
-    columns, _ = labels_of_splits(dataset, found, target, label)
+    columns, said = labels_of_splits(dataset, found, target, label)
+    notes += said
     labels = {
         split: [(*row, column) for row, column in zip(content.lines(), columns[split], strict=True)]
         for split, content in contents.items()

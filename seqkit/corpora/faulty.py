@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -12,10 +13,10 @@ from typing import cast
 
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.label_columns import accepted, settle_columns
-from seqkit.corpora.split import in_layout_of
+from seqkit.corpora.split import add_layout, in_layout_of
 from seqkit.errors import DataError, shortened
 from seqkit.formats.arrays import attach_arrays
-from seqkit.formats.format import Description, Format, ReadOptions
+from seqkit.formats.format import Description, Format, ReadOptions, notes_on
 from seqkit.formats.registry import (
     FORMATS,
     describe,
@@ -69,6 +70,7 @@ class Content:
         refused: whether a file is in a format of other records.
         torn: lines that a sentence starts at only because the line before could not be read.
         complete: whether every line could be read.
+        notes: what the user should know of how this split and those before it were read.
     """
 
     file: str
@@ -79,6 +81,7 @@ class Content:
     refused: bool = False
     torn: set[tuple[str, int]] = field(default_factory=set)
     complete: bool = True
+    notes: list[str] = field(default_factory=list)
 
     def lines(self) -> Iterator[tuple[int, Sentence]]:
         """Each sentence that is not empty, with the line it starts at, or its number if it came from no file."""
@@ -117,7 +120,7 @@ def first_format(dataset: Dataset) -> str | None:
 
 
 def read_content(
-    dataset: Dataset, name: str, options: ReadOptions, known: Description | None, problems: list[Problem]
+    dataset: Dataset, name: str, options: ReadOptions, before: Content | None, problems: list[Problem]
 ) -> Content:
     """Read what can be read of one split.
 
@@ -125,14 +128,18 @@ def read_content(
         dataset: the data set.
         name: the split.
         options: what splits raw text; in a data set of labelled texts the fields of text and label.
-        known: how the first file of the data set is read; None if this is the first split.
+        before: what was read of the split before this one, which has the layout of the first file; None if it is the
+            first.
         problems: receives the faults of its lines.
 
     Returns:
         Its records.
     """
     split, label = dataset.splits[name], options.label
-    content = Content(str(split.file or f"{dataset.name} {name}"), layout=known)
+    options = replace(options, left_out=Counter())
+    content = Content(str(split.file or f"{dataset.name} {name}"))
+    if before is not None:
+        content.layout, content.notes = before.layout, before.notes
     if split.file is not None:
         for file in split.files():
             _read_file(file, split.description, options, content, problems)
@@ -142,7 +149,8 @@ def read_content(
         content.sentences = dataset.sentences(name, options.split)
     if not any(sentence.tokens for sentence in content.sentences) and not content.refused:
         problems.append(Problem(content.file, 0, "no sentences found"))
-    content.sentences, _ = accepted(content.sentences, content.file)
+    content.sentences, said = accepted(content.sentences, content.file)
+    content.notes += [*said, *(notes_on(content.file, options.left_out) if content.complete else ())]
     if content.label_columns_vary and label is None:
         settle_columns(content.sentences)
     return content
@@ -152,8 +160,9 @@ def _read_file(file: Path, given: Description, options: ReadOptions, content: Co
     before, count = len(problems), len(content.sentences)
     undecoded: list[Problem] = []
     lines = _read_lines(file, given.encoding, undecoded)
-    description = describe(file, given, texts=options.label is not None, lines=lines)[0]
+    description, notes = describe(file, given, texts=options.label is not None, lines=lines)
     description = in_layout_of(content.layout, description)
+    add_layout(content.notes, [(file, description, notes)])
     content.layout = content.layout or description
     form = FORMATS[description.format]
     if form.row_per_token:

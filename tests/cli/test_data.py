@@ -132,6 +132,19 @@ def test_convert(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["data", "convert", str(source)]) == 2
 
 
+def test_check_says_how_files_were_read(tmp_path: Path, run: Run) -> None:
+    for name in ("train.txt", "dev.txt"):
+        (tmp_path / name).write_text("Ada U-PER\nsang O\n\nBob B-PER\nLee L-PER\nslept O\n\n", encoding="utf-8")
+    result = run("data", "check", tmp_path)
+    notes = [
+        f"{tmp_path}/train.txt: read as conll; --format overrides this",
+        "the labels mark spans in BILOU: 'U-PER' is read as 'S-PER'",
+    ]
+    assert result.lines == [*notes, f"{tmp_path}: 2 faults"]  # the sentences of dev are in train
+    assert result.out.count("the sentence is also in train") == 2
+    assert run("data", "check", tmp_path, "--quiet").err == ""
+
+
 def test_raw_text_is_converted_with_the_splitter_that_fits_it(tmp_path: Path, run: Run) -> None:
     text = "L'ami de l'Italie va à l'école et qu'il aime."
     start = text.index("Italie")
