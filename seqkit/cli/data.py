@@ -27,7 +27,7 @@ _TARGET = click.option(
     "--label-column",
     "--label",
     metavar="COLUMN",
-    help="label column: a name, or a position counted from 0; for labelled texts, the field of the label",
+    help="label column: a name, or a position from 0 (-1: the last); for labelled texts, the field of the label",
 )
 
 
@@ -87,7 +87,7 @@ def fetch_data(name: str, quiet: bool) -> None:
 @command.command("formats", short_help="List the formats that can be read.")
 @_JSON
 def list_formats(json_file: str | None) -> None:
-    """List the formats that can be read, how each is recognised, and where it is defined."""
+    """List the formats that can be read, their extensions, which can be written, and where each is defined."""
     from seqkit.formats.registry import FORMATS
     from seqkit.formats.writers import aligned
 
@@ -133,21 +133,21 @@ def check_data(
     """
     from dataclasses import asdict
 
-    from seqkit.corpora.check import Problem, check
+    from seqkit.corpora.check import check
+    from seqkit.corpora.faulty import Problem
     from seqkit.corpora.preview import preview
     from seqkit.corpora.resolve import resolve
 
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     notes, table, learned = list(found.notes), "", None
     problems: list[Problem] = []
+    refused = (DataError,) if task is not None else ()
     try:
-        problems = check(found, target, task, text)
+        problems = check(found, target, task, text, notes)
         if task is not None:
             learned = preview(found, TASKS[task], target, text)
             table, notes = learned.render(), learned.notes
-    except DataError as error:  # also of what the task needs and the data do not have
-        if task is None:
-            raise
+    except refused as error:  # also of what the task needs and the data do not have
         if str(error) not in map(str, problems):
             problems.append(Problem("", 0, f"seqkit {task} cannot learn from this: {error}"))
     listed = [asdict(problem) for problem in problems]
@@ -211,8 +211,11 @@ def convert_data(
 
     Sentences whose tokens have labels stay such, and so do texts with a label or other fields.
     """
+    from pathlib import Path
+
     from seqkit.corpora.convert import convert_file
-    from seqkit.formats.splitting import Splitter
+    from seqkit.corpora.dataset import Dataset
+    from seqkit.corpora.split import Split
 
     given = described_by(**layout)
     notes: list[str] = []
@@ -228,7 +231,7 @@ def convert_data(
         span_borders=given.span_borders,
         text=text,
         label=label,
-        splitter=Splitter("words").split,
+        splitter=Dataset(source, {"all": Split(Path(source), given)}).splitter("sentences", text, notes=notes),
         notes=notes,
     )
     if not quiet:

@@ -385,11 +385,18 @@ def format_option(*names: str, help: str) -> Callable[[Function], Function]:
 
 
 def layout_options(function: Function) -> Function:
-    """Add the options that describe files: ``--columns``, ``--token-column``, ``--encoding`` and ``--span-borders``."""
-    columns = click.option("--columns", metavar="NAME,…", help="names of the columns of a file, in order")
-    tokens = click.option("--token-column", metavar="COLUMN", help="column of the tokens: a name, or a position from 0")
+    """Add the options that describe files: ``--columns``, ``--token-column``, ``--encoding`` and ``--span-borders``.
+
+    They are those of `seqkit.inputs.settings.ReadingSettings`, which a command that loads no settings cannot ask.
+    """
+    told = "names of the columns of files, in order, separated by commas  [default: those of the files or their format]"
+    columns = click.option("--columns", metavar="NAME,…", help=told)
+    told = "column of the tokens: a name, or a position from 0  [default: that of the format or of the first lines]"
+    tokens = click.option("--token-column", metavar="COLUMN", help=told)
     encoding = click.option("--encoding", metavar="NAME", help="encoding of text files  [default: utf-8]")
-    told = "a span that starts or ends inside a token is a fault, takes the whole token, or leaves it out"
+    told = (
+        "spans that start or end inside a token are a fault (refuse), take the token (widen) or leave it out (narrow)"
+    )
     borders = choice("--span-borders", known=["refuse", "widen", "narrow"], default="refuse", help=told)
     return columns(tokens(encoding(borders(function))))
 

@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from seqkit.corpora.label_columns import read_notation
+from seqkit.corpora.label_columns import OF_SPANS, read_notation
 from seqkit.errors import DataError
 from seqkit.formats.format import Description, OnSpanBorder, ReadOptions, notes_on
 from seqkit.formats.notation import NOTATIONS, joined_spans, write_notation
 from seqkit.formats.registry import FORMATS, USUAL_SUFFIXES, describe, described_sentences, described_texts, is_pipe
 from seqkit.formats.schemes import SCHEMES, convert, detect_scheme
+from seqkit.formats.spans import SPANS
 from seqkit.formats.text import read_lines
 from seqkit.metrics.scores import plural
 from seqkit.records import Sentence, SplitFunction, TextRecord
@@ -166,7 +167,8 @@ def _sentences(
     sentences = list(described_sentences(source, description, options))
     for note in _rewrite(sentences, scheme, source) if scheme is not None else ():
         said.append(f"{source}: {note}")
-    lost = Counter(name for sentence in sentences for name in sentence.fields) if wanted != "jsonl" else {}
+    names = (name for each in sentences for name in each.fields if name not in OF_SPANS or SPANS not in each.columns)
+    lost = Counter(names) if wanted != "jsonl" else {}
     if lost and not any(sentence.columns for sentence in sentences):  # texts alone, which have nothing else to keep
         raise _no_fields(wanted, source)
     for name, times in lost.items():

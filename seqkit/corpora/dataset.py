@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
@@ -12,30 +12,19 @@ from typing import Any, Generic, TypeVar
 
 from seqkit.corpora.cards import Card
 from seqkit.corpora.label_columns import accepted, settle_columns
-from seqkit.errors import DataError, file_errors
+from seqkit.corpora.split import Split, add_layout, in_layout_of
+from seqkit.errors import DataError
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
 from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
-from seqkit.formats.registry import (
-    COMPANIONS,
-    FORMATS,
-    describe,
-    described_sentences,
-    described_texts,
-    is_pipe,
-)
+from seqkit.formats.registry import FORMATS, described_sentences, described_texts
 from seqkit.formats.splitting import Choice, Splitter, choose_splitter, choose_splitter_for_text
-from seqkit.formats.text import data_suffix, read_lines
+from seqkit.formats.text import read_lines
 from seqkit.records import Sentence, SplitFunction, TextRecord
 from seqkit.tasks import TASKS
 
 _SAMPLE = 2000
 """records by which a splitter is chosen"""
-NO_DATA = frozenset(
-    {".md", ".rst", ".log", ".pdf", ".html", ".py", ".sh", ".toml", ".yaml", ".yml", ".ini", ".conf", ".npy", ".npz"}
-    | {".safetensors", ".pt", ".bin", ".zip", ".tar", ".png", ".jpg", ".svg", ".sha256", ".md5", ".part", ".lock"}
-)
-"""extensions of what lies beside data in a folder; any other file is judged by its content"""
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 
 R = TypeVar("R", bound=Sentence | TextRecord)
@@ -52,58 +41,6 @@ class Splits(Generic[R]):
 
     records: dict[str, list[R]]
     notes: list[str]
-
-
-@dataclass(slots=True)
-class Split:
-    """One split: a file to read, a folder of files, or records in memory.
-
-    Args:
-        file: the file or folder, or None for records in memory.
-        description: how it is to be read, as far as that is known.
-        content: the records in memory; the fields of a `TextRecord` are read as a JSON object is.
-        left_out: what the reader of its lines left out or changed; see `ReadOptions`.
-    """
-
-    file: Path | None = None
-    description: Description = UNDESCRIBED
-    content: list[Any] | None = None
-    left_out: Counter[str] = field(default_factory=Counter)
-    _located: dict[bool, tuple[list[tuple[Path, Description]], list[str]]] = field(default_factory=dict)
-
-    def located(self, *, texts: bool = False) -> tuple[list[tuple[Path, Description]], list[str]]:
-        """The files, how each is to be read, and notes for the user; see `describe`."""
-        assert self.file is not None
-        if texts not in self._located:
-            found = [(path, *describe(path, self.description, texts=texts)) for path in self.files()]
-            self._located[texts] = [(path, description) for path, description, _ in found], found[0][2]
-        return self._located[texts]
-
-    def files(self) -> list[Path]:
-        """The file, or the files of the folder and the folders in it, sorted by name.
-
-        Those are left out that belong to another file, such as annotations beside a text, or are no data.
-
-        Returns:
-            The files.
-
-        Raises:
-            DataError: the folder cannot be read, or there are none.
-        """
-        assert self.file is not None
-        if not self.file.is_dir():
-            return [self.file]
-        with file_errors("cannot be read", self.file):
-            inside = sorted(path for path in self.file.rglob("*") if path.is_file())
-        others = NO_DATA | COMPANIONS
-        found = [path for path in inside if not path.name.startswith(".") and data_suffix(path) not in others]
-        if not found:
-            raise DataError("no files to read in this folder", file=self.file)
-        return found
-
-    def first(self, *, texts: bool = False) -> tuple[Path, Description]:
-        """The first file, and how it is to be read."""
-        return self.located(texts=texts)[0][0]
 
 
 @dataclass(slots=True)
@@ -148,7 +85,7 @@ class Dataset:
         if self.card is not None and self.card.target:
             return self.card.target
         split = next(iter(self.splits.values()))
-        if self.card is not None or split.file is None or is_pipe(split.file):
+        if self.card is not None or split.file is None or split.is_pipe:
             return ""
         try:
             return FORMATS[split.first()[1].format].target
@@ -176,19 +113,12 @@ class Dataset:
         """
         return split in self.splits or (split == "train" and "all" in self.splits) or (split == "dev" and self.held_out)
 
-    def _files(self, name: str, *, texts: bool = False) -> tuple[list[tuple[Path, Description]], list[str]]:
-        """The files of a split, and notes; one that is too small to show its layout has that of the first split."""
-        files, notes = self.splits[name].located(texts=texts)
+    def _files(self, name: str, *, texts: bool = False) -> list[tuple[Path, Description]]:
+        """The files of a split; one that is too small to show its layout has that of the first split."""
+        files = [(file, description) for file, description, _ in self.splits[name].located(texts=texts)]
         first = self.splits[next(iter(self.splits))]
-        if first is self.splits[name] or first.file is None or is_pipe(first.file):
-            return files, notes
-        known = first.first(texts=texts)[1]
-        found: list[tuple[Path, Description]] = []
-        for file, own in files:
-            alike = own.format == known.format and not own.token_column
-            columns = own.columns or known.columns
-            found.append((file, replace(own, token_column=known.token_column, columns=columns) if alike else own))
-        return found, notes
+        known = None if first.file is None or first.is_pipe else first.first(texts=texts)[1]
+        return [(file, in_layout_of(known, own)) for file, own in files]
 
     @property
     def has_tokens(self) -> bool:
@@ -201,7 +131,7 @@ class Dataset:
     @property
     def blank_lines(self) -> bool:
         """Whether a language model of words predicts the ends of blank lines, too."""
-        files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
+        files = [split for split in self.splits.values() if split.file is not None and not split.is_pipe]
         return any(FORMATS[split.first()[1].format].blank_lines for split in files)
 
     def notes_on_lines(self, *, formats: bool) -> list[str]:
@@ -213,8 +143,10 @@ class Dataset:
         Returns:
             A line for each: of formats, of what was left out or changed.
         """
-        files = [split for split in self.splits.values() if split.file is not None and not is_pipe(split.file)]
-        found = [note for split in files for note in split.located()[1] if formats]
+        files = [split for split in self.splits.values() if split.file is not None and not split.is_pipe]
+        found: list[str] = []
+        for split in files if formats else ():
+            add_layout(found, split.located())
         return found + [note for split in files for note in notes_on(split.file, split.left_out)]
 
     def choose_splitter(self, kind: str, text: str = "text", label: str | None = None) -> Choice:
@@ -232,6 +164,9 @@ class Dataset:
             DataError: the data cannot be read.
         """
         name = next(iter(self.splits))
+        first = self.splits[name]
+        if first.is_pipe:
+            return Choice("words", f"raw text is split by 'words', because {first.file} can be read only once")
         if kind == "lines":
             return choose_splitter_for_text("\n".join(islice(self._lines(name), _SAMPLE)))
         was_split, words = False, Splitter("words").split
@@ -241,7 +176,6 @@ class Dataset:
             was_split = True
             return words(text)
 
-        first = self.splits[name]
         if first.content is not None:
             records = list(islice(first.content, _SAMPLE))
         else:
@@ -254,6 +188,34 @@ class Dataset:
         if kind == "sentences" and given and not was_split:
             return choose_splitter(((record.text, record.offsets) for record in given), name)
         return choose_splitter_for_text("\n".join(record.text for record in records))
+
+    def splitter(
+        self, kind: str, text: str = "text", label: str | None = None, notes: list[str] | None = None
+    ) -> SplitFunction:
+        """What splits raw text; chosen, see `choose_splitter`, when there is some: data with tokens need no choice.
+
+        Args:
+            kind: what the data set holds.
+            text: the field of the text.
+            label: the field of the label.
+            notes: receives the reason, if the choice depends on the text.
+
+        Returns:
+            The function; of data with faults the one for text of any language.
+        """
+        chosen: list[SplitFunction] = []
+
+        def split(raw: str) -> Sequence[tuple[int, int]]:
+            if not chosen:
+                choice = Choice("words", "")
+                with suppress(DataError):  # which reading them tells better
+                    choice = self.choose_splitter(kind, text, label)
+                chosen.append(Splitter(choice.kind).split)
+                if notes is not None and choice.kind != "words":
+                    notes.append(choice.reason)
+            return chosen[0](raw)
+
+        return split
 
     def label_field(self, target: str | None = None, format: str | None = None) -> str | None:
         """Whether this is a data set of labelled texts, and where their labels are.
@@ -274,7 +236,7 @@ class Dataset:
             labelled = TASKS[self.card.task].records == "texts"
         elif split.file is None:
             labelled = any(labels_whole_text(sentence.fields, label) for sentence in (split.content or [])[:1])
-        elif is_pipe(split.file):  # its reader would miss what is read here
+        elif split.is_pipe:  # its reader would miss what is read here
             labelled = False
         else:
             has_label = FORMATS[format or split.first()[1].format].has_label
@@ -301,6 +263,18 @@ class Dataset:
         if not self.has(asked):
             raise self._missing(asked)
         return asked
+
+    def refuse_untrainable(self) -> None:
+        """See that a model can be trained: there is train, and every file can be read more than once.
+
+        Raises:
+            DataError: there is no train split, or a file is a pipe or device.
+        """
+        self.evaluation_split("train")
+        for split in self.splits.values():
+            if split.is_pipe:
+                found = "a pipe or device can be read only once, and training needs its data several times"
+                raise DataError(f"{found}; write the data to a file first", file=split.file)
 
     def _missing(self, split: str) -> DataError:
         """What is wrong if a split is not there, with the files that could have been it."""
@@ -453,7 +427,7 @@ class Dataset:
             return
         split.left_out.clear()
         options = ReadOptions(left_out=split.left_out)
-        for file, description in self._files(name)[0]:
+        for file, description in self._files(name):
             form = FORMATS[description.format]
             if form.line_per_record:
                 yield from (text for _, text in read_lines(file, description.encoding))
@@ -475,13 +449,13 @@ class Dataset:
                 notes += [*said, *notes_on(f"{self.name} {name}", options.left_out)]
             self._refuse_empty(name, found)
             return found
-        files, told = self._files(name)
-        said = list(told)
+        files = self._files(name)
+        add_layout(notes, split.located())
         for file, description in files:
-            found += _accepted(list(described_sentences(file, description, options)), file, said)
+            found += _accepted(list(described_sentences(file, description, options)), file, notes)
         if any(FORMATS[description.format].label_columns_vary for _, description in files):
             settle_columns(found)
-        notes += [*said, *notes_on(split.file, options.left_out)]
+        notes += notes_on(split.file, options.left_out)
         self._refuse_empty(name, found)
         return found
 
@@ -497,14 +471,13 @@ class Dataset:
             self._refuse_empty(name, found)
             return found
         options = ReadOptions(splitter, text=text, label=label)
-        files, told = self._files(name, texts=True)
-        said = list(told)
-        for file, description in files:
+        add_layout(notes, split.located(texts=True))
+        for file, description in self._files(name, texts=True):
             read = list(described_texts(file, description, options))
             if label is None:
                 attach_arrays(read, file)
-            found += _accepted(read, file, said)
-        notes += [*said, *notes_on(split.file, options.left_out)]
+            found += _accepted(read, file, notes)
+        notes += notes_on(split.file, options.left_out)
         self._refuse_empty(name, found)
         return found
 

@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 from itertools import chain
 from typing import Any
 
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.frames import rows
 from seqkit.corpora.resolve import split_named
+from seqkit.corpora.split import Split
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.json_values import as_json, as_object

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from seqkit.formats.notation import Notation, detect_notation
 from seqkit.formats.spans import SPANS
-from seqkit.records import Sentence
+from seqkit.records import LABEL_SEPARATOR, Sentence, labels_of_text
 
-_OF_SPANS = frozenset({"spans", "entities"})
+if TYPE_CHECKING:
+    from seqkit.corpora.dataset import Dataset
+
+OF_SPANS = frozenset({"spans", "entities"})
 """fields that become this column"""
 _USUAL = frozenset({"labels", "label", "tags", "ner_tags", SPANS})
 """names of columns that are learned rather than others"""
@@ -30,7 +33,7 @@ def settle_columns(sentences: Sequence[Sentence]) -> None:
         sentences: the sentences, which are changed.
     """
     some = [sentence for sentence in sentences if sentence.tokens]
-    if any(SPANS in sentence.columns and sentence.fields.keys() & _OF_SPANS for sentence in some):
+    if any(SPANS in sentence.columns and sentence.fields.keys() & OF_SPANS for sentence in some):
         for sentence in some:
             sentence.columns.setdefault(SPANS, ["O"] * len(sentence.tokens))
     known = [name for name in some[0].columns if all(name in sentence.columns for sentence in some)] if some else []
@@ -95,3 +98,59 @@ def read_notation(splits: Sequence[Sequence[Sentence]], target: str) -> list[str
 
 def _fits(notation: Notation, sentences: Sequence[Sentence], target: str) -> bool:
     return all(notation.labels.keys() >= {*sentence.column(target)} for sentence in sentences)
+
+
+def label_scheme(dataset: Dataset, target: str | None, label: str | None) -> str:
+    """How the labels of a data set mark spans; ``auto`` if that has to be detected.
+
+    Args:
+        dataset: the data set.
+        target: the label column, if one was named.
+        label: for labelled texts the field of the label.
+
+    Returns:
+        The scheme.
+    """
+    if label is not None:
+        return "none"
+    return dataset.scheme if target in (None, dataset.target) else "auto"
+
+
+def labels_of_splits(
+    dataset: Dataset, splits: Mapping[str, Sequence[Sentence]], target: str | None, label: str | None
+) -> tuple[dict[str, list[list[str] | None]], list[str]]:
+    """The labels of each sentence in the column that a data set is about.
+
+    Args:
+        dataset: the data set.
+        splits: split → its sentences, whose labels of spans are rewritten; see `read_notation`. The first one tells
+            whether strings hold several labels of a text.
+        target: the column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere.
+        label: for labelled texts the field of the label, see `Dataset.label_field`.
+
+    Returns:
+        Split → one label per token, or the labels of the whole text, of each sentence; None if there are no labels and
+        no column was named. And notes for the user.
+
+    Raises:
+        DataError: a sentence has no such column.
+    """
+    if label is not None:
+        several = _has_several(next(iter(splits.values()), ()), label)
+        return {
+            split: [labels_of_text(each, label, several or isinstance(each.fields.get(label), list)) for each in some]
+            for split, some in splits.items()
+        }, []
+    wanted, notes = target or dataset.target, []
+    if all(wanted or sentence.columns for some in splits.values() for sentence in some if sentence.tokens):
+        notes = read_notation(list(splits.values()), wanted)
+    return {
+        split: [sentence.column(wanted) if wanted or sentence.columns else None for sentence in some]
+        for split, some in splits.items()
+    }, notes
+
+
+def _has_several(sentences: Iterable[Sentence], field: str) -> bool:
+    """Whether strings hold several labels of a text, with ``|`` between them: one of these also stands alone."""
+    names = {str(sentence.fields.get(field)) for sentence in sentences}
+    return any(LABEL_SEPARATOR in name and names & {*map(str.strip, name.split(LABEL_SEPARATOR))} for name in names)

@@ -84,7 +84,7 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
     Raises:
         DataError: the task cannot learn from it; the message says why.
     """
-    dataset.evaluation_split("train")
+    dataset.refuse_untrainable()
     settings: Any = task.settings_class()(task=task.name)
     name = {"texts": "label", "lines": ""}.get(task.records, "target")
     if target and name:

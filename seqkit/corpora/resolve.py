@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seqkit.corpora.cards import Card, card_names, load_card
-from seqkit.corpora.dataset import NO_DATA, Dataset, Split
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.split import NO_DATA, Split
 from seqkit.errors import DataError, file_errors, nearest
 from seqkit.formats.format import Description
 from seqkit.formats.registry import COMPANIONS

@@ -7,12 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from seqkit.corpora.check import has_several, label_column, label_scheme
 from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.label_columns import read_notation
+from seqkit.corpora.label_columns import label_scheme, labels_of_splits
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.schemes import spans as read_spans
-from seqkit.formats.splitting import Splitter
 from seqkit.metrics.scores import text_table
 from seqkit.records import Sentence
 
@@ -68,29 +66,23 @@ def statistics(
         DataError: a file has a fault, or there is no such column.
     """
     names = ["all"] if "all" in dataset.splits else [name for name in ("train", "dev", "test") if dataset.has(name)]
-    splitter = Splitter("words").split
-    field = dataset.label_field(target)
+    field, notes = dataset.label_field(target), list[str]()
+    splitter = dataset.splitter("sentences" if field is None else "texts", text, field, notes)
     if field is None:
         read = dataset.read_sentences(splitter, names)
     else:
         read = dataset.read_texts(splitter, names, text=text, label=field)
-    contents, notes = read.records, list(read.notes)
-    wanted = target or dataset.target
-    if field is None and all(wanted or one.columns for found in contents.values() for one in found if one.tokens):
-        notes += read_notation(list(contents.values()), wanted)
+    contents = read.records
     train = Counter(token for sentence in contents.get("train", ()) for token in sentence.tokens)
-    several = has_several(contents[names[0]] if names else (), field)
-    labels = {
-        name: [column for each in found if (column := label_column(dataset, each, target, field, several)) is not None]
-        for name, found in contents.items()
-    }
+    columns, rewritten = labels_of_splits(dataset, contents, target, field)
+    labels = {name: [column for column in found if column is not None] for name, found in columns.items()}
     own = label_scheme(dataset, target, field)
     scheme = detect_scheme(labels[names[0]]) if own == "auto" and names else own
     numbers = {
         name: _count(found, labels[name], scheme, train if name in ("dev", "test") and train else None)
         for name, found in contents.items()
     }
-    return numbers, notes
+    return numbers, [*read.notes, *notes, *rewritten]
 
 
 def _count(

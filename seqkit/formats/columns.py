@@ -197,7 +197,7 @@ def describe_columns(sample: Sample, given: Description) -> tuple[Description, s
             column = found.columns[place] if found.columns else str(place)
             found = replace(found, token_column=column)
             which = repr(column) if found.columns else f"{place} (counted from 0)"
-            notes.append(f"the tokens are in column {which}; --token-column says otherwise")
+            notes.append(f"the tokens are in column {which}; --token-column overrides this")
     if _are_comments(rows):
         found = replace(found, comment_rows=True)
         notes.append("rows that start with '#' are comments: their cells are no labels of other rows")

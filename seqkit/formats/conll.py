@@ -361,6 +361,7 @@ def _misread(content: str, sentences: Sequence[Sentence]) -> Sentence | None:
 CONLL = Format(
     "conll",
     "tokens with labels",
+    source="https://www.clips.uantwerpen.be/conll2003/ner/",
     usual_suffixes=_SUFFIXES,
     recognise=_recognise,
     describe=describe_columns,

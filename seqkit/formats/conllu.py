@@ -282,6 +282,7 @@ def _usual_head(lines: Sequence[Line], name: str, options: ReadOptions) -> Seque
 CONLLU = Format(
     "conllu",
     "tokens with labels",
+    source="https://universaldependencies.org/format.html",
     suffixes=(".conllu",),
     recognise=lambda sample: (
         bool(sample.rows) and all(row.count("\t") == 9 and row[0].isdigit() for row in sample.rows)

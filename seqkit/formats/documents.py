@@ -60,7 +60,7 @@ def _read_texts(lines: Iterable[Line], name: str, options: ReadOptions) -> Itera
 DOCUMENT = Format(
     "document",
     "running text",
-    source="a block between blank lines is a document, whose sentences are found by seqkit.formats.sentences",
+    source="https://www.rfc-editor.org/rfc/rfc2046#section-4.1.3",
     sentences=_read,
     texts=_read_texts,
     last_end=last_blank_line_end,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from seqkit.formats.objects import Convention, is_array, objects_format, plain_object
+from seqkit.formats.json_text import is_array
+from seqkit.formats.objects import Convention, objects_format, plain_object
 
 JSON = objects_format(
     "json",

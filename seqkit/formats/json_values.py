@@ -1,4 +1,4 @@
-"""Rows of Python objects as JSON objects: what the reader of JSON Lines takes."""
+"""Python objects as JSON has them: what the reader of JSON objects takes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from seqkit.errors import DataError
 
-_DEEPEST = 100
+DEEPEST = 100
 """how deep lists and mappings may be nested"""
 
 _MOST_BITS = 4_096
@@ -56,8 +56,8 @@ def as_json(value: Any, depth: int = 0) -> Any:
         if value.bit_length() > _MOST_BITS:
             raise DataError(f"a whole number is too long: {value.bit_length():,} bits")
         return value
-    if depth > _DEEPEST:
-        raise DataError(f"lists and objects are nested more than {_DEEPEST} deep")
+    if depth > DEEPEST:
+        raise DataError(f"lists and objects are nested more than {DEEPEST} deep")
     if kind.__name__ in ("NAType", "NaTType"):
         return None
     if issubclass(kind, str):

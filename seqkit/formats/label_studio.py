@@ -9,7 +9,8 @@ from typing import Any
 
 from seqkit.errors import shown
 from seqkit.formats.format import ReadOptions, Sample
-from seqkit.formats.objects import Convention, objects_format, plain_object, sample_objects
+from seqkit.formats.json_text import sample_objects
+from seqkit.formats.objects import Convention, objects_format, plain_object
 from seqkit.formats.spans import Fault
 
 _ANNOTATIONS = ("annotations", "completions")

@@ -58,6 +58,7 @@ def _named(
     return replace(
         CONLL,
         name=name,
+        content=f"tokens with labels ({', '.join(layouts[max(layouts)])})",
         source=source,
         usual_suffixes=(),
         specific=check is not None,

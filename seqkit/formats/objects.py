@@ -7,20 +7,17 @@ decided once, when its format is recognised. The objects are lines or the elemen
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import Format, ReadOptions, Sample, split_at_spaces
+from seqkit.formats.json_text import Container, container_head, last_object_end, objects
 from seqkit.formats.spans import SPANS, CharacterSpan, Document, Fault, checked_spans, document_sentences, span_labels
-from seqkit.formats.text import Line, Lines, is_blank, last_line_end
+from seqkit.formats.text import Line
 from seqkit.records import Sentence, SplitFunction, TextRecord, align
-
-Container = Literal["lines", "array", "either"]
 
 _NOT_COLUMNS = frozenset({"tokens", "text", "spans", "nbest"})
 _NOT_KEYS_OF_LABELS = frozenset({"text", "start", "end", "id", "ws", "disabled"})
@@ -31,13 +28,6 @@ _TEXT_LABEL_KEYS = ("labels", "accept", "cats")
 """where the labels of a text may be that has no field of the default name, the first counts"""
 _LEAST_PROBABLE = 0.5
 """the value from which a category of ``cats`` is a label of the text"""
-_DEEPEST = 100
-"""how deep lists and objects may be nested"""
-_ARRAY = re.compile(r'\[\s*(?:\{\s*["}]|\[\s*"|\]|null\b)')
-_OPEN = ("[", "{", ",", ":")
-"""ends of a line after which a value goes on"""
-_SPACE = re.compile(r"[ \t\r\n]*")
-_SAMPLE_OBJECTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +72,12 @@ def read_objects(
     Raises:
         DataError: an object is faulty.
     """
-    for number, value in objects(lines, name, _container(container, options)):
+    for number, record in _rewritten(convention, container, lines, name, options):
+        if not convention.documents or record.get("tokens") is not None or not isinstance(record.get("text"), str):
+            yield object_sentence(record, options, name, number)
+            continue
         try:
-            record = convention.plain(value, options)
-            if record is None:
-                continue
-            for sentence in _document(record, options) if convention.documents else (_sentence(record, options),):
+            for sentence in _document(record, options):
                 sentence.file, sentence.line = name, number
                 yield sentence
         except Fault as fault:
@@ -113,20 +103,26 @@ def read_object_texts(
         DataError: an object is faulty.
     """
     options = replace(options, allow_unlabelled=options.label is None)
-    for number, value in objects(lines, name, _container(container, options)):
+    for number, record in _rewritten(convention, container, lines, name, options):
+        yield object_text(record, options, name, number)
+
+
+def _rewritten(
+    convention: Convention, container: Container, lines: Iterable[Line], name: str, options: ReadOptions
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The objects that a convention does not leave out, and the line of each."""
+    in_lines = options.head is not None and list(options.head) == ["lines"]  # which a part of a file may not show
+    for number, value in objects(lines, name, "lines" if in_lines else container):
         try:
             record = convention.plain(value, options)
-            if record is None:
-                continue
-            text = _text(record, options)
         except Fault as fault:
             raise DataError(str(fault), file=name, line=number) from None
-        text.file, text.line = name, number
-        yield text
+        if record is not None:
+            yield number, record
 
 
 def object_sentence(found: dict[str, Any], options: ReadOptions, file: str = "", line: int = 0) -> Sentence:
-    """Make a sentence of an object that is no line of a file.
+    """Make a sentence of an object.
 
     Args:
         found: the object.
@@ -149,7 +145,7 @@ def object_sentence(found: dict[str, Any], options: ReadOptions, file: str = "",
 
 
 def object_text(found: dict[str, Any], options: ReadOptions, file: str = "", line: int = 0) -> Sentence | TextRecord:
-    """Make a text with fields of an object that is no line of a file.
+    """Make a text with fields of an object.
 
     Args:
         found: the object, whose label becomes a string or a list of strings.
@@ -186,11 +182,6 @@ def labels_whole_text(record: dict[str, Any], label: str) -> bool:
     return value is not None and not one_per_token
 
 
-def _container(container: Container, options: ReadOptions) -> Container:
-    """What the objects are in: the start of a file tells, which a part of it may not have."""
-    return "lines" if options.head is not None and list(options.head) == ["lines"] else container
-
-
 def first_has_label(convention: Convention, container: Container, lines: Iterable[Line], label: str) -> bool:
     """Whether the first object has a label for its whole text, and so, presumably, all have.
 
@@ -204,21 +195,16 @@ def first_has_label(convention: Convention, container: Container, lines: Iterabl
         Whether it has; not one whose spans are annotated.
     """
     try:
-        for _, value in objects(lines, "", container):
-            record = convention.plain(value, ReadOptions())
-            if record is not None:
-                annotated = convention.plain is not plain_object and record.get("spans")
-                return labels_whole_text(record, label) and not annotated
-    except (Fault, DataError):
-        pass
-    return False
+        _, record = next(_rewritten(convention, container, lines, "", ReadOptions()), (0, {}))
+    except DataError:
+        return False
+    annotated = convention.plain is not plain_object and record.get("spans")
+    return labels_whole_text(record, label) and not annotated
 
 
 def _document(record: dict[str, Any], options: ReadOptions) -> Iterator[Sentence]:
-    text = record.get("text")
-    if record.get("tokens") is not None or not isinstance(text, str):
-        yield _sentence(record, options)
-        return
+    """The sentences of an object whose text is a document."""
+    text = record["text"]
     spans = checked_spans(text, _spans(record.get("spans") or []), options)
     fields = {key: value for key, value in record.items() if key not in ("text", "spans")}
     for _, sentence in document_sentences(Document(text, spans, fields), options):
@@ -428,232 +414,7 @@ def _span(given: Any) -> CharacterSpan:
     return CharacterSpan(start, end, str(label), text if isinstance(text, str) else None)
 
 
-# --- lines and arrays ---------------------------------------------------------------------------------------------
-
-
-def objects(lines: Iterable[Line], name: str, container: Container) -> Iterator[tuple[int, Any]]:
-    """The values of a file, and the line in which each starts.
-
-    Args:
-        lines: its lines.
-        name: the file's name, for messages.
-        container: whether each line is one, or they are the elements of an array, or of the only array in an object.
-
-    Yields:
-        Line and value.
-
-    Raises:
-        DataError: invalid JSON, or something else than an array.
-    """
-    iterator = iter(lines)
-    for number, line in iterator:
-        if is_blank(line):
-            continue
-        if container == "array" or (container == "either" and _starts_array(line)):
-            yield from _elements("\n".join([line, *(line for _, line in iterator)]), number, name)
-            return
-        container = "lines"
-        try:
-            value = _parsed(line)
-        except Fault as fault:
-            raise DataError(str(fault), file=name, line=number) from None
-        yield number, value
-
-
-def _starts_array(line: str) -> bool:
-    """Whether a file that starts with a line is no JSON object a line."""
-    return line.lstrip(" \t").startswith("[") or line.rstrip(" \t").endswith(_OPEN) or _holds_records(line)
-
-
-def _parsed(line: str) -> Any:
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
-        place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
-        raise Fault(f"invalid JSON{place}") from None
-    return _shallow(found, line.count("[") + line.count("{"))
-
-
-def _shallow(value: Any, brackets: int) -> Any:
-    """The value, if it is not nested too deep for the code that uses it, most of which is recursive."""
-    if brackets <= _DEEPEST:
-        return value
-    level = [value]
-    for _ in range(_DEEPEST):
-        inside = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [each for values in inside for each in values if isinstance(each, dict | list)]
-        if not level:
-            return value
-    raise Fault(f"lists and objects are nested more than {_DEEPEST} deep")
-
-
-class _Text:
-    """A text of JSON, read value by value."""
-
-    def __init__(self, text: str, line: int, name: str) -> None:
-        self.text, self.line, self.name = text, line, name
-        self._counted, self._decoder = 0, json.JSONDecoder()
-
-    def line_of(self, place: int) -> int:
-        """The line of a place, not before those that were asked for earlier."""
-        self.line += self.text.count("\n", self._counted, place)
-        self._counted = max(place, self._counted)
-        return self.line
-
-    def skip(self, place: int) -> int:
-        """The place of the next character that is no white space."""
-        found = _SPACE.match(self.text, place)
-        assert found is not None
-        return found.end()
-
-    def value(self, place: int) -> tuple[Any, int]:
-        """The value that starts at a place, and where it ends."""
-        try:
-            value, end = self._decoder.raw_decode(self.text, place)
-            brackets = self.text.count("[", place, end) + self.text.count("{", place, end)
-            return _shallow(value, brackets), end
-        except (ValueError, RecursionError) as error:
-            raise self.fault(place, error.pos if isinstance(error, json.JSONDecodeError) else place) from None
-        except Fault as fault:
-            raise DataError(str(fault), file=self.name, line=self.line_of(place)) from None
-
-    def fault(self, place: int, where: int) -> DataError:
-        """Invalid JSON in a value that starts at one place, found at another."""
-        line = self.line_of(place)
-        there = line + self.text.count("\n", place, where)
-        column = where - self.text.rfind("\n", 0, where)
-        found = "invalid JSON" + (f" at character {column}" + (f" of line {there}" if there != line else ""))
-        return DataError(found, file=self.name, line=line)
-
-
-def _elements(text: str, line: int, name: str) -> Iterator[tuple[int, Any]]:
-    """The elements of an array, or of the only array of objects or lists in an object."""
-    source = _Text(text, line, name)
-    place = source.skip(0)
-    if text[place : place + 1] == "{":
-        place = _only_array(source, place)
-        source = _Text(text, line, name)
-    elif text[place : place + 1] != "[":
-        raise DataError("expected a JSON array, found something else", file=name, line=line)
-    place = source.skip(place + 1)
-    if text[place : place + 1] == "]":
-        place += 1
-    else:
-        while True:
-            begin = place
-            value, place = source.value(place)
-            yield source.line_of(begin), value
-            place = source.skip(place)
-            mark, place = text[place : place + 1], place + 1
-            if mark == "]":
-                break
-            if mark != ",":
-                raise source.fault(place - 1, place - 1)
-            place = source.skip(place)
-
-
-def _only_array(source: _Text, place: int) -> int:
-    """Where the array starts in an object."""
-    text, found, keys = source.text, [], []
-    begin, line = place, source.line
-    place = source.skip(place + 1)
-    while text[place : place + 1] != "}":
-        key, place = source.value(place)
-        place = source.skip(place)
-        if not isinstance(key, str) or text[place : place + 1] != ":":
-            raise source.fault(begin, place)
-        place = source.skip(place + 1)
-        start = place
-        value, place = source.value(place)
-        keys.append(key)
-        if isinstance(value, list) and value and all(isinstance(each, dict | list | None) for each in value):
-            found.append(start)
-        place = source.skip(place)
-        mark = text[place : place + 1]
-        if mark == ",":
-            place = source.skip(place + 1)
-        elif mark != "}":
-            raise source.fault(begin, place)
-    if len(found) != 1:
-        expected = "expected an array, or an object with one array of records in it"
-        raise DataError(f"{expected}, found keys: {', '.join(keys[:20]) or 'none'}", file=source.name, line=line)
-    return found[0]
-
-
 # --- formats ------------------------------------------------------------------------------------------------------
-
-
-def sample_objects(sample: Sample) -> list[Any]:
-    """The values that the first lines of a file hold, as far as they are complete.
-
-    Args:
-        sample: the first lines.
-
-    Returns:
-        The values; none if this is no JSON.
-    """
-    first = next((line for line in sample.lines if not is_blank(line)), "").lstrip(" \t")
-    if not first.startswith(("{", "[")):
-        return []
-    found: list[Any] = []
-    try:
-        container: Container = "array" if is_array(sample) else "lines"
-        for _, value in objects(enumerate(sample.lines, start=1), "", container):
-            found.append(value)
-            if len(found) == _SAMPLE_OBJECTS:
-                break
-    except DataError:  # also where the first lines end
-        pass
-    return found
-
-
-def is_array(sample: Sample) -> bool:
-    """Whether a file is one array, or one object with an array of records in it.
-
-    Args:
-        sample: its first lines.
-
-    Returns:
-        Whether it is.
-    """
-    lines = [line for line in sample.lines if not is_blank(line)]
-    first = lines[0].strip(" \t") if lines else ""
-    if first.startswith("["):
-        return (sample.suffix == ".json" and first == "[") or _ARRAY.match("\n".join(lines[:20]).lstrip()) is not None
-    if first.startswith("{") and first.endswith(_OPEN):  # not a line that is cut off
-        return sample.suffix == ".json" or (first == "{" and len(lines) > 1 and lines[1].lstrip().startswith('"'))
-    return first.startswith("{") and len(lines) == 1 and _holds_records(first)
-
-
-def _holds_records(line: str) -> bool:
-    """Whether an object is no record but holds an array of some."""
-    try:
-        found = _parsed(line)
-    except Fault:
-        return False
-    if not isinstance(found, dict) or {"text", "tokens"} & found.keys() or isinstance(found.get("data"), dict):
-        return False
-    inside = [value for value in found.values() if isinstance(value, list) and value]
-    inside = [value for value in inside if all(isinstance(each, dict | list | None) for each in value)]
-    return len(inside) == 1
-
-
-def _first_line(lines: Iterable[Line]) -> str:
-    return next((line for _, line in lines if not is_blank(line)), "")
-
-
-def _head(lines: Iterable[Line]) -> list[str]:
-    return ["array" if _starts_array(_first_line(lines)) else "lines"]
-
-
-def _last_end(data: bytearray, first: bool) -> int:
-    """The end of the last line; 0 for an array, which is read whole."""
-    end = last_line_end(data, first)
-    with suppress(DataError):  # what is not UTF-8 is left to the reader
-        start = _first_line(Lines([bytes(data[:end])], "")) if first else "{}"
-        if is_blank(start) or _starts_array(start):  # blank lines do not tell yet
-            return 0
-    return end
 
 
 def objects_format(
@@ -687,9 +448,11 @@ def objects_format(
         sentences=partial(read_objects, convention, container),
         texts=partial(read_object_texts, convention, container),
         has_label=partial(first_has_label, convention, container),
-        head=(lambda lines, name: (_head(lines), True)) if either else None,
-        usual_head=(lambda lines, name, options: _head(lines)) if either else lambda lines, name, options: None,
-        last_end=_last_end if either else lambda data, first: 0,
-        whole=(lambda lines: _head(lines) == ["array"]) if either else lambda lines: True,
+        head=(lambda lines, name: (container_head(lines), True)) if either else None,
+        usual_head=(lambda lines, name, options: container_head(lines))
+        if either
+        else lambda lines, name, options: None,
+        last_end=last_object_end if either else lambda data, first: 0,
+        whole=(lambda lines: container_head(lines) == ["array"]) if either else lambda lines: True,
         label_columns_vary=True,
     )

@@ -77,13 +77,20 @@ _LEAST_ROWS = 3
 TEXT = Format(
     "text",
     "lines without labels",
+    source="https://www.rfc-editor.org/rfc/rfc2046#section-4.1.3",
     recognise=lambda sample: True,
     sentences=_read,
     texts=_read_texts,
     line_per_record=True,
 )
 TOKENS = replace(
-    TEXT, name="tokens", recognise=_is_cut, evidence=_shown_evidence, sentences=_read_tokens, has_tokens=True
+    TEXT,
+    name="tokens",
+    content="lines of tokens with spaces between them",
+    recognise=_is_cut,
+    evidence=_shown_evidence,
+    sentences=_read_tokens,
+    has_tokens=True,
 )
 WIKITEXT = replace(
     TOKENS,

@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import Any
 
 from seqkit.formats.format import ReadOptions, Sample
-from seqkit.formats.objects import Convention, has_spans, objects_format, plain_object, sample_objects
+from seqkit.formats.json_text import sample_objects
+from seqkit.formats.objects import Convention, has_spans, objects_format, plain_object
 
 _ANSWERS = ("accept", "reject", "ignore")
 

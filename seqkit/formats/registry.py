@@ -120,11 +120,9 @@ def describe(
     if not given.format and USUAL_SUFFIXES.get(suffix, "text") not in (form.name, "tsv"):
         evidence = form.evidence(sample)
         read = (
-            f"{evidence}, read as format {form.name}; --format text says"
-            if evidence
-            else f"read as {form.name}; --format says"
+            f"{evidence}, read as format {form.name}; --format text" if evidence else f"read as {form.name}; --format"
         )
-        notes.insert(0, f"{path}: {read} otherwise")
+        notes.insert(0, f"{path}: {read} overrides this")
     return description, notes
 
 
@@ -325,16 +323,7 @@ def part_sentences(part: Part, splitter: SplitFunction | None) -> Iterator[Sente
     Raises:
         DataError: the format contains no sentences; while iterating, anything wrong with the part.
     """
-    options = ReadOptions(
-        splitter,
-        tuple(part.columns) or None,
-        allow_unlabelled=True,
-        head=part.head,
-        token_column=part.token_column,
-        comment_rows=part.comment_rows,
-        span_borders="widen",  # labels that a file has are not looked at, so that they are no fault either
-    )
-    return sentence_reader(part.format, part.name)(part.lines(), part.name, options)
+    return sentence_reader(part.format, part.name)(part.lines(), part.name, _part_options(part, splitter))
 
 
 def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -> Iterator[Any]:
@@ -354,5 +343,17 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -
     """
     if format_named(part.format).line_per_record:
         return part_sentences(part, splitter)
-    options = ReadOptions(splitter, tuple(part.columns) or None, text=text, head=part.head)
+    options = replace(_part_options(part, splitter), text=text)
     return text_reader(part.format, part.name, None)(part.lines(), part.name, options)
+
+
+def _part_options(part: Part, splitter: SplitFunction | None) -> ReadOptions:
+    return ReadOptions(
+        splitter,
+        tuple(part.columns) or None,
+        allow_unlabelled=True,
+        head=part.head,
+        token_column=part.token_column,
+        comment_rows=part.comment_rows,
+        span_borders="widen",  # labels that a file has are not looked at, so that they are no fault either
+    )

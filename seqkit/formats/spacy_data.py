@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import Format, ReadOptions, Sample
-from seqkit.formats.objects import Convention, objects_format, sample_objects
+from seqkit.formats.json_text import sample_objects
+from seqkit.formats.objects import Convention, objects_format
 from seqkit.formats.spans import SPANS, CharacterSpan, Fault, span_labels
 from seqkit.formats.text import Line, Lines
 from seqkit.records import Sentence, TextRecord

@@ -26,6 +26,8 @@ _COLUMN = {
     "csv-tab": "tab-separated column",
 }
 _DELIMITERS = {"csv": ",", "csv-semicolon": ";", "csv-tab": "\t"}
+_QUOTED = "https://www.rfc-editor.org/rfc/rfc4180"
+_UNQUOTED = "https://www.iana.org/assignments/media-types/text/tab-separated-values"
 _USUAL_NAMES = {
     "text": "text texts sentence sentences review reviews reviewtext comment comments commenttext content contents "
     "message messages tweet tweets document documents body description phrase question utterance query headline title "
@@ -364,7 +366,7 @@ def _table(name: str) -> Format:
     return Format(
         name,
         "labelled texts",
-        source="https://www.rfc-editor.org/rfc/rfc4180" if name in _DELIMITERS else "",
+        source=_QUOTED if name in _DELIMITERS else _UNQUOTED,
         texts=partial(_read_texts, name),
         has_label=lambda lines, label: True,
         head=partial(_first_row, name),

@@ -21,11 +21,11 @@ class ReadingSettings(Section):
     columns: str = ""
     """names of the columns of files, in order, separated by commas  [default: those of the files or their format]"""
     token_column: Annotated[str, Field(coerce_numbers_to_str=True)] = ""
-    """column of the tokens: a name, or a position from 0  [default: that of the format]"""
+    """column of the tokens: a name, or a position from 0  [default: that of the format or of the first lines]"""
     encoding: str = ""
     """encoding of text files  [default: utf-8]"""
     span_borders: Literal["refuse", "widen", "narrow"] = "refuse"
-    """a span that starts or ends inside a token is a fault, takes the whole token, or leaves it out"""
+    """spans that start or end inside a token are a fault (refuse), take the token (widen) or leave it out (narrow)"""
 
     @field_validator("format", "encoding")
     @classmethod
@@ -57,7 +57,7 @@ class DataSettings(ReadingSettings):
     """What is read, how text is split into words, and which words are in the vocabulary."""
 
     splitter: Literal["auto", "words", "english", "elision", "spaces", "characters"] = "auto"
-    """how raw text is split into tokens; auto: the way that fits the training data best"""
+    """how raw text is split into tokens (auto: as fits the training data best)"""
     lowercase: bool = True
     """lower-case the word vocabulary (characters keep their case)"""
     digits: bool = True

@@ -177,7 +177,7 @@ def run(
         with group.in_turn():
             dataset = _dataset(data if data is not None else named, dev, test, settings, quiet)
         dataset = dataset.described(settings.description())
-        dataset.evaluation_split("train")  # an error where there is none
+        dataset.refuse_untrainable()
         settings = settings.complete(dataset)
         if group.is_first:
             check_output(output, resume=resume, force=force)

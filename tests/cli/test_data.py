@@ -7,11 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
+from seqkit.cli.data import command
 from seqkit.cli.main import main
 from seqkit.corpora.cards import load_card
 from seqkit.formats.registry import FORMATS
+from seqkit.inputs.settings import ReadingSettings
 
 Run = Callable[..., Any]  # the fixture `run`
 GOOD = "Ada B-PER\nsang O\n\nBob B-PER\nLee I-PER\nslept O\n\n"
@@ -129,6 +132,33 @@ def test_convert(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert main(["data", "convert", str(source)]) == 2
 
 
+def test_check_says_how_files_were_read(tmp_path: Path, run: Run) -> None:
+    for name in ("train.txt", "dev.txt"):
+        (tmp_path / name).write_text("Ada U-PER\nsang O\n\nBob B-PER\nLee L-PER\nslept O\n\n", encoding="utf-8")
+    result = run("data", "check", tmp_path)
+    notes = [
+        f"{tmp_path}/train.txt: read as conll; --format overrides this",
+        "the labels mark spans in BILOU: 'U-PER' is read as 'S-PER'",
+    ]
+    assert result.lines == [*notes, f"{tmp_path}: 2 faults"]  # the sentences of dev are in train
+    assert result.out.count("the sentence is also in train") == 2
+    assert run("data", "check", tmp_path, "--quiet").err == ""
+
+
+def test_raw_text_is_converted_with_the_splitter_that_fits_it(tmp_path: Path, run: Run) -> None:
+    text = "L'ami de l'Italie va à l'école et qu'il aime."
+    start = text.index("Italie")
+    record = {"text": text, "spans": [{"start": start, "end": start + 6, "label": "LOC"}], "source": "a"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(record) + "\n", encoding="utf-8")
+    result = run("data", "convert", tmp_path / "a.jsonl", "-")
+    assert result.out.split("\n")[:5] == ["L'\tO", "ami\tO", "de\tO", "l'\tO", "Italie\tB-LOC"]
+    assert result.lines[0].startswith("raw text is split by 'elision', because ")
+    assert result.lines[1:] == [f"{tmp_path}/a.jsonl: fields 'source' of a whole text left out: 1", "1 sentence"]
+    result = run("data", "convert", "--input", "text", "-", "-", stdin=text)  # which can be read only once
+    assert result.out.startswith("L'ami\n")
+    assert result.lines == ["1 sentence"]
+
+
 def test_check_shows_what_a_task_would_learn(tmp_path: Path, run: Run) -> None:
     file = tmp_path / "train.conll"
     file.write_text("Ada B-PER\nsang O\n\nBob B-Per\nslept O\n\n" * 5, encoding="utf-8")
@@ -154,3 +184,14 @@ def test_formats_are_listed(run: Run) -> None:
     assert result.out.splitlines()[0].split() == ["name", "content", "extensions", "written", "source"]
     found = json.loads(run("data", "formats", "--json", "-").out)
     assert [each["name"] for each in found] == list(FORMATS)
+
+
+@pytest.mark.parametrize("verb", ["check", "stats", "convert"])
+def test_flags_that_describe_files_are_those_of_training(verb: str) -> None:
+    with click.Context(command) as context:
+        found = command.get_command(context, verb)
+    assert found is not None
+    told = {option.name: option.help for option in found.params if isinstance(option, click.Option)}
+    for name, field in ReadingSettings.model_fields.items():
+        if name != "format":  # whose list of names each command has elsewhere
+            assert told[name] == field.description

@@ -166,7 +166,8 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "a pipe to train on": (
         lambda p: ["tag", "train", "/dev/null", "-o", p.folder / "out"],
-        r"/dev/null: the format of a pipe or device cannot be detected and must be named",
+        r"/dev/null: a pipe or device can be read only once, and training needs its data several times; "
+        "write the data to a file first",
     ),
     "a missing file to predict": (
         lambda p: p.predict(p.folder / "none.txt"),

@@ -144,7 +144,7 @@ def test_text_that_is_cut_already_is_taken_as_it_is(run: Run, tmp_path: Path) ->
     for split, text in texts.items():
         (tmp_path / f"{split}.txt").write_text(text, encoding="utf-8")
     result = run("lm", "train", tmp_path, "--ngram", "2", "-o", tmp_path / "lm")
-    said = "the text is cut into tokens already (<unk>), read as format tokens; --format text says otherwise"
+    said = "the text is cut into tokens already (<unk>), read as format tokens; --format text overrides this"
     assert result.lines[:4] == [
         f"{tmp_path}/train.txt: {said}",
         f"{tmp_path}/dev.txt: {said}",

@@ -60,7 +60,7 @@ def test_what_a_file_was_taken_for_is_said_where_its_name_does_not(ner_model: Pa
     file = tmp_path / "in.txt"
     file.write_text(INPUTS["conll"], encoding="utf-8")
     result = run("tag", "predict", file, "-m", ner_model)
-    assert result.lines[0] == f"{file}: read as conll; --format says otherwise"
+    assert result.lines[0] == f"{file}: read as conll; --format overrides this"
     assert result.out == expected_blocks(ner_model)
 
 

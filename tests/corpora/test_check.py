@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,11 +9,18 @@ import numpy as np
 import pytest
 
 from seqkit.corpora.cards import load_card
-from seqkit.corpora.check import Problem, check
+from seqkit.corpora.check import check
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.faulty import Problem
 from seqkit.corpora.from_python import from_items
+from seqkit.corpora.preview import preview
 from seqkit.corpora.resolve import resolve
 from seqkit.corpora.statistics import render_statistics, statistics
 from seqkit.errors import DataError
+from seqkit.formats.format import Description
+from seqkit.formats.splitting import Splitter
+from seqkit.tasks import TASKS
+from seqkit.training.run import train
 
 GOOD = "Ada B-PER\nsang O\n\nBob B-PER\nLee I-PER\nslept O\n\n"
 
@@ -349,3 +357,37 @@ def test_a_sign_in_a_label_does_not_make_it_several(tmp_path: Path) -> None:
     assert check(resolve(tmp_path)) == [
         Problem(file, 2, "label 'x' does not occur in train (1 in test); correct it or add it to train")
     ]
+
+
+def test_raw_text_is_split_as_training_splits_it(tmp_path: Path) -> None:
+    text = "L'homme de l'Italie va à l'école et qu'il aime."
+    start = text.index("Italie")
+    record = {"text": text, "spans": [{"start": start, "end": start + len("Italie"), "label": "LOC"}]}
+    other = {"text": text.replace("aime", "dort"), "spans": record["spans"]}
+    path = tmp_path / "train.jsonl"
+    path.write_text("".join(json.dumps(each) + "\n" for each in (record, other)), encoding="utf-8")
+    found = resolve(path)
+    assert check(found, task="tag") == []
+    learned = preview(found, TASKS["tag"])
+    numbers, notes = statistics(found)
+    assert numbers["all"].labels == {"LOC": 2}
+    assert numbers["all"].tokens == 2 * len(Splitter("elision").split(text))
+    assert notes == [note for note in learned.notes if "elision" in note]
+
+
+@pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="descriptors have no names")
+def test_a_pipe_is_read_once(tmp_path: Path) -> None:
+    def piped() -> Dataset:
+        reader, writer = os.pipe()
+        os.write(writer, b"Ada B-PER\nsang O\n\n" * 100)
+        os.close(writer)
+        return resolve(f"/dev/fd/{reader}").described(Description("conll"))
+
+    assert check(piped()) == []
+    assert statistics(piped())[0]["all"].sentences == 100
+    found = piped()
+    told = "a pipe or device can be read only once, and training needs its data several times; write the data to a file"
+    with pytest.raises(DataError) as fault:
+        train({"task": "tag"}, tmp_path / "model", found)
+    assert str(fault.value) == f"{found.name}: {told} first"
+    assert len(found.sentences("all")) == 100

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit.config import override
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve, split_files
+from seqkit.corpora.split import Split
 from seqkit.errors import DataError
 from seqkit.formats.format import split_at_spaces
 from seqkit.formats.registry import described_sentences, read_sentences

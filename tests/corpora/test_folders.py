@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
+from seqkit.corpora.check import check
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError
@@ -61,6 +62,7 @@ def test_a_small_split_has_the_layout_of_the_first(tmp_path: Path) -> None:
     put(tmp_path, "train.conll", content="1 Ann B-PER\n2 ran O\n3 . O\n\n1 Bo B-PER\n2 sat O\n\n" * 5)
     put(tmp_path, "dev.conll", content="1 Eve B-PER\n\n")
     assert [sentence.tokens for sentence in resolve(tmp_path).sentences("dev")] == [["Eve"]]
+    assert check(resolve(tmp_path)) == []
 
 
 def test_what_was_not_taken_is_said(tmp_path: Path) -> None:
@@ -103,6 +105,18 @@ def test_a_split_may_be_a_folder_of_files(tmp_path: Path) -> None:
     (tmp_path / "empty" / "train").mkdir(parents=True)
     with pytest.raises(DataError, match=r"/train: no files to read in this folder$"):
         resolve(tmp_path / "empty").sentences("train")
+
+
+def test_how_files_are_read_is_said_once(tmp_path: Path) -> None:
+    lone = '{"tokens": ["Ann", "ran"], "ner": ["B-PER", "O"]}\n'
+    put(tmp_path, "train/1.txt", "train/2.txt", "dev.txt", "test.txt")
+    put(tmp_path, "train/3.txt", content=lone)
+    notes = [
+        f"{tmp_path}/train/1.txt: read as conll; --format overrides this",
+        f"{tmp_path}/train/3.txt: read as jsonl; --format overrides this",
+    ]
+    assert resolve(tmp_path).read_sentences().notes == notes
+    assert resolve(tmp_path).read_sentences(splits=["test"]).notes == [notes[0].replace("train/1.txt", "test.txt")]
 
 
 def test_a_compressed_copy_beside_a_file_is_not_another_one(tmp_path: Path) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from seqkit.corpora.check import check
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
+from seqkit.corpora.split import Split
 from seqkit.corpora.statistics import statistics
 from seqkit.errors import DataError
 from seqkit.formats.registry import read_texts

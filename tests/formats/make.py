@@ -17,8 +17,9 @@ import numpy as np
 
 import seqkit
 from seqkit.config import override
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.samples import generate
+from seqkit.corpora.split import Split
 from seqkit.inputs.pretrained import Vectors, write_vectors
 from seqkit.model.files import FORMAT_VERSION
 from seqkit.tasks import TASKS

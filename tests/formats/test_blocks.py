@@ -240,3 +240,13 @@ def test_a_pipe_told_not_to_wait_is_waited_for(pipe: Pipe) -> None:
 def test_standard_input_that_is_no_file_of_the_system(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"Ada\nmet")))
     assert [data_of(block) for block in cut([("-", Description("text"))], 4)] == [b"Ada\n", b"met"]
+
+
+def test_parts_are_read_as_the_description_of_their_file_says(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"words": ["Ada", "met"]}\n' * 5, encoding="utf-8")
+    description = describe(path, Description(token_column="words"))[0]
+    for read in (part_sentences, part_texts):
+        parts = [part for block in cut([(str(path), description)], 40) for part in block]
+        assert len(parts) > 1
+        assert [one.text for part in parts for one in read(part, lambda text: [])] == ["Ada met"] * 5

@@ -11,8 +11,9 @@ import pytest
 
 from seqkit.corpora.check import check
 from seqkit.corpora.convert import convert_file
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.resolve import resolve
+from seqkit.corpora.split import Split
 from seqkit.errors import DataError
 from seqkit.formats.blocks import cut
 from seqkit.formats.conll import CONLL
@@ -317,7 +318,7 @@ def test_the_column_of_the_tokens_is_found(tmp_path: Path, case: str, separator:
     found, format, notes = read(tmp_path / "a.conll", content)
     assert [token for sentence in found for token in sentence.tokens] == expected
     assert format == "conll"
-    assert notes == [f"the tokens are in column {place} (counted from 0); --token-column says otherwise"]
+    assert notes == [f"the tokens are in column {place} (counted from 0); --token-column overrides this"]
 
 
 ORDINARY = {
@@ -376,7 +377,7 @@ def test_names_without_one_of_the_tokens(tmp_path: Path) -> None:
     content = "1 Bo B-PER\n2 ran O\n3 off O\n"
     ((sentence,), _, notes) = read(tmp_path / "a.conll", content, columns=("id", "x", "ner"))
     assert sentence.tokens == ["Bo", "ran", "off"]
-    assert notes == ["the tokens are in column 'x'; --token-column says otherwise"]
+    assert notes == ["the tokens are in column 'x'; --token-column overrides this"]
 
 
 @pytest.mark.parametrize("target", ["0", "-2", "word"])

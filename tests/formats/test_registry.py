@@ -201,7 +201,7 @@ def test_a_format_is_one_row_of_the_table(tmp_path: Path, monkeypatch: pytest.Mo
 
     toy = Format("toy", "toys", recognise=lambda sample: sample.rows[0][0] == "%", sentences=read, write=write)
     table = {"toy": toy, **FORMATS}
-    for module in ("formats.registry", "formats.blocks", "corpora.check", "corpora.convert", "corpora.dataset"):
+    for module in ("formats.registry", "formats.blocks", "corpora.faulty", "corpora.convert", "corpora.dataset"):
         monkeypatch.setattr(f"seqkit.{module}.FORMATS", table)
     path = tmp_path / "train.data"
     path.write_text("% Ada=B-PER met=O\n% Bob=B-PER\n" * 2)

@@ -269,7 +269,7 @@ def told(path: Path) -> tuple[str, list[str]]:
 def test_penn_treebank_by_path(tmp_path: Path) -> None:
     for name in ("train.txt", "ptb.train", "wiki.train.tokens"):
         file = put(tmp_path / name, PENN)
-        said = "the text is cut into tokens already (<unk>), read as format tokens; --format text says otherwise"
+        said = "the text is cut into tokens already (<unk>), read as format tokens; --format text overrides this"
         assert told(file) == ("tokens", [f"{file}: {said}"])
         assert [one.tokens for one in read_sentences(file)] == [line.split() for line in PENN.splitlines()]
         assert resolve(file).has_tokens
@@ -293,7 +293,7 @@ def test_wikitext_leaves_nothing_out(tmp_path: Path) -> None:
     file = put(tmp_path / "wiki.test.tokens", WIKI)
     said = (
         "the text is cut into tokens already (<unk>, @-@, @,@), titles and blank lines count like other lines, "
-        "read as format wikitext; --format text says otherwise"
+        "read as format wikitext; --format text overrides this"
     )
     assert told(file) == ("wikitext", [f"{file}: {said}"])
     sentences = list(read_sentences(file))
@@ -309,7 +309,7 @@ def test_spaces_around_punctuation(tmp_path: Path) -> None:
     lines = ["it 's a fine film , really .", "i did n't like it .", 'mr. smith said , " no . "', "why ?", "he left ."]
     file = put(tmp_path / "f.txt", "\n".join(lines) + "\n")
     said = "the text is cut into tokens already (spaces around punctuation), read as format tokens"
-    assert told(file) == ("tokens", [f"{file}: {said}; --format text says otherwise"])
+    assert told(file) == ("tokens", [f"{file}: {said}; --format text overrides this"])
 
 
 RUNNING = {

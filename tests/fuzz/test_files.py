@@ -10,8 +10,9 @@ from records import SEEDS, WORDS, checked, mend, outcome, shown
 
 from seqkit.corpora.check import check
 from seqkit.corpora.convert import convert_file
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.resolve import resolve, split_files
+from seqkit.corpora.split import Split
 from seqkit.corpora.statistics import render_statistics, statistics
 from seqkit.formats.blocks import cut
 from seqkit.formats.format import Description, ReadOptions

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.split import Split
 from seqkit.formats.schemes import invalid_moves, inventory, legal_moves
 from seqkit.heads.tagging.module import DecodedTags, TaggingHead, TagSegment
 from seqkit.heads.tagging.settings import TagSettings

@@ -11,8 +11,9 @@ import torch
 
 import seqkit
 from seqkit.config import override
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.samples import generate
+from seqkit.corpora.split import Split
 from seqkit.errors import SettingsError
 from seqkit.model.base import Model
 from seqkit.nn.recurrent import CELLS

@@ -11,9 +11,10 @@ import safetensors.torch
 import torch
 
 from seqkit.config import Recipe, override
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
+from seqkit.corpora.split import Split
 from seqkit.errors import DataError, SettingsError, TrainingError
 from seqkit.model.loading import load
 from seqkit.records import Sentence
@@ -498,7 +499,8 @@ def test_a_run_of_another_task_is_not_taken_up(
 def test_models_that_are_named_are_looked_for_first(
     setting: str, tiny_settings: Callable[..., Any], tmp_path: Path
 ) -> None:
-    from seqkit.corpora.dataset import Dataset, Split
+    from seqkit.corpora.dataset import Dataset
+    from seqkit.corpora.split import Split
     from seqkit.errors import ModelError
 
     data = Dataset("unreadable", {"train": Split(tmp_path / "train.conll"), "dev": Split(tmp_path / "dev.conll")})

@@ -19,8 +19,9 @@ from typing import Any
 import torch
 
 from seqkit.config import Settings, override, parse_settings
-from seqkit.corpora.dataset import Dataset, Split
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.samples import generate
+from seqkit.corpora.split import Split
 from seqkit.errors import SeqkitError
 from seqkit.model.base import Model
 from seqkit.training.distribution import Group

@@ -1,0 +1,103 @@
+"""One split of a data set: its files, and how each is to be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from seqkit.errors import DataError, file_errors
+from seqkit.formats.format import UNDESCRIBED, Description
+from seqkit.formats.registry import COMPANIONS, describe, is_pipe
+from seqkit.formats.text import data_suffix
+
+NO_DATA = frozenset(
+    {".md", ".rst", ".log", ".pdf", ".html", ".py", ".sh", ".toml", ".yaml", ".yml", ".ini", ".conf", ".npy", ".npz"}
+    | {".safetensors", ".pt", ".bin", ".zip", ".tar", ".png", ".jpg", ".svg", ".sha256", ".md5", ".part", ".lock"}
+)
+"""extensions of what lies beside data in a folder; any other file is judged by its content"""
+
+
+@dataclass(slots=True)
+class Split:
+    """One split: a file to read, a folder of files, or records in memory.
+
+    Args:
+        file: the file or folder, or None for records in memory.
+        description: how it is to be read, as far as that is known.
+        content: the records in memory; the fields of a `TextRecord` are read as a JSON object is.
+        left_out: what the reader of its lines left out or changed; see `ReadOptions`.
+    """
+
+    file: Path | None = None
+    description: Description = UNDESCRIBED
+    content: list[Any] | None = None
+    left_out: Counter[str] = field(default_factory=Counter)
+    _located: dict[bool, list[tuple[Path, Description, list[str]]]] = field(default_factory=dict)
+
+    def located(self, *, texts: bool = False) -> list[tuple[Path, Description, list[str]]]:
+        """The files, how each is to be read, and notes for the user; see `describe`."""
+        if texts not in self._located:
+            self._located[texts] = [(path, *describe(path, self.description, texts=texts)) for path in self.files()]
+        return self._located[texts]
+
+    def files(self) -> list[Path]:
+        """The file, or the files of the folder and the folders in it, sorted by name.
+
+        Those are left out that belong to another file, such as annotations beside a text, or are no data.
+
+        Returns:
+            The files.
+
+        Raises:
+            DataError: the folder cannot be read, or there are none.
+        """
+        assert self.file is not None
+        if not self.file.is_dir():
+            return [self.file]
+        with file_errors("cannot be read", self.file):
+            inside = sorted(path for path in self.file.rglob("*") if path.is_file())
+        others = NO_DATA | COMPANIONS
+        found = [path for path in inside if not path.name.startswith(".") and data_suffix(path) not in others]
+        if not found:
+            raise DataError("no files to read in this folder", file=self.file)
+        return found
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether it can be read only once."""
+        return self.file is not None and (str(self.file) == "-" or is_pipe(self.file))
+
+    def first(self, *, texts: bool = False) -> tuple[Path, Description]:
+        """The first file, and how it is to be read."""
+        return self.located(texts=texts)[0][:2]
+
+
+def in_layout_of(known: Description | None, own: Description) -> Description:
+    """How a file is to be read that may be too small to show its layout.
+
+    Args:
+        known: how the first file of the data set is read.
+        own: what the file itself shows.
+
+    Returns:
+        The columns of the first file where the file is in the same format and does not show its own.
+    """
+    if known is None or own.format != known.format or own.token_column:
+        return own
+    return replace(own, token_column=known.token_column, columns=own.columns or known.columns)
+
+
+def add_layout(notes: list[str], files: Iterable[tuple[Path, Description, list[str]]]) -> None:
+    """Add what was found out of how files are to be read, once for all files of which it is the same.
+
+    Args:
+        notes: those of the data set, which grow.
+        files: see `Split.located`.
+    """
+    for file, _, found in files:
+        for note in found:
+            if not any(known.endswith(note.removeprefix(f"{file}")) for known in notes):
+                notes.append(note)
