@@ -354,5 +354,7 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -
     """
     if format_named(part.format).line_per_record:
         return part_sentences(part, splitter)
-    options = ReadOptions(splitter, tuple(part.columns) or None, text=text, head=part.head)
+    options = ReadOptions(
+        splitter, tuple(part.columns) or None, text=text, head=part.head, token_column=part.token_column
+    )
     return text_reader(part.format, part.name, None)(part.lines(), part.name, options)
