@@ -31,6 +31,8 @@ from seqkit.tasks import TASKS
 
 _SAMPLE = 2000
 """records by which a splitter is chosen"""
+_SHOWN = 3
+"""files of a folder of which it is said that they are unlike the first"""
 NO_DATA = frozenset(
     {".md", ".rst", ".log", ".pdf", ".html", ".py", ".sh", ".toml", ".yaml", ".yml", ".ini", ".conf", ".npy", ".npz"}
     | {".safetensors", ".pt", ".bin", ".zip", ".tar", ".png", ".jpg", ".svg", ".sha256", ".md5", ".part", ".lock"}
@@ -76,7 +78,13 @@ class Split:
         assert self.file is not None
         if texts not in self._located:
             found = [(path, *describe(path, self.description, texts=texts)) for path in self.files()]
-            self._located[texts] = [(path, description) for path, description, _ in found], found[0][2]
+            first, notes = found[0][1].format, list(found[0][2])
+            others = [(path, one.format) for path, one, _ in found if one.format != first]
+            for path, format in others[:_SHOWN]:
+                notes.append(f"{path}: read as {format}, unlike the first file of the folder, read as {first}")
+            if len(others) > _SHOWN:
+                notes.append(f"{self.file}: {len(others) - _SHOWN:,} more files are read unlike the first")
+            self._located[texts] = [(path, description) for path, description, _ in found], notes
         return self._located[texts]
 
     def files(self) -> list[Path]:

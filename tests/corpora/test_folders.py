@@ -144,6 +144,19 @@ def test_damaged_compressed_files(suffix: str, tmp_path: Path) -> None:
             resolve(path).sentences("all")
 
 
+def test_files_of_a_folder_that_are_unlike_the_first_are_named(tmp_path: Path) -> None:
+    put(tmp_path, "train/0.conll")
+    put(tmp_path, *(f"train/README{place}" for place in range(5)), content="Read me.\n")
+    folder = tmp_path / "train"
+    assert resolve(tmp_path).splits["train"].located()[1] == [
+        *(
+            f"{folder}/README{place}: read as text, unlike the first file of the folder, read as conll"
+            for place in range(3)
+        ),
+        f"{folder}: 2 more files are read unlike the first",
+    ]
+
+
 @pytest.mark.parametrize("suffix", PACKED)
 def test_a_compressed_file_that_is_cut_off_anywhere_is_damaged(suffix: str, tmp_path: Path) -> None:
     packed = PACKED[suffix](b"".join(b"tok%d B-PER\nmet O\n\n" % index for index in range(20_000)))
