@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from inspect import cleandoc
 from itertools import islice
@@ -103,7 +104,8 @@ def predict_command(task: Task, verb: str) -> click.Command:
         quiet = quiet or launch.rank > 0
 
         def find() -> Inputs:
-            found = [(file, described(file, asked, task, quiet)) for file in names]
+            trained = trained_description(directory)
+            found = [(file, described(file, asked, task, quiet, trained)) for file in names]
             return [(*one, os.path.getsize(one[0]) if launch.size > 1 else 0) for one in found]
 
         with _answers(job, find, requests, workers, launch, names) as answers:
@@ -132,7 +134,46 @@ def predict_command(task: Task, verb: str) -> click.Command:
     return predict
 
 
-def described(file: str, given: Description, task: Task, quiet: bool) -> Description:
+def trained_description(directory: Path) -> Description:
+    """Which columns the data had that a model learned from.
+
+    Args:
+        directory: the model.
+
+    Returns:
+        What its settings say; nothing if it cannot be read, of which its loader says what is wrong.
+    """
+    from seqkit.formats.format import column_names
+
+    try:
+        data = json.loads((directory / "config.json").read_bytes())["settings"]["data"]
+        return Description(columns=column_names(data["columns"]), token_column=data["token_column"])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return Description()
+
+
+def _as_trained(file: str, found: Description, trained: Description) -> str:
+    """What to tell of a file of columns that has those of training; nothing if it has its own."""
+    from seqkit.formats.columns import token_place
+    from seqkit.formats.registry import FORMATS
+
+    head = FORMATS[found.format].head
+    if found.format != "conll" or head is None or not (trained.columns or trained.token_column):
+        return ""
+    with suppress(DataError):
+        width, _, *names = head(read_lines(file, found.encoding), file)[0] or (0, False)
+        if names or width < 2 or len(trained.columns) not in (0, width):
+            return ""
+        place = token_place(trained.columns or [*map(str, range(width))], trained.token_column)
+        if trained.columns:
+            return f"the columns are those of training: {', '.join(trained.columns)}; --columns says otherwise"
+        return f"the tokens are in column {place} (counted from 0) as in training; --token-column says otherwise"
+    return ""
+
+
+def described(
+    file: str, given: Description, task: Task, quiet: bool, trained: Description | None = None
+) -> Description:
     """How one input is to be read; that the file is there and can be read is checked here.
 
     Args:
@@ -140,6 +181,7 @@ def described(file: str, given: Description, task: Task, quiet: bool) -> Descrip
         given: what the user said; the rest is found out.
         task: the task, which reads what has its records.
         quiet: do not say what was found where the file's name does not tell.
+        trained: which columns the data of training had, which a file of as many columns has, too.
 
     Returns:
         The description; the format is ``text`` for what can be read only once and so not be looked at.
@@ -158,10 +200,15 @@ def described(file: str, given: Description, task: Task, quiet: bool) -> Descrip
         found = replace(given, format=USUAL_SUFFIXES.get(data_suffix(file), "text"))
     else:
         found, notes = describe(file, given, texts=task.records != "sentences")
+        unsaid = trained is not None and not (given.columns or given.token_column)
+        if trained is not None and unsaid and (note := _as_trained(file, found, trained)):
+            known = replace(given, columns=trained.columns, token_column=trained.token_column)
+            found, notes = describe(file, known, texts=task.records != "sentences")
+            notes.append(f"{file}: {note}")
     if not _is_read(FORMATS[found.format], task):
-        known = task.reads
-        which = "say which with --input" if len(known) > 1 else f"--input {known[0]} reads its lines as they are"
-        message = f"the format is {found.format}, but this command reads {', '.join(known)}; {which}"
+        reads = task.reads
+        which = "say which with --input" if len(reads) > 1 else f"--input {reads[0]} reads its lines as they are"
+        message = f"the format is {found.format}, but this command reads {', '.join(reads)}; {which}"
         raise DataError(message, file=file)
     if not read_once:
         deque(islice(read_lines(file, found.encoding), _LOOKED_AT), maxlen=0)

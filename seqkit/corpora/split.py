@@ -13,6 +13,8 @@ from seqkit.formats.format import UNDESCRIBED, Description
 from seqkit.formats.registry import COMPANIONS, describe, is_pipe
 from seqkit.formats.text import data_suffix
 
+_SHOWN = 3
+"""files of a folder of which it is said that they are unlike the first"""
 NO_DATA = frozenset(
     {".md", ".rst", ".log", ".pdf", ".html", ".py", ".sh", ".toml", ".yaml", ".yml", ".ini", ".conf", ".npy", ".npz"}
     | {".safetensors", ".pt", ".bin", ".zip", ".tar", ".png", ".jpg", ".svg", ".sha256", ".md5", ".part", ".lock"}
@@ -101,3 +103,8 @@ def add_layout(notes: list[str], files: Iterable[tuple[Path, Description, list[s
         for note in found:
             if not any(known.endswith(note.removeprefix(f"{file}")) for known in notes):
                 notes.append(note)
+    first = files[0][1].format
+    others = [f"{file}: read as {own.format}" for file, own, _ in files if own.format != first]
+    notes += [f"{other}, unlike the first file of the folder, read as {first}" for other in others[:_SHOWN]]
+    if len(others) > _SHOWN:
+        notes.append(f"{files[0][0].parent}: {len(others) - _SHOWN:,} more files are read unlike the first")

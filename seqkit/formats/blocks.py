@@ -84,10 +84,15 @@ def _pieces(stream: Any, format: Format, name: str, size: int) -> Iterator[tuple
     pending = _is_pending(stream)
     buffer = bytearray()
     first, more = True, True
+    fault: Exception | None = None
     while more:
         wanted, end = size, 0
         while more and end == 0:
-            more = _fill(buffer, stream, wanted, pending)
+            try:
+                more = _fill(buffer, stream, wanted, pending)
+            except Exception as error:  # also of damaged compressed data; the records before it come first
+                more, fault = False, error
+                del buffer[format.last_end(buffer, first) :]
             end = format.last_end(buffer, first) if more else len(buffer)
             if first and more and not _first_row(bytes(buffer[:end]), format, name)[1]:
                 end = 0
@@ -97,6 +102,8 @@ def _pieces(stream: Any, format: Format, name: str, size: int) -> Iterator[tuple
             yield bytes(buffer[:end]), waited_for
         del buffer[:end]
         first = False
+    if fault is not None:
+        raise fault
 
 
 def _fill(buffer: bytearray, stream: Any, wanted: int, pending: Callable[[float], bool] | None) -> bool:

@@ -101,15 +101,16 @@ def read_conllu_plus(lines: Iterable[Line], name: str, options: ReadOptions = DE
     head = options.head or options.columns
     if not all(isinstance(each, str) for each in head or ()):
         raise DataError(f"a head must be names of columns, found {shown(head)}", file=name)
-    return _read(lines, name, _Layout(head, name) if head else None, naming=True)
+    return _read(lines, name, _Layout(head, name) if head else None, naming=True, named=bool(options.head))
 
 
-def _read(lines: Iterable[Line], name: str, layout: _Layout | None, *, naming: bool) -> Iterator[Sentence]:
-    """Sentences of rows with certain columns, those that a comment names if there may be one."""
+def _read(
+    lines: Iterable[Line], name: str, layout: _Layout | None, *, naming: bool, named: bool = False
+) -> Iterator[Sentence]:
+    """Sentences of rows with certain columns, those that a comment names if there may be one and none has before."""
     words: list[list[str]] = []
     kept = ConlluRows()
     first = covered = 0  # the line of the first word; the last word of a range
-    named = False
     for number, line in chain(lines, [(0, "")]):
         if is_blank(line):
             if words and layout is not None:
@@ -128,6 +129,7 @@ def _read(lines: Iterable[Line], name: str, layout: _Layout | None, *, naming: b
             continue
         if layout is None:
             raise DataError(_NOT_NAMED, file=name, line=number)
+        named = True
         row = line.split("\t")
         if len(row) != len(layout.names):
             expected = f"expected {len(layout.names)} tab-separated columns"

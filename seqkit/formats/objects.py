@@ -261,7 +261,7 @@ def label_string(value: Any, name: str) -> str | list[str]:
     """A label, or several, as the strings that JSON has for them; a `ValueError` of anything else."""
     values = value if isinstance(value, list) else [value]
     for each in values:
-        if not isinstance(each, str | int | float):
+        if not isinstance(each, str | int | float) or each != each:  # NaN, which pandas writes for a missing one
             raise Fault(f'expected a string or a list of strings in "{name}", found {shown(value)}')
     labels = [each.strip(" \t") if isinstance(each, str) else json.dumps(each) for each in values]
     return labels if isinstance(value, list) else labels[0]

@@ -5,12 +5,13 @@ from __future__ import annotations
 import bz2
 import codecs
 import gzip
+import io
 import lzma
 import re
 import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -33,6 +34,8 @@ _FOREIGN = {
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 _PART_BYTES = 1 << 18
 """how much is read and decoded at once"""
+_PACKED_BYTES = 1 << 10
+"""how much is unpacked at once: of Zstandard data up to 30,000 times as much"""
 _END = rb"(?:\r?\n|\r(?=[^\n]))"  # of a line; after a \r that is the last byte a \n may follow
 _LINE_END = re.compile(_END)
 _BLANK_LINE = re.compile(_END + rb"[ \t]*" + _END)
@@ -213,7 +216,43 @@ def _open_zstandard(path: str | Path) -> Any:
     except ModuleNotFoundError:
         message = "Zstandard data need the package zstandard: pip install 'seqkit-nlp[zstd]'"
         raise DataError(message, file=path) from None
-    return zstandard.open(path, "rb")
+    return io.BufferedReader(_Zstandard(path, zstandard.ZstdDecompressor()))
+
+
+class _Zstandard(io.RawIOBase):
+    """The content of Zstandard frames, which the library's own reader does not check for their end."""
+
+    def __init__(self, path: str | Path, library: Any) -> None:
+        self._file, self._library = open(path, "rb"), library  # noqa: SIM115
+        self._frame: Any = None
+        self._packed = self._found = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._file.fileno()
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._found:
+            self._packed = self._packed or self._file.read(_PACKED_BYTES)
+            if not self._packed:
+                if self._frame is not None:
+                    raise EOFError("the file ends before the end of a frame")
+                return 0
+            self._frame = self._frame or self._library.decompressobj()
+            self._found = self._frame.decompress(self._packed)
+            self._packed = b""
+            if self._frame.eof:
+                self._packed, self._frame = self._frame.unused_data, None
+        size = min(len(buffer), len(self._found))
+        buffer[:size] = self._found[:size]
+        self._found = self._found[size:]
+        return size
 
 
 def data_suffix(path: str | Path) -> str:
@@ -230,25 +269,38 @@ class _Utf8Stream:
         self._decoder = codecs.getincrementaldecoder(known_encoding(encoding))()
         self._started = False
         self._line = 1
+        self._fault = self._last = ""
         self.fileno = stream.fileno
 
     def read(self, size: int) -> bytes | None:
         """As much as is there; None if there is nothing for the moment, nothing at the end."""
-        while True:
+        while not self._fault:
             raw: bytes | None = self._stream.read(size)
             if raw is None:
                 return None
+            before = self._decoder.getstate()
             try:
                 text = self._decoder.decode(raw, final=not raw)
             except UnicodeError as error:
-                reason = getattr(error, "reason", str(error))
-                message = f"the text is not in the encoding {self._encoding} ({reason}){_OTHER_ENCODING}"
-                raise DataError(message, file=self._name, line=self._line) from None
-            self._line += text.count("\n")
+                self._fault = getattr(error, "reason", "") or str(error)
+                self._decoder.setstate(before)
+                text = self._until_fault(raw)
+            ends = text.count("\n") + text.count("\r") - text.count("\r\n")
+            self._line += ends - (self._last == "\r" and text.startswith("\n"))
+            self._last = text[-1:] or self._last
             if text and not self._started:
                 text, self._started = text.removeprefix("\ufeff"), True
-            if text or not raw:
+            if text or not (raw or self._fault):
                 return text.encode("utf-8", "replace")
+        message = f"the text is not in the encoding {self._encoding} ({self._fault}){_OTHER_ENCODING}"
+        raise DataError(message, file=self._name, line=self._line)
+
+    def _until_fault(self, raw: bytes) -> str:
+        """What can be decoded: the lines before a fault come first."""
+        found: list[str] = []
+        with suppress(UnicodeError):
+            found.extend(self._decoder.decode(raw[place : place + 1]) for place in range(len(raw)))
+        return "".join(found)
 
     read1 = read
 
@@ -262,8 +314,7 @@ def in_utf_8(stream: BinaryIO, name: str, encoding: str) -> BinaryIO:
         encoding: the encoding's name; empty for UTF-8, whose bytes are passed on as they are.
 
     Returns:
-        The stream, which can be read from. A fault of the encoding is said to be in the last line that was read without
-        one, the first of those that came together.
+        The stream, which can be read from. What comes before a fault of the encoding is read first.
 
     Raises:
         DataError: there is no such encoding.

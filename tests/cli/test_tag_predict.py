@@ -16,6 +16,7 @@ import pytest
 
 import seqkit
 import seqkit.cli.main
+from seqkit.config import override
 
 Run = Callable[..., Any]  # the fixture `run`
 
@@ -62,6 +63,40 @@ def test_what_a_file_was_taken_for_is_said_where_its_name_does_not(ner_model: Pa
     result = run("tag", "predict", file, "-m", ner_model)
     assert result.lines[0] == f"{file}: read as conll; --format overrides this"
     assert result.out == expected_blocks(ner_model)
+
+
+def test_columns_of_training(ner_model: Path, tmp_path: Path, run: Run) -> None:
+    model = tmp_path / "model"
+    tagger = seqkit.load(ner_model)
+    settings = tagger.settings
+    rows = ["".join(f"B-X\tNN\t{token}\t1\n" for token in tokens) + "\n" for tokens in SENTENCES]
+    file = tmp_path / "in.conll"
+    file.write_text("".join(rows), encoding="utf-8")
+    expected = expected_blocks(ner_model)
+    for given, note in [
+        ({}, None),
+        (
+            {"columns": "ner,pos,word,id"},
+            f"{file}: the columns are those of training: ner, pos, word, id; --columns says otherwise",
+        ),
+        (
+            {"token_column": "-2"},
+            f"{file}: the tokens are in column 2 (counted from 0) as in training; --token-column says otherwise",
+        ),
+        ({"columns": "ner,pos,word"}, None),
+        ({"token_column": "4"}, None),
+    ]:
+        tagger.settings = override(settings, {"data": given})
+        tagger.save(model)
+        result = run("tag", "predict", file, "-m", model)
+        if note is not None:
+            assert (result.lines[0], result.out) == (note, expected)
+        assert (note is None) == (" training" not in result.err)
+        bare = tmp_path / "bare.conll"
+        bare.write_text("\n\n".join("\n".join(tokens) for tokens in SENTENCES) + "\n")
+        assert run("tag", "predict", bare, "-m", model).out == expected
+        again = run("tag", "predict", file, "-m", model, "--columns", "ner,pos,word,id")
+        assert again.out == expected
 
 
 def test_no_verb_no_file_a_dash_and_predict_are_the_same(ner_model: Path, run: Run) -> None:

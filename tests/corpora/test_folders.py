@@ -15,7 +15,9 @@ from seqkit.corpora.check import check
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError
+from seqkit.formats.blocks import cut
 from seqkit.formats.format import Description
+from seqkit.formats.registry import part_sentences
 from seqkit.formats.text import read_lines
 
 ROWS = "Ann B-PER\nran O\n\nBo B-PER\nsat O\n\n"
@@ -154,6 +156,41 @@ def test_damaged_compressed_files(suffix: str, tmp_path: Path) -> None:
         path.write_bytes(damaged)
         with pytest.raises(DataError, match=rf"^{path}(:|: the compressed data are damaged: |: cannot be read: ).*"):
             resolve(path).sentences("all")
+
+
+def test_files_of_a_folder_that_are_unlike_the_first_are_named(tmp_path: Path) -> None:
+    put(tmp_path, "train/0.conll")
+    put(tmp_path, *(f"train/README{place}" for place in range(5)), content="Read me.\n")
+    folder = tmp_path / "train"
+    assert resolve(tmp_path).read_sentences(splits=["train"]).notes[:4] == [
+        *(
+            f"{folder}/README{place}: read as text, unlike the first file of the folder, read as conll"
+            for place in range(3)
+        ),
+        f"{folder}: 2 more files are read unlike the first",
+    ]
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_a_compressed_file_that_is_cut_off_anywhere_is_damaged(suffix: str, tmp_path: Path) -> None:
+    packed = PACKED[suffix](b"".join(b"tok%d B-PER\nmet O\n\n" % index for index in range(20_000)))
+    path = tmp_path / f"train.conll{suffix}"
+    for left_out in (1, 5, 9, len(packed) // 2):
+        path.write_bytes(packed[:-left_out])
+        with pytest.raises(DataError, match=rf"^{path}: the compressed data are damaged: .* before the end.*"):
+            resolve(path).sentences("all")
+
+
+@pytest.mark.parametrize("suffix", PACKED)
+def test_compressed_parts_one_after_another_in_another_encoding(suffix: str, tmp_path: Path) -> None:
+    pack = PACKED[suffix]
+    path = tmp_path / f"train.conll{suffix}"
+    path.write_bytes(pack("Zoë B-PER\n\n".encode("latin-1")) + pack("Zoé B-PER\n\n".encode("latin-1")))
+    given = Description("conll", encoding="latin-1")
+    found = [sentence.tokens for sentence in resolve(path).described(given).sentences("all")]
+    assert found == [["Zoë"], ["Zoé"]]
+    parts = [part for block in cut([(str(path), given)], 1) for part in block]
+    assert [sentence.tokens for part in parts for sentence in part_sentences(part, None)] == found
 
 
 def test_zstandard_is_an_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

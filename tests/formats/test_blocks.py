@@ -19,6 +19,7 @@ from seqkit.formats import blocks
 from seqkit.formats.blocks import Block, cut
 from seqkit.formats.format import Description
 from seqkit.formats.registry import describe, part_sentences, part_texts, read_sentences, read_texts
+from seqkit.formats.text import known_encoding
 from seqkit.records import Sentence
 
 ENDS = ["\n", "\r\n", "\r"]
@@ -250,3 +251,37 @@ def test_parts_are_read_as_the_description_of_their_file_says(tmp_path: Path) ->
         parts = [part for block in cut([(str(path), description)], 40) for part in block]
         assert len(parts) > 1
         assert [one.text for part in parts for one in read(part, lambda text: [])] == ["Ada met"] * 5
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 1 << 19])
+def test_names_of_columns_that_change_between_blocks(size: int, tmp_path: Path) -> None:
+    path = tmp_path / "file.conllup"
+    path.write_text("# global.columns = FORM LEMMA\nmet\tmeet\n\n# global.columns = LEMMA FORM\nbe\twas\n")
+    parts = (part for block in cut([(str(path), Description("conllup"))], size) for part in block)
+    found, fault = outcome(sentence for part in parts for sentence in part_sentences(part, None))
+    assert [sentence.tokens for sentence in found] == [["met"]]
+    assert fault == f"{path}:4: the columns are named once more, and differ"
+
+
+@pytest.mark.parametrize("size", [1, 7, 30, 1 << 19])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["iso2022_jp", "shift_jis", "hz", "utf-16"])
+def test_records_before_a_fault_of_the_encoding(size: int, end: str, encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "file.txt"
+    path.write_bytes("".join(f"{word}{end}" for word in ("Ann", "日本", "Bo", "Cy")).encode(encoding) + b"\xff\xff\xdc")
+    given = Description("text", encoding=encoding)
+    expected = f"{path}:5: the text is not in the encoding {known_encoding(encoding)} ("
+    whole, fault = outcome(read_sentences(path, "text", encoding=encoding))
+    parts = (part for block in cut([(str(path), given)], size) for part in block)
+    found, again = outcome(sentence for part in parts for sentence in part_sentences(part, None))
+    assert [sentence.text for sentence in found] == ["Ann", "日本", "Bo", "Cy"] == [one.text for one in whole]
+    assert fault.startswith(expected)
+    assert again == fault
+
+
+def test_texts_whose_tokens_have_a_key_of_their_own(tmp_path: Path) -> None:
+    path = tmp_path / "file.jsonl"
+    path.write_text('{"words": ["Ann", "ran"]}\n{"words": ["Bo"]}\n')
+    given = Description("jsonl", token_column="words")
+    parts = (part for block in cut([(str(path), given)], 1) for part in block)
+    assert [text.text for part in parts for text in part_texts(part, None)] == ["Ann ran", "Bo"]

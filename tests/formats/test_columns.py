@@ -120,6 +120,10 @@ def test_the_ten_columns_by_name_are_conllu(tmp_path: Path) -> None:
         ("# global.columns = X FORM ID\n\ta\t1\n", ":2: column 1 is empty; write _ for no value"),
         ("# global.columns = ID FORM X\n1\ta\tb\n3\ta\tb\n", ":3: expected token id 2, found '3'"),
         (
+            "# global.columns = ID FORM X\n1\ta\tb\n# global.columns = FORM ID\n",
+            ":3: the columns are named once more, and differ",
+        ),
+        (
             "# global.columns = ID FORM X\n1\ta\tb\n\n# global.columns = FORM ID X\n",
             ":4: the columns are named once more, and differ",
         ),

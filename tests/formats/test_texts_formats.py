@@ -457,3 +457,13 @@ def read_texts_of(content: str) -> list[dict[str, object]]:
 def test_a_published_file_is_read_by_name(tmp_path: Path) -> None:
     file = put(tmp_path / "train.csv", TITLED)
     assert [each.text for each in read_texts(file, "ag-news")] == [each["text"] for each in TWO]
+
+
+def test_a_label_that_is_no_number_is_missing(tmp_path: Path) -> None:
+    path = tmp_path / "file.jsonl"
+    path.write_text('{"text": "a", "label": 1.5}\n{"text": "b", "label": NaN}\n')
+    read = read_texts(path)
+    assert next(read).fields["label"] == "1.5"
+    with pytest.raises(DataError) as fault:
+        next(read)
+    assert str(fault.value) == f'{path}:2: expected a string or a list of strings in "label", found nan'
