@@ -92,7 +92,8 @@ def test_only_the_first_line_tells_a_foreign_file(tmp_path: Path) -> None:
         "train.conll:8: expected UTF-8 text, found byte 0x8b at position 2 (--encoding reads others)"
     ]
     foreign = put(tmp_path, train__conll=b"PK\x03\x04 O\n" + GOOD.encode())
-    with pytest.raises(DataError, match=r"train.conll:1: expected UTF-8 text, found a zip file; unpack it first$"):
+    what = "a zip file or a document of an office program; unpack it, or save it as text or CSV, first"
+    with pytest.raises(DataError, match=f"train.conll:1: expected UTF-8 text, found {what}$"):
         check(resolve(foreign))
 
 
@@ -349,3 +350,17 @@ def test_a_sign_in_a_label_does_not_make_it_several(tmp_path: Path) -> None:
     assert check(resolve(tmp_path)) == [
         Problem(file, 2, "label 'x' does not occur in train (1 in test); correct it or add it to train")
     ]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_has_one_fault(encoding: str, tmp_path: Path) -> None:
+    put(tmp_path, train__conll=(GOOD + "Zoë B-PER\n\n").encode(encoding))
+    with pytest.raises(DataError, match=rf"train.conll:1: expected UTF-8 text, found UTF-16.*{encoding} reads it$"):
+        check(resolve(tmp_path))
+
+
+def test_zstandard_is_checked_as_it_is_read(tmp_path: Path) -> None:
+    import zstandard
+
+    put(tmp_path, train__conll__zst=zstandard.compress(GOOD.encode()))
+    assert faults(tmp_path) == []
