@@ -258,4 +258,6 @@ def test_texts_may_be_mappings() -> None:
     ]
     with pytest.raises(DataError) as caught:
         from_items("texts", [{"text": "a", "topic": "x"}]).texts("train")
-    assert str(caught.value) == "texts train:1: no field 'label'; fields: 'text', 'topic'"
+    flags = "--set data.text=text --set data.label=topic (or --text text --label topic)"
+    expected = f"texts train:1: no field 'label'; fields: 'text', 'topic'; say which is which: {flags}"
+    assert str(caught.value) == expected
