@@ -46,7 +46,7 @@ _LINE_END = re.compile(_END)
 _BLANK_LINE = re.compile(_END + rb"[ \t]*" + _END)
 _WINDOW = 4096
 _NO_ENCODINGS_OF_FILES = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
-_OTHER_ENCODING = " (--encoding reads others)"
+_OTHER_ENCODING = " (try --encoding latin-1)"
 
 
 class Lines:
@@ -263,7 +263,7 @@ class _Utf8Stream:
                 text = self._decoder.decode(raw, final=not raw)
             except UnicodeError as error:
                 reason = getattr(error, "reason", str(error))
-                message = f"the text is not in the encoding {self._encoding} ({reason}){_OTHER_ENCODING}"
+                message = f"the text is not in the encoding {self._encoding} ({reason}); --encoding names another"
                 raise DataError(message, file=self._name, line=self._line) from None
             self._line += text.count("\n")
             if text and not self._started:

@@ -51,7 +51,7 @@ def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
     assert faults(put(tmp_path, train__conll=train, dev__conll=GOOD)) == [
         "train.conll:2: expected 2 columns, found 3",
         "train.conll:6: expected 2 columns, found 1",
-        "train.conll:9: expected UTF-8 text, found byte 0xff at position 6 (--encoding reads others)",
+        "train.conll:9: expected UTF-8 text, found byte 0xff at position 6 (try --encoding latin-1)",
         "train.conll:13: I-PER may not follow O in iob2; data convert --scheme repairs it",
         "train.conll:16: I-LOC may not follow O in iob2; data convert --scheme repairs it",
         "train.conll:18: I-LOC may not follow O in iob2; data convert --scheme repairs it",
@@ -60,7 +60,7 @@ def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
 
 def test_a_broken_line_keeps_its_label_out_of_the_other_faults(tmp_path: Path) -> None:
     assert faults(put(tmp_path, train__conll=b"\xefx O\n\n" + GOOD.encode())) == [
-        "train.conll:1: expected UTF-8 text, found byte 0xef at position 0 (--encoding reads others)",
+        "train.conll:1: expected UTF-8 text, found byte 0xef at position 0 (try --encoding latin-1)",
     ]
 
 
@@ -89,7 +89,7 @@ def test_only_the_first_line_may_have_a_byte_order_mark(tmp_path: Path) -> None:
 
 def test_only_the_first_line_tells_a_foreign_file(tmp_path: Path) -> None:
     assert faults(put(tmp_path, train__conll=GOOD.encode() + b"PK\x8b B-PER\n\n")) == [
-        "train.conll:8: expected UTF-8 text, found byte 0x8b at position 2 (--encoding reads others)"
+        "train.conll:8: expected UTF-8 text, found byte 0x8b at position 2 (try --encoding latin-1)"
     ]
     foreign = put(tmp_path, train__conll=b"PK\x03\x04 O\n" + GOOD.encode())
     what = "a zip file or a document of an office program; unpack it, or save it as text or CSV, first"
@@ -165,7 +165,7 @@ def test_text(tmp_path: Path) -> None:
     put(tmp_path, train__txt="One line.\n\nAnother one.\n", dev__txt=b"One line.\n\xff\n")
     assert faults(tmp_path) == [
         "dev.txt:1: the sentence is also in train, at train.txt:1; remove one",
-        "dev.txt:2: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)",
+        "dev.txt:2: expected UTF-8 text, found byte 0xff at position 0 (try --encoding latin-1)",
     ]
 
 

@@ -51,7 +51,7 @@ def test_lines_survive(lines: list[str]) -> None:
 def test_bad_bytes_are_named_by_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "latin.txt"
     path.write_bytes("fine\nespañol\n".encode("latin-1"))
-    expected = f"{path}:2: expected UTF-8 text, found byte 0xf1 at position 4 (--encoding reads others)"
+    expected = f"{path}:2: expected UTF-8 text, found byte 0xf1 at position 4 (try --encoding latin-1)"
     with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         list(read_lines(path))
 
@@ -70,7 +70,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), encoding="ascii"))
     with pytest.raises(
         DataError,
-        match=r"^<stdin>:1: expected UTF-8 text, found byte 0xff at position 0 \(--encoding reads others\)$",
+        match=r"^<stdin>:1: expected UTF-8 text, found byte 0xff at position 0 \(try --encoding latin-1\)$",
     ):
         list(read_lines("-"))
 
@@ -86,7 +86,7 @@ def test_a_stream_that_begins_within_a_file() -> None:
     assert list(Lines([b"\xef\xbb\xbfa\r\n"], "f", 5)) == [(5, "\ufeffa")]
     with pytest.raises(
         DataError,
-        match=r"^f:6: expected UTF-8 text, found byte 0xff at position 0 \(--encoding reads others\)$",
+        match=r"^f:6: expected UTF-8 text, found byte 0xff at position 0 \(try --encoding latin-1\)$",
     ):
         list(Lines([b"a\r\xff\xfe\n"], "f", 5))
 
