@@ -132,7 +132,7 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "plain text to train on": (
         lambda p: ["tag", "train", p.file("a.txt", b"Ada met him .\nHe met Ada in London .\n"), "-o", p.folder / "out"],
-        r"a\.txt:1: expected a label column, found columns: none",
+        r"a\.txt:1: expected a label column, found columns: none; if it has labels, name its --format",
     ),
     "an empty dev split": (
         lambda p: [
@@ -199,7 +199,7 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "data without labels": (
         lambda p: ["tag", "evaluate", p.file("a.txt", b"Ada met him .\n"), "-m", p.model],
-        r"a\.txt:1: expected a label column, found columns: none",
+        r"a\.txt:1: expected a label column, found columns: none; if it has labels, name its --format",
     ),
     "no sentence to evaluate": (
         lambda p: ["tag", "evaluate", p.file("test/test.conll", b"\n").parent, "-m", p.model],
