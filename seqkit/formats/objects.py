@@ -27,7 +27,11 @@ Container = Literal["lines", "array", "either"]
 _NOT_COLUMNS = frozenset({"tokens", "text", "spans", "nbest"})
 _NOT_KEYS_OF_LABELS = frozenset({"text", "start", "end", "id", "ws", "disabled"})
 """keys of token objects that say where a token is, or, in Prodigy's, what it is"""
-_START_KEYS, _END_KEYS, _LABEL_KEYS = ("start", "start_offset"), ("end", "end_offset"), ("label", "labels")
+_START_KEYS, _END_KEYS, _LABEL_KEYS = (
+    ("start", "start_offset"),
+    ("end", "end_offset"),
+    ("label", "labels", "type", "tag", "entity_group"),
+)
 _USUAL_SPAN = {"start", "end", "label"}
 _TEXT_LABEL_KEYS = ("labels", "accept", "cats")
 """where the labels of a text may be that has no field of the default name, the first counts"""

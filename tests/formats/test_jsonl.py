@@ -165,3 +165,12 @@ def test_a_fault_names_the_flag_of_tokens_that_are_there(key: str, tmp_path: Pat
         list(read_sentences(path))
     assert str(caught.value) == message
     assert [each.tokens for each in read_sentences(path, token_column=key)] == [["a", "b"]]
+
+
+@pytest.mark.parametrize("key", ["label", "type", "tag", "entity_group"])
+def test_usual_keys_of_the_label_of_a_span(key: str, tmp_path: Path) -> None:
+    spans = [{"start": 0, "end": 3, key: "PER"}]
+    for field in ("spans", "entities"):
+        path = tmp_path / "a.jsonl"
+        path.write_text(json.dumps({"text": "Ada slept", field: spans}) + "\n")
+        assert [each.column("ner") for each in read_sentences(path)] == [["B-PER", "O"]]
