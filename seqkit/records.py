@@ -197,6 +197,7 @@ class Sentence:
                     hint = "; they have no names, so give a number (-1 is the last one)"
         if found is None:
             wanted = f"a label column {target!r}" if target else "a label column"
+            hint = hint if names else "; if it has labels, name its --format"
             message = f"expected {wanted}, found columns: {', '.join(names) or 'none'}{hint}"
             raise DataError(message, file=self.file, line=self.line)
         if found not in labels:

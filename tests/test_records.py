@@ -85,7 +85,10 @@ def test_missing_columns_are_named(target: str) -> None:
 def test_ner_means_no_last_column_where_columns_have_names() -> None:
     with pytest.raises(DataError, match=r"^expected a label column 'ner', found columns: upos$"):
         Sentence.from_tokens(["a"], {"upos": ["X"]}).column("ner")
-    with pytest.raises(DataError, match=r"^expected a label column, found columns: none$"):
+    with pytest.raises(
+        DataError,
+        match=r"^expected a label column, found columns: none; if it has labels, name its --format$",
+    ):
         Sentence.from_tokens(["a"]).column("")
 
 

@@ -166,8 +166,8 @@ def _as_trained(file: str, found: Description, trained: Description) -> str:
             return ""
         place = token_place(trained.columns or [*map(str, range(width))], trained.token_column)
         if trained.columns:
-            return f"the columns are those of training: {', '.join(trained.columns)}; --columns says otherwise"
-        return f"the tokens are in column {place} (counted from 0) as in training; --token-column says otherwise"
+            return f"the columns are those of training: {', '.join(trained.columns)}; --columns overrides this"
+        return f"the tokens are in column {place} (counted from 0) as in training; --token-column overrides this"
     return ""
 
 
@@ -192,6 +192,7 @@ def described(
     # numpy comes along, which no help text needs
     from seqkit.formats.registry import FORMATS, USUAL_SUFFIXES, describe, is_pipe
 
+    given = replace(given, target="-1")  # labels are not read, so that none has to be found
     read_once = file == "-" or is_pipe(file)
     notes: list[str] = []
     if read_once:

@@ -88,7 +88,8 @@ class Dataset:
         if self.card is not None or split.file is None or split.is_pipe:
             return ""
         try:
-            return FORMATS[split.first()[1].format].target
+            description = split.first()[1]
+            return description.target or FORMATS[description.format].target
         except DataError:  # which reading it says again, after what else may be wrong
             return ""
 

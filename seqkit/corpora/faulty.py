@@ -25,7 +25,7 @@ from seqkit.formats.registry import (
     sentence_reader,
     text_reader,
 )
-from seqkit.formats.text import Line, Lines, in_utf_8, is_blank, opened
+from seqkit.formats.text import Line, Lines, foreign, in_utf_8, is_blank, opened
 from seqkit.records import LABEL_SEPARATOR, Sentence, labels_of_text
 
 _READ_BYTES = 1 << 16
@@ -198,6 +198,8 @@ def _read_lines(path: Path, encoding: str, problems: list[Problem]) -> list[Line
             try:
                 decoded = list(Lines([raw], str(path), first))
             except DataError as error:
+                if first == 1 and foreign(raw):  # of which every line would be faulty
+                    raise
                 problems.append(_problem(error, str(path), error.line or first))
                 decoded = list(Lines([raw.decode("utf-8", "replace").encode()], str(path), first))
             lines += decoded

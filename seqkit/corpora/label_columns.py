@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from seqkit.corpora.dataset import Dataset
 
 OF_SPANS = frozenset({"spans", "entities"})
+_NUMBER_AS_LABEL = re.compile(r"(?:[A-Z]-)?[0-9]+")
+_FEWEST_NUMBERS = 2
+"""different labels from which on there is something to learn"""
 """fields that become this column"""
 _USUAL = frozenset({"labels", "label", "tags", "ner_tags", SPANS})
 """names of columns that are learned rather than others"""
@@ -94,6 +97,25 @@ def read_notation(splits: Sequence[Sequence[Sentence]], target: str) -> list[str
         if own is not None:
             notes.setdefault(notation.name, f"the labels mark spans in {notation.name}: {notation.example}")
     return list(notes.values())
+
+
+def note_on_numbers(sentences: Sequence[Sentence], target: str) -> list[str]:
+    """Say that labels are numbers, which mostly stand for names, and do not mark spans.
+
+    Args:
+        sentences: the sentences to learn from.
+        target: the column, see `Sentence.column`.
+
+    Returns:
+        A note for the user; none if there are other labels, or only one.
+    """
+    found = {label for sentence in sentences if sentence.tokens for label in sentence.column(target)}
+    numbers = sorted(label for label in found if label != "O")
+    if len(found) < _FEWEST_NUMBERS or not numbers or not all(map(_NUMBER_AS_LABEL.fullmatch, numbers)):
+        return []
+    some = ", ".join(numbers[:3]) + (", …" if len(numbers) > 3 else "")
+    what_for = "" if "O" in found else ": only labels such as B-PER and O mark spans and are scored as such"
+    return [f"the labels are numbers ({some}); if they stand for names, put the names in their place{what_for}"]
 
 
 def _fits(notation: Notation, sentences: Sequence[Sentence], target: str) -> bool:

@@ -13,6 +13,9 @@ _FEWEST_SORTED = 20
 _INVISIBLE = {"Cf", "Cc", "Zs", "Zl", "Zp"}
 """Unicode categories of characters that nobody sees in a label"""
 
+_LIKE_O = {"0", "\u041e", "\u043e", "\u039f", "\u03bf"}
+"""zero, and the Cyrillic and Greek letters, that look like the label ``O`` of tokens outside of spans"""
+
 
 def near_duplicates(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """Labels that are most likely meant to be the same.
@@ -25,7 +28,8 @@ def near_duplicates(counts: Mapping[str, int]) -> Iterator[tuple[str, str]]:
     """
     groups: dict[str, list[str]] = {}
     for label in sorted(counts, key=lambda label: (-counts[label], label)):
-        groups.setdefault(_folded(label), []).append(label)
+        same = "o" if "O" in counts and label in _LIKE_O else _folded(label)
+        groups.setdefault(same, []).append(label)
     for usual, *others in groups.values():
         for rare in others:
             how = _difference(rare, usual)
@@ -42,6 +46,8 @@ def _visible(label: str) -> str:
 
 
 def _difference(one: str, other: str) -> str:
+    if _LIKE_O & {one, other}:
+        return "a character that looks like the letter O"
     if unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other):
         return "Unicode normal form"
     if _visible(one) == _visible(other):

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 from seqkit.config.recipes import override
 from seqkit.config.sections import Settings
 from seqkit.corpora.dataset import Dataset, Splits
-from seqkit.corpora.label_columns import read_notation
+from seqkit.corpora.label_columns import note_on_numbers, read_notation
 from seqkit.corpora.text_labels import refuse_header, refuse_no_labels
 from seqkit.errors import DataError
 from seqkit.records import SplitFunction
@@ -45,6 +45,7 @@ def read_splits(
         found = dataset.read_sentences(splitter, splits)
         if getattr(data, "scheme", "none") != "none":
             found.notes.extend(read_notation(list(found.records.values()), label or data.target))
+            found.notes.extend(note_on_numbers(found.records.get("train", []), label or data.target))
     elif kind == "texts":
         text, field = getattr(data, "text", "text"), str(label or getattr(data, "label", "label"))
         found = dataset.read_texts(splitter, splits, text=text, label=field)

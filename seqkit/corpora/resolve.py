@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,6 +21,9 @@ _ABOUT_DATA = re.compile(r"(readme|licen[cs]e|changelog|citation|copying|about)\
 """names of files that are about the data beside them"""
 _SPLIT_OF_WORD = {word: split for split, words in _WORDS.items() for word in words.split()}
 _AT_AN_END = re.compile(rf"^({'|'.join(_SPLIT_OF_WORD)})(.+)$|^(.+?)({'|'.join(_SPLIT_OF_WORD)})$")
+
+
+_MOST_NAMES = 20
 
 
 def split_named(word: str) -> str | None:
@@ -80,7 +84,8 @@ def _look_into(folder: Path) -> _Found:
         plain = {path.name for path in found}
         found = [path for path in found if data_suffix(path) == path.suffix.lower() or path.stem not in plain]
         if len(found) > 1:
-            raise DataError(f"several {split} files: {', '.join(path.name for path in found)}", file=folder)
+            names = ", ".join(path.name for path in found)
+            raise DataError(f"several {split} files: {names}; give each split a folder named {split}", file=folder)
         found = found or [folder for name, folder in folders.items() if name == split]
         if found:
             files[split] = found[0]
@@ -125,7 +130,10 @@ def resolve(data: str | Path, *, download: bool = True, quiet: bool = False) -> 
     text = str(data)
     is_path = isinstance(data, Path) or "/" in text or os.sep in text
     if not is_path and text in card_names():
-        return _resolve_card(load_card(text), download, quiet)
+        here = f"; {os.path.join('.', text)} is the folder of this name here" if os.path.isdir(text) else ""
+        found = _resolve_card(load_card(text), download, quiet, here)
+        found.notes += [f"{text} is the named data set{here}"] if here else []
+        return found
     path = Path(text)
     # The functions of os.path, since methods of a path raise for a name that is too long in some versions of Python.
     if not is_path and not os.path.exists(path) and text not in ("", ".", ".."):
@@ -140,6 +148,11 @@ def resolve(data: str | Path, *, download: bool = True, quiet: bool = False) -> 
     raise DataError(f"no data set, folder or file is called {text!r}{hint}")
 
 
+def _shown_names(names: Sequence[str]) -> str:
+    """Names for a message, of many the first ones."""
+    return ", ".join(names[:_MOST_NAMES]) + (", …" if len(names) > _MOST_NAMES else "")
+
+
 def _resolve_folder(name: str, folder: Path) -> Dataset:
     files, others = _look_into(folder)
     if files:
@@ -151,11 +164,16 @@ def _resolve_folder(name: str, folder: Path) -> Dataset:
         annotated = any(path.suffix.lower() in COMPANIONS for path in folder.iterdir())
     if annotated:  # documents, each with a file of annotations
         return Dataset(name, {"all": Split(folder)})
-    found = f"; found {', '.join(others)}" if others else ""
+    found = f"; found {_shown_names(others)}; give one file, or name them so" if others else ""
+    with file_errors("cannot be read", folder):
+        folders = sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if folders and not others:
+        found = f"; found the folders {_shown_names(folders)}"
+        found += "; if their names are labels of the texts in them, write labels and texts into one table"
     raise DataError(f"no files named train, dev or test in this folder{found}", file=folder)
 
 
-def _resolve_card(card: Card, download: bool, quiet: bool) -> Dataset:
+def _resolve_card(card: Card, download: bool, quiet: bool, here: str) -> Dataset:
     if card.generator is not None:
         from seqkit.corpora.samples import generate_card
 
@@ -169,7 +187,7 @@ def _resolve_card(card: Card, download: bool, quiet: bool) -> Dataset:
     if files is None:
         places = ", ".join(str(place) for place in _places(card))
         steps = "" if card.downloadable else f": {' '.join(card.instructions.split())}"
-        raise DataError("; ".join([f"the files of {card.name} are not in {places}", *notes]) + steps)
+        raise DataError("; ".join([f"the files of {card.name} are not in {places}", *notes]) + here + steps)
     description = Description(card.format, card.columns, card.token_column, card.encoding)
     return Dataset(card.name, {split: Split(file, description) for split, file in files.items()}, card, notes)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -92,7 +92,7 @@ def in_layout_of(known: Description | None, own: Description) -> Description:
     return replace(own, token_column=known.token_column, columns=own.columns or known.columns)
 
 
-def add_layout(notes: list[str], files: Iterable[tuple[Path, Description, list[str]]]) -> None:
+def add_layout(notes: list[str], files: Sequence[tuple[Path, Description, list[str]]]) -> None:
     """Add what was found out of how files are to be read, once for all files of which it is the same.
 
     Args:
@@ -104,7 +104,7 @@ def add_layout(notes: list[str], files: Iterable[tuple[Path, Description, list[s
             if not any(known.endswith(note.removeprefix(f"{file}")) for known in notes):
                 notes.append(note)
     first = files[0][1].format
-    others = [f"{file}: read as {own.format}" for file, own, _ in files if own.format != first]
+    others = [f"{file}: read as {own.format}" for file, own, found in files if own.format != first and not found]
     notes += [f"{other}, unlike the first file of the folder, read as {first}" for other in others[:_SHOWN]]
     if len(others) > _SHOWN:
         notes.append(f"{files[0][0].parent}: {len(others) - _SHOWN:,} more files are read unlike the first")

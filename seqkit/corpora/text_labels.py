@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from seqkit.errors import DataError
@@ -17,6 +17,8 @@ _MOST_DIFFERENT = 0.5
 """share of the labels that may be different from all others, as in a few examples for each of many labels"""
 _LEAST_KNOWN = 0.5
 """share of the texts of dev whose labels occur in train, if there is anything to be learned"""
+_JOINTS = "#,;"
+"""signs that other programs write between several labels of one text, such as doccano in a table"""
 _WAY_OUT = (
     "--columns text,label if the text stands first in a table without names of columns; otherwise "
     "--set data.text=NAME --set data.label=NAME (or --text NAME --label NAME)"
@@ -55,14 +57,29 @@ def refuse_no_labels(train: Sequence[Any], dev: Sequence[Any], label: str, sourc
     if len(sets) >= _FEWEST_LABELS and confused:
         found = f"{len(sets):,} different labels for {len(texts):,} different texts of {len(some):,}"
         raise DataError(f"the texts look like labels and the labels like texts ({found}); {_WAY_OUT}", file=source)
+    warnings = _joined(different)
     if total < _FEWEST_TEXTS or len(different) <= _MOST_DIFFERENT * total:
-        return []
+        return warnings
     known = sum(bool(different & {*_labels(record, label)}) for record in dev)
     found = f"{len(different):,} different labels for {len(some):,} texts"
     if known >= _LEAST_KNOWN * len(dev):
-        return [f"warning: {found}, fewer than two examples for most"]
+        return [*warnings, f"warning: {found}, fewer than two examples for most"]
     message = f"the field {label!r} does not look like a label: {found}, and {known:,} of {len(dev):,} texts of dev "
     raise DataError(f"{message}have one of them; {_WAY_OUT}", file=source)
+
+
+def _joined(labels: Collection[str]) -> list[str]:
+    """A warning of labels that look like several in one: a part of them is a label by itself."""
+    for sign in _JOINTS:
+        found = sorted(
+            label
+            for label in labels
+            if sign in label.strip(sign) and any(part.strip() in labels for part in label.split(sign))
+        )
+        if found:
+            read = f"the label {found[0]!r} looks like several with {sign} between them and is read as one"
+            return [f"warning: {read}; several labels stand with {LABEL_SEPARATOR} between them, or as a list in JSON"]
+    return []
 
 
 def refuse_header(records: Sequence[Any], label: str) -> None:

@@ -26,7 +26,7 @@ def _read(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Se
         text = raw.removeprefix(BYTE_ORDER_MARK).decode("utf-8")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        message = f"expected UTF-8 text, found byte 0x{raw[error.start]:02x} (--encoding reads others)"
+        message = f"expected UTF-8 text, found byte 0x{raw[error.start]:02x} (try --encoding latin-1)"
         raise DataError(message, file=name, line=line) from None
     if not text:
         return

@@ -32,6 +32,9 @@ DOCUMENT_BORDERS = ("#begin document", "#end document")
 MARK = re.compile(r"#+(?: |$)")
 """the first cell of a comment as wide as the file; ``#tag`` is a token"""
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_QUANTITY = re.compile(r"[+-]?[0-9]*[.,]?[0-9]+(?:[eE][+-]?[0-9]+)?")
+_NARROWEST = 3
+"""columns of a file that has tokens, labels and something else"""
 _ENOUGH = 2
 """rows after the first one of their sentence, by which a column of numbers is recognised"""
 _SOME = 8
@@ -196,12 +199,35 @@ def describe_columns(sample: Sample, given: Description) -> tuple[Description, s
         if place:
             column = found.columns[place] if found.columns else str(place)
             found = replace(found, token_column=column)
-            which = repr(column) if found.columns else f"{place} (counted from 0)"
-            notes.append(f"the tokens are in column {which}; --token-column overrides this")
+            notes.append(f"the tokens are in column {_which(found, place)}; --token-column overrides this")
+    unsaid = not given.target and len(found.columns) in (0, width)
+    labels = _labels_before_the_last(rows) if unsaid else None
+    if labels is not None:
+        found = replace(found, target=found.columns[labels] if found.columns else str(labels))
+        notes.append(f"the labels are in column {_which(found, labels)}, which marks spans; --target overrides this")
     if _are_comments(rows):
         found = replace(found, comment_rows=True)
         notes.append("rows that start with '#' are comments: their cells are no labels of other rows")
     return found, "; ".join(notes)
+
+
+def _which(description: Description, place: int) -> str:
+    return repr(description.columns[place]) if description.columns else f"{place} (counted from 0)"
+
+
+def _labels_before_the_last(rows: Rows) -> int | None:
+    """Where the labels are if another column marks spans and the last one cannot be meant.
+
+    It has numbers, or names of annotators or documents, which are the same all through a sentence.
+    """
+    width = len(rows.sentences[0][0]) if rows.sentences else 0
+    if width < _NARROWEST:
+        return None
+    last = rows.columns(-1)
+    cells = {cell for column in last for cell in column}
+    if "O" in cells or marks_spans(last) or not (_is_constant(last) or all(map(_QUANTITY.fullmatch, cells))):
+        return None
+    return next((place for place in range(width - 2, -1, -1) if marks_spans(rows.columns(place))), None)
 
 
 def is_marked(line: str) -> bool:

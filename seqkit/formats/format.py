@@ -42,6 +42,7 @@ class Description:
         encoding: the encoding of text files; empty for UTF-8.
         span_borders: see `OnSpanBorder`.
         comment_rows: whether rows whose first cell is ``#`` are comments at the start of a sentence, however wide.
+        target: the column that is learned by default; empty for the format's, or the last one.
     """
 
     format: str = ""
@@ -50,6 +51,7 @@ class Description:
     encoding: str = ""
     span_borders: OnSpanBorder = "refuse"
     comment_rows: bool = False
+    target: str = ""
 
 
 UNDESCRIBED = Description()

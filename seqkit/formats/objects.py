@@ -13,19 +13,27 @@ from functools import partial
 from typing import Any
 
 from seqkit.errors import DataError, shown
+from seqkit.formats.columns import TOKEN_COLUMNS
 from seqkit.formats.format import Format, ReadOptions, Sample, split_at_spaces
 from seqkit.formats.json_text import Container, container_head, last_object_end, objects
 from seqkit.formats.spans import SPANS, CharacterSpan, Document, Fault, checked_spans, document_sentences, span_labels
+from seqkit.formats.tables import names_of_columns, which_is_which
 from seqkit.formats.text import Line
 from seqkit.records import Sentence, SplitFunction, TextRecord, align
 
 _NOT_COLUMNS = frozenset({"tokens", "text", "spans", "nbest"})
 _NOT_KEYS_OF_LABELS = frozenset({"text", "start", "end", "id", "ws", "disabled"})
 """keys of token objects that say where a token is, or, in Prodigy's, what it is"""
-_START_KEYS, _END_KEYS, _LABEL_KEYS = ("start", "start_offset"), ("end", "end_offset"), ("label", "labels")
+_START_KEYS, _END_KEYS, _LABEL_KEYS = (
+    ("start", "start_offset"),
+    ("end", "end_offset"),
+    ("label", "labels", "type", "tag", "entity_group"),
+)
 _USUAL_SPAN = {"start", "end", "label"}
 _TEXT_LABEL_KEYS = ("labels", "accept", "cats")
 """where the labels of a text may be that has no field of the default name, the first counts"""
+_TOKEN_FIELDS = TOKEN_COLUMNS | {"sentence", "sent", "text_tokens", "tokenized", "tokenized_text"}
+"""keys that lists of tokens often have"""
 _LEAST_PROBABLE = 0.5
 """the value from which a category of ``cats`` is a label of the text"""
 
@@ -231,12 +239,14 @@ def _sentence(record: dict[str, Any], options: ReadOptions) -> Sentence:
 
 def _text(record: dict[str, Any], options: ReadOptions) -> Sentence | TextRecord:
     record = _with_tokens(record, options.token_column)
-    sentence = _tokens(record, options.split or (lambda text: []), options.text)
-    sentence.fields, label = record, options.label
+    label = options.label
+    likely = "" if label is None else _likely_fields(record, options.text, label)
+    sentence = _tokens(record, options.split or (lambda text: []), options.text, likely)
+    sentence.fields = record
     if label is not None:
         key = _label_key(record, label)
         if key not in record:
-            raise Fault(f"no field {label!r}; fields: {', '.join(map(repr, record))}")
+            raise Fault(f"no field {label!r}; fields: {', '.join(map(repr, record))}{likely}")
         if key != label:
             options.left_out[f"texts whose labels were read from {key!r}"] += 1
         record[label] = label_string(_chosen(record[key]) if key == "cats" else record[key], key)
@@ -248,6 +258,23 @@ def _label_key(record: dict[str, Any], label: str) -> str:
     if label in record or label != "label":
         return label
     return next((key for key in _TEXT_LABEL_KEYS if key in record), label)
+
+
+def _likely_fields(record: dict[str, Any], text: str, label: str) -> str:
+    """What a message about a missing field says of the flags that name the fields of an object."""
+    if text in record and _label_key(record, label) in record:
+        return ""
+    likely = names_of_columns([key for key, value in record.items() if not isinstance(value, list | dict)])
+    if likely is None:
+        return ""
+    return f"; {which_is_which(text if text in record else likely[0], label if label in record else likely[1])}"
+
+
+def _likely_tokens(record: dict[str, Any]) -> str:
+    """What a message about missing tokens says of the flag that names their field."""
+    words = [key for key, value in record.items() if isinstance(value, list) and value and isinstance(value[0], str)]
+    tokens = next((key for key in words if key.casefold() in _TOKEN_FIELDS), None)
+    return f"; --token-column {tokens} if {tokens!r} has the tokens" if tokens else ""
 
 
 def _chosen(cats: Any) -> list[str]:
@@ -276,8 +303,8 @@ def _with_tokens(record: dict[str, Any], column: str) -> dict[str, Any]:
     return {**{key: value for key, value in record.items() if key != column}, "tokens": record[column]}
 
 
-def _tokens(record: dict[str, Any], split: SplitFunction, name: str) -> Sentence:
-    """The text under a key and its tokens, nothing else."""
+def _tokens(record: dict[str, Any], split: SplitFunction, name: str, hint: str = "") -> Sentence:
+    """The text under a key and its tokens, nothing else; `hint` says what to do if there is neither."""
     text, given = record.get(name), record.get("tokens")
     if text is not None and not isinstance(text, str):
         raise Fault(f'expected a string in "{name}", found {shown(text)}')
@@ -285,7 +312,8 @@ def _tokens(record: dict[str, Any], split: SplitFunction, name: str) -> Sentence
         if text is None:
             if name in record:
                 raise Fault(f'expected a text in "{name}", found none')
-            raise Fault(f'expected "tokens" or "{name}", found ' + (", ".join(map(repr, record)) or "no keys"))
+            found = ", ".join(map(repr, record)) or "no keys"
+            raise Fault(f'expected "tokens" or "{name}", found {found}{_likely_tokens(record) or hint}')
         return TextRecord(text).cut(split)
     if not isinstance(given, list):
         raise Fault(f'expected a list in "tokens", found {shown(given)}')

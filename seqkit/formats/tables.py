@@ -42,6 +42,10 @@ _KIND_OF_NAME = {name: kind for kind, names in _USUAL_NAMES.items() for name in 
 _LONGEST_CELL = 2**31 - 1
 """in characters, the most that the module csv accepts on every platform; its own limit would refuse a long text"""
 _LONGEST_NAME = 40
+_SEPARATOR = re.compile(r'"?sep=.?"?[,;\t]*', re.IGNORECASE)
+"""a first line that tells Excel what separates the cells, which the rows tell, too"""
+_FEWEST_ROWS = 10
+"""rows without names from which on the first one is compared with the others"""
 
 
 class Row(NamedTuple):
@@ -113,6 +117,8 @@ def _csv_rows(lines: Iterable[Line], name: str, delimiter: str) -> Iterator[tupl
         """The lines with their endings, which count within quotes; the lines between two calls are one row."""
         nonlocal first, last
         for number, line in lines:
+            if number == 1 and _SEPARATOR.fullmatch(line):
+                continue
             first, last = first or number, number
             yield line + "\n"
 
@@ -230,10 +236,24 @@ def _count(count: int, kind: str = "column") -> str:
 
 def _read_texts(format: str, lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence | TextRecord]:
     label = options.label or "label"
+    labels: Counter[str] = Counter()
+    start: tuple[int, str, str] | None = None
     for line, cells in read_table(lines, name, format, options):
         if label in cells:
             cells[label] = cells[label].strip()  # a blank at its end would make another label
+            labels[cells[label]] += 1
+        start = start or (line, cells[options.text], cells.get(label, ""))
         yield options.record(cells[options.text], cells, name, line)
+    if start is not None and options.label is not None and options.head is None:
+        _note_names(*start, labels, options)
+
+
+def _note_names(line: int, text: str, label: str, labels: Counter[str], options: ReadOptions) -> None:
+    """Say that the first row may have names if it is the only one with a label of its own."""
+    alone = labels.total() >= _FEWEST_ROWS and [each for each, times in labels.items() if times == 1] == [label]
+    if line == 1 and alone and 0 < len(text) <= _LONGEST_NAME:
+        found = f"the first row is read as the text {text!r}, the only one with the label {label!r}"
+        options.left_out[f"{found}; if these are names of columns, {which_is_which(text, label)}; such first rows"] += 1
 
 
 def _first_row(format: str, lines: Lines, name: str) -> tuple[list[str] | None, bool]:

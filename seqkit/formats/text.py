@@ -26,11 +26,18 @@ _UTF_16 = "UTF-16; --encoding utf-16 reads it"
 _FOREIGN = {
     b"\xff\xfe": _UTF_16,
     b"\xfe\xff": _UTF_16,
-    b"PK\x03\x04": "a zip file; unpack it first",
+    b"PK\x03\x04": "a zip file or a document of an office program; unpack it, or save it as text or CSV, first",
+    b"\xd0\xcf\x11\xe0": "a document of an office program; save it as text or CSV first",
+    b"PAR1": "a Parquet file; from Python, seqkit.train takes the table that pandas reads from it",
     b"%PDF-": "a PDF file; extract its text first",
     **dict.fromkeys((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"), "compressed data; unpack it first"),
 }
 """first bytes → the files that start with them and are often mistaken for text"""
+_UNMARKED_UTF_16 = {
+    re.compile(rb"(?:[^\0]\0){2}"): "UTF-16 without a byte-order mark; --encoding utf-16-le reads it",
+    re.compile(rb"(?:\0[^\0]){2}"): "UTF-16 without a byte-order mark; --encoding utf-16-be reads it",
+}
+"""the same, of the first two characters of a text whose letters are Latin"""
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 _PART_BYTES = 1 << 18
 """how much is read and decoded at once"""
@@ -41,7 +48,7 @@ _LINE_END = re.compile(_END)
 _BLANK_LINE = re.compile(_END + rb"[ \t]*" + _END)
 _WINDOW = 4096
 _NO_ENCODINGS_OF_FILES = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
-_OTHER_ENCODING = " (--encoding reads others)"
+_OTHER_ENCODING = " (try --encoding latin-1)"
 
 
 class Lines:
@@ -90,8 +97,8 @@ class Lines:
             raw = part
             if number == 1 and raw.startswith(BYTE_ORDER_MARK):
                 raw = raw[len(BYTE_ORDER_MARK) :]
-            elif number == 1 and (foreign := next((start for start in _FOREIGN if raw.startswith(start)), None)):
-                raise DataError(f"expected UTF-8 text, found {_FOREIGN[foreign]}", file=self._name, line=1)
+            elif number == 1 and (other := foreign(raw)):
+                raise DataError(f"expected UTF-8 text, found {other}", file=self._name, line=1)
             try:
                 lines, fault = _cut(raw.decode("utf-8")), None
             except UnicodeDecodeError as error:  # the lines before it come first
@@ -113,6 +120,19 @@ def _cut(text: str) -> list[str]:
     if not lines[-1]:  # what follows the last line ending
         lines.pop()
     return lines
+
+
+def foreign(raw: bytes) -> str:
+    """What a file is that starts like no text in UTF-8.
+
+    Args:
+        raw: its first bytes.
+
+    Returns:
+        What it is and what to do; empty for any other.
+    """
+    found = (what for start, what in _FOREIGN.items() if raw.startswith(start))
+    return next(found, "") or next((what for start, what in _UNMARKED_UTF_16.items() if start.match(raw)), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +312,7 @@ class _Utf8Stream:
                 text, self._started = text.removeprefix("\ufeff"), True
             if text or not (raw or self._fault):
                 return text.encode("utf-8", "replace")
-        message = f"the text is not in the encoding {self._encoding} ({self._fault}){_OTHER_ENCODING}"
+        message = f"the text is not in the encoding {self._encoding} ({self._fault}); --encoding names another"
         raise DataError(message, file=self._name, line=self._line)
 
     def _until_fault(self, raw: bytes) -> str:

@@ -57,11 +57,11 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "Latin-1": (
         lambda p: p.train(GOOD + b"Andr\xe9 B-PER\n"),
-        r"train\.conll:19: expected UTF-8 text, found byte 0xe9 at position 4 \(--encoding reads others\)",
+        r"train\.conll:19: expected UTF-8 text, found byte 0xe9 at position 4 \(try --encoding latin-1\)",
     ),
     "Latin-1 to predict": (
         lambda p: p.predict(p.file("a.txt", b"Ada met\nAndr\xe9 .\n")),
-        r"a\.txt:2: expected UTF-8 text, found byte 0xe9 at position 4 \(--encoding reads others\)",
+        r"a\.txt:2: expected UTF-8 text, found byte 0xe9 at position 4 \(try --encoding latin-1\)",
     ),
     "UTF-16": (
         lambda p: p.predict(p.file("a.txt", "Ada met\n".encode("utf-16"))),
@@ -77,11 +77,11 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "binary rubbish as text": (
         lambda p: p.predict(p.file("a.txt", bytes(range(256)) * 4)),
-        r"a\.txt:\d+: expected UTF-8 text, found byte 0x80 at position \d+ \(--encoding reads others\)",
+        r"a\.txt:\d+: expected UTF-8 text, found byte 0x80 at position \d+ \(try --encoding latin-1\)",
     ),
     "binary rubbish as columns": (
         lambda p: p.train(hashlib.sha512(b"").digest() * 9),
-        r"train\.conll:1: expected UTF-8 text, found byte 0x\w\w at position \d+ \(--encoding reads others\)",
+        r"train\.conll:1: expected UTF-8 text, found byte 0x\w\w at position \d+ \(try --encoding latin-1\)",
     ),
     "a cut vectors file": (
         lambda p: p.train(GOOD, "--vectors", p.file("v.txt", b"ada 0.1 0.2 0.3\nmet 0.1 0.2 0.3\nhim 0.1 0.")),
@@ -132,7 +132,7 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "plain text to train on": (
         lambda p: ["tag", "train", p.file("a.txt", b"Ada met him .\nHe met Ada in London .\n"), "-o", p.folder / "out"],
-        r"a\.txt:1: expected a label column, found columns: none",
+        r"a\.txt:1: expected a label column, found columns: none; if it has labels, name its --format",
     ),
     "an empty dev split": (
         lambda p: [
@@ -200,7 +200,7 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "data without labels": (
         lambda p: ["tag", "evaluate", p.file("a.txt", b"Ada met him .\n"), "-m", p.model],
-        r"a\.txt:1: expected a label column, found columns: none",
+        r"a\.txt:1: expected a label column, found columns: none; if it has labels, name its --format",
     ),
     "no sentence to evaluate": (
         lambda p: ["tag", "evaluate", p.file("test/test.conll", b"\n").parent, "-m", p.model],
@@ -352,7 +352,7 @@ def test_a_fault_says_where_on_standard_input(ner_model: Path, run: Run) -> None
     result = run("tag", "-m", ner_model, stdin=b"Ada\n\xff\n")
     assert result.status == 1
     assert result.lines == [
-        "error: <stdin>:2: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)"
+        "error: <stdin>:2: expected UTF-8 text, found byte 0xff at position 0 (try --encoding latin-1)"
     ]
 
 

@@ -35,7 +35,7 @@ FAULTY: dict[str, tuple[str, dict[str, str | bytes], list[str]]] = {
     "another encoding": (
         "tag",
         {"train.conll": ROWS.encode() + "Éva B-PER\n\n".encode("latin-1")},
-        ["train.conll:9: expected UTF-8 text, found byte 0xc9 at position 0 (--encoding reads others)"],
+        ["train.conll:9: expected UTF-8 text, found byte 0xc9 at position 0 (try --encoding latin-1)"],
     ),
     "a label in another case": (
         "tag",

@@ -77,11 +77,11 @@ def test_columns_of_training(ner_model: Path, tmp_path: Path, run: Run) -> None:
         ({}, None),
         (
             {"columns": "ner,pos,word,id"},
-            f"{file}: the columns are those of training: ner, pos, word, id; --columns says otherwise",
+            f"{file}: the columns are those of training: ner, pos, word, id; --columns overrides this",
         ),
         (
             {"token_column": "-2"},
-            f"{file}: the tokens are in column 2 (counted from 0) as in training; --token-column says otherwise",
+            f"{file}: the tokens are in column 2 (counted from 0) as in training; --token-column overrides this",
         ),
         ({"columns": "ner,pos,word"}, None),
         ({"token_column": "4"}, None),

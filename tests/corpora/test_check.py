@@ -59,7 +59,7 @@ def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
     assert faults(put(tmp_path, train__conll=train, dev__conll=GOOD)) == [
         "train.conll:2: expected 2 columns, found 3",
         "train.conll:6: expected 2 columns, found 1",
-        "train.conll:9: expected UTF-8 text, found byte 0xff at position 6 (--encoding reads others)",
+        "train.conll:9: expected UTF-8 text, found byte 0xff at position 6 (try --encoding latin-1)",
         "train.conll:13: I-PER may not follow O in iob2; data convert --scheme repairs it",
         "train.conll:16: I-LOC may not follow O in iob2; data convert --scheme repairs it",
         "train.conll:18: I-LOC may not follow O in iob2; data convert --scheme repairs it",
@@ -68,7 +68,7 @@ def test_every_fault_is_named_not_only_the_first(tmp_path: Path) -> None:
 
 def test_a_broken_line_keeps_its_label_out_of_the_other_faults(tmp_path: Path) -> None:
     assert faults(put(tmp_path, train__conll=b"\xefx O\n\n" + GOOD.encode())) == [
-        "train.conll:1: expected UTF-8 text, found byte 0xef at position 0 (--encoding reads others)",
+        "train.conll:1: expected UTF-8 text, found byte 0xef at position 0 (try --encoding latin-1)",
     ]
 
 
@@ -97,10 +97,11 @@ def test_only_the_first_line_may_have_a_byte_order_mark(tmp_path: Path) -> None:
 
 def test_only_the_first_line_tells_a_foreign_file(tmp_path: Path) -> None:
     assert faults(put(tmp_path, train__conll=GOOD.encode() + b"PK\x8b B-PER\n\n")) == [
-        "train.conll:8: expected UTF-8 text, found byte 0x8b at position 2 (--encoding reads others)"
+        "train.conll:8: expected UTF-8 text, found byte 0x8b at position 2 (try --encoding latin-1)"
     ]
     foreign = put(tmp_path, train__conll=b"PK\x03\x04 O\n" + GOOD.encode())
-    with pytest.raises(DataError, match=r"train.conll:1: expected UTF-8 text, found a zip file; unpack it first$"):
+    what = "a zip file or a document of an office program; unpack it, or save it as text or CSV, first"
+    with pytest.raises(DataError, match=f"train.conll:1: expected UTF-8 text, found {what}$"):
         check(resolve(foreign))
 
 
@@ -172,7 +173,7 @@ def test_text(tmp_path: Path) -> None:
     put(tmp_path, train__txt="One line.\n\nAnother one.\n", dev__txt=b"One line.\n\xff\n")
     assert faults(tmp_path) == [
         "dev.txt:1: the sentence is also in train, at train.txt:1; remove one",
-        "dev.txt:2: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)",
+        "dev.txt:2: expected UTF-8 text, found byte 0xff at position 0 (try --encoding latin-1)",
     ]
 
 
@@ -391,3 +392,17 @@ def test_a_pipe_is_read_once(tmp_path: Path) -> None:
         train({"task": "tag"}, tmp_path / "model", found)
     assert str(fault.value) == f"{found.name}: {told} first"
     assert len(found.sentences("all")) == 100
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_file_in_utf_16_has_one_fault(encoding: str, tmp_path: Path) -> None:
+    put(tmp_path, train__conll=(GOOD + "Zoë B-PER\n\n").encode(encoding))
+    with pytest.raises(DataError, match=rf"train.conll:1: expected UTF-8 text, found UTF-16.*{encoding} reads it$"):
+        check(resolve(tmp_path))
+
+
+def test_zstandard_is_checked_as_it_is_read(tmp_path: Path) -> None:
+    import zstandard
+
+    put(tmp_path, train__conll__zst=zstandard.compress(GOOD.encode()))
+    assert faults(tmp_path) == []

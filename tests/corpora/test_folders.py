@@ -86,14 +86,38 @@ def test_a_name_that_ends_like_a_split_is_none_if_no_other_does(tmp_path: Path) 
 
 def test_a_folder_without_splits_names_what_it_has(tmp_path: Path) -> None:
     put(tmp_path, "a.conll", "b.bmes", "notes.md")
-    message = f"^{tmp_path}: no files named train, dev or test in this folder; found a.conll, b.bmes$"
+    message = f"^{tmp_path}: no files named train, dev or test in this folder; found a.conll, b.bmes; "
+    message += "give one file, or name them so$"
     with pytest.raises(DataError, match=message):
         resolve(tmp_path)
 
 
+def test_a_folder_of_folders_names_them(tmp_path: Path) -> None:
+    for name in ("neg", "pos", ".hidden"):
+        (tmp_path / name).mkdir()
+    found = "no files named train, dev or test in this folder; found the folders neg, pos; "
+    what_to_do = "if their names are labels of the texts in them, write labels and texts into one table"
+    with pytest.raises(DataError, match=f"^{tmp_path}: {found}{what_to_do}$"):
+        resolve(tmp_path)
+
+
+def test_a_folder_with_the_name_of_a_data_set_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "sample-ner").mkdir()
+    note = "sample-ner is the named data set; ./sample-ner is the folder of this name here"
+    assert resolve("sample-ner").notes == [note]
+    monkeypatch.setenv("SEQKIT_DATA", str(tmp_path / "none"))
+    (tmp_path / "conll2003").mkdir()
+    with pytest.raises(DataError, match=r"; \./conll2003 is the folder of this name here: obtain the Reuters Corpus"):
+        resolve("conll2003")
+
+
 def test_two_files_for_one_split(tmp_path: Path) -> None:
     put(tmp_path, "a-train.conll", "b-train.conll", "dev.conll")
-    with pytest.raises(DataError, match=f"^{tmp_path}: several train files: a-train.conll, b-train.conll$"):
+    names = "a-train.conll, b-train.conll"
+    with pytest.raises(
+        DataError, match=f"^{tmp_path}: several train files: {names}; give each split a folder named train$"
+    ):
         resolve(tmp_path)
 
 
@@ -216,11 +240,13 @@ def test_other_encodings(encoding: str, ending: str, tmp_path: Path) -> None:
 def test_a_text_in_another_encoding_than_was_said(tmp_path: Path) -> None:
     path = tmp_path / "train.conll"
     path.write_bytes("Éva O\n".encode("latin-1") * 3)
-    message = r":1: the text is not in the encoding ascii \(ordinal not in range\(128\)\) \(--encoding reads others\)$"
+    message = r":1: the text is not in the encoding ascii \(ordinal not in range\(128\)\); --encoding names another$"
     with pytest.raises(DataError, match=message):
         list(read_lines(path, "ascii"))
     path.write_bytes("Éva O\n".encode("utf-16")[:-1])
-    with pytest.raises(DataError, match=r":1: the text is not in the encoding utf-16 \(truncated data\) \(--encoding"):
+    with pytest.raises(
+        DataError, match=r":1: the text is not in the encoding utf-16 \(truncated data\); --encoding names"
+    ):
         list(read_lines(path, "utf-16"))
 
 

@@ -56,3 +56,11 @@ def test_texts_sorted_by_label() -> None:
         for _ in range(200):
             drawn = [shuffled.randrange(kinds) for _ in range(200)]
             assert sorted_by_label([f"l{label}" for label in drawn]) == ""
+
+
+@pytest.mark.parametrize("like", ["0", "\u041e", "\u03bf"])
+def test_what_looks_like_the_label_of_tokens_outside_is_told(like: str) -> None:
+    what = "a character that looks like the letter O"
+    expected = f"label {like!r} (2) differs from 'O' (900) only in {what}; spell both the same"
+    assert list(near_duplicates({"O": 900, like: 2, "B-PER": 3, "1": 4})) == [(like, expected)]
+    assert list(near_duplicates({"0": 900, "1": 2})) == []

@@ -118,3 +118,16 @@ def test_names_of_columns_are_a_fault(tmp_path: Path) -> None:
     assert str(caught.value) == message
     assert message in map(str, check(resolve(file)))
     assert check(resolve(file), "sentiment", text="review") == []
+
+
+@pytest.mark.parametrize("sign", "#,;")
+def test_several_labels_in_one_are_told(sign: str) -> None:
+    joined = f"pos{sign} long"
+    labels = ["pos", "neg", joined, "neg"] * 20
+    read = f"the label {joined!r} looks like several with {sign} between them and is read as one"
+    message = f"warning: {read}; several labels stand with | between them, or as a list in JSON"
+    assert refusal(labels, REVIEWS, 8) == message
+    assert refusal([label.replace(sign, "|") for label in labels], REVIEWS, 8) == ""
+    assert refusal([label.replace(sign, "-") for label in labels], REVIEWS, 8) == ""
+    assert refusal(["C", f"C{sign}"] * 40, REVIEWS, 8) == ""
+    assert refusal([f"a{sign}b", "c"] * 40, REVIEWS, 8) == ""

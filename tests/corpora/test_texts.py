@@ -177,7 +177,7 @@ def test_every_fault_of_a_table(tmp_path: Path) -> None:
         "train.csv:5: expected a label in field 'topic', found an empty one",
         "train.csv:6: expected 2 comma-separated columns (topic, text), found 3",
         f"dev.csv:2: the sentence is also in train, at {tmp_path}/train.csv:2; remove one",
-        "dev.csv:4: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)",
+        "dev.csv:4: expected UTF-8 text, found byte 0xff at position 0 (try --encoding latin-1)",
     ]
     put(tmp_path / "train.csv", "topic,text\nx,one two\ny,three\n")
     assert "dev.csv:3: label 'w' does not occur in train (2 in dev); correct it or add it to train" in faults(
@@ -259,4 +259,6 @@ def test_texts_may_be_mappings() -> None:
     ]
     with pytest.raises(DataError) as caught:
         from_items("texts", [{"text": "a", "topic": "x"}]).texts("train")
-    assert str(caught.value) == "texts train:1: no field 'label'; fields: 'text', 'topic'"
+    flags = "--set data.text=text --set data.label=topic (or --text text --label topic)"
+    expected = f"texts train:1: no field 'label'; fields: 'text', 'topic'; say which is which: {flags}"
+    assert str(caught.value) == expected

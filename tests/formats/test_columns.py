@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -637,3 +638,42 @@ def test_columns_are_written_as_the_source_has_them_if_that_is_clear(tmp_path: P
     (tmp_path / "a.conll").write_text("1\tBo\tB-PER\n")
     convert_file(tmp_path / "a.conll", tmp_path / "b.conll", token_column="1")
     assert (tmp_path / "b.conll").read_text() == "Bo\t1\tB-PER\n\n"
+
+
+# --- labels that are not in the last column ---------------------------------------------------------------------------
+
+_LAST = {
+    "annotators": lambda sentence, row: f"annotator{sentence % 3}",
+    "documents": lambda sentence, row: f"document-{sentence}",
+    "confidences": lambda sentence, row: f"0.{7 * sentence + row}",
+    "offsets": lambda sentence, row: str(100 * sentence + 6 * row),
+}
+
+
+@pytest.mark.parametrize("last", _LAST.values(), ids=list(_LAST))
+@pytest.mark.parametrize("named", [False, True])
+def test_a_last_column_that_cannot_be_labels(tmp_path: Path, last: Callable[[int, int], str], named: bool) -> None:
+    rows = [[("Ada", "B-PER"), ("Byron", "I-PER"), ("slept", "O")], [("in", "O"), ("Lima", "B-LOC"), ("!", "O")]] * 6
+    content = "token\tner\tmore\n" * named
+    for place, sentence in enumerate(rows):
+        content += "".join(f"{token}\t{label}\t{last(place, row)}\n" for row, (token, label) in enumerate(sentence))
+        content += "\n"
+    (tmp_path / "a.conll").write_text(content)
+    dataset = resolve(tmp_path / "a.conll")
+    assert dataset.target == ("ner" if named else "1")
+    labels = dataset.read_sentences().records["train"][0].column(dataset.target)
+    assert labels == ["B-PER", "I-PER", "O"]
+    which = "'ner'" if named else "1 (counted from 0)"
+    note = f"the labels are in column {which}, which marks spans; --target overrides this"
+    names = "the first row names the columns: token, ner, more; " if named else ""
+    assert dataset.notes_on_lines(formats=True) == [f"{tmp_path / 'a.conll'}: {names}{note}"]
+
+
+@pytest.mark.parametrize("last", ["B-X", "O", "NOUN VERB", "1 2"])
+def test_a_last_column_of_labels_is_learned(tmp_path: Path, last: str) -> None:
+    """Labels of spans, none, parts of speech; numbers, where no column marks spans."""
+    kinds = last.split()
+    other = "X" if last == "1 2" else "B-Y"
+    content = "".join(f"a{row}\t{other}\t{kinds[row % len(kinds)]}\n" + "\n" * (row % 3 == 2) for row in range(60))
+    (tmp_path / "a.conll").write_text(content)
+    assert resolve(tmp_path / "a.conll").target == ""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from seqkit.errors import DataError
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.jsonl import read_jsonl
+from seqkit.formats.registry import read_sentences, read_texts
 from seqkit.records import Sentence
 
 
@@ -140,3 +142,35 @@ def test_a_hundred_lists_in_one_another_are_read() -> None:
     deep = "[" * 99 + "]" * 99
     sentences = read('{"text": "a", "x": ' + deep + "}", '{"text": "b", "x": [' + "[]," * 200 + "[]]}")
     assert [json.dumps(sentences[0].fields["x"]), len(sentences[1].fields["x"])] == [deep, 201]
+
+
+@pytest.mark.parametrize("keys", [("reviewText", "overall"), ("text", "stars"), ("sentence", "label")])
+def test_a_fault_names_the_flags_of_fields_that_are_there(keys: tuple[str, str], tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({"id": 1, keys[0]: "a text", keys[1]: 5}) + "\n")
+    flags = f"--set data.text={keys[0]} --set data.label={keys[1]} (or --text {keys[0]} --label {keys[1]})"
+    with pytest.raises(DataError) as caught:
+        list(read_texts(path))
+    assert str(caught.value).endswith(f"; say which is which: {flags}")
+    assert len(list(read_texts(path, text=keys[0], label=keys[1]))) == 1
+
+
+@pytest.mark.parametrize("key", ["words", "Tokens", "sentence"])
+def test_a_fault_names_the_flag_of_tokens_that_are_there(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(json.dumps({key: ["a", "b"], "tags": ["X", "Y"]}) + "\n")
+    expected = f"expected \"tokens\" or \"text\", found '{key}', 'tags'"
+    message = f"{path}:1: {expected}; --token-column {key} if '{key}' has the tokens"
+    with pytest.raises(DataError) as caught:
+        list(read_sentences(path))
+    assert str(caught.value) == message
+    assert [each.tokens for each in read_sentences(path, token_column=key)] == [["a", "b"]]
+
+
+@pytest.mark.parametrize("key", ["label", "type", "tag", "entity_group"])
+def test_usual_keys_of_the_label_of_a_span(key: str, tmp_path: Path) -> None:
+    spans = [{"start": 0, "end": 3, key: "PER"}]
+    for field in ("spans", "entities"):
+        path = tmp_path / "a.jsonl"
+        path.write_text(json.dumps({"text": "Ada slept", field: spans}) + "\n")
+        assert [each.column("ner") for each in read_sentences(path)] == [["B-PER", "O"]]

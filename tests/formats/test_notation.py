@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from seqkit.corpora.label_columns import read_notation
+from seqkit.corpora.label_columns import note_on_numbers, read_notation
 from seqkit.formats.notation import NOTATIONS, detect_notation, joined_spans, write_notation
 from seqkit.formats.schemes import Span, from_spans, spans
 from seqkit.heads.tagging.head import Tagging
@@ -176,3 +176,26 @@ def test_gold_in_another_notation_is_that_in_the_scheme_of_the_model(name: str, 
         records = [sentence(write_notation(labels, name)) for labels in expected]
         read_notation([records], "ner")
         assert head.gold(records) == expected
+
+
+@pytest.mark.parametrize(
+    ("labels", "note"),
+    [
+        (
+            ["0", "3", "0", "12", "7"],
+            "the labels are numbers (0, 12, 3, …); if they stand for names, put the names in their place: only labels "
+            "such as B-PER and O mark spans and are scored as such",
+        ),
+        (
+            ["O", "B-3", "I-3"],
+            "the labels are numbers (B-3, I-3); if they stand for names, put the names in their place",
+        ),
+        (["O", "B-3", "B-PER"], None),
+        (["O", "O"], None),
+        (["1", "1"], None),
+        (["NOUN", "CD", "2"], None),
+    ],
+)
+def test_numbers_as_labels_are_told(labels: list[str], note: str | None) -> None:
+    sentence = Sentence.from_tokens([f"w{place}" for place in range(len(labels))], {"ner": labels})
+    assert note_on_numbers([sentence], "ner") == ([note] if note else [])

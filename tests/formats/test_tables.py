@@ -2,13 +2,15 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit.errors import DataError
-from seqkit.formats.format import ReadOptions
+from seqkit.formats.format import Description, ReadOptions
+from seqkit.formats.registry import described_texts
 from seqkit.formats.tables import Row, read_table
 
 UNNAMED = "expected 2 columns (label and text) or a header with 'text' and 'label'"
@@ -102,3 +104,32 @@ def test_the_limit_on_cells_is_that_of_the_process_again() -> None:
     with pytest.raises(DataError, match="quote is not closed"):
         next(table)
     assert csv.field_size_limit() == limit
+
+
+@pytest.mark.parametrize("first", ["sep=,", "sep=;", '"sep=;"', "SEP=;", "sep=,,,"])
+@pytest.mark.parametrize("format", ["csv", "csv-semicolon"])
+def test_a_line_that_tells_the_separator_is_no_row(first: str, format: str) -> None:
+    separator = "," if format == "csv" else ";"
+    table = f"label{separator}text\nx{separator}sep=\n"
+    assert rows(f"{first}\n{table}", format) == [Row(3, {"label": "x", "text": "sep="})]
+    assert rows("sep=;\n", "csv", label=None, head=["text"]) == []
+    assert rows("a\nsep=;\n", "csv", label=None) == [Row(1, {"text": "a"}), Row(2, {"text": "sep=;"})]
+
+
+@pytest.mark.parametrize("given", [{}, {"columns": ("label", "text")}])
+def test_a_first_row_with_a_label_of_its_own_is_told(given: dict[str, tuple[str, ...]], tmp_path: Path) -> None:
+    def notes(content: str) -> list[str]:
+        path = tmp_path / "a.csv"
+        path.write_text(content)
+        options = ReadOptions(text="text", label="label")
+        assert len(list(described_texts(path, Description("csv", **given), options))) == content.count("\n")  # type: ignore[arg-type]
+        return list(options.left_out)
+
+    body = "".join(f"{'good' if row % 2 else 'bad'},text {row}\n" for row in range(12))
+    found = "the first row is read as the text 'Gutachten', the only one with the label 'Urteil'"
+    expected = f"{found}; if these are names of columns, {which('Gutachten', 'Urteil')}; such first rows"
+    assert notes("Urteil,Gutachten\n" + body) == [expected]
+    assert notes(body) == []
+    assert notes(body + "other,text\n") == []
+    assert notes("Urteil,Gutachten\n" + body + "other,text\n") == []
+    assert notes("Urteil,Gutachten\n" + body[: len(body) // 3]) == []

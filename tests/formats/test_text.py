@@ -51,7 +51,7 @@ def test_lines_survive(lines: list[str]) -> None:
 def test_bad_bytes_are_named_by_file_and_line(tmp_path: Path) -> None:
     path = tmp_path / "latin.txt"
     path.write_bytes("fine\nespañol\n".encode("latin-1"))
-    expected = f"{path}:2: expected UTF-8 text, found byte 0xf1 at position 4 (--encoding reads others)"
+    expected = f"{path}:2: expected UTF-8 text, found byte 0xf1 at position 4 (try --encoding latin-1)"
     with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         list(read_lines(path))
 
@@ -70,7 +70,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"\xff"), encoding="ascii"))
     with pytest.raises(
         DataError,
-        match=r"^<stdin>:1: expected UTF-8 text, found byte 0xff at position 0 \(--encoding reads others\)$",
+        match=r"^<stdin>:1: expected UTF-8 text, found byte 0xff at position 0 \(try --encoding latin-1\)$",
     ):
         list(read_lines("-"))
 
@@ -86,7 +86,7 @@ def test_a_stream_that_begins_within_a_file() -> None:
     assert list(Lines([b"\xef\xbb\xbfa\r\n"], "f", 5)) == [(5, "\ufeffa")]
     with pytest.raises(
         DataError,
-        match=r"^f:6: expected UTF-8 text, found byte 0xff at position 0 \(--encoding reads others\)$",
+        match=r"^f:6: expected UTF-8 text, found byte 0xff at position 0 \(try --encoding latin-1\)$",
     ):
         list(Lines([b"a\r\xff\xfe\n"], "f", 5))
 
@@ -111,3 +111,32 @@ def test_parts_of_any_size_give_the_same_lines(content: bytes, size: int) -> Non
 
 def test_lines_come_in_blocks() -> None:
     assert list(Lines([b"a\nb\n", b"", b"\n\nc"], "f", 5).blocks()) == [(5, ["a", "b"]), (7, ["", "", "c"])]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("content", ["label,text\nx,y\n", "a é\n", "{}"])
+def test_utf_16_without_a_byte_order_mark(encoding: str, content: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(content.encode(encoding))
+    expected = f"{path}:1: expected UTF-8 text, found UTF-16 without a byte-order mark; --encoding {encoding} reads it"
+    with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
+        list(read_lines(path))
+    assert [line for _, line in read_lines(path, encoding)] == content.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("start", "what"),
+    [
+        (b"PK\x03\x04", "a zip file or a document of an office program; unpack it, or save it as text or CSV, first"),
+        (b"\xd0\xcf\x11\xe0", "a document of an office program; save it as text or CSV first"),
+        (b"PAR1", "a Parquet file; from Python, seqkit.train takes the table that pandas reads from it"),
+    ],
+)
+def test_files_that_are_no_text(start: bytes, what: str) -> None:
+    with pytest.raises(DataError, match=f"^f:1: expected UTF-8 text, found {re.escape(what)}$"):
+        list(Lines([start + b"\0\1\2"], "f"))
+
+
+def test_a_nul_elsewhere_is_a_character() -> None:
+    for content in ("a\0b c", "ab\0\0", "a\0", "\0"):
+        assert list(Lines([content.encode()], "f")) == [(1, content)]

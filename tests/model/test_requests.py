@@ -207,7 +207,7 @@ def test_the_fault_of_a_block_comes_with_what_is_before_it(models: dict[str, Any
     (block,) = cut([(str(file), Description("text"))])
     found = asked(models["tag"], block_request(block, "inline"))
     assert (found["records"], found["output"].count("\n")) == (2, 2)
-    assert found["fault"] == f"{file}:3: expected UTF-8 text, found byte 0xff at position 0 (--encoding reads others)"
+    assert found["fault"] == f"{file}:3: expected UTF-8 text, found byte 0xff at position 0 (try --encoding latin-1)"
 
 
 # --- what cannot be asked -----------------------------------------------------------------------------------------
