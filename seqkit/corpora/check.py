@@ -99,6 +99,15 @@ def _label_problems(
         split: [(*row, column) for row, column in zip(content.lines(), columns[split], strict=True)]
         for split, content in contents.items()
     }
+    unlabelled = [row for rows in labels.values() for row in rows if row[2] is None]
+    if len(unlabelled) < sum(map(len, labels.values())):
+        for split, rows in labels.items():
+            for line, sentence, column in rows:
+                if column is None:
+                    message = (
+                        "the tokens have no labels, which those of other sentences have; label them, or leave it out"
+                    )
+                    yield Problem(contents[split].file_of(sentence), line, message)
     given = label_scheme(dataset, target, label)
     known = "train" if labels.get("train") else next(iter(labels), "")
     scheme = _scheme([column for _, _, column in labels.get(known, []) if column]) if given == "auto" else given

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -18,6 +19,7 @@ from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
 from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
 from seqkit.formats.registry import FORMATS, described_sentences, described_texts
+from seqkit.formats.spans import WIDENED
 from seqkit.formats.splitting import Choice, Splitter, choose_splitter, choose_splitter_for_text
 from seqkit.formats.text import read_lines
 from seqkit.records import Sentence, SplitFunction, TextRecord
@@ -185,10 +187,26 @@ class Dataset:
             options = ReadOptions(split, text=text, label=label, allow_unlabelled=True)
             read = described_sentences if kind == "sentences" else described_texts
             records = list(islice(read(file, description, options), _SAMPLE))
+            if widened := sum(options.left_out[each] for each in options.left_out if each.startswith(WIDENED)):
+                return self._fewest_widened(file, description, widened)
         given = [record for record in records if isinstance(record, Sentence) and record.tokens]
         if kind == "sentences" and given and not was_split:
             return choose_splitter(((record.text, record.offsets) for record in given), name)
         return choose_splitter_for_text("\n".join(record.text for record in records))
+
+    @staticmethod
+    def _fewest_widened(file: Path, description: Description, widened: int) -> Choice:
+        """The splitter with which the fewest annotated spans start or end inside a token."""
+        found = {"words": widened}
+        for kind in ("english", "elision"):
+            options = ReadOptions(Splitter(kind).split, allow_unlabelled=True)
+            deque(islice(described_sentences(file, description, options), _SAMPLE), maxlen=0)
+            found[kind] = sum(times for what, times in options.left_out.items() if what.startswith(WIDENED))
+        best = min(found, key=lambda kind: found[kind])
+        beside = "" if best == "words" else f" ('words': {widened:,})"
+        return Choice(
+            best, f"raw text is split by {best!r}; spans that start or end inside a token: {found[best]:,}{beside}"
+        )
 
     def splitter(
         self, kind: str, text: str = "text", label: str | None = None, notes: list[str] | None = None

@@ -24,7 +24,7 @@ def sentences_of(text: str, split: SplitFunction, file: str = "", line: int = 0)
         Sentences whose offsets index their own text; line breaks in it are spaces.
     """
     whole = Document(text)
-    for start, end in split_sentences(text):
+    for start, end in split_sentences(text) or [(0, len(text))]:
         own = text[start:end]
         offsets = split(own)
         tokens = [own[first:last] for first, last in offsets]

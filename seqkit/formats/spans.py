@@ -19,6 +19,8 @@ from seqkit.formats.schemes import from_spans
 from seqkit.formats.sentences import split_sentences
 from seqkit.records import Sentence
 
+WIDENED = "spans that start or end inside a token"
+"""what notes call spans whose ends are moved"""
 SPANS = "ner"
 """the column that the spans of a text become"""
 
@@ -231,7 +233,7 @@ def _at_borders(
             f"{token!r}; --span-borders widen makes such spans end with the token, --span-borders narrow before it",
             begin + start,
         )
-    options.left_out[f"spans that start or end inside a token, {options.span_borders}ed"] += 1
+    options.left_out[f"{WIDENED}, {options.span_borders}ed"] += 1
     first = bisect_right(offsets, start, key=lambda token: token[1])
     last = bisect_left(offsets, end, key=lambda token: token[0])
     if options.span_borders == "narrow":

@@ -406,3 +406,10 @@ def test_zstandard_is_checked_as_it_is_read(tmp_path: Path) -> None:
 
     put(tmp_path, train__conll__zst=zstandard.compress(GOOD.encode()))
     assert faults(tmp_path) == []
+
+
+def test_some_sentences_without_labels(tmp_path: Path) -> None:
+    lone = json.dumps({"tokens": ["Ann", "ran"], "ner": ["B-PER", "O"]}) + "\n"
+    put(tmp_path, train__jsonl=lone * 2, dev__jsonl='{"tokens": ["Bo", "sat"]}\n')
+    told = "the tokens have no labels, which those of others have; label them, or leave it out"
+    assert faults(tmp_path) == [f"dev.jsonl:1: {told}"]

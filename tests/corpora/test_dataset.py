@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -377,3 +378,12 @@ def test_texts_without_a_splitter_are_not_split(tmp_path: Path) -> None:
         TextRecord
     ] * 2
     assert [record.text for record in given.read_texts(label=None).records["dev"]] == ["c d"]
+
+
+def test_a_splitter_is_chosen_by_annotated_spans(tmp_path: Path) -> None:
+    file = tmp_path / "train.jsonl"
+    spans = [{"start": 0, "end": 3, "label": "PER"}]
+    file.write_text("".join(json.dumps({"text": f"Ada's word {n}.", "spans": spans}) + "\n" for n in range(12)))
+    reason = "raw text is split by 'english'; spans that start or end inside a token: 0 ('words': 12)"
+    assert resolve(file).choose_splitter("sentences") == ("english", reason)
+    assert resolve(file).choose_splitter("texts", label=None)[0] == "words"

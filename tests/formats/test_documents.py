@@ -133,3 +133,9 @@ def test_alternatives_are_those_of_sentences() -> None:
     record.alternatives = [(["O", "O", "O"], 1.0)]
     with pytest.raises(DataError, match=r"^n-best predictions are those of single sentences, not of documents$"):
         list(whole_documents([record]))
+
+
+def test_a_document_without_a_word_is_still_one() -> None:
+    records = [tagged(one, ["O"] * len(one.tokens)) for one in sentences_of("\u00a0", SPLIT)]
+    (found,) = whole_documents(records)
+    assert (found.sentence.text, found.labels, found.sentences) == ("\u00a0", [], [])
