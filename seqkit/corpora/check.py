@@ -104,9 +104,7 @@ def _label_problems(
         for split, rows in labels.items():
             for line, sentence, column in rows:
                 if column is None:
-                    message = (
-                        "the tokens have no labels, which those of other sentences have; label them, or leave it out"
-                    )
+                    message = "the tokens have no labels, which those of others have; label them, or leave it out"
                     yield Problem(contents[split].file_of(sentence), line, message)
     given = label_scheme(dataset, target, label)
     known = "train" if labels.get("train") else next(iter(labels), "")
