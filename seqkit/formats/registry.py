@@ -25,7 +25,7 @@ from seqkit.formats.predicates import CONLL2009, CONLL2012
 from seqkit.formats.prodigy import PRODIGY
 from seqkit.formats.published import PUBLISHED
 from seqkit.formats.spacy_data import SPACY, SPACY_JSON
-from seqkit.formats.tables import CSV, SEMICOLONS, TABS, TSV
+from seqkit.formats.tables import CSV, PARALLEL, SEMICOLONS, TABS, TSV
 from seqkit.formats.text import Line, Part, data_suffix, is_blank, read_lines
 from seqkit.formats.token_tables import TOKEN_TABLE
 from seqkit.formats.webanno import WEBANNO
@@ -33,7 +33,7 @@ from seqkit.records import Sentence, SplitFunction, TextRecord
 
 _ANNOTATED = (LABEL_STUDIO, PRODIGY, DOCCANO, SPACY_JSON, SPACY, BRAT, WEBANNO)
 _COLUMNS = (CONLLU, CONLLU_PLUS, CONLL2009, CONLL2012, *NAMED_COLUMNS, CONLL)
-_TABLES = (TOKEN_TABLE, TSV, CSV, SEMICOLONS, TABS, FASTTEXT, *PUBLISHED)
+_TABLES = (TOKEN_TABLE, TSV, CSV, SEMICOLONS, TABS, PARALLEL, FASTTEXT, *PUBLISHED)
 FORMATS = {
     each.name: each for each in (JSONL, *_ANNOTATED, JSON, *_COLUMNS, *_TABLES, WIKITEXT, TOKENS, TEXT, DOCUMENT)
 }

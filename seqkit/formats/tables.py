@@ -400,3 +400,12 @@ TSV = replace(_table("tsv"), usual_suffixes=(".tsv",), recognise=_recognise, des
 CSV = replace(_table("csv"), suffixes=(".csv",), describe=_with_delimiter)
 SEMICOLONS = _table("csv-semicolon")
 TABS = _table("csv-tab")
+PARALLEL = replace(
+    _table("tsv"),
+    name="parallel",
+    content="pairs of texts",
+    source="a text and its translation a row, parted by a tab, as https://tatoeba.org/downloads has them",
+    describe=lambda sample, given: (replace(given, columns=given.columns or ("source", "target")), ""),
+    target="target",
+)
+"""text and translation, from which the one is generated from the other"""

@@ -124,3 +124,12 @@ def test_what_io_loses_is_counted(tmp_path: Path, run: Run) -> None:
     result = run("data", "convert", file, "-", "--scheme", "io")
     assert result.out.startswith("Ann\tPER\nBo\tPER\nmet\tO\n")
     assert f"{file}: touching spans that io joins: 3" in result.lines
+
+
+def test_pairs_of_texts(tmp_path: Path, run: Run) -> None:
+    file = put(tmp_path, "pairs.txt", "".join(f"the house {n}\tdas Haus {n}\n" for n in range(12)))
+    model = tmp_path / "model"
+    assert run("generate", "train", file, "-o", model, "--format", "parallel", *SMALL[:4], "--quiet").status == 0
+    data = json.loads((model / "config.json").read_text())["settings"]["data"]
+    assert (data["target"], data["condition"]) == ("target", "source")
+    assert scores(run, "generate", "evaluate", file, "-m", model)["sentences"] == 12

@@ -183,6 +183,7 @@ EXAMPLES = (
     Example("csv", "classify", "a.csv", 'label,text\npos,"good, really"\nneg,bad\n', "pos: good, really"),
     Example("csv-semicolon", "classify", "a.csv", "label;text\npos;a good film\nneg;a bad film\n", "pos: a good film"),
     Example("csv-tab", "classify", "a.csv", 'label\ttext\npos\t"a good film"\nneg\t"bad"\n', "pos: a good film"),
+    Example("parallel", "generate", "a.tsv", "the house\tdas Haus\na dog\tein Hund\n", "the house → das Haus", False),
     Example("fasttext", "classify", "a.txt", "__label__pos good fun\n__label__neg dull\n", "pos: good fun"),
     Example(
         "ag-news", "classify", "a.csv", '"3","Oil up","It rose."\n"1","War","It ends."\n', "3: Oil up It rose.", False
@@ -229,6 +230,9 @@ def rendered(example: Example, folder: Path) -> str:
     if example.task == "classify":
         text = dataset.texts("all")[0]
         return f"{text.fields['label']}: {text.text}"
+    if example.task == "generate":
+        text = dataset.texts("all", text="target", label=None)[0]
+        return f"{text.fields['source']} → {text.text}"
     splitter = Splitter("spaces" if dataset.has_tokens else "words")
     line = next(line for line in dataset.lines("all") if line.strip())
     return " · ".join(line[start:end] for start, end in splitter.split(line))

@@ -73,9 +73,13 @@ class GenerateSettings(Settings):
         return self
 
     def complete(self, dataset: Any) -> GenerateSettings:
-        """See `Settings.complete`: text that is tokenised already is split at spaces."""
-        tokenised = self.data.unit == "word" and self.data.splitter == "auto" and dataset.has_tokens
-        return override(self, {"data": {"splitter": "spaces"}}) if tokenised else self
+        """See `Settings.complete`: the field of the text; text that is tokenised already is split at spaces."""
+        tree: dict[str, str] = {}
+        if dataset.target and self.data.target == type(self)().data.target:
+            tree["target"] = dataset.target
+        if self.data.unit == "word" and self.data.splitter == "auto" and dataset.has_tokens:
+            tree["splitter"] = "spaces"
+        return override(self, {"data": tree})
 
     def complete_by(self, records: Sequence[Any]) -> GenerateSettings:
         """See `Settings.complete_by`: the condition is of all fields that every record has and that can be one."""
