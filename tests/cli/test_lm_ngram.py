@@ -145,9 +145,8 @@ def test_text_that_is_cut_already_is_taken_as_it_is(run: Run, tmp_path: Path) ->
         (tmp_path / f"{split}.txt").write_text(text, encoding="utf-8")
     result = run("lm", "train", tmp_path, "--ngram", "2", "-o", tmp_path / "lm")
     said = "the text is cut into tokens already (<unk>), read as format tokens; --format text overrides this"
-    assert result.lines[:4] == [
+    assert result.lines[:3] == [
         f"{tmp_path}/train.txt: {said}",
-        f"{tmp_path}/dev.txt: {said}",
         f"{tmp_path}: blank lines left out: train 1",
         f"{tmp_path}: train 2 lines, 9 words, dev 2 lines, 9 words",
     ]
@@ -155,10 +154,10 @@ def test_text_that_is_cut_already_is_taken_as_it_is(run: Run, tmp_path: Path) ->
     assert f"{tmp_path}: blank lines left out: train 1" in result.lines
     tiny = ["--epochs", "1", "--hidden", "4", "--set", "embedding.word_size=4"]
     result = run("generate", "train", tmp_path, "--unit", "word", "-o", tmp_path / "g", *tiny)
-    assert result.lines[:2] == [f"{tmp_path}/train.txt: {said}", f"{tmp_path}/dev.txt: {said}"]
+    assert result.lines[0] == f"{tmp_path}/train.txt: {said}" and said not in "".join(result.lines[1:])
     assert "vocabulary: 6 units" in result.lines
     for split, text in texts.items():
         (tmp_path / f"{split}.txt").write_text(f" \n = Ada = \n \n{text}", encoding="utf-8")
     result = run("lm", "train", tmp_path, "--ngram", "2", "-o", tmp_path / "wiki")
-    assert result.lines[2] == f"{tmp_path}: train 6 lines, 16 words, dev 5 lines, 15 words"
+    assert result.lines[1] == f"{tmp_path}: train 6 lines, 16 words, dev 5 lines, 15 words"
     assert "titles and blank lines count like other lines, read as format wikitext" in result.lines[0]
