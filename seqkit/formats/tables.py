@@ -407,5 +407,6 @@ PARALLEL = replace(
     source="a text and its translation a row, parted by a tab, as https://tatoeba.org/downloads has them",
     describe=lambda sample, given: (replace(given, columns=given.columns or ("source", "target")), ""),
     target="target",
+    write_texts=None,
 )
 """text and translation, from which the one is generated from the other"""
