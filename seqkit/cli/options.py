@@ -422,13 +422,16 @@ def described_by(
     return Description(input_format or "", column_names(columns or ""), token_column or "", encoding or "", borders)
 
 
-def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str) -> Callable[[Function], Function]:
+def prediction_options(
+    inputs: Sequence[str], outputs: Sequence[str], told: str, *, of_texts: bool = False
+) -> Callable[[Function], Function]:
     """A decorator that adds FILES, ``--model``, ``--input``, ``--output-format`` and what describes the files.
 
     Args:
         inputs: usual formats of what comes in; a single one is the only one.
         outputs: formats of what goes out, the default first.
         told: what these are.
+        of_texts: whether tables and objects have a field with the text, which ``--text`` names.
 
     Returns:
         The decorator.
@@ -441,7 +444,13 @@ def prediction_options(inputs: Sequence[str], outputs: Sequence[str], told: str)
         source = f"input format: {', '.join(inputs)}, …  [default: text; for a file, by its name and content]"
         input_format = format_option("--input", "--format", help=source)
     output_format = choice("--output-format", known=outputs, default=outputs[0], help=f"output format: {told}")
-    return lambda function: files(model_option(input_format(layout_options(output_format(function)))))
+    text = click.option("--text", "text_field", metavar="FIELD", help="field of the text  [default: the model's]")
+
+    def decorate(function: Function) -> Function:
+        shown = output_format(function)
+        return files(model_option(input_format(layout_options(text(shown) if of_texts else shown))))
+
+    return decorate
 
 
 def batch_options(function: Function) -> Function:

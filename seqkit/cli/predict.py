@@ -64,7 +64,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         help=cleandoc(task.predict),
         context_settings=HELP_OPTIONS,
     )
-    @prediction_options(task.reads, task.writes, task.written)
+    @prediction_options(task.reads, task.writes, task.written, of_texts=task.records == "texts")
     @section_options(task.options_class)
     @batch_options
     @workers_option
@@ -85,6 +85,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         device: str,
         threads: int | None,
         quiet: bool,
+        text_field: str | None = None,
         **given: Any,
     ) -> int:
         options = checked_options(task.options_class(), given)
@@ -99,6 +100,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
 
         names = files or ("-",)
         asked = described_by(input_format, columns, token_column, encoding, span_borders)
+        asked = replace(asked, text=text_field or "")
         launch = Launch.from_environment()
         live = sys.stdin.isatty() and names == ("-",)
         quiet = quiet or launch.rank > 0

@@ -69,7 +69,7 @@ def cut(inputs: Iterable[tuple[str, Description]], size: int = BLOCK_BYTES) -> I
 def _parts(file: str, description: Description, size: int) -> Iterator[tuple[Part, bool]]:
     """The parts of one input, and of each whether it ended early because nothing more came."""
     name, line, head, form = "<stdin>" if file == "-" else file, 1, None, FORMATS[description.format]
-    known = description.columns, description.token_column, description.comment_rows
+    known = description.columns, description.token_column, description.comment_rows, description.text
     with opened(file, buffering=0) as raw:
         stream = in_utf_8(raw, name, "" if form.binary else description.encoding)
         for data, waited_for in _pieces(stream, form, name, size):

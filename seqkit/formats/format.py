@@ -42,6 +42,7 @@ class Description:
         encoding: the encoding of text files; empty for UTF-8.
         span_borders: see `OnSpanBorder`.
         comment_rows: whether rows whose first cell is ``#`` are comments at the start of a sentence, however wide.
+        text: the field of the texts, for prediction; empty for that of the model.
         target: the column that is learned by default; empty for the format's, or the last one.
     """
 
@@ -51,6 +52,7 @@ class Description:
     encoding: str = ""
     span_borders: OnSpanBorder = "refuse"
     comment_rows: bool = False
+    text: str = ""
     target: str = ""
 
 

@@ -332,7 +332,7 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -
     Args:
         part: the part.
         splitter: splits the text into tokens.
-        text: the column or key of the text.
+        text: the column or key of the text, where the part does not say it.
 
     Returns:
         An iterator over the texts, the same ones that reading the whole input gives at this place; in ``text`` and
@@ -343,7 +343,7 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -
     """
     if format_named(part.format).line_per_record:
         return part_sentences(part, splitter)
-    options = replace(_part_options(part, splitter), text=text)
+    options = replace(_part_options(part, splitter), text=part.text or text)
     return text_reader(part.format, part.name, None)(part.lines(), part.name, options)
 
 

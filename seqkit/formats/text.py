@@ -149,6 +149,7 @@ class Part:
         columns: the names of its columns, where they are known.
         token_column: the column of its tokens, where it is known.
         comment_rows: whether rows whose first cell is ``#`` are comments.
+        text: the field of its texts, where it is said.
     """
 
     name: str
@@ -159,6 +160,7 @@ class Part:
     columns: Sequence[str] = ()
     token_column: str = ""
     comment_rows: bool = False
+    text: str = ""
 
     def lines(self) -> Lines:
         """The numbered lines, decoded when they are read."""

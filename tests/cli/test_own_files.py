@@ -74,6 +74,11 @@ def test_texts_and_labels_under_other_names(tmp_path: Path, run: Run) -> None:
     assert sorted(found["per_label"]) == ["0", "1"]
     result = run("classify", "predict", file, "-m", model, "--quiet")
     assert result.status == 0 and result.out.splitlines()[0].split("\t")[2] == "a bad film"
+    other = put(tmp_path, "other.jsonl", '{"comment": "a bad film"}\n')
+    again = run("classify", "predict", other, "-m", model, "--text", "comment", "--quiet")
+    assert again.out == result.out.splitlines()[0] + "\n"
+    again = run("classify", "predict", other, "-m", model, "--quiet")
+    assert (again.status, again.out) == (1, "")
 
 
 def test_spans_inside_tokens(tmp_path: Path, run: Run) -> None:
