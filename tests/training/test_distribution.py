@@ -108,14 +108,13 @@ def test_two_processes_do_what_one_does_and_end_together(tmp_path: Path) -> None
 
 
 def check_that_one_line_tells_of_the_end(killed: subprocess.CompletedProcess[str]) -> None:
-    """The rest of standard error is torchrun's, which on a busy machine ends the other process before that notices."""
+    """The rest of standard error is torchrun's."""
     assert killed.returncode == 1
     assert killed.stdout == ""
-    told = [line for line in killed.stderr.splitlines() if line.startswith(("error: ", "interrupted"))]
-    assert len(told) == 1, killed.stderr
+    told = [line for line in killed.stderr.splitlines() if line.startswith("error: ")]
+    assert len(told) == 1, killed.stderr  # shown whole, should the line ever be missing
     (line,) = told
-    gone = "error: one of the 2 processes that train together is gone: "
-    assert line.startswith((gone, "interrupted; a checkpoint is saved, continue with: ")), killed.stderr
+    assert line.startswith("error: one of the 2 processes that train together is gone: ")
     ours = killed.stderr[: killed.stderr.index(line)]
     assert "Traceback" not in ours
     assert ours.count("epoch   1/") == 1
