@@ -15,7 +15,7 @@ from itertools import chain
 from operator import itemgetter
 
 from seqkit.errors import DataError, shown
-from seqkit.formats.format import DEFAULTS, Format, ReadOptions, Sample
+from seqkit.formats.format import DEFAULTS, Description, Format, ReadOptions, Sample
 from seqkit.formats.text import Line, Lines, is_blank, last_blank_line_end
 from seqkit.formats.writers import clean, label_columns, refuse_breaks
 from seqkit.records import ConlluRows, Sentence, align
@@ -281,6 +281,13 @@ def _usual_head(lines: Sequence[Line], name: str, options: ReadOptions) -> Seque
     return naming[1][len(_NAMING) :].split()
 
 
+def _describe(sample: Sample, given: Description) -> tuple[Description, str]:
+    """What the user says of columns does not matter here, which is said."""
+    said = [flag for flag, value in (("--columns", given.columns), ("--token-column", given.token_column)) if value]
+    fixed = f"CoNLL-U has columns of its own: {' and '.join(said)} not used; --format conll reads other columns"
+    return given, fixed if said else ""
+
+
 CONLLU = Format(
     "conllu",
     "tokens with labels",
@@ -289,6 +296,7 @@ CONLLU = Format(
     recognise=lambda sample: (
         bool(sample.rows) and all(row.count("\t") == 9 and row[0].isdigit() for row in sample.rows)
     ),
+    describe=_describe,
     sentences=read_conllu,
     write=_write,
     last_end=last_blank_line_end,
@@ -302,6 +310,7 @@ CONLLU_PLUS = replace(
     suffixes=(".conllup", ".cupt"),
     recognise=_is_plus,
     specific=True,
+    describe=lambda sample, given: (given, ""),
     sentences=read_conllu_plus,
     write=None,
     head=_head,

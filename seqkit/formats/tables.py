@@ -334,6 +334,10 @@ def _rank(sample: Sample, delimiter: str) -> tuple[bool, int, int]:
 def _write(format: str, records: Sequence[TextRecord]) -> str:
     """A first row of names, and a row for each text."""
     names = list(dict.fromkeys(name for record in records for name in record.fields))
+    if "" in names:
+        first = next(record for record in records if "" in record.fields)
+        message = f"{format} cannot hold a field without a name; give it one, or use a .jsonl file"
+        raise DataError(message, file=first.file, line=first.line)
     table = [[_cell(record, name, format) for name in names] for record in records]
     if format == "tsv":
         content = "".join("\t".join(cells) + "\n" for cells in [names, *table])

@@ -96,6 +96,14 @@ def test_real_columns_are_written_as_they_were_read(real_file: Callable[[str], P
     assert (tmp_path / "out.conll").read_bytes() == path.read_bytes()
 
 
+def test_a_field_without_a_name_is_no_column(tmp_path: Path) -> None:
+    source = tmp_path / "in.jsonl"
+    source.write_text('{"text": "a", "label": "x"}\n{"text": "b", "label": "y", "": "c"}\n', encoding="utf-8")
+    message = f"^{source}:2: tsv cannot hold a field without a name; give it one, or use a .jsonl file$"
+    with pytest.raises(DataError, match=message):
+        convert_file(source, tmp_path / "out.tsv")
+
+
 def test_faults(source: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"^cannot write format 'text'; choose from jsonl, conllu, conll, .*fasttext"):
         convert_file(source, tmp_path / "out.csv", destination_format="text")

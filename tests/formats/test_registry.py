@@ -17,7 +17,7 @@ from seqkit.corpora.statistics import statistics
 from seqkit.errors import DataError
 from seqkit.formats.blocks import cut
 from seqkit.formats.format import Description, Format, ReadOptions
-from seqkit.formats.registry import FORMATS, detect_format, part_sentences, read_sentences, read_texts
+from seqkit.formats.registry import FORMATS, describe, detect_format, part_sentences, read_sentences, read_texts
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.formats.text import Line
 from seqkit.records import Sentence
@@ -215,3 +215,11 @@ def test_a_format_is_one_row_of_the_table(tmp_path: Path, monkeypatch: pytest.Mo
     assert (tmp_path / "out").read_text() == "% Ada=S-PER met=O\n% Bob=S-PER\n" * 2
     with pytest.raises(DataError, match=r"expected labelled texts \(a .tsv, .csv or .jsonl file\), found toys$"):
         read_texts(path, "toy")
+
+
+def test_flags_that_conllu_does_not_use_are_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.conllu"
+    path.write_text("1\tAda" + "\t_" * 8 + "\n\n")
+    fixed = "CoNLL-U has columns of its own: --columns and --token-column not used; --format conll reads other columns"
+    assert describe(path, Description(columns=("id", "word"), token_column="word"))[1] == [f"{path}: {fixed}"]
+    assert describe(path)[1] == []
