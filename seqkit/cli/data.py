@@ -8,6 +8,7 @@ import click
 
 from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.cli.options import (
+    borders_option,
     choice,
     described_by,
     format_option,
@@ -112,6 +113,7 @@ def list_formats(json_file: str | None) -> None:
 @_TEXT
 @_READ_AS
 @layout_options
+@borders_option
 @_JSON
 @quiet_option
 def check_data(
@@ -165,6 +167,7 @@ def check_data(
 @_TEXT
 @_READ_AS
 @layout_options
+@borders_option
 @_JSON
 @quiet_option
 def stats_data(data_set: str, target: str | None, text: str, json_file: str | None, quiet: bool, **layout: Any) -> None:
@@ -196,6 +199,7 @@ def stats_data(data_set: str, target: str | None, text: str, json_file: str | No
 @_TEXT
 @click.option("--label", metavar="FIELD", help="field of a label for a whole text  [default: label, if there is one]")
 @layout_options
+@borders_option
 @quiet_option
 def convert_data(
     source: str,

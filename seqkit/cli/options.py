@@ -385,7 +385,7 @@ def format_option(*names: str, help: str) -> Callable[[Function], Function]:
 
 
 def layout_options(function: Function) -> Function:
-    """Add the options that describe files: ``--columns``, ``--token-column``, ``--encoding`` and ``--span-borders``.
+    """Add the options that describe files: ``--columns``, ``--token-column`` and ``--encoding``.
 
     They are those of `seqkit.inputs.settings.ReadingSettings`, which a command that loads no settings cannot ask.
     """
@@ -394,17 +394,25 @@ def layout_options(function: Function) -> Function:
     told = "column of the tokens: a name, or a position from 0  [default: that of the format or of the first lines]"
     tokens = click.option("--token-column", metavar="COLUMN", help=told)
     encoding = click.option("--encoding", metavar="NAME", help="encoding of text files  [default: utf-8]")
+    return columns(tokens(encoding(function)))
+
+
+def borders_option(function: Function) -> Function:
+    """Add ``--span-borders``, where labels are read."""
     told = (
         "spans that start or end inside a token are a fault (refuse), take the token (widen) or leave it out (narrow)"
     )
-    borders = choice("--span-borders", known=["refuse", "widen", "narrow"], default="refuse", help=told)
-    return columns(tokens(encoding(borders(function))))
+    return choice("--span-borders", known=["refuse", "widen", "narrow"], default="refuse", help=told)(function)
 
 
 def described_by(
-    input_format: str | None, columns: str | None, token_column: str | None, encoding: str | None, span_borders: str
+    input_format: str | None,
+    columns: str | None,
+    token_column: str | None,
+    encoding: str | None,
+    span_borders: str = "refuse",
 ) -> Description:
-    """What the flags of `format_option` and `layout_options` say.
+    """What the flags of `format_option`, `layout_options` and `borders_option` say.
 
     Args:
         input_format: the format.

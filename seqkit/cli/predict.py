@@ -77,7 +77,6 @@ def predict_command(task: Task, verb: str) -> click.Command:
         columns: str | None,
         token_column: str | None,
         encoding: str | None,
-        span_borders: str,
         output_format: str,
         batch_tokens: int,
         precision: str,
@@ -99,7 +98,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
                 yield block_request(block, output_format)
 
         names = files or ("-",)
-        asked = described_by(input_format, columns, token_column, encoding, span_borders)
+        asked = described_by(input_format, columns, token_column, encoding)
         asked = replace(asked, text=text_field or "")
         launch = Launch.from_environment()
         live = sys.stdin.isatty() and names == ("-",)
