@@ -36,7 +36,8 @@ def relative_name(path: Path) -> str:
 
 
 TIERS = (
-    {"_version", "errors", "files"},
+    {"_version", "errors"},
+    {"files"},
     {"toml", "resources"},
     {"records", "tasks", "devices"},
     {"config", "torchrun"},

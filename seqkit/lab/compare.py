@@ -16,7 +16,7 @@ import torch
 from seqkit.config import Settings, override
 from seqkit.corpora.dataset import Dataset
 from seqkit.devices import choose_device
-from seqkit.errors import SettingsError, TrainingError
+from seqkit.errors import ModelError, SettingsError, TrainingError
 from seqkit.inputs.building import build_encoder
 from seqkit.lab.comparison import UNKNOWN, CellRun, draw
 from seqkit.lab.output import claim_files, remove_files, write_files
@@ -121,7 +121,8 @@ def _check_budget(settings: Settings, output: Path) -> None:
     minutes = sum(line["seconds"] + line["dev_seconds"] for line in lines[:-1]) / 60
     limit = training.time_limit
     if (output / CONFIG).is_file():
-        limit = read_config(output)[0]["settings"].get("training", {}).get("time_limit", 0.0)
+        with suppress(ModelError):  # a damaged model is written again
+            limit = read_config(output)[0]["settings"].get("training", {}).get("time_limit", 0.0)
     no_better = plural(stale, "epoch")
     for exceeded, name, past in (
         (len(lines) > training.epochs, "epochs", f"had {plural(len(lines), 'epoch')}"),
@@ -140,6 +141,7 @@ def _remove(output: Path, cells: Sequence[str]) -> None:
     with suppress(*_UNREADABLE):
         earlier = set(map(str, _document(output)["settings"]["cells"]))
         others = [cell for cell in CELLS if cell in earlier and cell not in cells]
+    remove_files(output, NAME)  # first: what is named there counts as finished
     for folder in [output / cell for cell in (*cells, *others)]:
         if folder.is_dir():
             # A folder of a cell that is not compared now may be the user's own, not written by a run.
@@ -148,7 +150,6 @@ def _remove(output: Path, cells: Sequence[str]) -> None:
                 remove_model(folder)
             with suppress(OSError):  # the folder has other files
                 folder.rmdir()
-    remove_files(output, NAME)
 
 
 def _train(

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from seqkit._version import __version__
 from seqkit.errors import DataError, file_errors
+from seqkit.files import write_atomically
 from seqkit.formats.writers import finite
 from seqkit.metrics.plots import png, require_matplotlib
-from seqkit.model.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

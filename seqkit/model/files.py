@@ -1,8 +1,8 @@
 """The directory that a model is: which files it has, that they are whole, and that this version can read them.
 
 ``config.json`` names every other file with its size and SHA-256, and carries a checksum of its own content, so that
-a changed byte anywhere (but in ``README.md``, which people may edit) is found before anything is used. Files are
-written aside and renamed, ``config.json`` last: a directory without it is no model.
+a changed byte anywhere (but in ``README.md``, which people may edit) is found before anything is used. A directory
+without it is no model. It is also what makes writing a model one step: see `write_config`.
 
 Checksums tell damage, not intent: whoever makes a model makes its checksums, too. So a name has to be a plain one, a
 file has to be a regular one that lies in the directory, and is read only if it is as long as ``config.json`` says.
@@ -13,14 +13,17 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import re
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from seqkit._version import __version__
 from seqkit.errors import ModelError, SettingsError, shown
-from seqkit.files import is_plain_name, open_regular
+from seqkit.files import create, flush_names, is_plain_name, open_regular, rename, write_atomically
+from seqkit.model.lock import held, holds
 
 FORMAT_VERSION = 2
 CONFIG = "config.json"
@@ -29,6 +32,8 @@ FILES = (
     *("units.json", "conditions.json", "context.json", "report.json", "README.md"),
 )
 """every name that a file of a model may have"""
+_STAGED = re.compile(f"(?:{'|'.join(map(re.escape, FILES))})\\.[0-9a-f]{{16}}")
+_DIGEST = re.compile("[0-9a-f]{64}")
 _MOST_CONFIG_BYTES = 1 << 20
 """of ``config.json``, which has a few thousand"""
 
@@ -51,53 +56,16 @@ def path_of(given: object, what: str) -> Path:
     return Path(given)
 
 
-def aside(path: Path) -> Path:
-    """Where a file stands while it is being written."""
-    return path.with_name(path.name + ".part")
-
-
-def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> None:
-    """Write a file aside, flush it to the disk and rename it, so that a reader finds the old or the new one whole.
-
-    Args:
-        path: the file.
-        content: its bytes.
-        keep: where the old file goes, in the same directory; it is replaced. For a moment there is none at `path`, and
-            the old one is there.
-
-    Raises:
-        ModelError: it cannot be written.
-    """
-    part = aside(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(part, "wb") as stream:
-            stream.write(content)
-            stream.flush()
-            os.fsync(stream.fileno())
-        if keep is not None:
-            with suppress(FileNotFoundError):
-                os.replace(path, keep)
-        os.replace(part, path)
-        _flush_names(path.parent)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from None
-
-
-def _flush_names(directory: Path) -> None:
-    """See that renamings outlive a loss of power, where the system lets a directory be flushed."""
-    with suppress(OSError):
-        handle = os.open(directory, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
 def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str, bytes]) -> None:
-    """Write a model directory; of a model that stood there before nothing is left.
+    """Write a model directory, in one step for its readers; of a model that stood there before nothing is left.
+
+    1. Files with other content than those there are written aside, each under a name that has its checksum.
+    2. ``config.json`` is replaced, which is one renaming: before it the old model is there, after it the new one, whose
+       files are found aside.
+    3. These get their own names.
+
+    Whenever the process ends in here, `read_config` finds the old model or the new one, and the next writing completes
+    what is left to do.
 
     Args:
         directory: where to; created if need be.
@@ -105,27 +73,110 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
         files: name → content of every other file.
 
     Raises:
-        ModelError: a file cannot be written.
+        ModelError: a file cannot be written; the old model is as it was.
+        TrainingError: another process writes to the directory.
     """
-    before = _names_before(directory)
-    for name, data in files.items():
-        write_atomically(directory / name, data)
-    known = {name: _fingerprint(data) for name, data in files.items() if not name.endswith(".md")}
+    sums = {name: _fingerprint(data) for name, data in files.items()}
+    known = {name: found for name, found in sums.items() if not name.endswith(".md")}
     config = {"format_version": FORMAT_VERSION, "seqkit_version": __version__, **content, "files": known}
     config["checksum"] = _checksum(config)
-    write_atomically(directory / CONFIG, _render(config))
-    for name in before - {CONFIG, *files}:
+    rendered = _render(config)
+    with _refusals(directory):
+        directory.mkdir(parents=True, exist_ok=True)
+        with nullcontext() if holds(directory) else held(directory, patience=10.0):
+            complete(directory)
+            replaces_model = bool(_known_files(directory))
+            written: dict[str, Path] = {}
+            try:
+                for name, data in files.items():
+                    if not _has(directory / name, data):
+                        written[name] = _staged(directory / name, sums[name])
+                        with _refusals(directory / name):
+                            create(written[name], data)
+                flush_names(directory)
+                write_atomically(directory / CONFIG, rendered)
+            finally:
+                if not _has(directory / CONFIG, rendered):
+                    for path in written.values():
+                        with suppress(OSError):
+                            path.unlink(missing_ok=True)
+            _rename_staged(directory, sums)
+            others = set(FILES) - {CONFIG, *files} if replaces_model else set()
+            stale = set(staged_files(directory)).difference(written.values())
+            for path in [*(directory / name for name in others), *stale]:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def complete(directory: Path) -> None:
+    """Give the files of a model their own names, where a process was killed after it had replaced ``config.json``.
+
+    Args:
+        directory: the model, or any other directory.
+    """
+    if staged_files(directory):
+        _rename_staged(directory, _known_files(directory))
+
+
+def staged_files(directory: Path) -> list[Path]:
+    """Files of a model that have not got their own names yet, or never will.
+
+    Args:
+        directory: the model, or any other directory.
+
+    Returns:
+        Their paths.
+    """
+    return [path for path in directory.iterdir() if _STAGED.fullmatch(path.name)] if directory.is_dir() else []
+
+
+def _staged(path: Path, fingerprint: Mapping[str, Any]) -> Path:
+    """Where a file of a model stands until ``config.json`` tells of it."""
+    return path.with_name(f"{path.name}.{fingerprint['sha256'][:16]}")
+
+
+def _rename_staged(directory: Path, fingerprints: Mapping[str, Mapping[str, Any]]) -> None:
+    for name, found in fingerprints.items():
+        staged = _staged(directory / name, found)
+        # What cannot be renamed now is found where it is.
         with suppress(OSError):
-            (directory / name).unlink()
+            if staged.exists():
+                rename(staged, directory / name)
+    flush_names(directory)
 
 
-def _names_before(directory: Path) -> set[str]:
-    """The files of the model in a directory, of those names that a model's files may have."""
+def _has(path: Path, content: bytes) -> bool:
+    """Whether a file is there that has this content."""
+    try:
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size != len(content):
+            return False
+        rest = memoryview(content)
+        with open_regular(path) as stream:
+            while block := stream.read(1 << 20):
+                if block != rest[: len(block)]:
+                    return False
+                rest = rest[len(block) :]
+        return not len(rest)
+    except OSError:
+        return False
+
+
+def _known_files(directory: Path) -> dict[str, Any]:
+    """What the ``config.json`` in a directory says of files that a model may have; nothing if it is no model's."""
     with suppress(ModelError, AttributeError, TypeError):
         config = read_json(directory / CONFIG, _read(directory / CONFIG))
         if "seqkit_version" in config:
-            return set(config["files"]) & set(FILES)
-    return set()
+            return {name: found for name, found in config["files"].items() if name in FILES and _is_known(found)}
+    return {}
 
 
 def read_config(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
@@ -140,6 +191,19 @@ def read_config(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     Raises:
         ModelError: the directory is no model, of a newer format version, or damaged.
     """
+    seen: bytes | None = None
+    while True:
+        config, raw = _read_configuration(directory)
+        try:
+            return config, {name: _read_known(directory / name, expected) for name, expected in config["files"].items()}
+        except ModelError:
+            if raw == seen:
+                raise
+            seen = raw  # it may have been replaced meanwhile: what is read is one version of a model, or damaged
+
+
+def _read_configuration(directory: Path) -> tuple[dict[str, Any], bytes]:
+    """What ``config.json`` says, verified, and its bytes."""
     path = directory / CONFIG
     # The functions of os.path, since methods of a path raise for a name that is too long in some versions of Python.
     if not os.path.isfile(path):
@@ -167,18 +231,30 @@ def read_config(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     odd = next((name for name in known if not is_plain_name(name)), None)
     if odd is not None:
         raise ModelError(f"{path}: expected plain file names, found {shown(odd)}")
-    return config, {name: _read_known(directory / name, expected) for name, expected in known.items()}
+    return config, raw
+
+
+def _is_known(found: object) -> TypeGuard[dict[str, Any]]:
+    """Whether something has the form of a file's size and checksum; the checksum becomes a part of a name."""
+    size, digest = (found.get("bytes"), found.get("sha256")) if isinstance(found, dict) else (None, None)
+    return type(size) is int and size >= 0 and isinstance(digest, str) and bool(_DIGEST.fullmatch(digest))
 
 
 def _read_known(path: Path, expected: object) -> bytes:
     """A file of which ``config.json`` says how long it is and what its checksum is."""
-    size = expected.get("bytes") if isinstance(expected, dict) else None
-    if type(size) is not int or size < 0:
+    if not _is_known(expected):
         raise ModelError(f"{path}: damaged: expected its size and checksum in {CONFIG}, found {shown(expected)}")
-    content = _read(path, size)
-    if _fingerprint(content) != expected:
-        raise ModelError(f"{path}: damaged: its content does not agree with the checksum in {CONFIG}")
-    return content
+    fault = ModelError(f"{path}: damaged: its content does not agree with the checksum in {CONFIG}")
+    # Aside, where it has not got its name yet; and once more, where it got it between the two looks.
+    for place in (path, _staged(path, expected), path):
+        try:
+            content = _read(place, expected["bytes"])
+        except ModelError as error:
+            fault = error if place is path else fault
+            continue
+        if _fingerprint(content) == expected:
+            return content
+    raise fault
 
 
 def read_json(path: Path, content: bytes) -> Any:

@@ -15,8 +15,7 @@ import torch
 from torch import Tensor
 
 from seqkit.errors import ModelError, TrainingError, is_out_of_memory, shown
-from seqkit.files import open_regular
-from seqkit.model.files import write_atomically
+from seqkit.files import open_regular, write_atomically
 from seqkit.training.serialising import packed, unpacked
 
 _STATE, _CHECKSUM = "state", "checksum"

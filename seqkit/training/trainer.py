@@ -16,8 +16,8 @@ from torch import Tensor
 from seqkit._version import __version__
 from seqkit.config import TrainingSettings
 from seqkit.errors import TrainingError, shown
+from seqkit.files import write_atomically
 from seqkit.formats.writers import finite
-from seqkit.model.files import write_atomically
 from seqkit.training.checkpoint import read_checkpoint, saying_what_is_left, write_checkpoint
 from seqkit.training.distribution import ALONE, Group, Tensors
 from seqkit.training.learner import Learner

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 import seqkit
 from seqkit.errors import ModelError, shown
+from seqkit.files import write_atomically
 from seqkit.model import files as artefact
-from seqkit.model.files import FILES, FORMAT_VERSION, read_config, read_json, write_atomically, write_config
+from seqkit.model.files import FILES, FORMAT_VERSION, read_config, read_json, write_config
 from seqkit.model.loading import load
 
 PACKAGE = Path(seqkit.__file__).parent
@@ -318,12 +319,80 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_the_configuration_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A run that dies while it writes leaves no directory that looks like a model."""
-    order: list[str] = []
-    monkeypatch.setattr("seqkit.model.files.os.replace", lambda source, target: order.append(Path(target).name))
-    write_config(tmp_path, {}, {"a.json": b"", "weights.safetensors": b"", "README.md": b""})
-    assert order == ["a.json", "weights.safetensors", "README.md", "config.json"]
+def test_one_renaming_makes_the_old_model_the_new_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = {"words.json": b"[]", "vectors.json": b"{}", "weights.safetensors": b"old", "README.md": b"# Old"}
+    new = {"words.json": b"[]", "weights.safetensors": b"new", "labels.json": b"[]", "README.md": b"# New"}
+    write_config(tmp_path, {"of": "old"}, old)
+    found: list[tuple[str, str]] = []
+    replace = os.replace
+
+    def watched(source: Path, target: Path) -> None:
+        found.append((target.name, version_in(tmp_path, old, new)))
+        replace(source, target)
+        found.append((target.name, version_in(tmp_path, old, new)))
+
+    monkeypatch.setattr("seqkit.files.os.replace", watched)
+    write_config(tmp_path, {"of": "new"}, new)
+    # words.json has the same content in both, and is not written again.
+    assert [name for name, _ in found[::2]] == ["config.json", "weights.safetensors", "labels.json", "README.md"]
+    assert [version for _, version in found] == ["old", *["new"] * 7]
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name != "config.json"} == new
+
+
+def version_in(directory: Path, old: dict[str, bytes], new: dict[str, bytes]) -> str:
+    config, files = read_config(directory)
+    expected = {name: data for name, data in (old if config["of"] == "old" else new).items() if name != "README.md"}
+    assert files == expected
+    return str(config["of"])
+
+
+@pytest.mark.parametrize("name", ["os.fsync", "open", "os.replace"])
+def test_where_nothing_can_be_written_the_old_model_stays(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = {"words.json": b"[]", "weights.safetensors": b"old", "README.md": b""}
+    write_config(tmp_path, {"of": "old"}, old)
+    kept = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(f"seqkit.files.{name}", full, raising=False)
+    with pytest.raises(ModelError) as caught:
+        write_config(tmp_path, {"of": "new"}, {"words.json": b"[1]", "weights.safetensors": b"new"})
+    place = tmp_path / ("config.json" if name == "os.replace" else "words.json")
+    assert str(caught.value) == f"{place}: cannot be written: No space left on device"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
+
+
+def test_files_that_cannot_be_renamed_are_read_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on Windows, where a file that somebody reads keeps its name."""
+    write_config(tmp_path, {"of": "old"}, {"words.json": b"[]", "README.md": b"# Old"})
+    replace = os.replace
+
+    def busy(source: Path, target: Path) -> None:
+        if target.name != "config.json":
+            raise PermissionError(13, "Permission denied")
+        replace(source, target)
+
+    monkeypatch.setattr("seqkit.files.os.replace", busy)
+    write_config(tmp_path, {"of": "new"}, {"words.json": b"[1]", "README.md": b"# New"})
+    monkeypatch.undo()
+    assert (tmp_path / "words.json").read_bytes() == b"[]"
+    assert read_config(tmp_path)[1] == {"words.json": b"[1]"}
+    artefact.complete(tmp_path)
+    assert (tmp_path / "words.json").read_bytes() == b"[1]"
+    assert read_config(tmp_path)[1] == {"words.json": b"[1]"}
+
+
+def test_a_name_aside_leads_nowhere_else(copy: Path) -> None:
+    """The checksum is a part of the name of a file that is not in place yet."""
+    secret = copy.parent / "secret"
+    secret.write_bytes(b"[]")
+    entry = {"bytes": 2, "sha256": "/../../secret"}
+    forge(copy, lambda config: config["files"].update({"words.json": entry}))
+    found = f"damaged: expected its size and checksum in config.json, found {shown(entry)}"
+    assert fault_of(copy) == f"{copy / 'words.json'}: {found}"
 
 
 def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,7 +402,7 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path, monkeypatch: p
     def full(number: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("seqkit.model.files.os.fsync", full)
+    monkeypatch.setattr("seqkit.files.os.fsync", full)
     with pytest.raises(ModelError) as caught:
         write_atomically(path, b"new")
     assert str(caught.value) == f"{path}: cannot be written: No space left on device"

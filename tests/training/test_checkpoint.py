@@ -167,7 +167,7 @@ def dying_at(moment: int, patch: pytest.MonkeyPatch) -> list[str]:
         def call(*arguments: Any, **options: Any) -> Any:
             at(f"before {name}")
             found = plain(*arguments, **options)
-            if name == "open" and "w" in str(arguments[1:]):
+            if name == "open" and "x" in str(arguments[1:]):
                 return _HalfWritten(found, lambda: at("half written"))
             at(f"after {name}")
             return found

@@ -16,7 +16,7 @@ import pytest
 
 from seqkit import files
 from seqkit.errors import TrainingError
-from seqkit.training.lock import LOCK, held, see_free
+from seqkit.model.lock import LOCK, held, see_free
 from seqkit.training.run import run
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,7 +24,7 @@ Make = Callable[..., Any]
 HOLDER = """
 import sys, time
 from pathlib import Path
-from seqkit.training.lock import held
+from seqkit.model.lock import held
 with held(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(1000)
