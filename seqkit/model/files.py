@@ -15,7 +15,7 @@ import json
 import os
 import re
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -86,26 +86,22 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
         with nullcontext() if holds(directory) else held(directory, patience=10.0):
             complete(directory)
             replaces_model = bool(_known_files(directory))
-            written: dict[str, Path] = {}
+            places = {name: _staged(directory / name, found) for name, found in sums.items()}
+            written: list[Path] = []
             try:
                 for name, data in files.items():
-                    if not _has(directory / name, data):
-                        written[name] = _staged(directory / name, sums[name])
+                    if not (_has(directory / name, data) or _has(places[name], data)):
+                        written.append(places[name])
                         with _refusals(directory / name):
-                            create(written[name], data)
+                            create(places[name], data)
                 flush_names(directory)
                 write_atomically(directory / CONFIG, rendered)
             finally:
                 if not _has(directory / CONFIG, rendered):
-                    for path in written.values():
-                        with suppress(OSError):
-                            path.unlink(missing_ok=True)
+                    _remove(written)
             _rename_staged(directory, sums)
             others = set(FILES) - {CONFIG, *files} if replaces_model else set()
-            stale = set(staged_files(directory)).difference(written.values())
-            for path in [*(directory / name for name in others), *stale]:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
+            _remove([*(directory / name for name in others), *set(staged_files(directory)).difference(places.values())])
 
 
 @contextmanager
@@ -114,6 +110,12 @@ def _refusals(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from None
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    for path in paths:
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
 
 
 def complete(directory: Path) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import random
 import signal
 import time
-from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -16,28 +14,8 @@ import pytest
 
 from tests.training import killed
 
-ROOT = Path(__file__).resolve().parents[2]
 KILLS = 20
 NEVER = 0
-IMPORTED = [
-    *("tests.training.killed", "seqkit.inputs.words", "seqkit.inputs.units", "seqkit.heads.tagging.head"),
-    *("seqkit.heads.classification.head", "seqkit.heads.language_model.head", "seqkit.heads.generation.head"),
-    *("seqkit.model.tagger", "seqkit.model.classifier", "seqkit.model.language_model", "seqkit.model.generator"),
-    "torch._dynamo",  # which optimisers import, a second's work
-]
-
-
-@pytest.fixture(scope="module")
-def processes() -> Iterator[Any]:
-    """Processes are forked from one that has imported everything and computed nothing."""
-    context = multiprocessing.get_context("forkserver")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PYTHONPATH", str(ROOT))  # or the server finds nothing to import
-        context.set_forkserver_preload(IMPORTED)
-        first = context.Process(target=len, args=("",))  # the server starts with the first
-        first.start()
-        first.join()
-    yield context
 
 
 def life(processes: Any, task: str, output: Path, minutes: float, step: int, draw: random.Random) -> object:
