@@ -16,6 +16,8 @@ from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
 from seqkit.corpora.split import Split
 from seqkit.errors import DataError, SettingsError, TrainingError
+from seqkit.files import aside
+from seqkit.model import files as artefact
 from seqkit.model.loading import load
 from seqkit.records import Sentence
 from seqkit.tasks import TASKS
@@ -261,6 +263,83 @@ def test_with_force_the_old_model_stays_until_the_new_one_is_trained(
     run(tiny_settings("training.epochs=1"), output, make_pairs(12), force=True, **options)
     assert "vectors.json" in kept and not (output / "vectors.json").exists()
     load(output)
+
+
+def test_no_link_is_followed_out_of_the_output_directory(make_pairs: Make, tiny_settings: Make, tmp_path: Path) -> None:
+    """Whoever gives away a directory may have laid links where a run writes."""
+    settings, options = tiny_settings("training.epochs=1"), {"dev": make_pairs(4, 1), "device": "cpu"}
+    run(settings, tmp_path / "m", make_pairs(12), **options)
+    run(settings, tmp_path / "other", make_pairs(12), **options)
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"precious")
+    model = sorted(path for path in (tmp_path / "m").rglob("*") if path.is_file())
+    staged = artefact.read_json(tmp_path, (tmp_path / "m" / "config.json").read_bytes())["files"]
+    for path in model:
+        if path.name not in ("config.json", "README.md"):  # by which it is known for a run's, and a copy for reading
+            path.unlink()
+            path.symlink_to(victim)
+        aside(path).symlink_to(victim)
+    for name, found in staged.items():
+        (tmp_path / "m" / f"{name}.{found['sha256'][:16]}").symlink_to(victim)
+    run(settings, tmp_path / "m", make_pairs(12), force=True, **options)
+    assert victim.read_bytes() == b"precious"
+    assert not [path for path in (tmp_path / "m").rglob("*") if path.is_symlink()]
+    assert weights(tmp_path / "m") == weights(tmp_path / "other")
+
+
+@pytest.mark.parametrize("kind", ["symbolic link", "hard link"])
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"force": True}], ids=str)
+def test_a_lock_that_is_a_link_is_refused(options: dict[str, Any], kind: str, tmp_path: Path) -> None:
+    output, victim = tmp_path / "m", tmp_path / "victim"
+    output.mkdir()
+    victim.write_bytes(b"precious")
+    lock = output / ".seqkit.lock"
+    lock.symlink_to(victim) if kind == "symbolic link" else lock.hardlink_to(victim)
+    message = fault_of(TrainingError, claim, output, **{"resume": False, "force": False, **options})
+    assert message.startswith(f"{output}: cannot be used as output directory: ")
+    assert victim.read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"force": True}], ids=str)
+def test_a_directory_for_checkpoints_that_is_a_link_is_refused(options: dict[str, Any], tmp_path: Path) -> None:
+    elsewhere, output = tmp_path / "elsewhere", tmp_path / "m"
+    elsewhere.mkdir()
+    (elsewhere / "state.safetensors").write_bytes(b"precious")
+    output.mkdir()
+    (output / "checkpoint").symlink_to(elsewhere)
+    message = fault_of(TrainingError, claim, output, **{"resume": False, "force": False, **options})
+    assert message == f"{output / 'checkpoint'}: expected a directory for checkpoints, found a link"
+    assert (elsewhere / "state.safetensors").read_bytes() == b"precious"
+
+
+@pytest.mark.parametrize(
+    "left", ["train.jsonl.part", "checkpoint/state.safetensors.part", "words.json.0123456789abcdef"]
+)
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"force": True}], ids=str)
+def test_what_a_run_left_that_was_killed_at_its_first_file_is_no_obstacle(
+    left: str, options: dict[str, Any], make_pairs: Make, tiny_settings: Make, tmp_path: Path
+) -> None:
+    output = tmp_path / "m"
+    (output / "checkpoint").mkdir(parents=True)
+    (output / left).write_bytes(b"half")
+    (output / ".seqkit.lock").write_bytes(b"")
+    run(tiny_settings("training.epochs=1"), output, make_pairs(12), dev=make_pairs(4, 1), device="cpu", **options)
+    assert not (output / left).exists()
+    load(output)
+
+
+def test_a_run_with_force_that_was_killed_early_can_be_resumed(
+    make_pairs: Make, tiny_settings: Make, tmp_path: Path
+) -> None:
+    options = {"dev": make_pairs(4, 1), "device": "cpu"}
+    for output, seed in ((tmp_path / "m", 1), (tmp_path / "other", 2)):
+        run(tiny_settings("training.epochs=1", f"training.seed={seed}"), output, make_pairs(12), **options)
+    with pytest.raises(ZeroDivisionError), claimed_output(tmp_path / "m", resume=False, force=True):
+        raise ZeroDivisionError
+    assert load(tmp_path / "m").settings.training.seed == 1
+    second = tiny_settings("training.epochs=1", "training.seed=2")
+    run(second, tmp_path / "m", make_pairs(12), resume=True, **options)
+    assert weights(tmp_path / "m") == weights(tmp_path / "other")
 
 
 def test_an_output_must_be_a_directory(tmp_path: Path) -> None:
