@@ -96,9 +96,9 @@ class Classification(Head):
     ) -> list[ClassifiedText]:
         """See `Head.decode`."""
         found: list[ClassifiedText] = []
-        places = iter(records)
         for part in self.module.probabilities(scores):  # [n, K]
-            found += map(self._answer, places, *self._likeliest(part, options), repeat(options))
+            texts = records[len(found) : len(found) + len(part)]
+            found += map(self._answer, texts, *self._likeliest(part, options), repeat(options))
         return found
 
     def _likeliest(self, probabilities: Tensor, options: ClassifyOptions) -> tuple[list[list[float]], list[list[int]]]:
