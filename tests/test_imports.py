@@ -36,7 +36,7 @@ def relative_name(path: Path) -> str:
 
 
 TIERS = (
-    {"_version", "errors", "files"},
+    {"_version", "errors", "files", "waiting"},
     {"toml", "resources"},
     {"records", "tasks", "devices"},
     {"config", "torchrun"},

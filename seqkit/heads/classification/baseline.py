@@ -144,11 +144,9 @@ def _wanted(targets: Sequence[Sequence[int]], labels: int, multi: bool) -> Any:
     """The targets as scikit-learn takes them: ids, [N], or a sparse matrix of zeros and ones, [N, K]."""
     if not multi:
         return np.array([row[0] for row in targets], dtype=np.int64)
-    from scipy.sparse import csr_matrix  # type: ignore[import-untyped]
+    from sklearn.preprocessing import MultiLabelBinarizer
 
-    ids = np.array([index for row in targets for index in row], dtype=np.int64)
-    bounds = np.cumsum([0, *map(len, targets)])
-    matrix = csr_matrix((np.ones(len(ids), dtype=np.int64), ids, bounds), shape=(len(targets), labels))
+    matrix = MultiLabelBinarizer(classes=range(labels), sparse_output=True).fit_transform(targets)
     return matrix if labels > 1 else matrix.toarray()  # one column is not taken for labels if it is sparse
 
 
