@@ -265,3 +265,20 @@ def test_no_weight_of_a_baseline_is_made_that_does_not_fit(monkeypatch: pytest.M
     monkeypatch.setattr(baseline, "_fit", None)
     with pytest.raises(TooLargeError, match=r"^tf-idf \+ logistic regression was not trained: 3,000 labels × 6,001 "):
         fit(3000)
+
+
+def test_the_loss_of_more_labels_than_features_is_the_cross_entropy() -> None:
+    torch.manual_seed(0)
+    head = ClassificationHead(4, 2, 30, pool="mean")
+    assert head.late
+    outputs, lengths = torch.randn(3, 2, 4, requires_grad=True), torch.tensor([2, 1, 2])
+    targets = torch.tensor([29, -1, 4])
+    loss = head.loss(outputs, lengths, targets)
+    loss.backward()
+    logs = head.decode(outputs, lengths).log()
+    assert loss.item() == pytest.approx(-(logs[0, 29] + logs[2, 4]).item() / 3, rel=1e-5)
+    found = [parameter.grad.clone() for parameter in head.parameters() if parameter.grad is not None]
+    head.zero_grad()
+    (-(head.output(head.pooling(outputs, lengths)).log_softmax(1)[[0, 2], [29, 4]]).sum() / 3).backward()
+    expected = [parameter.grad for parameter in head.parameters() if parameter.grad is not None]
+    assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(found, expected, strict=True))

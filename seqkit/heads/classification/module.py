@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from seqkit.nn.parts import row_parts
 from seqkit.nn.pooling import make_pooling
-from seqkit.nn.softmax import IGNORED
+from seqkit.nn.softmax import IGNORED, linear_cross_entropy
 
 
 class ClassificationHead(nn.Module):
@@ -84,7 +84,12 @@ class ClassificationHead(nn.Module):
         Returns:
             A scalar.
         """
-        scores = self._scores(self._pooled(outputs, lengths))  # [B, K]
+        pooled = self._pooled(outputs, lengths)  # [B, D']
+        if self.late and not self.multi_label and self.weights is None:
+            with torch.autocast(outputs.device.type, enabled=False):
+                total = linear_cross_entropy(pooled, self.output.weight, self.output.bias, targets)
+            return total / max(1, len(targets))
+        scores = self._scores(pooled)  # [B, K]
         if self.multi_label:
             total = functional.binary_cross_entropy_with_logits(
                 scores, targets.to(scores), pos_weight=self.weights, reduction="sum"
