@@ -469,9 +469,10 @@ class ClassifiedText:
     Args:
         sentence: the input, as it was read.
         labels: the predicted labels, the most probable first; exactly one unless a text may have several.
-        probs: label → probability, all labels, the most probable first.
+        probs: label → probability, the most probable first: all labels, or of very many the most probable ones.
         multi: whether a text may have several labels: then the probabilities do not sum to 1.
         top: write only so many of the most probable labels.
+        left_out: how many labels have no probability here.
     """
 
     sentence: Sentence
@@ -479,16 +480,27 @@ class ClassifiedText:
     probs: dict[str, float]
     multi: bool = False
     top: int | None = None
+    left_out: int = 0
 
     @property
     def label(self) -> str:
         """The label; of several all of them, joined by `LABEL_SEPARATOR`."""
         return LABEL_SEPARATOR.join(self.labels)
 
+    @property
+    def shortened(self) -> bool:
+        """Whether `to_json` has fewer labels than there are, though no number of them was asked for."""
+        return self.left_out > 0 and self.top is None
+
     def to_json(self) -> dict[str, Any]:
-        """The record as a JSON object: ``text``, ``label`` (a list where a text may have several) and ``probs``."""
+        """The record as a JSON object: ``text``, ``label`` (a list where a text may have several) and ``probs``.
+
+        Of how many labels the probability is left out stands under ``probs_left_out``, unless the number was asked for.
+        """
         probs = {label: round(prob, 6) for label, prob in list(self.probs.items())[: self.top]}
-        return {"text": self.sentence.text, "label": self.labels if self.multi else self.label, "probs": probs}
+        label = self.labels if self.multi else self.label
+        left_out = {"probs_left_out": self.left_out} if self.shortened else {}
+        return {"text": self.sentence.text, "label": label, "probs": probs, **left_out}
 
     def to_cells(self) -> tuple[str, ...]:
         """The record as the cells of a row: labels and probabilities, several with `LABEL_SEPARATOR` between them."""

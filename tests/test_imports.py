@@ -37,7 +37,7 @@ def relative_name(path: Path) -> str:
 
 TIERS = (
     {"_version", "errors"},
-    {"files"},
+    {"files", "waiting"},
     {"toml", "resources"},
     {"records", "tasks", "devices"},
     {"config", "torchrun"},

@@ -126,9 +126,10 @@ def evaluate_command(task: Task) -> click.Command:
             from seqkit.metrics.plots import confusion_matrix_png
 
             unit = "token" if task.records == "sentences" else "text"
-            confusion_matrix_png(found.gold, [answer.labels for answer in found.answers], confusion, unit=unit)
+            shared = confusion_matrix_png(found.gold, [answer.labels for answer in found.answers], confusion, unit=unit)
+            found = found._replace(notes=[*found.notes, *filter(None, [shared])])
         if not quiet:
-            for note in found.notes:
+            for note in [*found.notes, *getattr(found.report, "left_out", {}).values()]:
                 click.echo(note, err=True)
         if json_file is not None:
             scores = found.report.to_json()

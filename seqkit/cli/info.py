@@ -16,6 +16,7 @@ from seqkit.metrics.scores import plural
 from seqkit.model.files import read_config, read_json
 from seqkit.tasks import TASKS
 
+_MOST_LABELS = 100
 _SCORES = ("f1", "precision", "recall", "accuracy", "macro_f1", "loss", "perplexity", "bits_per_unit", "exact_match")
 
 
@@ -77,7 +78,14 @@ def _labels(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     labels, scheme = document.get("labels", []), document.get("scheme", "none")
     kinds = labels if scheme == "none" else sorted({label[2:] for label in labels if label[1:2] == "-"})
     several = "  (a text may have several)" if document.get("multi_label") else ""
-    yield "labels", " ".join(kinds) + several + ("" if scheme == "none" else f"  (spans, {str(scheme).upper()})")
+    rest = f" … ({len(kinds):,} in all)" if len(kinds) > _MOST_LABELS else ""
+    yield (
+        "labels",
+        " ".join(kinds[:_MOST_LABELS])
+        + rest
+        + several
+        + ("" if scheme == "none" else f"  (spans, {str(scheme).upper()})"),
+    )
 
 
 def _units(document: dict[str, Any]) -> Iterator[tuple[str, str]]:

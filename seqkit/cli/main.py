@@ -16,6 +16,7 @@ from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.errors import describe
 from seqkit.resources import imported
 from seqkit.tasks import TASKS
+from seqkit.waiting import is_left
 
 COMMANDS = {
     "lab": ("seqkit.cli.lab:command", "Study networks: gradients, memory, gates, cells compared."),
@@ -97,6 +98,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments is None and status >= INTERRUPTED:  # a second Ctrl-C would end the end with a traceback
         with contextlib.suppress(ValueError):  # in a thread
             signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if is_left():
+            os._exit(status)
     return status
 
 

@@ -113,7 +113,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
             if live and not quiet:
                 click.echo(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it", err=True)
             began = time.perf_counter()
-            total = {"records": 0, "tokens": 0, "unknown": 0}
+            total = {"records": 0, "tokens": 0, "unknown": 0, "shortened": 0}
             sys.stdout.flush()
             for found in answers:
                 _write(found.get("output", ""))
@@ -129,6 +129,10 @@ def predict_command(task: Task, verb: str) -> click.Command:
                 click.echo(
                     f"{total['unknown']:,} of the units are unknown to the model; all are scored as one unknown unit",
                     err=True,
+                )
+            if total["shortened"]:
+                click.echo(
+                    "only the most probable of all labels are written of each text; --top N writes more", err=True
                 )
         return 0
 

@@ -107,6 +107,9 @@ def train_command(task: Task) -> click.Command:
             return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
         if launch.rank:
             return 0
+        for split, part in () if quiet else trained.reports.items():
+            for line in getattr(part, "left_out", {}).values():
+                click.echo(f"{split}: {line}", err=True)
         if json_file:
             write_json(trained.model.report, json_file)
         if json_file != "-":

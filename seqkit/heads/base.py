@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -18,6 +19,8 @@ from seqkit.nn.recurrent import State
 from seqkit.nn.softmax import IGNORED
 
 _Kind = TypeVar("_Kind", bound="Head")
+MOST_NAMED = 100
+"""labels that a model card names at most"""
 
 
 class Loss(NamedTuple):
@@ -78,6 +81,37 @@ class RecordTargets:
     def collate(self, rows: Integers) -> Tensor:
         """See `Targets.collate`: int64 [B] or [B, K]."""
         return torch.from_numpy(self.values[rows])
+
+    def ids(self) -> list[list[int]]:
+        """The ids of each record's labels: one."""
+        return [[value] for value in self.values.tolist()]
+
+
+class LabelSetTargets:
+    """Several labels a record, or none.
+
+    Args:
+        rows: the ids of each record's labels.
+        size: K, the number of labels.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]], size: int) -> None:
+        values = np.array([value for row in rows for value in row], dtype=np.int32)
+        self.rows = TypeRows(values, np.cumsum([0, *map(len, rows)], dtype=np.int64))
+        self.size = size
+
+    def collate(self, rows: Integers) -> Tensor:
+        """See `Targets.collate`: zeros and ones, bool [B, K]."""
+        matrix, inside = self.rows.padded(self.rows.types, rows)  # [B, L] each
+        found = torch.zeros(len(rows), self.size, dtype=torch.bool)
+        number, place = np.nonzero(inside)
+        found[number, matrix[number, place]] = True
+        return found
+
+    def ids(self) -> list[list[int]]:
+        """The ids of each record's labels."""
+        values, offsets = self.rows.types.tolist(), self.rows.offsets.tolist()
+        return [values[begin:end] for begin, end in pairwise(offsets)]
 
 
 class StepTargets:
@@ -341,3 +375,17 @@ class Head(ABC):
     def description(self) -> list[str]:
         """Lines of the model card: what the model predicts."""
         return []
+
+
+def some(labels: Sequence[str], most: int = 50) -> str:
+    """The first labels, for a person.
+
+    Args:
+        labels: all labels.
+        most: so many are named.
+
+    Returns:
+        Their names; if there are more, with the number of all.
+    """
+    rest = f", … ({len(labels):,} in all)" if len(labels) > most else ""
+    return ", ".join(labels[:most]) + rest

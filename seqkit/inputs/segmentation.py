@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from seqkit.errors import ModelError, shown
 from seqkit.formats.splitting import Splitter
 from seqkit.formats.writers import clean
+from seqkit.waiting import interruptible
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
+_Result = TypeVar("_Result")
+
 UNIT_KINDS = ("word", "char", "bpe")
 _BYTES = 256
 _PIECE = 1 << 16
+LONGEST_PIECE = 1024
+"""characters without a border between words, but for a space before them, that byte pairs are learned from and found in
+together: learning takes time that grows with the square of their number. Running text has fewer than a hundred"""
+_RUN = re.compile(r"\S+|\s+")
 _APART = re.compile(r"(?<=[^\W_]) (?=\S)")
 """spaces at which a text can be cut without changing its units (after a full stop, the next word could change them)"""
 
@@ -27,7 +34,8 @@ class Units:
     - ``word``: the tokens of a `Splitter`; joined with a space between two words, so that white space is not kept.
     - ``char``: code points, also line breaks.
     - ``bpe``: byte pairs (Sennrich, Haddow & Birch 2016, on bytes as in Radford et al. 2019), learned from a text by
-      the library `tokenizers`. Every text can be split and joined again without a change.
+      the library `tokenizers`. Every text can be split and joined again without a change. No unit crosses a border
+      between words, of which there is one after every `LONGEST_PIECE` characters at the latest.
 
     Make one with `Units.word`, `Units.char`, `Units.train_bpe` or `Units.from_json`.
 
@@ -91,7 +99,9 @@ class Units:
         tokenizer.decoder = decoders.ByteLevel()
         alphabet = pre_tokenizers.ByteLevel.alphabet()
         trainer = BpeTrainer(vocab_size=size, initial_alphabet=sorted(alphabet), show_progress=False)
-        tokenizer.train_from_iterator(map(clean, lines), trainer)
+        borders = tokenizer.pre_tokenizer
+        parts = (part for line in lines for part in _parts(clean(line), borders))
+        interruptible(lambda: tokenizer.train_from_iterator(parts, trainer))
         return cls("bpe", tokenizer=json.loads(tokenizer.to_str()))
 
     def split(self, text: str) -> list[str]:
@@ -106,7 +116,9 @@ class Units:
         if self.kind == "char":
             return list(text)
         if self.kind == "bpe":
-            return list(self._load().encode(clean(text)).tokens)
+            tokenizer = self._load()
+            parts = _parts(clean(text), tokenizer.pre_tokenizer)
+            return [unit for part in parts for unit in _waited(part, lambda one: tokenizer.encode(one).tokens)]
         assert self.splitter is not None
         return [text[start:end] for start, end in self.splitter.split(text)]
 
@@ -212,6 +224,38 @@ class Units:
     def __repr__(self) -> str:
         """The kind, for debugging."""
         return f"Units({self.kind!r})"
+
+
+def _parts(text: str, borders: Any) -> Iterator[str]:
+    """Cut a text so that no part has more than `LONGEST_PIECE` characters without a border between words.
+
+    Args:
+        text: the text; it is one part if no run of its is longer.
+        borders: the library's `pre_tokenizer`, which finds the borders.
+
+    Yields:
+        The parts, in order.
+    """
+    begin = 0
+    for run in _RUN.finditer(text) if len(text) > LONGEST_PIECE else ():
+        place = run.start() if run.end() - run.start() > LONGEST_PIECE else run.end()
+        while place < run.end():
+            window = text[place : min(place + _PIECE, run.end())]  # of which the library lets no signal act
+            start = place
+            for _, (first, last) in borders.pre_tokenize_str(window):
+                place = start + first  # the last piece goes on in the next window
+                while start + last - place > LONGEST_PIECE:
+                    place += LONGEST_PIECE
+                    yield text[begin:place]
+                    begin = place
+            if start + len(window) == run.end():
+                break
+    yield text[begin:]
+
+
+def _waited(text: str, call: Callable[[str], _Result]) -> _Result:
+    """What a call of the library gives; of a long text in a thread, as no signal acts in the midst of it."""
+    return call(text) if len(text) < _PIECE else interruptible(lambda: call(text))
 
 
 _PARTS: dict[str, object] = {

@@ -27,6 +27,17 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class LeftOut:
+    """In place of the scores of a simpler classifier: that there is none.
+
+    Args:
+        reason: a line that says why.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class ClassificationReport(LabelReport):
     """The scores of a classifier on a set of texts.
 
@@ -36,16 +47,22 @@ class ClassificationReport(LabelReport):
         accuracy: the share of texts whose label is correct (with several labels: all of them), between 0 and 1.
         per_label: label → score, of every label among the gold or predicted ones.
         micro: all labels together, where a text may have several; None where it has one: then it equals the accuracy.
-        baseline: the scores of a simpler classifier, where one was trained.
+        baseline: the scores of a simpler classifier, where one was trained, or why there is none.
     """
 
     micro: Score | None = None
-    baseline: Baseline | None = None
+    baseline: Baseline | LeftOut | None = None
 
     @property
     def score(self) -> float:
         """The score that selects the best model: accuracy, or micro F1 where a text may have several labels."""
         return self.accuracy if self.micro is None else self.micro.f1
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """See `LabelReport.left_out`; also the baseline."""
+        baseline = {"baseline": self.baseline.reason} if isinstance(self.baseline, LeftOut) else {}
+        return {**super().left_out, **baseline}
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object.
@@ -53,10 +70,10 @@ class ClassificationReport(LabelReport):
         Returns:
             ``sentences``, ``tokens``, ``accuracy``, ``macro_f1`` and ``per_label``; where a text may have several
             labels also ``micro_f1``; where a baseline was trained also ``baseline`` with its ``name``, ``accuracy``
-            and ``macro_f1``.
+            and ``macro_f1``; and ``left_out``, as in every report on labels (see `LabelReport.left_out`).
         """
         micro = {} if self.micro is None else {"micro_f1": self.micro.f1}
-        baseline = {} if self.baseline is None else {"baseline": asdict(self.baseline)}
+        baseline = {"baseline": asdict(self.baseline)} if isinstance(self.baseline, Baseline) else {}
         return self._json({"macro_f1": self.macro.f1, **micro}) | baseline
 
     def render(self, width: int = 80) -> str:
@@ -71,7 +88,7 @@ class ClassificationReport(LabelReport):
         """
         table = self._table({"micro avg": self.micro, "macro avg": self.macro}, width)
         parts = [table]
-        if self.baseline is not None:
+        if isinstance(self.baseline, Baseline):
             head = [" " * table.index("  precision"), " accuracy", "macro f1"]  # at least as wide as the names above
             both = (Baseline("this model", self.accuracy, self.macro.f1), self.baseline)
             rows = [[one.name, f"{one.accuracy:.4f}", f"{one.macro_f1:.4f}"] for one in both]
@@ -87,7 +104,7 @@ def classification_report(
     *,
     multi: bool = False,
     tokens: int = 0,
-    baseline: Baseline | None = None,
+    baseline: Baseline | LeftOut | None = None,
 ) -> ClassificationReport:
     """Compare predicted labels with gold ones.
 
@@ -96,7 +113,7 @@ def classification_report(
         predicted: the labels that a classifier predicted.
         multi: whether a text may have several labels, or none.
         tokens: the number of tokens of all texts.
-        baseline: the scores of a simpler classifier on the same texts.
+        baseline: the scores of a simpler classifier on the same texts, or why there is none.
 
     Returns:
         The report.

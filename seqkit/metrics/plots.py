@@ -121,14 +121,17 @@ def png(figure: Figure, **options: Any) -> bytes:
 
 def confusion_matrix_png(
     gold: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]], path: str | Path, *, unit: str = "token"
-) -> None:
-    """Draw a confusion matrix, as shares of each gold label.
+) -> str:
+    """Draw a confusion matrix, as shares of each gold label; of many labels the most frequent ones.
 
     Args:
         gold: the gold labels, one list per sentence.
         predicted: the predicted labels, as many per sentence.
         path: the PNG file to write.
         unit: what has a label: a token or a text.
+
+    Returns:
+        A line that says which labels share a row and a column; empty if each has its own.
 
     Raises:
         DataError: there is nothing to draw, or the file cannot be written.
@@ -143,6 +146,13 @@ def confusion_matrix_png(
     _draw(figure.add_subplot(), labels, counts, unit)
     with file_errors("cannot be written", path):
         Path(path).write_bytes(png(figure, dpi=150, bbox_inches="tight"))
+    if len(labels) < _MOST_LABELS:
+        return ""
+    every = len({label for rows in (gold, predicted) for row in rows for label in row})
+    if every <= _MOST_LABELS:
+        return ""
+    kept = f"the {_MOST_LABELS - 1} most frequent of {every:,} labels"
+    return f"{path}: {kept} have a row and a column each, all others share one"
 
 
 def _draw(axes: Axes, labels: list[str], counts: npt.NDArray[np.int64], unit: str) -> None:

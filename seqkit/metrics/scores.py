@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+MOST_LABELS = 1000
+"""labels whose own scores a report keeps; averages are always of all"""
+_MOST_ROWS = 100
+"""labels in a printed table"""
 _LEAST = 9
 """columns that the names of a table keep on a narrow terminal"""
 
@@ -77,15 +81,35 @@ class LabelReport:
         )
         return Score(precision, recall, f1, sum(score.support for score in scores))
 
+    @property
+    def left_out(self) -> dict[str, str]:
+        """What `to_json` leaves out, by its key: a line that says what, and why."""
+        more = len(self.per_label) - MOST_LABELS
+        if more <= 0:
+            return {}
+        kept = f"scores are kept of the {MOST_LABELS:,} most frequent labels of {len(self.per_label):,}"
+        return {"per_label": f"{kept}; accuracy and averages are of all"}
+
+    def _most_frequent(self, most: int) -> dict[str, Score]:
+        """The labels with the most gold ones, in the order of code points."""
+        if len(self.per_label) <= most:
+            return self.per_label
+        ranked = sorted(self.per_label, key=lambda label: (-self.per_label[label].support, label))
+        return {label: self.per_label[label] for label in sorted(ranked[:most])}
+
     def _json(self, averages: dict[str, Any]) -> dict[str, Any]:
         """The keys of every such report, with `averages` before the labels."""
         counts = {"sentences": self.sentences, "tokens": self.tokens, "accuracy": self.accuracy}
-        return {**counts, **averages, "per_label": {label: asdict(score) for label, score in self.per_label.items()}}
+        per_label = {label: asdict(score) for label, score in self._most_frequent(MOST_LABELS).items()}
+        left_out = {"left_out": self.left_out} if self.left_out else {}
+        return {**counts, **averages, "per_label": per_label, **left_out}
 
     def _table(self, averages: dict[str, Score | None], width: int) -> str:
-        """A table with a row per label and a row per average that is not None."""
+        """A table with a row per label, the most frequent ones if there are many, and one per average not None."""
         head = ["", "precision", "  recall", "      f1", " support"]
-        labels = [_row(name, score) for name, score in self.per_label.items()]
+        labels = [_row(name, score) for name, score in self._most_frequent(_MOST_ROWS).items()]
+        if (more := len(self.per_label) - len(labels)) > 0:
+            labels += [[], [f"… {more:,} rarer labels", "", "", "", ""]]
         means = [_row(name, score) for name, score in averages.items() if score is not None]
         return text_table([head, [], *labels, [], *means], width=width)
 

@@ -30,6 +30,8 @@ CHUNK_TOKENS = 1 << 16
 """a chunk ends where it has so many tokens"""
 DECODED_TOKENS = 1 << 14
 """tokens at most, padding included, of several batches that are decoded together"""
+DECODED_NUMBERS = 1 << 24
+"""scores at most, padding included, of several batches that are decoded together"""
 CHECKED_RECORDS = 128
 """records at the beginning of a stream by which ``auto`` checks bf16"""
 _SHOWN = 40
@@ -216,7 +218,9 @@ def _joined(batches: Iterable[_Scored], steps: bool) -> Iterator[_Scored]:
     rows = 0
     for batch in batches:
         # Records come in the order of their lengths, so that those of the last batch are the longest.
-        if group and (rows + len(batch.rows)) * int(batch.lengths.max()) > DECODED_TOKENS:
+        together = (rows + len(batch.rows)) * int(batch.lengths.max())
+        each = batch.scores.shape[-1] if batch.scores.dim() > 1 else 1  # numbers of a step, or of a record
+        if group and (together > DECODED_TOKENS or together * each > DECODED_NUMBERS):
             yield _join(group, steps)
             group, rows = [], 0
         group.append(batch)

@@ -113,7 +113,7 @@ def block_records(model: Any, parts: Sequence[Part]) -> Iterator[Any]:
 
 def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, pipeline: Any) -> dict[str, Any]:
     stream = io.StringIO()
-    counts = {"records": 0, "tokens": 0, "unknown": 0}
+    counts = {"records": 0, "tokens": 0, "unknown": 0, "shortened": 0}
     fault = None
 
     def counted() -> Iterator[Any]:
@@ -121,6 +121,7 @@ def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, 
             counts["records"] += 1
             counts["tokens"] += found.units if hasattr(found, "units") else len(found.sentence.tokens)
             counts["unknown"] += getattr(found, "unknown", 0)
+            counts["shortened"] += output_format == "jsonl" and getattr(found, "shortened", False)
             yield found
 
     try:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from seqkit.ngram.counting import Integers, Numbers, count_ngrams, find_keys
+from seqkit.waiting import interruptible
 
 Reals = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -106,6 +107,10 @@ class KneserNey:
         Raises:
             ValueError: a unit or an argument is outside its range.
         """
+        return interruptible(lambda: cls._fit(numbers, order, size, end))  # sorting alone may take a minute
+
+    @classmethod
+    def _fit(cls, numbers: Numbers, order: int, size: int, end: int) -> KneserNey:
         counted = count_ngrams(numbers, order, size, end)
         if counted[0].counts[0]:
             raise ValueError("unit 0 is padding and must not occur in the text")

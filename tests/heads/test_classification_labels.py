@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from seqkit.errors import DataError, ModelError
+from seqkit.heads.base import LabelSetTargets
 from seqkit.heads.classification.labels import ClassCodec
 from seqkit.records import Sentence, labels_of_text
 
@@ -17,13 +18,18 @@ def text(**fields: Any) -> Sentence:
 
 def test_one_label_a_text() -> None:
     codec = ClassCodec.build([["y"], ["x"], ["y"]])
-    assert codec.encode([["x"], ["y"], ["z"]]).tolist() == [0, 1, -1]
+    assert codec.encode([["x"], ["y"], ["z"]]) == [[0], [1], [-1]]
     assert codec.choose({"y": 0.4, "x": 0.3}) == ["y"]
 
 
 def test_several_labels_a_text() -> None:
     codec = ClassCodec.build([["y", "x"], [], ["z"]], multi=True)
-    assert codec.encode([["z", "x"], [], ["w", "y"]]).tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+    assert codec.encode([["z", "x"], [], ["w", "y"]]) == [[2, 0], [], [1]]
+    assert LabelSetTargets([[2, 0], [], [1]], 3).collate(np.array([0, 1, 2])).tolist() == [
+        [True, False, True],
+        [False, False, False],
+        [False, True, False],
+    ]
     assert codec.choose({"y": 0.9, "z": 0.51, "x": 0.5}) == ["y", "z"]
     assert codec.choose({"y": 0.1}) == []
 

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import json
+import random
 import re
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer, pre_tokenizers
+from tokenizers.models import BPE as BPEModel
+from tokenizers.trainers import BpeTrainer
 
 from seqkit.errors import ModelError
 from seqkit.formats.splitting import SPLITTERS, Splitter
-from seqkit.inputs.segmentation import UNIT_KINDS, Units
+from seqkit.inputs.segmentation import LONGEST_PIECE, UNIT_KINDS, Units, _parts
 
 TEXT = ["the cat sat on the mat", "the other cat ate", "thé chat, déjà vu", "", "2,000 cats: 猫"]
 BPE = Units.train_bpe(TEXT, 300)
@@ -63,6 +68,52 @@ def test_a_text_is_parted_where_it_may_be() -> None:
 @given(st.text(max_size=10), st.sampled_from(range(len(ALL))))
 def test_any_string_can_be_cut(text: str, number: int) -> None:
     assert all(ALL[number].split("\ud800" + text))
+
+
+def longest_piece(text: str) -> int:
+    """Characters between borders, of what may follow a space without the space."""
+    pieces = [text[begin:end] for _, (begin, end) in BPE._load().pre_tokenizer.pre_tokenize_str(text)]
+    return max((len(piece.removeprefix(" ")) if piece.strip() else len(piece) for piece in pieces), default=0)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from(["a", "é", "猫", "'", "'s", "7", "-", " ", "\t"]).flatmap(
+            lambda one: st.sampled_from([1, 2, 40, LONGEST_PIECE, LONGEST_PIECE + 1, 70_000]).map(lambda n: one * n)
+        ),
+        max_size=6,
+    )
+)
+def test_only_what_has_no_border_between_words_for_long_is_cut(runs: list[str]) -> None:
+    text = "".join(runs)
+    assert BPE.join(BPE.split(text)) == text
+    parts = list(_parts(text, BPE._load().pre_tokenizer))
+    assert "".join(parts) == text
+    assert max(map(longest_piece, parts)) <= LONGEST_PIECE
+    if longest_piece(text) <= LONGEST_PIECE:
+        assert BPE.split(text) == BPE._load().encode(text).tokens
+
+
+def test_what_is_learned_of_running_text_is_what_the_library_learns_of_it() -> None:
+    draw = random.Random(1)
+    words = ["".join(draw.choices("abcdeé猫", k=draw.choice([1, 3, 9, 80, LONGEST_PIECE - 1]))) for _ in range(40)]
+    lines = [" ".join(draw.choices(words, k=30)) for _ in range(20)]
+    tokenizer = Tokenizer(BPEModel())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    trainer = BpeTrainer(vocab_size=400, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(lines, trainer)
+    found = Units.train_bpe(lines, 400)
+    assert found.to_json()["tokenizer"]["model"]["merges"] == json.loads(tokenizer.to_str())["model"]["merges"]
+    assert [found.split(line) for line in lines] == [tokenizer.encode(line).tokens for line in lines]
+
+
+def test_learning_from_a_run_without_a_border_takes_no_longer_than_from_its_pieces() -> None:
+    run = "é" * 200_000
+    whole = Units.train_bpe([run], 300)
+    assert whole == Units.train_bpe([run[at : at + LONGEST_PIECE] for at in range(0, len(run), LONGEST_PIECE)], 300)
+    assert whole.join(whole.split(run)) == run
 
 
 def test_byte_pairs_are_all_listed_and_frequent_words_are_one_unit() -> None:

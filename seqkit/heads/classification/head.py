@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
+from itertools import repeat
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from seqkit.formats.writers import clean
-from seqkit.heads.base import Head, Loss, RecordTargets
-from seqkit.heads.classification.baseline import TfidfBaseline
+from seqkit.heads.base import MOST_NAMED, Head, LabelSetTargets, Loss, RecordTargets, some
+from seqkit.heads.classification.baseline import TfidfBaseline, TooLargeError
 from seqkit.heads.classification.labels import ClassCodec
 from seqkit.heads.classification.module import ClassificationHead
-from seqkit.heads.classification.settings import ClassifyOptions, ClassifySettings
+from seqkit.heads.classification.settings import MOST_PROBS, ClassifyOptions, ClassifySettings
 from seqkit.inputs.base import Documents, Input
-from seqkit.metrics.classification import Baseline, ClassificationReport, classification_report
+from seqkit.metrics.classification import Baseline, ClassificationReport, LeftOut, classification_report
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, labels_of_text
@@ -74,36 +76,67 @@ class Classification(Head):
         )
         return self.module
 
-    def targets(self, records: Sequence[Sentence]) -> RecordTargets:
+    def targets(self, records: Sequence[Sentence]) -> RecordTargets | LabelSetTargets:
         """See `Head.targets`."""
-        return RecordTargets(self.codec.encode(self.gold(records)))
+        rows = self.codec.encode(self.gold(records))
+        if self.codec.multi:
+            return LabelSetTargets(rows, len(self.codec.labels))
+        return RecordTargets(np.array([row[0] for row in rows], dtype=np.int64))
 
     def loss(self, encoded: Encoded, targets: Tensor) -> Loss:
         """See `Head.loss`; the units are texts."""
         return Loss(self.module.loss(encoded.outputs, encoded.lengths, targets), len(encoded.lengths))
 
     def score(self, encoded: Encoded) -> Tensor:
-        """See `Head.score`: probabilities of labels, [B, K]."""
-        return self.module.decode(encoded.outputs, encoded.lengths)
+        """See `Head.score` and `ClassificationHead.score`, [B, K] or [B, D']."""
+        return self.module.score(encoded.outputs, encoded.lengths)
 
     def decode(
         self, scores: Tensor, lengths: Tensor, records: Sequence[Sentence], options: ClassifyOptions
     ) -> list[ClassifiedText]:
         """See `Head.decode`."""
-        codec = self.codec
-        order = scores.argsort(dim=1, descending=True, stable=True).tolist()  # [B, K]
-        found = []
-        for record, row, ranks in zip(records, scores.tolist(), order, strict=True):
-            probs = {codec.labels[index]: row[index] for index in ranks}
-            found.append(ClassifiedText(record, codec.choose(probs), probs, codec.multi, options.top))
+        found: list[ClassifiedText] = []
+        for part in self.module.probabilities(scores):  # [n, K]
+            texts = records[len(found) : len(found) + len(part)]
+            found += map(self._answer, texts, *self._likeliest(part, options), repeat(options))
         return found
+
+    def _likeliest(self, probabilities: Tensor, options: ClassifyOptions) -> tuple[list[list[float]], list[list[int]]]:
+        """Of each text the most probable labels, with their probabilities: all, unless there are very many."""
+        least = (probabilities > 0.5).sum(1) if self.codec.multi else None  # [n]; these are what is predicted
+        count = min(options.most, probabilities.shape[1])
+        if least is not None and len(least):
+            count = max(count, int(least.max()))
+        if count == 1:
+            ranks = probabilities.argmax(1, keepdim=True)  # [n, 1]
+        elif probabilities.shape[1] > MOST_PROBS:  # not all of them are to be sorted
+            ranks = probabilities.topk(count).indices.sort(1).values  # [n, count], equal ones in the order of labels
+            ranks = ranks.gather(1, probabilities.gather(1, ranks).argsort(dim=1, descending=True, stable=True))
+        else:
+            ranks = probabilities.argsort(dim=1, descending=True, stable=True)[:, :count]  # [n, count]
+        values, numbers = probabilities.gather(1, ranks).tolist(), ranks.tolist()
+        if least is None:
+            return values, numbers
+        sizes = least.clamp(min=options.most).tolist()
+        return (
+            [row[:size] for row, size in zip(values, sizes, strict=True)],
+            [row[:size] for row, size in zip(numbers, sizes, strict=True)],
+        )
+
+    def _answer(
+        self, record: Sentence, values: list[float], ranks: list[int], options: ClassifyOptions
+    ) -> ClassifiedText:
+        labels = self.codec.labels
+        probs = {labels[index]: value for index, value in zip(ranks, values, strict=True)}
+        left_out = len(labels) - len(probs)
+        return ClassifiedText(record, self.codec.choose(probs), probs, self.codec.multi, options.top, left_out)
 
     @torch.inference_mode()
     def empty(self, record: Sentence, options: ClassifyOptions) -> ClassifiedText:
         """See `Head.empty`: what the pooled vector zero gives."""
         outputs = self.module.output.weight.new_zeros(1, 0, self.module.pooling.input_size)  # [1, 0, D]
         lengths = torch.zeros(1, dtype=torch.int64)  # [1]
-        return self.decode(self.module.decode(outputs, lengths), lengths, [record], options)[0]
+        return self.decode(self.module.score(outputs, lengths), lengths, [record], options)[0]
 
     def labels(self, answer: ClassifiedText) -> Sequence[Hashable]:
         """See `Head.labels`."""
@@ -128,21 +161,27 @@ class Classification(Head):
         return scores if report.micro is None else {"micro_f1": report.micro.f1, **scores}
 
     def baseline(
-        self, arrays: Any, targets: RecordTargets, dev: Sequence[Sentence]
-    ) -> Callable[[Sequence[Sentence]], Baseline] | None:
-        """See `Head.baseline`: TF-IDF and logistic regression on the same tokens; none where there are no tokens."""
+        self, arrays: Any, targets: RecordTargets | LabelSetTargets, dev: Sequence[Sentence]
+    ) -> Callable[[Sequence[Sentence]], Baseline | LeftOut] | None:
+        """See `Head.baseline`: TF-IDF and logistic regression on the same tokens; none where there are no tokens.
+
+        Where it would take too much memory or time, what stands for its scores says so.
+        """
         if not (self.settings.head.baseline and hasattr(arrays, "tokens")):
             return None
-        model = TfidfBaseline(self.codec, arrays.tokens(), targets.values, _tokens(dev), self.gold(dev))
+        try:
+            model = TfidfBaseline(self.codec, arrays.tokens(), targets.ids(), _tokens(dev), self.gold(dev))
+        except TooLargeError as error:
+            left_out = LeftOut(str(error))
+            return lambda records: left_out
         return lambda records: model.score(_tokens(records), self.gold(records))
 
     def notes(self, records: Sequence[Sentence], targets: Any) -> list[str]:
         """See `Head.notes`: how many texts have each label; and a warning where the first row looks like a header."""
         rows = self.gold(records)
         counts = Counter(label for row in rows for label in row)
-        shown = ", ".join(f"{label} ({counts[label]:,})" for label in self.codec.labels.labels[:_SHOWN])
-        rest = f", … ({len(self.codec.labels)} in all)" if len(self.codec.labels) > _SHOWN else ""
-        notes = [f"learning {'any number of labels' if self.codec.multi else 'one label'} per text: {shown}{rest}"]
+        shown = some([f"{label} ({counts[label]:,})" for label in self.codec.labels], _SHOWN)
+        notes = [f"learning {'any number of labels' if self.codec.multi else 'one label'} per text: {shown}"]
         first = rows[0]
         if len(rows) > 2 and len(first) == 1 and counts[first[0]] == 1:
             notes.append(
@@ -165,7 +204,7 @@ class Classification(Head):
     def description(self) -> list[str]:
         """See `Head.description`."""
         kind = "several labels per text" if self.codec.multi else "one label per text"
-        return [f"- Labels ({kind}): {', '.join(self.codec.labels)}"]
+        return [f"- Labels ({kind}): {some(self.codec.labels.labels, MOST_NAMED)}"]
 
 
 def _tokens(records: Sequence[Sentence]) -> list[list[str]]:

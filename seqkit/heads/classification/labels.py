@@ -54,28 +54,25 @@ class ClassCodec:
             raise DataError(f"expected {expected} in field {label!r} of the training data, found {only}")
         return cls(LabelVocabulary(found), multi, text, label)
 
-    def encode(self, rows: Sequence[Sequence[str]]) -> NDArray[np.int64]:
-        """Labels of a file → targets of a head.
+    def encode(self, rows: Sequence[Sequence[str]]) -> list[list[int]]:
+        """Labels of a file → ids.
 
         Args:
             rows: the labels of N texts.
 
         Returns:
-            With one label per text, its id, int64 [N], -1 if it is not in the training data; with several, zeros and
-            ones, int64 [N, K], where labels that are not in the training data are left out.
+            The ids of each text's labels. With one label per text, -1 if it is not in the training data; with several,
+            labels that are not in the training data are left out.
         """
-        if not self.multi:
-            return np.array([self.labels.index(row[0]) for row in rows], dtype=np.int64)
-        table = np.zeros((len(rows), len(self.labels)), dtype=np.int64)  # [N, K]
-        for number, row in enumerate(rows):
-            table[number, [index for index in self.labels.indices(row) if index >= 0]] = 1
-        return table
+        found = [self.labels.indices(row) for row in rows]
+        return [[index for index in row if index >= 0] for row in found] if self.multi else found
 
     def choose(self, probabilities: Mapping[str, float]) -> list[str]:
         """Choose the labels of one text.
 
         Args:
-            probabilities: label → probability, the most probable first.
+            probabilities: label → probability, the most probable first; if a text may have several, at least of all
+                labels with a probability above 0.5.
 
         Returns:
             The most probable label; if a text may have several, all with a probability above 0.5.

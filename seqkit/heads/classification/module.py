@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqkit.nn.parts import row_parts
 from seqkit.nn.pooling import make_pooling
-from seqkit.nn.softmax import IGNORED
+from seqkit.nn.softmax import IGNORED, linear_cross_entropy
 
 
 class ClassificationHead(nn.Module):
@@ -24,6 +27,9 @@ class ClassificationHead(nn.Module):
         multi_label: whether a text may have several labels, or none.
         weights: w above, [K]; None for equal weights.
         dropout: the probability of dropping a feature of the pooled vector.
+
+    Attributes:
+        late: whether `score` gives pooled vectors, which are fewer numbers than probabilities.
 
     Raises:
         ValueError: the pooling is unknown, or the number of weights differs from the number of labels.
@@ -51,13 +57,19 @@ class ClassificationHead(nn.Module):
         nn.init.xavier_uniform_(self.output.weight)
         nn.init.zeros_(self.output.bias)
         self.multi_label = multi_label
+        self.late = num_labels > self.pooling.output_size
         self.register_buffer("weights", weights, persistent=False)  # only training needs them
 
-    def _scores(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        """Scores of labels in float32, also under mixed precision, [B, K]."""
+    def _pooled(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """What scores are made of, in float32, also under mixed precision, [B, D']."""
         with torch.autocast(outputs.device.type, enabled=False):
-            pooled = self.pooling(outputs.float(), lengths)  # [B, D']
-            scores: Tensor = self.output(self.dropout(pooled))  # [B, K]
+            pooled: Tensor = self.dropout(self.pooling(outputs.float(), lengths))  # [B, D']
+        return pooled
+
+    def _scores(self, pooled: Tensor) -> Tensor:
+        """Scores of labels, [B, K]."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            scores: Tensor = self.output(pooled)  # [B, K]
         return scores
 
     def loss(self, outputs: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
@@ -67,12 +79,17 @@ class ClassificationHead(nn.Module):
             outputs: the encoder's outputs, [B, T, D].
             lengths: tokens in each text, int64 [B], on the CPU.
             targets: with one label per text its id, int64 [B], or `IGNORED` for a label that training has not seen;
-                with several zeros and ones, int64 [B, K].
+                with several zeros and ones, [B, K].
 
         Returns:
             A scalar.
         """
-        scores = self._scores(outputs, lengths)  # [B, K]
+        pooled = self._pooled(outputs, lengths)  # [B, D']
+        if self.late and not self.multi_label and self.weights is None:
+            with torch.autocast(outputs.device.type, enabled=False):
+                total = linear_cross_entropy(pooled, self.output.weight, self.output.bias, targets)
+            return total / max(1, len(targets))
+        scores = self._scores(pooled)  # [B, K]
         if self.multi_label:
             total = functional.binary_cross_entropy_with_logits(
                 scores, targets.to(scores), pos_weight=self.weights, reduction="sum"
@@ -94,5 +111,34 @@ class ClassificationHead(nn.Module):
         Returns:
             p(label | text), [B, K]: with one label per text they sum to 1, with several they are independent.
         """
-        scores = self._scores(outputs, lengths)  # [B, K]
+        return self._probabilities(self._pooled(outputs, lengths))
+
+    @torch.no_grad()
+    def score(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """What `probabilities` are made of.
+
+        Args:
+            outputs: the encoder's outputs, [B, T, D].
+            lengths: tokens in each text, int64 [B], on the CPU.
+
+        Returns:
+            The probabilities of labels, [B, K]; if there are more labels than features, the pooled vectors, [B, D'].
+        """
+        return self._pooled(outputs, lengths) if self.late else self.decode(outputs, lengths)
+
+    @torch.no_grad()
+    def probabilities(self, scores: Tensor) -> Iterator[Tensor]:
+        """The probabilities of labels, of a part of the texts at a time if there are many labels.
+
+        Args:
+            scores: what `score` gave for N texts.
+
+        Yields:
+            p(label | text), [n, K], of the next n texts.
+        """
+        for part in row_parts(scores, self.output.out_features):
+            yield self._probabilities(part) if self.late else part
+
+    def _probabilities(self, pooled: Tensor) -> Tensor:
+        scores = self._scores(pooled)  # [B, K]
         return scores.sigmoid() if self.multi_label else scores.softmax(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import model_validator
+from pydantic import PrivateAttr, model_validator
 
 from seqkit.config.recipes import override
 from seqkit.config.sections import (
@@ -91,11 +91,27 @@ class ClassifySettings(Settings):
         return override(self, {"data": {"label": dataset.target}}) if dataset.target and is_default else self
 
 
+MOST_PROBS = 1000
+"""labels with their probabilities in an answer, unless more are asked for"""
+
+
 class ClassifyOptions(Options):
     """Options of prediction."""
 
     top: Positive | None = None
-    """the N most probable labels  [default: the predicted one (tsv), all with their probabilities (jsonl)]"""
+    """the N most probable labels  [default: the predicted one (tsv), with probabilities all, up to 1,000 (jsonl)]"""
+    _most: int = PrivateAttr(default=MOST_PROBS)
+
+    @property
+    def most(self) -> int:
+        """How many of the most probable labels an answer has; more of them where more are predicted."""
+        return self.top or self._most
+
+    def for_output(self, output_format: str | None) -> ClassifyOptions:
+        """See `Options.for_output`: rows, and the scores of evaluation, need only what is predicted."""
+        found = self.model_copy()
+        found._most = 1 if output_format in (None, "tsv") else MOST_PROBS
+        return found
 
 
 class ClassifyEvaluation(EvaluationOptions):

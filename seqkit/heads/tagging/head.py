@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from seqkit.errors import DataError, ModelError, SettingsError
 from seqkit.formats.schemes import convert, detect_scheme, is_label
 from seqkit.formats.writers import clean, rows
-from seqkit.heads.base import Head, Loss, StepTargets
+from seqkit.heads.base import MOST_NAMED, Head, Loss, StepTargets, some
 from seqkit.heads.tagging.labels import TagCodec
-from seqkit.heads.tagging.module import TaggingHead, TagSegment
+from seqkit.heads.tagging.module import MOST_TAGS, DecodedTags, TaggingHead, TagSegment
 from seqkit.heads.tagging.settings import TagOptions, TagSettings
 from seqkit.inputs.base import Documents
 from seqkit.metrics.tagging import TaggingReport, tagging_report
@@ -33,6 +33,8 @@ class Tagging(Head):
         settings: the settings of the model.
         codec: labels ↔ ids of tags.
         vocabulary_size: how many words the input knows, for the auxiliary loss.
+        transitions: whether the model's files have a table of transitions between tags, though it may need none; by
+            default if it is not too large.
     """
 
     has_labels = True
@@ -40,16 +42,20 @@ class Tagging(Head):
     training_only = "head.auxiliary."
     module: TaggingHead
 
-    def __init__(self, settings: TagSettings, codec: TagCodec, vocabulary_size: int) -> None:
+    def __init__(
+        self, settings: TagSettings, codec: TagCodec, vocabulary_size: int, transitions: bool | None = None
+    ) -> None:
         self.settings = settings
         self.codec = codec
         self._vocabulary_size = vocabulary_size
+        self._transitions = len(codec.tags) <= MOST_TAGS if transitions is None else transitions
 
     @classmethod
     def build(cls, settings: TagSettings, records: Sequence[Sentence], input: Any) -> Tagging:
         """See `Head.build`."""
         data = settings.data
         codec = TagCodec.build(_column(records, data.target), data.scheme, data.target)
+        _refuse_table(len(codec.tags), crf=settings.head.crf, spans=codec.encoding != "none")
         if settings.head.lm_loss and not hasattr(input, "indexer"):
             raise SettingsError("head.lm_loss: the input of this task has no words to predict, so it must be 0")
         return cls(settings, codec, len(input.indexer.words) if settings.head.lm_loss else 0)
@@ -60,11 +66,13 @@ class Tagging(Head):
         codec = TagCodec.from_json(documents["labels.json"])
         # Checked before the legal transitions between so many labels are computed.
         legal, size = documents.weight("head.crf.legal_transitions"), len(codec.tags)
+        if legal is None and size > MOST_TAGS and not settings.head.crf and codec.encoding == "none":
+            return cls(settings, codec, 0)
         if legal is None or list(legal.shape) != [size, size]:
             found = "none" if legal is None else f"{list(legal.shape)}"
             expected = f"expected {size} × {size} transitions between labels, found {found}"
             raise ModelError(f"{documents.place}: weights do not fit the model's settings: {expected}")
-        return cls(settings, codec, 0)  # what only training needs is not restored
+        return cls(settings, codec, 0, transitions=True)  # what only training needs is not restored
 
     def documents(self) -> dict[str, Any]:
         """See `Head.documents`."""
@@ -85,6 +93,7 @@ class Tagging(Head):
             moves=None if legal is None else tuple(map(torch.from_numpy, legal)),  # type: ignore[arg-type]
             auxiliary=auxiliary,
             auxiliary_weight=head.lm_loss,
+            transitions=self._transitions,
         )
         return self.module
 
@@ -99,8 +108,8 @@ class Tagging(Head):
         return Loss(mean, len(encoded.lengths))
 
     def score(self, encoded: Encoded) -> Tensor:
-        """See `Head.score`: scores of tags, [B, T, K]."""
-        return self.module.emissions(encoded.outputs)
+        """See `Head.score` and `TaggingHead.score`, [B, T, K] or [B, T, D]."""
+        return self.module.score(encoded.outputs)
 
     def decode(
         self, scores: Tensor, lengths: Tensor, records: Sequence[Sentence], options: TagOptions
@@ -114,8 +123,8 @@ class Tagging(Head):
             TaggedSentence(sentence, self.codec.decode(tags), marks_spans=marks_spans)
             for sentence, tags in zip(records, rows, strict=True)
         ]
-        if decoded.marginals is not None:
-            values = self._token_probs(decoded.marginals, decoded.tags)
+        if decoded.marginals is not None or decoded.chosen is not None:
+            values = self._token_probs(decoded)
             for result, row, size in zip(results, values, sizes, strict=True):
                 result.probs = row[:size]
             self._divide_touching(results, rows, scores, lengths)
@@ -176,9 +185,8 @@ class Tagging(Head):
         column = _described(records, target)
         if self.codec.encoding != "none":
             kinds = sorted({label[2:] for label in labels if label != "O"})
-            return [f"learning spans from {column}, marked by {self.codec.scheme}: {', '.join(kinds)}"]
-        shown = ", ".join(labels[:8]) + (f", … ({len(labels)} in all)" if len(labels) > 8 else "")
-        notes = [f"learning a label for each token from {column}: {shown}"]
+            return [f"learning spans from {column}, marked by {self.codec.scheme}: {some(kinds)}"]
+        notes = [f"learning a label for each token from {column}: {some(labels, 8)}"]
         odd = [label for label in labels if not is_label(label, "bioes")]
         if 0 < len(odd) < len(labels) / 2 and any(label[:2] in ("B-", "S-") for label in labels):
             notes.append(
@@ -206,15 +214,19 @@ class Tagging(Head):
         if self.codec.encoding != "none":
             kinds = sorted({tag[2:] for tag in labels if tag != "O"})
             labels = [kind or "spans without a kind" for kind in kinds]  # bare prefixes, as in word segmentation
-        return [*lines, f"- Labels: {', '.join(labels)}"]
+        return [*lines, f"- Labels: {some(labels, MOST_NAMED)}"]
 
     # --- probabilities and spans --------------------------------------------------------------------------------------
 
-    def _token_probs(self, marginals: Tensor, tags: Tensor) -> list[list[float]]:
+    def _token_probs(self, decoded: DecodedTags) -> list[list[float]]:
         """The probability of each token's written label: the sum over all tags with the same written label."""
-        classes = torch.from_numpy(self.codec.classes).to(tags.device)  # [K]
-        alike = classes[tags].unsqueeze(2) == classes  # [B, T, K]
-        values: list[list[float]] = (marginals * alike).sum(2).clamp(max=1.0).tolist()
+        found = decoded.chosen  # of independent tags each is written as it is
+        if decoded.marginals is not None:
+            classes = torch.from_numpy(self.codec.classes).to(decoded.tags.device)  # [K]
+            alike = classes[decoded.tags].unsqueeze(2) == classes  # [B, T, K]
+            found = (decoded.marginals * alike).sum(2)  # [B, T]
+        assert found is not None
+        values: list[list[float]] = found.clamp(max=1.0).tolist()
         return values
 
     def _divide_touching(
@@ -256,6 +268,27 @@ class Tagging(Head):
             for result in results:
                 for span in result.spans:
                     span.prob = next(values)
+
+
+def _refuse_table(tags: int, *, crf: bool, spans: bool) -> None:
+    """Refuse a table of transitions between tags that would take more memory than there usually is.
+
+    Args:
+        tags: K.
+        crf: whether transitions are learned.
+        spans: whether the tags mark spans, so that not all transitions are legal.
+
+    Raises:
+        SettingsError: there are too many tags for that.
+    """
+    if tags <= MOST_TAGS or not (crf or spans):
+        return
+    what = "a CRF learns a score" if crf else "tags of spans need to know"
+    use = "--no-crf, which chooses each label by itself"
+    if spans:
+        use = ("--no-crf --scheme none" if crf else "--scheme none") + (", which learns the labels one by one")
+    size = f"{tags:,} tags give {tags * tags:,} transitions, {tags * tags * (48 if crf else 1) / 1e9:,.1f} GB"
+    raise SettingsError(f"{what} for each transition between tags: {size}; at most {MOST_TAGS:,} tags; use {use}")
 
 
 def _described(records: Sequence[Sentence], target: str) -> str:

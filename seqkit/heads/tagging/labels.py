@@ -41,6 +41,9 @@ class TagCodec:
         alike = ["I" + label[1:] if scheme == "iob1" and label[0] == "B" else label for label in self._written]
         numbers = {label: number for number, label in enumerate(sorted(set(alike)))}
         self.classes: NDArray[np.int64] = np.array([numbers[label] for label in alike], dtype=np.int64)
+        self._kinds: dict[int, list[int]] = {}  # class → its tags
+        for tag, number in enumerate(self.classes.tolist()):
+            self._kinds.setdefault(number, []).append(tag)
 
     @classmethod
     def build(cls, sequences: Sequence[Sequence[str]], scheme: str, target: str) -> TagCodec:
@@ -94,7 +97,7 @@ class TagCodec:
         """
         if self.scheme != "iob1":
             return []
-        kind = [number for number, alike in enumerate(self.classes) if alike == self.classes[tag]]
+        kind = self._kinds[int(self.classes[tag])]
         ends = [number for number in kind if self.tags[number][0] in "ES"]
         begins = [number for number in kind if self.tags[number][0] in "BS"]
         return list(product(ends, begins))

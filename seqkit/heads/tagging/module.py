@@ -10,9 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
+from seqkit.nn.chain import working_type
 from seqkit.nn.crf import CRF
+from seqkit.nn.parts import row_parts
 from seqkit.nn.sequences import check_padded, token_mask
-from seqkit.nn.softmax import IGNORED
+from seqkit.nn.softmax import IGNORED, linear_cross_entropy
+
+MOST_TAGS = 8192
+"""tags of a CRF: the scores of transitions grow with their square, and take 3 GB of memory in training at so many"""
 
 
 class TagSegment(NamedTuple):
@@ -34,13 +39,16 @@ class DecodedTags(NamedTuple):
 
     Attributes:
         tags: the best tag of every token, int64 [B, T], 0 past a sentence's end.
-        marginals: p(tag of token t = k | sentence), [B, T, K], if probabilities were requested.
+        marginals: p(tag of token t = k | sentence), [B, T, K], if probabilities were requested and tags depend on each
+            other.
+        chosen: p(the best tag of token t | sentence), [B, T], if probabilities were requested and tags are independent.
         alternatives: the n best tag sequences, int64 [B, n, T], if more than one was requested.
         alternative_log_probs: ln p(sequence | sentence) of each, [B, n]; -inf if there are fewer legal ones.
     """
 
     tags: Tensor
     marginals: Tensor | None = None
+    chosen: Tensor | None = None
     alternatives: Tensor | None = None
     alternative_log_probs: Tensor | None = None
 
@@ -49,9 +57,10 @@ class TaggingHead(nn.Module):
     r"""Scores of tags from an encoder's outputs, and decoding of tag sequences.
 
     With a CRF the loss is :math:`-\log p(y | x)` of whole sequences, otherwise the cross-entropy of each token.
-    Decoding and probabilities are exact in both cases: a softmax tagger is a CRF whose transitions all have score
-    zero, and so constraints, n-best sequences and span probabilities come from the same recursions. No illegal
-    sequence is ever predicted.
+    Decoding and probabilities are exact in both cases: a softmax tagger whose tags constrain each other is a CRF whose
+    transitions all have score zero, and so n-best sequences and span probabilities come from the same recursions. No
+    illegal sequence is ever predicted. Where all sequences are legal, a softmax tagger decides on each token by itself,
+    on a part of the tokens at a time if there are many tags: its memory grows with K, and not with K² or T · K.
 
     Args:
         input_size: D of the encoder.
@@ -61,6 +70,13 @@ class TaggingHead(nn.Module):
             end it, bool [K]; None if all are legal.
         auxiliary: an auxiliary language-modelling loss for training.
         auxiliary_weight: its weight.
+        transitions: whether there is a table of transitions, [K, K]; only where tags are independent, and need none, it
+            may be missing.
+
+    Attributes:
+        crf: what sequences of tags score; None without that table.
+        independent: whether each token's tag is chosen by itself.
+        late: whether `decode` is given the encoder's outputs, which are fewer numbers than their scores.
     """
 
     def __init__(
@@ -72,15 +88,19 @@ class TaggingHead(nn.Module):
         moves: tuple[Tensor, Tensor, Tensor] | None = None,
         auxiliary: AuxiliaryLanguageModel | None = None,
         auxiliary_weight: float = 0.0,
+        transitions: bool = True,
     ) -> None:
         super().__init__()
         self.emission = nn.Linear(input_size, num_tags)
         nn.init.xavier_uniform_(self.emission.weight)
         nn.init.zeros_(self.emission.bias)
         start, transition, end = moves if moves is not None else (None, None, None)
-        self.crf = CRF(num_tags, start=start, transition=transition, end=end, trainable=crf)
-        self.learns_transitions = crf
         self.independent = not crf and moves is None
+        has_table = transitions or not self.independent
+        self.crf = CRF(num_tags, start=start, transition=transition, end=end, trainable=crf) if has_table else None
+        self.learns_transitions = crf
+        self.num_tags = num_tags
+        self.late = self.independent and num_tags > input_size
         self.auxiliary = auxiliary
         self.auxiliary_weight = auxiliary_weight
 
@@ -110,25 +130,40 @@ class TaggingHead(nn.Module):
         Returns:
             A scalar.
         """
-        emissions = self.emissions(outputs)  # [B, T, K]
-        if self.learns_transitions:
+        if self.late:
+            layer, features = self.emission, outputs.flatten(0, 1)  # [B · T, D]
+            with torch.autocast(outputs.device.type, enabled=False):
+                total = linear_cross_entropy(features.float(), layer.weight, layer.bias, tags.flatten())
+        elif self.crf is not None and self.learns_transitions:
+            emissions = self.emissions(outputs)  # [B, T, K]
             likelihood = self.crf.log_likelihood(emissions, tags.clamp(min=0), lengths)  # [B]
             # A sentence with an unknown tag has no likelihood, and replacing the tag by another one would be wrong.
             total = -likelihood.masked_fill(((tags == IGNORED) & token_mask(lengths, tags)).any(1), 0.0).sum()
         else:
-            scores, targets = emissions.flatten(0, 1), tags.flatten()  # [B · T, K], [B · T]
+            scores, targets = self.emissions(outputs).flatten(0, 1), tags.flatten()  # [B · T, K], [B · T]
             total = functional.cross_entropy(scores, targets, ignore_index=IGNORED, reduction="sum")
         if self.auxiliary is not None and words is not None:
             total = total + self.auxiliary_weight * self.auxiliary(outputs, lengths, words)
         loss: Tensor = total / max(1, outputs.shape[0])
         return loss
 
+    def score(self, outputs: Tensor) -> Tensor:
+        """What `decode` decides by.
+
+        Args:
+            outputs: the encoder's outputs, [B, T, D].
+
+        Returns:
+            Scores of tags, [B, T, K]; if there are more tags than features and they are `late`, the outputs themselves.
+        """
+        return outputs.float() if self.late else self.emissions(outputs)
+
     @torch.no_grad()
-    def decode(self, emissions: Tensor, lengths: Tensor, *, probabilities: bool = False, nbest: int = 1) -> DecodedTags:
+    def decode(self, scores: Tensor, lengths: Tensor, *, probabilities: bool = False, nbest: int = 1) -> DecodedTags:
         """Choose the best tags.
 
         Args:
-            emissions: scores of tags, [B, T, K].
+            scores: what `score` gave, [B, T, K] or [B, T, D].
             lengths: tokens in each sentence, int64 [B], on the CPU.
             probabilities: also compute the marginal probabilities.
             nbest: also compute the n best sequences, if n is more than one.
@@ -137,20 +172,49 @@ class TaggingHead(nn.Module):
             The tags, and the other results requested.
 
         Raises:
-            ValueError: `emissions` are not scores of tags, or the lengths do not fit them.
+            ValueError: `scores` are not what `score` gives, or the lengths do not fit them.
         """
         if self.independent:
-            check_padded(emissions, lengths, self.crf.num_tags, "emissions")
-            best = emissions.argmax(2).masked_fill(~token_mask(lengths, emissions), 0)  # [B, T]
-        else:
-            best = self.crf.viterbi(emissions, lengths)[0]  # [B, T]
-        marginals = self.crf.marginals(emissions, lengths) if probabilities else None  # [B, T, K]
+            return self._decode_each(scores, lengths, probabilities, nbest)
+        assert self.crf is not None
+        best = self.crf.viterbi(scores, lengths)[0]  # [B, T]
+        marginals = self.crf.marginals(scores, lengths) if probabilities else None  # [B, T, K]
         if nbest <= 1:
             return DecodedTags(best, marginals)
-        exact = emissions.double() if emissions.device.type != "mps" else emissions  # large scores differ by little
-        alternatives, scores = self.crf.nbest(exact, lengths, nbest)  # [B, n, T], [B, n]
-        log_probs = (scores - self.crf.normalizer(exact, lengths).unsqueeze(1)).clamp(max=0.0)  # [B, n]
-        return DecodedTags(best, marginals, alternatives, log_probs)
+        exact = scores.double() if scores.device.type != "mps" else scores  # large scores differ by little
+        alternatives, weights = self.crf.nbest(exact, lengths, nbest)  # [B, n, T], [B, n]
+        log_probs = (weights - self.crf.normalizer(exact, lengths).unsqueeze(1)).clamp(max=0.0)  # [B, n]
+        return DecodedTags(best, marginals, None, alternatives, log_probs)
+
+    def _decode_each(self, scores: Tensor, lengths: Tensor, probabilities: bool, nbest: int) -> DecodedTags:
+        """See `decode`: every token by itself; the n best sequences are made of each token's n best tags."""
+        columns = self.emission.in_features if self.late else self.num_tags
+        check_padded(scores, lengths, columns, "outputs" if self.late else "emissions")
+        shape, inside = scores.shape[:2], token_mask(lengths, scores)  # [B, T]
+        count = min(nbest, self.num_tags)  # m
+        best, sums, peaks, tops = [], [], [], []
+        for part in row_parts(scores.flatten(0, 1), self.num_tags):
+            found = self.emissions(part) if self.late else part  # [n, K]
+            best.append(found.argmax(1))
+            if probabilities or nbest > 1:
+                sums.append(found.to(working_type(found.device)).logsumexp(1))
+                peaks.append(found.amax(1))
+            if nbest > 1:
+                tops.append(found.topk(count))
+        tags = torch.cat(best).view(shape).masked_fill(~inside, 0)  # [B, T]
+        if not sums:
+            return DecodedTags(tags)
+        normalizer = torch.cat(sums).view(shape)  # [B, T]
+        peak = torch.cat(peaks).view(shape)  # [B, T]
+        chosen = (peak - normalizer).exp().masked_fill(~inside, 0.0).to(scores.dtype) if probabilities else None
+        if nbest <= 1:
+            return DecodedTags(tags, None, chosen)
+        values, numbers = (torch.cat(each).view(*shape, count) for each in zip(*tops, strict=True))  # [B, T, m]
+        ranks, weights = CRF(count, trainable=False).to(scores.device).nbest(values.to(normalizer), lengths, nbest)
+        alternatives = numbers.transpose(1, 2).gather(1, ranks)  # [B, n, T]
+        alternatives = alternatives.masked_fill(~inside[:, None] | weights.isneginf()[:, :, None], 0)
+        total = normalizer.masked_fill(~inside, 0.0).sum(1, keepdim=True)  # [B, 1]
+        return DecodedTags(tags, None, chosen, alternatives, (weights - total).clamp(max=0.0))
 
     @torch.no_grad()
     def segment_probabilities(self, emissions: Tensor, lengths: Tensor, segments: Sequence[TagSegment]) -> Tensor:
@@ -167,9 +231,10 @@ class TaggingHead(nn.Module):
         Raises:
             ValueError: `emissions` are not scores of tags, or the lengths do not fit them.
         """
-        check_padded(emissions, lengths, self.crf.num_tags, "emissions")
+        check_padded(emissions, lengths, self.num_tags, "emissions")
         if not segments:
             return emissions.new_zeros(0)
+        assert self.crf is not None  # tags that are independent mark no spans
         passes = self.crf.forward_backward(emissions, lengths)
         log_probabilities: Tensor = self.crf.segment_log_probability(passes, emissions, segments)  # [N]
         return log_probabilities.exp()
