@@ -36,7 +36,7 @@ def relative_name(path: Path) -> str:
 
 
 TIERS = (
-    {"_version", "errors", "files"},
+    {"_version", "errors", "files", "terminal"},
     {"toml", "resources"},
     {"records", "tasks", "devices"},
     {"config", "torchrun"},

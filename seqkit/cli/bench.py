@@ -24,6 +24,7 @@ from seqkit.cli.options import (
 from seqkit.errors import ModelError
 from seqkit.metrics.scores import plural, text_table
 from seqkit.serving.process import prepare_torch
+from seqkit.terminal import show, tell
 
 if TYPE_CHECKING:
     from seqkit.bench.stages import Measured
@@ -64,12 +65,11 @@ def command(
     read = _reader(model, file, input_format)
     output_format = model.task.writes[0]
     shown = model.options({}).for_output(output_format)
-    say = partial(click.echo, err=True)
     with open(os.devnull, "w", encoding="utf-8") as sink:
         write = partial(write_records, stream=sink, output_format=output_format)
-        found = measure_stages(model, read, write, rounds=rounds, say=say, options=shown, **options)
+        found = measure_stages(model, read, write, rounds=rounds, say=tell, options=shown, **options)
     if json_file != "-":
-        click.echo(_table(found))
+        show(_table(found))
     if json_file is not None:
         about = {"model": str(directory), "file": file, "rounds": rounds, **options}
         write_json({**about, **found.to_json(), "machine": describe_machine()}, json_file)

@@ -27,6 +27,7 @@ from seqkit.cli.options import (
     write_json,
 )
 from seqkit.serving.process import prepare_torch, say
+from seqkit.terminal import one_line, show, tell
 
 if TYPE_CHECKING:
     from seqkit.tasks import Task
@@ -129,7 +130,7 @@ def evaluate_command(task: Task) -> click.Command:
             confusion_matrix_png(found.gold, [answer.labels for answer in found.answers], confusion, unit=unit)
         if not quiet:
             for note in found.notes:
-                click.echo(note, err=True)
+                tell(note)
         if json_file is not None:
             scores = found.report.to_json()
             about = {"task": task.name, "data": dataset.name, "split": chosen, "model": str(directory), **options}
@@ -137,7 +138,7 @@ def evaluate_command(task: Task) -> click.Command:
             write_json({**about, **scores, **speed, "seqkit_version": __version__}, json_file)
         if "-" not in (errors, json_file):
             how = "".join(f", {name} {value}" for name, value in options.items())
-            click.echo(f"{dataset.name} {chosen}{how}\n\n{found.report.render(table_width())}")
+            show(f"{one_line(dataset.name)} {chosen}{how}\n\n{found.report.render(table_width())}")
         return 0
 
     return evaluate

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -16,6 +16,7 @@ from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.errors import describe
 from seqkit.resources import imported
 from seqkit.tasks import TASKS
+from seqkit.terminal import Screen, screened_errors, tell
 
 COMMANDS = {
     "lab": ("seqkit.cli.lab:command", "Study networks: gradients, memory, gates, cells compared."),
@@ -82,9 +83,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 a fault in data, model or environment, 2 wrong usage, 130 interrupted.
     """
     _prepare_streams()
-    if arguments is None:
-        sys.stderr = _Log(sys.stderr)
-    status = _run(sys.argv[1:] if arguments is None else list(arguments))
+    if arguments is not None:
+        with screened_errors():
+            return _finished(_run(list(arguments)))
+    sys.stderr = Screen(sys.stderr)  # also for what is said when the process ends
+    status = _finished(_run(sys.argv[1:]))
+    if status >= INTERRUPTED:  # a second Ctrl-C would end the end with a traceback
+        with contextlib.suppress(ValueError):  # in a thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return status
+
+
+def _finished(status: int) -> int:
+    """Write what the streams hold; the exit status."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -94,36 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if status == 0 and stream is sys.stdout and not isinstance(error, BrokenPipeError):
                 _say(describe(error) or str(error))
                 status = FAULT
-    if arguments is None and status >= INTERRUPTED:  # a second Ctrl-C would end the end with a traceback
-        with contextlib.suppress(ValueError):  # in a thread
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
     return status
-
-
-class _Log:
-    """A stream for messages that may not be writable: of a full disk under a log a run takes no notice.
-
-    Args:
-        stream: the stream.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write, if it can be done."""
-        with contextlib.suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, if it can be done."""
-        with contextlib.suppress(OSError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        """What is the same as in the stream."""
-        return getattr(self._stream, name)
 
 
 def _run(arguments: list[str]) -> int:
@@ -170,9 +152,9 @@ def _say(message: str, before: str = "") -> None:
     """Print a fault on one line, whatever was in the data that it quotes; of several processes the first one does."""
     if os.environ.get("WORLD_SIZE", "1") not in ("", "1") and not _first_to_tell():
         return
-    line = " ".join(part for part in message.splitlines() if part)
-    with contextlib.suppress(OSError):
-        print(f"{before}error: {line}", file=sys.stderr)
+    line = " ".join(part for part in message.replace("\r\n", "\n").split("\n") if part)
+    sys.stderr.write(before)
+    tell(f"error: {line}")
 
 
 def _first_to_tell() -> bool:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar, get_
 import click
 
 from seqkit.errors import DataError, SettingsError, file_errors
+from seqkit.terminal import tell
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
@@ -261,7 +262,7 @@ def settings_from_flags(
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
     for note in () if quiet else notes:
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     return chosen
 
 

@@ -113,9 +113,9 @@ def _show(texts: Sequence[WrittenText], output_format: str) -> None:
     ended = True  # whether a blank line was written last, or nothing
     for text in texts:
         if output_format == "jsonl":
-            click.echo(to_json(text.to_json()))
+            print(to_json(text.to_json()), flush=True)
             continue
-        click.echo(("\n" if apart and not ended else "") + clean(text.text))
+        print(("\n" if apart and not ended else "") + clean(text.text), flush=True)
         ended = text.text.endswith("\n")
 
 

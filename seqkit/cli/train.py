@@ -21,6 +21,7 @@ from seqkit.cli.options import (
     write_json,
 )
 from seqkit.serving.process import prepare_torch
+from seqkit.terminal import show, tell
 from seqkit.torchrun import Launch
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def train_command(task: Task) -> click.Command:
             trained = run(chosen, output, data, device=device, resume=resume, force=force, quiet=quiet)
         except KeyboardInterrupt as error:
             if launch.rank == 0:
-                click.echo(_how_to_go_on(output, launch), err=True)
+                tell(_how_to_go_on(output, launch))
             return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
         if launch.rank:
             return 0
@@ -111,7 +112,7 @@ def train_command(task: Task) -> click.Command:
             write_json(trained.model.report, json_file)
         if json_file != "-":
             tables = [f"{split}\n\n{part.render(table_width())}" for split, part in trained.reports.items()]
-            click.echo("\n\n".join(tables))
+            show("\n\n".join(tables))
         return 0
 
     return train
@@ -156,9 +157,8 @@ def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
         place = torch.device("meta")  # where a network takes no memory, however large it is
     with place:
         model = prepare(settings, dataset, place, Progress(quiet=quiet)).model
-    click.echo(tomli_w.dumps({"dataset": data}) + to_toml(model.settings))
-    for line in str(getattr(model, "network", model)).splitlines():
-        click.echo(f"# {line}")
+    layers = "\n".join(f"# {line}" for line in str(getattr(model, "network", model)).split("\n"))
     counts = model.parameter_counts()
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    click.echo(f"# {sum(counts.values()):,} parameters: {parts}")
+    sizes = f"# {sum(counts.values()):,} parameters: {parts}"
+    show(tomli_w.dumps({"dataset": data}) + to_toml(model.settings) + f"{layers}\n{sizes}")

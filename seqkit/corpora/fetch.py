@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import shutil
-import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
@@ -21,6 +20,7 @@ from seqkit.errors import DataError, file_errors
 from seqkit.files import locked
 from seqkit.formats.writers import rows, to_json
 from seqkit.records import Sentence
+from seqkit.terminal import tell
 
 _SPARE = 1 << 16
 """how many bytes a download may have beyond twice the size of the resulting file"""
@@ -105,7 +105,7 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
     if _is_whole(card, folder):
         return folder
     if not quiet:
-        print(f"{card.name}: {card.licence}", file=sys.stderr)
+        tell(f"{card.name}: {card.licence}")
     with file_errors("cannot be written", cache_dir()):
         cache_dir().mkdir(parents=True, exist_ok=True)
         with locked(cache_dir() / f".{card.name}.lock"):

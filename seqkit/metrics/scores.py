@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from seqkit.terminal import one_line
+
 _LEAST = 9
 """columns that the names of a table keep on a narrow terminal"""
 
@@ -106,6 +108,7 @@ def text_table(rows: Sequence[Sequence[str]], names: int = 1, width: int | None 
     Returns:
         Lines without a final line ending.
     """
+    rows = [list(map(one_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*filter(None, rows), strict=True)]
     if width is not None:
         widths[0] = min(widths[0], max(_LEAST, width - sum(widths[1:]) - 2 * len(widths[1:])))

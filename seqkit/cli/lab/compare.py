@@ -14,6 +14,7 @@ from seqkit.cli.options import choice, settings_from_flags, usage_unless
 from seqkit.cli.train import again
 from seqkit.serving.process import prepare_torch
 from seqkit.tasks import TASKS
+from seqkit.terminal import show, tell
 
 _setting = partial(click.option, type=click.IntRange(1), metavar="N")
 
@@ -70,7 +71,7 @@ def compare(
     try:
         runs = compare_cells(chosen.settings, dataset, cells, output, **how)
     except (Interrupted, KeyboardInterrupt):
-        click.echo(f"interrupted; continue with: {again()}", err=True)
+        tell(f"interrupted; continue with: {again()}")
         return 130
-    click.echo(render(runs))
+    show(render(runs))
     return 0

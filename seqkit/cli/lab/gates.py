@@ -12,6 +12,7 @@ from seqkit.cli.lab import options
 from seqkit.cli.options import model_option, usage_unless
 from seqkit.cli.sample import parse_conditions
 from seqkit.serving.process import prepare_torch
+from seqkit.terminal import show
 
 
 @click.command(short_help="Draw the gates of a trained model over a text.", context_settings=HELP_OPTIONS)
@@ -57,4 +58,4 @@ def gates(
     settings = {"model": str(directory), "task": record.task, "text": text, "conditions": given, "device": device}
     settings["encoder"] = encoder.model_dump(mode="json")
     write_files(output, NAME, draw(record, title), settings, record.to_json(), seconds)
-    click.echo(record.render())
+    show(record.render())

@@ -20,6 +20,7 @@ from seqkit.metrics.classification import Baseline, ClassificationReport, classi
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, labels_of_text
+from seqkit.terminal import markdown
 
 _SHOWN = 12
 """labels that are shown at the start of training"""
@@ -165,7 +166,7 @@ class Classification(Head):
     def description(self) -> list[str]:
         """See `Head.description`."""
         kind = "several labels per text" if self.codec.multi else "one label per text"
-        return [f"- Labels ({kind}): {', '.join(self.codec.labels)}"]
+        return [f"- Labels ({kind}): {', '.join(map(markdown, self.codec.labels))}"]
 
 
 def _tokens(records: Sequence[Sentence]) -> list[list[str]]:
