@@ -21,6 +21,7 @@ from seqkit.cli.options import (
     usage_unless,
     write_json,
 )
+from seqkit.cli.outputs import keep_inputs
 from seqkit.errors import ModelError
 from seqkit.metrics.scores import plural, text_table
 from seqkit.serving.process import prepare_torch
@@ -55,6 +56,7 @@ def command(
     are not printed; with --precision auto, standard error says which precision was chosen.
     """
     usage_unless(file != "-", "FILE is read several times, so it cannot be -.")
+    keep_inputs(directory, file)
     prepare_torch(threads)
     from seqkit.bench.machine import describe_machine
     from seqkit.bench.stages import measure_stages

@@ -17,6 +17,7 @@ from seqkit.cli.options import (
     quiet_option,
     write_json,
 )
+from seqkit.cli.outputs import keep_inputs
 from seqkit.errors import DataError
 from seqkit.tasks import TASKS
 from seqkit.terminal import one_line, show, tell
@@ -141,6 +142,7 @@ def check_data(
     from seqkit.corpora.preview import preview
     from seqkit.corpora.resolve import resolve
 
+    keep_inputs(data=data_set)
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     notes, table, learned = list(found.notes), "", None
     problems: list[Problem] = []
@@ -177,6 +179,7 @@ def stats_data(data_set: str, target: str | None, text: str, json_file: str | No
     from seqkit.corpora.resolve import resolve
     from seqkit.corpora.statistics import render_statistics, statistics
 
+    keep_inputs(data=data_set)
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     numbers, notes = statistics(found, target, text)
     _print({split: part.to_json() for split, part in numbers.items()}, json_file, render_statistics(numbers))
@@ -223,6 +226,7 @@ def convert_data(
     from seqkit.corpora.dataset import Dataset
     from seqkit.corpora.split import Split
 
+    keep_inputs(source, data=source, written={} if destination == "-" else {"OUT": destination})
     given = described_by(**layout)
     notes: list[str] = []
     convert_file(

@@ -19,13 +19,13 @@ from seqkit.cli.options import (
     json_option,
     model_option,
     opened,
-    output_file,
     quiet_option,
     section_options,
     table_width,
     usage_unless,
     write_json,
 )
+from seqkit.cli.outputs import keep_inputs, output_file
 from seqkit.serving.process import prepare_torch, say
 from seqkit.terminal import one_line, show, tell
 
@@ -95,6 +95,7 @@ def evaluate_command(task: Task) -> click.Command:
     ) -> int:
         options = checked_options(task.evaluation_class(), given)
         usage_unless(not json_file == errors == "-", "--json and --errors cannot both go to standard output.")
+        keep_inputs(directory, data=data)
         if confusion is not None:
             from seqkit.metrics.plots import require_matplotlib
 

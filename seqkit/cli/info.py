@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from seqkit.cli.group import HELP_OPTIONS
+from seqkit.cli.outputs import keep_inputs
 from seqkit.config import parse_settings, to_toml
 from seqkit.errors import ModelError, shown
 from seqkit.metrics.scores import plural
@@ -25,6 +26,7 @@ _SCORES = ("f1", "precision", "recall", "accuracy", "macro_f1", "loss", "perplex
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def command(directory: Path, as_json: bool) -> None:
     """Describe the model in DIR: data, what it learned, scores, settings, versions. Its files are verified."""
+    keep_inputs(directory)
     config, files = read_config(directory)
     about: dict[str, Any] = {name: config.get(name) for name in ("format_version", "seqkit_version")}
     settings = parse_settings(config.get("settings"), str(directory / "config.json"))

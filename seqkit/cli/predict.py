@@ -29,6 +29,7 @@ from seqkit.cli.options import (
     usage_unless,
     workers_option,
 )
+from seqkit.cli.outputs import keep_inputs
 from seqkit.errors import DataError, SeqkitError
 from seqkit.formats.format import Description
 from seqkit.formats.text import data_suffix, read_lines
@@ -99,6 +100,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
                 yield block_request(block, output_format)
 
         names = files or ("-",)
+        keep_inputs(directory, *names)
         asked = described_by(input_format, columns, token_column, encoding)
         asked = replace(asked, text=text_field or "")
         launch = Launch.from_environment()

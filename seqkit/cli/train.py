@@ -20,6 +20,7 @@ from seqkit.cli.options import (
     usage_unless,
     write_json,
 )
+from seqkit.cli.outputs import keep_inputs
 from seqkit.serving.process import prepare_torch
 from seqkit.terminal import show, tell
 from seqkit.torchrun import Launch
@@ -91,6 +92,8 @@ def train_command(task: Task) -> click.Command:
         usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
         usage_unless(place or dry_run, "Missing option '-o' / '--output'.")  # also where a shell's variable was empty
         usage_unless(not (resume and force), "--resume and --force exclude each other.")
+        files = [recipe] if recipe and recipe.endswith(".toml") else []
+        keep_inputs(*files, data=data, settings=chosen.settings, output=Path(place) if place else None)
         prepare_torch(threads)
         from seqkit.training.run import run
         from seqkit.training.signals import Interrupted

@@ -10,6 +10,7 @@ import click
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.lab import options
 from seqkit.cli.options import model_option, usage_unless
+from seqkit.cli.outputs import keep_inputs
 from seqkit.cli.sample import parse_conditions
 from seqkit.serving.process import prepare_torch
 from seqkit.terminal import show
@@ -35,6 +36,7 @@ def gates(
     The model may be of any task; the text is split as the model splits it. gates.png shows the mean of each gate and
     all its units, for each layer and direction; gates.json has all the numbers.
     """
+    keep_inputs(directory, output=output)
     prepare_torch(threads)
     from seqkit.formats.text import read_lines
     from seqkit.lab.gates import NAME, record_gates
