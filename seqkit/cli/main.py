@@ -128,18 +128,34 @@ def _run(arguments: list[str]) -> int:
 
 def _prepare_streams() -> None:
     r"""UTF-8 and ``\n`` everywhere, whatever the locale; and a stream even where the process was given none."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            # Results that go nowhere are a fault, and so is input from nowhere: opened the wrong way, both fail.
-            place = os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY)
-            os.set_inheritable(place, True)  # a worker would put something else in its place
-            setattr(sys, name, open(place, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - never closed
+    missing = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    for name in missing:
+        _occupy(name)
+    for name in missing:
+        # Results that go nowhere are a fault, and so is input from nowhere: opened the wrong way, both fail.
+        place = os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY)
+        mode = "r" if name == "stdin" else "w"
+        setattr(sys, name, open(place, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - never closed
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     for stream in (sys.stdin, sys.stdout):  # what shares a terminal with us may have told it not to wait
         with contextlib.suppress(OSError, ValueError, AttributeError):
             os.set_blocking(stream.fileno(), True)
+
+
+def _occupy(name: str) -> None:
+    """Put something in the place of the first stream that is missing, where the next file would stand otherwise.
+
+    What stands for input and results can be neither read nor written, by the name ``/dev/stdin`` or ``/dev/stdout``
+    either; the null device could. Messages may go nowhere.
+    """
+    import socket
+
+    if name != "stderr" and hasattr(socket, "AF_UNIX"):
+        os.set_inheritable(socket.socket(socket.AF_UNIX).detach(), True)
+    else:
+        os.set_inheritable(os.open(os.devnull, os.O_WRONLY), True)
 
 
 def _drop(stream: Any) -> None:
