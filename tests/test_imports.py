@@ -36,7 +36,7 @@ def relative_name(path: Path) -> str:
 
 
 TIERS = (
-    {"_version", "errors"},
+    {"_version", "errors", "terminal"},
     {"files", "waiting"},
     {"toml", "resources"},
     {"records", "tasks", "devices"},

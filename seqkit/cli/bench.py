@@ -21,9 +21,11 @@ from seqkit.cli.options import (
     usage_unless,
     write_json,
 )
+from seqkit.cli.outputs import keep_inputs
 from seqkit.errors import ModelError
 from seqkit.metrics.scores import plural, text_table
 from seqkit.serving.process import prepare_torch
+from seqkit.terminal import show, tell
 
 if TYPE_CHECKING:
     from seqkit.bench.stages import Measured
@@ -54,6 +56,7 @@ def command(
     are not printed; with --precision auto, standard error says which precision was chosen.
     """
     usage_unless(file != "-", "FILE is read several times, so it cannot be -.")
+    keep_inputs(directory, file)
     prepare_torch(threads)
     from seqkit.bench.machine import describe_machine
     from seqkit.bench.stages import measure_stages
@@ -64,12 +67,11 @@ def command(
     read = _reader(model, file, input_format)
     output_format = model.task.writes[0]
     shown = model.options({}).for_output(output_format)
-    say = partial(click.echo, err=True)
     with open(os.devnull, "w", encoding="utf-8") as sink:
         write = partial(write_records, stream=sink, output_format=output_format)
-        found = measure_stages(model, read, write, rounds=rounds, say=say, options=shown, **options)
+        found = measure_stages(model, read, write, rounds=rounds, say=tell, options=shown, **options)
     if json_file != "-":
-        click.echo(_table(found))
+        show(_table(found))
     if json_file is not None:
         about = {"model": str(directory), "file": file, "rounds": rounds, **options}
         write_json({**about, **found.to_json(), "machine": describe_machine()}, json_file)

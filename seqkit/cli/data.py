@@ -17,8 +17,10 @@ from seqkit.cli.options import (
     quiet_option,
     write_json,
 )
+from seqkit.cli.outputs import keep_inputs
 from seqkit.errors import DataError
 from seqkit.tasks import TASKS
+from seqkit.terminal import one_line, show, tell
 
 _DATA = click.argument("data_set", metavar="DATA")
 _JSON = json_option("write the result as JSON; - for standard output, instead of the table")
@@ -82,7 +84,7 @@ def fetch_data(name: str, quiet: bool) -> None:
     from seqkit.corpora.cards import load_card
     from seqkit.corpora.fetch import fetch
 
-    click.echo(str(fetch(load_card(name), quiet=quiet)))
+    print(fetch(load_card(name), quiet=quiet))
 
 
 @command.command("formats", short_help="List the formats that can be read.")
@@ -140,6 +142,7 @@ def check_data(
     from seqkit.corpora.preview import preview
     from seqkit.corpora.resolve import resolve
 
+    keep_inputs(data=data_set)
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     notes, table, learned = list(found.notes), "", None
     problems: list[Problem] = []
@@ -154,10 +157,11 @@ def check_data(
             problems.append(Problem("", 0, f"seqkit {task} cannot learn from this: {error}"))
     listed = [asdict(problem) for problem in problems]
     result = listed if task is None else {"problems": listed, "learned": learned and asdict(learned)}
-    _print(result, json_file, table + "".join(f"{problem}\n" for problem in problems))
+    _print(result, json_file, table + "".join(f"{one_line(problem)}\n" for problem in problems))
     if not quiet:
         count = f"{found.name}: {len(problems) or 'no'} fault{'' if len(problems) == 1 else 's'}"
-        click.echo("\n".join([*notes, count]), err=True)
+        for note in (*notes, count):
+            tell(note)
     return 1 if problems else 0
 
 
@@ -175,11 +179,12 @@ def stats_data(data_set: str, target: str | None, text: str, json_file: str | No
     from seqkit.corpora.resolve import resolve
     from seqkit.corpora.statistics import render_statistics, statistics
 
+    keep_inputs(data=data_set)
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     numbers, notes = statistics(found, target, text)
     _print({split: part.to_json() for split, part in numbers.items()}, json_file, render_statistics(numbers))
     for note in () if quiet else notes:
-        click.echo(note, err=True)
+        tell(note)
 
 
 @command.command("convert")
@@ -221,6 +226,7 @@ def convert_data(
     from seqkit.corpora.dataset import Dataset
     from seqkit.corpora.split import Split
 
+    keep_inputs(source, data=source, written={} if destination == "-" else {"OUT": destination})
     given = described_by(**layout)
     notes: list[str] = []
     convert_file(
@@ -238,13 +244,13 @@ def convert_data(
         splitter=Dataset(source, {"all": Split(Path(source), given)}).splitter("sentences", text, notes=notes),
         notes=notes,
     )
-    if not quiet:
-        click.echo("\n".join(notes), err=True)
+    for note in () if quiet else notes:
+        tell(note)
 
 
 def _print(result: object, json_file: str | None, text: str) -> None:
     """Write a result as JSON if asked for, and print it unless JSON goes to standard output."""
     if json_file is not None:
         write_json(result, json_file)
-    if json_file != "-":
-        click.echo(text, nl=False)
+    if json_file != "-" and text:
+        show(text.removesuffix("\n"))

@@ -19,14 +19,15 @@ from seqkit.cli.options import (
     json_option,
     model_option,
     opened,
-    output_file,
     quiet_option,
     section_options,
     table_width,
     usage_unless,
     write_json,
 )
+from seqkit.cli.outputs import keep_inputs, output_file
 from seqkit.serving.process import prepare_torch, say
+from seqkit.terminal import one_line, show, tell
 
 if TYPE_CHECKING:
     from seqkit.tasks import Task
@@ -94,6 +95,7 @@ def evaluate_command(task: Task) -> click.Command:
     ) -> int:
         options = checked_options(task.evaluation_class(), given)
         usage_unless(not json_file == errors == "-", "--json and --errors cannot both go to standard output.")
+        keep_inputs(directory, data=data)
         if confusion is not None:
             from seqkit.metrics.plots import require_matplotlib
 
@@ -130,7 +132,7 @@ def evaluate_command(task: Task) -> click.Command:
             found = found._replace(notes=[*found.notes, *filter(None, [shared])])
         if not quiet:
             for note in [*found.notes, *getattr(found.report, "left_out", {}).values()]:
-                click.echo(note, err=True)
+                tell(note)
         if json_file is not None:
             scores = found.report.to_json()
             about = {"task": task.name, "data": dataset.name, "split": chosen, "model": str(directory), **options}
@@ -138,7 +140,7 @@ def evaluate_command(task: Task) -> click.Command:
             write_json({**about, **scores, **speed, "seqkit_version": __version__}, json_file)
         if "-" not in (errors, json_file):
             how = "".join(f", {name} {value}" for name, value in options.items())
-            click.echo(f"{dataset.name} {chosen}{how}\n\n{found.report.render(table_width())}")
+            show(f"{one_line(dataset.name)} {chosen}{how}\n\n{found.report.render(table_width())}")
         return 0
 
     return evaluate

@@ -10,11 +10,13 @@ from typing import Any
 import click
 
 from seqkit.cli.group import HELP_OPTIONS
+from seqkit.cli.outputs import keep_inputs
 from seqkit.config import parse_settings, to_toml
 from seqkit.errors import ModelError, shown
 from seqkit.metrics.scores import plural
 from seqkit.model.files import read_config, read_json
 from seqkit.tasks import TASKS
+from seqkit.terminal import one_line, show
 
 _MOST_LABELS = 100
 _SCORES = ("f1", "precision", "recall", "accuracy", "macro_f1", "loss", "perplexity", "bits_per_unit", "exact_match")
@@ -25,6 +27,7 @@ _SCORES = ("f1", "precision", "recall", "accuracy", "macro_f1", "loss", "perplex
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def command(directory: Path, as_json: bool) -> None:
     """Describe the model in DIR: data, what it learned, scores, settings, versions. Its files are verified."""
+    keep_inputs(directory)
     config, files = read_config(directory)
     about: dict[str, Any] = {name: config.get(name) for name in ("format_version", "seqkit_version")}
     settings = parse_settings(config.get("settings"), str(directory / "config.json"))
@@ -34,7 +37,7 @@ def command(directory: Path, as_json: bool) -> None:
     if as_json:
         sizes = {name: len(content) for name, content in files.items()}
         about |= {"settings": settings.model_dump(mode="json"), **found, "files": sizes, "report": report}
-        click.echo(json.dumps(about, indent=2))
+        print(json.dumps(about, indent=2))
         return
     size = sum(map(len, files.values())) / 1e6
     rows = [("model", f"{directory}: {settings.task}, {size:.1f} MB, format version {about['format_version']}")]
@@ -43,10 +46,9 @@ def command(directory: Path, as_json: bool) -> None:
     # Something else than seqkit may have written them.
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise ModelError(f"{directory}: damaged: {learned} or report has another form ({shown(error)})") from None
-    for name, value in rows:
-        click.echo(f"{name:<10}  {value}")
     # What a network would be like says nothing of a model without one.
-    click.echo(f"\n{to_toml(settings, ('task', 'data', 'head') if settings.kind else None)}", nl=False)
+    chosen = to_toml(settings, ("task", "data", "head") if settings.kind else None)
+    show("\n".join([*(f"{name:<10}  {one_line(value)}" for name, value in rows), "", chosen.rstrip("\n")]))
 
 
 def _rows(settings: Any, learned: str, document: dict[str, Any], report: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import Any, TextIO
+from typing import Any
 
 import click
 
@@ -16,6 +16,7 @@ from seqkit.cli.group import HELP_OPTIONS, Commands
 from seqkit.errors import describe
 from seqkit.resources import imported
 from seqkit.tasks import TASKS
+from seqkit.terminal import Screen, screened_errors, tell
 from seqkit.waiting import is_left
 
 COMMANDS = {
@@ -83,9 +84,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0 done, 1 a fault in data, model or environment, 2 wrong usage, 130 interrupted.
     """
     _prepare_streams()
-    if arguments is None:
-        sys.stderr = _Log(sys.stderr)
-    status = _run(sys.argv[1:] if arguments is None else list(arguments))
+    if arguments is not None:
+        with screened_errors():
+            return _finished(_run(list(arguments)))
+    sys.stderr = Screen(sys.stderr)  # also for what is said when the process ends
+    status = _finished(_run(sys.argv[1:]))
+    if status >= INTERRUPTED:  # a second Ctrl-C would end the end with a traceback
+        with contextlib.suppress(ValueError):  # in a thread
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+        if is_left():
+            os._exit(status)
+    return status
+
+
+def _finished(status: int) -> int:
+    """Write what the streams hold; the exit status."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -95,38 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if status == 0 and stream is sys.stdout and not isinstance(error, BrokenPipeError):
                 _say(describe(error) or str(error))
                 status = FAULT
-    if arguments is None and status >= INTERRUPTED:  # a second Ctrl-C would end the end with a traceback
-        with contextlib.suppress(ValueError):  # in a thread
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-        if is_left():
-            os._exit(status)
     return status
-
-
-class _Log:
-    """A stream for messages that may not be writable: of a full disk under a log a run takes no notice.
-
-    Args:
-        stream: the stream.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def write(self, text: str) -> int:
-        """Write, if it can be done."""
-        with contextlib.suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        """Flush, if it can be done."""
-        with contextlib.suppress(OSError):
-            self._stream.flush()
-
-    def __getattr__(self, name: str) -> Any:
-        """What is the same as in the stream."""
-        return getattr(self._stream, name)
 
 
 def _run(arguments: list[str]) -> int:
@@ -149,18 +131,34 @@ def _run(arguments: list[str]) -> int:
 
 def _prepare_streams() -> None:
     r"""UTF-8 and ``\n`` everywhere, whatever the locale; and a stream even where the process was given none."""
-    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, name) is None:
-            # Results that go nowhere are a fault, and so is input from nowhere: opened the wrong way, both fail.
-            place = os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY)
-            os.set_inheritable(place, True)  # a worker would put something else in its place
-            setattr(sys, name, open(place, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - never closed
+    missing = [name for name in ("stdin", "stdout", "stderr") if getattr(sys, name) is None]
+    for name in missing:
+        _occupy(name)
+    for name in missing:
+        # Results that go nowhere are a fault, and so is input from nowhere: opened the wrong way, both fail.
+        place = os.open(os.devnull, os.O_RDONLY if name == "stdout" else os.O_WRONLY)
+        mode = "r" if name == "stdin" else "w"
+        setattr(sys, name, open(place, mode, encoding="utf-8", closefd=False))  # noqa: SIM115 - never closed
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(encoding="utf-8", errors="backslashreplace", newline="\n")
     for stream in (sys.stdin, sys.stdout):  # what shares a terminal with us may have told it not to wait
         with contextlib.suppress(OSError, ValueError, AttributeError):
             os.set_blocking(stream.fileno(), True)
+
+
+def _occupy(name: str) -> None:
+    """Put something in the place of the first stream that is missing, where the next file would stand otherwise.
+
+    What stands for input and results can be neither read nor written, by the name ``/dev/stdin`` or ``/dev/stdout``
+    either; the null device could. Messages may go nowhere.
+    """
+    import socket
+
+    if name != "stderr" and hasattr(socket, "AF_UNIX"):
+        os.set_inheritable(socket.socket(socket.AF_UNIX).detach(), True)
+    else:
+        os.set_inheritable(os.open(os.devnull, os.O_WRONLY), True)
 
 
 def _drop(stream: Any) -> None:
@@ -173,9 +171,9 @@ def _say(message: str, before: str = "") -> None:
     """Print a fault on one line, whatever was in the data that it quotes; of several processes the first one does."""
     if os.environ.get("WORLD_SIZE", "1") not in ("", "1") and not _first_to_tell():
         return
-    line = " ".join(part for part in message.splitlines() if part)
-    with contextlib.suppress(OSError):
-        print(f"{before}error: {line}", file=sys.stderr)
+    line = " ".join(part for part in message.replace("\r\n", "\n").split("\n") if part)
+    sys.stderr.write(before)
+    tell(f"error: {line}")
 
 
 def _first_to_tell() -> bool:

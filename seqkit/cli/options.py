@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
 import shutil
 import sys
@@ -15,7 +14,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar, get_
 
 import click
 
+from seqkit.cli.outputs import output_file
 from seqkit.errors import DataError, SettingsError, file_errors
+from seqkit.terminal import tell
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
@@ -261,7 +262,7 @@ def settings_from_flags(
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
     for note in () if quiet else notes:
-        click.echo(f"note: {note}", err=True)
+        tell(f"note: {note}")
     return chosen
 
 
@@ -305,32 +306,6 @@ def at_least_1(context: click.Context, parameter: click.Parameter, value: int | 
     if value is not None and not 1 <= value <= most:
         expected = "at least 1" if value < 1 else f"at most {most}"
         raise click.BadParameter(f"expected {expected}, found {value}", context, parameter)
-    return value
-
-
-def output_file(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
-    """A click callback: see early that a file can be written, and not after an hour's work.
-
-    Args:
-        context: the command's context.
-        parameter: the option.
-        value: the file, or ``-`` for standard output.
-
-    Returns:
-        The value.
-
-    Raises:
-        DataError: it cannot be written.
-    """
-    if value is None or value == "-" or context.resilient_parsing:
-        return value
-    path = Path(value)
-    if path.is_dir():
-        raise DataError(f"cannot be written as {parameter.opts[0]}: Is a directory", file=path)
-    if not path.parent.is_dir():
-        raise DataError(f"cannot be written as {parameter.opts[0]}: there is no folder {path.parent}", file=path)
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
-        raise DataError(f"cannot be written as {parameter.opts[0]}: Permission denied", file=path)
     return value
 
 

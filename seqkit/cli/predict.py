@@ -29,11 +29,13 @@ from seqkit.cli.options import (
     usage_unless,
     workers_option,
 )
+from seqkit.cli.outputs import keep_inputs
 from seqkit.errors import DataError, SeqkitError
 from seqkit.formats.format import Description
 from seqkit.formats.text import data_suffix, read_lines
 from seqkit.metrics.scores import plural
 from seqkit.serving.process import Answer, Job, open_model
+from seqkit.terminal import tell
 from seqkit.torchrun import Launch
 
 if TYPE_CHECKING:
@@ -98,6 +100,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
                 yield block_request(block, output_format)
 
         names = files or ("-",)
+        keep_inputs(directory, *names)
         asked = described_by(input_format, columns, token_column, encoding)
         asked = replace(asked, text=text_field or "")
         launch = Launch.from_environment()
@@ -111,7 +114,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
 
         with _answers(job, find, requests, workers, launch, names) as answers:
             if live and not quiet:
-                click.echo(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it", err=True)
+                tell(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it")
             began = time.perf_counter()
             total = {"records": 0, "tokens": 0, "unknown": 0, "shortened": 0}
             sys.stdout.flush()
@@ -124,16 +127,11 @@ def predict_command(task: Task, verb: str) -> click.Command:
         if not (quiet or live):
             unit = "unit" if task.records == "lines" else "token"
             counted = f"{plural(total['records'], task.record)}, {plural(total['tokens'], unit)}"
-            click.echo(f"{counted} in {seconds:.2f} s: {total['tokens'] / max(seconds, 1e-9):,.0f} {unit}s/s", err=True)
+            tell(f"{counted} in {seconds:.2f} s: {total['tokens'] / max(seconds, 1e-9):,.0f} {unit}s/s")
             if total["unknown"]:
-                click.echo(
-                    f"{total['unknown']:,} of the units are unknown to the model; all are scored as one unknown unit",
-                    err=True,
-                )
+                tell(f"{total['unknown']:,} of the units are unknown to the model; all are scored as one unknown unit")
             if total["shortened"]:
-                click.echo(
-                    "only the most probable of all labels are written of each text; --top N writes more", err=True
-                )
+                tell("only the most probable of all labels are written of each text; --top N writes more")
         return 0
 
     return predict
@@ -219,7 +217,7 @@ def described(
     if not read_once:
         deque(islice(read_lines(file, found.encoding), _LOOKED_AT), maxlen=0)
         for note in () if quiet else notes:
-            click.echo(note, err=True)
+            tell(note)
     return found
 
 

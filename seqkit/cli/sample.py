@@ -20,6 +20,7 @@ from seqkit.cli.options import (
     section_options,
     usage_unless,
 )
+from seqkit.cli.outputs import keep_inputs
 from seqkit.errors import DataError
 from seqkit.resources import imported
 from seqkit.serving.process import prepare_torch
@@ -71,6 +72,7 @@ def sample_lines(
 ) -> int:
     """Write text, unit by unit; unknown units are never written."""
     options = checked_options(_LINES(), given)
+    keep_inputs(directory)
     prepare_torch(threads)
     from seqkit.model.loading import load
 
@@ -90,6 +92,7 @@ def sample_texts(
 ) -> int:
     """Write text, unit by unit, until it ends; unknown units are never written."""
     options = checked_options(_TEXTS(), given)
+    keep_inputs(directory)
     prepare_torch(threads)
     from seqkit.model.loading import load
 
@@ -113,9 +116,9 @@ def _show(texts: Sequence[WrittenText], output_format: str) -> None:
     ended = True  # whether a blank line was written last, or nothing
     for text in texts:
         if output_format == "jsonl":
-            click.echo(to_json(text.to_json()))
+            print(to_json(text.to_json()), flush=True)
             continue
-        click.echo(("\n" if apart and not ended else "") + clean(text.text))
+        print(("\n" if apart and not ended else "") + clean(text.text), flush=True)
         ended = text.text.endswith("\n")
 
 

@@ -20,7 +20,9 @@ from seqkit.cli.options import (
     usage_unless,
     write_json,
 )
+from seqkit.cli.outputs import keep_inputs
 from seqkit.serving.process import prepare_torch
+from seqkit.terminal import show, tell
 from seqkit.torchrun import Launch
 
 if TYPE_CHECKING:
@@ -90,6 +92,8 @@ def train_command(task: Task) -> click.Command:
         usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
         usage_unless(place or dry_run, "Missing option '-o' / '--output'.")  # also where a shell's variable was empty
         usage_unless(not (resume and force), "--resume and --force exclude each other.")
+        files = [recipe] if recipe and recipe.endswith(".toml") else []
+        keep_inputs(*files, data=data, settings=chosen.settings, output=Path(place) if place else None)
         prepare_torch(threads)
         from seqkit.training.run import run
         from seqkit.training.signals import Interrupted
@@ -103,18 +107,18 @@ def train_command(task: Task) -> click.Command:
             trained = run(chosen, output, data, device=device, resume=resume, force=force, quiet=quiet)
         except KeyboardInterrupt as error:
             if launch.rank == 0:
-                click.echo(_how_to_go_on(output, launch), err=True)
+                tell(_how_to_go_on(output, launch))
             return 128 + (error.number if isinstance(error, Interrupted) else signal.SIGINT)
         if launch.rank:
             return 0
         for split, part in () if quiet else trained.reports.items():
             for line in getattr(part, "left_out", {}).values():
-                click.echo(f"{split}: {line}", err=True)
+                tell(f"{split}: {line}")
         if json_file:
             write_json(trained.model.report, json_file)
         if json_file != "-":
             tables = [f"{split}\n\n{part.render(table_width())}" for split, part in trained.reports.items()]
-            click.echo("\n\n".join(tables))
+            show("\n\n".join(tables))
         return 0
 
     return train
@@ -159,9 +163,8 @@ def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
         place = torch.device("meta")  # where a network takes no memory, however large it is
     with place:
         model = prepare(settings, dataset, place, Progress(quiet=quiet)).model
-    click.echo(tomli_w.dumps({"dataset": data}) + to_toml(model.settings))
-    for line in str(getattr(model, "network", model)).splitlines():
-        click.echo(f"# {line}")
+    layers = "\n".join(f"# {line}" for line in str(getattr(model, "network", model)).split("\n"))
     counts = model.parameter_counts()
     parts = ", ".join(f"{name} {count:,}" for name, count in counts.items())
-    click.echo(f"# {sum(counts.values()):,} parameters: {parts}")
+    sizes = f"# {sum(counts.values()):,} parameters: {parts}"
+    show(tomli_w.dumps({"dataset": data}) + to_toml(model.settings) + f"{layers}\n{sizes}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import DownloadColumn, TransferSpeedColumn
 
 from seqkit.errors import DataError
+from seqkit.terminal import one_line, progress_bar, tell
 
 _TIMEOUT = 30  # seconds without an answer after which a server counts as unavailable
 _CHUNK = 1 << 16
@@ -33,12 +34,11 @@ def download(url: str, path: Path, most: int, *, quiet: bool = False) -> None:
     import requests
 
     name = path.name.removesuffix(".part")
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    shown = not quiet and sys.stderr.isatty()
     version = ""  # how the server identifies the file as it is now; without it the part that is here is useless
     reason = "its answers do not belong together"
-    with Progress(*columns, console=console, disable=quiet or not console.is_terminal) as progress:
-        task = progress.add_task(name, total=None)
+    with progress_bar(DownloadColumn(), TransferSpeedColumn(), disable=not shown) as progress:
+        task = progress.add_task(one_line(name), total=None)
         for _ in range(_ATTEMPTS):
             begin = path.stat().st_size if version else 0
             headers = {"Accept-Encoding": "identity"}
@@ -73,8 +73,8 @@ def download(url: str, path: Path, most: int, *, quiet: bool = False) -> None:
                     raise DataError(f"cannot download {name} from {url}: {reason}") from None
         else:
             raise DataError(f"cannot download {name} from {url}: {reason}")
-    if not quiet and not console.is_terminal:
-        console.print(f"downloaded {name}: {begin / 1e6:.1f} MB", highlight=False, soft_wrap=True)
+    if not (quiet or shown):
+        tell(f"downloaded {name}: {begin / 1e6:.1f} MB")
 
 
 def _version(headers: Mapping[str, str]) -> str:

@@ -7,10 +7,10 @@ import hashlib
 import io
 import os
 import shutil
-import sys
 import tempfile
 import zlib
 from collections.abc import Callable, Mapping
+from itertools import count
 from pathlib import Path
 
 import platformdirs
@@ -21,6 +21,7 @@ from seqkit.errors import DataError, file_errors
 from seqkit.files import locked
 from seqkit.formats.writers import rows, to_json
 from seqkit.records import Sentence
+from seqkit.terminal import tell
 
 _SPARE = 1 << 16
 """how many bytes a download may have beyond twice the size of the resulting file"""
@@ -86,8 +87,9 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
     """Download a data set into the cache, if it is not there already; a sample is written by its generator instead.
 
     The folder appears in the cache when every file in it is right; a download that fails leaves nothing behind, and
-    earlier files as they were. If another process downloads the same data set, it is waited for; files that a killed
-    process had completed are used.
+    earlier files as they were. Other files in it are left alone, and one that stands in the way of the data set's is
+    renamed. If another process downloads the same data set, it is waited for; files that a killed process had
+    completed are used.
 
     Args:
         card: the data set.
@@ -97,7 +99,8 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
         The folder that holds the files.
 
     Raises:
-        DataError: the user has to get the data set, a file cannot be downloaded, or its checksum is wrong.
+        DataError: the user has to get the data set, a file cannot be downloaded, its checksum is wrong, or the folder
+            is a link.
     """
     folder = cache_dir() / card.name
     if card.generator is None and not card.downloadable:
@@ -105,7 +108,7 @@ def fetch(card: Card, *, quiet: bool = False) -> Path:
     if _is_whole(card, folder):
         return folder
     if not quiet:
-        print(f"{card.name}: {card.licence}", file=sys.stderr)
+        tell(f"{card.name}: {card.licence}")
     with file_errors("cannot be written", cache_dir()):
         cache_dir().mkdir(parents=True, exist_ok=True)
         with locked(cache_dir() / f".{card.name}.lock"):
@@ -119,7 +122,9 @@ def _is_whole(card: Card, folder: Path) -> bool:
 
 
 def _put_together(card: Card, folder: Path, quiet: bool) -> None:
-    """Put a data set together beside its final place, so that the last step is a rename within one file system."""
+    """Put together what lacks beside its final place, so that the last steps are renames within one file system."""
+    if folder.is_symlink():
+        raise DataError("the folder of a data set in the cache is a link, which is not written to", file=folder)
     prefix = f".{card.name}~"  # not a prefix of any other data set, since names have no ~
     left = list(folder.parent.glob(f"{prefix}*"))
     staging = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
@@ -127,17 +132,35 @@ def _put_together(card: Card, folder: Path, quiet: bool) -> None:
         if card.generator is not None:
             _write_sample(card, staging)
         for file in card.files:
-            kept = next((place for place in (folder, *left) if is_intact(place / file.name, file)), None)
+            if is_intact(folder / file.name, file):
+                continue
+            kept = next((place for place in left if is_intact(place / file.name, file)), None)
             if kept is None:
                 _get(file, staging / file.name, quiet=quiet)
             else:
                 shutil.copyfile(kept / file.name, staging / file.name)
         staging.chmod(0o755)  # mkdtemp makes it private
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(staging, folder)
+        if not folder.exists():
+            os.replace(staging, folder)
+        else:
+            for path in sorted(staging.iterdir()):
+                _move(path, folder / path.name, quiet)
     finally:
         for place in (staging, *left):
             shutil.rmtree(place, ignore_errors=True)
+
+
+def _move(path: Path, place: Path, quiet: bool) -> None:
+    """Give a file its final place; what stands there and is another is someone's, or damaged, and stays beside it."""
+    if place.is_file() and not place.is_symlink() and checksum(place) == checksum(path):
+        return
+    if os.path.lexists(place):
+        names = (f"{place.name}.old{number or ''}" for number in count())
+        kept = next(name for name in names if not os.path.lexists(place.with_name(name)))
+        os.rename(place, place.with_name(kept))
+        if not quiet:
+            tell(f"{place}: differs from the data set's; the old file is now {kept}")
+    os.replace(path, place)
 
 
 def _write_sample(card: Card, folder: Path) -> None:

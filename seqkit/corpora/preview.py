@@ -17,6 +17,7 @@ from seqkit.formats.splitting import Splitter
 from seqkit.formats.writers import aligned
 from seqkit.records import labels_of_text
 from seqkit.tasks import Task
+from seqkit.terminal import one_line
 
 _RECORDS = 3
 _TOKENS = 12
@@ -61,7 +62,7 @@ class Preview:
         lines = [f"seqkit {self.task} would learn{learned}; {sizes}", "", aligned([self.header, *self.rows]).rstrip()]
         if self.labels:
             what = "labels" if self.scheme == "none" else f"spans ({self.scheme})"
-            counted = [f"  {label}  {count:,}" for label, count in islice(self.labels.items(), _LABELS)]
+            counted = [f"  {one_line(label)}  {count:,}" for label, count in islice(self.labels.items(), _LABELS)]
             lines += ["", f"{what}: {len(self.labels):,}", *counted]
             lines += [f"  … {len(self.labels) - _LABELS:,} more"] * (len(self.labels) > _LABELS)
         if self.broken:

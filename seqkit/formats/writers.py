@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from seqkit.errors import DataError
 from seqkit.formats.schemes import spans as read_spans
 from seqkit.records import Sentence, TaggedSentence
+from seqkit.terminal import one_line
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -81,7 +82,7 @@ def rows(columns: Sequence[Sequence[str]]) -> str:
 
 
 def aligned(table: Sequence[Sequence[str]]) -> str:
-    r"""Write a table of texts in columns of equal width.
+    r"""Write a table of texts, for a person, in columns of equal width.
 
     Args:
         table: rows of cells.
@@ -89,8 +90,9 @@ def aligned(table: Sequence[Sequence[str]]) -> str:
     Returns:
         The lines, each with its ``\n``.
     """
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
-    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in table)
+    shown = [list(map(one_line, row)) for row in table]
+    widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
+    return "".join("  ".join(map(str.ljust, row, widths)).rstrip() + "\n" for row in shown)
 
 
 def label_columns(sentence: Sentence) -> dict[str, list[str]]:

@@ -21,6 +21,7 @@ from seqkit.inputs.settings import DataSettings
 from seqkit.inputs.vocabulary import Normaliser, Vocabulary
 from seqkit.nn.embedding import TypeBatch, WordEmbedding
 from seqkit.nn.sequences import to_device
+from seqkit.terminal import markdown
 
 _Kind = TypeVar("_Kind", bound="LookupInput")
 
@@ -223,7 +224,7 @@ class LookupInput(Input):
     def description(self) -> list[str]:
         """See `Input.description`."""
         embedding = self.settings.embedding
-        vectors = Path(embedding.vectors).name or "none"
+        vectors = markdown(Path(embedding.vectors).name) if embedding.vectors else "none"
         return [f"- Characters: {embedding.chars}; pretrained vectors: {vectors}"]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqkit.metrics.plots import FONT, new_figure
 from seqkit.metrics.scores import text_table
+from seqkit.terminal import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -107,7 +108,7 @@ def render(runs: Sequence[CellRun]) -> str:
         best = f"{one.best_epoch} of {one.epochs}" if one.scores else "–"
         rows.append([one.cell, *scores, *sizes, f"{one.tokens_per_second:,.0f}", best, f"{one.seconds:,.1f}"])
     speed = "tokens/s: training tokens per second, median over epochs; seconds: training and scoring dev every epoch"
-    faults = [f"{one.cell}: {one.fault}" for one in runs if one.fault]
+    faults = [one_line(f"{one.cell}: {one.fault}") for one in runs if one.fault]
     return "\n".join([text_table(rows), "", speed, f"trained on: {_places(runs)}", ONE_SEED, *faults])
 
 

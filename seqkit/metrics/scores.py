@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from seqkit.terminal import one_line
+
 MOST_LABELS = 1000
 """labels whose own scores a report keeps; averages are always of all"""
 _MOST_ROWS = 100
@@ -130,6 +132,7 @@ def text_table(rows: Sequence[Sequence[str]], names: int = 1, width: int | None 
     Returns:
         Lines without a final line ending.
     """
+    rows = [list(map(one_line, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*filter(None, rows), strict=True)]
     if width is not None:
         widths[0] = min(widths[0], max(_LEAST, width - sum(widths[1:]) - 2 * len(widths[1:])))

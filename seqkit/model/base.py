@@ -33,6 +33,7 @@ from seqkit.nn.recurrent import State
 from seqkit.records import refuse_one
 from seqkit.resources import imported
 from seqkit.tasks import TASKS, Task
+from seqkit.terminal import code, markdown
 
 _Kind = TypeVar("_Kind", bound="Model")
 _Predictor = TypeVar("_Predictor", bound="Predictor")
@@ -321,14 +322,16 @@ class Predictor(ABC):
             f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else '< text.txt'}".rstrip()
             for verb, place in self.task.verbs.items()
         ]
-        lines = [f"# A seqkit {self.task.name} model", "", f"Trained with seqkit on `{data}`", ""]
+        lines = [f"# A seqkit {self.task.name} model", "", f"Trained with seqkit on {code(data)}", ""]
         lines += ["```sh", *verbs, "```", "", *self.description(), ""]
         for split, scores in self.report.get("scores", {}).items():
-            shown = ", ".join(f"{name} {value:.4f}" for name, value in scores.items() if isinstance(value, float))
-            lines += [f"- {split}: {shown}"]
+            shown = ", ".join(
+                f"{markdown(name)} {value:.4f}" for name, value in scores.items() if isinstance(value, float)
+            )
+            lines += [f"- {markdown(split)}: {shown}"]
             beside = scores.get("baseline") or {}
-            numbers = [f"{name} {value:.4f}" for name, value in beside.items() if isinstance(value, float)]
-            lines += [f"- {split}, {beside['name']}: {', '.join(numbers)}"] if numbers else []
+            numbers = [f"{markdown(name)} {value:.4f}" for name, value in beside.items() if isinstance(value, float)]
+            lines += [f"- {markdown(split)}, {markdown(beside['name'])}: {', '.join(numbers)}"] if numbers else []
         return "\n".join(lines) + "\n"
 
 

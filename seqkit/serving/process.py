@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from seqkit.errors import describe
+from seqkit.terminal import tell
 
 Answer = dict[str, Any]
 """what a model answers; with ``fault``, a line, where that is all there is to say"""
@@ -96,13 +97,12 @@ def say(quiet: bool, place: int = 0) -> Callable[[str], None]:
     Returns:
         The function.
     """
-    import click
 
-    def tell(line: str) -> None:
+    def told(line: str) -> None:
         if not (quiet or (place and line.startswith("precision"))):
-            click.echo(line, err=True)
+            tell(line)
 
-    return tell
+    return told
 
 
 def write_message(stream: IO[bytes], message: Any) -> None:

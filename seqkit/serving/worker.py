@@ -7,6 +7,7 @@ the model could be loaded. It ends where its input does: whatever ended the othe
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import traceback
 from queue import SimpleQueue
@@ -14,6 +15,7 @@ from typing import IO, Any
 
 from seqkit.errors import describe
 from seqkit.serving.process import Job, open_model, read_message, write_message
+from seqkit.terminal import Screen
 
 
 def main() -> None:
@@ -21,6 +23,7 @@ def main() -> None:
     # Streams of its own: nothing that a library prints gets among the answers, and nothing waits for sys.stdin.
     requests, answers = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
+    sys.stderr = Screen(sys.stderr)
     waiting: SimpleQueue[Any] = SimpleQueue()
     try:
         job = Job(**read_message(requests))

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from seqkit.terminal import one_line, progress_bar, tell
+
 
 class Progress:
     """Messages and, on a terminal, a bar over the batches of an epoch.
@@ -23,13 +25,10 @@ class Progress:
     def __enter__(self) -> Progress:
         """Start the bar where standard error is a terminal."""
         if not self.quiet and sys.stderr.isatty():
-            from rich.console import Console
-            from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-            from rich.progress import Progress as Bar
+            from rich.progress import TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-            clocks = (TimeElapsedColumn(), TimeRemainingColumn())
-            self._bar = Bar(*columns, *clocks, console=Console(stderr=True), transient=True)
+            note = TextColumn("{task.fields[note]}", markup=False)
+            self._bar = progress_bar(note, TimeElapsedColumn(), TimeRemainingColumn(), transient=True)
             self._bar.start()
         return self
 
@@ -46,9 +45,9 @@ class Progress:
         if self.quiet:
             return
         if self._bar is not None:
-            self._bar.console.print(message, markup=False, highlight=False)
+            self._bar.console.print(one_line(message), markup=False, highlight=False, emoji=False)
         else:
-            print(message, file=sys.stderr, flush=True)
+            tell(message)
 
     def epoch(self, title: str, total: int, done: int = 0) -> Callable[[str], None]:
         """Begin an epoch of so many batches.
@@ -65,5 +64,5 @@ class Progress:
             return lambda note: None
         if self._task is not None:
             self._bar.remove_task(self._task)
-        task = self._task = self._bar.add_task(title, total=total, completed=done, note="")
-        return lambda note: self._bar.update(task, advance=1, note=note)
+        task = self._task = self._bar.add_task(one_line(title), total=total, completed=done, note="")
+        return lambda note: self._bar.update(task, advance=1, note=one_line(note))

@@ -37,7 +37,11 @@ class Signals:
 
     @contextmanager
     def noted(self) -> Iterator[None]:
-        """Note signals instead of ending; a second one ends at once. Signals reach the main thread alone."""
+        """Note signals instead of ending; a second one ends at once. Signals reach the main thread alone.
+
+        One that whoever started the process has it ignore, as ``nohup`` and shells do for what runs in the background,
+        stays ignored.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -47,7 +51,8 @@ class Signals:
                 raise KeyboardInterrupt
             self.number = number
 
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+        heeded = (n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None))
+        before = {number: signal.signal(number, note) for number in heeded}
         try:
             yield
         finally:

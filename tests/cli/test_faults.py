@@ -288,11 +288,11 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
         r"expected a model directory with config\.json, found none",
     ),
     "an output directory that is not empty": (
-        lambda p: ["tag", "train", p.corpus, "-o", p.corpus],
+        lambda p: ["tag", "train", p.corpus, "-o", p.file("own/train.conll", "Ada O\n").parent],
         r"expected an empty output directory, found files; use --resume or --force",
     ),
     "an output directory with things of others": (
-        lambda p: ["tag", "train", p.corpus, "-o", p.corpus, "--force"],
+        lambda p: ["tag", "train", p.corpus, "-o", p.file("own/train.conll", "Ada O\n").parent, "--force"],
         r"expected a model or a training run to replace, found other files",
     ),
     "a file as output directory": (
@@ -358,7 +358,7 @@ def test_a_fault_says_where_on_standard_input(ner_model: Path, run: Run) -> None
 
 def test_a_message_is_one_line_whatever_it_quotes(run: Run) -> None:
     result = run("tag", "train", "a/\r\n\x85b\u2028c\x1c", "-o", "out")
-    message = "error: a/ b c : no such file or folder\n"
+    message = "error: a/ \\u0085b\\u2028c\\x1c: no such file or folder\n"
     assert (result.status, result.out, result.err) == (1, "", message)
 
 

@@ -238,7 +238,7 @@ def test_a_misspelled_option_is_named(run: Run) -> None:
         ),
         (OSError(28, "No space left on device"), "standard output cannot be written: No space left on device"),
         (PermissionError(13, "Permission denied", "a.json"), "a.json: Permission denied"),
-        (seqkit.SeqkitError("one\r\ntwo\u2028three\x1c\x85four"), "one two three four"),
+        (seqkit.SeqkitError("one\r\ntwo\u2028three\x1c\x85four"), r"one two\u2028three\x1c\u0085four"),
         (seqkit.SeqkitError("bad \udcff name"), "bad \\udcff name"),
     ],
     ids=lambda value: "" if isinstance(value, str) else type(value).__name__,
@@ -345,6 +345,23 @@ def test_a_closed_standard_input_is_a_fault(words: list[str], pos_model: Path) -
     found = without_streams("<&-", *words, "-" if "convert" in words else pos_model)
     message = b"error: <stdin>: cannot be read: Bad file descriptor\n"
     assert (found.returncode, found.stdout, found.stderr) == (1, b"", message)
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="needs /dev/stdin")
+@pytest.mark.parametrize(
+    ("words", "fault"),
+    [
+        (["tag", "predict", "/dev/stdin"], "/dev/stdin: cannot be read: No such device or address"),
+        (["tag", "predict", "--input=conll", "/dev/fd/0"], "/dev/fd/0: cannot be read: No such device or address"),
+        (
+            ["tag", "evaluate", "sample-ner", "--json=/dev/stdout"],
+            "/dev/stdout: cannot be written: No such device or address",
+        ),
+    ],
+)
+def test_the_name_of_a_closed_stream_is_no_way_around(words: list[str], fault: str, pos_model: Path) -> None:
+    found = without_streams("<&- >&-", *words, "-m", pos_model)
+    assert (found.returncode, found.stderr.decode().splitlines()[-1]) == (1, f"error: {fault}")
 
 
 def test_json_on_standard_output_is_nothing_but_json(run: Run) -> None:

@@ -183,6 +183,60 @@ def test_a_connection_that_breaks_leaves_nothing_behind(site: Site, cache: Path)
     assert list(cache.iterdir()) == []
 
 
+# --- what is somebody else's ---------------------------------------------------------------------------------------
+
+
+def test_own_files_in_the_folder_of_a_sample_stay(cache: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    folder = fetch(load_card("sample-ner"), quiet=True)
+    written = {path.name: path.read_bytes() for path in folder.iterdir()}
+    own = {"mine.txt": b"mine", "train.conll": b"edited\tO\n"}
+    for name, content in own.items():
+        (folder / name).write_bytes(content)
+    (folder / "sub").mkdir()
+    (folder / "sub" / "more.txt").write_bytes(b"more")
+    assert fetch(load_card("sample-ner")) == folder
+    found = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    assert found == {**written, "mine.txt": b"mine", "train.conll.old": own["train.conll"]}
+    assert (folder / "sub" / "more.txt").read_bytes() == b"more"
+    note = f"{folder / 'train.conll'}: differs from the data set's; the old file is now train.conll.old\n"
+    assert capfd.readouterr() == ("", "sample-ner: MIT, as seqkit itself\n" + note)
+    (folder / "train.conll").write_bytes(b"edited again")
+    fetch(load_card("sample-ner"), quiet=True)
+    assert (folder / "train.conll.old").read_bytes() == own["train.conll"]
+    assert (folder / "train.conll.old1").read_bytes() == b"edited again"
+    assert [path.name for path in cache.iterdir()] == ["sample-ner"]
+
+
+def test_own_files_in_the_folder_of_a_data_set_stay(site: Site) -> None:
+    folder = cache_dir() / "toy"
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_bytes(b"mine")
+    (folder / "test.conll").write_bytes(b"mine, too")
+    assert fetch(card(site), quiet=True) == folder
+    found = {path.name: path.read_bytes() for path in folder.iterdir()}
+    expected = {"train.conll": TRAIN, "test.conll": TEST, "mine.txt": b"mine", "test.conll.old": b"mine, too"}
+    assert found == expected
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_links_in_the_cache_are_not_followed_when_writing(site: Site, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "test.conll").write_bytes(b"mine")
+    cache.mkdir()
+    for one in (card(site), load_card("sample-ner")):
+        (cache / one.name).symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(DataError) as caught:
+            fetch(one, quiet=True)
+        message = "the folder of a data set in the cache is a link, which is not written to"
+        assert str(caught.value) == f"{cache / one.name}: {message}"
+        (cache / one.name).unlink()
+    (cache / "toy").mkdir()
+    (cache / "toy" / "test.conll").symlink_to(tmp_path / "elsewhere" / "test.conll")
+    fetch(card(site), quiet=True)
+    assert not (cache / "toy" / "test.conll").is_symlink()
+    assert {path.name: path.read_bytes() for path in (tmp_path / "elsewhere").iterdir()} == {"test.conll": b"mine"}
+
+
 # --- connections that break ----------------------------------------------------------------------------------------
 
 

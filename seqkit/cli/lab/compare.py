@@ -11,9 +11,11 @@ import click
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.lab import options
 from seqkit.cli.options import choice, settings_from_flags, usage_unless
+from seqkit.cli.outputs import keep_inputs
 from seqkit.cli.train import again
 from seqkit.serving.process import prepare_torch
 from seqkit.tasks import TASKS
+from seqkit.terminal import show, tell
 
 _setting = partial(click.option, type=click.IntRange(1), metavar="N")
 
@@ -60,6 +62,8 @@ def compare(
     chosen = settings_from_flags(task, recipe, assignments, flags, quiet=how["quiet"])
     data = data or chosen.dataset
     usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
+    files = [recipe] if recipe and recipe.endswith(".toml") else []
+    keep_inputs(*files, data=data, settings=chosen.settings, output=output)
     prepare_torch(threads)
     from seqkit.corpora.resolve import resolve
     from seqkit.lab.compare import compare_cells
@@ -70,7 +74,7 @@ def compare(
     try:
         runs = compare_cells(chosen.settings, dataset, cells, output, **how)
     except (Interrupted, KeyboardInterrupt):
-        click.echo(f"interrupted; continue with: {again()}", err=True)
+        tell(f"interrupted; continue with: {again()}")
         return 130
-    click.echo(render(runs))
+    show(render(runs))
     return 0

@@ -10,8 +10,10 @@ import click
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.lab import options
 from seqkit.cli.options import model_option, usage_unless
+from seqkit.cli.outputs import keep_inputs
 from seqkit.cli.sample import parse_conditions
 from seqkit.serving.process import prepare_torch
+from seqkit.terminal import show
 
 
 @click.command(short_help="Draw the gates of a trained model over a text.", context_settings=HELP_OPTIONS)
@@ -34,6 +36,7 @@ def gates(
     The model may be of any task; the text is split as the model splits it. gates.png shows the mean of each gate and
     all its units, for each layer and direction; gates.json has all the numbers.
     """
+    keep_inputs(directory, output=output)
     prepare_torch(threads)
     from seqkit.formats.text import read_lines
     from seqkit.lab.gates import NAME, record_gates
@@ -57,4 +60,4 @@ def gates(
     settings = {"model": str(directory), "task": record.task, "text": text, "conditions": given, "device": device}
     settings["encoder"] = encoder.model_dump(mode="json")
     write_files(output, NAME, draw(record, title), settings, record.to_json(), seconds)
-    click.echo(record.render())
+    show(record.render())

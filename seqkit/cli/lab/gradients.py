@@ -11,6 +11,7 @@ import click
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.lab import options
 from seqkit.cli.options import FiniteRange, choice
+from seqkit.terminal import show
 
 
 @click.command(context_settings=HELP_OPTIONS, short_help="How far back gradients reach, for several cells.")
@@ -76,4 +77,4 @@ def gradients(output: Path, force: bool, device: str, threads: int | None, quiet
         chosen = {"steps": flags["steps"], "batch_size": flags["batch_size"], "device": place, "say": say}
         chosen["after"] = lambda trained: update(curves, trained)
         trained = train_and_measure(flags["cells"], task, network, training, **chosen)
-    click.echo(render_gradients(curves, trained))
+    show(render_gradients(curves, trained))

@@ -11,6 +11,7 @@ import click
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.lab import options
 from seqkit.cli.options import choice
+from seqkit.terminal import show
 
 
 @click.command(context_settings=HELP_OPTIONS, short_help="What cells remember over a growing gap.")
@@ -70,4 +71,4 @@ def memory(output: Path, force: bool, device: str, threads: int | None, quiet: b
         say=Progress(quiet=quiet).say,
         after=lambda results: write(draw_memory(results), [result.to_json() for result in results]),
     )
-    click.echo(render_memory(results))
+    show(render_memory(results))

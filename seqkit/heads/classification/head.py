@@ -22,6 +22,7 @@ from seqkit.metrics.classification import Baseline, ClassificationReport, LeftOu
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, labels_of_text
+from seqkit.terminal import markdown
 
 _SHOWN = 12
 """labels that are shown at the start of training"""
@@ -204,7 +205,8 @@ class Classification(Head):
     def description(self) -> list[str]:
         """See `Head.description`."""
         kind = "several labels per text" if self.codec.multi else "one label per text"
-        return [f"- Labels ({kind}): {some(self.codec.labels.labels, MOST_NAMED)}"]
+        labels = [markdown(label) for label in self.codec.labels.labels]
+        return [f"- Labels ({kind}): {some(labels, MOST_NAMED)}"]
 
 
 def _tokens(records: Sequence[Sentence]) -> list[list[str]]:

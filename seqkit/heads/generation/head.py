@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -23,6 +24,7 @@ from seqkit.nn.condition import Condition, ConditionInput, LabelPart, TextPart, 
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.nn.sequences import to_device
+from seqkit.terminal import code, markdown, one_line
 
 
 class Conditions:
@@ -149,12 +151,12 @@ class Generation(UnitHead):
 
     def usage(self) -> str:
         """See `Head.usage`."""
-        return " ".join(f"--condition {field.name}=…" for field in self.codec.fields)
+        return " ".join(f"--condition {one_line(shlex.quote(field.name))}=…" for field in self.codec.fields)
 
     def description(self) -> list[str]:
         """See `Head.description`."""
-        lines = [f"- From {source}" for source in self.codec.describe()]
-        return [*lines, f"- Writes: `{self.settings.data.target}`, unit {self.input.units.kind}"]
+        lines = [f"- From {markdown(source)}" for source in self.codec.describe()]
+        return [*lines, f"- Writes: {code(self.settings.data.target)}, unit {self.input.units.kind}"]
 
 
 def _condition_units(units: Units) -> Units:

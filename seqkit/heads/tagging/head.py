@@ -24,6 +24,7 @@ from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.records import Sentence, TaggedSentence, TaggedSpan
+from seqkit.terminal import code, markdown
 
 
 class Tagging(Head):
@@ -209,12 +210,12 @@ class Tagging(Head):
 
     def description(self) -> list[str]:
         """See `Head.description`."""
-        lines = [f"- Label column: `{self.codec.target}`"] if self.codec.target else []
+        lines = [f"- Label column: {code(self.codec.target)}"] if self.codec.target else []
         labels = list(self.codec.tags.labels)
         if self.codec.encoding != "none":
             kinds = sorted({tag[2:] for tag in labels if tag != "O"})
             labels = [kind or "spans without a kind" for kind in kinds]  # bare prefixes, as in word segmentation
-        return [*lines, f"- Labels: {some(labels, MOST_NAMED)}"]
+        return [*lines, f"- Labels: {some(list(map(markdown, labels)), MOST_NAMED)}"]
 
     # --- probabilities and spans --------------------------------------------------------------------------------------
 
