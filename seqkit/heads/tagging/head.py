@@ -23,7 +23,11 @@ from seqkit.metrics.tagging import TaggingReport, tagging_report
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
+from seqkit.nn.sequences import to_device
 from seqkit.records import Sentence, TaggedSentence, TaggedSpan
+
+_MOST_SCORE = 1e12
+"""a sum of scores from which on the rounding of float64, a part in 1e16 a step, shows in probabilities"""
 
 
 class Tagging(Head):
@@ -101,6 +105,11 @@ class Tagging(Head):
     def score(self, encoded: Encoded) -> Tensor:
         """See `Head.score`: scores of tags, [B, T, K]."""
         return self.module.emissions(encoded.outputs)
+
+    def sound(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """See `Head.sound`: the sum over a sentence is also so small that probabilities are left of it."""
+        most = _MOST_SCORE / to_device(lengths, scores.device)  # [B]
+        return (scores.flatten(1).abs().amax(1) < most) & (self.module.crf.largest_score() < most)
 
     def decode(
         self, scores: Tensor, lengths: Tensor, records: Sequence[Sentence], options: TagOptions
