@@ -236,7 +236,7 @@ class Head(ABC):
         Returns:
             Of each record whether its scores are finite, bool [B], on the device of the scores.
         """
-        return scores.flatten(1).abs().amax(1) < torch.inf
+        return scores.reshape(len(scores), -1).abs().amax(1) < torch.inf
 
     @abstractmethod
     def decode(self, scores: Tensor, lengths: Tensor, records: Sequence[Any], options: Any) -> Sequence[Any]:
