@@ -23,7 +23,7 @@ _SCORES = ("f1", "precision", "recall", "accuracy", "macro_f1", "loss", "perplex
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def command(directory: Path, as_json: bool) -> None:
-    """Describe the model in DIR: data, what it learned, scores, settings, versions. It is loaded, to see if it can be."""
+    """Describe the model in DIR: data, what it learned, scores, settings, versions; and see that it can be loaded."""
     config, files = read_config(directory)
     about: dict[str, Any] = {name: config.get(name) for name in ("format_version", "seqkit_version")}
     settings = parse_settings(config.get("settings"), str(directory / "config.json"))
