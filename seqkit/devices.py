@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import cache
 from typing import Any
 
 import torch
@@ -12,6 +13,8 @@ import torch
 from seqkit.errors import SettingsError
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_gpu_before_fork = False
+"""whether a GPU was in use when this process was forked from another one"""
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,7 +27,7 @@ def choose_device(name: str) -> torch.device:
         The device.
 
     Raises:
-        SettingsError: this machine has no such device.
+        SettingsError: this machine has no such device, or see `check_fork`.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -34,12 +37,51 @@ def choose_device(name: str) -> torch.device:
         device = torch.device("meta")  # as unknown as other devices of torch
     if device.type not in ("cpu", "cuda", "mps"):
         raise SettingsError(f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}")
+    check_fork(device)
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise SettingsError(f"there is no device {name!r}: the number of CUDA GPUs is {count}")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise SettingsError("there is no device 'mps': this machine has no Apple GPU")
     return device
+
+
+@cache
+def survive_forks() -> None:
+    """Let processes that are forked from this one, by ``multiprocessing`` or a server that loads models first, compute.
+
+    The threads that OpenMP has started are not there in the forked process, which would wait for them without end:
+    https://gcc.gnu.org/bugzilla/show_bug.cgi?id=52303. With one thread there is nothing to wait for.
+    """
+    gpu_used = False
+
+    def before() -> None:  # afterwards torch says that it is not
+        nonlocal gpu_used
+        gpu_used = torch.cuda.is_initialized()
+
+    def after_in_child() -> None:
+        global _gpu_before_fork
+        _gpu_before_fork = _gpu_before_fork or gpu_used
+        torch.set_num_threads(1)
+
+    if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+        os.register_at_fork(before=before, after_in_child=after_in_child)
+
+
+def check_fork(device: torch.device) -> None:
+    """See that a device can be used in this process.
+
+    Args:
+        device: the device.
+
+    Raises:
+        SettingsError: it is a GPU, and the process was forked from one that had used a GPU.
+    """
+    if device.type == "cuda" and _gpu_before_fork:
+        raise SettingsError(
+            "a process that was forked from one that had used a GPU cannot use it; fork before a model is loaded, or "
+            "start processes by the method 'spawn'"
+        )
 
 
 def spread(name: str, place: int) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqkit.config import BATCH_TOKENS
-from seqkit.devices import multiplies_bf16, precision_context
+from seqkit.devices import check_fork, multiplies_bf16, precision_context
 from seqkit.errors import DataError, ModelError, SeqkitError, SettingsError, is_out_of_memory, shown
 from seqkit.inputs.batching import length_batches
 
@@ -45,12 +45,14 @@ def check_pipeline(device: torch.device, precision: str, **sizes: Any) -> None:
         **sizes: numbers of tokens and records.
 
     Raises:
-        SettingsError: a size is no whole number or too small, there is no such precision, or the device lacks it.
+        SettingsError: a size is no whole number or too small, there is no such precision, the device lacks it, or the
+            process was forked from one that had used it.
     """
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
             raise SettingsError(f"{name} must be a whole number of at least 1, found {shown(size)}")
     precision_context(precision, device)
+    check_fork(device)
 
 
 class BatchSize:
