@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import os
+import platform
+import zlib
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from functools import cache
+from itertools import takewhile
 from typing import Any
 
 import torch
+from torch.nn import functional
 
 from seqkit.errors import SettingsError
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_VARIABLES = (
+    *("ATEN_CPU_CAPABILITY", "ONEDNN_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS", "ONEDNN_DEFAULT_FPMATH_MODE"),
+    *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DEBUG_CPU_TYPE", "MKL_DYNAMIC", "MKL_NUM_THREADS"),
+    *("OMP_DYNAMIC", "OMP_THREAD_LIMIT", "OPENBLAS_CORETYPE"),
+)
+"""variables of the environment by which torch, oneDNN, MKL, OpenMP and OpenBLAS choose kernels or divide sums"""
+_gpu_before_fork = False
+"""whether a GPU was in use when this process was forked from another one"""
 
 
 def choose_device(name: str) -> torch.device:
@@ -24,7 +37,7 @@ def choose_device(name: str) -> torch.device:
         The device.
 
     Raises:
-        SettingsError: this machine has no such device.
+        SettingsError: this machine has no such device, or see `check_fork`.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -34,12 +47,51 @@ def choose_device(name: str) -> torch.device:
         device = torch.device("meta")  # as unknown as other devices of torch
     if device.type not in ("cpu", "cuda", "mps"):
         raise SettingsError(f"expected a device auto, cpu, cuda, cuda:N or mps, found {name!r}")
+    check_fork(device)
     count = torch.cuda.device_count()
     if device.type == "cuda" and (device.index or 0) >= count:
         raise SettingsError(f"there is no device {name!r}: the number of CUDA GPUs is {count}")
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise SettingsError("there is no device 'mps': this machine has no Apple GPU")
     return device
+
+
+@cache
+def survive_forks() -> None:
+    """Let processes that are forked from this one, by ``multiprocessing`` or a server that loads models first, compute.
+
+    The threads that OpenMP has started are not there in the forked process, which would wait for them without end:
+    https://gcc.gnu.org/bugzilla/show_bug.cgi?id=52303. With one thread there is nothing to wait for.
+    """
+    gpu_used = False
+
+    def before() -> None:  # afterwards torch says that it is not
+        nonlocal gpu_used
+        gpu_used = torch.cuda.is_initialized()
+
+    def after_in_child() -> None:
+        global _gpu_before_fork
+        _gpu_before_fork = _gpu_before_fork or gpu_used
+        torch.set_num_threads(1)
+
+    if hasattr(os, "register_at_fork"):  # not on Windows, which does not fork
+        os.register_at_fork(before=before, after_in_child=after_in_child)
+
+
+def check_fork(device: torch.device) -> None:
+    """See that a device can be used in this process.
+
+    Args:
+        device: the device.
+
+    Raises:
+        SettingsError: it is a GPU, and the process was forked from one that had used a GPU.
+    """
+    if device.type == "cuda" and _gpu_before_fork:
+        raise SettingsError(
+            "a process that was forked from one that had used a GPU cannot use it; fork before a model is loaded, or "
+            "start processes by the method 'spawn'"
+        )
 
 
 def spread(name: str, place: int) -> str:
@@ -138,6 +190,69 @@ def repeatable(wanted: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
+
+
+def arithmetic(device: torch.device) -> dict[str, str]:
+    """What decides how sums are rounded, beside threads, torch and the kind of device: it has to stay for equal bits.
+
+    Which kernels the libraries choose cannot be asked of all of them, so that there is also what a small computation
+    with each gives, as a checksum.
+
+    Args:
+        device: where the network runs.
+
+    Returns:
+        Name → value, for messages: variables of the environment, the processor or GPU, settings of torch.
+    """
+    if device.type == "cuda":
+        if not torch.cuda.is_initialized():
+            return {}
+        return {"GPU": torch.cuda.get_device_name(device), "cuDNN": str(torch.backends.cudnn.version())}
+    if device.type != "cpu":
+        return {}
+    found = {name: _from_environment(name) for name in _VARIABLES}
+    found |= {"processor": _processor(), "instruction set": torch.backends.cpu.get_cpu_capability()}
+    found["oneDNN"] = "used" if torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled else "not used"
+    found["float32 matmul precision"] = torch.get_float32_matmul_precision()
+    found["denormals"] = "kept" if bool(torch.tensor(1e-39) * 1.0) else "flushed to zero"
+    return {**found, "trial of the kernels": f"{_trial():08x}"}
+
+
+def _from_environment(name: str) -> str:
+    value = os.environ.get(name) or os.environ.get(name.replace("ONEDNN_", "DNNL_"))  # oneDNN's name before 2.0
+    return value.upper() if value else "not set"
+
+
+def _processor() -> str:
+    """The model of the processor, by which libraries choose kernels."""
+    wanted = ("vendor_id", "cpu family", "model", "model name", "CPU implementer", "CPU part")
+    with suppress(OSError), open("/proc/cpuinfo", encoding="utf-8", errors="replace") as stream:
+        rows = (line.partition(":") for line in takewhile(str.strip, stream))
+        found = [value.strip() for name, _, value in rows if name.strip() in wanted]
+        if found:
+            return " ".join(found)
+    return platform.processor() or platform.machine()
+
+
+@torch.enable_grad()
+def _trial() -> int:
+    """A checksum of what kernels of each library give: MKL's products, oneDNN's LSTM and convolution, torch's own."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape: int) -> torch.Tensor:
+        return torch.empty(shape).uniform_(-0.5, 0.5, generator=generator).requires_grad_()
+
+    x, state = drawn(37, 19, 45), torch.zeros(1, 37, 33)  # [B, T, I], [1, B, H]
+    weights = [drawn(*shape) for shape in ((132, 45), (132, 33), (132,), (132,))]
+    outputs = torch.lstm(x, (state, state), weights, True, 1, 0.0, True, False, True)[0]  # [B, T, H]
+    scores = functional.log_softmax(x @ drawn(45, 203), 2)  # [B, T, V]
+    pooled = functional.conv1d(x.transpose(1, 2), drawn(20, 45, 3)).amax(2).sigmoid()  # [B, D]
+    total = outputs.square().sum() + scores.logsumexp(1).sum() + pooled.sum() + scores.double().exp().mean()
+    parts = [outputs, scores, pooled, total.view(1), *torch.autograd.grad(total, [x, *weights])]
+    found = 0
+    for part in parts:
+        found = zlib.crc32(part.detach().contiguous().view(torch.uint8).numpy().data, found)
+    return found
 
 
 def multiplies_bf16(device: torch.device) -> bool:

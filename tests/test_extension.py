@@ -362,7 +362,7 @@ def test_info_shows_the_documents_that_there_are(
         told = capsys.readouterr().out
         assert {line.split()[0] for line in told.partition("\n\n")[0].splitlines()} & {"labels"} == rows
         assert main(["info", model, "--json"]) == 0
-        keys = {"format_version", "seqkit_version", "settings", "files", "report"}
+        keys = {"format_version", "seqkit_version", "settings", "files", "report", "fault"}
         assert set(json.loads(capsys.readouterr().out)) == keys | rows
 
 

@@ -12,7 +12,7 @@ import click
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.outputs import keep_inputs
 from seqkit.config import parse_settings, to_toml
-from seqkit.errors import ModelError, shown
+from seqkit.errors import ModelError, SeqkitError, shown
 from seqkit.metrics.scores import plural
 from seqkit.model.files import read_config, read_json
 from seqkit.tasks import TASKS
@@ -26,7 +26,7 @@ _SCORES = ("f1", "precision", "recall", "accuracy", "macro_f1", "loss", "perplex
 @click.argument("directory", type=click.Path(path_type=Path), metavar="DIR")
 @click.option("--json", "as_json", is_flag=True, help="print JSON")
 def command(directory: Path, as_json: bool) -> None:
-    """Describe the model in DIR: data, what it learned, scores, settings, versions. Its files are verified."""
+    """Describe the model in DIR: data, what it learned, scores, settings, versions; and see that it can be loaded."""
     keep_inputs(directory)
     config, files = read_config(directory)
     about: dict[str, Any] = {name: config.get(name) for name in ("format_version", "seqkit_version")}
@@ -34,12 +34,15 @@ def command(directory: Path, as_json: bool) -> None:
     learned = TASKS[settings.task].learned or next((name for name in _LEARNED if f"{name}.json" in files), "")
     report = _document(directory, files, "report.json")
     found = {learned: _document(directory, files, f"{learned}.json")} if learned else {}
+    sizes = {name: len(content) for name, content in files.items()}
     if as_json:
-        sizes = {name: len(content) for name, content in files.items()}
+        fault = _fault(directory, config, files)
         about |= {"settings": settings.model_dump(mode="json"), **found, "files": sizes, "report": report}
-        print(json.dumps(about, indent=2))
+        print(json.dumps({**about, "fault": fault and str(fault)}, indent=2))
+        if fault is not None:
+            raise fault
         return
-    size = sum(map(len, files.values())) / 1e6
+    size = sum(sizes.values()) / 1e6
     rows = [("model", f"{directory}: {settings.task}, {size:.1f} MB, format version {about['format_version']}")]
     try:
         rows += _rows(settings, learned, found.get(learned, {}), report)
@@ -49,6 +52,20 @@ def command(directory: Path, as_json: bool) -> None:
     # What a network would be like says nothing of a model without one.
     chosen = to_toml(settings, ("task", "data", "head") if settings.kind else None)
     show("\n".join([*(f"{name:<10}  {one_line(value)}" for name, value in rows), "", chosen.rstrip("\n")]))
+    fault = _fault(directory, config, files)
+    if fault is not None:
+        raise fault
+
+
+def _fault(directory: Path, config: dict[str, Any], files: dict[str, bytes]) -> SeqkitError | None:
+    """Why a model cannot be loaded, all its files being whole; None if it can be. It is done as `seqkit.load` does."""
+    from seqkit.model.loading import restored  # help does not wait for torch
+
+    try:
+        restored(directory, config, files)
+    except SeqkitError as error:
+        return error
+    return None
 
 
 def _rows(settings: Any, learned: str, document: dict[str, Any], report: dict[str, Any]) -> Iterator[tuple[str, str]]:

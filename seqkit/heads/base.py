@@ -260,6 +260,18 @@ class Head(ABC):
     def score(self, encoded: Encoded) -> Tensor:
         """What `decode` decides by: numbers of each step, [B, T, …], if the head `scores_steps`, else [B, …]."""
 
+    def sound(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """Whether `decode` can decide by some scores: weights that are finite, but huge, may give others.
+
+        Args:
+            scores: see `decode`.
+            lengths: see `decode`.
+
+        Returns:
+            Of each record whether its scores are finite, bool [B], on the device of the scores.
+        """
+        return scores.reshape(len(scores), -1).abs().amax(1) < torch.inf
+
     @abstractmethod
     def decode(self, scores: Tensor, lengths: Tensor, records: Sequence[Any], options: Any) -> Sequence[Any]:
         """Decide.

@@ -18,6 +18,7 @@ from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.frames import rows
 from seqkit.corpora.from_python import from_items, has_splits
 from seqkit.corpora.resolve import resolve
+from seqkit.devices import survive_forks
 from seqkit.errors import DataError, shown
 from seqkit.heads.base import Head
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
@@ -71,6 +72,7 @@ class Predictor(ABC):
     head: Any = None
 
     def __init__(self, settings: Settings, report: dict[str, Any]) -> None:
+        survive_forks()
         self.settings = settings
         self.report = report
 

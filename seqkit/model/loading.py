@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,32 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None,
     """
     directory = path_of(directory, "a model's directory")
     place = choose_device(device)
-    config, files = read_config(directory)
+    return restored(directory, *read_config(directory), task=task, network=network).to(place)
+
+
+def restored(
+    directory: Path,
+    config: Mapping[str, Any],
+    files: dict[str, bytes],
+    *,
+    task: str | None = None,
+    network: bool = False,
+) -> Any:
+    """Make a model of what was read of its directory.
+
+    Args:
+        directory: what messages call it.
+        config: see `seqkit.model.files.read_config`.
+        files: see `seqkit.model.files.read_config`; the weights are taken out, so that there is memory for the model.
+        task: see `load`.
+        network: see `load`.
+
+    Returns:
+        The model, on the CPU.
+
+    Raises:
+        ModelError: see `load`.
+    """
     saved = config.get("settings")
     name = saved.get("task") if isinstance(saved, dict) else None
     if isinstance(name, str) and name not in TASKS:
@@ -61,7 +87,7 @@ def load(directory: str | Path, device: str = "cpu", *, task: str | None = None,
     weights = read_weights(files.pop("weights.safetensors"), f"{directory / 'weights.safetensors'}")
     if config["format_version"] == 1:
         weights = {_current_name(name): tensor for name, tensor in weights.items()}
-    return kind.restore(settings, Documents(parsed, str(directory), weights)).to(place)
+    return kind.restore(settings, Documents(parsed, str(directory), weights))
 
 
 def _current_name(weight: str) -> str:

@@ -17,8 +17,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqkit.config import BATCH_TOKENS
-from seqkit.devices import multiplies_bf16, precision_context
-from seqkit.errors import DataError, SeqkitError, SettingsError, is_out_of_memory, shown
+from seqkit.devices import check_fork, multiplies_bf16, precision_context
+from seqkit.errors import DataError, ModelError, SeqkitError, SettingsError, is_out_of_memory, shown
 from seqkit.inputs.batching import length_batches
 
 if TYPE_CHECKING:
@@ -47,12 +47,14 @@ def check_pipeline(device: torch.device, precision: str, **sizes: Any) -> None:
         **sizes: numbers of tokens and records.
 
     Raises:
-        SettingsError: a size is no whole number or too small, there is no such precision, or the device lacks it.
+        SettingsError: a size is no whole number or too small, there is no such precision, the device lacks it, or the
+            process was forked from one that had used it.
     """
     for name, size in sizes.items():
         if isinstance(size, bool) or not isinstance(size, Integral) or size < 1:
             raise SettingsError(f"{name} must be a whole number of at least 1, found {shown(size)}")
     precision_context(precision, device)
+    check_fork(device)
 
 
 class BatchSize:
@@ -198,6 +200,20 @@ def chunks(records: Iterable[Any], limit: int) -> Iterator[list[Any]]:
         raise fault
 
 
+def not_finite(what: str, precision: str) -> ModelError:
+    """The fault of weights that are finite, as `load` sees to, but so large that what is computed with them is not.
+
+    Args:
+        what: what cannot be computed.
+        precision: the arithmetic of the network.
+
+    Returns:
+        The error.
+    """
+    hint = "" if precision == "fp32" else f"; it may be finite with --precision fp32, instead of {precision}"
+    return ModelError(f"{what} is not finite, or too large: the weights are damaged, or training diverged{hint}")
+
+
 class _Scored(NamedTuple):
     """What a head makes of a batch, still to be decided on.
 
@@ -308,7 +324,10 @@ class Pipeline:
             if following is None:
                 self._tell("fp32, since there are too few sentences to check bf16")
                 return
-            self._compare(exact, list(self._predict(first, options, "bf16")))
+            try:
+                self._compare(exact, list(self._predict(first, options, "bf16")))
+            except ModelError:  # the only one of a prediction: see `not_finite`
+                self._choose("fp32", "in bf16 what the network computes is not finite")
             records = chain(following, chain.from_iterable(parts))
         elif self.chosen is None:
             self._tell("fp32, since too few sentences are read ahead to check bf16")
@@ -368,11 +387,19 @@ class Pipeline:
         def predict(part: Sequence[Any], size: int) -> Sequence[Any]:
             network.eval()
             with torch.inference_mode(), precision_context(precision, self.model.device):
-                return self._answers(part, size, options, input)
+                answers, sound = self._answers(part, size, options, input)
+            if not sound.all():
+                record = part[int(sound.argmin())]
+                where = f"{record.file}:{record.line}: " if record.file and record.line else ""
+                raise not_finite(f"{where}what the network computes of {shown(record.text, _SHOWN)}", precision)
+            return answers
 
         return halving(chunk, self.size, self.model.input.lengths, predict)
 
-    def _answers(self, part: Sequence[Any], size: int, options: Any, input: Any) -> Sequence[Any]:
+    def _answers(
+        self, part: Sequence[Any], size: int, options: Any, input: Any
+    ) -> tuple[Sequence[Any], NDArray[np.bool_]]:
+        """An answer for each record, and whether the scores that it is decided by are sound."""
         head = self.model.head
         arrays = input.arrays(part)
         conditions = head.conditions(part) if head.has_start else None
@@ -384,12 +411,19 @@ class Pipeline:
                 yield _Scored(rows, encoded.lengths, head.score(encoded))
 
         answers: list[Any] = [None] * len(part)
+        checked: list[tuple[NDArray[np.int64], Tensor]] = []
         for batch in _joined(scored(), head.scores_steps):
+            checked.append((batch.rows, head.sound(batch.scores, batch.lengths)))
             rows = batch.rows.tolist()
             found = head.decode(batch.scores, batch.lengths, [part[row] for row in rows], options)
             for row, answer in zip(rows, found, strict=True):
                 answers[row] = answer
-        return [
+        sound = np.ones(len(part), dtype=np.bool_)
+        if checked:  # read at last, once for all, so that a GPU need not be waited for
+            rows, values = zip(*checked, strict=True)
+            sound[np.concatenate(rows)] = torch.cat(values).cpu().numpy()
+        filled = [
             head.empty(record, options) if answer is None else answer
             for record, answer in zip(part, answers, strict=True)
         ]
+        return filled, sound

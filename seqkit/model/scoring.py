@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, overload
+from typing import Any, TypeVar, overload
 
 import torch
 
@@ -16,8 +17,11 @@ from seqkit.inputs.units import UnitInput
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.metrics.perplexity import PerplexityReport
 from seqkit.model.base import Evaluation, Predictor
+from seqkit.model.pipeline import not_finite
 from seqkit.model.writing import Starts, UnitWriter, written
 from seqkit.records import ScoredText, Sentence, WrittenText, refuse_one
+
+_Found = TypeVar("_Found", ScoredText, PerplexityReport)
 
 STATIC_WINDOW = 256
 """units that are computed together where their number has no influence on the result"""
@@ -80,6 +84,7 @@ class UnitPredictor(Predictor):
 
         Raises:
             DataError: there is no unit in it, or it is no text.
+            ModelError: the perplexity is not finite.
         """
         lines = text.removesuffix("\n").split("\n") if isinstance(text, str) else text
         refuse_one(lines, "the text")
@@ -89,7 +94,7 @@ class UnitPredictor(Predictor):
         corpus = Corpus.read(lines, self.input.units)
         if not len(corpus):
             raise DataError("the text is empty")
-        return ScoredText("", self.log_prob(corpus, **chosen), len(corpus)).perplexity
+        return self._finite(ScoredText("", self.log_prob(corpus, **chosen), len(corpus)), "fp32").perplexity
 
     def evaluate_records(
         self, records: Corpus, *, baseline: Any = None, pipeline: Any = None, **options: Any
@@ -104,6 +109,9 @@ class UnitPredictor(Predictor):
 
         Returns:
             The perplexity.
+
+        Raises:
+            ModelError: it is not finite.
         """
         corpus, dynamic = records, options.get("dynamic") or 0.0
         window = options.get("window") or (DYNAMIC_WINDOW if dynamic else STATIC_WINDOW)
@@ -113,7 +121,15 @@ class UnitPredictor(Predictor):
         ids = self.input.indexer.table(list(counts)).words  # [U]
         unknown = sum(count for index, count in zip(ids, counts.values(), strict=True) if index == UNKNOWN)
         kind = self.input.units.kind
-        return Evaluation(PerplexityReport(log_prob, len(corpus), corpus.lines, unknown, kind, baseline))
+        report = PerplexityReport(log_prob, len(corpus), corpus.lines, unknown, kind, baseline)
+        return Evaluation(self._finite(report, precision))
+
+    @staticmethod
+    def _finite(found: _Found, precision: str) -> _Found:
+        """A score of a text, whose perplexity has to be a number."""
+        if not math.isfinite(found.perplexity):
+            raise not_finite("the perplexity of the text", precision)
+        return found
 
     # --- sampling -------------------------------------------------------------------------------------------------
 

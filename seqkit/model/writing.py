@@ -14,6 +14,7 @@ from seqkit.errors import SettingsError
 from seqkit.inputs.lookup import LookupBatch, type_batch
 from seqkit.inputs.units import UnitInput
 from seqkit.inputs.vocabulary import UNKNOWN
+from seqkit.model.pipeline import not_finite
 from seqkit.nn.recurrent import State
 from seqkit.nn.search import Continuation, SearchState, beam_search, sample
 from seqkit.records import WrittenText
@@ -46,6 +47,12 @@ def written(input: UnitInput, prompt: str, found: Continuation) -> WrittenText:
     apart = prompt and not prompt[-1].isspace() and lines[0]
     text = prompt + (input.units.separator if apart else "") + added
     return WrittenText(text, found.log_prob, len(found.tokens) + found.ended, found.ended)
+
+
+def _check_finite(peaks: Sequence[Tensor]) -> None:
+    """See that log-probabilities were numbers, by the largest of every step."""
+    if peaks and bool(torch.stack(list(peaks)).isnan().any()):
+        raise not_finite("a probability of what may come next", "fp32")
 
 
 class UnitWriter(ABC):
@@ -95,25 +102,35 @@ class UnitWriter(ABC):
             The continuations of one condition after those of the other; of a search there may be fewer.
 
         Raises:
+            ModelError: a probability is not finite.
             SettingsError: a number is outside its range.
         """
         if options.get("allowed") is None:
             options["allowed"] = lambda count, histories: self.writable
         found: list[Continuation] = []
+        peaks: list[Tensor] = []
+
+        def step(last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+            log_probabilities, after = self.step(last, state)
+            peaks.append(log_probabilities.amax())  # NaN if there is one; a GPU is not waited for
+            return log_probabilities, after
+
         try:
             if beam:
                 options |= {"beam": max(beam, count), "length_penalty": length_penalty}
                 for row in range(conditions):
-                    found += beam_search(self.step, *starts([row]), **options)[:count]
-                return found
-            generator = torch.Generator()
-            generator.manual_seed(seed) if seed is not None else generator.seed()
-            options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
-            rows = [row for row in range(conditions) for _ in range(count)]
-            for first in range(0, len(rows), _TOGETHER):
-                found += sample(self.step, *starts(rows[first : first + _TOGETHER]), **options)
+                    found += beam_search(step, *starts([row]), **options)[:count]
+            else:
+                generator = torch.Generator()
+                generator.manual_seed(seed) if seed is not None else generator.seed()
+                options |= {"temperature": temperature, "top_k": top_k, "top_p": top_p, "generator": generator}
+                rows = [row for row in range(conditions) for _ in range(count)]
+                for first in range(0, len(rows), _TOGETHER):
+                    found += sample(step, *starts(rows[first : first + _TOGETHER]), **options)
         except ValueError as error:
+            _check_finite(peaks)  # of which it may be a consequence
             raise SettingsError(str(error)) from None
+        _check_finite(peaks)
         return found
 
     @abstractmethod

@@ -148,6 +148,12 @@ class CRF(nn.Module):
         return difference.to(_result_type(emissions))
 
     @torch.no_grad()
+    def largest_score(self) -> Tensor:
+        """The largest magnitude of a learned score of a start, a transition or an end; a scalar, 0 without any."""
+        learned = [scores.abs().max() for scores in self.parameters()]
+        return torch.stack(learned).max() if learned else self.legal_end.new_zeros((), dtype=torch.float32)
+
+    @torch.no_grad()
     def viterbi(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """The best legal tag sequence of each row (Viterbi 1967).
 

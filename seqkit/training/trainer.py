@@ -6,6 +6,7 @@ import json
 import math
 import time
 from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from seqkit._version import __version__
 from seqkit.config import TrainingSettings
+from seqkit.devices import arithmetic
 from seqkit.errors import TrainingError, shown
 from seqkit.files import write_atomically
 from seqkit.formats.writers import finite
@@ -298,10 +300,11 @@ class Trainer:
     def _take_up(self, tensors: Tensors, state: dict[str, Any]) -> None:
         found = {"processes": 1, **state["fingerprint"]}
         for name, value in json.loads(json.dumps({"processes": 1, **self._fingerprint()})).items():
-            other = found.get(name, self.learner.default(name))
+            other = found.get(name, value if name in self._arithmetic else self.learner.default(name))
             if other != value:
-                expected = f"expected a checkpoint with {name} = {value}"
-                raise TrainingError(f"{self.output}: {expected}, found {other}; start again with --force")
+                expected = f"expected a checkpoint with {name} = {value}, found {other}"
+                mend = f"where it is {other} sums are rounded as before: resume there, or " * (name in self._arithmetic)
+                raise TrainingError(f"{self.output}: {expected}; {mend}start again with --force")
         self._take(tensors)
         device = self.stepper.device
         best = {name: tensors[f"best.{name}"].to(device) for name in self.parameters if f"best.{name}" in tensors}
@@ -315,6 +318,11 @@ class Trainer:
         mine = _of_process(self.group.rank)
         self._restore_own({name[len(mine) :]: tensor for name, tensor in tensors.items() if name.startswith(mine)})
 
+    @cached_property
+    def _arithmetic(self) -> dict[str, str]:
+        """See `arithmetic`; older checkpoints say nothing of it."""
+        return arithmetic(self.stepper.device) if self.settings.deterministic else {}
+
     def _fingerprint(self) -> dict[str, Any]:
         # One process says nothing of it, as before there could be several.
         found: dict[str, Any] = {"processes": self.group.size} if self.group.size > 1 else {}
@@ -323,6 +331,7 @@ class Trainer:
                 "threads": torch.get_num_threads(),
                 "torch": str(torch.__version__),
                 "device": self.stepper.device.type,
+                **self._arithmetic,
             }
         return {**self.learner.fingerprint(), **found}
 

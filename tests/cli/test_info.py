@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 
 import seqkit
+from seqkit.errors import ModelError
+from seqkit.model.files import read_config, write_config
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -58,7 +62,8 @@ def test_json(order: list[str], ner_model: Path, run: Run) -> None:
     result = run("info", *(str(ner_model) if word == "DIR" else word for word in order))
     assert (result.status, result.err) == (0, "")
     found = json.loads(result.out)
-    assert set(found) == {"format_version", "seqkit_version", "settings", "labels", "files", "report"}
+    assert set(found) == {"format_version", "seqkit_version", "settings", "labels", "files", "report", "fault"}
+    assert found["fault"] is None
     assert found["report"] == json.loads((ner_model / "report.json").read_text())
     assert found["files"]["weights.safetensors"] == (ner_model / "weights.safetensors").stat().st_size
     assert found["labels"]["scheme"] == "iob2"
@@ -74,6 +79,46 @@ def test_a_model_from_python_without_scores(tmp_path: Path, run: Run) -> None:
     assert (list(rows), rows["labels"]) == (["model", "labels"], "X Y")
 
 
-def test_it_needs_no_torch(ner_model: Path, monkeypatch: pytest.MonkeyPatch, run: Run) -> None:
-    monkeypatch.setitem(sys.modules, "torch", None)  # importing it would fail
-    assert run("info", ner_model).status == 0
+def test_what_load_refuses_is_described_with_the_fault(ner_model: Path, tmp_path: Path, run: Run) -> None:
+    """All checksums are right, and the files do not fit each other."""
+    whole = run("info", ner_model).out
+    shutil.copytree(ner_model, tmp_path / "model")
+    config, files = read_config(ner_model)
+    weights = safetensors.torch.load(files["weights.safetensors"])
+    weights["head.emission.bias"][0] = float("nan")
+    files["weights.safetensors"] = safetensors.torch.save(weights)
+    write_config(tmp_path / "model", {"settings": config["settings"]}, files)
+    with pytest.raises(ModelError) as caught:
+        seqkit.load(tmp_path / "model")
+    fault = "weights do not fit the model's settings: expected finite numbers as head.emission.bias, found nan"
+    assert str(caught.value) == f"{tmp_path / 'model'}: {fault}"
+    result = run("info", tmp_path / "model")
+    assert result.status == 1
+    assert result.out == whole.replace(str(ner_model), str(tmp_path / "model"))
+    assert result.err == f"error: {tmp_path / 'model'}: {fault}\n"
+    result = run("info", tmp_path / "model", "--json")
+    assert (result.status, result.err) == (1, f"error: {tmp_path / 'model'}: {fault}\n")
+    assert json.loads(result.out)["fault"] == f"{tmp_path / 'model'}: {fault}"
+
+
+@pytest.mark.parametrize("model", sorted((Path(__file__).parent.parent / "formats").glob("v?/*/config.json")), ids=str)
+def test_models_of_every_format_version(model: Path, tmp_path: Path, run: Run) -> None:
+    """Also of n-grams. What one lacks is told by `info` as by `load`."""
+    model = model.parent
+    assert run("info", model).status == 0
+    config, files = read_config(model)
+    del files["weights.safetensors"]
+    shutil.copytree(model, tmp_path / "model")
+    write_config(tmp_path / "model", {"settings": config["settings"]}, files)
+    with pytest.raises(ModelError) as caught:
+        seqkit.load(tmp_path / "model")
+    result = run("info", tmp_path / "model")
+    assert (result.status, result.err) == (1, f"error: {caught.value}\n")
+    assert result.out.startswith(f"model       {tmp_path / 'model'}: ")
+
+
+def test_checkpoints_are_no_model(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    result = run("info", tmp_path)
+    fault = f"{tmp_path}: expected a model directory with config.json, found an unfinished training run"
+    assert (result.status, result.out, result.err) == (1, "", f"error: {fault}\n")

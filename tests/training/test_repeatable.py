@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +12,13 @@ from typing import Any
 import pytest
 import torch
 
+from seqkit import devices
 from seqkit.config import override
 from seqkit.devices import repeatable
 from seqkit.errors import SettingsError, TrainingError
+from seqkit.training.checkpoint import read_checkpoint, write_checkpoint
 from seqkit.training.run import run
+from tests.training.regression import make
 from tests.training.together import DROPOUT, data_of, settings_of
 
 Make = Callable[..., Any]
@@ -83,3 +89,109 @@ def test_a_kernel_that_cannot_be_repeated_is_a_fault_of_one_line() -> None:
         raise RuntimeError("something else")
     with repeatable(False):
         assert not torch.are_deterministic_algorithms_enabled()
+
+
+TRAINING = """
+import sys
+from pathlib import Path
+from seqkit.errors import TrainingError
+from tests.training.regression import make, weights
+
+for word in sys.argv[2:]:
+    name, epochs = word.split("=")
+    trainer = make(Path(sys.argv[1]) / name, deterministic=True, epochs=int(epochs))
+    try:
+        trainer.resume()
+        trainer.run()
+        print({name: weight.tolist() for name, weight in weights(trainer).items()})
+    except TrainingError as error:
+        print(error)
+"""
+
+
+def in_a_process(folder: Path, *runs: str, **variables: str) -> list[str]:
+    """Train in each of some folders, ``NAME=EPOCHS``, or go on there; the weights, or what was refused, of each."""
+    root = Path(__file__).resolve().parents[2]
+    environment = {**os.environ, "PYTHONPATH": str(root), **variables}
+    found = subprocess.run(
+        [sys.executable, "-c", TRAINING, str(folder), *runs],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return found.stdout.splitlines()
+
+
+def test_other_kernels_are_refused_and_the_same_ones_give_the_same_bits(tmp_path: Path) -> None:
+    fewer = {"ATEN_CPU_CAPABILITY": "default"}
+    whole, _ = in_a_process(tmp_path, "whole=4", "parts=2", **fewer)
+    expected = "expected a checkpoint with ATEN_CPU_CAPABILITY = not set, found DEFAULT"
+    mend = "where it is DEFAULT sums are rounded as before: resume there, or start again with --force"
+    assert in_a_process(tmp_path, "parts=4") == [f"{tmp_path / 'parts'}: {expected}; {mend}"]
+    assert in_a_process(tmp_path, "parts=4", **fewer) == [whole]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "before", "change"),
+    [
+        ("ONEDNN_MAX_CPU_ISA", "AVX2", "not set", lambda patch: patch.setenv("DNNL_MAX_CPU_ISA", "avx2")),
+        ("ONEDNN_MAX_CPU_ISA", "SSE41", "not set", lambda patch: patch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")),
+        ("MKL_CBWR", "COMPATIBLE", "not set", lambda patch: patch.setenv("MKL_CBWR", "COMPATIBLE")),
+        ("MKL_ENABLE_INSTRUCTIONS", "AVX2", "not set", lambda patch: patch.setenv("MKL_ENABLE_INSTRUCTIONS", "AVX2")),
+        ("processor", "x 1", "", lambda patch: patch.setattr(devices, "_processor", lambda: "x 1")),
+        (
+            "instruction set",
+            "SVE256",
+            "",
+            lambda patch: patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "SVE256"),
+        ),
+        ("oneDNN", "not used", "used", lambda patch: patch.setattr(torch.backends.mkldnn, "is_available", bool)),
+        (
+            "float32 matmul precision",
+            "medium",
+            "highest",
+            lambda patch: patch.setattr(torch, "get_float32_matmul_precision", lambda: "medium"),
+        ),
+        ("denormals", "flushed to zero", "kept", lambda patch: torch.set_flush_denormal(True)),
+        ("trial of the kernels", "0000002a", "", lambda patch: patch.setattr(devices, "_trial", lambda: 42)),
+    ],
+)
+def test_what_rounds_otherwise_is_named(
+    name: str,
+    value: str,
+    before: str,
+    change: Callable[[pytest.MonkeyPatch], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    make(tmp_path, deterministic=True, epochs=1).run()
+    make(tmp_path, epochs=2, deterministic=True).resume()
+    before = before or devices.arithmetic(torch.device("cpu"))[name]
+    change(monkeypatch)
+    with pytest.raises(TrainingError) as caught:
+        make(tmp_path, epochs=2, deterministic=True).resume()
+    expected = f"expected a checkpoint with {name} = {value}, found {before}"
+    mend = f"where it is {before} sums are rounded as before: resume there, or start again with --force"
+    assert str(caught.value) == f"{tmp_path}: {expected}; {mend}"
+    make(tmp_path / "free", epochs=1).run()
+    make(tmp_path / "free", epochs=2).resume()  # says nothing of it
+
+
+def test_checkpoints_from_before_it_was_noted_are_taken_up(tmp_path: Path) -> None:
+    make(tmp_path, deterministic=True, epochs=1).run()
+    tensors, state = read_checkpoint(tmp_path, print)  # type: ignore[misc]
+    noted = devices.arithmetic(torch.device("cpu"))
+    assert noted.items() <= state["fingerprint"].items()
+    state["fingerprint"] = {name: value for name, value in state["fingerprint"].items() if name not in noted}
+    write_checkpoint(tmp_path, tensors, state)
+    assert make(tmp_path, deterministic=True, epochs=2).resume()
+
+
+def test_a_trial_of_the_kernels_gives_the_same_every_time() -> None:
+    random = torch.get_rng_state()
+    found = {devices._trial() for _ in range(5)}
+    with torch.no_grad(), repeatable(True):
+        found.add(devices._trial())
+    assert len(found) == 1
+    assert torch.equal(torch.get_rng_state(), random)

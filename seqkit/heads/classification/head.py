@@ -21,6 +21,7 @@ from seqkit.inputs.base import Documents, Input
 from seqkit.metrics.classification import Baseline, ClassificationReport, LeftOut, classification_report
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
+from seqkit.nn.parts import most_score
 from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, labels_of_text
 from seqkit.terminal import markdown
 
@@ -91,6 +92,12 @@ class Classification(Head):
     def score(self, encoded: Encoded) -> Tensor:
         """See `Head.score` and `ClassificationHead.score`, [B, K] or [B, D']."""
         return self.module.score(encoded.outputs, encoded.lengths)
+
+    def sound(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """See `Head.sound`."""
+        if self.module.late:
+            return most_score(scores, self.module.output) < torch.inf
+        return super().sound(scores, lengths)
 
     def decode(
         self, scores: Tensor, lengths: Tensor, records: Sequence[Sentence], options: ClassifyOptions

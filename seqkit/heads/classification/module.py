@@ -109,7 +109,8 @@ class ClassificationHead(nn.Module):
             lengths: tokens in each text, int64 [B], on the CPU.
 
         Returns:
-            p(label | text), [B, K]: with one label per text they sum to 1, with several they are independent.
+            p(label | text), [B, K]: with one label per text they sum to 1, with several they are independent; NaN where
+            a score is not finite.
         """
         return self._probabilities(self._pooled(outputs, lengths))
 
@@ -141,4 +142,5 @@ class ClassificationHead(nn.Module):
 
     def _probabilities(self, pooled: Tensor) -> Tensor:
         scores = self._scores(pooled)  # [B, K]
-        return scores.sigmoid() if self.multi_label else scores.softmax(1)
+        probabilities = scores.sigmoid() if self.multi_label else scores.softmax(1)  # [B, K]
+        return probabilities + (scores - scores)  # 0 of each, or NaN where a score overflowed, which may have hidden it

@@ -22,6 +22,9 @@ from seqkit.nn.sequences import to_device
 from seqkit.nn.softmax import IGNORED
 from seqkit.records import ScoredText
 
+_MOST_NATS = 709.0
+"""of a unit: e to the power of more, the perplexity, is too large a number"""
+
 
 class UnitHead(Head):
     """What predicts the units of a text one after the other.
@@ -58,6 +61,10 @@ class UnitHead(Head):
         following = self.following(encoded)  # [B, T]
         steps: Tensor = self.module.target_log_probabilities(encoded.outputs, following, self.table)  # [B, T]
         return torch.stack([steps.double().sum(1), (following == UNKNOWN).sum(1).double()], 1)  # [B, 2]
+
+    def sound(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """See `Head.sound`: the perplexity is finite, too."""
+        return scores[:, 0] > -_MOST_NATS * to_device(lengths, scores.device)  # [B]
 
     def decode(self, scores: Tensor, lengths: Tensor, records: Sequence[Any], options: Any) -> list[ScoredText]:
         """See `Head.decode`."""

@@ -23,8 +23,13 @@ from seqkit.metrics.tagging import TaggingReport, tagging_report
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
+from seqkit.nn.parts import most_score
+from seqkit.nn.sequences import to_device
 from seqkit.records import Sentence, TaggedSentence, TaggedSpan
 from seqkit.terminal import code, markdown
+
+_MOST_SCORE = 1e12
+"""a sum of scores from which on the rounding of float64, a part in 1e16 a step, shows in probabilities"""
 
 
 class Tagging(Head):
@@ -111,6 +116,14 @@ class Tagging(Head):
     def score(self, encoded: Encoded) -> Tensor:
         """See `Head.score` and `TaggingHead.score`, [B, T, K] or [B, T, D]."""
         return self.module.score(encoded.outputs)
+
+    def sound(self, scores: Tensor, lengths: Tensor) -> Tensor:
+        """See `Head.sound`: the sum over a sentence is also so small that probabilities are left of it."""
+        most = _MOST_SCORE / to_device(lengths, scores.device)  # [B]
+        if self.module.late:
+            return most_score(scores, self.module.emission) < most
+        found = scores.flatten(1).abs().amax(1) < most
+        return found if self.module.crf is None else found & (self.module.crf.largest_score() < most)
 
     def decode(
         self, scores: Tensor, lengths: Tensor, records: Sequence[Sentence], options: TagOptions
