@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seqkit.config import override, parse_assignments
 from seqkit.corpora.from_python import from_items
 from seqkit.tasks import TASKS
-from seqkit.training.learner import Computed, Learner
+from seqkit.training.learner import Computed, Learner, RecordLearner
 from seqkit.training.optimisation import clip_gradient, make_optimizer
 from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
@@ -158,3 +158,26 @@ def test_a_step_does_not_wait_for_a_gpu(name: str, changes: str, precision: str)
             computed = step(learner, optimizer, batch, computed.carried)
             losses.append(computed.loss)
     assert all(loss.isfinite() for loss in losses)
+
+
+def test_what_training_records_are_read_as_is_computed_as_in_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The features of a frozen language model would else be rounded as torch's default has it."""
+    learner: Any = build("tag", "", "cpu")
+    active: list[str] = []
+
+    @contextmanager
+    def noted(precision: str, device: torch.device) -> Iterator[None]:
+        active.append(precision)
+        yield
+        active.pop()
+
+    plain, seen = learner.model.input.arrays, []
+
+    def arrays(records: Any) -> Any:
+        seen.append(list(active))
+        return plain(records)
+
+    monkeypatch.setattr("seqkit.training.learner.precision_context", noted)
+    monkeypatch.setattr(learner.model.input, "arrays", arrays)
+    RecordLearner(learner.model, learner.dev, learner.dev, None)
+    assert seen == [["fp32"]] and not active
