@@ -27,6 +27,32 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
     return values.to(device, non_blocking=device.type != "mps")
 
 
+def running_sum(values: Tensor, dim: int) -> Tensor:
+    """The sums of all elements up to each, with a gradient.
+
+    Args:
+        values: any tensor of floats.
+        dim: along which dimension.
+
+    Returns:
+        The sums, of the same shape.
+    """
+    # A GPU's own is not deterministic, and an error where only such kernels are allowed.
+    if values.device.type != "cpu" and torch.are_deterministic_algorithms_enabled():
+        return _sum_by_doubling(values, dim)
+    return values.cumsum(dim)
+
+
+def _sum_by_doubling(values: Tensor, dim: int) -> Tensor:
+    """The same in log₂ T steps (Hillis & Steele 1986, "Data parallel algorithms")."""
+    size, distance = values.shape[dim], 1
+    while distance < size:
+        later = values.narrow(dim, distance, size - distance) + values.narrow(dim, 0, size - distance)
+        values = torch.cat([values.narrow(dim, 0, distance), later], dim)
+        distance *= 2
+    return values
+
+
 def length_mask(lengths: Tensor, steps: int) -> Tensor:
     """Where a sequence has a step and not padding.
 

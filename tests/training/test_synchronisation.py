@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from seqkit.config import override, parse_assignments
 from seqkit.corpora.from_python import from_items
 from seqkit.tasks import TASKS
-from seqkit.training.learner import Computed, Learner
+from seqkit.training.learner import Computed, Learner, RecordLearner
 from seqkit.training.optimisation import clip_gradient, make_optimizer
 from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
@@ -28,7 +28,14 @@ TINY = {"encoder": {"hidden": 6}, "training": {"batch_size": 4, "optimizer": "ad
 CASES = {
     "tag": ["", "head.crf=false", "embedding.chars=lstm", "head.lm_loss=0.1", "training.clip_by=value"],
     "classify": [f"head.pool={name}" for name in ("mean", "max", "last", "attention", "concat")],
-    "lm": ["", "encoder.direction=both", "head.tied=true embedding.word_size=6", "head.ar=1 head.tar=1"],
+    "lm": [
+        "",
+        "encoder.direction=both",
+        "head.tied=true embedding.word_size=6",
+        "head.ar=1 head.tar=1",
+        "head.cutoffs=[3,6] encoder.hidden=16",
+        "head.cutoffs=[3,6] encoder.hidden=16 encoder.direction=both",
+    ],
     "generate": ["", "data.condition=kind:text"],
 }
 STEPS = [(task, changes) for task, several in CASES.items() for changes in several]
@@ -151,3 +158,26 @@ def test_a_step_does_not_wait_for_a_gpu(name: str, changes: str, precision: str)
             computed = step(learner, optimizer, batch, computed.carried)
             losses.append(computed.loss)
     assert all(loss.isfinite() for loss in losses)
+
+
+def test_what_training_records_are_read_as_is_computed_as_in_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The features of a frozen language model would else be rounded as torch's default has it."""
+    learner: Any = build("tag", "", "cpu")
+    active: list[str] = []
+
+    @contextmanager
+    def noted(precision: str, device: torch.device) -> Iterator[None]:
+        active.append(precision)
+        yield
+        active.pop()
+
+    plain, seen = learner.model.input.arrays, []
+
+    def arrays(records: Any) -> Any:
+        seen.append(list(active))
+        return plain(records)
+
+    monkeypatch.setattr("seqkit.training.learner.precision_context", noted)
+    monkeypatch.setattr(learner.model.input, "arrays", arrays)
+    RecordLearner(learner.model, learner.dev, learner.dev, None)
+    assert seen == [["fp32"]] and not active

@@ -236,7 +236,7 @@ class Tagging(Head):
         """The probability of each token's written label: the sum over all tags with the same written label."""
         found = decoded.chosen  # of independent tags each is written as it is
         if decoded.marginals is not None:
-            classes = torch.from_numpy(self.codec.classes).to(decoded.tags.device)  # [K]
+            classes = to_device(torch.from_numpy(self.codec.classes), decoded.tags.device)  # [K]
             alike = classes[decoded.tags].unsqueeze(2) == classes  # [B, T, K]
             found = (decoded.marginals * alike).sum(2)  # [B, T]
         assert found is not None
