@@ -11,13 +11,12 @@ from typing import Any
 import pytest
 import torch
 
-from seqkit.torchrun import Launch
 from seqkit.training import trainer as loop
 from seqkit.training.checkpoint import checkpoint_files, write_checkpoint
-from seqkit.training.distribution import Group, Together
 from seqkit.training.learner import Computed
 from seqkit.training.signals import Interrupted
 from seqkit.training.trainer import Trainer
+from tests.training.pair import Pair, together
 from tests.training.regression import BATCHES, Regression, equal, interrupt_after, lines_of, make, weights
 
 
@@ -169,69 +168,31 @@ def test_a_finished_run_that_is_resumed_writes_nothing_more(monkeypatch: pytest.
     assert checkpoint_files(tmp_path / "run")[0].stat().st_mtime_ns == before.st_mtime_ns
 
 
-class _Pair(Group):
-    """Two processes as two threads: each gives its flag and waits for the other's."""
-
-    def __init__(self, rank: int, barrier: threading.Barrier, flags: list[bool]) -> None:
-        super().__init__(Launch(rank, 2), torch.device("cpu"))
-        self.is_first = True  # each scores and writes for itself
-        self.barrier = barrier
-        self.flags = flags
-
-    def any(self, flag: bool) -> bool:
-        self.flags[self.rank] = flag
-        self.barrier.wait(20)
-        found = any(self.flags)
-        self.barrier.wait(20)
-        return found
-
-    def tell(self, value: Any, tensors: Any = None) -> Any:
-        return value, tensors or {}
-
-    def collect(self, tensors: Any) -> list[Any]:
-        return [tensors, {name: tensor.clone() for name, tensor in tensors.items()}]
-
-    def add_up(self, parameters: Any, loss: Any, units: int, tokens: int, asked: Any) -> Together:
-        return Together(loss.detach(), units, tokens, tuple(map(self.any, asked)))
-
-
 @pytest.mark.parametrize("slow", [0, 1])
 def test_all_processes_decide_alike(slow: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Though the clocks of their machines do not agree on how long it took: otherwise one would wait for ever."""
     clock = Clock(monkeypatch)
-    barrier, flags = threading.Barrier(2), [False, False]
     trainers: list[Trainer] = []
     for rank in range(2):
         learner = Regression()
         learner.evaluate = lambda: {"score": 0.5}  # type: ignore[method-assign]
-        made = make(tmp_path / str(rank), learner, epochs=8)
-        made.group = made.stepper.group = _Pair(rank, barrier, flags)
-        trainers.append(made)
+        trainers.append(make(tmp_path / str(rank), learner, epochs=8))
     plain, saved = Trainer.checkpoint, ([], [])  # type: ignore[var-annotated]
 
     def counted(trainer: Trainer) -> None:
         saved[trainer.group.rank].append(trainer.epoch)
-        if trainer.group.rank == slow:
-            clock.advance(5.0)
         plain(trainer)
         if trainer.group.rank == slow:
             trainer._writing += 5.0
 
     monkeypatch.setattr(Trainer, "checkpoint", counted)
-    faults: list[BaseException] = []
 
-    def work(trainer: Trainer) -> None:
-        try:
-            timed(trainer, clock, 0.1).run()
-        except BaseException as error:
-            faults.append(error)
-            barrier.abort()
+    def work(group: Pair) -> None:
+        trainer = timed(trainers[group.rank], clock, 0.1)
+        trainer.group = trainer.stepper.group = group
+        trainer.run()
 
-    threads = [threading.Thread(target=work, args=(trainer,)) for trainer in trainers]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert faults == []
+    together(work)
     assert saved[0] == saved[1]
     assert [trainer.epoch for trainer in trainers] == [8, 8]
+    assert len(clock.written) == len(saved[0])  # by the first alone
