@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+import torch.utils.deterministic
 
 from seqkit.errors import SettingsError
 
 _PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+_WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
 
 
 def choose_device(name: str) -> torch.device:
@@ -57,14 +60,15 @@ def spread(name: str, place: int) -> str:
 
 
 def precision_context(precision: str, device: torch.device) -> AbstractContextManager[Any]:
-    """The precision of the network; CRF and losses switch to float32 themselves.
+    """The precision of the network, in training and in use; CRF and losses switch to float32 themselves.
 
     Args:
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         device: where the network runs.
 
     Returns:
-        A context manager.
+        A context manager. It rounds products of float32 matrices as `training_arithmetic` says, and the network's
+        layers to the lower precision, if there is one.
 
     Raises:
         SettingsError: there is no such precision, or the device does not support it.
@@ -74,34 +78,97 @@ def precision_context(precision: str, device: torch.device) -> AbstractContextMa
     if precision == "fp16" and device.type == "cpu":
         raise SettingsError("expected precision fp32, bf16 or auto on the CPU, found fp16")
     rounds = precision != "auto" or (device.type == "cuda" and multiplies_bf16(device))
-    if precision == "fp32" or not rounds or device.type == "meta":  # of a dry run, which computes nothing
-        return nullcontext()
-    return torch.autocast(device.type, torch.float16 if precision == "fp16" else torch.bfloat16)
+    layers: AbstractContextManager[Any] = nullcontext()
+    if precision != "fp32" and rounds and device.type != "meta":  # of a dry run, which computes nothing
+        layers = torch.autocast(device.type, torch.float16 if precision == "fp16" else torch.bfloat16)
+    return _both(training_arithmetic(precision, device), layers) if device.type == "cuda" else layers
+
+
+@contextmanager
+def _both(outer: AbstractContextManager[Any], inner: AbstractContextManager[Any]) -> Iterator[None]:
+    with outer, inner:
+        yield
 
 
 @contextmanager
 def training_arithmetic(precision: str, device: torch.device) -> Iterator[None]:
-    """While a network is trained: whether a GPU rounds the factors of float32 products to TF32, 10 bits of fraction.
+    """Whether a GPU rounds the factors of float32 products to TF32, 10 bits of fraction: in training all the time, also
+    in the backward pass, and in prediction as part of `precision_context`.
 
     That is several times as fast, and as precise as the other roundings of every precision except ``fp32``, for which
-    it is off, also in cuDNN, where it is on by default.
+    it is off, also in cuDNN, where it is on by default. The flags are those of the whole process: of several such
+    blocks that are active, one within the other or in several threads, it is off if it is for one of them.
 
     Args:
         precision: ``auto``, ``fp32``, ``bf16`` or ``fp16``.
         device: where the network runs; only on a CUDA device is anything changed.
 
     Yields:
-        Nothing; afterwards the earlier values are back.
-    """
-    places: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn) if device.type == "cuda" else ()
-    before = [place.allow_tf32 for place in places]
+        Nothing; after the last block the flags are as they were before the first.
+    """  # noqa: D205 - one sentence and what follows it
+    if device.type != "cuda":
+        yield
+        return
+    exact = precision == "fp32"
+    _ROUNDING.enter(exact)
     try:
-        for place in places:
-            place.allow_tf32 = precision != "fp32"
         yield
     finally:
-        for place, allowed in zip(places, before, strict=True):
-            place.allow_tf32 = allowed
+        _ROUNDING.leave(exact)
+
+
+class _Rounding:
+    """Torch's flags of TF32, and what the active blocks ask of them."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._asked: list[bool] = []  # of each block whether it is exact
+        self._allowed: bool | None = None  # as the flags are set; None where they are as they were
+        self._before: list[tuple[Any, str, Any]] = []  # what to put back
+
+    def enter(self, exact: bool) -> None:
+        with self._lock:
+            self._asked.append(exact)
+            self._apply()
+
+    def leave(self, exact: bool) -> None:
+        with self._lock:
+            self._asked.remove(exact)
+            self._apply()
+
+    def _apply(self) -> None:
+        allowed = None if not self._asked else not any(self._asked)
+        if allowed == self._allowed:
+            return
+        while self._before:
+            setattr(*self._before.pop())
+        if allowed is not None:
+            self._set(allowed)
+        self._allowed = allowed
+
+    def _set(self, allowed: bool) -> None:
+        matmul: Any = torch.backends.cuda.matmul
+        cudnn: Any = torch.backends.cudnn
+        if not hasattr(matmul, "fp32_precision"):  # before torch 2.9
+            for place in (matmul, cudnn):
+                self._change(place, "allow_tf32", allowed, place.allow_tf32)
+            return
+        # After these have been used, torch refuses to read the older flags:
+        # https://docs.pytorch.org/docs/stable/notes/cuda.html#tensorfloat-32-tf32-on-ampere-and-later-devices
+        name, wanted = "fp32_precision", "tf32" if allowed else "ieee"
+        general = cudnn.fp32_precision
+        # What has no value of its own follows that of cuDNN, and this one that of all devices, and is to do so again.
+        self._change(cudnn, name, wanted, "none" if general == torch.backends.fp32_precision else general)  # type: ignore[attr-defined]
+        for place in (matmul, cudnn.conv, cudnn.rnn):
+            if place.fp32_precision != wanted:
+                self._change(place, name, wanted, place.fp32_precision)
+
+    def _change(self, place: Any, name: str, value: Any, before: Any) -> None:
+        self._before.append((place, name, before))
+        setattr(place, name, value)
+
+
+_ROUNDING = _Rounding()
 
 
 @contextmanager
@@ -117,20 +184,36 @@ def repeatable(wanted: bool) -> Iterator[None]:
         Nothing; afterwards the earlier values are back.
 
     Raises:
-        SettingsError: the device has no deterministic kernel for an operation of the network.
+        SettingsError: the device has no deterministic kernel for an operation of the network, or CUDA was used in this
+            process before.
         RuntimeError: another error inside the block.
     """
     if not wanted:
         yield
         return
-    before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
-    # cuBLAS reads it when it is first used: https://docs.nvidia.com/cuda/cublas/#results-reproducibility
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    filling: Any = torch.utils.deterministic
+    before = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.backends.cudnn.benchmark,
+        filling.fill_uninitialized_memory,
+        os.environ.get(_WORKSPACE),
+    )
+    # Read when CUDA's products are first used, and by torch, which keeps what it found. Of the two values that torch
+    # accepts, :16:8 and :4096:8, only the first makes cuDNN's recurrent layers deterministic, too:
+    # https://docs.nvidia.com/cuda/cublas/#results-reproducibility
+    # https://docs.pytorch.org/docs/stable/generated/torch.nn.LSTM.html
+    os.environ[_WORKSPACE] = ":16:8"
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
+    filling.fill_uninitialized_memory = False  # which is for finding faults, and takes time
     try:
         yield
     except RuntimeError as error:
+        if _WORKSPACE in str(error):
+            raise SettingsError(
+                "--deterministic is not possible any more in this process, which has used CUDA before; set "
+                f"{_WORKSPACE}=:16:8 before it starts"
+            ) from None
         if "deterministic" not in str(error):
             raise
         reason = str(error).splitlines()[0]
@@ -138,6 +221,11 @@ def repeatable(wanted: bool) -> Iterator[None]:
     finally:
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
+        filling.fill_uninitialized_memory = before[2]
+        if before[3] is None:
+            os.environ.pop(_WORKSPACE, None)
+        else:
+            os.environ[_WORKSPACE] = before[3]
 
 
 def multiplies_bf16(device: torch.device) -> bool:

@@ -28,6 +28,9 @@ from seqkit.nn.search import SearchState
 from seqkit.resources import imported
 from seqkit.tasks import TASKS
 
+_READ_EVERY = 256
+"""windows between looks at their log-probabilities: reading one from a GPU waits for the GPU"""
+
 
 class LanguageModel(UnitPredictor, Model):
     """A language model with a network: the probability of each unit after all before it. See `Model`."""
@@ -150,14 +153,24 @@ def stream_log_prob(
     optimizer = torch.optim.SGD(parameters, lr=rate) if rate else None  # importing it takes most of a second
     device = parameters[0].device
     total = 0.0
+    waiting: list[Tensor] = []
     state: tuple[State, ...] | None = None
+
+    def read() -> None:
+        nonlocal total
+        for nats in torch.stack(waiting).tolist() if waiting else ():
+            total -= nats
+        waiting.clear()
+
     with torch.set_grad_enabled(bool(rate)):
         for begin, end in window_bounds(streams.length, window):
             inputs, targets = streams.window(begin, end)  # [B, T], [B, T]
             encoded = network(window_batch(table, inputs).to(device), state=state, return_state=True)
-            ids = torch.from_numpy(table.words[targets]).to(device)  # [B, T]
+            ids = torch.from_numpy(table.words[targets])  # [B, T]
             found = head.loss(encoded.outputs, encoded.lengths, ids, table=embedding.table)
-            total -= float(found.nats)
+            waiting.append(found.nats)
+            if len(waiting) == _READ_EVERY:
+                read()
             state = next_state(network.encoder, encoded.state)
             if optimizer is not None:
                 optimizer.zero_grad(set_to_none=True)
@@ -168,6 +181,7 @@ def stream_log_prob(
                     nn.utils.clip_grad_value_(parameters, clip)
                 optimizer.step()
                 torch.clear_autocast_cache()  # the weights in half precision that it keeps are those before the step
+    read()
     if rate and not math.isfinite(total):
         raise SettingsError(too_large)
     return total

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from seqkit.devices import precision_context
 from seqkit.errors import SettingsError
 from seqkit.inputs.lookup import LookupBatch, type_batch
 from seqkit.inputs.units import UnitInput
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.nn.recurrent import State
 from seqkit.nn.search import Continuation, SearchState, beam_search, sample
+from seqkit.nn.sequences import to_device
 from seqkit.records import WrittenText
 
 Starts = Callable[[Sequence[int]], tuple[SearchState, Tensor]]
@@ -23,6 +25,8 @@ Starts = Callable[[Sequence[int]], tuple[SearchState, Tensor]]
 
 _TOGETHER = 256
 """texts that are drawn side by side"""
+_PRECISION = "fp32"
+"""in which texts are written, whatever other predictions are computed in"""
 
 
 def written(input: UnitInput, prompt: str, found: Continuation) -> WrittenText:
@@ -138,12 +142,19 @@ class NetworkWriter(UnitWriter):
         words = model.input.indexer.words
         super().__init__(len(words))
         self._network, self._head = model.network.eval(), model.head
+        self.writable = to_device(self.writable, model.device)
         table = model.input.indexer.table(words.words)
         order = table.by_length(np.arange(len(words)))  # [V]
-        vectors = self._network.input.embedding(type_batch(table, order).to(model.device))  # [V, I], by length
-        place = torch.from_numpy(order).to(model.device)  # [V]
+        with precision_context(_PRECISION, model.device):
+            vectors = self._network.input.embedding(type_batch(table, order).to(model.device))  # [V, I], by length
+        place = to_device(torch.from_numpy(order), model.device)  # [V]
         self.vectors = torch.empty_like(vectors).index_copy_(0, place, vectors)  # [V, I]
         self._ids = torch.arange(len(words), device=model.device)  # [V]
+
+    def write(self, *arguments: Any, **options: Any) -> list[Continuation]:
+        """See `UnitWriter.write`."""
+        with precision_context(_PRECISION, self._ids.device):
+            return super().write(*arguments, **options)
 
     def begin(
         self, units: Sequence[int], state: tuple[State, ...], features: Tensor | None = None

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from seqkit.nn.sequences import to_device, token_mask
+from seqkit.nn.sequences import running_sum, to_device, token_mask
 
 # Scaled probabilities are renormalised every few steps only: float64 holds 1e±308, and a step shrinks by far less.
 _RENORMALISE_EVERY = 4
@@ -71,8 +71,10 @@ class Chain(NamedTuple):
         return [(cut, self._replace(emissions=self.emissions[cut], lengths=self.lengths[cut])) for cut in cuts]
 
     def exact_parts(self, rows: Tensor) -> list[tuple[slice, Chain]]:
-        """The `parts` of some rows, int64 [N] on the device, for recursions in log space."""
-        subset = self._replace(emissions=self.emissions[rows], lengths=self.lengths[rows.cpu()])
+        """The `parts` of some rows, int64 [N] on the CPU, for recursions in log space."""
+        subset = self._replace(
+            emissions=self.emissions[to_device(rows, self.emissions.device)], lengths=self.lengths[rows]
+        )
         return subset.parts(2 * self.transitions.numel())
 
 
@@ -154,10 +156,10 @@ def _scaled_variables(chain: Chain) -> _Scaled:
         previous = right
 
     logs = scales.clamp_(min=tiny).log_().squeeze(3)  # [2, T, B]
-    divided = logs.cumsum(1)
+    divided = running_sum(logs, 1)
     # beta at a step equals gamma before that step's own emission and division.
     divided_before = reverse(divided[1] - logs[1])  # [T, B]
-    raised = peaks.cumsum(0)  # [T, B]
+    raised = running_sum(peaks, 0)  # [T, B]
     time = torch.arange(steps, device=raised.device)[:, None]  # [T, 1]
     alpha, beta, gamma = after[0], reverse(before[1]), reverse(after[1])  # [T, B, K]
     alpha_scale = divided[0] + raised + start_peak + time * peak  # [T, B]
@@ -223,15 +225,16 @@ def expected_counts(chain: Chain) -> tuple[Tensor, ExpectedCounts]:
     share, pair_share = 1 / scaled.mass, 1 / scaled.pair_mass  # [T, B] and [T - 1, B]
     rows = scaled.sound.new_empty(0, dtype=torch.int64)  # [N], those to compute in log space
     pairs = chain.transitions.new_empty(0, *chain.transitions.shape)  # [N, K, K]
-    all_sound = bool(scaled.sound.all())
+    unsound = (~scaled.sound).cpu().nonzero().squeeze(1)  # [N]
+    all_sound = not len(unsound)
     if not (all_sound and chain.equal):
         keep = (chain.mask() & scaled.sound[:, None]).t()  # [T, B]
         share, pair_share = torch.where(keep, share, 0), torch.where(keep[1:], pair_share, 0)
     marginals = scaled.unary.mul_(share[:, :, None]).transpose(0, 1)  # [B, T, K]
     if not all_sound:
-        rows = (~scaled.sound).nonzero().squeeze(1)
+        rows = to_device(unsound, rows.device)
         pairs = pairs.new_empty(len(rows), *pairs.shape[1:])
-        for cut, part in chain.exact_parts(rows):
+        for cut, part in chain.exact_parts(unsound):
             scaled.normalizer[rows[cut]], marginals[rows[cut]], pairs[cut] = _exact_expect(part)
     counts = ExpectedCounts(marginals, scaled.alpha[:-1], scaled.gamma[1:], pair_share, scaled.weight, rows, pairs)
     return scaled.normalizer, counts
@@ -315,9 +318,10 @@ def log_variables(chain: Chain) -> tuple[Tensor, Tensor, Tensor]:
     scaled = _scaled_variables(chain)
     alpha = (scaled.alpha.log() + scaled.alpha_scale[:, :, None]).transpose(0, 1)  # [B, T, K]
     beta = (scaled.beta.log() + scaled.beta_scale[:, :, None]).transpose(0, 1)  # [B, T, K]
-    if not bool(scaled.sound.all()):
-        rows = (~scaled.sound).nonzero().squeeze(1)  # [N]
-        for cut, part in chain.exact_parts(rows):
+    unsound = (~scaled.sound).cpu().nonzero().squeeze(1)  # [N]
+    if len(unsound):
+        rows = to_device(unsound, alpha.device)  # [N]
+        for cut, part in chain.exact_parts(unsound):
             alpha[rows[cut]], beta[rows[cut]], scaled.normalizer[rows[cut]] = _exact_variables(part)
     outside = ~chain.mask()[:, :, None]  # [B, T, 1]
     return alpha.masked_fill(outside, -torch.inf), beta.masked_fill(outside, -torch.inf), scaled.normalizer

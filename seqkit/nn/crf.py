@@ -270,7 +270,7 @@ class CRF(nn.Module):
             for offset, tag in enumerate(tags)
         ]
         table = torch.tensor(places, dtype=torch.int64).reshape(-1, 5)  # [M, 5]
-        number, row, step, tag, before = table.t().to(emissions.device)  # each [M]
+        number, row, step, tag, before = to_device(table.t().contiguous(), emissions.device)  # each [M]
         opens = before < 0  # [M]
         closes = torch.cat((opens[1:], opens.new_ones(min(len(opens), 1))))  # [M]
         alpha = variables.alpha[row, step, tag]  # [M]
@@ -279,7 +279,8 @@ class CRF(nn.Module):
         terms = torch.where(opens | alpha.isneginf(), alpha, inner)  # [M]
         terms = terms + torch.where(closes, variables.beta[row, step, tag], 0)
         sums = terms.new_zeros(len(segments)).index_add_(0, number, terms)  # [N]
-        normalizer = variables.normalizer[row[opens]]  # [N]
+        rows = torch.tensor([row for row, _, _ in segments], dtype=torch.int64)  # [N]
+        normalizer = variables.normalizer[to_device(rows, emissions.device)]  # [N]
         return (sums - normalizer.masked_fill(normalizer.isneginf(), 0)).to(_result_type(emissions))
 
     def _scores(self, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from seqkit.nn.sequences import running_sum, to_device
+
 SearchState = tuple[tuple[Tensor, ...], ...]
 """the state of a model: tensors whose first dimension is the sequence"""
 Step = Callable[[Tensor, SearchState], tuple[Tensor, SearchState]]
@@ -84,7 +86,7 @@ def filter_probabilities(
         ranked[:, top_k:] = 0.0
         ranked /= ranked.sum(1, keepdim=True)  # [N, V]
     if top_p < 1.0:
-        before = ranked.cumsum(1) - ranked  # [N, V]: the probability of all symbols that are more likely
+        before = running_sum(ranked, 1) - ranked  # [N, V]: the probability of all symbols that are more likely
         before[:, 0] = -1.0  # the first one is always kept, even where top_p is 0 in float32
         ranked = ranked.masked_fill(before >= top_p, 0.0)  # [N, V]
     kept = torch.zeros_like(ranked).scatter_(1, order, ranked)  # [N, V]
@@ -108,8 +110,10 @@ def sample(
 ) -> list[Continuation]:
     """Draw one continuation of each of N sequences.
 
-    Random numbers are drawn on the CPU, so that a seed gives the same symbols on every device. Sequences that have
-    ended need no further computation.
+    Random numbers are drawn on the CPU, so that a seed gives the same symbols on every device, but for rounding: the
+    symbol with the largest :math:`p / e` is taken, each e drawn from the exponential distribution with mean 1, as
+    `torch.multinomial` does. The device is waited for once a symbol. Sequences that have ended need no further
+    computation.
 
     Args:
         step: the model.
@@ -142,24 +146,31 @@ def sample(
         if not active:
             break
         log_probabilities, state = step(last, state)  # [A, V]
-        log_probabilities = log_probabilities.float().cpu()  # [A, V]
+        log_probabilities = log_probabilities.float()  # [A, V]
         choices = _restrict(log_probabilities, allowed, count, [tokens[row] for row in active])  # [A, V]
-        if not bool(choices.amax(1).isfinite().all()):  # nor if a damaged model gives no numbers
+        possible = choices.amax(1).isfinite()  # [A]; nor is it if a damaged model gives no numbers
+        q = filter_probabilities(choices, temperature, top_k, top_p)  # [A, V]
+        if temperature:
+            q = q / to_device(torch.empty(q.shape).exponential_(generator=generator), q.device)  # [A, V]
+        drawn = q.argmax(1)  # [A]
+        gained = log_probabilities.gather(1, drawn.unsqueeze(1)).squeeze(1)  # [A]
+        # Read at once: floats as the integers of the same bits.
+        found = torch.stack([drawn.int(), gained.view(torch.int32), possible.int()]).cpu()  # [3, A]
+        if not bool(found[2].all()):
             raise ValueError(f"no symbol is allowed at position {count + 1}")
-        drawn = filter_probabilities(choices, temperature, top_k, top_p).multinomial(1, generator=generator)  # [A, 1]
-        gained = log_probabilities.gather(1, drawn).squeeze(1).tolist()
+        gains = found[1].view(torch.float32).tolist()
         kept: list[int] = []
-        for position, (row, token) in enumerate(zip(active, drawn.squeeze(1).tolist(), strict=True)):
-            scores[row] += gained[position]
+        for position, (row, token) in enumerate(zip(active, found[0].tolist(), strict=True)):
+            scores[row] += gains[position]
             ended[row] = token == end and ends > 0 and tokens[row].count(end) + 1 == ends
             if not ended[row]:
                 tokens[row].append(token)
                 kept.append(position)
         active = [active[position] for position in kept]
-        index = torch.tensor(kept, dtype=torch.int64)  # [A']
-        last = drawn.squeeze(1)[index].to(first.device)  # [A']
+        last = drawn
         if len(kept) < len(drawn):
-            state = select_rows(state, index.to(first.device))
+            index = to_device(torch.tensor(kept, dtype=torch.int64), first.device)  # [A']
+            last, state = last[index], select_rows(state, index)
     return [Continuation(*parts) for parts in zip(tokens, scores, ended, strict=True)]
 
 
@@ -180,7 +191,8 @@ def beam_search(
 
     The `beam` most likely prefixes of each length are kept, and every end that one of them can reach is considered. The
     search stops when no prefix can lead to one of the `beam` best continuations any more, since further symbols never
-    make a sequence more likely. It is exact if `beam` is at least the number of prefixes of each length.
+    make a sequence more likely. It is exact if `beam` is at least the number of prefixes of each length. The search
+    itself is on the CPU, and the device is waited for once a symbol.
 
     The most likely sequences are often short. With a length penalty α > 0 the best sequence has the largest
     :math:`\log p / n^\alpha` with n symbols, ends included (Wu et al. 2016, "Google's neural machine translation
@@ -230,8 +242,8 @@ def beam_search(
         live = [[*live[row], symbol] for row, symbol in zip(rows.tolist(), symbols.tolist(), strict=True)]
         if not live:
             break
-        last = symbols.to(first.device)  # [L']
-        state = select_rows(state, rows.to(first.device))
+        last = to_device(symbols, first.device)  # [L']
+        state = select_rows(state, to_device(rows, first.device))
     unended = [Continuation(tokens, score, False) for tokens, score in zip(live, scores.tolist(), strict=True)]
     return [one for _, one in _best([*found, *(_ranked(one, length_penalty) for one in unended)], beam)]
 
@@ -249,7 +261,9 @@ def _ranked(one: Continuation, length_penalty: float) -> tuple[float, Continuati
 def _restrict(log_probabilities: Tensor, allowed: Allowed | None, count: int, prefixes: list[list[int]]) -> Tensor:
     """Log-probabilities [N, V] with −∞ for every symbol that is not allowed."""
     mask = None if allowed is None else allowed(count, list(prefixes))  # [N, V] or [V]
-    return log_probabilities if mask is None else log_probabilities.masked_fill(~mask.cpu(), -torch.inf)
+    if mask is None:
+        return log_probabilities
+    return log_probabilities.masked_fill(~to_device(mask, log_probabilities.device), -torch.inf)
 
 
 def _check_filter(temperature: float, top_k: int, top_p: float) -> None:

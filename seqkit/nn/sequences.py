@@ -27,6 +27,27 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
     return values.to(device, non_blocking=device.type != "mps")
 
 
+def running_sum(values: Tensor, dim: int) -> Tensor:
+    """The sums of all elements up to each, with a gradient.
+
+    Args:
+        values: any tensor of floats.
+        dim: along which dimension.
+
+    Returns:
+        The sums, of the same shape.
+    """
+    if values.device.type == "cpu" or not torch.are_deterministic_algorithms_enabled():
+        return values.cumsum(dim)
+    # A GPU's cumulative sum of floats is not deterministic, and then an error. In log₂ T steps (Hillis & Steele 1986):
+    distance = 1
+    while distance < values.shape[dim]:
+        before, after = values.narrow(dim, 0, distance), values.narrow(dim, distance, values.shape[dim] - distance)
+        values = torch.cat([before, after + values.narrow(dim, 0, after.shape[dim])], dim)
+        distance *= 2
+    return values
+
+
 def length_mask(lengths: Tensor, steps: int) -> Tensor:
     """Where a sequence has a step and not padding.
 

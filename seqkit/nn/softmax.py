@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqkit.nn.sequences import to_device
+
 IGNORED = -1
 """the target of positions without one: padding, or a label that training has not seen"""
 PADDING = 0
@@ -202,7 +204,8 @@ class Softmax(nn.Module):
 
         Args:
             features: [N, D]; if they are bfloat16, the factors of the gradients are rounded to it as well.
-            targets: the correct words, int64 [N]; `IGNORED` for positions without one.
+            targets: the correct words, int64 [N]; `IGNORED` for positions without one. On the CPU or the device of the
+                features; for an adaptive softmax they are read, and the latter waits for the device.
             table: the embedding table, [V, E], if the layer is tied.
 
         Returns:
@@ -212,6 +215,7 @@ class Softmax(nn.Module):
             if self.adaptive is not None:
                 return -self._adaptive_log_probabilities(features, targets).sum()
             products = torch.bfloat16 if features.dtype == torch.bfloat16 else self.products
+            targets = to_device(targets, features.device)
             return linear_cross_entropy(*self._layer(features, table), targets, products=products)
 
     @torch.no_grad()
@@ -220,7 +224,7 @@ class Softmax(nn.Module):
 
         Args:
             features: [N, D].
-            targets: the correct words, int64 [N]; `IGNORED` for positions without one.
+            targets: the correct words, int64 [N]; see `loss`.
             table: the embedding table, [V, E], if the layer is tied.
 
         Returns:
@@ -229,7 +233,7 @@ class Softmax(nn.Module):
         with torch.autocast(features.device.type, enabled=False):
             if self.adaptive is not None:
                 return self._adaptive_log_probabilities(features, targets)
-            layer = self._layer(features, table)
+            layer, targets = self._layer(features, table), to_device(targets, features.device)
             return -_cross_entropy(*layer, targets, (False, False, False), torch.float32)[0]  # [N]
 
     def log_probabilities(self, features: Tensor, table: Tensor | None = None) -> Tensor:
@@ -261,12 +265,48 @@ class Softmax(nn.Module):
         return features if self.project is None else self.project(features), table, bias
 
     def _adaptive_log_probabilities(self, features: Tensor, targets: Tensor) -> Tensor:
-        assert self.adaptive is not None
+        targets = targets.cpu()
         known = (targets != IGNORED).nonzero().squeeze(1)  # [n]
         # In parts, since scores of all words would take many times the memory of the features.
         parts = [known] if torch.is_grad_enabled() else known.split(_ADAPTIVE_ROWS)  # each [n]
-        found = torch.cat([self.adaptive(features[part].float(), targets[part] - 1).output for part in parts])
-        return features.new_zeros(len(targets), dtype=torch.float32).index_put((known,), found)  # [N]
+        found = torch.cat([self._in_clusters(features, part, targets[part] - 1) for part in parts])
+        nothing = features.new_zeros(len(targets), dtype=torch.float32)
+        return nothing.index_put((to_device(known, features.device),), found)  # [N]
+
+    def _in_clusters(self, features: Tensor, rows: Tensor, targets: Tensor) -> Tensor:
+        """The log-probabilities of words by their clusters, as torch's `AdaptiveLogSoftmaxWithLoss` computes them.
+
+        Which rows belong to which cluster is found on the CPU, so that no number has to be read from the device.
+
+        Args:
+            features: [N, D].
+            rows: of which features, int64 [n], on the CPU.
+            targets: the word of each, without padding, int64 [n], on the CPU.
+
+        Returns:
+            float32 [n].
+        """
+        adaptive = self.adaptive
+        assert adaptive is not None
+        first, device = adaptive.cutoffs[0], features.device
+        inner = targets  # [n], the word or, of other clusters, the place of the cluster in the first one
+        clusters: list[tuple[nn.Module, Tensor, Tensor]] = []
+        for number, (begin, end) in enumerate(pairwise(adaptive.cutoffs)):
+            places = ((targets >= begin) & (targets < end)).nonzero().squeeze(1)  # [m]
+            if len(places):
+                inner = inner.index_fill(0, places, first + number)
+                clusters.append((adaptive.tail[number], places, targets[places] - begin))
+        # One copy for all.
+        indices = torch.cat([rows, inner, *(index for _, *pair in clusters for index in pair)])
+        sizes = [len(rows), len(rows), *(len(places) for _, places, _ in clusters for _ in range(2))]
+        rows, inner, *others = to_device(indices, device).split(sizes)
+        x = features[rows].float()  # [n, D]
+        found = x.new_zeros(len(x))  # [n]
+        for (tail, *_), places, words in zip(clusters, others[::2], others[1::2], strict=True):
+            within = tail(x.index_select(0, places)).log_softmax(1)  # [m, words]
+            found = found.index_copy(0, places, within.gather(1, words.unsqueeze(1)).squeeze(1))
+        heads: Tensor = adaptive.head(x).log_softmax(1)  # [n, words of the first cluster and other clusters]
+        return found + heads.gather(1, inner.unsqueeze(1)).squeeze(1)
 
     def extra_repr(self) -> str:
         """The arguments, for `repr`."""

@@ -13,6 +13,7 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from seqkit.nn.chain import Chain, working_type
+from seqkit.nn.sequences import running_sum
 
 _LOWER_EVERY = 32
 """steps between two reductions of the scores"""
@@ -146,7 +147,8 @@ def _best_prefixes(chain: Chain, groups: TransitionGroups | None) -> tuple[Tenso
             now -= peak
             lowered[number] = peak
     prefixes = scores.transpose(1, 2)  # [T, B, K']
-    return prefixes.contiguous() if groups is None else prefixes.index_select(2, groups.place), lowered.cumsum_(0)
+    prefixes = prefixes.contiguous() if groups is None else prefixes.index_select(2, groups.place)  # [T, B, K]
+    return prefixes, running_sum(lowered, 0)
 
 
 def best_paths(chain: Chain, groups: TransitionGroups | None) -> tuple[Tensor, Tensor]:

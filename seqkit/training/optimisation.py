@@ -46,7 +46,7 @@ class PlainSGD(torch.optim.Optimizer):
             if parameter.grad.is_sparse:
                 parameter.grad = parameter.grad.coalesce()
             parts.append(parameter.grad.values() if parameter.grad.is_sparse else parameter.grad)
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(parts))) if parts else torch.zeros(())
+        norm = _norm(parts)
         # As `torch.nn.utils.clip_grad_norm_` has it.
         self.share = min(1.0, most / (float(norm) + 1e-6)) if most and by == "norm" else 1.0
         if most and by == "value":
@@ -82,6 +82,14 @@ def _gradient(parameter: nn.Parameter) -> Tensor:
     return parameter.grad
 
 
+def _norm(gradients: list[Tensor]) -> Tensor:
+    """The norm of all of them together, a scalar."""
+    if not gradients:
+        return torch.zeros(())
+    norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+    return norm
+
+
 def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
     """Build the optimiser that the settings name, in its fused form where torch has one for the device.
 
@@ -103,12 +111,26 @@ def make_optimizer(settings: TrainingSettings, parameters: Iterable[nn.Parameter
     }
     kind, options = kinds[settings.optimizer]
     options = {**options, "lr": settings.lr, "weight_decay": settings.weight_decay}
-    if torch.__version__ < "2.4" and any(parameter.device.type == "cpu" for parameter in wanted):
-        return kind(wanted, **options)  # torch 2.3 takes SGD's fused form on the CPU, and has none to step with
+    # torch 2.3 takes SGD's fused form on the CPU, and has none to step with.
+    fused = torch.__version__ >= "2.4" or all(parameter.device.type != "cpu" for parameter in wanted)
     try:
-        return kind(wanted, **{**options, "fused": True})
+        found = kind(wanted, **{**options, "fused": fused or None})
     except RuntimeError:  # this device has no fused form
-        return kind(wanted, **options)
+        found = kind(wanted, **options)
+    _begin_momentum(found)
+    return found
+
+
+def _begin_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give SGD its momentum, zero at first, where there is none yet.
+
+    Its fused form fails where some parameters have one and others, frozen until now, have none; and the memory of the
+    first step is not filled where that step is left out because its gradient is not finite.
+    """
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group.get("momentum") else ():
+            if optimizer.state[parameter].get("momentum_buffer") is None:
+                optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer, prefix: str) -> dict[str, Tensor]:
@@ -130,6 +152,7 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
             index, _, name = key[len(prefix) :].partition(".")
             state.setdefault(int(index), {})[name] = tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    _begin_momentum(optimizer)
 
 
 def clip_gradient(
@@ -150,8 +173,10 @@ def clip_gradient(
     if isinstance(optimizer, PlainSGD):
         return optimizer.clip(most, by)
     limited = list(parameters)
-    norm = nn.utils.clip_grad_norm_(limited, most if most and by == "norm" else math.inf)
-    if most and by == "value":
+    if most and by == "norm":
+        return nn.utils.clip_grad_norm_(limited, most)
+    norm = _norm([parameter.grad for parameter in limited if parameter.grad is not None])
+    if most:
         nn.utils.clip_grad_value_(limited, most)
     return norm
 
@@ -221,19 +246,29 @@ class _Average:
 
     def __init__(self, parameters: dict[str, nn.Parameter]) -> None:
         self.parameters = parameters
-        self.updates = 0
+        self.updates: int | Tensor = 0
         self.average: dict[str, Tensor] = {name: parameter.detach().clone() for name, parameter in parameters.items()}
 
-    def share(self) -> float:
-        """How much the newest weights count, between 0 and 1, after `updates` updates."""
+    def share(self, updates: Any) -> Any:
+        """How much the newest weights count, between 0 and 1, after so many updates: a number, or a scalar tensor."""
         raise NotImplementedError  # pragma: no cover - both kinds override it
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Take in the weights as they are after a step."""
-        self.updates += 1
+    def update(self, taken: Tensor | None = None) -> None:
+        """Take in the weights as they are after a step.
+
+        Args:
+            taken: whether there was one, a scalar that is not read; by default there was.
+        """
         current = [parameter.detach() for parameter in self.parameters.values()]
-        torch._foreach_lerp_(list(self.average.values()), current, self.share())
+        if taken is None:
+            self.updates += 1
+            torch._foreach_lerp_(list(self.average.values()), current, self.share(self.updates))
+            return
+        self.updates = self.updates + taken.long()
+        share = torch.where(taken, self.share(self.updates), 0)
+        for average, weight in zip(self.average.values(), current, strict=True):
+            average.lerp_(weight, share.to(weight.dtype))
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -261,9 +296,10 @@ class MovingAverage(_Average):
         super().__init__(parameters)
         self.decay = decay
 
-    def share(self) -> float:
+    def share(self, updates: Any) -> Any:
         """See the class."""
-        return 1.0 - min(self.decay, (1 + self.updates) / (10 + self.updates))
+        decay = (1 + updates) / (10 + updates)
+        return 1.0 - (decay.clamp(max=self.decay) if isinstance(decay, Tensor) else min(self.decay, decay))
 
 
 class RunningAverage(_Average):
@@ -276,9 +312,9 @@ class RunningAverage(_Average):
         parameters: the weights to follow, by name.
     """
 
-    def share(self) -> float:
+    def share(self, updates: Any) -> Any:
         """See the class."""
-        return 1.0 / self.updates
+        return 1.0 / updates
 
 
 @torch.no_grad()

@@ -79,6 +79,7 @@ class Stepper:
         self.parts = 1
         self.carried: Any = None
         self._nothing = torch.zeros((), device=self.device)
+        self.scaler.scale(self._nothing)  # otherwise it has no scale before the first loss, which an empty share lacks
 
     def use_sparse_gradients(self, training: bool) -> None:
         """Let tables of word vectors have sparse gradients while training, where the optimiser makes use of it."""
@@ -114,7 +115,10 @@ class Stepper:
         norm = clip_gradient(self.optimizer, self.parameters.values(), self.settings.clip, self.settings.clip_by)
         self.carried = found.carried
         step = Step(loss, norm, units, tokens, batch)
-        if (self.settings.on_nan == "skip" or self.device.type == "cpu") and not self.is_finite(step):
+        skips, taken = self.settings.on_nan == "skip", None
+        if skips and self._skips_itself:
+            taken = self._left_out(step)
+        elif (skips or self.device.type == "cpu") and not self.is_finite(step):
             self.check_finite(step, number)
             self.carried = None  # it may be NaN
             if not self.scaler.is_enabled():
@@ -122,8 +126,29 @@ class Stepper:
         self.scaler.step(self.optimizer)  # which leaves out a step itself, if it is enabled
         self.scaler.update()
         if self.average is not None:
-            self.average.update()
+            self.average.update(taken)
         return step, flags
+
+    @property
+    def _skips_itself(self) -> bool:
+        """Whether the optimiser can be told on the device to leave out a step, so that nobody waits to be told."""
+        return self.device.type != "cpu" and getattr(self.optimizer, "_step_supports_amp_scaling", False)
+
+    def _left_out(self, step: Step) -> Tensor | None:
+        """Let the next step be left out, and what is carried begin anew, if loss or gradient are not finite.
+
+        Args:
+            step: the step.
+
+        Returns:
+            Whether it will be taken, a scalar of the device; None where the scaler decides that.
+        """
+        finite = step.loss.isfinite()
+        if not self.scaler.is_enabled():
+            finite = finite & step.norm.isfinite()
+            self.optimizer.found_inf = (~finite).float()  # type: ignore[attr-defined]
+        self.carried = _zero_unless(finite, self.carried)
+        return None if self.scaler.is_enabled() else finite
 
     def _forward_backward(self, batch: Any) -> Computed:
         r"""Loss and gradient of a batch, in as many parts as memory asks for.
@@ -188,7 +213,7 @@ class Stepper:
     def state(self) -> dict[str, Any]:
         """What a checkpoint keeps beside `tensors`."""
         return {"scaler": self.scaler.state_dict()} | (
-            {} if self.average is None else {"updates": self.average.updates}
+            {} if self.average is None else {"updates": int(self.average.updates)}
         )
 
     def restore(self, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -247,3 +272,10 @@ class Stepper:
         for name, weight in zip(self.parameters, weights, strict=True):
             if not bool(torch.isfinite(weight).all()):  # the norm of large numbers may be infinite
                 raise Diverged(f"the weights {name} are not finite after step {number}; try a smaller --lr or --clip")
+
+
+def _zero_unless(finite: Tensor, carried: Any) -> Any:
+    """What is carried along, tuples of tensors, or zeros, with which everything begins."""
+    if isinstance(carried, tuple):
+        return tuple(_zero_unless(finite, part) for part in carried)
+    return torch.where(finite, carried, 0) if isinstance(carried, Tensor) else carried

@@ -19,7 +19,6 @@ from seqkit.model.language_model import LanguageModel, next_state
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.scoring import UnitPredictor
 from seqkit.nn.recurrent import State
-from seqkit.nn.sequences import to_device
 from seqkit.training.learner import MOST_NAMED, Computed, Learner
 
 BASELINE_UNITS = 1 << 23
@@ -89,8 +88,8 @@ class StreamLearner(Learner):
         with precision_context(model.settings.training.precision, model.device):
             window = window_batch(self.table, inputs).to(model.device)
             encoded = model.encode(window, state=state, return_state=True)
-            following = to_device(torch.from_numpy(self.table.words[targets]), model.device)  # [B, T]
-            mean, units = model.head.loss(encoded, following)
+            units_read = np.concatenate([inputs[:, :1], targets], 1)  # [B, T + 1]
+            mean, units = model.head.loss(encoded, torch.from_numpy(self.table.words[units_read]))
         return Computed(mean, units, units, next_state(model.network.encoder, encoded.state))
 
     def divide(self, batch: Window, count: int) -> Sequence[Window]:

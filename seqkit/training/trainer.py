@@ -358,6 +358,8 @@ class Trainer:
         tensors = {"random.cpu": torch.get_rng_state(), "parts": torch.tensor(self.stepper.parts)}
         if self.stepper.device.type == "cuda":
             tensors["random.cuda"] = torch.cuda.get_rng_state(self.stepper.device)
+        if self.stepper.device.type == "mps":
+            tensors["random.mps"] = torch.mps.get_rng_state()
         return tensors | {f"carried.{name}": tensor for name, tensor in self.learner.pack(self.stepper.carried).items()}
 
     def _restore_own(self, tensors: Tensors) -> None:
@@ -369,6 +371,8 @@ class Trainer:
         torch.set_rng_state(tensors["random.cpu"])
         if "random.cuda" in tensors and self.stepper.device.type == "cuda":
             torch.cuda.set_rng_state(tensors["random.cuda"], self.stepper.device)
+        if "random.mps" in tensors and self.stepper.device.type == "mps":
+            torch.mps.set_rng_state(tensors["random.mps"])
 
 
 def _of_process(rank: int) -> str:

@@ -176,7 +176,7 @@ def test_an_adaptive_softmax_scores_few_rows_at_a_time(monkeypatch: pytest.Monke
     whole = layer.target_log_probabilities(features, targets)
     monkeypatch.setattr("seqkit.nn.softmax._ADAPTIVE_ROWS", 3)
     seen: list[int] = []
-    layer.adaptive.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
+    layer.adaptive.head.register_forward_pre_hook(lambda _, given: seen.append(len(given[0])))
     torch.testing.assert_close(layer.target_log_probabilities(features, targets), whole)
     assert seen == [3, 3, 2]
 

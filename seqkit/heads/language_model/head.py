@@ -16,6 +16,7 @@ from seqkit.inputs.base import Documents
 from seqkit.inputs.units import UnitInput, target_text
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.metrics.perplexity import Baseline, PerplexityReport
+from seqkit.nn.chain import working_type
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.nn.sequences import to_device
@@ -57,7 +58,8 @@ class UnitHead(Head):
         """See `Head.score`: ln p of each text, and how many of its units are unknown, [B, 2]."""
         following = self.following(encoded)  # [B, T]
         steps: Tensor = self.module.target_log_probabilities(encoded.outputs, following, self.table)  # [B, T]
-        return torch.stack([steps.double().sum(1), (following == UNKNOWN).sum(1).double()], 1)  # [B, 2]
+        dtype = working_type(steps.device)
+        return torch.stack([steps.to(dtype).sum(1), (following == UNKNOWN).sum(1).to(dtype)], 1)  # [B, 2]
 
     def decode(self, scores: Tensor, lengths: Tensor, records: Sequence[Any], options: Any) -> list[ScoredText]:
         """See `Head.decode`."""
@@ -136,8 +138,18 @@ class LanguageModelling(UnitHead):
         return self.module
 
     def loss(self, encoded: Encoded, targets: Tensor) -> Loss:
-        """See `Head.loss`; the units are those predicted, of a window in which all sequences are equally long."""
-        previous = functional.pad(encoded.batch.ids[:, :-1], (1, 0), value=IGNORED)  # [B, T]
+        """See `Head.loss`; the units are those predicted, of a window in which all sequences are equally long.
+
+        Args:
+            encoded: the window.
+            targets: its first unit and the one after each, int64 [B, T + 1], on the CPU, where an adaptive softmax
+                looks up what it has to compute.
+
+        Returns:
+            The loss.
+        """
+        previous = functional.pad(targets[:, :-2], (1, 0), value=IGNORED)  # [B, T]
+        targets = targets[:, 1:]  # [B, T]
         found = self.module.loss(encoded.outputs, encoded.lengths, targets, previous, self.table)
         objective, training = found.objective, self.settings.training
         if training.variable_bptt:  # a unit counts as much in a short window as in a long one

@@ -93,9 +93,10 @@ class LanguageModelHead(nn.Module):
         Args:
             outputs: the encoder's outputs, [B, T, D].
             lengths: units in each sequence, int64 [B], on the CPU.
-            targets: the unit after each, int64 [B, T]; values past a sequence's end have no influence.
-            previous: the unit before each, int64 [B, T], `IGNORED` for positions without one; None leaves the backward
-                half out.
+            targets: the unit after each, int64 [B, T], on the CPU or the device of the outputs; values past a
+                sequence's end have no influence.
+            previous: the unit before each, int64 [B, T], likewise, `IGNORED` for positions without one; None leaves
+                the backward half out.
             table: the embedding table, [V, E], if weights are tied.
 
         Returns:
@@ -104,9 +105,9 @@ class LanguageModelHead(nn.Module):
         units = int(lengths.sum())
         inside: Tensor | None = None
         if units < targets.numel():
-            inside = token_mask(lengths, targets)  # [B, T]
-            targets = targets.masked_fill(~inside, IGNORED)  # [B, T]
-            previous = None if previous is None else previous.masked_fill(~inside, IGNORED)  # [B, T]
+            inside, known = token_mask(lengths, outputs), token_mask(lengths, targets)  # [B, T] each
+            targets = targets.masked_fill(~known, IGNORED)  # [B, T]
+            previous = None if previous is None else previous.masked_fill(~known, IGNORED)  # [B, T]
         dropped = self.dropout(outputs)  # [B, T, D]
         ahead, behind = dropped[..., : self.forward_size], dropped[..., self.forward_size :]  # [B, T, F], [B, T, D − F]
         total = self.next.loss(ahead.flatten(0, 1), targets.flatten(), table)

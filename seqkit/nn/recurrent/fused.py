@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any
 
 import torch
@@ -10,6 +12,48 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqkit.nn.recurrent.layer import RecurrentLayer, State
+
+
+def cast_type(device: torch.device) -> torch.dtype | None:
+    """The type that fused kernels are to compute in under autocast, where torch's own choice is wrong.
+
+    On a GPU autocast runs them in float16 whatever type it is asked for; under bfloat16 the loss is not scaled, and
+    small gradients would become zero. They run in bfloat16 where cuDNN can, and else in float32, which is rounded to
+    TF32 in its products.
+
+    Args:
+        device: where the layer is.
+
+    Returns:
+        The type; None for that of the weights or, under another autocast, torch's choice.
+    """
+    if device.type != "cuda" or _autocast_type() is not torch.bfloat16:
+        return None
+    return torch.bfloat16 if _has_bf16_kernels(device) else torch.float32
+
+
+def _autocast_type() -> torch.dtype | None:
+    """What autocast rounds to on a GPU, if it is active."""
+    if not torch.is_autocast_enabled():  # with no argument it is about CUDA devices, in every release
+        return None
+    if hasattr(torch, "get_autocast_dtype"):
+        return torch.get_autocast_dtype("cuda")
+    return torch.get_autocast_gpu_dtype()  # before torch 2.4
+
+
+@lru_cache
+def _has_bf16_kernels(device: torch.device) -> bool:
+    """Whether one kernel computes all steps in bfloat16, tried once: cuDNN from 9.13 on, if torch was built with it.
+
+    Otherwise torch computes the steps one by one, which takes many times as long, or there is an error.
+    """
+    exact = torch.autocast(device.type, enabled=False)
+    with suppress(RuntimeError), torch.inference_mode(False), torch.enable_grad(), exact:
+        layer = nn.utils.skip_init(nn.LSTM, 8, 8, device=device, dtype=torch.bfloat16)  # which draws no random numbers
+        outputs = layer(torch.zeros(2, 1, 8, device=device, dtype=torch.bfloat16))[0]  # [T, B, H]
+        outputs.sum().backward()
+        return "RnnBackward" in type(outputs.grad_fn).__name__
+    return False
 
 
 class FusedLayer(RecurrentLayer):
@@ -40,21 +84,33 @@ class FusedLayer(RecurrentLayer):
         """See `RecurrentLayer.forward`."""
         recurrent = self.dropped() if recurrent is None else recurrent
         state = self.initial_state(x.shape[0], x) if state is None else state
+        dtype = cast_type(x.device)
+        if dtype is None:
+            return self._run(x, state, recurrent, None)
+        with torch.autocast(x.device.type, enabled=False):
+            return self._run(x.to(dtype), tuple(part.to(dtype) for part in state), recurrent, dtype)
+
+    def _run(
+        self, x: Tensor, state: State, recurrent: Tensor | None, dtype: torch.dtype | None
+    ) -> tuple[Tensor, State]:
+        """The layer with its own recurrent matrix or another one, its weights in a type of its own if one is given."""
         initial = tuple(part.unsqueeze(0).contiguous() for part in state)  # each [1, B, H]
         first = initial if len(initial) > 1 else initial[0]
-        if recurrent is None:
+        if recurrent is None and dtype in (None, self.rnn.weight_hh_l0.dtype):
             outputs, last = self.rnn(x, first)  # [B, T, H]
             final = last if len(initial) > 1 else (last,)  # each [1, B, H]
         else:
-            outputs, *final = self._masked_kernel(x, first, recurrent)
+            outputs, *final = self._kernel(x, first, recurrent, dtype)
         return outputs, tuple(part.squeeze(0) for part in final)
 
-    def _masked_kernel(self, x: Tensor, first: Tensor | State, recurrent: Tensor) -> tuple[Tensor, ...]:
-        """The computation of `self.rnn` with another recurrent matrix: outputs and the parts of the last state."""
-        w_ih, _, b_ih, b_hh = self.rnn.parameters()
-        weights: list[Tensor] = [w_ih, recurrent, b_ih, b_hh]
-        if x.is_cuda:  # cuDNN needs its weights contiguous in memory, and warns if it has to copy them
-            together = torch.cat([weight.flatten() for weight in weights])
+    def _kernel(
+        self, x: Tensor, first: Tensor | State, recurrent: Tensor | None, dtype: torch.dtype | None
+    ) -> tuple[Tensor, ...]:
+        """The computation of `self.rnn` with other weights: outputs and the parts of the last state."""
+        w_ih, w_hh, b_ih, b_hh = self.rnn.parameters()
+        weights: list[Tensor] = [w_ih, w_hh if recurrent is None else recurrent, b_ih, b_hh]
+        if x.is_cuda or dtype is not None:  # cuDNN needs its weights contiguous in memory, or warns that it copies them
+            together = torch.cat([weight.flatten() for weight in weights]).to(dtype or w_ih.dtype)
             parts = together.split([weight.numel() for weight in weights])
             weights = [part.view_as(weight) for part, weight in zip(parts, weights, strict=True)]
         kernel: Callable[..., tuple[Tensor, ...]] = getattr(torch._VF, self.rnn.mode.lower())

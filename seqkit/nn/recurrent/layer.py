@@ -209,14 +209,29 @@ def reverse_by_length(x: Tensor, lengths: Tensor) -> Tensor:
     Returns:
         The reversed sequences, [B, T, D]. Applying it twice gives `x`.
     """
+    return _reversed(x, _mirror(lengths, x))
+
+
+def _mirror(lengths: Tensor, x: Tensor) -> Tensor | None:
+    """Where each step of all rows stands when every sequence is reversed, int64 [B · T]; None if all are equally long.
+
+    Sequences `x`, [B, T, …], say on which device it is needed.
+    """
     steps = x.shape[1]
     if bool((lengths == steps).all()):
-        return x.flip(1)
+        return None
     positions = torch.arange(steps).unsqueeze(0)  # [1, T]
     mirrored = lengths.unsqueeze(1) - 1 - positions  # [B, T]
     index = torch.where(mirrored >= 0, mirrored, positions)  # [B, T]
     index += torch.arange(len(lengths)).unsqueeze(1) * steps  # among all rows
-    rows: Tensor = _Permutation.apply(x.flatten(0, 1), to_device(index.flatten(), x.device))  # type: ignore[no-untyped-call]
+    return to_device(index.flatten(), x.device)
+
+
+def _reversed(x: Tensor, mirror: Tensor | None) -> Tensor:
+    """Sequences, [B, T, D], in the order that `_mirror` gives."""
+    if mirror is None:
+        return x.flip(1)
+    rows: Tensor = _Permutation.apply(x.flatten(0, 1), mirror)  # type: ignore[no-untyped-call]
     return rows.view_as(x)  # [B, T, D]
 
 
@@ -255,8 +270,9 @@ def run_layer(
         rows = torch.arange(batch, device=x.device)
         windows = [(rows, slice(begin, begin + _WINDOW)) for begin in range(0, steps, _WINDOW)]
         return _run_pieces(layer, x, state, reversed(windows) if backward else windows, flip=backward)
+    mirror = _mirror(lengths, x) if backward else None  # of inputs and outputs alike
     if backward:
-        x = reverse_by_length(x, lengths)  # [B, T, I]
+        x = _reversed(x, mirror)  # [B, T, I]
     if return_state and not equal:  # in pieces between the distinct lengths, so that each state stops at its own end
         ends = [0, *(int(length) for length in lengths.unique() if length > 0)]
         longer = [to_device((lengths >= end).nonzero().squeeze(1), x.device) for end in ends[1:]]  # each [R]
@@ -264,7 +280,7 @@ def run_layer(
         outputs, state = _run_pieces(layer, x, state, pieces, flip=False)  # [B, T, H]
     else:
         outputs, state = layer(x, state)  # [B, T, H]
-    return (reverse_by_length(outputs, lengths) if backward else outputs), state
+    return (_reversed(outputs, mirror) if backward else outputs), state
 
 
 def _run_pieces(

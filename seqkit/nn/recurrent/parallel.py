@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqkit.nn.recurrent.layer import RecurrentLayer, State
+from seqkit.nn.sequences import running_sum
 
 # A step over so many numbers keeps a CPU busy, and a blocked scan would process all of them twice.
 _SEQUENTIAL_FROM = 2048
@@ -193,5 +194,5 @@ class RunningSum(ParallelLayer):
     def forward(self, x: Tensor, state: State | None = None, recurrent: Tensor | None = None) -> tuple[Tensor, State]:
         """See `RecurrentLayer.forward`."""
         (start,) = self.begin(x, state, self.weight_ih.dtype)  # [B, H]
-        outputs = self._sums(x)[0].cumsum(1) + start.unsqueeze(1)  # [B, T, H]
+        outputs = running_sum(self._sums(x)[0], 1) + start.unsqueeze(1)  # [B, T, H]
         return outputs, (outputs[:, -1],)
