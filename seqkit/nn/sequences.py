@@ -37,13 +37,18 @@ def running_sum(values: Tensor, dim: int) -> Tensor:
     Returns:
         The sums, of the same shape.
     """
-    if values.device.type == "cpu" or not torch.are_deterministic_algorithms_enabled():
-        return values.cumsum(dim)
-    # A GPU's cumulative sum of floats is not deterministic, and then an error. In log₂ T steps (Hillis & Steele 1986):
-    distance = 1
-    while distance < values.shape[dim]:
-        before, after = values.narrow(dim, 0, distance), values.narrow(dim, distance, values.shape[dim] - distance)
-        values = torch.cat([before, after + values.narrow(dim, 0, after.shape[dim])], dim)
+    # A GPU's own is not deterministic, and an error where only such kernels are allowed.
+    if values.device.type != "cpu" and torch.are_deterministic_algorithms_enabled():
+        return _sum_by_doubling(values, dim)
+    return values.cumsum(dim)
+
+
+def _sum_by_doubling(values: Tensor, dim: int) -> Tensor:
+    """The same in log₂ T steps (Hillis & Steele 1986, "Data parallel algorithms")."""
+    size, distance = values.shape[dim], 1
+    while distance < size:
+        later = values.narrow(dim, distance, size - distance) + values.narrow(dim, 0, size - distance)
+        values = torch.cat([values.narrow(dim, 0, distance), later], dim)
         distance *= 2
     return values
 

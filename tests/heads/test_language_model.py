@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
+from seqkit.heads.language_model.head import LanguageModelling
 from seqkit.heads.language_model.module import LanguageModelHead
 from seqkit.nn.encoder import Encoder
+from seqkit.nn.network import Encoded
 from seqkit.nn.softmax import IGNORED
 
 LENGTHS = torch.tensor([5, 1, 0, 3])
@@ -156,3 +159,49 @@ def test_no_features_that_read_left_to_right(forward: int) -> None:
     with pytest.raises(ValueError) as caught:
         LanguageModelHead(4, forward, 6)
     assert str(caught.value) == f"expected forward_size from 1 to 4, found {forward}"
+
+
+@pytest.mark.parametrize("forward", [9, 4])
+@pytest.mark.parametrize("kind", ["own", "adaptive"])
+def test_a_window_and_the_unit_after_it_say_what_comes_before_and_after(kind: str, forward: int) -> None:
+    """Targets are given on the CPU; an adaptive softmax looks there for the words that it has to compute."""
+    module, outputs, *_ = problem(kind, forward)
+    units = torch.randint(1, 7, (4, 6))
+    head = LanguageModelling(
+        SimpleNamespace(training=SimpleNamespace(variable_bptt=False), head=SimpleNamespace()), None
+    )  # type: ignore[arg-type]
+    head.settings.head.tied = False
+    head.module = module
+    encoded = Encoded(outputs, torch.full((4,), 5), SimpleNamespace())
+    previous = torch.cat([torch.full((4, 1), IGNORED), units[:, :4]], 1)
+    expected = module.loss(outputs, encoded.lengths, units[:, 1:], previous)
+    torch.testing.assert_close(head.loss(encoded, units).mean, expected.nats / 20)
+    one, other = (
+        torch.autograd.grad(loss, outputs)[0] for loss in (head.loss(encoded, units).mean, expected.objective)
+    )
+    assert torch.equal(one, other)
+
+
+class _Apple(Tensor):
+    """Numbers on a device without float64."""
+
+    @property
+    def device(self) -> torch.device:  # type: ignore[override]
+        return torch.device("mps")
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = super().__torch_function__(func, types, args, kwargs or {})
+        if isinstance(found, Tensor) and found.dtype is torch.float64:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return found
+
+
+def test_texts_are_scored_also_where_there_is_no_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    head = LanguageModelling(SimpleNamespace(head=SimpleNamespace(tied=False)), None)  # type: ignore[arg-type]
+    steps = torch.tensor([[-1.0, -2.0], [-0.5, 0.0]]).as_subclass(_Apple)
+    following = torch.tensor([[1, 2], [1, IGNORED]]).as_subclass(_Apple)
+    monkeypatch.setattr(head, "following", lambda encoded: following)
+    head.module = SimpleNamespace(target_log_probabilities=lambda *arguments: steps)  # type: ignore[assignment]
+    found = head.score(Encoded(torch.zeros(2, 2, 1), torch.tensor([2, 1]), None))
+    assert found.tolist() == [[-3.0, 1.0], [-0.5, 1.0]]

@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -442,3 +443,49 @@ def test_unknown_units_of_a_line_are_counted() -> None:
     known = model.input.units.join([word for word in model.input.indexer.words.words[2:5] if word != END])
     assert model.score(known).unknown == 0
     assert model.score(f"{known} neverseen {known} northis").unknown == 2
+
+
+# --- devices ------------------------------------------------------------------------------------------------------
+
+
+def test_log_probabilities_of_windows_are_read_some_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a GPU that would wait; the sum is the same to the last bit."""
+    model, corpus = build(), Corpus.read(TEXT * 5, Units.word("spaces"))
+    expected = [model.log_prob(corpus, window=7, dynamic=rate) for rate in (0.0, 0.1)]
+    plain, reads = Tensor.tolist, []
+    for every in (1, 4, 1000):
+        monkeypatch.setattr("seqkit.model.language_model._READ_EVERY", every)
+        reads.clear()
+        monkeypatch.setattr(Tensor, "tolist", lambda tensor: reads.append(len(tensor)) or plain(tensor))
+        assert [model.log_prob(corpus, window=7, dynamic=rate) for rate in (0.0, 0.1)] == expected
+        monkeypatch.setattr(Tensor, "tolist", plain)
+        windows = -(-len(corpus) // 7)
+        full, rest = divmod(windows, every)
+        assert reads == ([every] * full + [rest] * (rest > 0)) * 2
+
+
+@pytest.mark.parametrize("options", [{"count": 2}, {"beam": 2}])
+def test_texts_are_written_in_fp32_whatever_torch_s_default_is(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    active: list[tuple[str, torch.device]] = []
+    outside: list[str] = []
+
+    @contextmanager
+    def noted(precision: str, device: torch.device) -> Iterator[None]:
+        active.append((precision, device))
+        yield
+        active.pop()
+
+    monkeypatch.setattr("seqkit.model.writing.precision_context", noted)
+    model = build()
+    expected = [("fp32", model.device)]
+
+    def check(module: nn.Module, given: Any) -> None:
+        if active != expected:
+            outside.append(type(module).__name__)
+
+    model.network.register_forward_pre_hook(check)
+    model.network.input.embedding.register_forward_pre_hook(check)
+    assert model.sample("to be", length=5, seed=1, **options)
+    assert not outside and not active

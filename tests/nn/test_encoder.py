@@ -204,6 +204,21 @@ def test_reversal_is_each_sequence_s_own_and_its_own_inverse(lengths: list[int],
     assert torch.equal(reverse_by_length(reverse_by_length(x, counts), counts), x)
 
 
+@pytest.mark.parametrize("layers", [1, 3])
+def test_what_reverses_a_layer_s_inputs_reverses_its_outputs(layers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made and copied once a layer."""
+    copies: list[list[int]] = []
+
+    def copied(values: Tensor, device: torch.device) -> Tensor:
+        copies.append(list(values.shape))
+        return values
+
+    monkeypatch.setattr("seqkit.nn.recurrent.layer.to_device", copied)
+    x, lengths = random_batch([5, 7, 1, 4])
+    random_encoder(layers=layers)(x, lengths)
+    assert copies == [[4 * 7]] * layers
+
+
 def swap_directions(encoder: Encoder, layers: int, concat: str) -> Encoder:
     """The same encoder with the weights of the two directions exchanged."""
     hidden = encoder.layers[0].hidden_size

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from itertools import product
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -325,3 +325,96 @@ def test_a_step_that_gives_no_numbers_is_refused(odd: float) -> None:
     table[:, :, 2] = odd
     with pytest.raises(ValueError, match=r"^no symbol is allowed at position 1$"):
         sample(markov(table), initial(), start(), end=END, length=3)
+
+
+# --- devices ------------------------------------------------------------------------------------------------------
+
+
+def drawn_by_torch(table: Tensor, count: int, length: int, seed: int, **options: Any) -> list[list[int]]:
+    """Symbols as `torch.multinomial` draws them on the CPU, without an end."""
+    generator = torch.Generator().manual_seed(seed)
+    step, state, last = markov(table), initial(count), start(count)
+    columns = []
+    for _ in range(length):
+        scores, state = step(last, state)
+        last = filter_probabilities(scores, **options).multinomial(1, generator=generator).squeeze(1)
+        columns.append(last)
+    return torch.stack(columns, 1).tolist()
+
+
+@given(
+    seed=st.integers(0, 1000),
+    count=st.integers(1, 5),
+    temperature=st.sampled_from([0.5, 1.0, 3.0]),
+    top_k=st.integers(0, 3),
+    top_p=st.sampled_from([0.6, 1.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_what_is_drawn_is_what_torch_draws_on_a_cpu(
+    seed: int, count: int, temperature: float, top_k: int, top_p: float
+) -> None:
+    """So a seed gives the symbols that it always gave, on whatever device the probabilities are."""
+    table, options = chain(seed), {"temperature": temperature, "top_k": top_k, "top_p": top_p}
+    expected = drawn_by_torch(table, count, 20, seed, **options)
+    generator = torch.Generator().manual_seed(seed)
+    found = sample(
+        markov(table), initial(count), start(count), end=END, length=20, ends=0, generator=generator, **options
+    )
+    assert [one.tokens for one in found] == expected
+
+
+class _Away(Tensor):
+    """Stands for numbers on a GPU: whatever has to read them is counted."""
+
+    waits: ClassVar[Counter[str]] = Counter()
+    READS = ("cpu", "item", "tolist", "numpy", "nonzero", "__bool__", "__float__", "__int__")
+
+    @classmethod
+    def __torch_function__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = getattr(func, "__name__", "")
+        if name == "__get__" or name not in cls.READS:
+            return super().__torch_function__(func, types, args, kwargs)
+        cls.waits[name] += 1
+        with torch._C.DisableTorchFunctionSubclass():
+            found = func(*args, **(kwargs or {}))
+            return found.clone().as_subclass(Tensor) if isinstance(found, Tensor) else found
+
+
+def away(step: Step) -> Step:
+    """A model on a GPU."""
+
+    def moved(last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+        scores, after = step(last.as_subclass(Tensor), state)
+        return scores.as_subclass(_Away), after
+
+    return moved
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"top_p": 0.7, "temperature": 2.0}, {"temperature": 0}])
+def test_drawing_waits_for_the_device_once_a_symbol(options: dict[str, Any]) -> None:
+    table, calls = chain(3), Counter[str]()
+
+    def step(last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+        calls["steps"] += 1
+        return markov(table)(last, state)
+
+    drawn = {"end": END, "length": 12, "allowed": lambda count, rows: torch.arange(SYMBOLS) != 1, **options}
+    expected = sample(step, initial(6), start(6), generator=torch.Generator().manual_seed(1), **drawn)
+    calls.clear()
+    _Away.waits.clear()
+    found = sample(away(step), initial(6), start(6), generator=torch.Generator().manual_seed(1), **drawn)
+    assert found == expected
+    assert _Away.waits == {"cpu": calls["steps"]}
+
+
+def test_a_beam_waits_for_the_device_once_a_symbol() -> None:
+    table, calls = chain(3), Counter[str]()
+
+    def step(last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
+        calls["steps"] += 1
+        return markov(table)(last, state)
+
+    _Away.waits.clear()
+    found = beam_search(away(step), initial(), start(), end=END, length=6, beam=3)
+    assert found == beam_search(markov(table), initial(), start(), end=END, length=6, beam=3)
+    assert _Away.waits == {"cpu": calls["steps"]}

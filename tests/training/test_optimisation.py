@@ -17,6 +17,8 @@ from seqkit.training.optimisation import (
     Schedule,
     clip_gradient,
     make_optimizer,
+    optimizer_tensors,
+    restore_optimizer,
 )
 
 LR = 0.4
@@ -252,3 +254,43 @@ def test_only_gradient_descent_without_more_is_plain() -> None:
     weight = nn.Parameter(torch.ones(1))
     for values in ({"momentum": 0.5}, {"weight_decay": 0.1}, {"optimizer": "adam"}):
         assert not isinstance(make_optimizer(TrainingSettings(**{"optimizer": "sgd", **values}), [weight]), PlainSGD)
+
+
+def test_momentum_begins_when_a_frozen_parameter_thaws() -> None:
+    """The fused form of SGD failed where some parameters had a momentum and others none; older checkpoints lack it."""
+    settings = TrainingSettings(optimizer="sgd", momentum=0.9, lr=0.5, weight_decay=0.0)
+    for kept in (True, False):
+        weights = [nn.Parameter(torch.zeros(2)), nn.Parameter(torch.zeros(2))]
+        optimizer = make_optimizer(settings, weights)
+        weights[0].grad = torch.ones(2)
+        optimizer.step()
+        if not kept:
+            tensors = {name: one for name, one in optimizer_tensors(optimizer, "o.").items() if name.startswith("o.0.")}
+            optimizer = make_optimizer(settings, weights)
+            restore_optimizer(optimizer, tensors, "o.")
+        weights[0].grad, weights[1].grad = torch.ones(2), torch.ones(2)
+        optimizer.step()
+        # 1, then 0.9 · 1 + 1 and 1, each times the rate.
+        assert weights[0].tolist() == pytest.approx([-0.5 * (1 + 1.9)] * 2)
+        assert weights[1].tolist() == pytest.approx([-0.5] * 2)
+
+
+@pytest.mark.parametrize("decay", [0.5, 0.99, 0.0])
+def test_an_average_told_on_the_device_that_there_was_no_step_leaves_it_out(decay: float) -> None:
+    """Without reading what it is told; the same numbers as where only steps are told."""
+    steps = [True, False, True, True, False, True]
+    found = []
+    for told in (True, False):
+        weight = nn.Parameter(torch.tensor([0.0, 1.0]))
+        kind = MovingAverage({"w": weight}, decay) if decay else RunningAverage({"w": weight})
+        for number, taken in enumerate(steps):
+            if taken:
+                with torch.no_grad():
+                    weight.add_(number + 1.0)
+            if told:
+                kind.update(torch.tensor(taken))
+            elif taken:
+                kind.update()
+        assert int(kind.updates) == 4
+        found.append(kind.average["w"])
+    torch.testing.assert_close(*found)

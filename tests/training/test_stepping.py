@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from seqkit.config import override
 from seqkit.errors import TrainingError
-from seqkit.training.distribution import ALONE
+from seqkit.torchrun import Launch
+from seqkit.training.distribution import ALONE, Group, Together
 from seqkit.training.learner import Computed, Learner
+from seqkit.training.optimisation import RunningAverage, clip_gradient
 from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
 from seqkit.training.stepping import Diverged, Stepper
@@ -222,3 +226,115 @@ def test_weights_that_are_not_finite_are_not_kept() -> None:
     with pytest.raises(Diverged) as caught:
         stepper.check_finite_weights(7)
     assert str(caught.value) == f"the weights {name} are not finite after step 7; try a smaller --lr or --clip"
+
+
+# --- devices that nobody waits for --------------------------------------------------------------------------------
+
+
+def on_a_gpu(stepper: Stepper, monkeypatch: pytest.MonkeyPatch) -> Stepper:
+    """Let it take its steps as on a GPU: whether they are finite is not read."""
+
+    def read(*arguments: Any) -> bool:
+        raise AssertionError("waits for the device")
+
+    monkeypatch.setattr(stepper, "device", torch.device("cuda"))
+    monkeypatch.setattr(stepper, "is_finite", read)
+    return stepper
+
+
+FUSED = pytest.mark.skipif(torch.__version__ < "2.4", reason="this torch has no fused optimisers on a CPU")
+
+
+@FUSED
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+@pytest.mark.parametrize(
+    ("optimizer", "average"), [({"optimizer": "adam"}, "moving"), ({"optimizer": "sgd", "momentum": 0.9}, "running")]
+)
+def test_a_batch_is_left_out_without_waiting_for_the_device(
+    task: str, value: float, optimizer: dict[str, Any], average: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a CPU, where that is read: also the first batch, and what is carried along begins anew."""
+    more = {"on_nan": "skip", **optimizer, "average": 0.9 if average == "moving" else 0.0}
+    steppers = []
+    for waits in (True, False):
+        learner = make(task, **more)
+        spoil(learner, {0, 3}, value)
+        stepper = stepper_of(learner)
+        if average == "running":
+            stepper.average = RunningAverage(stepper.parameters)
+        if not waits:
+            on_a_gpu(stepper, monkeypatch)
+        learner.network.train()
+        for batch in batches_of(learner)[:6]:
+            stepper.step(batch, 0.01, 1, ())
+        steppers.append(stepper)
+    one, other = steppers
+    for name, weight in one.parameters.items():
+        assert torch.equal(other.parameters[name], weight)
+    assert one.average is not None and other.average is not None
+    assert int(other.average.updates) == one.average.updates == 4
+    assert other.state()["updates"] == 4
+    for name, weight in one.average.average.items():
+        torch.testing.assert_close(other.average.average[name], weight, rtol=1e-5, atol=1e-7)
+    for name, state in one.learner.pack(one.carried).items():
+        assert torch.equal(other.learner.pack(other.carried)[name], state)
+
+
+@FUSED
+def test_what_is_carried_along_is_zero_after_a_batch_that_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = make("lm", on_nan="skip", optimizer="adam")
+    spoil(learner, {1}, math.nan)
+    stepper = on_a_gpu(stepper_of(learner), monkeypatch)
+    learner.network.train()
+    first, second = batches_of(learner)[:2]
+    stepper.step(first, 0.01, 1, ())
+    assert all(state.any() for state in learner.pack(stepper.carried).values())
+    stepper.step(second, 0.01, 2, ())
+    carried = learner.pack(stepper.carried)
+    assert carried and not any(state.any() for state in carried.values())
+
+
+def test_without_clipping_gradients_are_left_alone() -> None:
+    """They were multiplied by one, or by NaN where the norm is infinite."""
+    weights = [torch.nn.Parameter(torch.ones(2)), torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(1))]
+    optimizer = torch.optim.Adam(weights)
+    for by in ("norm", "value"):
+        weights[0].grad, weights[1].grad = torch.tensor([3.0, 0.0]), torch.tensor([0.0, -4.0, 0.0])
+        versions = [weight.grad._version for weight in weights[:2] if weight.grad is not None]
+        assert float(clip_gradient(optimizer, weights, 0.0, by)) == 5.0
+        assert [weight.grad._version for weight in weights[:2] if weight.grad is not None] == versions
+        weights[0].grad = torch.tensor([math.inf, 1.0])
+        assert float(clip_gradient(optimizer, weights, 0.0, by)) == math.inf
+        assert weights[0].grad.tolist() == [math.inf, 1.0]
+    for weight in weights:
+        weight.grad = None
+    assert float(clip_gradient(optimizer, weights, 0.0)) == 0.0
+
+
+class _Shares(Group):
+    """A group of two, seen from the process whose share of the first batch is empty; the other one finds ones."""
+
+    def __init__(self) -> None:
+        super().__init__(Launch(rank=0, size=2, local_rank=0, local_size=2), torch.device("cpu"))
+
+    def add_up(
+        self, parameters: Sequence[torch.nn.Parameter], loss: Tensor, units: int, tokens: int, asked: Sequence[bool]
+    ) -> Together:
+        for parameter in parameters:
+            parameter.grad = torch.ones_like(parameter) * 2.0**16
+        return Together(loss.detach(), units, tokens, tuple(asked))
+
+
+def test_with_fp16_the_first_share_of_a_process_may_be_empty() -> None:
+    """There is no loss to scale, and yet a gradient, that of the others, to be scaled back."""
+    learner = make("tag")
+    settings = learner.settings.training.model_copy(update={"precision": "fp16", "optimizer": "adam", "clip": 0.0})
+    stepper = Stepper(learner, settings, _Shares(), Progress(quiet=True))
+    before = {name: weight.detach().clone() for name, weight in stepper.parameters.items()}
+    for number in (1, 2):
+        stepper.step(None, 0.01, number, ())
+    assert stepper.scaler.get_scale() == 2.0**16
+    for name, weight in stepper.parameters.items():
+        assert weight.grad is not None and bool((weight.grad == 1.0).all())
+        torch.testing.assert_close(weight.detach(), before[name] - 0.02)

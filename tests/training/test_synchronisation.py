@@ -28,7 +28,14 @@ TINY = {"encoder": {"hidden": 6}, "training": {"batch_size": 4, "optimizer": "ad
 CASES = {
     "tag": ["", "head.crf=false", "embedding.chars=lstm", "head.lm_loss=0.1", "training.clip_by=value"],
     "classify": [f"head.pool={name}" for name in ("mean", "max", "last", "attention", "concat")],
-    "lm": ["", "encoder.direction=both", "head.tied=true embedding.word_size=6", "head.ar=1 head.tar=1"],
+    "lm": [
+        "",
+        "encoder.direction=both",
+        "head.tied=true embedding.word_size=6",
+        "head.ar=1 head.tar=1",
+        "head.cutoffs=[3,6] encoder.hidden=16",
+        "head.cutoffs=[3,6] encoder.hidden=16 encoder.direction=both",
+    ],
     "generate": ["", "data.condition=kind:text"],
 }
 STEPS = [(task, changes) for task, several in CASES.items() for changes in several]

@@ -224,3 +224,24 @@ def test_a_handler_that_was_replaced_meanwhile_stays(tmp_path: Path) -> None:
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.parametrize("kind", ["cuda", "mps"])
+def test_the_random_state_of_a_gpu_is_kept(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise dropout would draw other masks after a resumption."""
+    state, restored = torch.tensor([7, 8, 9], dtype=torch.uint8), []
+    place = torch.device(kind)
+    monkeypatch.setattr(getattr(torch, kind), "get_rng_state", lambda *device: state)
+    monkeypatch.setattr(getattr(torch, kind), "set_rng_state", lambda found, *device: restored.append(found))
+    first, second = make(tmp_path / "one"), make(tmp_path / "other")
+    own = first._own_tensors()
+    assert not [name for name in own if name.startswith("random.") and name != "random.cpu"]
+    second._restore_own(own)
+    for trainer in (first, second):
+        monkeypatch.setattr(trainer.stepper, "device", place)
+    second._restore_own(own)  # as of a checkpoint of a CPU
+    assert restored == []
+    own = first._own_tensors()
+    assert torch.equal(own[f"random.{kind}"], state)
+    second._restore_own(own)
+    assert len(restored) == 1 and torch.equal(restored[0], state)
