@@ -225,8 +225,8 @@ def beam_search(
     last = first
     for count in range(length):
         log_probabilities, state = step(last, state)  # [L, V]
-        log_probabilities = log_probabilities.cpu().double()  # [L, V]; in this order, as not every device has float64
-        totals = scores.unsqueeze(1) + _restrict(log_probabilities, allowed, count, live)  # [L, V]
+        restricted = _restrict(log_probabilities, allowed, count, live)  # [L, V]
+        totals = scores.unsqueeze(1) + restricted.cpu().double()  # [L, V]; in this order: not every device has float64
         for row, tokens in enumerate(live):
             if ends and tokens.count(end) + 1 == ends:
                 if (score := float(totals[row, end])) > -torch.inf:
