@@ -23,6 +23,8 @@ from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_a
 import seqkit
 
 DEVICE = torch.device("cuda", 0)
+TRAINED = pytest.mark.skipif(torch.__version__ < "2.4", reason="this torch has fused optimisers for GPUs alone")
+"""of tests that train: the device computes on the CPU, and has the optimisers of a GPU"""
 _HOME = str(Path(seqkit.__file__).resolve().parent)
 _aten = torch.ops.aten
 _READING = {"_local_scalar_dense", "is_nonzero", "equal", "nonzero", "masked_select", "bincount"} | {

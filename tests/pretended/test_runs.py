@@ -21,9 +21,10 @@ from seqkit.training.signals import Interrupted
 from seqkit.training.stepping import Stepper
 from seqkit.training.trainer import NOTE_EVERY, Trainer
 from tests.pretended.cases import Case, dataset
-from tests.pretended.device import WAITS, pretended
+from tests.pretended.device import TRAINED, WAITS, pretended
 from tests.pretended.test_decoding import assert_alike
 
+pytestmark = TRAINED
 VARIANTS = [
     {"training.average": "0.9", "training.optimizer": "adam", "training.precision": "fp32"},
     {"training.asgd_patience": "1", "training.optimizer": "sgd", "training.precision": "fp16"},

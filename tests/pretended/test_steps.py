@@ -18,10 +18,11 @@ from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
 from seqkit.training.stepping import Stepper
 from tests.pretended.cases import CHOICES, HEADS, Case, cases, dataset
-from tests.pretended.device import DEVICE, WAITS, Device, pretended
+from tests.pretended.device import DEVICE, TRAINED, WAITS, Device, pretended
 from tests.training.pair import Pair, together
 from tests.training.test_stepping import limited, spoil
 
+pytestmark = TRAINED
 CASES = list(cases())
 CPU = torch.device("cpu")
 PLAIN = {
