@@ -56,19 +56,26 @@ def wait_for(device: torch.device) -> None:
         torch.mps.synchronize()
 
 
-def gemm_rate(size: int = 1024, dtype: torch.dtype = torch.float32, repeats: int = 9) -> float:
-    """The speed of `torch.mm` of two square matrices on the CPU at this moment, with torch's threads.
+_CPU = torch.device("cpu")
+
+
+def gemm_rate(
+    size: int = 1024, dtype: torch.dtype = torch.float32, repeats: int = 9, device: torch.device = _CPU
+) -> float:
+    """The speed of `torch.mm` of two square matrices at this moment, on a CPU with torch's threads.
 
     Args:
         size: rows and columns.
         dtype: the type of the matrices.
         repeats: the number of measured products, of which the median counts, after one that is not measured.
+        device: where to compute.
 
     Returns:
         FLOP/s; a product of n × n matrices has 2 n³ FLOPs.
     """
-    left, right = (torch.randn(size, size).to(dtype) for _ in range(2))  # [n, n] each
-    return 2 * size**3 / _median_seconds(lambda: torch.mm(left, right), repeats)
+    left, right = (torch.randn(size, size).to(device, dtype) for _ in range(2))  # [n, n] each
+    wait_for(device)
+    return 2 * size**3 / _median_seconds(lambda: torch.mm(left, right), repeats, device)
 
 
 def onednn_rate(size: int = 1024, repeats: int = 9) -> float | None:
@@ -90,12 +97,13 @@ def onednn_rate(size: int = 1024, repeats: int = 9) -> float | None:
     return 2 * size**3 / _median_seconds(lambda: product(left, right, None), repeats)
 
 
-def _median_seconds(work: Callable[[], object], repeats: int) -> float:
-    """The median time of some work on the CPU, after one call that is not measured."""
+def _median_seconds(work: Callable[[], object], repeats: int, device: torch.device = _CPU) -> float:
+    """The median time of some work, after one call that is not measured."""
     seconds = []
     for _ in range(repeats + 1):
         began = time.perf_counter()
         work()
+        wait_for(device)
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds[1:])
 

@@ -18,6 +18,7 @@ from seqkit.inputs.building import build_embedding, build_encoder
 from seqkit.inputs.lookup import LookupModule, TypeCache, indexer_documents, restore_indexer
 from seqkit.nn.network import Network
 from seqkit.nn.recurrent import State
+from seqkit.nn.sequences import to_device
 
 HALVES = ("forward", "backward")
 _WINDOW = 1 << 15
@@ -117,8 +118,8 @@ class ContextFeatures:
         for name, places, columns in zip(HALVES, borders, (slice(half), slice(half, None)), strict=True):
             if halves in ("both", name):
                 inside = ((places >= begin) & (places < begin + len(states))).nonzero().squeeze(1)  # [N]
-                found = states[(places[inside] - begin).to(states.device), columns]  # [N, columns]
-                features[inside.to(features.device), columns] = found.to(features.dtype)
+                found = states[to_device(places[inside] - begin, states.device), columns]  # [N, columns]
+                features[to_device(inside, features.device), columns] = found.to(features.dtype)
 
     def _pick_in_windows(
         self, features: Tensor, borders: tuple[Tensor, Tensor], cache: TypeCache, text: Sequence[str]

@@ -301,7 +301,7 @@ class TypeCache:
             if kept is not None:
                 larger[:known] = kept[:known]
             kept = larger
-        self._vectors = kept.index_copy_(0, torch.from_numpy(order + known).to(self._device), vectors)
+        self._vectors = kept.index_copy_(0, to_device(torch.from_numpy(order + known), self._device), vectors)
         self._words = np.concatenate([self._words, table.words])
 
     def collate(self, rows_of: TypeRows, rows: Integers) -> LookupBatch:

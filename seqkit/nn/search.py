@@ -148,17 +148,18 @@ def sample(
         log_probabilities, state = step(last, state)  # [A, V]
         log_probabilities = log_probabilities.float()  # [A, V]
         choices = _restrict(log_probabilities, allowed, count, [tokens[row] for row in active])  # [A, V]
-        possible = choices.amax(1).isfinite()  # [A]; nor is it if a damaged model gives no numbers
         q = filter_probabilities(choices, temperature, top_k, top_p)  # [A, V]
         if temperature:
             q = q / to_device(torch.empty(q.shape).exponential_(generator=generator), q.device)  # [A, V]
         drawn = q.argmax(1)  # [A]
         gained = log_probabilities.gather(1, drawn.unsqueeze(1)).squeeze(1)  # [A]
-        # Read at once: floats as the integers of the same bits.
-        found = torch.stack([drawn.int(), gained.view(torch.int32), possible.int()]).cpu()  # [3, A]
-        if not bool(found[2].all()):
-            raise ValueError(f"no symbol is allowed at position {count + 1}")
+        # NaN where no symbol is allowed, and if a damaged model gives no numbers.
+        gained = torch.where(choices.amax(1).isfinite(), gained, torch.nan)  # [A]
+        # Both are read at once: floats as the integers of the same bits.
+        found = torch.stack([drawn.int(), gained.view(torch.int32)]).cpu()  # [2, A]
         gains = found[1].view(torch.float32).tolist()
+        if any(map(math.isnan, gains)):
+            raise ValueError(f"no symbol is allowed at position {count + 1}")
         kept: list[int] = []
         for position, (row, token) in enumerate(zip(active, found[0].tolist(), strict=True)):
             scores[row] += gains[position]
@@ -225,8 +226,8 @@ def beam_search(
     last = first
     for count in range(length):
         log_probabilities, state = step(last, state)  # [L, V]
-        restricted = _restrict(log_probabilities, allowed, count, live)  # [L, V]
-        totals = scores.unsqueeze(1) + restricted.cpu().double()  # [L, V]; in this order: not every device has float64
+        permitted = _restrict(log_probabilities, allowed, count, live)  # [L, V]
+        totals = scores.unsqueeze(1) + permitted.cpu().double()  # [L, V]; in this order: not every device has float64
         for row, tokens in enumerate(live):
             if ends and tokens.count(end) + 1 == ends:
                 if (score := float(totals[row, end])) > -torch.inf:

@@ -30,7 +30,10 @@ def test_the_rate_is_of_the_median_product_without_the_first(monkeypatch: pytest
         return product(left, right)
 
     monkeypatch.setattr(torch, "mm", mm)
-    assert gemm_rate(10, torch.bfloat16, repeats=3) == 2 * 10**3 / 4.0
+    waits: list[torch.device] = []
+    monkeypatch.setattr(machine, "wait_for", waits.append)
+    assert gemm_rate(10, torch.bfloat16, repeats=3, device=torch.device("cpu")) == 2 * 10**3 / 4.0
+    assert waits == 5 * [torch.device("cpu")]
     assert seen == 4 * [((10, 10), torch.bfloat16)]
 
 

@@ -367,6 +367,7 @@ class _Away(Tensor):
     """Stands for numbers on a GPU: whatever has to read them is counted."""
 
     waits: ClassVar[Counter[str]] = Counter()
+    sizes: ClassVar[list[int]] = []
     READS = ("cpu", "item", "tolist", "numpy", "nonzero", "__bool__", "__float__", "__int__")
 
     @classmethod
@@ -377,6 +378,7 @@ class _Away(Tensor):
         cls.waits[name] += 1
         with torch._C.DisableTorchFunctionSubclass():
             found = func(*args, **(kwargs or {}))
+            cls.sizes.append(args[0].numel())
             return found.clone().as_subclass(Tensor) if isinstance(found, Tensor) else found
 
 
@@ -392,19 +394,23 @@ def away(step: Step) -> Step:
 
 @pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"top_p": 0.7, "temperature": 2.0}, {"temperature": 0}])
 def test_drawing_waits_for_the_device_once_a_symbol(options: dict[str, Any]) -> None:
-    table, calls = chain(3), Counter[str]()
+    """And what is read is two numbers a sequence, not the probabilities of all symbols."""
+    table = chain(3)
+    rows: list[int] = []
 
     def step(last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
-        calls["steps"] += 1
+        rows.append(len(last))
         return markov(table)(last, state)
 
     drawn = {"end": END, "length": 12, "allowed": lambda count, rows: torch.arange(SYMBOLS) != 1, **options}
     expected = sample(step, initial(6), start(6), generator=torch.Generator().manual_seed(1), **drawn)
-    calls.clear()
+    rows.clear()
     _Away.waits.clear()
+    _Away.sizes.clear()
     found = sample(away(step), initial(6), start(6), generator=torch.Generator().manual_seed(1), **drawn)
     assert found == expected
-    assert _Away.waits == {"cpu": calls["steps"]}
+    assert _Away.waits == {"cpu": len(rows)}
+    assert _Away.sizes == [2 * count for count in rows]
 
 
 def test_a_beam_waits_for_the_device_once_a_symbol() -> None:
@@ -414,7 +420,11 @@ def test_a_beam_waits_for_the_device_once_a_symbol() -> None:
         calls["steps"] += 1
         return markov(table)(last, state)
 
+    mask = torch.arange(SYMBOLS) != 1
+    searched = {"end": END, "length": 6, "beam": 3}
+    expected = beam_search(markov(table), initial(), start(), allowed=lambda count, rows: mask, **searched)
     _Away.waits.clear()
-    found = beam_search(away(step), initial(), start(), end=END, length=6, beam=3)
-    assert found == beam_search(markov(table), initial(), start(), end=END, length=6, beam=3)
+    there = mask.as_subclass(_Away)
+    found = beam_search(away(step), initial(), start(), allowed=lambda count, rows: there, **searched)
+    assert found == expected
     assert _Away.waits == {"cpu": calls["steps"]}

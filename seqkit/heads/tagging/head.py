@@ -23,6 +23,7 @@ from seqkit.metrics.tagging import TaggingReport, tagging_report
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
+from seqkit.nn.sequences import to_device
 from seqkit.records import Sentence, TaggedSentence, TaggedSpan
 
 
@@ -212,7 +213,7 @@ class Tagging(Head):
 
     def _token_probs(self, marginals: Tensor, tags: Tensor) -> list[list[float]]:
         """The probability of each token's written label: the sum over all tags with the same written label."""
-        classes = torch.from_numpy(self.codec.classes).to(tags.device)  # [K]
+        classes = to_device(torch.from_numpy(self.codec.classes), tags.device)  # [K]
         alike = classes[tags].unsqueeze(2) == classes  # [B, T, K]
         values: list[list[float]] = (marginals * alike).sum(2).clamp(max=1.0).tolist()
         return values
