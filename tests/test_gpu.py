@@ -6,25 +6,26 @@ to see that they run.
 
 from __future__ import annotations
 
+import copy
 import os
 import subprocess
 import sys
 import warnings
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from seqkit.devices import training_arithmetic
 from seqkit.model.base import Model
 from seqkit.nn.recurrent import fused
-from seqkit.training.distribution import ALONE
-from seqkit.training.progress import Progress
-from seqkit.training.stepping import Stepper
 from tests.model import four_tasks
-from tests.training.test_synchronisation import _refused, build
+from tests.pretended.cases import HEADS, Case
+from tests.pretended.test_decoding import DECODINGS, OTHERS, assert_alike
+from tests.pretended.test_steps import CASES, learner_of, some, stepper_of
 
 PLACE = os.environ.get("SEQKIT_TRY_GPU_TESTS") or "cuda"
 ON_GPU = PLACE == "cuda"
@@ -45,7 +46,7 @@ from seqkit.training.run import run
 from tests.training.together import DROPOUT, data_of, settings_of
 
 folder, place = Path(sys.argv[1]), sys.argv[2]
-for task in ("tag", "classify", "lm"):
+for task in ("tag", "classify", "lm", "generate"):
     for name in ("one", "other"):
         more = {**DROPOUT, "training": {"deterministic": True, "precision": sys.argv[3], "epochs": 2}}
         run(settings_of(task, folder, more), folder / task / name, data_of(task), device=place, quiet=True)
@@ -71,7 +72,7 @@ def test_a_deterministic_run_is_the_same_twice_and_resumed(precision: str, tmp_p
         text=True,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == [f"{task} True True" for task in ("tag", "classify", "lm")]
+    assert done.stdout.splitlines() == [f"{task} True True" for task in ("tag", "classify", "lm", "generate")]
 
 
 SCORES: dict[str, Callable[[Model], Any]] = {
@@ -129,26 +130,48 @@ def test_generation_waits_for_the_gpu_once_a_symbol(options: dict[str, Any]) -> 
     assert 1 <= len(waits) <= 20
 
 
-STEPS = [
-    ("tag", "training.precision=fp32"),
-    ("tag", "training.precision=fp16"),
-    ("tag", "training.precision=auto training.on_nan=skip"),
-    ("tag", "training.precision=auto training.on_nan=skip training.optimizer=sgd training.momentum=0.9"),
-    ("lm", "training.precision=auto training.on_nan=skip training.average=0.9"),
-    ("lm", "training.precision=fp16 training.on_nan=skip"),
-    ("lm", "training.precision=auto training.clip=0 head.cutoffs=[3,6] encoder.hidden=16"),
-    ("classify", "training.precision=auto training.on_nan=skip training.clip_by=value"),
-    ("generate", "training.precision=auto training.on_nan=skip"),
-]
+@pytest.mark.parametrize("name", DECODINGS)
+def test_whatever_is_predicted_in_fp32_is_that_of_a_cpu(name: str) -> None:
+    """Labels, n-best lists, probabilities, scores, dynamic evaluation; texts that are drawn, searched and written."""
+    make, decode, _ = DECODINGS[name]
+    for changes in ({}, *OTHERS[name.split()[0]]):
+        model = make(changes)
+        expected = decode(copy.deepcopy(model), "fp32")
+        assert_alike(decode(model.to(PLACE), "fp32"), expected)
 
 
-@pytest.mark.parametrize(("task", "changes"), STEPS)
-def test_whole_steps_do_not_wait_for_the_gpu(task: str, changes: str) -> None:
-    if not ON_GPU:
-        changes = changes.replace("fp16", "fp32")
-    learner = build(task, changes, PLACE)
-    stepper = Stepper(learner, learner.settings.training, ALONE, Progress(quiet=True))
-    learner.network.train()
+@pytest.mark.parametrize("case", some(), ids=str)
+def test_training_in_fp32_ends_with_the_weights_of_a_cpu(case: Case) -> None:
+    def trained(place: str) -> dict[str, torch.Tensor]:
+        learner = learner_of(case, torch.device(place))
+        stepper = stepper_of(learner)
+        with training_arithmetic("fp32", learner.model.device):
+            for epoch in range(4):
+                for batch in learner.batches(epoch, slice(None)):
+                    stepper.step(batch, 0.1, epoch + 1, ())
+        return {name: weight.detach().cpu() for name, weight in stepper.parameters.items()}
+
+    expected = trained("cpu")
+    for name, weight in trained(PLACE).items():
+        torch.testing.assert_close(weight, expected[name], rtol=1e-3, atol=1e-4)
+
+
+@contextmanager
+def _refused() -> Iterator[None]:
+    """What waits for the GPU is an error meanwhile."""
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("case", [*CASES[:: len(HEADS) // 2], *some()], ids=str)
+def test_whole_steps_do_not_wait_for_the_gpu(case: Case) -> None:
+    on_cpu = {"precision": "fp32"} if case.chosen["training.precision"] == "fp16" and not ON_GPU else {}
+    learner = learner_of(case, torch.device(PLACE), **on_cpu)
+    stepper = stepper_of(learner)
+    stepper.parts = case.parts
     batches = [*learner.batches(0, slice(None)), *learner.batches(1, slice(None))]
     stepper.step(batches[0], 0.01, 1, ())  # the first one sets libraries up, which may wait
     with _refused() if ON_GPU else nullcontext():

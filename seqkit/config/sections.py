@@ -168,7 +168,7 @@ class TrainingSettings(Section):
     time_limit: Weight = 0.0
     """stop after so many minutes with the best model so far; 0 for no limit"""
     checkpoint_minutes: Weight = 0.0
-    """also write a checkpoint every so many minutes; 0: only after each epoch"""
+    """also write a checkpoint every so many minutes; 0: only after each epoch, or fewer where writing takes long"""
     on_nan: Literal["stop", "skip"] = "stop"
     """at a NaN or infinite loss or gradient: stop with a message, or skip the batch and count it"""
     deterministic: bool = False

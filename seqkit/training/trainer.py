@@ -33,6 +33,10 @@ NOTE_EVERY = 20
 """steps between looks at the loss: reading it from a GPU waits for the GPU"""
 NORM_POINTS = 50
 """stretches of an epoch, of equally many steps, for each of which the mean norm of the gradient is kept"""
+CHEAP_SECONDS = 1.0
+"""a checkpoint that takes no longer is written at the end of every epoch"""
+CHECKPOINT_SPACING = 10
+"""the end of an epoch has none if the last one took longer, and ended less than so many times its duration ago"""
 
 
 class Trainer:
@@ -72,6 +76,8 @@ class Trainer:
         self.elapsed = 0.0
         self.signals = Signals()
         self._clock = self._checkpointed = time.monotonic()
+        self._writing = 0.0
+        self._saved = (0, 0)
 
     def _begin_alike(self) -> None:
         """See that all processes have the same settings, data and weights; from here on each draws its own masks.
@@ -103,6 +109,8 @@ class Trainer:
             while self.epoch < self.settings.epochs and not self._is_over():
                 self._train_epoch()
                 self._end_epoch()
+            if self._saved != (self.epoch, self.step):
+                self.checkpoint()
         for parameter in self.parameters.values():
             parameter.requires_grad_(True)  # also what was still frozen at the end
         with torch.no_grad():
@@ -190,7 +198,8 @@ class Trainer:
         self.position = 0
         self.sums = dict.fromkeys(("loss", "units", "tokens", "norm", "seconds"), 0)
         self.norms = []
-        self.checkpoint()
+        if self.group.any(bool(self.signals) or self._checkpoint_due() or not self._is_too_soon()):
+            self.checkpoint()
 
     def _record(self, scores: dict[str, float], dev_seconds: float, better: bool) -> None:
         skipped = self.sums.get("skipped", 0)
@@ -244,6 +253,11 @@ class Trainer:
         minutes = self.settings.checkpoint_minutes
         return 0 < minutes * 60 <= time.monotonic() - self._checkpointed
 
+    def _is_too_soon(self) -> bool:
+        """Whether an epoch may end without a checkpoint, so that a large network's take at most a tenth of the time."""
+        passed = time.monotonic() - self._checkpointed
+        return self._writing > CHEAP_SECONDS and passed < CHECKPOINT_SPACING * self._writing
+
     def checkpoint(self) -> None:
         """Write a checkpoint.
 
@@ -252,6 +266,7 @@ class Trainer:
             Diverged: the weights are not finite, so that the last checkpoint is the better one.
             TrainingError: it cannot be written; the last one is still whole.
         """
+        began = time.monotonic()
         self.stepper.check_finite_weights(self.step)
         tensors = self._weights() | self.stepper.tensors()
         tensors |= {f"best.{name}": weight for name, weight in self.best_weights.items()}
@@ -268,8 +283,11 @@ class Trainer:
         if self.group.is_first:
             with saying_what_is_left(self.output):
                 write_checkpoint(self.output, tensors, state)
+        asked = self.group.any(bool(self.signals))  # and nobody ends before it is written
         self._checkpointed = time.monotonic()
-        if self.group.any(bool(self.signals)):  # and nobody ends before it is written
+        self._writing = self._checkpointed - began
+        self._saved = (self.epoch, self.step)
+        if asked:
             raise Interrupted(self.signals.number)
 
     def resume(self) -> bool:
@@ -295,6 +313,7 @@ class Trainer:
                 f"{self.output}: the checkpoint is not in the format of this seqkit, {__version__} ({fault}); "
                 f"start again with --force, or continue with the seqkit{by} that wrote it"
             ) from None
+        self._saved = (self.epoch, self.step)
         return True
 
     def _take_up(self, tensors: Tensors, state: dict[str, Any]) -> None:

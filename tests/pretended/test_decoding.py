@@ -1,0 +1,195 @@
+"""Prediction on the pretended device: it waits where answers are read, nowhere else, and they are those of the CPU."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+
+from seqkit.config import override
+from seqkit.heads.generation.settings import GenerateSettings
+from seqkit.inputs.streams import Corpus
+from seqkit.model.generator import Generator
+from seqkit.nn.pooling import POOLINGS
+from seqkit.nn.recurrent import CELLS
+from tests.model.four_tasks import (
+    TINY,
+    WORDS,
+    classifier,
+    generator,
+    language_model,
+    records,
+    tagger,
+    text_record,
+    texts,
+)
+from tests.pretended.device import pretended
+
+LINES = [WORDS[3], *texts(5, 1, 5)]
+WHERE = {
+    "inputs/lookup.py::_add": "words that are new are computed once, and copied to the device",
+    "heads/tagging/head.py::decode": "the labels of many sentences are read together",
+    "heads/tagging/head.py::_token_probs": "so are their probabilities",
+    "heads/tagging/head.py::_add_spans": "and those of spans, which are known only now",
+    "nn/chain.py::log_variables": "whether float64 held all sums, or they are repeated in logarithms",
+    "heads/classification/head.py::decode": "the probabilities of many texts are read together",
+    "heads/language_model/head.py::decode": "the log-probabilities of many lines are read together",
+    "model/language_model.py::read": "the log-probabilities of 256 windows are read together",
+    "nn/softmax.py::_adaptive_log_probabilities": "the cluster of each unit is looked up on the CPU",
+    "nn/search.py::sample": "a unit is drawn, and written, before the next is computed",
+    "nn/search.py::beam_search": "likewise",
+}
+"""where prediction waits for the device → why"""
+READ = ("inputs/lookup.py::_add",)
+TAGS = (*READ, "heads/tagging/head.py::decode")
+PROBABILITIES = (
+    *TAGS,
+    "heads/tagging/head.py::_token_probs",
+    "heads/tagging/head.py::_add_spans",
+    "nn/chain.py::log_variables",
+)
+SCORES = (*READ, "heads/language_model/head.py::decode")
+CLUSTERS = ("nn/softmax.py::_adaptive_log_probabilities",)
+TEXT = ("model/language_model.py::read",)
+SAMPLE = ("nn/search.py::sample",)
+BEAM = ("nn/search.py::beam_search",)
+
+Decode = Callable[[Any, str], Any]
+
+
+def predicted(**options: Any) -> Decode:
+    def decode(model: Any, precision: str) -> Any:
+        lines = map(model.record, LINES) if model.task.name != "generate" else map(text_record, records(5))
+        return [answer.to_json() for answer in model.pipeline(precision=precision)(lines, model.options(options))]
+
+    return decode
+
+
+def divided(model: Any, precision: str) -> Any:
+    """Where memory suffices for two texts at a time."""
+    encode, most = model.encode, 2
+
+    def small(batch: Any, *arguments: Any, **options: Any) -> Any:
+        if len(batch.lengths) > most:
+            raise torch.cuda.OutOfMemoryError("CUDA out of memory.")
+        return encode(batch, *arguments, **options)
+
+    model.encode = small
+    with pytest.warns(RuntimeWarning, match="out of memory with batches of"):
+        return predicted()(model, precision)
+
+
+def perplexity(**options: Any) -> Decode:
+    def decode(model: Any, precision: str) -> float:
+        corpus = Corpus.read(LINES, model.input.units)
+        return float(model.log_prob(corpus, window=4, precision=precision, **options))
+
+    return decode
+
+
+def sampled(**options: Any) -> Decode:
+    return lambda model, precision: [text.to_json() for text in model.sample(seed=1, length=6, **options)]
+
+
+def generated(**options: Any) -> Decode:
+    return lambda model, precision: [text.to_json() for text in model.generate(records(2), seed=1, length=6, **options)]
+
+
+def evaluated(model: Any, precision: str) -> Any:
+    return model.evaluate_records([text_record(row) for row in records(4)]).report.to_json()
+
+
+def poet(changes: dict[str, Any]) -> Generator:
+    """Of texts with lines."""
+    torch.manual_seed(0)
+    rows = [{"kind": "ab"[number % 2], "text": "ab\nba\n" * (1 + number)} for number in range(3)]
+    settings = override(override(override(GenerateSettings(), TINY), changes), {"data": {"condition": "kind:label"}})
+    return Generator.build(override(settings, {"data": {"unit": "char"}}), [text_record(row) for row in rows])
+
+
+class Decoding(NamedTuple):
+    """What is tried: a kind of model, what it does, and where it then waits."""
+
+    make: Callable[..., Any]
+    decode: Decode
+    places: tuple[str, ...]
+
+
+DECODINGS = {
+    "tag": Decoding(tagger, predicted(), TAGS),
+    "tag probabilities": Decoding(tagger, predicted(probs=True), PROBABILITIES),
+    "tag n best": Decoding(tagger, predicted(nbest=3), TAGS),
+    "tag divided": Decoding(tagger, divided, TAGS),
+    "classify": Decoding(classifier, predicted(top=2), (*READ, "heads/classification/head.py::decode")),
+    "lm score": Decoding(language_model, predicted(), SCORES),
+    "lm text": Decoding(language_model, perplexity(), TEXT),
+    "lm dynamic": Decoding(language_model, perplexity(dynamic=0.1), TEXT),
+    "lm sample": Decoding(language_model, sampled(count=3), SAMPLE),
+    "lm filtered": Decoding(language_model, sampled(count=3, temperature=0.7, top_k=9, top_p=0.8), SAMPLE),
+    "lm beam": Decoding(language_model, sampled(count=2, beam=3), BEAM),
+    "generate score": Decoding(generator, predicted(), SCORES),
+    "generate sample": Decoding(generator, generated(count=2), SAMPLE),
+    "generate greedy": Decoding(generator, generated(temperature=0.0, prompt="a"), SAMPLE),
+    "generate beam": Decoding(generator, generated(beam=2, length_penalty=0.7), BEAM),
+    "generate acrostic": Decoding(poet, generated(acrostic="ab"), SAMPLE),
+    "generate evaluate": Decoding(generator, evaluated, (*SCORES, *SAMPLE)),
+}
+OTHERS: dict[str, list[dict[str, Any]]] = {
+    "tag": [{"head": {"crf": False}}, {"encoder": {"direction": "backward", "layers": 2}}],
+    "classify": [*({"head": {"pool": pool}} for pool in POOLINGS), {"head": {"multi_label": True}}],
+    "lm": [
+        {"head": {"cutoffs": (20, 40)}, "encoder": {"hidden": 16}},
+        {"head": {"tied": True}},
+        {"encoder": {"direction": "both"}},
+        {"embedding": {"chars": "cnn"}},
+    ],
+    "generate": [{"data": {"unit": "word"}}, {"head": {"text_hidden": 4}, "encoder": {"layers": 2}}],
+}
+"""task → further settings of its models"""
+
+
+def tried() -> Iterator[Any]:
+    """Every decoding with every cell and with the further settings of its task, in turn in fp32, bf16 and fp16."""
+    number = 0
+    for name, decoding in DECODINGS.items():
+        for changes in [*({"encoder": {"cell": cell}} for cell in CELLS), *OTHERS[name.split()[0]]]:
+            number += 1
+            which = "-".join(str(value) for section in changes.values() for value in section.values())
+            precision = ("fp32", "bf16", "fp16")[number % 3]
+            yield pytest.param(decoding, changes, precision, id=f"{name}-{which}-{precision}".replace(" ", "-"))
+
+
+@pytest.mark.parametrize(("decoding", "changes", "precision"), list(tried()))
+def test_it_waits_where_answers_are_read_and_they_are_those_of_the_cpu(
+    decoding: Decoding, changes: dict[str, Any], precision: str
+) -> None:
+    model = decoding.make(changes)
+    # A CPU has no fp16, and this device computes in bf16 instead.
+    expected = decoding.decode(copy.deepcopy(model), "bf16" if precision == "fp16" else precision)
+    with pretended() as waits:
+        model.to("cuda")
+        with waits.among() as places:
+            found = decoding.decode(model, precision)
+    more = CLUSTERS if decoding.places == SCORES and "cutoffs" in changes.get("head", {}) else ()
+    assert places == {*decoding.places, *more}
+    assert_alike(found, expected)
+
+
+def assert_alike(found: Any, expected: Any) -> None:
+    """Equal but for the last digits of numbers."""
+    if isinstance(expected, dict):
+        assert list(found) == list(expected)
+        found, expected = list(found.values()), list(expected.values())
+    if isinstance(expected, list):
+        assert len(found) == len(expected)
+        for one, other in zip(found, expected, strict=True):
+            assert_alike(one, other)
+    else:
+        assert found == (pytest.approx(expected, rel=1e-4, abs=1e-5) if isinstance(expected, float) else expected)
+
+
+def test_each_place_has_its_reason() -> None:
+    assert set(WHERE) == {place for decoding in DECODINGS.values() for place in (*decoding.places, *CLUSTERS)}
