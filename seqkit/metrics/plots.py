@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from seqkit.errors import DataError, SettingsError, file_errors
+from seqkit.terminal import one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -162,6 +163,7 @@ def _draw(axes: Axes, labels: list[str], counts: npt.NDArray[np.int64], unit: st
     shares = counts / np.maximum(totals, 1)  # [K, K]; a row of zeros for a label that was only predicted
     # the colour follows the square root of the share, so that confusions of a few per cent are visible
     image = axes.imshow(100 * shares, cmap="Blues", norm=PowerNorm(0.5, vmin=0.0, vmax=100.0))
+    labels = list(map(one_line, labels))
     # no formulas: a pair of dollar signs is common in part-of-speech tags
     axes.set_xticks(range(len(labels)), labels, rotation=90, fontsize=FONT, parse_math=False)
     rows = [f"{label} ({total:,})" for label, total in zip(labels, totals[:, 0], strict=True)]

@@ -30,6 +30,7 @@ class Signals:
 
     def __init__(self) -> None:
         self.number = 0
+        self._raises = False
 
     def __bool__(self) -> bool:
         """Whether a signal came."""
@@ -50,6 +51,8 @@ class Signals:
             if self.number:
                 raise KeyboardInterrupt
             self.number = number
+            if self._raises:
+                raise Interrupted(number)
 
         heeded = (n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None))
         before = {number: signal.signal(number, note) for number in heeded}
@@ -59,3 +62,21 @@ class Signals:
             for number, handler in before.items():
                 if signal.getsignal(number) is note:  # and not ignored meanwhile, for the time that an end takes
                     signal.signal(number, handler)
+
+    @contextmanager
+    def raised(self) -> Iterator[None]:
+        """End at the first signal, too: for what takes long and can be done again.
+
+        Yields:
+            Nothing.
+
+        Raises:
+            Interrupted: a signal came, or had come.
+        """
+        self._raises = True
+        try:
+            if self.number:
+                raise Interrupted(self.number)
+            yield
+        finally:
+            self._raises = False

@@ -108,7 +108,12 @@ class Trainer:
         with self.progress, self.signals.noted():
             while self.epoch < self.settings.epochs and not self._is_over():
                 self._train_epoch()
-                self._end_epoch()
+                try:
+                    self._end_epoch()
+                except Interrupted:
+                    if self.position:  # the epoch has not been evaluated
+                        self.checkpoint()
+                    raise
             if self._saved != (self.epoch, self.step):
                 self.checkpoint()
         for parameter in self.parameters.values():
@@ -181,7 +186,7 @@ class Trainer:
         average = self.stepper.average
         began = time.monotonic()
         with nullcontext() if average is None else average.applied():
-            scores: dict[str, float] = self.group.tell(self.learner.evaluate() if self.group.is_first else None)[0]
+            scores = self._evaluate()
             score = next(iter(scores.values()))
             better = score > self.best_score
             if better:
@@ -200,6 +205,13 @@ class Trainer:
         self.norms = []
         if self.group.any(bool(self.signals) or self._checkpoint_due() or not self._is_too_soon()):
             self.checkpoint()
+
+    def _evaluate(self) -> dict[str, float]:
+        """Scores on dev, by the first process. One alone stops at a signal, and evaluates again when it goes on."""
+        with self.signals.raised() if self.group.size == 1 else nullcontext():
+            found = self.learner.evaluate() if self.group.is_first else None
+        scores: dict[str, float] = self.group.tell(found)[0]
+        return scores
 
     def _record(self, scores: dict[str, float], dev_seconds: float, better: bool) -> None:
         skipped = self.sums.get("skipped", 0)

@@ -108,3 +108,11 @@ class TestPicture:
         message = "a confusion matrix needs matplotlib, which is not installed: pip install 'seqkit-nlp[plots]'"
         with pytest.raises(SettingsError, match=f"^{re.escape(message)}$"):
             confusion_matrix_png([["A"]], [["A"]], tmp_path / "matrix.png")
+
+
+@pytest.mark.parametrize("label", ["\ud800", "a\nb\x1b[2J\0", "\u202ea", "$\\frac$"], ids=ascii)
+def test_labels_of_any_characters_are_drawn_as_they_are_shown(label: str, tmp_path: Path) -> None:
+    confusion_matrix_png([[label], ["A"]], [["A"], [label]], tmp_path / "a.png")
+    shown = label.encode("unicode_escape").decode() if label != "$\\frac$" else label
+    confusion_matrix_png([[shown], ["A"]], [["A"], [shown]], tmp_path / "b.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()

@@ -88,6 +88,37 @@ def test_a_signal_is_taken_at_the_end_of_a_step(number: signal.Signals, tmp_path
     assert signal.getsignal(number) is before
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("epoch", [1, 2, 3])
+def test_a_signal_ends_evaluation_at_once_and_it_is_done_again(
+    epoch: int, number: signal.Signals, tmp_path: Path
+) -> None:
+    settings: dict[str, Any] = {"average": 0.8, "schedule": "plateau", "plateau_patience": 0}
+    whole = make(tmp_path / "whole", **settings)
+    whole.run()
+    learner = Regression()
+    trainer = make(tmp_path / "parts", learner, **settings)
+    evaluate = learner.evaluate
+
+    def signalled() -> dict[str, float]:
+        if trainer.epoch + 1 == epoch:
+            os.kill(os.getpid(), number)
+            raise AssertionError("not reached")
+        return evaluate()
+
+    learner.evaluate = signalled  # type: ignore[method-assign]
+    with pytest.raises(Interrupted) as caught:
+        trainer.run()
+    assert caught.value.number == number
+    assert (trainer.step, trainer.best_epoch < epoch) == (epoch * BATCHES, True)
+    second = make(tmp_path / "parts", **settings)
+    assert second.resume()
+    second.run()
+    assert equal(weights(second), weights(whole))
+    assert (second.best_epoch, second.best_score) == (whole.best_epoch, whole.best_score)
+    assert len(second.history) == 3
+
+
 def test_a_second_signal_ends_at_once(tmp_path: Path) -> None:
     learner = Regression()
     trainer = make(tmp_path, learner)

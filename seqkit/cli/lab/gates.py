@@ -13,7 +13,7 @@ from seqkit.cli.options import model_option, usage_unless
 from seqkit.cli.outputs import keep_inputs
 from seqkit.cli.sample import parse_conditions
 from seqkit.serving.process import prepare_torch
-from seqkit.terminal import show
+from seqkit.terminal import one_line, show
 
 
 @click.command(short_help="Draw the gates of a trained model over a text.", context_settings=HELP_OPTIONS)
@@ -56,7 +56,7 @@ def gates(
     seconds = time.perf_counter() - began
     encoder = model.settings.encoder
     size = f"{encoder.layers} × {encoder.hidden}, {encoder.direction}"
-    title = f"gates of {directory.resolve().name}: {record.task}, {record.cell} {size}"
+    title = one_line(f"gates of {directory.resolve().name}: {record.task}, {record.cell} {size}")
     settings = {"model": str(directory), "task": record.task, "text": text, "conditions": given, "device": device}
     settings["encoder"] = encoder.model_dump(mode="json")
     write_files(output, NAME, draw(record, title), settings, record.to_json(), seconds)
