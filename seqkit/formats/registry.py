@@ -45,6 +45,9 @@ USUAL_SUFFIXES = SUFFIXES | {suffix: each.name for each in FORMATS.values() for 
 COMPANIONS = {suffix for each in FORMATS.values() for suffix in each.companions}
 """extensions of files that belong to another file and are not read on their own"""
 
+_COLUMN_SUFFIXES = {suffix for each in _COLUMNS for suffix in (*each.suffixes, *each.usual_suffixes)}
+"""extensions of files that have columns, whose tokens may look like files of other formats"""
+
 _SAMPLE_LINES = 400  # enough for many sentences, few enough to cost nothing
 
 
@@ -139,10 +142,11 @@ def _first_lines(lines: Iterable[Line]) -> list[str]:
 
 def _recognise(sample: Sample) -> Format:
     """What is sure of its content goes before what the extension says, and that before what the content looks like."""
-    sure = (each for each in FORMATS.values() if each.specific and each.recognise(sample))
+    formats = _COLUMNS if sample.suffix in _COLUMN_SUFFIXES else tuple(FORMATS.values())
+    sure = (each for each in formats if each.specific and each.recognise(sample))
     said = FORMATS[SUFFIXES[sample.suffix]] if sample.suffix in SUFFIXES else None
     found = next(sure, said)
-    return found or next(each for each in FORMATS.values() if not each.specific and each.recognise(sample))
+    return found or next(each for each in formats if not each.specific and each.recognise(sample))
 
 
 def is_pipe(path: str | Path) -> bool:
