@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.faulty import Content, Problem, first_format, read_content
+from seqkit.corpora.faulty import Content, Problem, Problems, first_format, read_content
 from seqkit.corpora.fetch import is_intact
 from seqkit.corpora.label_columns import label_scheme, labels_of_splits
 from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorted_by_label
@@ -50,12 +50,12 @@ def check(
         notes: receives lines for the user on how the data were read.
 
     Returns:
-        The faults, split by split and line by line.
+        The faults, split by split and line by line; of more than 10,000 the first that were found, and how many more.
 
     Raises:
         DataError: a file cannot be opened, is in a format without sentences, or there is no such column.
     """
-    problems: list[Problem] = []
+    problems = Problems()
     contents: dict[str, Content] = {}
     label = dataset.label_field(target, first_format(dataset))
     if task is not None:
@@ -76,7 +76,7 @@ def check(
     problems.extend(_shared_sentences(contents, conditional))
     names = [name for split, content in contents.items() for name in (*_files(dataset.splits[split]), content.file)]
     order = {name: place for place, name in enumerate(names)}
-    return sorted(problems, key=lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
+    return problems.listed(lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
 
 
 def _files(split: Split) -> list[str]:

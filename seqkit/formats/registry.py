@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from seqkit.errors import DataError, nearest
+from seqkit.errors import DataError, nearest, shortened
 from seqkit.formats.brat import BRAT
 from seqkit.formats.conll import CONLL
 from seqkit.formats.conllu import CONLLU, CONLLU_PLUS
@@ -119,7 +119,7 @@ def describe(
     sample = Sample(Path(path), suffix, first, rows, texts)
     form = known or _recognise(sample)
     description, guess = form.describe(sample, replace(given, format=form.name))
-    notes = [f"{path}: {guess}"] if guess else []
+    notes = [shortened(f"{path}: {guess}")] if guess else []
     if not given.format and USUAL_SUFFIXES.get(suffix, "text") not in (form.name, "tsv"):
         evidence = form.evidence(sample)
         read = (

@@ -39,8 +39,8 @@ _USUAL_NAMES = {
 }
 _KIND_OF_NAME = {name: kind for kind, names in _USUAL_NAMES.items() for name in names.split()}
 """what columns are often called, in small letters without spaces and other signs → what they contain"""
-_LONGEST_CELL = 2**31 - 1
-"""in characters, the most that the module csv accepts on every platform; its own limit would refuse a long text"""
+_LONGEST_CELL = 1 << 24
+"""in characters; the module csv, which takes 4 bytes for each, reads to the end of the file if a quote is not closed"""
 _LONGEST_NAME = 40
 _SEPARATOR = re.compile(r'"?sep=.?"?[,;\t]*', re.IGNORECASE)
 """a first line that tells Excel what separates the cells, which the rows tell, too"""
@@ -145,6 +145,8 @@ def _csv_rows(lines: Iterable[Line], name: str, delimiter: str) -> Iterator[tupl
             return
         except csv.Error as error:
             reason = "a quote is not closed" if str(error) == "unexpected end of data" else str(error)
+            if reason.startswith("field larger"):
+                reason = f"a cell has more than {_LONGEST_CELL:,} characters, or a quote is not closed"
             raise DataError(f"invalid CSV: {reason}", file=name, line=first or last) from None
         finally:
             csv.field_size_limit(limit)

@@ -84,6 +84,20 @@ def rows(columns: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n\n" if lines else "\n"
 
 
+def short_cell(value: object, most: int = 60) -> str:
+    """A value as a cell of a table for people: on one line, and only the beginning of a long one.
+
+    Args:
+        value: the value.
+        most: characters.
+
+    Returns:
+        The cell.
+    """
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def aligned(table: Sequence[Sequence[str]]) -> str:
     r"""Write a table of texts in columns of equal width.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from seqkit.corpora import faulty
 from seqkit.corpora.cards import load_card
 from seqkit.corpora.check import check
 from seqkit.corpora.dataset import Dataset
@@ -17,6 +18,7 @@ from seqkit.corpora.preview import preview
 from seqkit.corpora.resolve import resolve
 from seqkit.corpora.statistics import render_statistics, statistics
 from seqkit.errors import DataError
+from seqkit.formats import tables
 from seqkit.formats.format import Description
 from seqkit.formats.splitting import Splitter
 from seqkit.tasks import TASKS
@@ -224,6 +226,35 @@ def test_too_many_open_quotes_end_the_search(tmp_path: Path) -> None:
     many = faults(put(tmp_path, train__csv="label,text\nx,y\n" + 'a","""\n' * 1000))
     assert len(many) == 22
     assert "train.csv:23: too many quotes are not closed; the lines from 24 on were not checked" in many
+
+
+def test_of_very_many_faults_the_first_are_listed(tmp_path: Path) -> None:
+    found = faults(put(tmp_path, train__conll="a O\nb O\n\n" + "b O\nc\n" * 12_000, dev__conll="a O\n\nc\n"))
+    assert found[0] == "train.conll:5: expected 2 columns, found 1"
+    assert found[9_999:] == [
+        "train.conll:20003: expected 2 columns, found 1",
+        "train.conll:20003: too many faults; the lines from 20004 on were not checked",
+        "dev.conll:3: too many faults; the lines from 4 on were not checked",
+        "and 1 more fault, not listed",
+    ]
+
+
+def test_faults_with_long_labels_are_not_all_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faulty, "_MOST_CHARACTERS", 20_000)
+    content = "".join(f"a {'x' * 3_000}{number}\n\n" for number in range(100))
+    found = faults(put(tmp_path, train__conll="a O\nb P\n\n", dev__conll=content))
+    assert len(found) == 11 and found[-1] == "and 90 more faults, not listed"
+
+
+def test_a_quote_that_is_not_closed_does_not_take_the_rest_of_a_large_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module csv would need four bytes for each character."""
+    monkeypatch.setattr(tables, "_LONGEST_CELL", 4_096)
+    found = faults(put(tmp_path, train__csv='label,text\nx,"' + f"{'some words ' * 100}\n" * 60))
+    open_quote = "invalid CSV: a cell has more than 4,096 characters, or a quote is not closed"
+    assert found[:2] == ["train.csv: no sentences found", f"train.csv:2: {open_quote}"]
+    assert len(found) == 61
 
 
 def test_a_label_as_long_as_the_file_is_not_named_whole(tmp_path: Path) -> None:
