@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from seqkit.corpora.text_labels import refuse_no_labels
 from seqkit.errors import DataError
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.schemes import detect_scheme, invalid_moves
-from seqkit.records import Sentence
+from seqkit.records import Sentence, control_fault
 from seqkit.tasks import TASKS
 
 _STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more, the column is something else
@@ -92,6 +93,8 @@ def _checksum_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:
 def _label_problems(
     dataset: Dataset, contents: dict[str, Content], target: str | None, label: str | None, notes: list[str]
 ) -> Iterator[Problem]:
+    if label is None:
+        yield from _control_problems(contents, target or dataset.target)
     found = {split: [sentence for _, sentence in content.lines()] for split, content in contents.items()}
     columns, said = labels_of_splits(dataset, found, target, label)
     notes += said
@@ -129,6 +132,22 @@ def _label_problems(
                     where.setdefault(name, (content.file_of(sentence), content.line_of(line, sentence, token)))
         for name, count in new.items():
             yield Problem(*where[name], f"label {name!r} does not occur in train ({count} in {split}){_ADD}")
+
+
+def _control_problems(contents: dict[str, Content], target: str) -> Iterator[Problem]:
+    """Labels of tokens with control characters; their sentences are not looked at any further."""
+    for content in contents.values():
+        for place, sentence in enumerate(content.sentences):
+            labels: Sequence[str] = ()
+            with suppress(DataError):  # of a column that is not there
+                labels = sentence.columns[sentence.column_name(target)]
+            if not control_fault(labels):
+                continue
+            token, fault = next((token, fault) for token, one in enumerate(labels) if (fault := control_fault([one])))
+            line = sentence.line or place + 1
+            yield Problem(content.file_of(sentence), content.line_of(line, sentence, token), fault)
+            content.sentences[place] = Sentence([], "", [])
+            content.complete = False
 
 
 def _inventory_problems(

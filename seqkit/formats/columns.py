@@ -49,6 +49,10 @@ _AMPLE = 30
 """the same, where nothing else has to speak for it"""
 _MANY = 10
 """rows that have all usual labels"""
+_OF_TEXTS_TOO = ("", ".tsv", ".txt")
+"""extensions of files that may have texts and their labels, too"""
+_FEWEST_TEXTS = 4
+"""rows from which on labels are told from words by how often they are repeated"""
 _LIKELY = 100
 """tokens of a sentence from which on it is clear whether all look like labels"""
 _LIKE_A_LABEL = re.compile(r"[BIESLUMWObieslumwo]|[BIESLUMWbieslumw][-_:].+|.+[-_:][BIESLUMWbieslumw]", re.DOTALL)
@@ -147,6 +151,28 @@ def token_place(names: Sequence[str], token_column: str, file: str = "") -> int:
         if -len(names) <= place < len(names):
             return place % len(names)
     raise DataError(f"no token column {token_column!r}; the columns are {', '.join(names)}", file=file)
+
+
+def has_labels_first(rows: Sequence[str]) -> bool:
+    """Whether rows of two cells are labels and texts of a word each, not tokens and labels: few first cells, repeated.
+
+    Args:
+        rows: rows without blank lines between them.
+
+    Returns:
+        Whether they are.
+    """
+    cells = [row.split("\t") for row in rows]
+    if len(cells) < _FEWEST_TEXTS or any(len(row) != 2 for row in cells):
+        return False
+    first, second = (len({row[place] for row in cells}) for place in (0, 1))
+    return 2 * first <= second
+
+
+def may_have_texts(sample: Sample) -> bool:
+    """Whether rows could be tokens with labels as well as labels with texts: neither blank lines nor a name tell."""
+    pairs = len(sample.rows) >= _FEWEST_TEXTS and all(row.count("\t") == 1 for row in sample.rows)
+    return pairs and sample.suffix in _OF_TEXTS_TOO and not any(map(is_blank, sample.lines))
 
 
 class Rows(NamedTuple):

@@ -19,6 +19,7 @@ from seqkit.formats.columns import (
     cells_of,
     describe_columns,
     ends_sentence,
+    has_labels_first,
     header,
     is_marked,
     needs_text,
@@ -325,7 +326,7 @@ def _recognise(sample: Sample) -> bool:
     if 0 not in tabs:
         # A text beside its label has spaces in it; a token beside its label hardly ever does.
         prose = sum(" " in row for row in found) > len(found) / 4
-        return len(tabs) == 1 and (blank_inside or not prose)
+        return len(tabs) == 1 and (blank_inside or not (prose or has_labels_first(found)))
     cells = [split_row(row) for row in found]
     if sample.suffix == ".tsv" or len(cells) == 1 or len(cells[0]) == 1 or len({len(row) for row in cells}) > 1:
         return False

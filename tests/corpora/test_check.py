@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +21,9 @@ from seqkit.corpora.statistics import render_statistics, statistics
 from seqkit.errors import DataError
 from seqkit.formats import tables
 from seqkit.formats.format import Description
+from seqkit.formats.registry import describe
 from seqkit.formats.splitting import Splitter
+from seqkit.records import labels_of_text
 from seqkit.tasks import TASKS
 from seqkit.training.run import train
 
@@ -40,6 +43,7 @@ def faults(path: Path, target: str | None = None) -> list[str]:
 
 
 def put(folder: Path, **files: str | bytes) -> Path:
+    folder.mkdir(exist_ok=True)
     for name, content in files.items():
         data = content if isinstance(content, bytes) else content.encode("utf-8")
         (folder / name.replace("__", ".")).write_bytes(data)
@@ -226,6 +230,75 @@ def test_too_many_open_quotes_end_the_search(tmp_path: Path) -> None:
     many = faults(put(tmp_path, train__csv="label,text\nx,y\n" + 'a","""\n' * 1000))
     assert len(many) == 22
     assert "train.csv:23: too many quotes are not closed; the lines from 24 on were not checked" in many
+
+
+CONTROLS = ["\t", "\n", "\r", "\x1b", "\0", "\x7f", "\x85", "\u2028"]
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_labels_with_control_characters_are_faults_of_their_lines(tmp_path: Path, control: str) -> None:
+    label = f"X{control}Y"
+    fault = f"the label {label!r} has a control character; replace it"
+    tokens = [{"tokens": ["a", "b"], "tags": ["O", "X"]}, {"tokens": ["c", "d"], "tags": ["O", label]}]
+    spans = [{"text": "a b", "spans": []}, {"text": "c d", "spans": [{"start": 0, "end": 1, "label": label}]}]
+    texts = [{"text": "a", "label": "x"}, {"text": "b", "label": label}]
+    several = [{"text": "a", "label": ["x"]}, {"text": "b", "label": ["x", label]}]
+    for number, rows in enumerate((tokens, spans, texts, several)):
+        path = put(tmp_path / str(number), train__jsonl="".join(json.dumps(row) + "\n" for row in rows))
+        told = fault.replace("'X", "'B-X") if rows is spans else fault
+        assert f"train.jsonl:2: {told}" in faults(path)
+        data = resolve(str(path / "train.jsonl"))
+        with pytest.raises(DataError, match=f"train.jsonl:2: {re.escape(told)}$"):
+            if rows is tokens or rows is spans:
+                [one.column("") for one in data.sentences("all")]
+            else:
+                [labels_of_text(one, "label", rows is several) for one in data.texts("all")]
+
+
+def test_labels_with_control_characters_from_columns_tables_and_python(tmp_path: Path) -> None:
+    fault = "the label 'X\\x1bY' has a control character; replace it"
+    put(tmp_path, train__conll="a O\nb P\n\nc O\nd X\x1bY\n\n", dev__conll="e O\nf P\n\n")
+    assert faults(tmp_path) == [f"train.conll:5: {fault}"]
+    quoted = 'label,text\nx,a\n"X\nY",b\n'
+    assert "train.csv:3: the label 'X\\nY' has a control character; replace it" in faults(
+        put(tmp_path / "a", train__csv=quoted)
+    )
+    pairs = from_items("sentences", [(["a"], ["O"]), (["b"], ["X\x1bY"])], dev=[(["a"], ["O"])])
+    with pytest.raises(DataError, match=f"^pairs train:2: {re.escape(fault)}$"):
+        [one.column("") for one in pairs.sentences("train")]
+    with pytest.raises(DataError, match=f"^texts train:2: {re.escape(fault)}$"):
+        [
+            labels_of_text(one, "label")
+            for one in from_items("texts", [("a", "x"), ("b", "X\x1bY")], [("a", "x")]).texts("train")
+        ]
+
+
+# --- labels beside words ----------------------------------------------------------------------------------------------
+
+
+def test_labels_before_words_are_texts(tmp_path: Path) -> None:
+    words = ["good", "bad", "fine", "poor", "nice", "dull", "great", "awful"]
+    path = (
+        put(tmp_path, train__tsv="".join(f"{('pos', 'neg')[n % 2]}\t{word}\n" for n, word in enumerate(words)))
+        / "train.tsv"
+    )
+    assert describe(path)[0].format == describe(path, texts=True)[0].format == "tsv"
+    assert check(resolve(str(path))) == []
+    assert [(one.fields["label"], one.text) for one in resolve(str(path)).texts("all")][:2] == [
+        ("pos", "good"),
+        ("neg", "bad"),
+    ]
+    with pytest.raises(DataError, match=r"train\.tsv: expected tokens with labels, found labelled texts$"):
+        resolve(str(path)).sentences("all")
+
+
+def test_words_before_labels_are_columns_and_that_is_said(tmp_path: Path) -> None:
+    path = put(tmp_path, train__tsv="".join(f"{word}\t{'XY'[word == 'b']}\n" for word in "abcd")) / "train.tsv"
+    description, notes = describe(path)
+    told = "each row is read as a token and its label; --format tsv reads a label and a text"
+    assert (description.format, notes) == ("conll", [f"{path}: {told}"])
+    path.write_text(path.read_text() + "\n")
+    assert describe(path)[1] == []
 
 
 def test_of_very_many_faults_the_first_are_listed(tmp_path: Path) -> None:

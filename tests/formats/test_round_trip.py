@@ -195,6 +195,12 @@ def test_a_predicted_text_may_have_tabs(tmp_path: Path) -> None:
         found.texts("all")
 
 
+def test_named_columns_are_not_those_of_fasttext(tmp_path: Path) -> None:
+    path = tmp_path / "a.tsv"
+    path.write_text(WRITERS["tsv"](ClassifiedText(Sentence([], "a __label__b", []), ["x"], {"x": 1.0})))
+    assert describe(path, Description(columns=("label", "probability", "text")), texts=True)[0].format == "tsv"
+
+
 def test_converting_refuses_what_would_be_read_otherwise(tmp_path: Path) -> None:
     source, target = tmp_path / "in.csv", tmp_path / "out.jsonl"
     source.write_text("text,tokens\na,b\n")
