@@ -292,9 +292,10 @@ def needs_text(columns: Sequence[Sequence[str]]) -> bool:
     if DOCUMENT_START in tokens or _UNLIKE_TOKENS.match(first):
         return True
     cells = [column[0].strip(" ").casefold() for column in columns]
-    if header(cells) or not TOKEN_COLUMNS.isdisjoint(cells[1:]):
+    if not TOKEN_COLUMNS.isdisjoint(cells) and (header(cells) or not TOKEN_COLUMNS.isdisjoint(cells[1:])):
         return True
-    if _LIKE_A_LABEL.fullmatch(first) and all(map(_LIKE_A_LABEL.fullmatch, tokens[:_LIKELY])):
+    prefixed = len(first) < 2 or first[1] in "-_:" or first[-2] in "-_:"
+    if prefixed and all(map(_LIKE_A_LABEL.fullmatch, tokens[:_LIKELY])):
         return True
     if len(columns) < _NARROWEST:
         return False

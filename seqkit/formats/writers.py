@@ -193,7 +193,7 @@ def _refuse_blanks(sentences: Sequence[tuple[str, Sequence[Sequence[str]]]], sen
 def _format_jsonl(record: Any) -> str:
     line = to_json(record.to_json()) + "\n"
     source = getattr(record, "sentence", record)
-    if "\\ud" in line and _PAIR.search(source.text):
+    if not source.text.isascii() and _PAIR.search(source.text):
         message = "the text has two surrogates that JSON reads as one character; replace them"
         raise DataError(message, file=getattr(source, "file", None), line=getattr(source, "line", None))
     return line
