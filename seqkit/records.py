@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import lru_cache
 from itertools import accumulate, count
 from operator import add, sub
 from typing import Any, ClassVar, overload
@@ -14,6 +16,9 @@ from seqkit.errors import DataError, shown
 
 LABEL_SEPARATOR = "|"
 """stands between the labels of a text that has several, where a file has one string for all of them"""
+
+_CONTROL = re.compile("[\0-\x1f\x7f-\x9f\u2028\u2029]")
+"""control characters (tabs and line breaks among them) and separators of lines"""
 
 SplitFunction = Callable[[str], Sequence[tuple[int, int]]]
 """Text → start and end of each token, in characters."""
@@ -161,9 +166,12 @@ class Sentence:
             One label per token.
 
         Raises:
-            DataError: there is no such column, or it has the tokens.
+            DataError: there is no such column, it has the tokens, or a label has a control character.
         """
-        return self.columns[self.column_name(target)]
+        labels = self.columns[self.column_name(target)]
+        if fault := control_fault(labels):
+            raise DataError(fault, file=self.file, line=self.line)
+        return labels
 
     def column_name(self, target: str) -> str:
         """Which column is meant.
@@ -220,6 +228,32 @@ class Sentence:
     def __len__(self) -> int:
         """The number of tokens."""
         return len(self.tokens)
+
+
+@lru_cache(maxsize=4096)  # a few labels, looked at for every record
+def _has_control(label: str) -> bool:
+    return _CONTROL.search(label) is not None
+
+
+def control_fault(labels: Iterable[str]) -> str:
+    r"""What is wrong with labels that have control characters, such as tabs and line breaks, or ESC.
+
+    Rows of predictions, tables of scores and terminals could not hold them as they are.
+
+    Args:
+        labels: the labels.
+
+    Returns:
+        What is wrong with the first such label; empty if there is none.
+
+    Examples:
+        >>> control_fault(["O", "B-PER"])
+        ''
+        >>> control_fault(["a\tb"])
+        "the label 'a\\tb' has a control character; replace it"
+    """
+    found = next((label for label in {*labels} if _has_control(label)), None)
+    return "" if found is None else f"the label {shown(found)} has a control character; replace it"
 
 
 @dataclass(slots=True)
@@ -305,8 +339,8 @@ def labels_of_text(sentence: Sentence | TextRecord, field: str, multi: bool = Fa
         The labels, each once; exactly one unless there may be several.
 
     Raises:
-        DataError: there is no such field, it holds no strings, a label is empty, or there are several where one is
-            expected.
+        DataError: there is no such field, it holds no strings, a label is empty or has a control character, or there
+            are several where one is expected.
     """
     file, line = sentence.file, sentence.line
     if field not in sentence.fields:
@@ -325,6 +359,8 @@ def labels_of_text(sentence: Sentence | TextRecord, field: str, multi: bool = Fa
         raise DataError(f"{expected}, found {found}", file=file, line=line)
     if "" in labels:
         raise DataError(f"expected a label in field {field!r}, found an empty one", file=file, line=line)
+    if fault := control_fault(labels):
+        raise DataError(fault, file=file, line=line)
     if not multi and len(labels) != 1:
         found = f"{len(labels)} ({', '.join(labels)}); --multi-label learns several" if labels else "none"
         raise DataError(f"expected one label in field {field!r}, found {found}", file=file, line=line)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 import numpy as np
 
 from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.faulty import Content, Problem, first_format, read_content
+from seqkit.corpora.faulty import Content, Problem, Problems, first_format, read_content
 from seqkit.corpora.fetch import is_intact
 from seqkit.corpora.label_columns import label_scheme, labels_of_splits
 from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorted_by_label
@@ -17,7 +18,7 @@ from seqkit.corpora.text_labels import refuse_no_labels
 from seqkit.errors import DataError
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.schemes import detect_scheme, invalid_moves
-from seqkit.records import Sentence
+from seqkit.records import Sentence, control_fault
 from seqkit.tasks import TASKS
 
 _STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more, the column is something else
@@ -50,12 +51,12 @@ def check(
         notes: receives lines for the user on how the data were read.
 
     Returns:
-        The faults, split by split and line by line.
+        The faults, split by split and line by line; of more than 10,000 the first that were found, and how many more.
 
     Raises:
         DataError: a file cannot be opened, is in a format without sentences, or there is no such column.
     """
-    problems: list[Problem] = []
+    problems = Problems()
     contents: dict[str, Content] = {}
     label = dataset.label_field(target, first_format(dataset))
     if task is not None:
@@ -76,7 +77,7 @@ def check(
     problems.extend(_shared_sentences(contents, conditional))
     names = [name for split, content in contents.items() for name in (*_files(dataset.splits[split]), content.file)]
     order = {name: place for place, name in enumerate(names)}
-    return sorted(problems, key=lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
+    return problems.listed(lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
 
 
 def _files(split: Split) -> list[str]:
@@ -92,6 +93,8 @@ def _checksum_problems(dataset: Dataset, split: Split) -> Iterator[Problem]:
 def _label_problems(
     dataset: Dataset, contents: dict[str, Content], target: str | None, label: str | None, notes: list[str]
 ) -> Iterator[Problem]:
+    if label is None:
+        yield from _control_problems(contents, target or dataset.target)
     found = {split: [sentence for _, sentence in content.lines()] for split, content in contents.items()}
     columns, said = labels_of_splits(dataset, found, target, label)
     notes += said
@@ -129,6 +132,22 @@ def _label_problems(
                     where.setdefault(name, (content.file_of(sentence), content.line_of(line, sentence, token)))
         for name, count in new.items():
             yield Problem(*where[name], f"label {name!r} does not occur in train ({count} in {split}){_ADD}")
+
+
+def _control_problems(contents: dict[str, Content], target: str) -> Iterator[Problem]:
+    """Labels of tokens with control characters; their sentences are not looked at any further."""
+    for content in contents.values():
+        for place, sentence in enumerate(content.sentences):
+            labels: Sequence[str] = ()
+            with suppress(DataError):  # of a column that is not there
+                labels = sentence.columns[sentence.column_name(target)]
+            if not control_fault(labels):
+                continue
+            token, fault = next((token, fault) for token, one in enumerate(labels) if (fault := control_fault([one])))
+            line = sentence.line or place + 1
+            yield Problem(content.file_of(sentence), content.line_of(line, sentence, token), fault)
+            content.sentences[place] = Sentence([], "", [])
+            content.complete = False
 
 
 def _inventory_problems(

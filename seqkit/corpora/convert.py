@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from seqkit.corpora.label_columns import OF_SPANS, read_notation
 from seqkit.errors import DataError
 from seqkit.formats.format import Description, OnSpanBorder, ReadOptions, notes_on
 from seqkit.formats.notation import NOTATIONS, joined_spans, write_notation
-from seqkit.formats.registry import FORMATS, USUAL_SUFFIXES, describe, described_sentences, described_texts, is_pipe
+from seqkit.formats.registry import (
+    FORMATS,
+    USUAL_SUFFIXES,
+    describe,
+    described_sentences,
+    described_texts,
+    is_pipe,
+    sentence_reader,
+    text_reader,
+)
 from seqkit.formats.schemes import SCHEMES, convert, detect_scheme
 from seqkit.formats.spans import SPANS
-from seqkit.formats.text import read_lines
+from seqkit.formats.text import Lines, data_suffix, read_lines
+from seqkit.formats.writers import clean
 from seqkit.metrics.scores import plural
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
@@ -64,7 +76,7 @@ def convert_file(
 
     Raises:
         DataError: the source has a fault, the destination cannot be written, its format is not known or cannot
-            represent the source, or there are no span labels to rewrite.
+            represent the source so that it is read back, or there are no span labels to rewrite.
         BrokenPipeError: standard output is closed.
     """
     wanted = _wanted(destination, destination_format)
@@ -73,13 +85,16 @@ def convert_file(
     if FORMATS[wanted].write is None or FORMATS[description.format].sentences is None:
         description, said = describe(source, given, texts=True)
     options = ReadOptions(splitter, allow_unlabelled=True, text=text, label=label).of(description)
+    records: Sequence[Any]
     if _has_texts(source, description, wanted, label):
         if scheme is not None:
             raise DataError("texts have no labels for tokens, whose scheme could be rewritten", file=source)
-        content, count, record = *_texts(source, description, wanted, options), "text"
+        content, records, record = *_texts(source, description, wanted, options), "text"
     else:
-        content, count, record = *_sentences(source, description, wanted, options, scheme, said), "sentence"
+        content, records, record = *_sentences(source, description, wanted, options, scheme, said), "sentence"
+    count = len(records)
     data = content.encode("utf-8")  # before the file is opened: a fault leaves it unchanged
+    said += _refuse_misread(data, destination, wanted, records, options)
     try:
         if str(destination) == "-":
             sys.stdout.flush()
@@ -93,6 +108,37 @@ def convert_file(
     if notes is not None:
         notes += [*said, *notes_on(source, options.left_out), plural(count, record)]
     return count
+
+
+def _refuse_misread(
+    data: bytes, destination: str | Path, wanted: str, records: Sequence[Any], options: ReadOptions
+) -> list[str]:
+    """See that content is read back as the records it is of; a note if its format has to be named for that."""
+    texts = any(isinstance(record, TextRecord) for record in records)
+    lines = Lines([data], str(destination))
+    description, _ = describe("", Description(wanted), texts=texts, lines=lines)
+    own = ReadOptions(text="text" if wanted == "fasttext" else options.text, allow_unlabelled=True).of(description)
+    read: Iterator[Any] = (text_reader(wanted, "", None) if texts else sentence_reader(wanted, ""))(lines, "", own)
+    for record in records:
+        if not (texts or record.tokens or wanted == "jsonl"):
+            continue  # columns have no row for it
+        found = None
+        with suppress(DataError):
+            found = next(read, None)
+        if found is None or _content(found) != _content(record):
+            message = f"{wanted} would not be read back as this {'text' if texts else 'sentence'}"
+            instead = "" if wanted == "jsonl" else "; --output-format jsonl can hold it"
+            raise DataError(message + instead, file=record.file, line=record.line)
+    if USUAL_SUFFIXES.get(data_suffix(destination)) != wanted or is_pipe(destination):
+        return []
+    taken = describe(destination, texts=texts, lines=lines)[0].format
+    told = f"{destination}: looks like format {taken}; --format {wanted} reads it as it was written"
+    return [told] if taken != description.format else []
+
+
+def _content(record: Any) -> object:
+    """What has to be the same when a record is read back."""
+    return clean(record.text) if isinstance(record, TextRecord) else list(map(clean, record.tokens))
 
 
 def _wanted(destination: str | Path, asked: str | None) -> str:
@@ -133,8 +179,10 @@ def _no_fields(wanted: str, source: str | Path) -> DataError:
     return DataError(f"{message}; --output-format {others} can", file=source)
 
 
-def _texts(source: str | Path, description: Description, wanted: str, options: ReadOptions) -> tuple[str, int]:
-    """The content of the destination, and how many texts are in it."""
+def _texts(
+    source: str | Path, description: Description, wanted: str, options: ReadOptions
+) -> tuple[str, Sequence[TextRecord]]:
+    """The content of the destination, and the texts in it."""
     read = described_texts(
         source, description, ReadOptions(text=options.text, label=options.label, left_out=options.left_out)
     )
@@ -152,7 +200,7 @@ def _texts(source: str | Path, description: Description, wanted: str, options: R
                     record.fields[name] = record.fields.pop(field)
     write = FORMATS[wanted].write_texts
     assert write is not None
-    return write(records), len(records)
+    return write(records), records
 
 
 def _sentences(
@@ -162,8 +210,8 @@ def _sentences(
     options: ReadOptions,
     scheme: str | None,
     said: list[str],
-) -> tuple[str, int]:
-    """The content of the destination, and how many sentences are in it."""
+) -> tuple[str, Sequence[Sentence]]:
+    """The content of the destination, and the sentences in it."""
     sentences = list(described_sentences(source, description, options))
     for note in _rewrite(sentences, scheme, source) if scheme is not None else ():
         said.append(f"{source}: {note}")
@@ -175,7 +223,7 @@ def _sentences(
         options.left_out[f"fields {name!r} of a whole text left out"] += times
     write = FORMATS[wanted].write
     assert write is not None
-    return write(sentences), len(sentences)
+    return write(sentences), sentences
 
 
 def _rewrite(sentences: Sequence[Sentence], scheme: str, source: str | Path) -> list[str]:

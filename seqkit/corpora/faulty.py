@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from operator import itemgetter
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.label_columns import accepted, settle_columns
@@ -29,6 +29,9 @@ from seqkit.formats.text import Line, Lines, foreign, in_utf_8, is_blank, opened
 from seqkit.records import LABEL_SEPARATOR, Sentence, labels_of_text
 
 _READ_BYTES = 1 << 16
+_MOST_PROBLEMS = 10_000
+_MOST_CHARACTERS = 4_000_000
+"""of all faults together: a message may be long"""
 _MOST_READINGS = 20
 """how often a file is read at most: after a fault what follows it is read again"""
 
@@ -55,6 +58,63 @@ class Problem:
         """``file:line: message``."""
         where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
         return where + self.message
+
+
+class Problems(list[Problem]):
+    """The faults of a data set, the first ones of very many: each row of a large file may have one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.total = self._characters = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more faults are listed."""
+        return len(self) >= _MOST_PROBLEMS or self._characters >= _MOST_CHARACTERS
+
+    def append(self, problem: Problem) -> None:
+        """Add a fault; one of a line beyond measure is only counted.
+
+        Args:
+            problem: the fault.
+        """
+        self.total += 1
+        if not problem.line or not self.is_full:
+            self._characters += len(problem.file) + len(problem.message)
+            super().append(problem)
+
+    def end(self, file: str, line: int, message: str) -> None:
+        """Add that a file is not checked any further, which is always listed.
+
+        Args:
+            file: the file.
+            line: the line.
+            message: what to say.
+        """
+        self.total += 1
+        super().append(Problem(file, line, message))
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Add faults; see `append`.
+
+        Args:
+            problems: the faults.
+        """
+        for problem in problems:
+            self.append(problem)
+
+    def listed(self, order: Callable[[Problem], Any]) -> list[Problem]:
+        """The faults in order, and how many more there are.
+
+        Args:
+            order: the key of a fault.
+
+        Returns:
+            The faults.
+        """
+        more = self.total - len(self)
+        rest = [Problem("", 0, f"and {more:,} more fault{'s' if more > 1 else ''}, not listed")] if more else []
+        return [*sorted(self, key=order), *rest]
 
 
 @dataclass(slots=True)
@@ -115,12 +175,12 @@ def first_format(dataset: Dataset) -> str | None:
     if split.file is None or split.is_pipe:
         return None
     file = split.files()[0]
-    lines = _read_lines(file, split.description.encoding, [])
+    lines = _read_lines(file, split.description.encoding, Problems())
     return describe(file, split.description, lines=lines)[0].format
 
 
 def read_content(
-    dataset: Dataset, name: str, options: ReadOptions, before: Content | None, problems: list[Problem]
+    dataset: Dataset, name: str, options: ReadOptions, before: Content | None, problems: Problems
 ) -> Content:
     """Read what can be read of one split.
 
@@ -156,9 +216,9 @@ def read_content(
     return content
 
 
-def _read_file(file: Path, given: Description, options: ReadOptions, content: Content, problems: list[Problem]) -> None:
-    before, count = len(problems), len(content.sentences)
-    undecoded: list[Problem] = []
+def _read_file(file: Path, given: Description, options: ReadOptions, content: Content, problems: Problems) -> None:
+    before, count = problems.total, len(content.sentences)
+    undecoded = Problems()
     lines = _read_lines(file, given.encoding, undecoded)
     description, notes = describe(file, given, texts=options.label is not None, lines=lines)
     description = in_layout_of(content.layout, description)
@@ -168,7 +228,9 @@ def _read_file(file: Path, given: Description, options: ReadOptions, content: Co
     if form.row_per_token:
         content.row_per_token.add(str(file))
     content.label_columns_vary |= form.label_columns_vary
-    problems += undecoded if not (form.binary or form.whole(lines)) else []
+    if not (form.binary or form.whole(lines)):
+        problems.extend(undecoded)
+        problems.total += undecoded.total - len(undecoded)
     options = options.of(description)
     if form.binary or form.whole(lines):
         try:
@@ -179,8 +241,8 @@ def _read_file(file: Path, given: Description, options: ReadOptions, content: Co
             problems.append(_problem(error, str(error.file or file), error.line or 0))
         return
     _read_around_faults(lines, form, str(file), options, content, problems)
-    content.complete &= len(problems) == before
-    if len(problems) == before and not form.row_per_token:
+    content.complete &= problems.total == before
+    if problems.total == before and not form.row_per_token:
         read = content.sentences[count:]
         try:  # a record's arrays may be all that distinguishes it from another; a blank line is not a record
             attach_arrays([one for one in read if not (form.line_per_record and is_blank(one.text))], file)
@@ -188,7 +250,7 @@ def _read_file(file: Path, given: Description, options: ReadOptions, content: Co
             problems.append(Problem(str(file), 0, str(error)))
 
 
-def _read_lines(path: Path, encoding: str, problems: list[Problem]) -> list[Line]:
+def _read_lines(path: Path, encoding: str, problems: Problems) -> list[Line]:
     """Every line of a file, with U+FFFD for what is not UTF-8."""
     lines: list[Line] = []
     with opened(path) as stream:
@@ -212,7 +274,7 @@ def _problem(error: DataError, file: str, line: int) -> Problem:
 
 
 def _read_around_faults(
-    lines: list[Line], form: Format, file: str, options: ReadOptions, content: Content, problems: list[Problem]
+    lines: list[Line], form: Format, file: str, options: ReadOptions, content: Content, problems: Problems
 ) -> None:
     """Read with the ordinary readers, and start again after each line that they refuse."""
     label = options.label
@@ -252,7 +314,10 @@ def _read_around_faults(
                 start += 1
             if form.row_per_token:
                 content.torn.add((file, start + 1))
-            if looked_at > _MOST_READINGS * len(lines):  # after a quote that is not closed all lines are one row
-                message = f"too many quotes are not closed; the lines from {start + 1} on were not checked"
-                problems.append(Problem(file, error.line, message))
+            # After a quote that is not closed all lines are one row, which would be read again and again.
+            many = "quotes are not closed" if looked_at > _MOST_READINGS * len(lines) else ""
+            if many or problems.is_full:
+                problems.end(
+                    file, error.line, f"too many {many or 'faults'}; the lines from {start + 1} on were not checked"
+                )
                 return

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from seqkit.errors import shortened
 from seqkit.formats.notation import Notation, detect_notation
 from seqkit.formats.spans import SPANS
 from seqkit.records import LABEL_SEPARATOR, Sentence, labels_of_text
@@ -95,7 +96,7 @@ def read_notation(splits: Sequence[Sequence[Sentence]], target: str) -> list[str
             name = sentence.column_name(target)
             sentence.columns[name] = notation.read(sentence.columns[name])
         if own is not None:
-            notes.setdefault(notation.name, f"the labels mark spans in {notation.name}: {notation.example}")
+            notes.setdefault(notation.name, shortened(f"the labels mark spans in {notation.name}: {notation.example}"))
     return list(notes.values())
 
 
@@ -115,7 +116,8 @@ def note_on_numbers(sentences: Sequence[Sentence], target: str) -> list[str]:
         return []
     some = ", ".join(numbers[:3]) + (", …" if len(numbers) > 3 else "")
     what_for = "" if "O" in found else ": only labels such as B-PER and O mark spans and are scored as such"
-    return [f"the labels are numbers ({some}); if they stand for names, put the names in their place{what_for}"]
+    told = f"the labels are numbers ({some}); if they stand for names, put the names in their place{what_for}"
+    return [shortened(told)]
 
 
 def _fits(notation: Notation, sentences: Sequence[Sentence], target: str) -> bool:

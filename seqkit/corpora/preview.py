@@ -11,18 +11,18 @@ from typing import Any
 from seqkit.config.recipes import override
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.reading import read_splits, with_splitter
+from seqkit.errors import shown
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.formats.schemes import spans as read_spans
 from seqkit.formats.splitting import Splitter
-from seqkit.formats.writers import aligned
+from seqkit.formats.writers import aligned, short_cell
 from seqkit.records import labels_of_text
 from seqkit.tasks import Task
-from seqkit.terminal import one_line
 
 _RECORDS = 3
 _TOKENS = 12
 _LABELS = 40
-_CELL = 60
+_FIELDS = 20
 
 
 @dataclass(slots=True)
@@ -58,11 +58,12 @@ class Preview:
             Lines, each ending in a line feed.
         """
         sizes = ", ".join(f"{split} {size:,}" for split, size in self.sizes.items())
-        learned = f" from {self.target!r}" if self.target else ""
-        lines = [f"seqkit {self.task} would learn{learned}; {sizes}", "", aligned([self.header, *self.rows]).rstrip()]
+        learned = f" from {shown(self.target)}" if self.target else ""
+        header = [short_cell(name) for name in self.header]
+        lines = [f"seqkit {self.task} would learn{learned}; {sizes}", "", aligned([header, *self.rows]).rstrip()]
         if self.labels:
             what = "labels" if self.scheme == "none" else f"spans ({self.scheme})"
-            counted = [f"  {one_line(label)}  {count:,}" for label, count in islice(self.labels.items(), _LABELS)]
+            counted = [f"  {short_cell(label)}  {count:,}" for label, count in islice(self.labels.items(), _LABELS)]
             lines += ["", f"{what}: {len(self.labels):,}", *counted]
             lines += [f"  … {len(self.labels) - _LABELS:,} more"] * (len(self.labels) > _LABELS)
         if self.broken:
@@ -106,8 +107,8 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
         _add_texts(learned, train)
     else:
         fields = list(dict.fromkeys(key for record in train[:_RECORDS] for key in record.fields))
-        learned.header = fields
-        learned.rows = [[_cell(record.fields.get(key, "")) for key in fields] for record in train[:_RECORDS]]
+        learned.header = fields = fields[:_FIELDS]
+        learned.rows = [[short_cell(record.fields.get(key, "")) for key in fields] for record in train[:_RECORDS]]
     return learned
 
 
@@ -117,7 +118,7 @@ def _of_lines(dataset: Dataset, task: Task, splitter: Any, choice: Sequence[str]
         if dataset.has(split):
             learned.sizes[split] = sum(1 for _ in dataset.lines(split))
     for number, line in enumerate(islice(dataset.lines("train"), _RECORDS), 1):
-        learned.rows.append([str(number), _cell(" · ".join(line[start:end] for start, end in splitter(line)))])
+        learned.rows.append([str(number), short_cell(" · ".join(line[start:end] for start, end in splitter(line)))])
     return learned
 
 
@@ -129,7 +130,7 @@ def _add_columns(learned: Preview, train: Sequence[Any], scheme: str) -> None:
     learned.header = ["token", "label"]
     for sentence in train[:_RECORDS]:
         pairs = zip(sentence.tokens, sentence.column(learned.target), strict=True) if sentence.tokens else ()
-        learned.rows += [[_cell(token), _cell(label)] for token, label in islice(pairs, _TOKENS)]
+        learned.rows += [[short_cell(token), short_cell(label)] for token, label in islice(pairs, _TOKENS)]
         learned.rows += [["…", ""]] * (len(sentence.tokens) > _TOKENS) + [["", ""]]
     if learned.scheme == "none":
         learned.labels = _counted(label for labels in columns for label in labels)
@@ -144,14 +145,9 @@ def _add_texts(learned: Preview, train: Sequence[Any]) -> None:
     labels = [labels_of_text(record, learned.target, several) for record in train]
     learned.header = ["label", "text"]
     shown = zip(labels[:_RECORDS], train, strict=False)
-    learned.rows = [[_cell(", ".join(each)), _cell(record.text)] for each, record in shown]
+    learned.rows = [[short_cell(", ".join(each)), short_cell(record.text)] for each, record in shown]
     learned.labels = _counted(label for each in labels for label in each)
 
 
 def _counted(labels: Any) -> dict[str, int]:
     return dict(sorted(Counter(labels).items(), key=lambda item: (-item[1], item[0])))
-
-
-def _cell(value: object) -> str:
-    text = " ".join(str(value).split())
-    return text if len(text) <= _CELL else text[: _CELL - 1] + "…"

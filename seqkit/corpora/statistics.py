@@ -11,6 +11,7 @@ from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.label_columns import label_scheme, labels_of_splits
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.schemes import spans as read_spans
+from seqkit.formats.writers import short_cell
 from seqkit.metrics.scores import text_table
 from seqkit.records import Sentence
 
@@ -137,7 +138,7 @@ def render_statistics(found: dict[str, SplitStatistics], *, most: int = 40) -> s
         rows.append(["labels" if scheme is None else f"spans ({scheme})", *("" for _ in parts)])
     shown = sorted(totals, key=lambda label: (-totals[label], label))
     for label in shown[:most]:
-        rows.append([f"  {label}", *(f"{part.labels.get(label, 0):,}" for part in parts)])
+        rows.append([f"  {short_cell(label)}", *(f"{part.labels.get(label, 0):,}" for part in parts)])
     if rest := shown[most:]:
         counts = [sum(part.labels.get(label, 0) for label in rest) for part in parts]
         rows.append([f"  {len(rest)} more", *(f"{count:,}" for count in counts)])

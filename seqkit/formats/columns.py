@@ -20,6 +20,12 @@ Width = tuple[int, bool]
 """How many columns rows have, and whether they are separated by tabs."""
 
 DOCUMENT_START = "-DOCSTART-"
+"""first cell of a row that starts a document, as in CoNLL-2003 (https://www.clips.uantwerpen.be/conll2003/ner/)"""
+TEXT = "# text = "
+"""comment with the tokens of its sentence, as in CoNLL-U (https://universaldependencies.org/format.html): the rows
+after it are tokens, whatever they look like"""
+_NO_LABELS_OF_TOKENS = frozenset({"-X-", DOCUMENT_START})
+"""further cells of a row that starts a document and is no token, whatever stands beside it"""
 TOKEN_COLUMNS = frozenset({"word", "words", "token", "tokens", "form"})
 """names of the column of the tokens, in any case"""
 _LABEL_COLUMNS = frozenset(
@@ -43,6 +49,16 @@ _AMPLE = 30
 """the same, where nothing else has to speak for it"""
 _MANY = 10
 """rows that have all usual labels"""
+_OF_TEXTS_TOO = ("", ".tsv", ".txt")
+"""extensions of files that may have texts and their labels, too"""
+_FEWEST_TEXTS = 4
+"""rows from which on labels are told from words by how often they are repeated"""
+_LIKELY = 100
+"""tokens of a sentence from which on it is clear whether all look like labels"""
+_LIKE_A_LABEL = re.compile(r"[BIESLUMWObieslumwo]|[BIESLUMWbieslumw][-_:].+|.+[-_:][BIESLUMWbieslumw]", re.DOTALL)
+"""a token that could be the label of a span, in any of the notations of `seqkit.formats.notation`"""
+_UNLIKE_TOKENS = re.compile(r"#|\ufeff|[^\0]\0[^\0]\0|\0[^\0]\0[^\0]|PK\x03|PAR1|BZh|%PDF-")
+"""starts of a first row that make a comment, or, at the start of a file, another kind of it (`seqkit.formats.text`)"""
 _RARE = 0.05
 """the greatest share of sentences that do not have the form of the others"""
 
@@ -82,9 +98,17 @@ def width_of(line: str) -> Width:
     return len(cells_of(line)), "\t" in line
 
 
+def starts_document(line: str) -> bool:
+    """Whether the first cell of a row is that of one that starts a document; it may be a token, too."""
+    return line.startswith(DOCUMENT_START) and split_row(line)[0] == DOCUMENT_START
+
+
 def ends_sentence(line: str) -> bool:
-    """Whether a line stands between two sentences: it is blank, or starts a document."""
-    return is_blank(line) or line.startswith(DOCUMENT_START)
+    """Whether a line certainly stands between two sentences: it is blank, or has the cells of a document's start."""
+    if not line.startswith(DOCUMENT_START):
+        return is_blank(line)
+    first, *others = split_row(line)
+    return first == DOCUMENT_START and not _NO_LABELS_OF_TOKENS.isdisjoint(others)
 
 
 def header(cells: Sequence[str]) -> tuple[str, ...]:
@@ -129,6 +153,28 @@ def token_place(names: Sequence[str], token_column: str, file: str = "") -> int:
     raise DataError(f"no token column {token_column!r}; the columns are {', '.join(names)}", file=file)
 
 
+def has_labels_first(rows: Sequence[str]) -> bool:
+    """Whether rows of two cells are labels and texts of a word each, not tokens and labels: few first cells, repeated.
+
+    Args:
+        rows: rows without blank lines between them.
+
+    Returns:
+        Whether they are.
+    """
+    cells = [row.split("\t") for row in rows]
+    if len(cells) < _FEWEST_TEXTS or any(len(row) != 2 for row in cells):
+        return False
+    first, second = (len({row[place] for row in cells}) for place in (0, 1))
+    return 2 * first <= second
+
+
+def may_have_texts(sample: Sample) -> bool:
+    """Whether rows could be tokens with labels as well as labels with texts: neither blank lines nor a name tell."""
+    pairs = len(sample.rows) >= _FEWEST_TEXTS and all(row.count("\t") == 1 for row in sample.rows)
+    return pairs and sample.suffix in _OF_TEXTS_TOO and not any(map(is_blank, sample.lines))
+
+
 class Rows(NamedTuple):
     """The rows of a sample that are as wide as most.
 
@@ -136,15 +182,27 @@ class Rows(NamedTuple):
         sentences: the rows of each sentence, without those marked as comments.
         marked: rows at the start of a sentence whose first cell is ``#``.
         names: the names in the first row, if it has names.
+        texts: of each sentence the tokens as a comment before it says them, see `TEXT`; None if there is none.
     """
 
     sentences: list[list[list[str]]]
     marked: list[list[str]]
     names: tuple[str, ...]
+    texts: list[str | None]
 
     def columns(self, place: int) -> list[list[str]]:
         """The cells of one column, sentence by sentence."""
         return [[row[place] for row in sentence] for sentence in self.sentences]
+
+
+class _Found(NamedTuple):
+    """One row of a sample: the number of its sentence, whether all before it start with ``#``, and the text."""
+
+    width: Width
+    cells: list[str]
+    sentence: int
+    begins: bool
+    text: str | None
 
 
 def sampled(lines: Iterable[str]) -> Rows:
@@ -156,32 +214,94 @@ def sampled(lines: Iterable[str]) -> Rows:
     Returns:
         The rows.
     """
-    found: list[tuple[Width, list[str], bool]] = []  # of each row its width, its cells, whether it starts a sentence
-    starts = True
+    found: list[_Found] = []
+    number, starts, text = 0, True, None
     for line in lines:
-        if ends_sentence(line):
-            starts = True
-        elif not line.startswith(DOCUMENT_BORDERS):
-            found.append((width_of(line), [cell.strip(" ") for cell in cells_of(line)], starts))
+        if is_blank(line) or (text is None and ends_sentence(line)):
+            number, starts, text = number + 1, True, None
+        elif starts and text is None and line.startswith(TEXT):
+            text = line[len(TEXT) :]
+        elif text is not None or not (line.startswith(DOCUMENT_BORDERS) or starts_document(line)):
+            cells = [cell.strip(" ") for cell in cells_of(line)]
+            found.append(_Found(width_of(line), cells, number, starts, text))
             starts = starts and line.startswith("#")
-    widths = Counter(width for width, cells, _ in found if not cells[0].startswith("#"))
+    widths = Counter(row.width for row in found if not row.cells[0].startswith("#"))
     if not widths:
-        return Rows([], [], ())
+        return Rows([], [], (), [])
     ((usual, _),) = widths.most_common(1)
-    first = next(cells for _, cells, _ in found if not cells[0].startswith("#"))
-    names = header(first)
-    sentences: list[list[list[str]]] = []
+    first = next(row for row in found if not row.cells[0].startswith("#"))
+    names = header(first.cells) if first.text is None else ()
+    sentences: dict[int, list[list[str]]] = {}
+    texts: dict[int, str | None] = {}
     marked = []
-    for width, cells, begins in found:
-        if begins:
-            sentences.append([])
-        if width != usual or (names and cells is first):
+    for row in found:
+        if row.width != usual or (names and row is first):
             continue
-        if not (begins and MARK.match(cells[0])):
-            sentences[-1].append(cells)
-        elif not any("://" in cell or cell == "=" for cell in cells):  # which is a comment anyway
-            marked.append(cells)
-    return Rows([sentence for sentence in sentences if sentence], marked, names)
+        if row.text is not None or not (row.begins and MARK.match(row.cells[0])):
+            sentences.setdefault(row.sentence, []).append(row.cells)
+            texts.setdefault(row.sentence, row.text)
+        elif not any("://" in cell or cell == "=" for cell in row.cells):  # which is a comment anyway
+            marked.append(row.cells)
+    return Rows([*sentences.values()], marked, names, [*texts.values()])
+
+
+def told_place(rows: Rows) -> int | None:
+    """Where the tokens are if comments say which these are.
+
+    Args:
+        rows: rows of one width.
+
+    Returns:
+        The position of the first column that has the tokens of every such comment, one after another; None if there are
+        no such comments, or no such column.
+    """
+    told = [(sentence, text) for sentence, text in zip(rows.sentences, rows.texts, strict=True) if text is not None]
+    width = len(rows.sentences[0][0]) if told else 0
+    return next(
+        (place for place in range(width) if all(_follow([row[place] for row in some], text) for some, text in told)),
+        None,
+    )
+
+
+def _follow(cells: Sequence[str], text: str) -> bool:
+    """Whether cells stand one after another at the start of a text, with nothing but white space between them."""
+    place = 0
+    for cell in cells:
+        while not text.startswith(cell, place):
+            if place >= len(text) or not text[place].isspace():
+                return False
+            place += 1
+        place += len(cell)
+    return True
+
+
+def needs_text(columns: Sequence[Sequence[str]]) -> bool:
+    """Whether rows of a sentence may be read as something else than tokens, unless a comment says these, see `TEXT`.
+
+    They start with what starts a comment, a document or another kind of file, look like the names of columns, or the
+    tokens like labels or, if there are further columns than one of labels, like numbers or names of documents.
+
+    Args:
+        columns: the cells of a sentence, column by column, that of the tokens first.
+
+    Returns:
+        Whether they may.
+    """
+    tokens = columns[0]
+    first = tokens[0]
+    if DOCUMENT_START in tokens or _UNLIKE_TOKENS.match(first):
+        return True
+    cells = [column[0].strip(" ").casefold() for column in columns]
+    if not TOKEN_COLUMNS.isdisjoint(cells) and (header(cells) or not TOKEN_COLUMNS.isdisjoint(cells[1:])):
+        return True
+    prefixed = len(first) < 2 or first[1] in "-_:" or first[-2] in "-_:"
+    if prefixed and all(map(_LIKE_A_LABEL.fullmatch, tokens[:_LIKELY])):
+        return True
+    if len(columns) < _NARROWEST:
+        return False
+    numbers = [int(token) for token in tokens[:2] if _NUMBER.fullmatch(token)]
+    counts = len(numbers) == len(tokens[:2]) and numbers[-1] - numbers[0] == len(numbers) - 1
+    return counts or (len(tokens) > 1 and first == tokens[1])
 
 
 def describe_columns(sample: Sample, given: Description) -> tuple[Description, str]:
@@ -195,7 +315,8 @@ def describe_columns(sample: Sample, given: Description) -> tuple[Description, s
     width = len(rows.sentences[0][0]) if rows.sentences else 0
     named = any(name.lower() in TOKEN_COLUMNS for name in found.columns)
     if width and not named and not given.token_column and len(found.columns) in (0, width):
-        place = guessed_place(rows)
+        told = told_place(rows)
+        place = guessed_place(rows) if told is None else told
         if place:
             column = found.columns[place] if found.columns else str(place)
             found = replace(found, token_column=column)
@@ -298,8 +419,9 @@ def is_numbered(columns: Sequence[Sequence[str]]) -> bool:
 
 
 def _is_constant(columns: Sequence[Sequence[str]]) -> bool:
-    alike = sum(len({*column}) == 1 for column in columns)
-    return _has_enough(columns, _ENOUGH + 1) and alike >= (1 - _RARE) * len(columns)
+    several = [column for column in columns if len(column) > 1]  # a single cell says nothing
+    alike = sum(len({*column}) == 1 for column in several)
+    return _has_enough(columns, _ENOUGH + 1) and alike >= (1 - _RARE) * len(several)
 
 
 def _has_enough(columns: Sequence[Sequence[str]], enough: int) -> bool:

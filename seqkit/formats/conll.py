@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from itertools import chain
+from itertools import chain, takewhile
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +14,17 @@ from seqkit.errors import DataError, shown
 from seqkit.formats.columns import (
     DOCUMENT_BORDERS,
     DOCUMENT_START,
+    TEXT,
     Width,
     cells_of,
     describe_columns,
     ends_sentence,
+    has_labels_first,
     header,
     is_marked,
+    needs_text,
     split_row,
+    starts_document,
     token_place,
     width_of,
 )
@@ -46,6 +50,7 @@ _BLANK_AT_CELL_END = re.compile(r"^ | (?=[\t\n]|$)|(?<=\t) ", re.MULTILINE)
 _NO_LABELS = "expected at least 2 columns (token and label), found {}"
 _COMMENTS = "rows that start with '#', read as comments"
 _BLANKS = "rows with spaces around a label, which were removed"
+_BESIDE_OTHERS = f"rows {DOCUMENT_START!r} beside other rows of a sentence, read as tokens"
 
 
 def read_conll(
@@ -55,9 +60,10 @@ def read_conll(
 
     Cells are separated by tabs or, in a row without a tab, by spaces; spaces around a label and blanks at the end of a
     row do not count. The token is in the first column, or in one named ``word``, ``form`` or ``token``. A first row of
-    such names is one of names. ``-DOCSTART-`` rows are skipped, and so are comments: lines at the start of a sentence
-    that start with ``#`` and are not as wide as the file, read ``# name = value`` or have an address (``#`` is a token
-    too).
+    such names is one of names. Comments are skipped: lines at the start of a sentence that start with ``#`` and are not
+    as wide as the file, read ``# name = value`` or have an address (``#`` is a token too). So are rows whose first cell
+    is ``-DOCSTART-``, which start a document: those that stand alone between blank lines, are not as wide as the file,
+    or have ``-X-`` as another cell. Elsewhere this is a token. All rows after a comment ``# text = …`` are tokens.
 
     Args:
         lines: numbered lines; those of a `Lines` are read in blocks, which is several times as fast.
@@ -121,6 +127,7 @@ def _runs(blocks: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[s
     sentence: a complete sentence does not wait for more, which may never end or have a fault."""  # noqa: D205, D209
     run: list[str] = []
     first = 0
+    told: bool | None = None  # whether a comment says the tokens of the run; None until it matters
     for number, lines in blocks:
         begin = 0
         while True:
@@ -135,14 +142,21 @@ def _runs(blocks: Iterable[tuple[int, list[str]]]) -> Iterator[tuple[int, list[s
                 break
             if run:
                 yield first, run
-                run = []
+                run, told = [], None
             begin = end + 1
         kept = next((size for size, line in enumerate(reversed(lines[begin:]), 1) if ends_sentence(line)), 0)
         if 0 < kept < len(run):
-            yield first, run[:-kept]
-            first, run = first + len(run) - kept, run[-kept:]
+            if told is None and not is_blank(run[-kept]):
+                told = any(line.startswith(TEXT) for line in takewhile(_starts_with_sign, run))
+            if is_blank(run[-kept]) or not told:
+                yield first, run[:-kept]
+                first, run, told = first + len(run) - kept, run[-kept:], None
     if run:
         yield first, run
+
+
+def _starts_with_sign(line: str) -> bool:
+    return line.startswith("#")
 
 
 def _plain_columns(run: list[str], separator: str, width: int, allow_unlabelled: bool) -> list[list[str]] | None:
@@ -172,17 +186,21 @@ def _sentence(cells: list[list[str]], rules: _Rules, first: int) -> Sentence:
 
 
 def _read_rows(lines: Iterable[Line], rules: _Rules) -> Iterator[Sentence]:
-    """The sentences of lines, row by row: runs of spaces, blank lines, comments, faults."""
+    """The sentences of lines, row by row: runs of spaces, blank lines, comments, starts of documents, faults."""
     sentence: list[list[str]] = []
-    begin = 0
+    begin = documents = 0
+    told = False  # whether a comment says the tokens
     for number, line in chain(lines, [(0, "")]):
-        if ends_sentence(line):
-            if sentence:
+        document = line.startswith(DOCUMENT_START) and starts_document(line)
+        if is_blank(line) or (document and _is_no_token(line, told, rules)):
+            if sentence and (told or len(sentence) > 1 or not documents):
+                rules.left_out.update({_BESIDE_OTHERS: documents} if documents and not told else {})
                 yield _sentence([list(column) for column in zip(*sentence, strict=True)], rules, begin)
-                sentence = []
+            sentence, documents, told = [], 0, False
             continue
         if not sentence:
-            if line.startswith("#") and _is_comment(line, rules):
+            if line.startswith("#") and _is_comment(line, told, rules):
+                told = told or line.startswith(TEXT)
                 continue
             begin = number
         row = cells_of(line, rules.width[0])
@@ -193,6 +211,13 @@ def _read_rows(lines: Iterable[Line], rules: _Rules) -> Iterator[Sentence]:
                 row = plain
         _check_row(row, rules, number)
         sentence.append(row)
+        documents += document
+
+
+def _is_no_token(line: str, told: bool, rules: _Rules) -> bool:
+    """Whether a row that starts a document is certainly no token: it has not the width of the file, or an empty cell,
+    or the cells of such a row."""  # noqa: D205, D209
+    return width_of(line) != rules.width or "" in cells_of(line) or (not told and ends_sentence(line))
 
 
 def _usual_head(lines: Sequence[Line], name: str, options: ReadOptions) -> Width | None:
@@ -212,20 +237,24 @@ def _with_head(
     """All lines from the first row on; how wide this is, and the names if it has names; and whether no further line can
     change that.
 
-    Lines that start with ``#`` may be comments: they count only if the file has no others, or none for long.
+    Lines that start with ``#``, or a document, may be no rows: they count only if the file has no others, or none for
+    long.
     """  # noqa: D205
     iterator = iter(blocks)
     head: list[tuple[int, list[str]]] = []  # a pipe cannot be read twice, and may be endless
     found = with_tab = ""
     place = comments = 0
+    told = False  # whether a comment says the tokens of the sentence
     for number, lines in iterator:
         before = comments
         for index, line in enumerate(lines):
-            if ends_sentence(line):
+            if is_blank(line):
+                told = False
                 continue
-            if not line.startswith("#"):
+            if not line.startswith("#") and not starts_document(line):
                 found, place = line, index
                 break
+            told = told or line.startswith(TEXT)
             with_tab = with_tab or (line if "\t" in line else "")
             comments += 1
         if found or comments > before:
@@ -240,18 +269,18 @@ def _with_head(
     known = bool(found) or (bool(with_tab) and comments >= _LONGEST_HEAD)
     width, tabs = width_of(found or with_tab)
     cells = cells_of(found)
-    names = header(cells)
-    if found and (names or cells == list(given or ())):  # a row of names is no row of a sentence
+    names = () if told else header(cells)
+    if found and not told and (names or cells == list(given or ())):  # a row of names is no row of a sentence
         number, lines = head.pop()
         head += [(number, [*lines[:place], ""]), (number + place + 1, lines[place + 1 :])]
     return chain((block for block in head if block[1]), iterator), (width, tabs, *names), known
 
 
-def _is_comment(line: str, rules: _Rules) -> bool:
-    if line.startswith(DOCUMENT_BORDERS) or width_of(line) != rules.width:
+def _is_comment(line: str, told: bool, rules: _Rules) -> bool:
+    if width_of(line) != rules.width or ("\t" not in line and " = " in line):
         return True
-    if "\t" not in line and " = " in line:
-        return True
+    if told or line.startswith(DOCUMENT_BORDERS):
+        return not told
     if is_marked(line) and (rules.comments or "://" in line):
         rules.left_out[_COMMENTS] += 1
         return True
@@ -297,7 +326,7 @@ def _recognise(sample: Sample) -> bool:
     if 0 not in tabs:
         # A text beside its label has spaces in it; a token beside its label hardly ever does.
         prose = sum(" " in row for row in found) > len(found) / 4
-        return len(tabs) == 1 and (blank_inside or not prose)
+        return len(tabs) == 1 and (blank_inside or not (prose or has_labels_first(found)))
     cells = [split_row(row) for row in found]
     if sample.suffix == ".tsv" or len(cells) == 1 or len(cells[0]) == 1 or len({len(row) for row in cells}) > 1:
         return False
@@ -308,24 +337,34 @@ def _recognise(sample: Sample) -> bool:
 
 
 def _write(sentences: Sequence[Sentence]) -> str:
-    """All columns, tab-separated, in the order that the source has them, or the tokens first if only that is clear."""
-    content = _written(sentences, tokens_first=False)
-    misread = _misread(content, sentences)
-    if misread is not None and any(list(each.columns.values())[:1] != [each.tokens] for each in sentences):
-        content = _written(sentences, tokens_first=True)
+    """All columns, tab-separated, in the order of the source or, if only that is clear, the tokens first, or told."""
+    in_order = all(list(each.columns.values())[:1] == [each.tokens] for each in sentences)
+    misread = None
+    for tokens_first, told in ((False, _never), (True, _never), (True, needs_text), (True, bool)):
+        if in_order and tokens_first and told is _never:
+            continue
+        content = _written(sentences, tokens_first, told)
         misread = _misread(content, sentences)
-    if misread is not None:
-        message = f"columns would not be read back as these tokens and labels; use {_INSTEAD}"
-        raise DataError(message, file=misread.file, line=misread.line)
-    return content
+        if misread is None:
+            return content
+    assert misread is not None
+    message = f"columns would not be read back as these tokens and labels; use {_INSTEAD}"
+    raise DataError(message, file=misread.file, line=misread.line)
 
 
-def _written(sentences: Sequence[Sentence], *, tokens_first: bool) -> str:
+def _never(columns: Sequence[Sequence[str]]) -> bool:
+    return False
+
+
+def _written(sentences: Sequence[Sentence], tokens_first: bool, told: Callable[[Sequence[Sequence[str]]], bool]) -> str:
+    """The content of a file; `told` says of the columns of a sentence whether a comment has to say the tokens."""
     written = []
     for sentence in sentences:
-        columns, tokens = _all_columns(sentence, tokens_first), len(sentence.tokens)
-        block = rows(columns)
-        refuse_breaks(block, tokens * (len(columns) - 1), tokens + 1, sentence, _INSTEAD)
+        columns, tokens = _all_columns(sentence, tokens_first), sentence.tokens
+        block, lines = rows(columns), len(tokens) + 1
+        if tokens and told(columns):
+            block, lines = f"{TEXT}{' '.join(tokens)}\n{block}", lines + 1
+        refuse_breaks(block, len(tokens) * (len(columns) - 1), lines, sentence, _INSTEAD)
         written.append(clean(block))
     return "".join(written)
 

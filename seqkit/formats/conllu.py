@@ -51,6 +51,7 @@ class _Layout:
         if "form" not in self.names:
             raise DataError(f"expected a column FORM, found columns: {', '.join(names)}", file=file)
         self.form = self.names.index("form")
+        self.tabs = len(self.names) - 1
         self.id = self.names.index("id") if "id" in self.names else None
 
     def as_conllu(self, row: Sequence[str]) -> str:
@@ -118,8 +119,9 @@ def _read(
             covered = 0
             words, kept = [], ConlluRows()  # also after a block without words, which is not a sentence
             continue
-        if line.startswith("#"):
-            if naming and line.startswith(_NAMING):
+        # Where no id comes first, a token that starts with # starts a row.
+        if line.startswith("#") and not (layout is not None and layout.id != 0 and line.count("\t") == layout.tabs):
+            if naming and _is_naming(line):
                 found = _named(line, name, number)
                 if named and layout is not None and found.names != layout.names:
                     raise DataError("the columns are named once more, and differ", file=name, line=number)
@@ -153,6 +155,11 @@ def _read(
             raise DataError(f"expected token id {following}, found {identity!r}", file=name, line=number)
         covered = max(covered, last)
         kept.other_rows.append((len(words), line if layout is _CONLLU_LAYOUT else layout.as_conllu(row)))
+
+
+def _is_naming(line: str) -> bool:
+    """Whether a comment names the columns, with spaces between them; with a tab it would be a row."""
+    return line.startswith(_NAMING) and "\t" not in line
 
 
 def _named(line: str, name: str, number: int) -> _Layout:
@@ -254,7 +261,7 @@ def _misc(sentence: Sentence) -> list[str]:
 
 def _is_plus(sample: Sample) -> bool:
     """Whether columns are named, other ones than those of CoNLL-U."""
-    naming = next((line for line in sample.lines if line.startswith(_NAMING)), None)
+    naming = next(filter(_is_naming, sample.lines), None)
     if naming is None or any(not line.startswith("#") for line in sample.lines[: sample.lines.index(naming)]):
         return False
     return tuple(naming[len(_NAMING) :].lower().split()) != _COLUMNS
@@ -263,7 +270,7 @@ def _is_plus(sample: Sample) -> bool:
 def _head(lines: Lines, name: str) -> tuple[Sequence[str] | None, bool]:
     """The names of the columns; known once there is a row, or they are."""
     for number, line in lines:
-        if line.startswith(_NAMING):
+        if _is_naming(line):
             _named(line, name, number)
             return line[len(_NAMING) :].split(), True
         if not is_blank(line) and not line.startswith("#"):
@@ -272,7 +279,7 @@ def _head(lines: Lines, name: str) -> tuple[Sequence[str] | None, bool]:
 
 
 def _usual_head(lines: Sequence[Line], name: str, options: ReadOptions) -> Sequence[str] | None:
-    naming = next(((number, line) for number, line in lines if line.startswith(_NAMING)), None)
+    naming = next(((number, line) for number, line in lines if _is_naming(line)), None)
     if naming is None and options.columns is None and lines:
         raise DataError(_NOT_NAMED, file=name, line=1)
     if naming is None:

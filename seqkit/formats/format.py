@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from seqkit.errors import shortened
 from seqkit.formats.text import Line, Lines, last_line_end
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
@@ -164,7 +165,7 @@ def notes_on(file: object, left_out: Counter[str]) -> list[str]:
     Returns:
         A line for each.
     """
-    return [f"{file}: {what}: {times:,}" for what, times in left_out.items()]
+    return [shortened(f"{file}: {what}: {times:,}") for what, times in left_out.items()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-from seqkit.formats.columns import Rows, is_numbered, marks_spans, sampled
+from seqkit.formats.columns import Rows, is_numbered, marks_spans, sampled, told_place
 from seqkit.formats.conll import CONLL, Layouts, read_conll
 from seqkit.formats.format import Format, Sample
 
@@ -43,7 +43,7 @@ def _is(width: int, check: Callable[[Rows, Sequence[str]], bool], sample: Sample
         return False
     rows = sampled(sample.lines)
     cells = [row for sentence in rows.sentences for row in sentence]
-    if not cells or any(len(row) != width for row in cells):
+    if not cells or any(len(row) != width for row in cells) or told_place(rows) == 0:
         return False
     return is_numbered(rows.columns(0)) and check(rows, sample.lines)
 

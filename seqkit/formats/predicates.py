@@ -166,8 +166,10 @@ def _is_conll2009(sample: Sample) -> bool:
 def _is_conll2012(sample: Sample) -> bool:
     rows = _rows(sample, _CONLL2012)
     begun = any(line.startswith(DOCUMENT_BORDERS) for line in sample.lines)
-    return (begun or sample.suffix.endswith("_conll")) and all(
-        len(row) > len(_CONLL2012.columns) and row[1].isdecimal() and row[2].isdecimal() for row in rows
+    return (
+        (begun or sample.suffix.endswith("_conll"))
+        and bool(rows)
+        and all(len(row) > len(_CONLL2012.columns) and row[1].isdecimal() and row[2].isdecimal() for row in rows)
     )
 
 

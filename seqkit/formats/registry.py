@@ -8,8 +8,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from seqkit.errors import DataError, nearest
+from seqkit.errors import DataError, nearest, shortened
 from seqkit.formats.brat import BRAT
+from seqkit.formats.columns import may_have_texts
 from seqkit.formats.conll import CONLL
 from seqkit.formats.conllu import CONLLU, CONLLU_PLUS
 from seqkit.formats.doccano import DOCCANO
@@ -44,6 +45,9 @@ USUAL_SUFFIXES = SUFFIXES | {suffix: each.name for each in FORMATS.values() for 
 """these, and those that files of a format usually have"""
 COMPANIONS = {suffix for each in FORMATS.values() for suffix in each.companions}
 """extensions of files that belong to another file and are not read on their own"""
+
+_COLUMN_SUFFIXES = {suffix for each in _COLUMNS for suffix in (*each.suffixes, *each.usual_suffixes)}
+"""extensions of files that have columns, whose tokens may look like files of other formats"""
 
 _SAMPLE_LINES = 400  # enough for many sentences, few enough to cost nothing
 
@@ -114,9 +118,11 @@ def describe(
     rows = [line for line in first if not is_blank(line)]
     rows = [row for row in rows if not row.startswith(("# ", "-DOCSTART-"))] or rows
     sample = Sample(Path(path), suffix, first, rows, texts)
-    form = known or _recognise(sample)
+    form = known or _recognise(sample, bool(given.columns))
     description, guess = form.describe(sample, replace(given, format=form.name))
-    notes = [f"{path}: {guess}"] if guess else []
+    notes = [shortened(f"{path}: {guess}")] if guess else []
+    if known is None and form is CONLL and may_have_texts(sample):
+        notes.append(f"{path}: each row is read as a token and its label; --format tsv reads a label and a text")
     if not given.format and USUAL_SUFFIXES.get(suffix, "text") not in (form.name, "tsv"):
         evidence = form.evidence(sample)
         read = (
@@ -137,12 +143,16 @@ def _first_lines(lines: Iterable[Line]) -> list[str]:
     return found
 
 
-def _recognise(sample: Sample) -> Format:
-    """What is sure of its content goes before what the extension says, and that before what the content looks like."""
-    sure = (each for each in FORMATS.values() if each.specific and each.recognise(sample))
+def _recognise(sample: Sample, named: bool) -> Format:
+    """What is sure of its content goes before what the extension says, and that before what the content looks like.
+
+    `named` if the user names columns, which fastText does not have.
+    """
+    formats = _COLUMNS if sample.suffix in _COLUMN_SUFFIXES else tuple(FORMATS.values())
+    sure = (each for each in formats if each.specific and not (named and each is FASTTEXT) and each.recognise(sample))
     said = FORMATS[SUFFIXES[sample.suffix]] if sample.suffix in SUFFIXES else None
     found = next(sure, said)
-    return found or next(each for each in FORMATS.values() if not each.specific and each.recognise(sample))
+    return found or next(each for each in formats if not each.specific and each.recognise(sample))
 
 
 def is_pipe(path: str | Path) -> bool:

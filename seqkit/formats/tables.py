@@ -39,11 +39,15 @@ _USUAL_NAMES = {
 }
 _KIND_OF_NAME = {name: kind for kind, names in _USUAL_NAMES.items() for name in names.split()}
 """what columns are often called, in small letters without spaces and other signs → what they contain"""
-_LONGEST_CELL = 2**31 - 1
-"""in characters, the most that the module csv accepts on every platform; its own limit would refuse a long text"""
+_LONGEST_CELL = 1 << 24
+"""in characters; the module csv, which takes 4 bytes for each, reads to the end of the file if a quote is not closed"""
 _LONGEST_NAME = 40
 _SEPARATOR = re.compile(r'"?sep=.?"?[,;\t]*', re.IGNORECASE)
 """a first line that tells Excel what separates the cells, which the rows tell, too"""
+_PROBABILITY = re.compile(r"[01]\.[0-9]+")
+"""no name of a column, but what stands beside a label that was predicted"""
+_PREDICTED = re.compile(r"[^\t]+\t[01]\.[0-9]{4}(?:\|[01]\.[0-9]{4})*|\t")
+"""label and probability, several, or none"""
 _FEWEST_ROWS = 10
 """rows without names from which on the first one is compared with the others"""
 
@@ -64,7 +68,8 @@ def read_table(lines: Iterable[Line], name: str, format: str, options: ReadOptio
     """Read a table of texts.
 
     A first row with the names of the text and the label names the columns. Without such a row the columns are those
-    that the options name, or two: the label and the text.
+    that the options name, or two: the label and the text. In rows as ``seqkit classify predict`` writes them (label,
+    probability, text, in this order) the text may have tabs.
 
     Args:
         lines: numbered lines; blank ones are skipped.
@@ -87,10 +92,18 @@ def read_table(lines: Iterable[Line], name: str, format: str, options: ReadOptio
             columns, named = _columns(cells, name, line, options)
             if named:
                 continue
+        if len(cells) > len(columns) and format == "tsv":
+            cells = _with_whole_text(cells, columns, options)
         if len(cells) != len(columns):
             expected = f"{_count(len(columns), _COLUMN[format])} ({', '.join(columns)})"
             raise DataError(f"expected {expected}, found {len(cells)}", file=name, line=line)
         yield Row(line, dict(zip(columns, cells, strict=True)))
+
+
+def _with_whole_text(cells: list[str], columns: Sequence[str], options: ReadOptions) -> list[str]:
+    """A row; one with label, probability and text, as ``seqkit classify predict`` writes it, may have tabs in this."""
+    predicted = len(columns) == 3 and columns[2] == options.text and _PREDICTED.fullmatch("\t".join(cells[:2]))
+    return [*cells[:2], "\t".join(cells[2:])] if predicted else cells
 
 
 def table_rows(lines: Iterable[Line], name: str, format: str) -> Iterator[tuple[int, list[str]]]:
@@ -132,6 +145,8 @@ def _csv_rows(lines: Iterable[Line], name: str, delimiter: str) -> Iterator[tupl
             return
         except csv.Error as error:
             reason = "a quote is not closed" if str(error) == "unexpected end of data" else str(error)
+            if reason.startswith("field larger"):
+                reason = f"a cell has more than {_LONGEST_CELL:,} characters, or a quote is not closed"
             raise DataError(f"invalid CSV: {reason}", file=name, line=first or last) from None
         finally:
             csv.field_size_limit(limit)
@@ -150,6 +165,8 @@ def names_of_columns(cells: Sequence[str]) -> tuple[str, str] | None:
         The name of the text and that of the label; None for other rows.
     """
     found: dict[str, str] = {}
+    if any(map(_PROBABILITY.fullmatch, cells)):
+        return None
     for cell in cells:
         kind = _KIND_OF_NAME.get(re.sub(r"[\W_]+", "", cell.casefold())) if len(cell) <= _LONGEST_NAME else None
         if kind:

@@ -13,12 +13,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TextIO
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, shown
+from seqkit.formats.columns import TEXT, needs_text
 from seqkit.formats.schemes import spans as read_spans
-from seqkit.records import Sentence, TaggedSentence
+from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, TaggedSentence
 from seqkit.terminal import one_line
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_UNLIKE_LABELS = re.compile("\ufeff|PAR1|BZh|%PDF-")
+"""first bytes by which a file is taken for another kind, see `seqkit.formats.text`"""
 
 
 def clean(text: str) -> str:
@@ -81,6 +85,20 @@ def rows(columns: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n\n" if lines else "\n"
 
 
+def short_cell(value: object, most: int = 60) -> str:
+    """A value as a cell of a table for people: on one line, and only the beginning of a long one.
+
+    Args:
+        value: the value.
+        most: characters.
+
+    Returns:
+        The cell.
+    """
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
 def aligned(table: Sequence[Sequence[str]]) -> str:
     r"""Write a table of texts, for a person, in columns of equal width.
 
@@ -124,7 +142,8 @@ def format_conll(record: TaggedSentence) -> str:
     r"""One prediction as rows ``token<TAB>label`` (``<TAB>probability`` if there are any) and a blank line.
 
     A sentence of a document is such a block, too. N-best predictions are a block each, after a comment,
-    ``# nbest = 1 prob = 0.9300``.
+    ``# nbest = 1 prob = 0.9300``. Where rows might be read as something else than tokens, such as ``-DOCSTART-`` or
+    ``#``, the comment ``# text = …`` before them says that they are.
 
     Args:
         record: the prediction; a sentence without tokens is only the blank line.
@@ -133,40 +152,75 @@ def format_conll(record: TaggedSentence) -> str:
         The lines, each with its ``\n``.
 
     Raises:
-        DataError: a token is empty or contains a tab or line break.
+        DataError: a token is empty or contains a tab or line break, or a label has a space at its end.
     """
     tokens, probs = record.sentence.tokens, record.probs
     if "" in tokens:
         raise DataError("empty token; use --output-format jsonl", file=record.sentence.file, line=record.sentence.line)
     if record.alternatives:
-        blocks = [
-            f"# nbest = {rank} prob = {prob:.4f}\n" + rows([tokens, labels])
+        sentences = [
+            (f"# nbest = {rank} prob = {prob:.4f}\n", [tokens, labels])
             for rank, (labels, prob) in enumerate(record.alternatives, start=1)
         ]
-        tabs, lines = len(tokens) * len(blocks), (len(tokens) + 2) * len(blocks)
     else:
         columns = [tokens, record.labels]
         if probs is not None:
             columns.append([f"{prob:.4f}" for prob in probs])
-        sentences = record.sentences or [(0, len(tokens))]
-        blocks = [rows([column[first:last] for column in columns]) for first, last in sentences]
-        tabs, lines = len(tokens) * (len(columns) - 1), len(tokens) + len(blocks)
+        if record.sentences:
+            sentences = [("", [column[first:last] for column in columns]) for first, last in record.sentences]
+        else:
+            sentences = [("", columns)]
+    blocks: list[str] = []
+    tabs = lines = 0
+    for head, columns in sentences:
+        text = f"{TEXT}{' '.join(columns[0])}\n" if columns[0] and needs_text(columns) else ""
+        blocks.append(f"{head}{text}{rows(columns)}")
+        tabs += len(columns[0]) * (len(columns) - 1)
+        lines += len(columns[0]) + 1 + bool(head) + bool(text)
     block = "".join(blocks)
     refuse_breaks(block, tabs, lines, record.sentence)
+    if " " in block:
+        _refuse_blanks(sentences, record.sentence)
     return clean(block)
 
 
+def _refuse_blanks(sentences: Sequence[tuple[str, Sequence[Sequence[str]]]], sentence: Sentence) -> None:
+    """Check that no label has a space at its end, which is read as none."""
+    for label in {label for _, columns in sentences for label in columns[1]}:
+        if label != label.strip(" "):
+            message = f"the label {label!r} has a space at its end; use --output-format jsonl"
+            raise DataError(message, file=sentence.file, line=sentence.line)
+
+
 def _format_jsonl(record: Any) -> str:
-    return to_json(record.to_json()) + "\n"
+    line = to_json(record.to_json()) + "\n"
+    source = getattr(record, "sentence", record)
+    if not source.text.isascii() and _PAIR.search(source.text):
+        message = "the text has two surrogates that JSON reads as one character; replace them"
+        raise DataError(message, file=getattr(source, "file", None), line=getattr(source, "line", None))
+    return line
 
 
 def _format_tsv(record: Any) -> str:
-    """Cells separated by tabs, the text last and unchanged, tabs included."""
+    """Cells separated by tabs, the text last and unchanged, tabs included; see `seqkit.formats.tables.read_table`."""
     source, cells = getattr(record, "sentence", record), record.to_cells()
-    if any(mark in source.text for mark in "\n\r") or any(mark in cell for cell in cells for mark in "\n\r\t"):
-        message = "the text or a label contains a line break; use --output-format jsonl"
-        raise DataError(message, file=getattr(source, "file", None), line=getattr(source, "line", None))
+    fault, text = "", source.text
+    if any(mark in text for mark in "\n\r") or any(mark in cell for cell in cells for mark in "\n\r\t"):
+        fault = "the text or a label contains a line break"
+    elif isinstance(record, ClassifiedText) and _has_separator(record, cells):
+        fault = f"a label contains {LABEL_SEPARATOR!r}, which stands between labels"
+    elif isinstance(record, ClassifiedText) and _UNLIKE_LABELS.match(cells[0]):
+        fault = f"at the start of a file the label {shown(cells[0])} would not be read as one"
+    if fault:
+        where = {"file": getattr(source, "file", None), "line": getattr(source, "line", None)}
+        raise DataError(f"{fault}; use --output-format jsonl", **where)
     return clean("\t".join([*cells, source.text]) + "\n")
+
+
+def _has_separator(record: ClassifiedText, cells: Sequence[str]) -> bool:
+    """Whether one of several labels has in it what stands between them, as no probability has."""
+    several = record.multi or LABEL_SEPARATOR in cells[1]
+    return several and cells[0].count(LABEL_SEPARATOR) != cells[1].count(LABEL_SEPARATOR)
 
 
 def format_inline(record: TaggedSentence) -> str:

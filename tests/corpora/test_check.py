@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from seqkit.corpora import faulty
 from seqkit.corpora.cards import load_card
 from seqkit.corpora.check import check
 from seqkit.corpora.dataset import Dataset
@@ -17,8 +19,11 @@ from seqkit.corpora.preview import preview
 from seqkit.corpora.resolve import resolve
 from seqkit.corpora.statistics import render_statistics, statistics
 from seqkit.errors import DataError
+from seqkit.formats import tables
 from seqkit.formats.format import Description
+from seqkit.formats.registry import describe
 from seqkit.formats.splitting import Splitter
+from seqkit.records import labels_of_text
 from seqkit.tasks import TASKS
 from seqkit.training.run import train
 
@@ -38,6 +43,7 @@ def faults(path: Path, target: str | None = None) -> list[str]:
 
 
 def put(folder: Path, **files: str | bytes) -> Path:
+    folder.mkdir(exist_ok=True)
     for name, content in files.items():
         data = content if isinstance(content, bytes) else content.encode("utf-8")
         (folder / name.replace("__", ".")).write_bytes(data)
@@ -224,6 +230,104 @@ def test_too_many_open_quotes_end_the_search(tmp_path: Path) -> None:
     many = faults(put(tmp_path, train__csv="label,text\nx,y\n" + 'a","""\n' * 1000))
     assert len(many) == 22
     assert "train.csv:23: too many quotes are not closed; the lines from 24 on were not checked" in many
+
+
+CONTROLS = ["\t", "\n", "\r", "\x1b", "\0", "\x7f", "\x85", "\u2028"]
+
+
+@pytest.mark.parametrize("control", CONTROLS)
+def test_labels_with_control_characters_are_faults_of_their_lines(tmp_path: Path, control: str) -> None:
+    label = f"X{control}Y"
+    fault = f"the label {label!r} has a control character; replace it"
+    tokens = [{"tokens": ["a", "b"], "tags": ["O", "X"]}, {"tokens": ["c", "d"], "tags": ["O", label]}]
+    spans = [{"text": "a b", "spans": []}, {"text": "c d", "spans": [{"start": 0, "end": 1, "label": label}]}]
+    texts = [{"text": "a", "label": "x"}, {"text": "b", "label": label}]
+    several = [{"text": "a", "label": ["x"]}, {"text": "b", "label": ["x", label]}]
+    for number, rows in enumerate((tokens, spans, texts, several)):
+        path = put(tmp_path / str(number), train__jsonl="".join(json.dumps(row) + "\n" for row in rows))
+        told = fault.replace("'X", "'B-X") if rows is spans else fault
+        assert f"train.jsonl:2: {told}" in faults(path)
+        data = resolve(str(path / "train.jsonl"))
+        with pytest.raises(DataError, match=f"train.jsonl:2: {re.escape(told)}$"):
+            if rows is tokens or rows is spans:
+                [one.column("") for one in data.sentences("all")]
+            else:
+                [labels_of_text(one, "label", rows is several) for one in data.texts("all")]
+
+
+def test_labels_with_control_characters_from_columns_tables_and_python(tmp_path: Path) -> None:
+    fault = "the label 'X\\x1bY' has a control character; replace it"
+    put(tmp_path, train__conll="a O\nb P\n\nc O\nd X\x1bY\n\n", dev__conll="e O\nf P\n\n")
+    assert faults(tmp_path) == [f"train.conll:5: {fault}"]
+    quoted = 'label,text\nx,a\n"X\nY",b\n'
+    assert "train.csv:3: the label 'X\\nY' has a control character; replace it" in faults(
+        put(tmp_path / "a", train__csv=quoted)
+    )
+    pairs = from_items("sentences", [(["a"], ["O"]), (["b"], ["X\x1bY"])], dev=[(["a"], ["O"])])
+    with pytest.raises(DataError, match=f"^pairs train:2: {re.escape(fault)}$"):
+        [one.column("") for one in pairs.sentences("train")]
+    with pytest.raises(DataError, match=f"^texts train:2: {re.escape(fault)}$"):
+        [
+            labels_of_text(one, "label")
+            for one in from_items("texts", [("a", "x"), ("b", "X\x1bY")], [("a", "x")]).texts("train")
+        ]
+
+
+# --- labels beside words ----------------------------------------------------------------------------------------------
+
+
+def test_labels_before_words_are_texts(tmp_path: Path) -> None:
+    words = ["good", "bad", "fine", "poor", "nice", "dull", "great", "awful"]
+    path = (
+        put(tmp_path, train__tsv="".join(f"{('pos', 'neg')[n % 2]}\t{word}\n" for n, word in enumerate(words)))
+        / "train.tsv"
+    )
+    assert describe(path)[0].format == describe(path, texts=True)[0].format == "tsv"
+    assert check(resolve(str(path))) == []
+    assert [(one.fields["label"], one.text) for one in resolve(str(path)).texts("all")][:2] == [
+        ("pos", "good"),
+        ("neg", "bad"),
+    ]
+    with pytest.raises(DataError, match=r"train\.tsv: expected tokens with labels, found labelled texts$"):
+        resolve(str(path)).sentences("all")
+
+
+def test_words_before_labels_are_columns_and_that_is_said(tmp_path: Path) -> None:
+    path = put(tmp_path, train__tsv="".join(f"{word}\t{'XY'[word == 'b']}\n" for word in "abcd")) / "train.tsv"
+    description, notes = describe(path)
+    told = "each row is read as a token and its label; --format tsv reads a label and a text"
+    assert (description.format, notes) == ("conll", [f"{path}: {told}"])
+    path.write_text(path.read_text() + "\n")
+    assert describe(path)[1] == []
+
+
+def test_of_very_many_faults_the_first_are_listed(tmp_path: Path) -> None:
+    found = faults(put(tmp_path, train__conll="a O\nb O\n\n" + "b O\nc\n" * 12_000, dev__conll="a O\n\nc\n"))
+    assert found[0] == "train.conll:5: expected 2 columns, found 1"
+    assert found[9_999:] == [
+        "train.conll:20003: expected 2 columns, found 1",
+        "train.conll:20003: too many faults; the lines from 20004 on were not checked",
+        "dev.conll:3: too many faults; the lines from 4 on were not checked",
+        "and 1 more fault, not listed",
+    ]
+
+
+def test_faults_with_long_labels_are_not_all_listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faulty, "_MOST_CHARACTERS", 20_000)
+    content = "".join(f"a {'x' * 3_000}{number}\n\n" for number in range(100))
+    found = faults(put(tmp_path, train__conll="a O\nb P\n\n", dev__conll=content))
+    assert len(found) == 11 and found[-1] == "and 90 more faults, not listed"
+
+
+def test_a_quote_that_is_not_closed_does_not_take_the_rest_of_a_large_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The module csv would need four bytes for each character."""
+    monkeypatch.setattr(tables, "_LONGEST_CELL", 4_096)
+    found = faults(put(tmp_path, train__csv='label,text\nx,"' + f"{'some words ' * 100}\n" * 60))
+    open_quote = "invalid CSV: a cell has more than 4,096 characters, or a quote is not closed"
+    assert found[:2] == ["train.csv: no sentences found", f"train.csv:2: {open_quote}"]
+    assert len(found) == 61
 
 
 def test_a_label_as_long_as_the_file_is_not_named_whole(tmp_path: Path) -> None:

@@ -149,7 +149,6 @@ def test_a_fault_leaves_the_destination_alone(tmp_path: Path, name: str, token: 
 @pytest.mark.parametrize(
     ("records", "line"),
     [
-        ([{"tokens": ["a", "-DOCSTART-x"], "ner": ["O", "O"]}], 1),  # taken for the start of a document
         ([{"tokens": ["a"]}, {"tokens": ["b", "10 000"]}], 2),  # cut at the space where there are no tabs
         ([{"tokens": ["a"], "ner": ["O"]}, {"tokens": []}, {"tokens": ["b"]}], 3),  # rows of two widths
         ([{"tokens": ["#a"]}], 1),  # a comment where no other row tells how wide rows are

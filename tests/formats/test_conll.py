@@ -201,7 +201,7 @@ def test_blocks_are_read_as_rows_are_one_at_a_time(rows: list[str], unlabelled: 
     assert whole == outcome(Lines([text] if text else [], "f"), _plain_columns=lambda *_: None)
 
 
-@pytest.mark.parametrize("end", [" ", "\t", "-DOCSTART- X"])
+@pytest.mark.parametrize("end", [" ", "\t", "-DOCSTART- -X-"])
 def test_sentences_come_one_at_a_time_whatever_ends_them(end: str) -> None:
     read = 0
 
