@@ -111,7 +111,8 @@ class ClassificationHead(nn.Module):
         Returns:
             p(label | text), [B, K]: with one label per text they sum to 1, with several they are independent.
         """
-        return self._probabilities(self._pooled(outputs, lengths))
+        scores = self._scores(self._pooled(outputs, lengths))  # [B, K]
+        return scores.sigmoid() if self.multi_label else scores.softmax(1)
 
     @torch.no_grad()
     def score(self, outputs: Tensor, lengths: Tensor) -> Tensor:
@@ -134,11 +135,13 @@ class ClassificationHead(nn.Module):
             scores: what `score` gave for N texts.
 
         Yields:
-            p(label | text), [n, K], of the next n texts.
+            p(label | text), [n, K], of the next n texts; those of the texts after them may overwrite it.
         """
-        for part in row_parts(scores, self.output.out_features):
-            yield self._probabilities(part) if self.late else part
-
-    def _probabilities(self, pooled: Tensor) -> Tensor:
-        scores = self._scores(pooled)  # [B, K]
-        return scores.sigmoid() if self.multi_label else scores.softmax(1)
+        softened = scores.new_empty(0)
+        for _, part in row_parts(scores, self.output, scored=not self.late):
+            if not self.late:
+                yield part
+            elif self.multi_label:
+                yield part.sigmoid_()
+            else:
+                yield torch.softmax(part, 1, out=softened.resize_(part.shape))
