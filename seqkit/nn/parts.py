@@ -1,7 +1,10 @@
-"""Rows of an output layer a part at a time, so that scores of many labels never exist for all rows together."""
+"""Scores of an output layer for a part of the rows at a time, so that those of many labels never exist together."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import torch
 from torch import Tensor, nn
 
 _CPU_WORKSPACE = 2**25
@@ -9,19 +12,27 @@ _GPU_WORKSPACE = 2**28
 """bytes of scores at a time, in float64"""
 
 
-def row_parts(rows: Tensor, columns: int) -> tuple[Tensor, ...]:
-    """Cut rows into parts whose scores fit a workspace.
+def row_parts(rows: Tensor, layer: nn.Linear, *, scored: bool) -> Iterator[tuple[slice, Tensor]]:
+    """Scores of some rows, part by part; without gradient.
 
     Args:
-        rows: what scores are made of, [N, D].
-        columns: K, the number of scores of a row.
+        rows: the layer's input, float32 [N, D], or if they are `scored` its output, [N, K].
+        layer: the output layer.
+        scored: which of the two.
 
-    Returns:
-        The parts, in order, each [n, D]; one without rows if there are none.
+    Yields:
+        Which rows, and their scores, [n, K]. Unless they were given, the next part overwrites them: memory of its own
+        for each would be left in pieces too small for the next.
     """
     allowed = _CPU_WORKSPACE if rows.device.type == "cpu" else _GPU_WORKSPACE
-    parts: tuple[Tensor, ...] = rows.split(max(1, allowed // (8 * columns)))
-    return parts
+    size = max(1, allowed // (8 * layer.out_features))
+    buffer = None if scored else rows.new_empty(min(size, len(rows)), layer.out_features)
+    for begin in range(0, len(rows), size):
+        part = rows[begin : begin + size]
+        if buffer is not None:
+            with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
+                part = torch.addmm(layer.bias, part, layer.weight.t(), out=buffer[: len(part)])
+        yield slice(begin, begin + len(part)), part
 
 
 def most_score(rows: Tensor, layer: nn.Linear) -> Tensor:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -282,3 +284,28 @@ def test_the_loss_of_more_labels_than_features_is_the_cross_entropy() -> None:
     (-(head.output(head.pooling(outputs, lengths)).log_softmax(1)[[0, 2], [29, 4]]).sum() / 3).backward()
     expected = [parameter.grad for parameter in head.parameters() if parameter.grad is not None]
     assert all(torch.allclose(one, other, atol=1e-6) for one, other in zip(found, expected, strict=True))
+
+
+MEASURED = """
+import resource, torch
+from seqkit.heads.classification.module import ClassificationHead
+from seqkit.heads.tagging.module import TaggingHead
+torch.set_num_threads(1)
+outputs, lengths = torch.randn(50, 40, 8), torch.full((50,), 40)
+tags = TaggingHead(8, 100_000, crf=False, transitions=False)
+texts = ClassificationHead(8, 4, 100_000, pool="mean").eval()
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+before = peak()
+with torch.inference_mode():
+    tags.decode(tags.score(outputs), lengths)
+    for part in texts.probabilities(texts.score(outputs, lengths).repeat(40, 1)):
+        part.argmax(1)
+print(peak() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="resident memory is counted as Linux counts it")
+def test_scores_of_many_labels_never_exist_together() -> None:
+    """Of 2,000 tokens, and of 2,000 texts, they would take 800 MB each, and twice that while they are made."""
+    found = subprocess.run([sys.executable, "-c", MEASURED], capture_output=True, check=True, text=True)
+    assert int(found.stdout) < 400

@@ -112,7 +112,9 @@ class ClassificationHead(nn.Module):
             p(label | text), [B, K]: with one label per text they sum to 1, with several they are independent; NaN where
             a score is not finite.
         """
-        return self._probabilities(self._pooled(outputs, lengths))
+        scores = self._scores(self._pooled(outputs, lengths))  # [B, K]
+        probabilities = scores.sigmoid() if self.multi_label else scores.softmax(1)  # [B, K]
+        return probabilities + (scores - scores)  # 0 of each, or NaN where a score overflowed, which may have hidden it
 
     @torch.no_grad()
     def score(self, outputs: Tensor, lengths: Tensor) -> Tensor:
@@ -135,12 +137,13 @@ class ClassificationHead(nn.Module):
             scores: what `score` gave for N texts.
 
         Yields:
-            p(label | text), [n, K], of the next n texts.
+            p(label | text), [n, K], of the next n texts; those of the texts after them may overwrite it.
         """
-        for part in row_parts(scores, self.output.out_features):
-            yield self._probabilities(part) if self.late else part
-
-    def _probabilities(self, pooled: Tensor) -> Tensor:
-        scores = self._scores(pooled)  # [B, K]
-        probabilities = scores.sigmoid() if self.multi_label else scores.softmax(1)  # [B, K]
-        return probabilities + (scores - scores)  # 0 of each, or NaN where a score overflowed, which may have hidden it
+        softened = scores.new_empty(0)
+        for _, part in row_parts(scores, self.output, scored=not self.late):
+            if not self.late:
+                yield part
+            elif self.multi_label:
+                yield part.sigmoid_()
+            else:
+                yield torch.softmax(part, 1, out=softened.resize_(part.shape))

@@ -192,24 +192,23 @@ class TaggingHead(nn.Module):
         check_padded(scores, lengths, columns, "outputs" if self.late else "emissions")
         shape, inside = scores.shape[:2], token_mask(lengths, scores)  # [B, T]
         count = min(nbest, self.num_tags)  # m
-        best, sums, peaks, tops = [], [], [], []
-        for part in row_parts(scores.flatten(0, 1), self.num_tags):
-            found = self.emissions(part) if self.late else part  # [n, K]
-            best.append(found.argmax(1))
+        flat, exact = scores.flatten(0, 1), working_type(scores.device)  # [N, D or K]
+        tags = torch.zeros(len(flat), dtype=torch.int64, device=flat.device)  # [N]
+        peak, normalizer = (torch.zeros(len(flat), dtype=exact, device=flat.device) for _ in range(2))  # [N] each
+        values, numbers = flat.new_zeros(len(flat), count), tags.new_zeros(len(flat), count)  # [N, m] each
+        for part, found in row_parts(flat, self.emission, scored=not self.late):  # [n, K]
+            tags[part] = found.argmax(1)
             if probabilities or nbest > 1:
-                sums.append(found.to(working_type(found.device)).logsumexp(1))
-                peaks.append(found.amax(1))
+                peak[part] = found.amax(1).to(exact)
+                normalizer[part] = found.to(exact).logsumexp(1)
             if nbest > 1:
-                tops.append(found.topk(count))
-        tags = torch.cat(best).view(shape).masked_fill(~inside, 0)  # [B, T]
-        if not sums:
-            return DecodedTags(tags)
-        normalizer = torch.cat(sums).view(shape)  # [B, T]
-        peak = torch.cat(peaks).view(shape)  # [B, T]
+                values[part], numbers[part] = found.topk(count)
+        tags, peak, normalizer = tags.view(shape), peak.view(shape), normalizer.view(shape)  # [B, T] each
+        tags.masked_fill_(~inside, 0)
         chosen = (peak - normalizer).exp().masked_fill(~inside, 0.0).to(scores.dtype) if probabilities else None
         if nbest <= 1:
             return DecodedTags(tags, None, chosen)
-        values, numbers = (torch.cat(each).view(*shape, count) for each in zip(*tops, strict=True))  # [B, T, m]
+        values, numbers = values.view(*shape, count), numbers.view(*shape, count)  # [B, T, m] each
         ranks, weights = CRF(count, trainable=False).to(scores.device).nbest(values.to(normalizer), lengths, nbest)
         alternatives = numbers.transpose(1, 2).gather(1, ranks)  # [B, n, T]
         alternatives = alternatives.masked_fill(~inside[:, None] | weights.isneginf()[:, :, None], 0)
