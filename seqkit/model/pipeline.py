@@ -211,7 +211,8 @@ def not_finite(what: str, precision: str) -> ModelError:
         The error.
     """
     hint = "" if precision == "fp32" else f"; it may be finite with --precision fp32, instead of {precision}"
-    return ModelError(f"{what} is not finite, or too large: the weights are damaged, or training diverged{hint}")
+    causes = "training diverged (try a smaller --lr), the weights are damaged, or a given number is too large"
+    return ModelError(f"{what} is not finite, or too large: {causes}{hint}")
 
 
 class _Scored(NamedTuple):

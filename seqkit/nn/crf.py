@@ -150,8 +150,8 @@ class CRF(nn.Module):
     @torch.no_grad()
     def largest_score(self) -> Tensor:
         """The largest magnitude of a learned score of a start, a transition or an end; a scalar, 0 without any."""
-        learned = [scores.abs().max() for scores in self.parameters()]
-        return torch.stack(learned).max() if learned else self.legal_end.new_zeros((), dtype=torch.float32)
+        learned = [scores.flatten() for scores in self.parameters()]
+        return torch.cat(learned).abs().max() if learned else self.legal_end.new_zeros((), dtype=torch.float32)
 
     @torch.no_grad()
     def viterbi(self, emissions: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:

@@ -334,8 +334,9 @@ class Trainer:
             other = found.get(name, value if name in self._arithmetic else self.learner.default(name))
             if other != value:
                 expected = f"expected a checkpoint with {name} = {value}, found {other}"
-                mend = f"where it is {other} sums are rounded as before: resume there, or " * (name in self._arithmetic)
-                raise TrainingError(f"{self.output}: {expected}; {mend}start again with --force")
+                mend = f"; sums would be rounded differently: resume with {name} as it was, or"
+                mend = mend if name in self._arithmetic else ";"
+                raise TrainingError(f"{self.output}: {expected}{mend} start again with --force")
         self._take(tensors)
         device = self.stepper.device
         best = {name: tensors[f"best.{name}"].to(device) for name in self.parameters if f"best.{name}" in tensors}

@@ -26,7 +26,8 @@ from tests.model.four_tasks import classifier, generator, language_model, record
 Make = Callable[..., Any]
 HUGE = 3e38
 FACTORS = (1e3, 1e10, 1e30, HUGE)
-TAIL = " is not finite, or too large: the weights are damaged, or training diverged"
+CAUSES = "training diverged (try a smaller --lr), the weights are damaged, or a given number is too large"
+TAIL = f" is not finite, or too large: {CAUSES}"
 CONDITION = {"kind": "a", "title": "ab"}
 NARROW = {"hidden": 1, "direction": "forward"}
 

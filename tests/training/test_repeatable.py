@@ -127,7 +127,7 @@ def test_other_kernels_are_refused_and_the_same_ones_give_the_same_bits(tmp_path
     fewer = {"ATEN_CPU_CAPABILITY": "default"}
     whole, _ = in_a_process(tmp_path, "whole=4", "parts=2", **fewer)
     expected = "expected a checkpoint with ATEN_CPU_CAPABILITY = not set, found DEFAULT"
-    mend = "where it is DEFAULT sums are rounded as before: resume there, or start again with --force"
+    mend = "sums would be rounded differently: resume with ATEN_CPU_CAPABILITY as it was, or start again with --force"
     assert in_a_process(tmp_path, "parts=4") == [f"{tmp_path / 'parts'}: {expected}; {mend}"]
     assert in_a_process(tmp_path, "parts=4", **fewer) == [whole]
 
@@ -172,7 +172,7 @@ def test_what_rounds_otherwise_is_named(
     with pytest.raises(TrainingError) as caught:
         make(tmp_path, epochs=2, deterministic=True).resume()
     expected = f"expected a checkpoint with {name} = {value}, found {before}"
-    mend = f"where it is {before} sums are rounded as before: resume there, or start again with --force"
+    mend = f"sums would be rounded differently: resume with {name} as it was, or start again with --force"
     assert str(caught.value) == f"{tmp_path}: {expected}; {mend}"
     make(tmp_path / "free", epochs=1).run()
     make(tmp_path / "free", epochs=2).resume()  # says nothing of it
