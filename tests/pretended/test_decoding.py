@@ -30,7 +30,6 @@ from tests.pretended.device import pretended
 
 LINES = [WORDS[3], *texts(5, 1, 5)]
 WHERE = {
-    "inputs/lookup.py::_add": "words that are new are computed once, and copied to the device",
     "heads/tagging/head.py::decode": "the labels of many sentences are read together",
     "heads/tagging/head.py::_token_probs": "so are their probabilities",
     "heads/tagging/head.py::_add_spans": "and those of spans, which are known only now",
@@ -43,15 +42,14 @@ WHERE = {
     "nn/search.py::beam_search": "likewise",
 }
 """where prediction waits for the device → why"""
-READ = ("inputs/lookup.py::_add",)
-TAGS = (*READ, "heads/tagging/head.py::decode")
+TAGS = ("heads/tagging/head.py::decode",)
 PROBABILITIES = (
     *TAGS,
     "heads/tagging/head.py::_token_probs",
     "heads/tagging/head.py::_add_spans",
     "nn/chain.py::log_variables",
 )
-SCORES = (*READ, "heads/language_model/head.py::decode")
+SCORES = ("heads/language_model/head.py::decode",)
 CLUSTERS = ("nn/softmax.py::_adaptive_log_probabilities",)
 TEXT = ("model/language_model.py::read",)
 SAMPLE = ("nn/search.py::sample",)
@@ -123,7 +121,7 @@ DECODINGS = {
     "tag probabilities": Decoding(tagger, predicted(probs=True), PROBABILITIES),
     "tag n best": Decoding(tagger, predicted(nbest=3), TAGS),
     "tag divided": Decoding(tagger, divided, TAGS),
-    "classify": Decoding(classifier, predicted(top=2), (*READ, "heads/classification/head.py::decode")),
+    "classify": Decoding(classifier, predicted(top=2), ("heads/classification/head.py::decode",)),
     "lm score": Decoding(language_model, predicted(), SCORES),
     "lm text": Decoding(language_model, perplexity(), TEXT),
     "lm dynamic": Decoding(language_model, perplexity(dynamic=0.1), TEXT),
