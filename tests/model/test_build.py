@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import four_tasks
 import numpy as np
 import pytest
 import torch
@@ -16,7 +17,6 @@ from seqkit.inputs.lookup import type_batch
 from seqkit.inputs.pretrained import Vectors
 from seqkit.model.tagger import Tagger
 from seqkit.records import Sentence
-from tests.model import four_tasks
 
 
 def build(settings: TagSettings, sentences: Sequence[Sentence], vectors: Vectors) -> Tagger:
