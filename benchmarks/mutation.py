@@ -63,7 +63,10 @@ TESTS: dict[str, tuple[str, str]] = {
     "seqkit/model/generator.py": ("model/test_generator", "model"),
     "seqkit/model/gold.py": ("model/test_evaluate model/test_classifier", "model"),
     "seqkit/model/language_model.py": ("model/test_language_model", "model"),
-    "seqkit/model/loading.py": ("model/test_restoring formats/test_formats model/test_ngram_model model/test_loading", "model"),
+    "seqkit/model/loading.py": (
+        "model/test_restoring formats/test_formats model/test_ngram_model model/test_loading",
+        "model",
+    ),
     "seqkit/model/ngram_model.py": ("model/test_ngram_model training/test_ngram", "model"),
     "seqkit/model/pipeline.py": ("model/test_predict model/test_memory model/test_precision", "model"),
     "seqkit/model/requests.py": ("model/test_requests", "model"),

@@ -19,6 +19,7 @@ from seqkit.model.pipeline import BatchSize, halving
 from seqkit.records import Sentence
 
 LINES = texts(150)
+pytestmark = pytest.mark.usefixtures("watchdog")
 
 
 @contextmanager

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.training.progress import Progress
-from seqkit.training.trainer import NOTE_EVERY
+from seqkit.training.trainer import NOTE_EVERY, Trainer
 from tests.training.regression import BATCHES, Regression, equal, lines_of, make, weights
 
 # --- a run -------------------------------------------------------------------------------------------------------
@@ -70,6 +71,23 @@ def test_train_jsonl_has_one_line_an_epoch(tmp_path: Path) -> None:
         assert line["gradient_norm"] > 0
         assert line["tokens_per_second"] > 0
     assert lines == trainer.history
+
+
+def test_time_and_tokens_of_an_epoch_are_its_own(tmp_path: Path) -> None:
+    began = time.monotonic()
+    make(tmp_path).run()
+    taken = time.monotonic() - began
+    lines = lines_of(tmp_path)
+    assert 0 < sum(line["seconds"] + line["dev_seconds"] for line in lines) <= taken
+    for line in lines:
+        assert line["tokens_per_second"] * line["seconds"] == pytest.approx(12 * BATCHES)
+    assert 0 < make_resumed(tmp_path).elapsed <= taken
+
+
+def make_resumed(output: Path) -> Trainer:
+    trainer = make(output)
+    assert trainer.resume()
+    return trainer
 
 
 def test_train_jsonl_is_json_also_where_a_score_is_no_number(tmp_path: Path) -> None:
