@@ -30,6 +30,8 @@ hypothesis.settings.load_profile("seqkit")
 
 Pairs: TypeAlias = list[tuple[list[str], list[str]]]
 
+HANGING = 60
+"""seconds that no test takes to which `watchdog` belongs, on a busy machine either"""
 _NAMES = {"PER": ["Ada", "Bo", "Cleo", "Dov", "Esi"], "LOC": ["Rome", "Oslo", "Lima", "Pisa"]}
 _VERBS = ["met", "saw", "left", "knew"]
 
@@ -40,6 +42,23 @@ def denormals() -> Iterator[None]:
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].set_flush_denormal(False)
+
+
+@pytest.fixture
+def watchdog() -> Iterator[None]:
+    """Fails a test that hangs, which would otherwise keep the suite from telling which one it is."""
+    if not hasattr(signal, "setitimer"):  # Windows
+        yield
+        return
+
+    def hangs(*_: object) -> None:
+        pytest.fail(f"expected an end within {HANGING} seconds")
+
+    before = signal.signal(signal.SIGALRM, hangs)
+    signal.setitimer(signal.ITIMER_REAL, HANGING)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")

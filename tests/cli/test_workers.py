@@ -26,6 +26,7 @@ from seqkit.serving.process import Job
 from seqkit.serving.workers import started_workers
 
 Run = Callable[..., Any]  # the fixture `run`
+pytestmark = pytest.mark.usefixtures("watchdog")
 
 ECHO = '''
 """A worker that needs no model: gives lines back in capitals, and does what they say."""

@@ -560,16 +560,25 @@ def test_as_json_leaves_its_argument() -> None:
 
 
 @pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    pairs = [("Ada slept", "a"), ("Paris slept", "b")] * 4
+    settings = {"task": "classify", **TINY, "head": {"baseline": False}}
+    return seqkit.train(settings, tmp_path_factory.mktemp("classifier") / "m", pairs, device="cpu")
+
+
+@pytest.fixture(scope="module")
 def tagger(tmp_path_factory: pytest.TempPathFactory) -> Any:
     pairs = [(["Ada", "slept"], ["B-PER", "O"]), (["Paris", "slept"], ["B-LOC", "O"])] * 4
     return seqkit.train({"task": "tag", **TINY}, tmp_path_factory.mktemp("tagger") / "m", pairs, device="cpu")
 
 
-def test_several_texts_are_no_tokens(tagger: Any) -> None:
+def test_several_texts_are_no_tokens(tagger: Any, classifier: Any) -> None:
     end = " is several words: use predict(texts) for several texts, predict([tokens]) for tokens with spaces"
     for texts in (["Ada slept.", "Paris."], ("Paris", "Ada slept."), np.array(["Ada slept."])):
         message = f"a list given to tag holds the tokens of one text, and 'Ada slept.'{end}"
         assert fault(lambda texts=texts: tagger.tag(texts)) == message
+        assert fault(lambda texts=texts: classifier.classify(texts)) == message.replace(" tag ", " classify ")
+    assert classifier.classify(["Ada", "slept"]).sentence.tokens == ["Ada", "slept"]
     assert tagger.tag(["Ada", "slept"]).sentence.tokens == ["Ada", "slept"]
     assert tagger.tag({"text": "Ada slept."}).sentence.tokens == ["Ada", "slept", "."]
     assert next(tagger.predict([["10 000", "m"]])).sentence.tokens == ["10 000", "m"]

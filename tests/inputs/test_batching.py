@@ -88,6 +88,20 @@ def test_training_batches(lengths: list[int], size: int, budget: int, seed: int)
     assert as_lists(again) == as_lists(batches)
 
 
+@given(st.lists(st.integers(1, 9), max_size=50), st.integers(1, 60))
+@example([5] * 8, 20)  # a batch may have just as many tokens as the budget
+@random_lengths
+def test_training_batches_are_as_large_as_the_budget_allows(lengths: list[int], budget: int) -> None:
+    """Where all sentences are in one pool, the shortest one of the next batch does not fit into a batch."""
+    batches = training_batches(np.array(lengths, dtype=np.int64), batch_size=1, batch_tokens=budget)
+    by_length = sorted(
+        [sorted(lengths[row] for row in batch) for batch in as_lists(batches)],
+        key=lambda batch: (batch[-1], batch[0], -len(batch)),
+    )
+    for batch, following in pairwise(by_length):
+        assert batch[-1] <= following[0] and (len(batch) + 1) * following[0] > budget
+
+
 @pytest.mark.parametrize("budget", [0, 600])
 def test_batches_are_near_equal_in_length_and_in_random_order(budget: int) -> None:
     generator = np.random.default_rng(0)

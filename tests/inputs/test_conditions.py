@@ -81,6 +81,9 @@ def test_vectors_are_standardised_by_the_training_data_and_constants_are_not_mag
     assert constant.scale[0] > 0
     zeros = ConditionCodec.build(records([{"v": [0, 0]}] * 2), [("v", "")], str.split).fields[0]
     assert min(zeros.scale) > 0
+    # So little beside the other numbers is a constant, too, whose rounding is not to be learned.
+    nearly = ConditionCodec.build(records([{"v": [n * 1e3, 1 + n * 1e-6]} for n in (-1, 1)]), [("v", "")], str.split)
+    assert nearly.fields[0].scale == pytest.approx((1e3, 1e3))
 
 
 def test_records_become_numbers_and_batches() -> None:

@@ -26,6 +26,12 @@ def test_every_kind_is_tested() -> None:
     assert {units.kind for units in ALL} == set(UNIT_KINDS)
 
 
+def test_units_are_equal_to_what_splits_alike_and_to_nothing_else() -> None:
+    for units in ALL:
+        assert [units == other for other in [*ALL, None, units.to_json()]] == [units is other for other in [*ALL, 0, 0]]
+        assert units == Units.from_json(units.to_json()) and len({units, Units.from_json(units.to_json())}) == 1
+
+
 @pytest.mark.parametrize("kind", SPLITTERS)
 def test_words_are_those_of_the_splitter(kind: str) -> None:
     for text in TEXT:

@@ -58,6 +58,20 @@ def test_a_corpus_in_a_file_equals_one_in_memory(memory_units: int, monkeypatch:
     assert corpus.counts() == Counter("to be or not\n\nto be\n")
 
 
+@pytest.mark.parametrize("memory_units", [1, 7, 1 << 20])
+def test_the_checksum_is_of_every_unit_in_its_place(memory_units: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = Corpus.read(LINES, Units.char()).checksum(5)
+    monkeypatch.setattr(streams_module, "_MEMORY_UNITS", memory_units)
+    assert Corpus.read(LINES, Units.char()).checksum(5) == expected  # wherever it is kept
+    numbers = Corpus.read(LINES, Units.char()).numbers
+    for place in range(len(numbers)):  # the same units, two of them exchanged
+        other = Corpus.read(LINES, Units.char())
+        other.numbers = np.array(numbers)
+        other.numbers[[place, place - 1]] = other.numbers[[place - 1, place]]
+        assert (other.checksum(5) == expected) == (numbers[place] == numbers[place - 1])
+    assert Corpus.read(LINES, Units.char()).checksum(6) != expected  # nor without what came before
+
+
 def test_the_file_is_gone_when_the_corpus_is(little_memory: Path) -> None:
     corpus = Corpus.read(LINES, Units.char())
     assert isinstance(corpus.numbers, np.memmap)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
+import four_tasks
 import numpy as np
 import pytest
 import torch
@@ -55,6 +57,50 @@ def test_words_with_a_given_vector_are_not_unknown_though_unseen_in_training(
     assert probs("unseen") == probs("neither")
     assert probs("known") != probs("unseen")
     assert probs("known") != probs("Other")
+
+
+@pytest.mark.parametrize(
+    ("model", "commands"),
+    [
+        (four_tasks.tagger, ["tag predict -m THIS_FOLDER < text.txt"]),
+        (four_tasks.classifier, ["classify predict -m THIS_FOLDER < text.txt"]),
+        *(
+            (make, ["lm score -m THIS_FOLDER < text.txt", "lm sample -m THIS_FOLDER --count 5"])
+            for make in (four_tasks.language_model, four_tasks.ngram_model)
+        ),
+        (four_tasks.generator, ["generate sample -m THIS_FOLDER --condition kind=… --condition title=…"]),
+    ],
+)
+def test_the_card_says_how_the_model_is_used(model: Callable[[], Any], commands: list[str]) -> None:
+    before, _, rest = model().card().partition("```sh\n")
+    assert before.startswith("# A seqkit ")
+    assert rest.partition("```")[0].splitlines() == [f"seqkit {command}" for command in commands]
+
+
+@pytest.mark.parametrize(
+    ("make", "variational", "alike"),
+    [
+        (four_tasks.tagger, True, True),
+        (four_tasks.tagger, False, True),
+        (four_tasks.classifier, False, True),
+        (four_tasks.language_model, True, True),
+        (four_tasks.language_model, False, False),
+    ],
+)
+def test_all_steps_of_a_text_share_the_dropout_mask_of_their_vectors(
+    make: Callable[..., Any], variational: bool, alike: bool
+) -> None:
+    """But those of a language model without variational dropout."""
+    embedding = {"word_size": 64, "dropout": 0.5, "word_dropout": 0.0}
+    model = make({"embedding": embedding, "encoder": {"variational": variational}})
+    seen: list[torch.Tensor] = []
+    model.network.encoder.register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    batch = model.input.collate(model.input.arrays([model.record("a a a a a a a a")]), np.arange(1))
+    model.network.train()
+    model.network(batch)
+    dropped = seen[0][0, 1:, :64] == 0  # [T, I], of steps with the same vector
+    assert 0.2 < dropped.float().mean() < 0.8
+    assert bool((dropped == dropped[0]).all()) == alike
 
 
 def test_the_sum_starts_from_the_given_vectors(

@@ -134,7 +134,9 @@ def test_the_report_and_the_card_have_the_baseline(directory: Path) -> None:
     assert model.evaluate(texts).report.baseline.accuracy == 1.0
     # Of other texts or labels, or in another order, the baseline is not known.
     assert model.evaluate(make_texts(12, 2)).report.baseline is not None
-    for others in (texts[:-1], texts[::-1], [(f"{text} x", label) for text, label in texts], make_texts(12, 3)):
+    other_texts = [(f"{text} x", label) for text, label in texts]
+    other_labels = [(text, {"neg": "pos", "pos": "neg"}[label]) for text, label in texts]
+    for others in (texts[:-1], texts[::-1], other_texts, other_labels, make_texts(12, 3)):
         assert model.evaluate(others).report.baseline is None
     card = (directory / "README.md").read_text()
     assert (

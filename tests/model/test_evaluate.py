@@ -45,6 +45,31 @@ CASES: dict[str, tuple[Any, list[Any], str, str]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
+def test_a_pipeline_that_is_given_is_the_one_that_predicts(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, items, _, _ = CASES[name]
+    model = make()
+    expected, pipeline = model.evaluate(items).report, model.pipeline()
+
+    def another(**settings: Any) -> Any:
+        raise AssertionError("another pipeline was made")
+
+    if name not in ("lm", "ngram"):  # which score a text as a stream
+        monkeypatch.setattr(model, "pipeline", another)
+    assert model.evaluate(items, pipeline=pipeline).report == expected
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_pipeline_has_only_what_can_be(name: str) -> None:
+    model = CASES[name][0]()
+    for setting, value in (("batch_tokens", 0), ("ahead", True), ("ahead", "8")):
+        with pytest.raises(SettingsError) as caught:
+            model.pipeline(**{setting: value})
+        assert str(caught.value) == f"{setting} must be a whole number of at least 1, found {value!r}"
+    with pytest.raises(SettingsError, match="fp8"):
+        model.pipeline(precision="fp8")
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_objects_files_folders_and_data_sets_have_the_same_scores(name: str, tmp_path: Path) -> None:
     make, items, file, content = CASES[name]
     model = make()

@@ -258,3 +258,31 @@ def test_the_text_of_a_record() -> None:
     assert target_text(TextRecord("own", fields={"poem": "other"}), "poem") == "other"
     record = TextRecord("own", file="f.jsonl", line=3, fields={"a": "b"})
     assert fault(target_text, record, "poem") == "f.jsonl:3: expected a text in field 'poem', the fields are 'a'"
+
+
+@pytest.mark.parametrize(
+    ("texts", "written", "exact", "alike"),
+    [
+        (["ab\nba", "ab\nba", "bb", "ab"], ["ab\nba", "ba\nab", "aa", "b"], 1, 3),
+        (["ab\nba", "b"], ["ab\nbab", "bb"], 0, 0),
+        (["ab\nba", "ab", "b"], ["ab\nba…", "ab…", "b"], 1, 1),  # what did not come to an end is something else
+        (["ab", "b"], ["ab", "a"], 1, None),  # texts of one line have no form
+    ],
+)
+def test_what_is_written_is_compared_with_the_texts(
+    texts: list[str], written: list[str], exact: int, alike: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = build()
+    rows = [{**ROWS[0], "text": text} for text in texts]
+    given: dict[str, Any] = {}
+
+    def generate(conditions: Any, **options: Any) -> list[WrittenText]:
+        given.update(options, conditions=list(conditions))
+        return [WrittenText(text.removesuffix("…"), -1.0, 1, not text.endswith("…")) for text in written]
+
+    monkeypatch.setattr(model, "generate", generate)
+    report = model.evaluate_records([TextRecord("", fields=row) for row in rows]).report
+    assert (report.exact, report.alike) == (exact, alike)
+    assert report.ended == sum(not text.endswith("…") for text in written)
+    assert given["conditions"] == rows and given["temperature"] == 0
+    assert given["length"] > max(map(len, texts)) + 1  # so that what is too long is seen to be

@@ -200,9 +200,11 @@ def test_perplexity_of_a_text_is_that_of_its_lines_as_a_stream() -> None:
 # --- dynamic evaluation -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("clip", [0.0, 0.01])
-def test_dynamic_evaluation_scores_each_window_with_weights_that_learned_from_those_before(clip: float) -> None:
-    model = build(f"training.clip={clip}", f"training.clip_by={'value' if clip else 'norm'}", "encoder.layers=1")
+@pytest.mark.parametrize(("clip", "clip_by"), [(0.0, "norm"), (0.01, "value"), (0.01, "norm")])
+def test_dynamic_evaluation_scores_each_window_with_weights_that_learned_from_those_before(
+    clip: float, clip_by: str
+) -> None:
+    model = build(f"training.clip={clip}", f"training.clip_by={clip_by}", "encoder.layers=1")
     corpus = Corpus.read(TEXT[:2], model.input.units)
     assert len(corpus) == 12
     kept = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
@@ -219,10 +221,11 @@ def test_dynamic_evaluation_scores_each_window_with_weights_that_learned_from_th
     first, state = window(stream[:7], None)
     (first / 6).backward()
     with torch.no_grad():
-        for parameter in model.network.parameters():
-            if parameter.grad is not None:
-                gradient = parameter.grad.clamp(-clip, clip) if clip else parameter.grad
-                parameter.sub_(gradient, alpha=0.5)
+        learned = [parameter for parameter in model.network.parameters() if parameter.grad is not None]
+        norm = sum(float(parameter.grad.square().sum()) for parameter in learned) ** 0.5
+        for parameter in learned:
+            clipped = parameter.grad * min(1.0, clip / norm) if clip_by == "norm" else parameter.grad.clamp(-clip, clip)
+            parameter.sub_(clipped if clip else parameter.grad, alpha=0.5)
         second, _ = window(stream[6:], state)
     assert found == pytest.approx(-(first.item() + second.item()), abs=1e-3)
 

@@ -83,6 +83,15 @@ def test_a_holder_need_not_say_who_it_is(content: bytes, tmp_path: Path) -> None
         assert fault_of(see_free, tmp_path) == taken(tmp_path, "another process")
 
 
+def test_what_a_killed_run_left_in_the_lock_file_is_not_part_of_what_the_next_one_writes(tmp_path: Path) -> None:
+    with held(tmp_path):
+        (file,) = tmp_path.iterdir()
+    file.write_text(json.dumps({"process": 1, "host": "a host with a much longer name than this one " * 9}))
+    with held(tmp_path):
+        assert json.loads(file.read_text()) == {"process": os.getpid(), "host": socket.gethostname()}
+        assert fault_of(see_free, tmp_path) == taken(tmp_path, f"process {os.getpid()} on {socket.gethostname()!r}")
+
+
 def test_a_directory_that_was_made_again_is_another_runs(tmp_path: Path) -> None:
     output = tmp_path / "m"
     output.mkdir()

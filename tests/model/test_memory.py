@@ -19,6 +19,7 @@ from seqkit.model.pipeline import BatchSize, halving
 from seqkit.records import Sentence
 
 LINES = texts(150)
+pytestmark = pytest.mark.usefixtures("watchdog")
 
 
 @contextmanager
@@ -207,3 +208,13 @@ def test_a_limit_of_the_system_is_lived_with() -> None:
     *said, last = done.stdout.splitlines()
     assert last == "True" and said
     assert all(line.startswith("out of memory with batches of ") for line in said)
+
+
+def test_records_without_tokens_are_divided_too() -> None:
+    """Each takes as much as one with a token."""
+    said: list[str] = []
+    size = BatchSize(512, said.append)
+    empty = sentences([0] * 8)
+    size.halve(empty, lengths_of(empty))
+    assert [list(map(len, part)) for part in size.divide(empty, lengths_of)] == [[0] * 4] * 2
+    assert said == ["out of memory with batches of 8 tokens; going on with 4"]

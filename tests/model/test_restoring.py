@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import safetensors.torch
 import torch
@@ -23,6 +24,7 @@ from seqkit.heads.language_model.settings import LmSettings
 from seqkit.heads.tagging.settings import TagSettings
 from seqkit.inputs.base import Sources
 from seqkit.inputs.context import ContextFeatures
+from seqkit.inputs.pretrained import Vectors
 from seqkit.inputs.segmentation import Units
 from seqkit.model.classifier import Classifier
 from seqkit.model.files import read_config, write_config
@@ -157,6 +159,38 @@ def test_a_scale_is_that_of_the_documents(tmp_path: Path) -> None:
     changed(tmp_path, weights=lambda w: w["head.condition.parts.0.scale"].zero_())
     expected = "expected head.condition.parts.0.scale as the model's documents have it, found other values"
     assert fault_of(tmp_path) == f"{tmp_path}: weights do not fit the model's settings: {expected}"
+
+
+@pytest.mark.parametrize(
+    ("table", "words", "found"),
+    [
+        (torch.zeros(4, 3), 9, "expected a table of 11 pretrained vectors, found one of [4, 3]"),
+        (torch.zeros(4), 2, "expected a table of 4 pretrained vectors, found one of [4]"),
+        (torch.zeros(5, 3), 2, "expected a table of 4 pretrained vectors, found one of [5, 3]"),
+    ],
+)
+def test_a_table_of_pretrained_vectors_is_as_long_as_its_vocabulary(
+    table: Tensor, words: int, found: str, tmp_path: Path
+) -> None:
+    settings = override(TagSettings(), {**TINY, "embedding": {"vectors": "x", "vectors_join": "concat"}})
+    vectors = Vectors(["to", "be"], np.ones((2, 3), dtype=np.float32))
+    Tagger.build(settings, sentences(), Sources(vectors=vectors)).save(tmp_path)
+    assert load(tmp_path).network.input.embedding.vectors.shape == (4, 3)
+    documents = {"vectors.json": {"words": ["<pad>", "<unk>", *map(str, range(words))]}}
+    changed(tmp_path, None, documents, lambda w: w.update({"input.embedding.vectors": table.half()}))
+    assert fault_of(tmp_path) == f"{tmp_path}: embedding: {found}"
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+def test_a_model_of_texts_knows_their_end(end: str, tmp_path: Path) -> None:
+    settings = override(LmSettings(), {**TINY, "embedding": {"chars": "none"}, "data": {"unit": "char"}})
+    LanguageModel.of_counts(settings, Units.char(), Counter("abc\n")).save(tmp_path)
+    words = ["<pad>", "<unk>", *(character for character in "abc\n" if character != end)]
+    changed(tmp_path, documents={"words.json": {"words": [*words, *("d" * len(end))]}})
+    if end:
+        assert fault_of(tmp_path) == f"{tmp_path}: words.json: the end of a text is missing"
+    else:
+        load(tmp_path)
 
 
 def test_settings_of_no_network(tagger: Path) -> None:

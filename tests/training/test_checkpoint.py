@@ -89,6 +89,25 @@ def test_any_changed_byte_is_found(position: float, flip: int, tmp_path_factory:
     assert str(caught.value).endswith("); start again with --force")
 
 
+@pytest.mark.parametrize(
+    ("was", "becomes"),
+    [
+        (b'"shape":[2,3]', b'"shape":[3,2]'),  # as many numbers
+        (b'"dtype":"F16"', b'"dtype":"I16"'),  # as many bytes
+        (b'"weights.a"', b'"weights.b"'),
+    ],
+)
+def test_the_checksum_is_also_of_what_a_tensor_is_taken_for(was: bytes, becomes: bytes, tmp_path: Path) -> None:
+    write_checkpoint(tmp_path, TENSORS, STATE)
+    path = checkpoint_files(tmp_path)[0]
+    content = path.read_bytes()
+    assert content.count(was) == 1
+    path.write_bytes(content.replace(was, becomes))
+    with pytest.raises(TrainingError) as caught:
+        read_checkpoint(tmp_path)
+    assert str(caught.value) == f"{path}: damaged checkpoint (its checksum is another); start again with --force"
+
+
 @pytest.mark.parametrize("content", [b"", b"junk", b"\x80\x04pickle", b"\xff" * 100])
 def test_what_is_no_checkpoint_is_found(content: bytes, tmp_path: Path) -> None:
     write_checkpoint(tmp_path, TENSORS, STATE)

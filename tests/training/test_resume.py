@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -82,6 +83,17 @@ def test_a_finished_run_may_go_on_for_more_epochs(make_pairs: Make, tiny_setting
     run(tiny_settings("training.epochs=3"), tmp_path / "a", make_pairs(12), **options)
     run(tiny_settings("training.epochs=3"), tmp_path / "b", make_pairs(12), **options)
     assert weights(tmp_path / "a") == weights(tmp_path / "b")
+
+
+def test_how_long_to_go_on_and_through_what_may_be_chosen_anew(
+    make_pairs: Make, tiny_settings: Make, tmp_path: Path
+) -> None:
+    options = {"dev": make_pairs(4, 1), "device": "cpu", "resume": True}
+    run(tiny_settings("training.epochs=1"), tmp_path, make_pairs(12), **options)
+    others = ["on_nan=skip", "patience=3", "time_limit=60", "checkpoint_minutes=30"]
+    settings = tiny_settings("training.epochs=2", *(f"training.{other}" for other in others))
+    run(settings, tmp_path, make_pairs(12), **options)
+    assert [row["epoch"] for row in map(json.loads, (tmp_path / "train.jsonl").read_text().splitlines())] == [1, 2]
 
 
 def test_a_checkpoint_is_taken_up_only_with_its_own_settings_and_data(

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.training.progress import Progress
-from seqkit.training.trainer import NOTE_EVERY
+from seqkit.training.trainer import NOTE_EVERY, Trainer
 from tests.training.regression import BATCHES, Regression, equal, lines_of, make, weights
 
 # --- a run -------------------------------------------------------------------------------------------------------
@@ -69,6 +71,33 @@ def test_train_jsonl_has_one_line_an_epoch(tmp_path: Path) -> None:
         assert line["gradient_norm"] > 0
         assert line["tokens_per_second"] > 0
     assert lines == trainer.history
+
+
+def test_time_and_tokens_of_an_epoch_are_its_own(tmp_path: Path) -> None:
+    began = time.monotonic()
+    make(tmp_path).run()
+    taken = time.monotonic() - began
+    lines = lines_of(tmp_path)
+    assert 0 < sum(line["seconds"] + line["dev_seconds"] for line in lines) <= taken
+    for line in lines:
+        assert line["tokens_per_second"] * line["seconds"] == pytest.approx(12 * BATCHES)
+    assert 0 < make_resumed(tmp_path).elapsed <= taken
+
+
+def make_resumed(output: Path) -> Trainer:
+    trainer = make(output)
+    assert trainer.resume()
+    return trainer
+
+
+def test_train_jsonl_is_json_also_where_a_score_is_no_number(tmp_path: Path) -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(f"JSON has no {name}")
+
+    make(tmp_path, Regression(scores=[-math.inf, 0.5, math.nan])).run()
+    lines = (tmp_path / "train.jsonl").read_text(encoding="ascii").splitlines()
+    scores = [json.loads(line, parse_constant=refuse)["dev"]["score"] for line in lines]
+    assert scores == [None, 0.5, None]
 
 
 def test_loss_and_gradient_norm_are_means_over_the_epoch(tmp_path: Path) -> None:
@@ -198,6 +227,18 @@ def test_frozen_parameters_stay_as_they_are_for_an_epoch(tmp_path: Path) -> None
     changed = [{name for name in start if not torch.equal(a[name], b[name])} for a, b in
                ((start, first), (first, second), (second, third))]  # fmt: skip
     assert changed == [{"3.weight", "3.bias"}, {"0.weight", "3.weight", "3.bias"}, set(start)]
+
+
+def test_a_network_whose_layers_never_thawed_can_be_trained_on(tmp_path: Path) -> None:
+    learner = Regression()
+    learner.thawed_later = dict.fromkeys(range(3), ("0.weight", "0.bias"))
+    first = make(tmp_path / "first", learner)
+    first.run()
+    learner.thawed_later = {}
+    second = make(tmp_path / "second", learner, epochs=1)
+    start = weights(second)
+    second.run()
+    assert [name for name, weight in weights(second).items() if torch.equal(weight, start[name])] == []
 
 
 def test_what_a_task_carries_comes_back_from_a_checkpoint(tmp_path: Path) -> None:

@@ -67,6 +67,39 @@ def test_a_run_may_be_interrupted_again_and_again(optimizer: str, schedule: str,
     assert equal(weights(trainer), weights(whole))
 
 
+def test_what_did_not_fit_before_is_not_tried_again(tmp_path: Path) -> None:
+    """A batch that was divided draws its dropout masks in parts, from the first step after a resumption too."""
+
+    class Small(Regression):
+        """Memory takes two of the four rows of a batch, which is seen after the masks were drawn."""
+
+        refused = 0
+
+        def compute(self, batch: Any, carried: Any = None) -> Computed:
+            number, rows = batch if isinstance(batch, tuple) else (batch, [0, 1, 2, 3])
+            loss = (self.network(self.x[number, rows]) - self.y[number, rows]).square().mean()
+            if len(rows) > 2:
+                self.refused += 1
+                raise MemoryError
+            return Computed(loss, len(rows), 3 * len(rows))
+
+        def divide(self, batch: Any, count: int) -> list[Any]:
+            return [(batch, list(range(begin, 4, count))) for begin in range(count)]
+
+    whole, first, second = Small(), Small(), Small()
+    uninterrupted = make(tmp_path / "whole", whole)
+    uninterrupted.run()
+    stopped = make(tmp_path / "parts", first)
+    interrupt_after(stopped, 3)
+    with pytest.raises(Interrupted):
+        stopped.run()
+    resumed = make(tmp_path / "parts", second)
+    assert resumed.resume()
+    resumed.run()
+    assert [learner.refused for learner in (whole, first, second)] == [1, 1, 0]
+    assert equal(weights(resumed), weights(uninterrupted))
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_is_taken_at_the_end_of_a_step(number: signal.Signals, tmp_path: Path) -> None:
     learner = Regression()
