@@ -18,7 +18,7 @@ from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.from_python import from_items
 from seqkit.corpora.resolve import resolve
 from seqkit.devices import repeatable, training_arithmetic
-from seqkit.errors import SeqkitError, SettingsError, TrainingError, nearest, shown
+from seqkit.errors import SettingsError, TrainingError, describe, nearest, shown
 from seqkit.heads.base import Report
 from seqkit.model.base import Predictor
 from seqkit.model.files import path_of
@@ -238,8 +238,11 @@ def _finish(prepared: Prepared, training: dict[str, Any], dataset: Dataset, outp
         model.save(output)
     try:
         reports: dict[str, Report] = prepared.reports(dataset)
-    except SeqkitError as error:
-        raise TrainingError(f"{error}; the model itself is complete, in {output}") from None
+    except Exception as error:
+        line = describe(error)
+        if line is None:
+            raise
+        raise TrainingError(f"{line}; the model itself is complete, in {output}") from None
     model.report |= {
         **(prepared.learner.facts if prepared.learner is not None else {}),
         "data": {

@@ -555,8 +555,10 @@ def test_the_model_is_kept_though_scoring_it_fails(
         raise MemoryError
 
     monkeypatch.setattr(RecordLearner, "reports", fail)
-    with pytest.raises(MemoryError):
+    with pytest.raises(TrainingError) as caught:
         train(tiny_settings("training.epochs=1"), tmp_path / "m", make_pairs(12), device="cpu")
+    fault = "out of memory; try a smaller --batch-tokens, --batch-size or --hidden"
+    assert str(caught.value) == f"{fault}; the model itself is complete, in {tmp_path / 'm'}"
     assert load(tmp_path / "m").tag("Ada slept").labels
 
 
