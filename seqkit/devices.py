@@ -43,7 +43,7 @@ def choose_device(name: str) -> torch.device:
         SettingsError: this machine has no such device, or see `check_fork`.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError):
