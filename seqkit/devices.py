@@ -43,7 +43,7 @@ def choose_device(name: str) -> torch.device:
         SettingsError: this machine has no such device, or see `check_fork`.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except (RuntimeError, TypeError):
@@ -301,9 +301,17 @@ def arithmetic(device: torch.device) -> dict[str, str]:
     found = {name: _from_environment(name) for name in _VARIABLES}
     found |= {"processor": _processor(), "instruction set": torch.backends.cpu.get_cpu_capability()}
     found["oneDNN"] = "used" if torch.backends.mkldnn.is_available() and torch.backends.mkldnn.enabled else "not used"
-    found["float32 matmul precision"] = torch.get_float32_matmul_precision()
+    found["float32 matmul precision"] = _precision_of_products()
     found["denormals"] = "kept" if bool(torch.tensor(1e-39) * 1.0) else "flushed to zero"
     return {**found, "trial of the kernels": f"{_trial():08x}"}
+
+
+def _precision_of_products() -> str:
+    matmul: Any = getattr(torch.backends.mkldnn, "matmul", None)
+    if not hasattr(matmul, "fp32_precision"):  # before torch 2.9
+        return torch.get_float32_matmul_precision()
+    # Torch refuses to say the older name where a GPU has another precision than the processor.
+    return "ieee" if matmul.fp32_precision == "none" else str(matmul.fp32_precision)
 
 
 def _from_environment(name: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from seqkit.devices import (
+    arithmetic,
     choose_device,
     multiplies_bf16,
     precision_context,
@@ -110,6 +111,7 @@ def flags() -> list[Any]:
 def untouched() -> Iterator[None]:
     """Leaves torch's flags as they are in a new process."""
     yield
+    torch.set_float32_matmul_precision("highest")  # the processor's, too
     if NEW:
         torch.backends.fp32_precision = torch.backends.cudnn.fp32_precision = "none"
     torch.backends.cuda.matmul.allow_tf32 = False
@@ -163,6 +165,19 @@ def test_what_followed_a_general_setting_follows_it_again() -> None:
             assert rounded() == [general != "tf32"] * 2
     torch.backends.fp32_precision = "tf32"
     assert rounded() == [True, True]
+
+
+@pytest.mark.parametrize("earlier", EARLIER)
+@pytest.mark.usefixtures("untouched")
+def test_the_arithmetic_of_the_processor_can_be_told_whatever_a_gpu_has(earlier: str) -> None:
+    found = arithmetic(torch.device("cpu"))
+    with training_arithmetic("auto", CUDA):
+        assert arithmetic(torch.device("cpu")) == found
+    EARLIER[earlier]()
+    if earlier in ("high", "medium"):
+        assert arithmetic(torch.device("cpu")) != found
+    else:
+        arithmetic(torch.device("cpu"))
 
 
 @pytest.mark.parametrize("precision", ["auto", "fp32"])

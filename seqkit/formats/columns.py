@@ -23,7 +23,7 @@ DOCUMENT_START = "-DOCSTART-"
 """first cell of a row that starts a document, as in CoNLL-2003 (https://www.clips.uantwerpen.be/conll2003/ner/)"""
 TEXT = "# text = "
 """comment with the tokens of its sentence, as in CoNLL-U (https://universaldependencies.org/format.html): the rows
-after it are tokens, whatever they look like"""
+after it are tokens, whatever they look like, and a line that starts with # is one if the text starts with it"""
 _NO_LABELS_OF_TOKENS = frozenset({"-X-", DOCUMENT_START})
 """further cells of a row that starts a document and is no token, whatever stands beside it"""
 TOKEN_COLUMNS = frozenset({"word", "words", "token", "tokens", "form"})
@@ -196,7 +196,7 @@ class Rows(NamedTuple):
 
 
 class _Found(NamedTuple):
-    """One row of a sample: the number of its sentence, whether all before it start with ``#``, and the text."""
+    """One row of a sample: the number of its sentence, whether it may be a comment before it, and the text."""
 
     width: Width
     cells: list[str]
@@ -221,10 +221,13 @@ def sampled(lines: Iterable[str]) -> Rows:
             number, starts, text = number + 1, True, None
         elif starts and text is None and line.startswith(TEXT):
             text = line[len(TEXT) :]
-        elif text is not None or not (line.startswith(DOCUMENT_BORDERS) or starts_document(line)):
-            cells = [cell.strip(" ") for cell in cells_of(line)]
-            found.append(_Found(width_of(line), cells, number, starts, text))
-            starts = starts and line.startswith("#")
+        else:
+            told = text is not None and not (starts and line.startswith("#") and not is_told(text, line))
+            if told or not (line.startswith(DOCUMENT_BORDERS) or starts_document(line)):
+                cells = [cell.strip(" ") for cell in cells_of(line)]
+                starts = starts and not told
+                found.append(_Found(width_of(line), cells, number, starts, text))
+                starts = starts and line.startswith("#")
     widths = Counter(row.width for row in found if not row.cells[0].startswith("#"))
     if not widths:
         return Rows([], [], (), [])
@@ -237,12 +240,25 @@ def sampled(lines: Iterable[str]) -> Rows:
     for row in found:
         if row.width != usual or (names and row is first):
             continue
-        if row.text is not None or not (row.begins and MARK.match(row.cells[0])):
+        if not (row.begins and MARK.match(row.cells[0])):
             sentences.setdefault(row.sentence, []).append(row.cells)
             texts.setdefault(row.sentence, row.text)
         elif not any("://" in cell or cell == "=" for cell in row.cells):  # which is a comment anyway
             marked.append(row.cells)
     return Rows([*sentences.values()], marked, names, [*texts.values()])
+
+
+def is_told(text: str | None, line: str) -> bool:
+    """Whether a line that starts with ``#`` is the first row of a sentence, and no further comment before it.
+
+    Args:
+        text: the tokens as a comment before it says them, see `TEXT`; None if there is none.
+        line: the line, as wide as rows are.
+
+    Returns:
+        Whether the text starts with its token.
+    """
+    return text is not None and ("\t" in line or " = " not in line) and text.startswith(cells_of(line)[0])
 
 
 def told_place(rows: Rows) -> int | None:

@@ -22,6 +22,7 @@ from seqkit.formats.columns import (
     has_labels_first,
     header,
     is_marked,
+    is_told,
     needs_text,
     split_row,
     starts_document,
@@ -63,7 +64,8 @@ def read_conll(
     such names is one of names. Comments are skipped: lines at the start of a sentence that start with ``#`` and are not
     as wide as the file, read ``# name = value`` or have an address (``#`` is a token too). So are rows whose first cell
     is ``-DOCSTART-``, which start a document: those that stand alone between blank lines, are not as wide as the file,
-    or have ``-X-`` as another cell. Elsewhere this is a token. All rows after a comment ``# text = …`` are tokens.
+    or have ``-X-`` as another cell. Elsewhere this is a token. All rows after a comment ``# text = …`` are tokens; a
+    line that starts with ``#`` is such a row if the text starts with its first cell.
 
     Args:
         lines: numbered lines; those of a `Lines` are read in blocks, which is several times as fast.
@@ -189,18 +191,19 @@ def _read_rows(lines: Iterable[Line], rules: _Rules) -> Iterator[Sentence]:
     """The sentences of lines, row by row: runs of spaces, blank lines, comments, starts of documents, faults."""
     sentence: list[list[str]] = []
     begin = documents = 0
-    told = False  # whether a comment says the tokens
+    text: str | None = None  # the tokens as a comment says them
     for number, line in chain(lines, [(0, "")]):
         document = line.startswith(DOCUMENT_START) and starts_document(line)
-        if is_blank(line) or (document and _is_no_token(line, told, rules)):
+        if is_blank(line) or (document and _is_no_token(line, text is not None, rules)):
+            told = text is not None
             if sentence and (told or len(sentence) > 1 or not documents):
                 rules.left_out.update({_BESIDE_OTHERS: documents} if documents and not told else {})
                 yield _sentence([list(column) for column in zip(*sentence, strict=True)], rules, begin)
-            sentence, documents, told = [], 0, False
+            sentence, documents, text = [], 0, None
             continue
         if not sentence:
-            if line.startswith("#") and _is_comment(line, told, rules):
-                told = told or line.startswith(TEXT)
+            if line.startswith("#") and _is_comment(line, text, rules):
+                text = line[len(TEXT) :] if text is None and line.startswith(TEXT) else text
                 continue
             begin = number
         row = cells_of(line, rules.width[0])
@@ -276,11 +279,13 @@ def _with_head(
     return chain((block for block in head if block[1]), iterator), (width, tabs, *names), known
 
 
-def _is_comment(line: str, told: bool, rules: _Rules) -> bool:
+def _is_comment(line: str, text: str | None, rules: _Rules) -> bool:
     if width_of(line) != rules.width or ("\t" not in line and " = " in line):
         return True
-    if told or line.startswith(DOCUMENT_BORDERS):
-        return not told
+    if is_told(text, line):
+        return False
+    if line.startswith(DOCUMENT_BORDERS):
+        return True
     if is_marked(line) and (rules.comments or "://" in line):
         rules.left_out[_COMMENTS] += 1
         return True

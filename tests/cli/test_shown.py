@@ -35,6 +35,7 @@ HOSTILE = {
 ALL = "".join(HOSTILE.values())
 IN_AN_ARGUMENT = ALL.replace("\0", "")
 IN_A_NAME = ALL.replace("\0", "").replace("/", "_").replace("\\", "_").replace(":", "_")
+IN_A_LABEL = "".join(mark for mark in ALL if unicodedata.category(mark) not in ("Cc", "Zl", "Zp")).replace(" ", "")
 IN_A_CELL = ALL.replace("\r", "").replace("\0", "").replace("\u2028", "").replace("\u2029", "").replace("\x85", "")
 
 
@@ -74,7 +75,7 @@ def hostile_folder(corpus: Path, tmp_path: Path) -> Path:
     folder.mkdir()
     for split in ("train", "dev", "test"):
         text = (corpus / f"{split}.conll").read_text(encoding="utf-8")
-        text = text.replace(" B-PER\n", f" B-{IN_A_CELL.replace(' ', '')}\n", 1).replace("Jordan", f"Jordan{ALL[:4]}")
+        text = text.replace(" B-PER\n", f" B-{IN_A_LABEL}\n", 1).replace("Jordan", f"Jordan{ALL[:4]}")
         (folder / f"{split}.conll").write_text(text, encoding="utf-8")
     return folder
 
@@ -97,7 +98,7 @@ def test_every_text_of_a_model(
         write_config(directory, {"settings": other if part == "settings" else settings}, {**files, **content})
         result = run("info", directory)
         check(result)
-        described += result.status == 0
+        described += result.out != ""  # also where such a model cannot be loaded, as is said then
         if number % 25 == 0 and part != "report.json":
             check(run("tag", "evaluate", corpus, "-m", directory, "--threads=1"))
     assert described > 5 or part == "settings"
@@ -187,6 +188,16 @@ def test_names_and_contents(words: list[str], hostile_folder: Path, ner_model: P
         assert (again.status, again.out) == (0, result.out)
     check(result)
     assert result.out or result.err
+
+
+@pytest.mark.parametrize("words", [["data", "check"], ["data", "stats"], ["tag", "train", "-o", "out"]])
+def test_labels_that_are_refused(words: list[str], hostile_folder: Path, run: Run) -> None:
+    path = hostile_folder / "train.conll"
+    label = f"B-{IN_A_CELL.replace(' ', '')}"
+    path.write_text(path.read_text(encoding="utf-8").replace(f"B-{IN_A_LABEL}", label), encoding="utf-8")
+    result = run(*words[:2], hostile_folder, *words[2:])
+    assert result.status == 1
+    check(result, "has a control character; replace it")
 
 
 @pytest.mark.parametrize(

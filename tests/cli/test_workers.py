@@ -45,7 +45,7 @@ def open_model(job):
     os.write(1, b"what a library prints\\n")  # at once, and whole
 
     def answer(request):
-        found = {"output": "", "records": 0, "tokens": 0, "unknown": 0, "fault": None}
+        found = {"output": "", "records": 0, "tokens": 0, "unknown": 0, "shortened": 0, "fault": None}
         try:
             for part in _parts(request["block"]):
                 for number, line in part.lines():

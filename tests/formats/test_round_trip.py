@@ -91,6 +91,23 @@ def test_a_predicted_one_is_a_token(tmp_path: Path, tokens: list[str]) -> None:
     assert tokens_of(tmp_path / "a.conll", f"a\tX\n\n{written}{written}") == ([["a"], tokens, tokens], [])
 
 
+@pytest.mark.parametrize(
+    ("comment", "row"),
+    [
+        ("# id = 3", "0 {} N B-X\n1 ran V O\n"),
+        ("# speaker", "{} B-X\nran O\n"),
+        ("# from https://example.org", "{} N B-X\nran V O\n"),
+        ("#begin document", "{} B-X\nran O\n"),
+    ],
+    ids=["a value", "a word", "an address", "a border of documents"],
+)
+def test_further_comments_after_that_on_tokens(tmp_path: Path, comment: str, row: str) -> None:
+    names = [f"A{number}" for number in range(30)]
+    for first, last in (("", f"{comment}\n"), (f"{comment}\n", "")):
+        content = "".join(f"{first}# text = {name} ran\n{last}{row.format(name)}\n" for name in names)
+        assert tokens_of(tmp_path / "a.conll", content)[0] == [[name, "ran"] for name in names]
+
+
 # --- tokens that look like something else -----------------------------------------------------------------------------
 
 PROBS = [0.25, 0.5]

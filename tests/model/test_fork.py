@@ -118,6 +118,16 @@ def test_a_gpu_cannot_be_used_after_a_fork(monkeypatch: pytest.MonkeyPatch) -> N
     assert _refusal() == ""
 
 
+@pytest.mark.parametrize("name", ["auto", "cuda", "cuda:0"])
+def test_no_name_of_a_gpu_is_a_way_around(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert devices.choose_device(name).type == "cuda"
+    monkeypatch.setattr(devices, "_gpu_before_fork", True)
+    with pytest.raises(SettingsError, match="a process that was forked from one that had used a GPU cannot use it"):
+        devices.choose_device(name)
+
+
 def _refusal() -> str:
     try:
         devices.check_fork(torch.device("cuda"))

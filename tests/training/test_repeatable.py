@@ -149,9 +149,9 @@ def test_other_kernels_are_refused_and_the_same_ones_give_the_same_bits(tmp_path
         ("oneDNN", "not used", "used", lambda patch: patch.setattr(torch.backends.mkldnn, "is_available", bool)),
         (
             "float32 matmul precision",
-            "medium",
-            "highest",
-            lambda patch: patch.setattr(torch, "get_float32_matmul_precision", lambda: "medium"),
+            "bf16",
+            "",
+            lambda patch: patch.setattr(devices, "_precision_of_products", lambda: "bf16"),
         ),
         ("denormals", "flushed to zero", "kept", lambda patch: torch.set_flush_denormal(True)),
         ("trial of the kernels", "0000002a", "", lambda patch: patch.setattr(devices, "_trial", lambda: 42)),
