@@ -78,6 +78,19 @@ def create(path: Path, content: bytes) -> None:
         raise
 
 
+def flush(path: Path) -> None:
+    """See that the content of a file outlives a loss of power.
+
+    Args:
+        path: the file.
+
+    Raises:
+        OSError: it cannot be opened for writing, as Windows demands, or not flushed.
+    """
+    with open(path, "r+b") as stream:
+        os.fsync(stream.fileno())
+
+
 def rename(source: Path, target: Path) -> None:
     """Give a file another name; a file of that name is replaced, and is there until then.
 

@@ -22,7 +22,7 @@ from typing import Any, TypeGuard
 
 from seqkit._version import __version__
 from seqkit.errors import ModelError, SettingsError, shown
-from seqkit.files import create, flush_names, is_plain_name, open_regular, rename, write_atomically
+from seqkit.files import create, flush, flush_names, is_plain_name, open_regular, rename, write_atomically
 from seqkit.model.lock import held, holds
 
 FORMAT_VERSION = 2
@@ -90,15 +90,20 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
             written: list[Path] = []
             try:
                 for name, data in files.items():
-                    if not (_has(directory / name, data) or _has(places[name], data)):
-                        written.append(places[name])
-                        with _refusals(directory / name):
+                    if _has(directory / name, data):
+                        continue
+                    with _refusals(directory / name):
+                        if _has(places[name], data):
+                            flush(places[name])  # the process that wrote it may have been killed before it did
+                        else:
+                            written.append(places[name])
                             create(places[name], data)
                 flush_names(directory)
                 write_atomically(directory / CONFIG, rendered)
-            finally:
-                if not _has(directory / CONFIG, rendered):
+            except BaseException:
+                if not _has(directory / CONFIG, rendered, unreadable=True):
                     _remove(written)
+                raise
             _rename_staged(directory, sums)
             others = set(FILES) - {CONFIG, *files} if replaces_model else set()
             _remove([*(directory / name for name in others), *set(staged_files(directory)).difference(places.values())])
@@ -155,8 +160,8 @@ def _rename_staged(directory: Path, fingerprints: Mapping[str, Mapping[str, Any]
     flush_names(directory)
 
 
-def _has(path: Path, content: bytes) -> bool:
-    """Whether a file is there that has this content."""
+def _has(path: Path, content: bytes, *, unreadable: bool = False) -> bool:
+    """Whether a file is there that has this content; of one that cannot be read, `unreadable`."""
     try:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode) or about.st_size != len(content):
@@ -168,8 +173,10 @@ def _has(path: Path, content: bytes) -> bool:
                     return False
                 rest = rest[len(block) :]
         return not len(rest)
-    except OSError:
+    except FileNotFoundError:
         return False
+    except OSError:
+        return unreadable
 
 
 def _known_files(directory: Path) -> dict[str, Any]:
@@ -193,19 +200,29 @@ def read_config(directory: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     Raises:
         ModelError: the directory is no model, of a newer format version, or damaged.
     """
-    seen: bytes | None = None
+    seen: tuple[int, int] | None = None
     while True:
-        config, raw = _read_configuration(directory)
+        version = _version(directory / CONFIG)
+        config = _read_configuration(directory)
         try:
             return config, {name: _read_known(directory / name, expected) for name, expected in config["files"].items()}
         except ModelError:
-            if raw == seen:
+            if version == seen:
                 raise
-            seen = raw  # it may have been replaced meanwhile: what is read is one version of a model, or damaged
+            seen = version  # it may have been replaced meanwhile: what is read is one version of a model, or damaged
 
 
-def _read_configuration(directory: Path) -> tuple[dict[str, Any], bytes]:
-    """What ``config.json`` says, verified, and its bytes."""
+def _version(path: Path) -> tuple[int, int]:
+    """What differs between a file and another in its place, though it had the same content."""
+    try:
+        about = os.stat(path)
+    except (OSError, ValueError):  # of which reading will say what is wrong
+        return 0, 0
+    return about.st_ino, about.st_mtime_ns
+
+
+def _read_configuration(directory: Path) -> dict[str, Any]:
+    """What ``config.json`` says, verified."""
     path = directory / CONFIG
     # The functions of os.path, since methods of a path raise for a name that is too long in some versions of Python.
     if not os.path.isfile(path):
@@ -233,7 +250,8 @@ def _read_configuration(directory: Path) -> tuple[dict[str, Any], bytes]:
     odd = next((name for name in known if not is_plain_name(name)), None)
     if odd is not None:
         raise ModelError(f"{path}: expected plain file names, found {shown(odd)}")
-    return config, raw
+    checked: dict[str, Any] = config
+    return checked
 
 
 def _is_known(found: object) -> TypeGuard[dict[str, Any]]:

@@ -365,6 +365,85 @@ def test_where_nothing_can_be_written_the_old_model_stays(
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
 
 
+def test_a_model_that_cannot_be_read_back_is_not_taken_for_one_that_was_not_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = {"words.json": b"[]"}, {"words.json": b"[1]"}
+    write_config(tmp_path, {"of": "old"}, old)
+    replace, opened = os.replace, artefact.open_regular
+
+    def none_left(path: Path) -> Any:
+        raise OSError(24, "Too many open files")
+
+    def then_none(source: Path, target: Path) -> None:
+        replace(source, target)
+        monkeypatch.setattr(artefact, "open_regular", none_left if target.name == "config.json" else opened)
+
+    monkeypatch.setattr("seqkit.files.os.replace", then_none)
+    write_config(tmp_path, {"of": "new"}, new)
+    monkeypatch.undo()
+    assert version_in(tmp_path, old, new) == "new"
+
+    def interrupted(source: Path, target: Path) -> None:
+        then_none(source, target)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seqkit.files.os.replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write_config(tmp_path, {"of": "old"}, old)
+    monkeypatch.undo()
+    assert version_in(tmp_path, old, new) == "old"
+
+
+def test_what_a_killed_process_left_is_flushed_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have been killed before it flushed it: after a loss of power the file would be empty."""
+    left = tmp_path / f"words.json.{hashlib.sha256(b'[1]').hexdigest()[:16]}"
+    left.write_bytes(b"[1]")
+    flushed: list[os.stat_result] = []
+    names: list[int] = []
+    monkeypatch.setattr("seqkit.files.os.fsync", lambda handle: flushed.append(os.fstat(handle)))
+    replace = os.replace
+
+    def counted(source: Path, target: Path) -> None:
+        names.append(len(flushed))
+        replace(source, target)
+
+    monkeypatch.setattr("seqkit.files.os.replace", counted)
+    write_config(tmp_path, {}, {"words.json": b"[1]"})
+    assert read_config(tmp_path)[1] == {"words.json": b"[1]"}
+    before_it_is_named = flushed[: names[0]]
+    assert (tmp_path / "words.json").stat().st_ino in [about.st_ino for about in before_it_is_named]
+
+
+def test_a_model_that_is_written_to_and_fro_is_not_taken_for_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twice the same ``config.json`` does not mean that nothing was written in between."""
+    models = [("old", {"words.json": b"[]"}), ("new", {"words.json": b"[1]"})]
+
+    def write(number: int) -> None:
+        write_config(tmp_path, {"of": models[number][0]}, models[number][1])
+
+    write(0)
+    read, looks = artefact._read_configuration, []
+
+    def overtaken(directory: Path) -> Any:
+        looks.append(directory)
+        if len(looks) > 1:
+            write(0)
+        found = read(directory)
+        if len(looks) < 4:
+            write(1)
+        return found
+
+    monkeypatch.setattr(artefact, "_read_configuration", overtaken)
+    config, files = read_config(tmp_path)
+    assert (config["of"], files) == models[0]
+    assert len(looks) == 4
+
+
 def test_files_that_cannot_be_renamed_are_read_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As on Windows, where a file that somebody reads keeps its name."""
     write_config(tmp_path, {"of": "old"}, {"words.json": b"[]", "README.md": b"# Old"})
