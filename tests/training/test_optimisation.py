@@ -252,3 +252,17 @@ def test_only_gradient_descent_without_more_is_plain() -> None:
     weight = nn.Parameter(torch.ones(1))
     for values in ({"momentum": 0.5}, {"weight_decay": 0.1}, {"optimizer": "adam"}):
         assert not isinstance(make_optimizer(TrainingSettings(**{"optimizer": "sgd", **values}), [weight]), PlainSGD)
+
+
+@pytest.mark.parametrize(("version", "fused"), [("2.3.1", None), ("2.4.0", True)])
+def test_the_fused_form_is_taken_where_torch_can_step_with_it(
+    version: str, fused: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    settings = TrainingSettings(optimizer="sgd", momentum=0.9, lr=0.5)
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = make_optimizer(settings, [parameter, nn.Parameter(torch.ones(1), requires_grad=False)])
+    assert type(optimizer) is torch.optim.SGD
+    (group,) = optimizer.param_groups
+    assert group["params"] == [parameter] and group.get("fused") == fused
+    assert (group["lr"], group["momentum"]) == (0.5, 0.9)
