@@ -19,6 +19,7 @@ from seqkit.training.stepping import Diverged, Stepper
 from seqkit.training.streams import Window
 from tests.training.together import data_of, settings_of
 
+pytestmark = pytest.mark.usefixtures("watchdog")
 TASKS = ["tag", "tag sgd", "classify", "lm", "generate"]
 
 
