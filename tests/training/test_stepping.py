@@ -223,3 +223,25 @@ def test_weights_that_are_not_finite_are_not_kept() -> None:
     with pytest.raises(Diverged) as caught:
         stepper.check_finite_weights(7)
     assert str(caught.value) == f"the weights {name} are not finite after step 7; try a smaller --lr or --clip"
+
+
+@pytest.mark.parametrize("task", ["tag", "tag sgd"])
+def test_a_loss_that_is_scaled_for_fp16_changes_no_step(task: str) -> None:
+    """But one whose gradient has no room even so, which is left out, and the next ones are scaled by less."""
+    plain, scaled = make(task, clip=0.5), make(task, clip=0.5)
+    expected, _ = train(plain, 6)
+    stepper = stepper_of(scaled)
+    stepper.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaled.network.train()
+    for batch in batches_of(scaled)[:6]:
+        stepper.step(batch, 0.01, 1, ())
+    for name, weight in expected.parameters.items():
+        torch.testing.assert_close(stepper.parameters[name], weight, rtol=1e-4, atol=1e-6)
+    before = {name: weight.detach().clone() for name, weight in stepper.parameters.items()}
+    hook = next(iter(stepper.parameters.values())).register_hook(lambda gradient: gradient * math.inf)
+    stepper.step(batches_of(scaled)[0], 0.01, 7, ())
+    hook.remove()
+    assert all(torch.equal(weight, before[name]) for name, weight in stepper.parameters.items())
+    assert stepper.scaler.get_scale() == 4.0
+    stepper.step(batches_of(scaled)[0], 0.01, 8, ())
+    assert not all(torch.equal(weight, before[name]) for name, weight in stepper.parameters.items())
