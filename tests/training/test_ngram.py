@@ -129,6 +129,15 @@ def test_the_baseline_is_the_model_of_counts(
     assert trained.reports["dev"].baseline != trained.reports["test"].baseline
 
 
+def test_the_baseline_is_known_of_the_splits_that_were_scored(tmp_path: Path) -> None:
+    trained = run(tiny(), tmp_path, LINES, dev=LINES[:3], test=["to be or to do"], device="cpu")
+    assert set(trained.model.report["checksums"]) == {"dev", "test"}
+    for split, lines in (("dev", LINES[:3]), ("test", ["to be or to do"])):
+        baseline = trained.model.evaluate(lines).report.baseline
+        assert baseline is not None and baseline == trained.reports[split].baseline
+    assert trained.model.evaluate(["to do or to be"]).report.baseline is None
+
+
 def test_the_baseline_can_be_left_out_and_has_an_order(tmp_path: Path) -> None:
     without = run(tiny("head.baseline=0"), tmp_path / "a", LINES, dev=LINES[:3], device="cpu")
     assert without.reports["dev"].baseline is None
