@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -212,3 +213,15 @@ def test_lists_of_fields() -> None:
 )
 def test_json_that_is_something_else(value: object, fault: str) -> None:
     assert message(ConditionCodec.from_json, value, str.split) == fault
+
+
+@pytest.mark.parametrize("rows", [[["a" * 10**6, "b"], ["c", "d"]], [("a" * 10**6, "b"), ["c", "d"]]])
+def test_strings_in_lists_are_told_without_room_for_the_longest_of_them_everywhere(rows: list[Any]) -> None:
+    made = records([{"v": [1, 2]}, {"v": [3, 4]}])
+    learned = ConditionCodec.build(made, [("v", "")], str.split)
+    tracemalloc.start()
+    told = message(learned.encode, {"v": rows})
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert told.startswith("expected a list of numbers as 'v', found [")
+    assert peak < 8 * 10**6  # characters of four bytes in an array of four

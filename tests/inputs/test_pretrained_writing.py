@@ -83,3 +83,11 @@ def test_what_the_format_cannot_hold_is_refused_before_the_file_is_touched(
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"^{re.escape(str(tmp_path))}: cannot be written: "):
         write_vectors(Vectors(["a"], np.ones((1, 2), dtype=np.float32)), tmp_path)
+
+
+@pytest.mark.parametrize("words", [["a"], ["a", "b", "c"]])
+def test_words_and_vectors_that_are_not_as_many_leave_the_file_alone(words: list[str], tmp_path: Path) -> None:
+    (tmp_path / "v.bin").write_bytes(b"before")
+    with pytest.raises(ValueError):
+        write_vectors(Vectors(words, np.zeros((2, 3), dtype=np.float32)), tmp_path / "v.bin")
+    assert (tmp_path / "v.bin").read_bytes() == b"before"

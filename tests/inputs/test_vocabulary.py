@@ -44,6 +44,9 @@ class TestVocabulary:
         assert list(vocabulary) == ["<pad>", "<unk>", "a"]
         assert (len(vocabulary), vocabulary[2], vocabulary.index("a")) == (3, "a", 2)
 
+    def test_a_word_that_does_not_occur_is_left_out(self) -> None:
+        assert Vocabulary.build({"a": 0, "b": 1}).words == ("<pad>", "<unk>", "b")
+
     def test_unseen_words_share_an_index(self) -> None:
         assert Vocabulary(["a"]).indices(["b", "a", "c", ""]) == [1, 2, 1, 1]
 

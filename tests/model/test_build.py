@@ -10,11 +10,15 @@ import torch
 
 from seqkit.config import EncoderSettings
 from seqkit.errors import DataError, SettingsError
+from seqkit.heads.language_model.settings import LmSettings
 from seqkit.heads.tagging.settings import TagSettings
 from seqkit.inputs.base import Sources
 from seqkit.inputs.building import build_encoder, pretrained_table
 from seqkit.inputs.lookup import type_batch
 from seqkit.inputs.pretrained import Vectors
+from seqkit.inputs.segmentation import Units
+from seqkit.inputs.streams import Corpus
+from seqkit.model.language_model import LanguageModel
 from seqkit.model.tagger import Tagger
 from seqkit.records import Sentence
 
@@ -57,6 +61,25 @@ def test_words_with_a_given_vector_are_not_unknown_though_unseen_in_training(
     assert probs("unseen") == probs("neither")
     assert probs("known") != probs("unseen")
     assert probs("known") != probs("Other")
+
+
+@pytest.mark.parametrize("chars", ["cnn", "lstm"])
+def test_character_features_have_the_sizes_of_the_settings(chars: str) -> None:
+    model = four_tasks.tagger({"embedding": {"chars": chars, "char_size": 5, "char_features": 8, "word_size": 6}})
+    embedding = model.network.input.embedding
+    shapes = [tuple(parameter.shape) for parameter in embedding.characters.parameters()]
+    assert (len(model.input.indexer.characters), 5) in shapes
+    assert embedding.output_size == 6 + 8
+
+
+def test_taggers_fold_case_and_digits_and_models_of_text_do_not() -> None:
+    tokens = ["Ada", "1984"]
+    tagger = Tagger.build(TagSettings(), [Sentence.from_tokens(tokens, {"label": ["B-X", "O"]})])
+    assert set(tagger.input.indexer.words.words[2:]) == {"ada", "0000"}
+    assert set(tagger.input.indexer.characters.words[2:]) == set("Ada1984")
+    units = Units.word("spaces")
+    language_model = LanguageModel.of_counts(LmSettings(), units, Corpus.read(["Ada 1984"], units).counts())
+    assert set(language_model.input.indexer.words.words[2:]) == {"Ada", "1984", "\n"}
 
 
 @pytest.mark.parametrize(

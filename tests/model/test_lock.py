@@ -76,6 +76,17 @@ def test_two_trainings_cannot_share_a_directory(make_pairs: Make, tiny_settings:
     assert not (output / LOCK).exists()
 
 
+def test_a_directory_in_use_is_told_before_data_are_read(tiny_settings: Make, tmp_path: Path) -> None:
+    output, data = tmp_path / "m", tmp_path / "data"
+    for folder in (output, data):
+        folder.mkdir()
+    for name in ("train.conll", "dev.conll"):
+        (data / name).write_text("Ada B-PER\nslept\n")  # a fault that reading would find
+    with held(output):
+        message = fault_of(run, tiny_settings(), output, data, device="cpu", quiet=True)
+    assert message == taken(output, f"process {os.getpid()} on {socket.gethostname()!r}")
+
+
 @pytest.mark.parametrize("content", [b"", b"x", b"[]", b'{"process": "x"}', b'{"process": 1e999, "host": 3}'])
 def test_a_holder_need_not_say_who_it_is(content: bytes, tmp_path: Path) -> None:
     with held(tmp_path):

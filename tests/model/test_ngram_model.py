@@ -64,6 +64,7 @@ def test_scores_are_those_of_each_line_by_itself(variant: str, ahead: int) -> No
         ]
         assert record.log_prob == pytest.approx(sum(steps), abs=1e-9)
         assert (record.units, record.unknown) == (len(steps), numbers.count(1))
+        assert json.loads(json.dumps(record.to_json()))["unknown"] == numbers.count(1)
     assert model.score(lines[0]) == records[0]
 
 

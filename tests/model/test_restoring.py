@@ -22,7 +22,7 @@ from seqkit.heads.classification.settings import ClassifySettings
 from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.heads.language_model.settings import LmSettings
 from seqkit.heads.tagging.settings import TagSettings
-from seqkit.inputs.base import Sources
+from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.context import ContextFeatures
 from seqkit.inputs.pretrained import Vectors
 from seqkit.inputs.segmentation import Units
@@ -191,6 +191,14 @@ def test_a_model_of_texts_knows_their_end(end: str, tmp_path: Path) -> None:
         assert fault_of(tmp_path) == f"{tmp_path}: words.json: the end of a text is missing"
     else:
         load(tmp_path)
+
+
+def test_documents_without_weights_have_none() -> None:
+    documents = Documents({"a.json": []}, "here")
+    assert documents.weight("a") is None
+    assert "a.json" in documents and documents["a.json"] == []
+    with pytest.raises(ModelError, match=r"^here: b\.json is missing among the model's files: a\.json$"):
+        documents["b.json"]
 
 
 def test_settings_of_no_network(tagger: Path) -> None:

@@ -489,3 +489,16 @@ def test_predict_takes_texts_token_lists_and_records(trained: Path) -> None:
     found = [record.labels for record in model.predict(["Ada slept", ["Ada", "slept"], model.record("Ada slept")])]
     assert len(found) == 3
     assert found[0] == found[1] == found[2]
+
+
+def test_one_sentence_is_tagged_with_all_that_a_stream_is_asked_for(model: Tagger) -> None:
+    for options in ({}, {"probs": True}, {"nbest": 3}, {"probs": True, "nbest": 2}):
+        (expected,) = model.predict(["Ada met Bo in Rome"], **options)
+        found = model.tag("Ada met Bo in Rome", **options)
+        assert (found.labels, found.probs, found.alternatives) == (
+            expected.labels,
+            expected.probs,
+            expected.alternatives,
+        )
+        assert (found.probs is not None) == ("probs" in options)
+        assert len(found.alternatives or ()) == options.get("nbest", 0)

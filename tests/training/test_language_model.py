@@ -53,6 +53,13 @@ def fault_of(kind: type[Exception], function: Callable[..., Any], *arguments: An
     return str(caught.value)
 
 
+def test_sizes_and_vocabulary_are_said_before_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run(tiny("training.epochs=1"), tmp_path, LINES, dev=LINES[:3], test=["to be"], device="cpu", quiet=False)
+    said = capsys.readouterr().err.splitlines()
+    assert said[0].endswith(": train 24 lines, 144 words, dev 3 lines, 18 words, test 1 lines, 3 words")
+    assert said[1] == f"vocabulary: {len({word for line in LINES for word in line.split()}) + 1} units"  # and the end
+
+
 # --- precision ----------------------------------------------------------------------------------------------------
 
 

@@ -1,18 +1,23 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from seqkit.config import override, parse_assignments
-from seqkit.errors import ModelError, TrainingError
+from seqkit.errors import ModelError, SettingsError, TrainingError
 from seqkit.heads.language_model.settings import LmSettings
 from seqkit.heads.tagging.settings import TagSettings
 from seqkit.inputs.streams import Corpus
 from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
+from seqkit.torchrun import Launch
+from seqkit.training.distribution import Group
 from seqkit.training.run import run
 
 LINES = ["to be or not to be", "that is the question", "do be do be do"] * 8
@@ -67,6 +72,19 @@ def test_a_second_run_needs_force(tmp_path: Path) -> None:
     assert (tmp_path / "weights.safetensors").read_bytes() == before
 
 
+def test_several_processes_cannot_count_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    @contextmanager
+    def several(device: str) -> Iterator[Group]:
+        group = Group(Launch.from_environment(), torch.device("cpu"))
+        group.size = 3
+        yield group
+
+    monkeypatch.setattr("seqkit.training.run.training_group", several)
+    fault = fault_of(SettingsError, tiny("head.ngram=2"), tmp_path / "lm", LINES, dev=LINES[:3])
+    assert fault == "n-grams are counted by one process, and 3 were started"
+    assert not (tmp_path / "lm").exists()
+
+
 def test_the_run_of_a_network_is_not_gone_on_with(tmp_path: Path) -> None:
     run(tiny(), tmp_path, LINES, dev=LINES[:3], device="cpu")
     before = (tmp_path / "config.json").read_bytes()
@@ -109,6 +127,15 @@ def test_the_baseline_is_the_model_of_counts(
         recorded = trained.model.report["scores"][split]["baseline"]
         assert recorded == {"name": beside.name, "perplexity": beside.perplexity}
     assert trained.reports["dev"].baseline != trained.reports["test"].baseline
+
+
+def test_the_baseline_is_known_of_the_splits_that_were_scored(tmp_path: Path) -> None:
+    trained = run(tiny(), tmp_path, LINES, dev=LINES[:3], test=["to be or to do"], device="cpu")
+    assert set(trained.model.report["checksums"]) == {"dev", "test"}
+    for split, lines in (("dev", LINES[:3]), ("test", ["to be or to do"])):
+        baseline = trained.model.evaluate(lines).report.baseline
+        assert baseline is not None and baseline == trained.reports[split].baseline
+    assert trained.model.evaluate(["to do or to be"]).report.baseline is None
 
 
 def test_the_baseline_can_be_left_out_and_has_an_order(tmp_path: Path) -> None:

@@ -294,3 +294,17 @@ def test_an_average_told_on_the_device_that_there_was_no_step_leaves_it_out(deca
         assert int(kind.updates) == 4
         found.append(kind.average["w"])
     torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize(("version", "fused"), [("2.3.1", None), ("2.4.0", True)])
+def test_the_fused_form_is_taken_where_torch_can_step_with_it(
+    version: str, fused: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "__version__", version)
+    settings = TrainingSettings(optimizer="sgd", momentum=0.9, lr=0.5)
+    parameter = nn.Parameter(torch.ones(2))
+    optimizer = make_optimizer(settings, [parameter, nn.Parameter(torch.ones(1), requires_grad=False)])
+    assert type(optimizer) is torch.optim.SGD
+    (group,) = optimizer.param_groups
+    assert group["params"] == [parameter] and group.get("fused") == fused
+    assert (group["lr"], group["momentum"]) == (0.5, 0.9)

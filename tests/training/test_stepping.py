@@ -23,6 +23,7 @@ from seqkit.training.stepping import Diverged, Stepper
 from seqkit.training.streams import Window
 from tests.training.together import data_of, settings_of
 
+pytestmark = pytest.mark.usefixtures("watchdog")
 TASKS = ["tag", "tag sgd", "classify", "lm", "generate"]
 
 
@@ -338,3 +339,25 @@ def test_with_fp16_the_first_share_of_a_process_may_be_empty() -> None:
     for name, weight in stepper.parameters.items():
         assert weight.grad is not None and bool((weight.grad == 1.0).all())
         torch.testing.assert_close(weight.detach(), before[name] - 0.02)
+
+
+@pytest.mark.parametrize("task", ["tag", "tag sgd"])
+def test_a_loss_that_is_scaled_for_fp16_changes_no_step(task: str) -> None:
+    """But one whose gradient has no room even so, which is left out, and the next ones are scaled by less."""
+    plain, scaled = make(task, clip=0.5), make(task, clip=0.5)
+    expected, _ = train(plain, 6)
+    stepper = stepper_of(scaled)
+    stepper.scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    scaled.network.train()
+    for batch in batches_of(scaled)[:6]:
+        stepper.step(batch, 0.01, 1, ())
+    for name, weight in expected.parameters.items():
+        torch.testing.assert_close(stepper.parameters[name], weight, rtol=1e-4, atol=1e-6)
+    before = {name: weight.detach().clone() for name, weight in stepper.parameters.items()}
+    hook = next(iter(stepper.parameters.values())).register_hook(lambda gradient: gradient * math.inf)
+    stepper.step(batches_of(scaled)[0], 0.01, 7, ())
+    hook.remove()
+    assert all(torch.equal(weight, before[name]) for name, weight in stepper.parameters.items())
+    assert stepper.scaler.get_scale() == 4.0
+    stepper.step(batches_of(scaled)[0], 0.01, 8, ())
+    assert not all(torch.equal(weight, before[name]) for name, weight in stepper.parameters.items())
