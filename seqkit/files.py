@@ -100,6 +100,7 @@ def rename(source: Path, target: Path) -> None:
 
     Raises:
         OSError: it cannot be renamed.
+        PermissionError: the same, where somebody has the file open for long on Windows.
     """
     for patience in range(40, -1, -1):
         try:
@@ -127,17 +128,14 @@ def write_atomically(path: Path, content: bytes, keep: Path | None = None) -> No
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         create(part, content)
-        try:
-            if keep is not None:
-                with suppress(FileNotFoundError):
-                    rename(path, keep)
-            rename(part, path)
-        except OSError:
-            with suppress(OSError):
-                part.unlink(missing_ok=True)
-            raise
+        if keep is not None:
+            with suppress(FileNotFoundError):
+                rename(path, keep)
+        rename(part, path)
         flush_names(path.parent)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise ModelError(f"{path}: cannot be written: {error.strerror or error}") from None
 
 

@@ -98,13 +98,8 @@ def _labels(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
     kinds = labels if scheme == "none" else sorted({label[2:] for label in labels if label[1:2] == "-"})
     several = "  (a text may have several)" if document.get("multi_label") else ""
     rest = f" … ({len(kinds):,} in all)" if len(kinds) > _MOST_LABELS else ""
-    yield (
-        "labels",
-        " ".join(kinds[:_MOST_LABELS])
-        + rest
-        + several
-        + ("" if scheme == "none" else f"  (spans, {str(scheme).upper()})"),
-    )
+    spans = "" if scheme == "none" else f"  (spans, {str(scheme).upper()})"
+    yield "labels", f"{' '.join(kinds[:_MOST_LABELS])}{rest}{several}{spans}"
 
 
 def _units(document: dict[str, Any]) -> Iterator[tuple[str, str]]:

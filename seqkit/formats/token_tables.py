@@ -169,7 +169,7 @@ def _usual_head(lines: Sequence[Line], name: str, options: ReadOptions) -> list[
 
 
 def _recognise(sample: Sample) -> bool:
-    if sample.texts or next((row for row in sample.rows), "").startswith(("{", "[")):  # JSON has commas, too
+    if sample.texts or next(iter(sample.rows), "").startswith(("{", "[")):  # JSON has commas, too
         return False
     try:
         found = _first_row(enumerate(sample.lines, 1), "")

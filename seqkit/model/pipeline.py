@@ -392,7 +392,9 @@ class Pipeline:
             if not sound.all():
                 record = part[int(sound.argmin())]
                 where = f"{record.file}:{record.line}: " if record.file and record.line else ""
-                raise not_finite(f"{where}what the network computes of {shown(record.text, _SHOWN)}", precision)
+                raise not_finite(
+                    f"{where}what the network computes of {shown(record.text or record.fields, _SHOWN)}", precision
+                )
             return answers
 
         return halving(chunk, self.size, self.model.input.lengths, predict)

@@ -56,7 +56,7 @@ def written(input: UnitInput, prompt: str, found: Continuation) -> WrittenText:
 def _check_finite(peaks: Sequence[Tensor]) -> None:
     """See that log-probabilities were numbers, by the largest of every step."""
     if peaks and bool(torch.stack(list(peaks)).isnan().any()):
-        raise not_finite("a probability of what may come next", "fp32")
+        raise not_finite("a probability of what may come next", _PRECISION)
 
 
 class UnitWriter(ABC):

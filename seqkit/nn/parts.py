@@ -7,9 +7,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-_CPU_WORKSPACE = 2**25
-_GPU_WORKSPACE = 2**28
-"""bytes of scores at a time, in float64"""
+
+def workspace(device: torch.device) -> int:
+    """How many bytes of scores should exist at a time on a device."""
+    # A CPU loses more to page faults than it gains from more; a GPU needs large products.
+    return 2**25 if device.type == "cpu" else 2**28
 
 
 def row_parts(rows: Tensor, layer: nn.Linear, *, scored: bool) -> Iterator[tuple[slice, Tensor]]:
@@ -24,8 +26,7 @@ def row_parts(rows: Tensor, layer: nn.Linear, *, scored: bool) -> Iterator[tuple
         Which rows, and their scores, [n, K]. Unless they were given, the next part overwrites them: memory of its own
         for each would be left in pieces too small for the next.
     """
-    allowed = _CPU_WORKSPACE if rows.device.type == "cpu" else _GPU_WORKSPACE
-    size = max(1, allowed // (8 * layer.out_features))
+    size = max(1, workspace(rows.device) // (8 * layer.out_features))  # whoever reads them may need float64
     buffer = None if scored else rows.new_empty(min(size, len(rows)), layer.out_features)
     for begin in range(0, len(rows), size):
         part = rows[begin : begin + size]

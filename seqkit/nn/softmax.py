@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from seqkit.nn.parts import workspace
 from seqkit.nn.sequences import to_device
 
 IGNORED = -1
@@ -18,9 +19,6 @@ IGNORED = -1
 PADDING = 0
 """the row of the vocabulary that is not a word and always has probability zero"""
 
-# Bytes of scores at a time. A CPU loses more to page faults than it gains from more; a GPU needs large products.
-_CPU_WORKSPACE = 2**25
-_GPU_WORKSPACE = 2**28
 # With fewer rows, a product over them costs less than another pass over the weight's gradient.
 _LEAST_ROWS = 128
 _ADAPTIVE_ROWS = 1 << 13
@@ -46,8 +44,7 @@ def _cross_entropy(
     products.
     """
     size, words = len(x), len(weight)
-    allowed = _CPU_WORKSPACE if x.device.type == "cpu" else _GPU_WORKSPACE
-    rows = max(1, min(size, max(_LEAST_ROWS, allowed // (words * x.element_size()))))
+    rows = max(1, min(size, max(_LEAST_ROWS, workspace(x.device) // (words * x.element_size()))))
     buffer = _workspace(x, rows, words)  # [rows, V]
     nats = x.new_empty(size)
     known = targets != IGNORED  # [N]

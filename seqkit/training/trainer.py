@@ -334,9 +334,9 @@ class Trainer:
             other = found.get(name, value if name in self._arithmetic else self.learner.default(name))
             if other != value:
                 expected = f"expected a checkpoint with {name} = {value}, found {other}"
-                mend = f"; sums would be rounded differently: resume with {name} as it was, or"
-                mend = mend if name in self._arithmetic else ";"
-                raise TrainingError(f"{self.output}: {expected}{mend} start again with --force")
+                rounded = f" sums would be rounded differently: resume with {name} as it was, or"
+                mend = rounded if name in self._arithmetic else ""
+                raise TrainingError(f"{self.output}: {expected};{mend} start again with --force")
         self._take(tensors)
         device = self.stepper.device
         best = {name: tensors[f"best.{name}"].to(device) for name in self.parameters if f"best.{name}" in tensors}

@@ -124,7 +124,7 @@ def test_a_table_that_an_earlier_version_saved_is_read(
 
 @pytest.fixture(params=[1, 2**25], ids=["row by row", "together"])
 def workspace(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "_CPU_WORKSPACE", request.param)
+    monkeypatch.setattr(parts, "workspace", lambda device: request.param)
 
 
 @pytest.mark.usefixtures("workspace")

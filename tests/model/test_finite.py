@@ -189,6 +189,15 @@ def test_perplexity_beyond_numbers() -> None:
         assert str(caught.value).endswith(TAIL)
 
 
+def test_a_record_without_a_text_of_its_own_is_named_by_its_fields() -> None:
+    model = generator()
+    for weight in model.network.head.parameters():
+        weight.data *= 1e30
+    with pytest.raises(ModelError) as caught:
+        list(model.pipeline()([text_record({"kind": "a", "title": "ab", "text": "ba"})], model.options({})))
+    assert str(caught.value).startswith("what the network computes of {'kind': 'a', 'title': 'ab', 'text': 'ba…")
+
+
 def test_what_overflows_in_half_precision_only() -> None:
     """The largest bf16 is less than 3.4e38; zero times that is zero, and zero times infinity is not."""
     model = classifier({"encoder": {"cell": "rnn_tanh"}})

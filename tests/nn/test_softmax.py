@@ -33,7 +33,7 @@ def plain(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
 @pytest.fixture(params=[1, 3, 128])
 def least_rows(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int:
     """Parts of so many rows."""
-    monkeypatch.setattr(softmax, "_CPU_WORKSPACE", 1)
+    monkeypatch.setattr(softmax, "workspace", lambda device: 1)
     monkeypatch.setattr(softmax, "_LEAST_ROWS", request.param)
     return int(request.param)
 
