@@ -202,7 +202,7 @@ class Sentence:
                 pass
             except ValueError:
                 if names and all(name.isdigit() for name in names):
-                    hint = "; they have no names, so give a number (-1 is the last one)"
+                    hint = "; they have no names, so give a number (--target -1 is the last one)"
         if found is None:
             wanted = f"a label column {target!r}" if target else "a label column"
             hint = hint if names else "; if it has labels, name its --format"

@@ -76,7 +76,7 @@ def test_columns_by_number_and_name() -> None:
 
 @pytest.mark.parametrize("target", ["upos", "ner", "chunk", "pos", "3", "-4"])
 def test_missing_columns_are_named(target: str) -> None:
-    hint = "; they have no names, so give a number (-1 is the last one)" if target.isalpha() else ""
+    hint = "; they have no names, so give a number (--target -1 is the last one)" if target.isalpha() else ""
     expected = f"f.conll:7: expected a label column {target!r}, found columns: 0, 1, 2{hint}"
     with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
         unnamed().column(target)

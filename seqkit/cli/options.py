@@ -78,6 +78,8 @@ _METAVARS = {
     "--acrostic": "CHARACTERS",
     "--label": "FIELD",
 }
+_ALL_NAMES = {"--target": "--target,--label-column"}
+"""flags of options that have the further names which they have in training"""
 
 # --- flags of settings --------------------------------------------------------------------------------------------
 
@@ -141,7 +143,8 @@ def section_options(section: Callable[[], Any]) -> Callable[[Function], Function
 
     def decorate(function: Function) -> Function:
         for name, field in reversed(section().model_fields.items()):
-            function = _flag(f"--{name.replace('_', '-')}", name, field, field.default)(function)
+            flag = f"--{name.replace('_', '-')}"
+            function = _flag(_ALL_NAMES.get(flag, flag), name, field, field.default)(function)
         return function
 
     return decorate

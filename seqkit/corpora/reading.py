@@ -9,6 +9,7 @@ from seqkit.config.recipes import override
 from seqkit.config.sections import Settings
 from seqkit.corpora.dataset import Dataset, Splits
 from seqkit.corpora.label_columns import note_on_numbers, read_notation
+from seqkit.corpora.label_faults import sorted_by_label
 from seqkit.corpora.text_labels import refuse_header, refuse_no_labels
 from seqkit.errors import DataError
 from seqkit.records import SplitFunction
@@ -54,6 +55,9 @@ def read_splits(
             if getattr(dataset.splits.get("train") or dataset.splits.get("all"), "file", None) is None:
                 refuse_header(train, field)
             found.notes.extend(refuse_no_labels(train, dev, field, source_of(dataset, "train")))
+            labels: list[Any] = [record.fields.get(field) for record in (*train, *dev)] if dataset.held_out else []
+            if all(isinstance(each, str) for each in labels) and (order := sorted_by_label(labels)):
+                found.notes.append(f"warning: {order}")
     else:
         found = dataset.read_texts(None, splits, text=data.target, label=None)
     for split, records in found.records.items():

@@ -107,9 +107,9 @@ def describe(
     if str(path) == "-" or is_pipe(path):  # its reader would miss the lines that are read here
         format = given.format or SUFFIXES.get(suffix, "")
         if not format and str(path) == "-":
-            raise DataError("the format of standard input must be named; seqkit data formats lists them")
+            raise DataError("the format of standard input must be named with --format; seqkit data formats lists them")
         if not format:
-            raise DataError("the format of a pipe or device cannot be detected and must be named", file=path)
+            raise DataError("the format of a pipe or device cannot be detected; name it with --format", file=path)
         return replace(given, format=format_named(format).name), []
     known = format_named(given.format) if given.format else None
     first: list[str] = []

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM while training: a flag that is looked at between steps."""
+"""Ctrl-C, SIGTERM and a closed terminal (SIGHUP) while training: a flag that is looked at between steps."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
+
+_ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""signals that ask for an end; Windows has no SIGHUP"""
 
 
 class Interrupted(KeyboardInterrupt):
@@ -54,7 +57,7 @@ class Signals:
             if self._raises:
                 raise Interrupted(number)
 
-        heeded = (n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) not in (signal.SIG_IGN, None))
+        heeded = (n for n in _ENDS if signal.getsignal(n) not in (signal.SIG_IGN, None))
         before = {number: signal.signal(number, note) for number in heeded}
         try:
             yield

@@ -170,7 +170,7 @@ def test_every_documented_training_flag_is_in_the_help(run: Run) -> None:
 @pytest.mark.parametrize(
     ("verb", "documented"),
     [
-        ("evaluate", "--model --split --json --errors --confusion --device --threads --quiet"),
+        ("evaluate", "--model --split --target --label-column --json --errors --confusion --device --threads --quiet"),
         ("predict", "--model --input --output-format --probs --nbest --batch-tokens --device --threads --quiet"),
     ],
 )

@@ -40,6 +40,22 @@ def refusal(labels: Sequence[str | list[str]], texts: Sequence[str], dev: int) -
         return f"error: {error}"
 
 
+def test_texts_sorted_by_label_of_which_the_last_tenth_is_held_out(tmp_path: Path) -> None:
+    """Dev has labels of its own then, and the scores say nothing: training says so, as `check` does."""
+    order = "the texts are sorted by label: the last tenth, which is held out as dev, has only 'pos' of 2 labels; "
+    message = f"{order}shuffle the lines, or give a dev file"
+    rows = [f"{label}\t{text}\n" for label, text in zip(sorted(OPINIONS), REVIEWS, strict=True)]
+    file = tmp_path / "train.tsv"
+    file.write_text("".join(rows))
+    assert read_splits(resolve(file), "texts", DATA, None).notes[-1] == f"warning: {message}"
+    assert [each.message for each in check(resolve(file))] == [message]
+    (tmp_path / "dev.tsv").write_text("pos\ta fine play\nneg\ta dull play\n")
+    assert read_splits(resolve(tmp_path), "texts", DATA, None).notes == []
+    file.write_text("".join(f"{label}\t{text}\n" for label, text in zip(OPINIONS, REVIEWS, strict=True)))
+    (tmp_path / "dev.tsv").unlink()
+    assert "sorted by label" not in "".join(read_splits(resolve(file), "texts", DATA, None).notes)
+
+
 @pytest.mark.parametrize("size", [5, 10, 80])
 def test_a_text_that_stands_first(size: int, tmp_path: Path) -> None:
     for name, mark in (("f.tsv", "\t"), ("f.csv", ";")):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -63,9 +64,17 @@ def test_detect_format(tmp_path: Path, name: str, text: str, expected: str) -> N
 
 
 def test_standard_input_needs_a_format() -> None:
-    expected = "the format of standard input must be named; seqkit data formats lists them"
+    expected = "the format of standard input must be named with --format; seqkit data formats lists them"
     with pytest.raises(DataError, match=f"^{expected}$"):
         read_sentences("-")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_needs_a_format(tmp_path: Path) -> None:
+    os.mkfifo(pipe := tmp_path / "pipe")
+    expected = f"{pipe}: the format of a pipe or device cannot be detected; name it with --format"
+    with pytest.raises(DataError, match=f"^{re.escape(expected)}$"):
+        read_sentences(pipe)
 
 
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,10 @@ from seqkit.training.signals import Signals
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a process there cannot send itself signals")
 
 
-@pytest.fixture(params=[signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
+@pytest.fixture(params=ENDS, ids=lambda number: number.name)
 def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
     before = signal.getsignal(request.param)
     yield request.param
