@@ -82,7 +82,8 @@ def keep_inputs(
     Raises:
         DataError: one is; the message names the flag.
     """
-    targets = {**click.get_current_context().meta.get(_WRITTEN, {}), **written}
+    context = click.get_current_context(silent=True)
+    targets = {**(context.meta.get(_WRITTEN, {}) if context else {}), **written}
     _refuse_twice(targets)
     if output is not None:
         _refuse_inside(targets, output)

@@ -61,7 +61,7 @@ def test_the_first_process_prints_the_report(
     assert (result.status, result.out) == (0, "" if rank else "dev\n\nthe scores\n")
     result = run("tag", "train", "sample-ner", "-o", tmp_path, "--json", "-")
     assert (result.status, result.out) == (0, "" if rank else '{\n  "x": 1\n}\n')
-    file = tmp_path / "report.json"
+    file = tmp_path / "scores.json"
     assert run("tag", "train", "sample-ner", "-o", tmp_path, "--json", file).status == 0
     assert file.exists() == (rank == 0)
 

@@ -100,9 +100,13 @@ def test_tagging(tmp_path: Path) -> None:
 
         rows = iter(written(records, "conll"))
         for record in records:
+            row = next(rows)
+            if row.startswith("# text = ") and "\t" not in row:  # of rows that could be read as something else
+                row = next(rows)
             for token, label in zip(record.sentence.tokens, record.labels, strict=True):
-                assert next(rows).split("\t") == [clean(token), label, "0.5000"]
-            assert next(rows) == ""
+                assert row.split("\t") == [clean(token), label, "0.5000"]
+                row = next(rows)
+            assert row == ""
         assert next(rows, None) is None
 
         lines = written(records, "inline")
