@@ -299,10 +299,11 @@ class Predictor(ABC):
         """Write the model to a directory (see `seqkit.model.files`); nothing in it can execute.
 
         Args:
-            directory: where to; created if need be. Files of the same names are replaced.
+            directory: where to; created if need be. A model that is there is replaced.
 
         Raises:
-            ModelError: a file cannot be written.
+            ModelError: a file cannot be written, or there are other files of the same names.
+            TrainingError: a training run writes to the directory.
             SettingsError: `directory` is no path.
         """
         kept = {name: tensor.detach().to("cpu").contiguous() for name, tensor in self.weights().items()}

@@ -51,7 +51,7 @@ def path_of(given: object, what: str) -> Path:
     Raises:
         SettingsError: it is something else, or no path of any system.
     """
-    if not isinstance(given, str | os.PathLike) or "\0" in str(given):
+    if not isinstance(given, str | os.PathLike) or "\0" in str(given) or not str(given):
         raise SettingsError(f"{what} must be a path, found {shown(given)}")
     return Path(given)
 
@@ -73,7 +73,8 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
         files: name → content of every other file.
 
     Raises:
-        ModelError: a file cannot be written; the old model is as it was.
+        ModelError: a file cannot be written, or there are files with a model's names that are no model's; the old
+            model, or what is there, is as it was.
         TrainingError: another process writes to the directory.
     """
     sums = {name: _fingerprint(data) for name, data in files.items()}
@@ -81,11 +82,17 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
     config = {"format_version": FORMAT_VERSION, "seqkit_version": __version__, **content, "files": known}
     config["checksum"] = _checksum(config)
     rendered = _render(config)
+    within_run = holds(directory)  # which has seen that the directory may be written to
     with _refusals(directory):
         directory.mkdir(parents=True, exist_ok=True)
-        with nullcontext() if holds(directory) else held(directory, patience=10.0):
+        with nullcontext() if within_run else held(directory, patience=10.0):
             complete(directory)
             replaces_model = bool(_known_files(directory))
+            foreign = sorted(name for name in FILES if os.path.lexists(directory / name))
+            if foreign and not replaces_model and not within_run:
+                if CONFIG in foreign:
+                    _read(directory / CONFIG)  # where it cannot be read, it is not known whose it is
+                raise ModelError(f"{directory}: expected a model or no files of its names, found {', '.join(foreign)}")
             places = {name: _staged(directory / name, found) for name, found in sums.items()}
             written: list[Path] = []
             try:
@@ -227,6 +234,7 @@ def _read_configuration(directory: Path) -> dict[str, Any]:
     # The functions of os.path, since methods of a path raise for a name that is too long in some versions of Python.
     if not os.path.isfile(path):
         found = "an unfinished training run" if os.path.isdir(directory / "checkpoint") else "none"
+        found = "a file" if os.path.isfile(directory) else found
         raise ModelError(f"{directory}: expected a model directory with {CONFIG}, found {found}")
     raw = _read(path)
     config = read_json(path, raw)

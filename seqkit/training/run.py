@@ -220,7 +220,11 @@ def _fit(learner: Learner, output: Path, progress: Progress, group: Group, *, re
     training = learner.settings.training
     trainer = Trainer(learner, training, output, progress, group)
     if resume and trainer.resume():
-        progress.say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
+        if trainer.epoch < training.epochs:
+            progress.say(f"resuming at epoch {trainer.epoch + 1}, step {trainer.step}")
+        else:
+            asked = f"--epochs is {training.epochs}"
+            progress.say(f"the run has had {trainer.epoch} epochs, and {asked}: nothing is left to train")
     if learner.rounds:
         progress.say("precision auto: fp32, with bf16 products in the gradient of the softmax over the vocabulary")
     began = time.monotonic()

@@ -14,7 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 import seqkit
-from seqkit.errors import ModelError, shown
+from seqkit.errors import ModelError, SettingsError, shown
 from seqkit.files import write_atomically
 from seqkit.model import files as artefact
 from seqkit.model.files import FILES, FORMAT_VERSION, read_config, read_json, write_config
@@ -360,8 +360,9 @@ def test_where_nothing_can_be_written_the_old_model_stays(
     monkeypatch.setattr(f"seqkit.files.{name}", full, raising=False)
     with pytest.raises(ModelError) as caught:
         write_config(tmp_path, {"of": "new"}, {"words.json": b"[1]", "weights.safetensors": b"new"})
-    place = tmp_path / ("config.json" if name == "os.replace" else "words.json")
-    assert str(caught.value) == f"{place}: cannot be written: No space left on device"
+    place = tmp_path / ("words.json" if name == "os.fsync" else "config.json")
+    fault = "read" if name == "open" else "written"
+    assert str(caught.value) == f"{place}: cannot be {fault}: No space left on device"
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == kept
 
 
@@ -462,6 +463,27 @@ def test_files_that_cannot_be_renamed_are_read_where_they_are(tmp_path: Path, mo
     artefact.complete(tmp_path)
     assert (tmp_path / "words.json").read_bytes() == b"[1]"
     assert read_config(tmp_path)[1] == {"words.json": b"[1]"}
+
+
+def test_files_of_others_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_bytes(b"# Mine")
+    with pytest.raises(ModelError) as caught:
+        write_config(tmp_path, {}, {"words.json": b"[]", "README.md": b""})
+    assert str(caught.value) == f"{tmp_path}: expected a model or no files of its names, found README.md"
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"README.md": b"# Mine"}
+
+
+def test_a_file_is_no_model(copy: Path) -> None:
+    path = copy / "config.json"
+    assert fault_of(path) == f"{path}: expected a model directory with config.json, found a file"
+
+
+@pytest.mark.parametrize("place", ["", "a\0b", 3, None])
+def test_a_directory_has_a_name(place: Any, copy: Path) -> None:
+    for use in (load, load(copy).save):
+        with pytest.raises(SettingsError) as caught:
+            use(place)
+        assert str(caught.value) == f"a model's directory must be a path, found {shown(place)}"
 
 
 def test_a_name_aside_leads_nowhere_else(copy: Path) -> None:
