@@ -120,7 +120,7 @@ FAULTS: dict[str, tuple[Callable[[Place], list[object]], str]] = {
     ),
     "a name where columns have none": (
         lambda p: p.train(GOOD, "--target", "ner"),
-        r"train\.conll:1: expected a label column 'ner', found columns: 0, 1; .* a number \(--target -1 is the last one\)",
+        r"train\.conll:1: expected a label column 'ner', found columns: .* a number \(--target -1 is the last one\)",
     ),
     "a column out of range": (
         lambda p: p.train(GOOD, "--target", "-3"),
