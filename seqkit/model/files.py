@@ -173,13 +173,13 @@ def _has(path: Path, content: bytes, *, unreadable: bool = False) -> bool:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode) or about.st_size != len(content):
             return False
-        rest = memoryview(content)
+        place = 0
         with open_regular(path) as stream:
             while block := stream.read(1 << 20):
-                if block != rest[: len(block)]:
+                if not content.startswith(block, place):
                     return False
-                rest = rest[len(block) :]
-        return not len(rest)
+                place += len(block)
+        return place == len(content)
     except FileNotFoundError:
         return False
     except OSError:
