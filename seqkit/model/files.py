@@ -62,7 +62,7 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
     1. Files with other content than those there are written aside, each under a name that has its checksum.
     2. ``config.json`` is replaced, which is one renaming: before it the old model is there, after it the new one, whose
        files are found aside.
-    3. These get their own names.
+    3. These get their own names, and the README, which is for people, follows.
 
     Whenever the process ends in here, `read_config` finds the old model or the new one, and the next writing completes
     what is left to do.
@@ -73,13 +73,13 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
         files: name → content of every other file.
 
     Raises:
-        ModelError: a file cannot be written, or there are files with a model's names that are no model's; the old
-            model, or what is there, is as it was.
+        ModelError: a file cannot be written or renamed, or there are files with a model's names that are no model's;
+            before the second step the old model, or what is there, is as it was, and afterwards the new one is there.
         TrainingError: another process writes to the directory.
     """
-    sums = {name: _fingerprint(data) for name, data in files.items()}
-    known = {name: found for name, found in sums.items() if not name.endswith(".md")}
-    config = {"format_version": FORMAT_VERSION, "seqkit_version": __version__, **content, "files": known}
+    cards = {name: data for name, data in files.items() if name.endswith(".md")}
+    sums = {name: _fingerprint(data) for name, data in files.items() if name not in cards}
+    config = {"format_version": FORMAT_VERSION, "seqkit_version": __version__, **content, "files": sums}
     config["checksum"] = _checksum(config)
     rendered = _render(config)
     within_run = holds(directory)  # which has seen that the directory may be written to
@@ -96,15 +96,15 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
             places = {name: _staged(directory / name, found) for name, found in sums.items()}
             written: list[Path] = []
             try:
-                for name, data in files.items():
-                    if _has(directory / name, data):
+                for name, place in places.items():
+                    if _has(directory / name, files[name]):
                         continue
                     with _refusals(directory / name):
-                        if _has(places[name], data):
-                            flush(places[name])  # the process that wrote it may have been killed before it did
+                        if _has(place, files[name]):
+                            flush(place)  # the process that wrote it may have been killed before it did
                         else:
-                            written.append(places[name])
-                            create(places[name], data)
+                            written.append(place)
+                            create(place, files[name])
                 flush_names(directory)
                 write_atomically(directory / CONFIG, rendered)
             except BaseException:
@@ -112,6 +112,9 @@ def write_config(directory: Path, content: Mapping[str, Any], files: Mapping[str
                     _remove(written)
                 raise
             _rename_staged(directory, sums)
+            for name, data in cards.items():
+                if not _has(directory / name, data):
+                    write_atomically(directory / name, data)
             others = set(FILES) - {CONFIG, *files} if replaces_model else set()
             _remove([*(directory / name for name in others), *set(staged_files(directory)).difference(places.values())])
 
@@ -160,10 +163,13 @@ def _staged(path: Path, fingerprint: Mapping[str, Any]) -> Path:
 def _rename_staged(directory: Path, fingerprints: Mapping[str, Mapping[str, Any]]) -> None:
     for name, found in fingerprints.items():
         staged = _staged(directory / name, found)
-        # What cannot be renamed now is found where it is.
-        with suppress(OSError):
+        try:
             if staged.exists():
                 rename(staged, directory / name)
+        except PermissionError:
+            continue  # somebody has the old one open, on Windows; until the next writing it is found where it is
+        except OSError as error:
+            raise ModelError(f"{directory / name}: cannot be renamed: {error.strerror or error}") from None
     flush_names(directory)
 
 

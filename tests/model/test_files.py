@@ -451,7 +451,7 @@ def test_files_that_cannot_be_renamed_are_read_where_they_are(tmp_path: Path, mo
     replace = os.replace
 
     def busy(source: Path, target: Path) -> None:
-        if target.name != "config.json":
+        if target.name == "words.json":
             raise PermissionError(13, "Permission denied")
         replace(source, target)
 
