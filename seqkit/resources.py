@@ -45,3 +45,23 @@ def imported(place: str) -> Any:
     """
     module, _, name = place.partition(":")
     return getattr(importlib.import_module(module), name)
+
+
+def extra(module: str, name: str, purpose: str) -> Any:
+    """A module of a package that only some installations have.
+
+    Args:
+        module: the module.
+        name: the extra of seqkit that installs it.
+        purpose: what it is needed for.
+
+    Returns:
+        The module.
+
+    Raises:
+        SeqkitError: it is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError:
+        raise SeqkitError(f'{purpose} needs {module}: pip install "seqkit-nlp[{name}]"') from None
