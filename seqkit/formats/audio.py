@@ -1,4 +1,7 @@
-"""Recordings: wav, flac, ogg and whatever else libsndfile reads, as samples of one channel at the rate asked for."""
+"""Recordings: wav, flac, ogg and whatever else libsndfile reads, as samples of one channel at the rate asked for.
+
+A file that was cut short is noticed where its format tells: wav (RIFF, RF64, W64), AIFF, AU, CAF, SPHERE, FLAC, Ogg, MP3.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,9 @@ _NO_LENGTH = 1 << 62
 _OGG_PAGE = 27 + 255 + 255 * 255
 """bytes of the largest Ogg page"""
 _SPHERE = re.compile(rb"^(channel_count|sample_count|sample_n_bytes) -i (\d{1,18})\s*$", re.MULTILINE)
+
+_CUT_W64 = re.compile(r"riff : (\d+) \(should be (\d+)\)")
+"""in what libsndfile notes of a header"""
 
 
 class _Header(NamedTuple):
@@ -143,7 +149,9 @@ class AudioFile:
                 with soundfile.SoundFile(stream.fileno(), closefd=False) as recording:
                     if missing:
                         raise self._fault(f"cut short: {missing}")
-                    if recording.frames >= _NO_LENGTH:
+                    if cut := _CUT_W64.search(recording.extra_info) if recording.format == "W64" else None:
+                        raise self._fault(f"cut short: its header promises {cut[1]} bytes, found {cut[2]}")
+                    if recording.frames >= _NO_LENGTH or (recording.format == "MP3" and not _tells_length(self.path)):
                         raise self._fault("its header does not say how many samples it has; convert it to wav")
                     if recording.frames < 1:
                         raise self._fault("it has no samples")
@@ -231,6 +239,21 @@ def _chunk_of_samples(stream: BinaryIO, size: int, order: Any) -> tuple[int, int
             return long or length, size - place - 8
         place += 8 + length + length % 2
     return 0, 0
+
+
+def _tells_length(path: Path) -> bool:
+    """Whether an MP3 says how long it is: for one that does not libsndfile guesses, and reads no further.
+
+    Source: https://www.codeproject.com/Articles/8295/MPEG-Audio-Frame-Header (Xing, Info and VBRI headers).
+    """
+    with open(path, "rb") as stream:
+        begin = stream.read(10)
+        if begin[:3] == b"ID3":  # https://id3.org/id3v2.4.0-structure: 7 bits of the size in each byte
+            stream.seek(10 + sum(bits << 7 * place for place, bits in enumerate(reversed(begin[6:10]))))
+        else:
+            stream.seek(0)
+        head = stream.read(4096)
+    return any(name in head for name in (b"Xing", b"Info", b"VBRI"))
 
 
 def _missing_pages(stream: BinaryIO, size: int) -> str:

@@ -119,7 +119,7 @@ def test_what_is_above_half_the_rate_is_not_folded_back(tmp_path: Path) -> None:
 
 def test_the_number_of_samples_is_known_before_they_are_read(tmp_path: Path) -> None:
     draw = random.Random(3)
-    for _ in range(40):
+    for _ in range(15):
         rate, wanted = draw.choice((8000, 12345, 44100, draw.randrange(500, 50_000))), draw.randrange(500, 50_000)
         recording = write(tmp_path / "a.wav", np.zeros(draw.randrange(1, 3000)), rate)
         assert recording.samples_at(wanted) == len(recording.read(wanted))
@@ -260,6 +260,32 @@ def test_a_flac_whose_header_does_not_know_its_length_is_refused(tmp_path: Path)
     file.write_bytes(content)
     told = "its header does not say how many samples it has; convert it to wav"
     assert message(AudioFile(file)) == f"{file}: {told}"
+
+
+@pytest.mark.skipif("MP3" not in soundfile.available_formats(), reason="needs libsndfile with MP3")
+def test_an_mp3_is_read_only_if_it_says_how_long_it_is(tmp_path: Path) -> None:
+    file = tmp_path / "x.mp3"
+    samples = np.random.default_rng(8).uniform(-0.5, 0.5, 20_000)
+    content = write(file, samples).path.read_bytes()
+    assert AudioFile(file).samples == len(AudioFile(file).read(8000)) == 20_000
+    notes = b"ID3\4\0\0" + bytes((0, 0, 40, 3)) + bytes(40 * 128 + 3)
+    file.write_bytes(notes + content)
+    assert AudioFile(file).samples == len(AudioFile(file).read(8000)) == 20_000
+    file.write_bytes(content[: len(content) // 2])
+    assert message(AudioFile(file)).startswith(f"{file}: cut short: its header promises 20,000 samples, found ")
+    for name in (b"Xing", b"Info"):
+        content = content.replace(name, b"none")
+    for before in (b"", notes):
+        file.write_bytes(before + content)
+        told = "its header does not say how many samples it has; convert it to wav"
+        assert message(AudioFile(file)) == f"{file}: {told}"
+
+
+def test_a_w64_that_stops_early_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "x.w64"
+    content = write(file, sine(440, 8000)).path.read_bytes()
+    file.write_bytes(content[:5000])
+    assert message(AudioFile(file)) == f"{file}: cut short: its header promises {len(content)} bytes, found 5000"
 
 
 def test_an_ogg_that_stops_early_is_refused(tmp_path: Path) -> None:

@@ -37,6 +37,8 @@ SEEDS = tuple(
         ("FLAC", "PCM_16", 2),
         ("FLAC", "PCM_24"),
         ("OGG", "VORBIS"),
+        ("W64", "PCM_16"),
+        ("CAF", "PCM_16"),
     )
 )
 WORDS = (

@@ -171,6 +171,7 @@ def test_nothing_is_random_and_silence_is_finite() -> None:
     silence = acoustics(np.zeros(4000, np.float32))
     np.testing.assert_allclose(silence[:, :40], np.log(2.0**-23), rtol=1e-6)
     assert not silence[:, 40:].any()
+    assert np.isfinite(acoustics(np.float32(2.0**31) * np.sign(noise(4000)))).all()  # the loudest that is read
 
 
 def test_a_recording_shorter_than_a_window_has_no_frames() -> None:
