@@ -1,6 +1,7 @@
 """Recordings: wav, flac, ogg and whatever else libsndfile reads, as samples of one channel at the rate asked for.
 
-A file that was cut short is noticed where its format tells: wav (RIFF, RF64, W64), AIFF, AU, CAF, SPHERE, FLAC, Ogg, MP3.
+Where a format tells its length, a file that was cut short is noticed: wav (RIFF, RF64, W64), AIFF, AU, CAF, SPHERE,
+FLAC, Ogg and MP3.
 """
 
 from __future__ import annotations
