@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import math
 import random
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.frames import FrameLayer
+from tests.pretended.device import DEVICE, pretended
 
 
 def build(size: int, *, dtype: torch.dtype = torch.float64, **options: Any) -> FrameLayer:
@@ -376,6 +378,28 @@ def test_dropout_drops_channels_of_a_whole_recording() -> None:
     alive = dropped.ne(0).any(1, keepdim=True)  # [B, 1, C]
     torch.testing.assert_close(dropped, torch.where(alive, kept / 0.6, 0), rtol=1e-12, atol=1e-14)
     assert len({tuple(row) for row in alive[:, 0].tolist()}) == 6
+
+
+@pytest.mark.parametrize("options", [*SHAPES, {**SHAPES[-2], **MASKS, "dropout": 0.3}], ids=str)
+def test_another_device_gives_the_same_and_is_not_waited_for(options: dict[str, Any]) -> None:
+    torch.manual_seed(23)
+    layer = build(3, dtype=torch.float32, **options)
+    frames, lengths = torch.randn(4, 9, 3), torch.tensor([9, 0, 4, 8])
+    torch.manual_seed(24)
+    expected, there = layer(frames, lengths), copy.deepcopy(layer)
+    with pretended() as waits:
+        there.to("cuda")
+        given = frames.to(DEVICE)
+        torch.manual_seed(24)
+        with waits.among() as places:
+            found = there(given, lengths)
+            stream = there.stream()
+            parts = [stream.accept(given[0, :5]), stream.accept(given[0, 5:]), stream.finish()]
+        assert not places
+        assert found.device == parts[0].device == DEVICE
+        steps, chunks = found.detach().cpu(), torch.cat(parts).cpu()
+    torch.testing.assert_close(steps, expected)
+    torch.testing.assert_close(chunks, streamed(layer, frames[0], [5, 4]))
 
 
 # --- streams ------------------------------------------------------------------------------------------------------
