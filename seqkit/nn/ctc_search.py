@@ -26,6 +26,7 @@ from torch import Tensor
 
 from seqkit.nn.ctc import BLANK
 from seqkit.nn.search import SearchState, Step
+from seqkit.nn.sequences import to_device
 
 _NEVER = -math.inf
 _REMEMBERED = 1 << 16
@@ -94,15 +95,15 @@ class SymbolModel:
 
     Args:
         step: reads a unit and gives the distribution of the next one: see `seqkit.nn.search.Step`.
-        last: the unit that stands before a text.
-        state: the state before that unit, of one sequence.
+        state: the state before `last`, of one sequence.
+        last: the unit that stands before a text, int64 [1], on the device of the network.
         units: the unit of each symbol, by its id; that of the blank is not used.
         end: the unit that ends a text.
     """
 
-    def __init__(self, step: Step, last: int, state: SearchState, units: Sequence[int], end: int) -> None:
+    def __init__(self, step: Step, state: SearchState, last: Tensor, units: Sequence[int], end: int) -> None:
         self._step, self._units, self._end = step, units, end
-        self._start = _Reading(last, state)
+        self._start, self._device = _Reading(int(last), state), last.device
 
     def start(self) -> _Reading:
         """See `LanguageModel.start`."""
@@ -129,7 +130,8 @@ class SymbolModel:
             return
         layers = zip(*(state.after for state in waiting), strict=True)
         joined = tuple(tuple(torch.cat(parts) for parts in zip(*layer, strict=True)) for layer in layers)
-        found, after = self._step(torch.tensor([state.last for state in waiting]), joined)  # [N, V]
+        last = to_device(torch.tensor([state.last for state in waiting]), self._device)  # [N]
+        found, after = self._step(last, joined)  # [N, V]
         for row, (state, following) in enumerate(zip(waiting, found.tolist(), strict=True)):
             state.next = following
             state.after = tuple(tuple(part[row : row + 1] for part in layer) for layer in after)

@@ -80,7 +80,7 @@ class Unread:
 
     def model(self) -> SymbolModel:
         state: SearchState = ((torch.zeros(1), torch.zeros(1, dtype=torch.int64)),)
-        return SymbolModel(self.step, self.end, state, self.units, self.end)
+        return SymbolModel(self.step, state, torch.tensor([self.end]), self.units, self.end)
 
 
 @pytest.mark.parametrize("seed", range(30))
