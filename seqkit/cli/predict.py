@@ -26,6 +26,7 @@ from seqkit.cli.options import (
     prediction_options,
     quiet_option,
     section_options,
+    stream_option,
     usage_unless,
     workers_option,
 )
@@ -68,6 +69,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
     )
     @prediction_options(task.reads, task.writes, task.written, of_texts=task.records == "texts")
     @section_options(task.options_class)
+    @stream_option(task.options_class())
     @batch_options
     @workers_option
     @device_options
@@ -87,6 +89,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         threads: int | None,
         quiet: bool,
         text_field: str | None = None,
+        stream: bool = False,
         **given: Any,
     ) -> int:
         options = checked_options(task.options_class(), given)
@@ -112,7 +115,9 @@ def predict_command(task: Task, verb: str) -> click.Command:
             found = [(file, described(file, asked, task, quiet, trained)) for file in names]
             return [(*one, os.path.getsize(one[0]) if launch.size > 1 else 0) for one in found]
 
-        with _answers(job, find, requests, workers, launch, names) as answers:
+        if stream:
+            _refuse_for_streams(job, task, workers, launch)
+        with _streamed(job, find) if stream else _answers(job, find, requests, workers, launch, names) as answers:
             if live and not quiet:
                 tell(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it")
             began = time.perf_counter()
@@ -234,6 +239,24 @@ def _write(text: str) -> None:
     while rest:
         rest = rest[sys.stdout.buffer.write(rest) :]
     sys.stdout.buffer.flush()
+
+
+# --- streams ------------------------------------------------------------------------------------------------------
+
+
+def _streamed(job: Job, find: Callable[[], Inputs]) -> AbstractContextManager[Iterator[Answer]]:
+    from seqkit.cli.stream import streamed
+
+    return nullcontext(streamed(job, [(file, description) for file, description, _ in find()]))
+
+
+def _refuse_for_streams(job: Job, task: Task, workers: int, launch: Launch) -> None:
+    """Check that nothing is asked for that makes no sense of an input that is still coming."""
+    form = task.writes[0]
+    usage_unless(job.output_format == form, f"--stream writes {form} only, not {job.output_format}.")
+    usage_unless(workers == 1, "--workers and --stream exclude each other: one process reads a stream.")
+    usage_unless(launch.size == 1, "torchrun and --stream exclude each other: one process reads a stream.")
+    usage_unless(job.precision == "fp32", f"--stream computes in fp32 only, not {job.precision}.")
 
 
 # --- processes ----------------------------------------------------------------------------------------------------

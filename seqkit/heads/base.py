@@ -306,9 +306,9 @@ class Head(ABC):
             options: see `decode`.
 
         Returns:
-            An object with a method `accept`, what `score` gave for the next steps, [1, t, …], where t may be 0, → a
-            list of the answers that are now certain, and `finish`, → a list of those that are left at the end of a
-            sequence; what comes then begins another one.
+            An object with a method `accept`, what `score` gave for the next steps, [1, t, …], → a list of the answers
+            that are now certain, and `finish`, → a list of those that are left at the end of a sequence; what comes
+            then begins another one; and with `lag`, how many steps an answer waits for others.
 
         Raises:
             SettingsError: nothing is certain before a sequence has ended, by default or with these options.

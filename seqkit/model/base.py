@@ -466,9 +466,9 @@ class Model(Predictor):
         """The report of an epoch in training, by which the best one is chosen."""
         return self.evaluate_records(records, pipeline=pipeline).report
 
-    def predicted(self, records: Sequence[Any], pipeline: Any = None) -> list[Any]:
+    def predicted(self, records: Sequence[Any], pipeline: Any = None, **options: Any) -> list[Any]:
         """The predictions for some records, by a pipeline or a new one, without what evaluation does not need."""
-        return list((pipeline or self.pipeline())(records, self.options({}).for_output(None)))
+        return list((pipeline or self.pipeline())(records, self.options(options).for_output(None)))
 
     # --- files ----------------------------------------------------------------------------------------------------
 

@@ -30,6 +30,9 @@ class Stream:
         model: a model whose encoder reads forward only.
         options: an object of the task's options class.
 
+    Attributes:
+        lag: how many further steps are read before an answer is given; 0 where it is given at once.
+
     Raises:
         SettingsError: the input, the encoder or the head cannot be streamed, or not with these options.
     """
@@ -38,6 +41,7 @@ class Stream:
         check_pipeline(model.device, _PRECISION)
         self._model = model
         self._decided = model.head.stream(options)
+        self.lag: int = self._decided.lag
         direction = model.settings.encoder.direction
         if direction != "forward":
             raise SettingsError(

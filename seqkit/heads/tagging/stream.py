@@ -45,11 +45,15 @@ class LabelStream:
         lag: how many further steps are seen before a tag is decided that depends on others; see
             `seqkit.nn.lag.LaggedViterbi`. One that does not is decided at once.
         probs: whether probabilities are asked for, which tags must not depend on others for.
+
+    Attributes:
+        lag: how many steps a label waits; 0 where it is certain at once.
     """
 
     def __init__(self, codec: TagCodec, module: TaggingHead, *, lag: int, probs: bool) -> None:
         self._codec, self._module, self._probs = codec, module, probs
         self._lagged = None if module.independent or module.crf is None else module.crf.lagged(lag)
+        self.lag = 0 if self._lagged is None else lag
         self._steps = 0
         self._last: list[int] = []  # the last tag, on which it may depend how the next one is written
 
