@@ -255,7 +255,10 @@ def _refuse_for_streams(job: Job, task: Task, workers: int, launch: Launch) -> N
     form = task.writes[0]
     usage_unless(job.output_format == form, f"--stream writes {form} only, not {job.output_format}.")
     usage_unless(workers == 1, "--workers and --stream exclude each other: one process reads a stream.")
-    usage_unless(launch.size == 1, "torchrun and --stream exclude each other: one process reads a stream.")
+    if launch.size > 1:
+        _refuse_for_ranks(
+            (), workers, launch, ["torchrun and --stream exclude each other: one process reads a stream."]
+        )
     usage_unless(job.precision == "fp32", f"--stream computes in fp32 only, not {job.precision}.")
 
 
@@ -283,11 +286,11 @@ def _with_workers(job: Job, requests: Iterator[Any], count: int) -> Iterator[Ite
         yield crew.answers(requests)
 
 
-def _refuse_for_ranks(files: Sequence[str], workers: int, launch: Launch) -> None:
+def _refuse_for_ranks(files: Sequence[str], workers: int, launch: Launch, known: Sequence[str] = ()) -> None:
     """Check that processes started by ``torchrun`` can share the work; the first one says if not."""
     from seqkit.formats.registry import is_pipe
 
-    faults = ["--workers and torchrun exclude each other."] if workers > 1 else []
+    faults = [*known, *(["--workers and torchrun exclude each other."] if workers > 1 else [])]
     for file in files:
         if file == "-" or is_pipe(file):
             name = "standard input" if file == "-" else f"{file}, a pipe or device"

@@ -66,9 +66,7 @@ def _answers(stream: Stream, split: SplitFunction, inputs: Sequence[tuple[str, D
 _NOTHING: dict[str, Any] = {"unknown": 0, "shortened": 0, "fault": None}
 
 
-def _rows(
-    stream: Stream, split: SplitFunction, file: str, description: Description
-) -> Iterator[tuple[str, int, bool]]:
+def _rows(stream: Stream, split: SplitFunction, file: str, description: Description) -> Iterator[tuple[str, int, bool]]:
     """Rows of one input, of how many new tokens they come, and whether a sentence ends with them."""
     pieces = read_pieces(file, description.encoding)
     if description.format == "tokens":

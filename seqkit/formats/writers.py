@@ -225,7 +225,7 @@ class OpenRows:
         if self._cells and not self._begun:
             columns = [self._tokens, *map(list, zip(*self._cells, strict=True))]
             doubtful = needs_text(columns)
-            unclear = doubtful or (len(self._tokens) == 1 and len(columns) > 2)  # noqa: PLR2004 - see `needs_text`
+            unclear = doubtful or (len(self._tokens) == 1 and len(columns) > 2)
             if unclear and not ended and len(self._tokens) < _MOST_HELD:
                 return ""
             head = f"{TEXT}{' '.join(self._tokens)}\n" if doubtful else ""

@@ -45,8 +45,8 @@ class Stream:
         direction = model.settings.encoder.direction
         if direction != "forward":
             raise SettingsError(
-                f"encoder.direction is {direction}: the encoder reads a sequence from its end, too, which a stream does "
-                "not wait for; train with --direction forward"
+                f"encoder.direction is {direction}: the encoder reads a sequence from its end, too, which a stream "
+                "does not wait for; train with --direction forward"
             )
         self._vectors = model.input.stream(model.network.input)
         self._encoder = EncoderStream(model.network.eval().encoder)

@@ -178,18 +178,19 @@ class CRF(nn.Module):
         return tags, _among_all(scores.to(_result_type(emissions)), rows, lengths.shape, 0)
 
     @torch.no_grad()
-    def lagged(self, lag: int, dtype: torch.dtype = torch.float32) -> LaggedViterbi:
+    def lagged(self, lag: int, dtype: torch.dtype = torch.float32, classes: Tensor | None = None) -> LaggedViterbi:
         """What decides the tag of a step when so many further steps have been seen.
 
         Args:
             lag: how many, at least 0.
             dtype: of the emissions.
+            classes: see `LaggedViterbi`, on the CPU.
 
         Returns:
             It, on the CPU: a step is too little work for another device.
         """
         start, transitions, end = (scores.cpu() for scores in self._scores(dtype))
-        return LaggedViterbi(start, transitions, end, lag)
+        return LaggedViterbi(start, transitions, end, lag, classes)
 
     @torch.no_grad()
     def nbest(self, emissions: Tensor, lengths: Tensor, n: int) -> tuple[Tensor, Tensor]:

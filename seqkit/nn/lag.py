@@ -14,32 +14,38 @@ LOWER_EVERY = 32
 class LaggedViterbi:
     """The tag of step t is that on the best path to step t + N, and is decided as soon as that step has been seen.
 
-    A tag that was decided is not taken back: what follows is searched among the paths that go on from it. With N ≥ T
-    the result is the best sequence (Viterbi 1967). What is kept are N steps, however long the sequence is. A step takes
-    as long as one of the Viterbi recursion where all paths agree on the tag, as they mostly do if N is not too small;
-    otherwise the N steps are searched again.
+    A tag that was decided is not taken back: what follows is searched among the paths through it, or through one like
+    it where tags stand for the same. With N ≥ T the result is the best sequence (Viterbi 1967). What is kept are N
+    steps, however long the sequence is. A step takes as long as two of the Viterbi recursion where all paths agree on
+    the tag, as they mostly do if N is not too small; otherwise the N steps are searched again.
 
     Args:
         start: scores of the first tag, [K], -inf where illegal, as the next two.
         transitions: from → to, [K, K].
         end: scores of the last tag, [K].
         lag: N, at least 0.
+        classes: the class of each tag, int64 [K], of which that is decided and not the tag; by default each has its
+            own.
 
     Raises:
         ValueError: `lag` is negative.
     """
 
-    def __init__(self, start: Tensor, transitions: Tensor, end: Tensor, lag: int) -> None:
+    def __init__(
+        self, start: Tensor, transitions: Tensor, end: Tensor, lag: int, classes: Tensor | None = None
+    ) -> None:
         if lag < 0:
             raise ValueError(f"expected a lag of at least 0, found {lag}")
         self._start, self._transitions, self._end = start, transitions, end
         self._lag = lag
+        self._every = torch.arange(len(start), device=start.device)  # [K]
+        self._classes = self._every if classes is None else classes
         self._begin()
 
     def _begin(self) -> None:
         self._open: deque[Tensor] = deque()  # the emissions of the steps whose tag is not decided, [B, K] each
         self._paths = _Paths()  # from the first open step to the last
-        self._before = self._start  # scores of the first open tag, [K], or [B, K] after one that was decided
+        self._before = self._start  # of the best path up to each tag of the first open step, [K] or [B, K]
         self._scores = self._start  # of the best path to each tag of the last step, [B, K]
         self._steps = 0
 
@@ -86,21 +92,23 @@ class LaggedViterbi:
         else:
             self._scores = self._before + emission
         if self._steps and self._steps % LOWER_EVERY == 0:
-            peak = self._scores.amax(1, keepdim=True)  # [B, 1]
-            self._scores -= peak.clamp_(min=torch.finfo(peak.dtype).min)
+            _lower(self._scores)
         self._open.append(emission)
         self._steps += 1
 
     def _decide(self) -> Tensor:
         """Decide the first open step, [B, 1]."""
-        every = torch.arange(self._scores.shape[1], device=self._scores.device).expand(self._scores.shape)  # [B, K]
-        first = self._paths.first(every)  # [B, K], where the best path to each tag comes from
+        first = self._paths.first(self._every.expand(self._scores.shape))  # [B, K], where the best path comes from
         tag = first.gather(1, self._scores.argmax(1, keepdim=True))  # [B, 1]
+        others = self._classes[tag] != self._classes  # [B, K]
+        through = (self._before + self._open[0]).masked_fill(others, -torch.inf)  # [B, K]
+        self._before = (through.unsqueeze(2) + self._transitions).amax(1)  # [B, K]
+        if self._steps % LOWER_EVERY == 0:
+            _lower(self._before)
         self._close()
-        if not (self._open and bool(((first == tag) | self._scores.isneginf()).all())):
-            # The best path to some tag came from another one: it can, but for that, have a path from this one.
+        if self._open and bool((others.gather(1, first) & (self._scores > -torch.inf)).any()):
+            # The best path to some tag came from another one: there may be one to it from this one, too.
             again, self._open, self._paths = self._open, deque(), _Paths()
-            self._before = self._transitions[tag.squeeze(1)]  # [B, K]
             for emission in again:
                 self._advance(emission)
         return tag
@@ -109,6 +117,11 @@ class LaggedViterbi:
         self._open.popleft()
         if self._open:
             self._paths.pop()
+
+
+def _lower(scores: Tensor) -> None:
+    """Subtract the largest score of each row, [B, K]; only differences matter."""
+    scores.sub_(scores.amax(1, keepdim=True).clamp_(min=torch.finfo(scores.dtype).min))
 
 
 class _Paths:

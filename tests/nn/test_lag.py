@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from seqkit.formats.schemes import inventory, invalid_moves, legal_moves
+from seqkit.formats.schemes import invalid_moves, inventory, legal_moves
 from seqkit.nn.crf import CRF
 from seqkit.nn.lag import LaggedViterbi
 
@@ -29,9 +29,11 @@ def random_crf(seed: int, tags: int, legal: float = 1.0) -> CRF:
     return crf
 
 
-def decided(crf: CRF, emissions: Tensor, lag: int, chunks: list[int] | None = None) -> list[int]:
+def decided(
+    crf: CRF, emissions: Tensor, lag: int, chunks: list[int] | None = None, classes: Tensor | None = None
+) -> list[int]:
     """The tags of one sequence, [T, K], read in chunks of some sizes."""
-    stream = crf.lagged(lag, emissions.dtype)
+    stream = crf.lagged(lag, emissions.dtype, classes)
     sizes = [len(emissions)] if chunks is None else chunks
     tags: list[int] = []
     for chunk in emissions.split(sizes):
@@ -39,7 +41,7 @@ def decided(crf: CRF, emissions: Tensor, lag: int, chunks: list[int] | None = No
     return [*tags, *stream.finish().flatten().tolist()]
 
 
-def enumerated(crf: CRF, emissions: Tensor, lag: int) -> list[int]:
+def enumerated(crf: CRF, emissions: Tensor, lag: int, classes: list[int]) -> list[int]:
     """The same from the definition: of all sequences through what was decided, the best one that far."""
     start, moves, end = (scores.tolist() for scores in crf._scores(torch.float64))
     rows = emissions.tolist()
@@ -48,7 +50,7 @@ def enumerated(crf: CRF, emissions: Tensor, lag: int) -> list[int]:
     def best(steps: int, ended: bool) -> tuple[int, ...]:
         scores = {}
         for tags in itertools.product(range(crf.num_tags), repeat=steps):
-            if list(tags[: len(found)]) == found:
+            if all(classes[tag] == classes[other] for tag, other in zip(tags, found, strict=False)):
                 score = start[tags[0]] + sum(row[tag] for row, tag in zip(rows, tags, strict=False))
                 score += sum(moves[one][other] for one, other in itertools.pairwise(tags))
                 scores[tags] = score + (end[tags[-1]] if ended else 0.0)
@@ -64,12 +66,15 @@ def enumerated(crf: CRF, emissions: Tensor, lag: int) -> list[int]:
 def test_every_tag_is_that_of_the_best_path_so_far_through_what_was_decided(legal: float) -> None:
     draw = random.Random(int(legal * 10))
     differ = 0
-    for seed in range(60):
+    for seed in range(100):
         tags, steps, lag = draw.randint(1, 3), draw.randint(1, 6), draw.randint(0, 6)
         crf, emissions = random_crf(seed, tags, legal), torch.randn(steps, tags, dtype=torch.float64)
-        expected = enumerated(crf, emissions, lag)
-        assert decided(crf, emissions, lag) == expected
-        differ += expected != crf.viterbi(emissions[None], torch.tensor([steps]))[0][0].tolist()
+        classes = list(range(tags)) if seed % 2 else [tag // 2 for tag in range(tags)]
+        expected = [classes[tag] for tag in enumerated(crf, emissions, lag, classes)]
+        found = decided(crf, emissions, lag, classes=torch.tensor(classes))
+        assert [classes[tag] for tag in found] == expected
+        best = crf.viterbi(emissions[None], torch.tensor([steps]))[0][0].tolist()
+        differ += expected != [classes[tag] for tag in best]
     assert differ > 3
 
 
@@ -105,7 +110,8 @@ def test_a_stream_begins_anew_after_its_end_and_may_be_empty() -> None:
 @pytest.mark.parametrize("lag", [0, 1, 2, 5])
 def test_what_is_decided_keeps_to_the_scheme(lag: int) -> None:
     names = inventory(["B-A", "B-B"], "bioes")
-    crf = CRF(len(names), **dict(zip(("start", "transition", "end"), map(torch.from_numpy, legal_moves(names, "bioes")))))
+    start, moves, end = map(torch.from_numpy, legal_moves(names, "bioes"))
+    crf = CRF(len(names), start=start, transition=moves, end=end)
     torch.manual_seed(lag)
     for steps in range(1, 30):
         labels = [names[tag] for tag in decided(crf, 5 * torch.randn(steps, len(names)), lag)]

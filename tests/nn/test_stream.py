@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 
 import pytest
 import torch
@@ -33,10 +34,10 @@ def test_chunks_of_any_size_give_the_outputs_of_the_whole(cell: str, skip: str) 
         mixed = [0]
         while mixed[-1] < steps:
             mixed.append(min(steps, mixed[-1] + draw.randint(0, 9)))
-        ends = [list(range(0, steps, size)) + [steps] for size in (1, 2, 3, 7, 32, 33, 69, 70)]
+        ends = [[*range(0, steps, size), steps] for size in (1, 2, 3, 7, 32, 33, 69, 70)]
         stream = EncoderStream(encoder)
         for bounds in [*ends, mixed]:
-            found = [stream.accept(x[:, begin:end]) for begin, end in zip(bounds, bounds[1:], strict=False)]
+            found = [stream.accept(x[:, begin:end]) for begin, end in pairwise(bounds)]
             stream.finish()
             # Sums of some cells grow, and with them what is rounded.
             assert (torch.cat(found, 1) - whole).abs().max() < 1e-5 * whole.abs().max().clamp(min=1.0)

@@ -130,15 +130,18 @@ class Tagging(Head):
         self, scores: Tensor, lengths: Tensor, records: Sequence[Sentence], options: TagOptions
     ) -> list[TaggedSentence]:
         """See `Head.decode`."""
-        if options.lag is None:
-            decoded = self.module.decode(scores, lengths, probabilities=options.probs, nbest=options.nbest)
-        elif self.module.independent:
-            decoded = self.module.decode(scores, lengths, probabilities=options.probs)
-        else:
+        lag = None if self.module.independent else options.lag
+        if lag is not None:
             self._refuse_probs(options)
-            decoded = self.module.decode_lagged(scores, lengths, options.lag)
+            classes = torch.from_numpy(self.codec.visible)
+            decoded = DecodedTags(self.module.decode_lagged(scores, lengths, lag, classes))
+        else:
+            decoded = self.module.decode(scores, lengths, probabilities=options.probs, nbest=options.nbest)
         sizes = lengths.tolist()
         rows = [tags[:size] for tags, size in zip(decoded.tags.tolist(), sizes, strict=True)]
+        if lag is not None and self.codec.scheme != self.codec.encoding:
+            # The labels are known; which tags of their classes they are, only now.
+            rows = [self.codec.encode(self.codec.decode(tags)) for tags in rows]
         marks_spans = self.codec.encoding != "none"
         results = [
             TaggedSentence(sentence, self.codec.decode(tags), marks_spans=marks_spans)
@@ -174,7 +177,8 @@ class Tagging(Head):
         if options.probs and not self.module.independent:
             kind = "a CRF" if self.module.learns_transitions else "tags of spans"
             raise SettingsError(
-                f"probs: probabilities of labels by {kind} need the whole sentence, so neither a stream nor a lag has them"
+                f"probs: probabilities of labels by {kind} need the whole sentence, which neither a stream nor a lag "
+                "waits for"
             )
 
     def empty(self, record: Sentence, options: TagOptions) -> TaggedSentence:

@@ -187,16 +187,17 @@ class TaggingHead(nn.Module):
         return DecodedTags(best, marginals, None, alternatives, log_probs)
 
     @torch.no_grad()
-    def decode_lagged(self, scores: Tensor, lengths: Tensor, lag: int) -> DecodedTags:
+    def decode_lagged(self, scores: Tensor, lengths: Tensor, lag: int, classes: Tensor) -> Tensor:
         """Choose the tags that a stream gives, see `seqkit.nn.lag.LaggedViterbi`.
 
         Args:
             scores: what `score` gave of tags that depend on each other, [B, T, K].
             lengths: tokens in each sentence, int64 [B], on the CPU.
             lag: how many further tokens are seen before a tag is decided.
+            classes: the class of each tag, of which that is decided, int64 [K], on the CPU.
 
         Returns:
-            The tags.
+            A tag of each token's class, int64 [B, T], on the CPU, 0 past a sentence's end.
 
         Raises:
             ValueError: `scores` are not what `score` gives, or the lengths do not fit them.
@@ -205,12 +206,12 @@ class TaggingHead(nn.Module):
         check_padded(scores, lengths, self.num_tags, "emissions")
         scores = scores.cpu()
         tags = torch.zeros(scores.shape[:2], dtype=torch.int64)  # [B, T]
-        stream = self.crf.lagged(lag, scores.dtype)
+        stream = self.crf.lagged(lag, scores.dtype, classes)
         together = max(1, workspace(scores.device) // (scores.element_size() * self.num_tags**2))
         for length in lengths.unique().tolist():
             for rows in (lengths == length).nonzero().squeeze(1).split(together):  # [R]
                 tags[rows, :length] = torch.cat([stream.accept(scores[rows, :length]), stream.finish()], 1)
-        return DecodedTags(tags)
+        return tags
 
     def _decode_each(self, scores: Tensor, lengths: Tensor, probabilities: bool, nbest: int) -> DecodedTags:
         """See `decode`: every token by itself; the n best sequences are made of each token's n best tags."""

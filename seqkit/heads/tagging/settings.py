@@ -90,7 +90,7 @@ class TagOptions(Options):
     nbest: Annotated[int, Field(ge=1, le=1000)] = 1
     """the N best label sequences with the probability of each; at most 1,000"""
     lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
-    """of labels that depend on each other, decide each N tokens later  [default: at the end; with --stream 16]"""
+    """of labels that depend on each other, decide each N tokens later  [default: at the end; with --stream 8]"""
     streams: ClassVar[bool] = True
     _spans: bool = PrivateAttr(default=True)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from seqkit.heads.tagging.labels import TagCodec
 from seqkit.heads.tagging.module import TaggingHead
 
-DEFAULT_LAG = 16
+DEFAULT_LAG = 8
 """steps after which a label that depends on others is decided, where nothing else is said"""
 
 
@@ -52,7 +52,9 @@ class LabelStream:
 
     def __init__(self, codec: TagCodec, module: TaggingHead, *, lag: int, probs: bool) -> None:
         self._codec, self._module, self._probs = codec, module, probs
-        self._lagged = None if module.independent or module.crf is None else module.crf.lagged(lag)
+        self._lagged = None
+        if module.crf is not None and not module.independent:
+            self._lagged = module.crf.lagged(lag, classes=torch.from_numpy(codec.visible))
         self.lag = 0 if self._lagged is None else lag
         self._steps = 0
         self._last: list[int] = []  # the last tag, on which it may depend how the next one is written
