@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from seqkit.nn.encoder import SKIPS, Encoder
-from seqkit.nn.recurrent import CELLS
+from seqkit.nn.recurrent import CELLS, FusedLayer, make_layer
 from seqkit.nn.stream import EncoderStream
+
+NAMES = {"lstm": "lstm_cell", "gru": "gru_cell", "rnn_tanh": "rnn_tanh_cell", "rnn_relu": "rnn_relu_cell"}
+NAMES["irnn"] = NAMES["rnn_relu"]
 
 
 def random_encoder(**options: object) -> Encoder:
@@ -48,6 +51,32 @@ def test_what_reads_backward_is_refused(options: dict[str, str]) -> None:
     with pytest.raises(ValueError) as caught:
         EncoderStream(Encoder(3, hidden_size=4, **options))  # type: ignore[arg-type]
     assert str(caught.value) == "expected an encoder of direction forward"
+
+
+@pytest.mark.parametrize("cell", [name for name, kind in CELLS.items() if issubclass(kind, FusedLayer)])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_step_by_itself_is_that_of_the_kernel(cell: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = make_layer(cell, 5, 7).to(dtype).eval()
+    with torch.no_grad():
+        for weight in layer.parameters():
+            weight.normal_()
+    called: list[int] = []
+    one_step = getattr(torch, NAMES[cell])
+    monkeypatch.setattr(type(layer), "cell", staticmethod(lambda *args: called.append(1) or one_step(*args)))
+    for size in (1, 16, 17):
+        x = torch.randn(size, 1, 5, dtype=dtype)
+        state = tuple(torch.randn(size, 7, dtype=dtype) for _ in layer.state_parts)
+        whole = layer(x, state)  # with a gradient
+        assert not called
+        with torch.no_grad():
+            found = layer(x, state)
+        assert bool(called) == (size <= 16)
+        called.clear()
+        for one, other in zip([found[0], *found[1]], [whole[0], *whole[1]], strict=True):
+            torch.testing.assert_close(one, other.detach(), rtol=1e-5, atol=1e-6)
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            layer(x, state)
+        assert not called
 
 
 def test_a_stream_of_no_steps_leaves_the_state() -> None:
