@@ -13,6 +13,8 @@ from seqkit.formats.text import BYTE_ORDER_MARK, OTHER_ENCODING, PART_BYTES, for
 
 _LINE_END = re.compile("\r\n|\r|\n")
 _BORDERS = (b" ", b"\t", b"\r", b"\n")
+_ENOUGH = 8
+"""bytes from which UTF-16 is told"""
 _PAUSE = 0.01
 """seconds until a pipe that does not wait is asked again"""
 
@@ -53,8 +55,10 @@ def read_pieces(path: str | Path, encoding: str = "") -> Iterator[Piece]:
         for data in _parts(in_utf_8(raw, name, encoding)):
             cut = max(map(data.rfind, _BORDERS)) + 1
             if cut:
-                yield from cutter.pieces(b"".join([*word, data[:cut]]))
-                word = []
+                found = b"".join([*word, data[:cut]])
+                known = cutter.knows(found)
+                yield from cutter.pieces(found if known else b"")
+                word = [] if known else [found]
             word.append(data[cut:])
         yield from cutter.pieces(b"".join(word))
     if cutter.place:
@@ -105,6 +109,10 @@ class _Cutter:
         self._name = name
         self._started = self._returned = False  # whether anything has come, and the last was \r
         self.line, self.place = 1, 0
+
+    def knows(self, data: bytes) -> bool:
+        """Whether it is clear that a file is text in UTF-8: with zeros that takes some more characters."""
+        return self._started or b"\0" not in data or len(data) >= _ENOUGH
 
     def pieces(self, raw: bytes) -> Iterator[Piece]:
         """The parts of lines in some bytes.

@@ -66,6 +66,39 @@ def test_cut_anywhere_lines_are_those_of_the_whole(pieces, tmp_path: Path) -> No
             assert before.ended or before.text[-1] in " \t" or not after.text
 
 
+def test_whatever_the_bytes_are_lines_and_faults_are_those_of_the_whole(pieces, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    draw = random.Random(2)
+    file = tmp_path / "in.txt"
+    marks = [
+        b"a",
+        b"\xff",
+        b"\0",
+        b"\xc3",
+        b"\xa9",
+        b" ",
+        b"\n",
+        b"\r",
+        b"PK\x03\x04",
+        b"\xef\xbb\xbf",
+        b"\x1f\x8b",
+        b"b c",
+    ]
+    faults = 0
+    for seed in range(500):
+        data = b"".join(draw.choices(marks, k=draw.randint(0, 12)))
+        file.write_bytes(data)
+        expected, found = [], []  # type: ignore[var-annotated]
+        for lines, kept in ((read_lines(file), expected), (whole_lines(pieces(data, seed)), found)):
+            try:
+                kept += [(line[0], line[1]) for line in lines]
+            except DataError as error:
+                kept.append(str(error).rpartition(".txt:")[2].rpartition("<stdin>:")[2])
+                faults += 1
+        if not (data.startswith(b"\x1f\x8b") or b"\0" in data[:8]):  # a file that is unpacked; UTF-16 of a few bytes
+            assert found == expected
+    assert faults > 300
+
+
 def test_a_word_comes_as_soon_as_what_ends_it() -> None:
     seen: list[Piece] = []
     given = [b"Ada ", b"met", b" Bo", b"\r", b"\n\nC", b""]
