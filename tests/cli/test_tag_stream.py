@@ -176,7 +176,8 @@ def test_torchrun_and_other_directions_are_refused(
 def test_other_tasks_have_no_such_flag(run: Run) -> None:
     for task, verb in (("classify", "predict"), ("lm", "score")):
         result = run(task, verb, "--stream", "-m", "x")
-        assert (result.status, result.lines[-1].split(" Did")[0]) == (2, "error: No such option '--stream'.")
+        assert result.status == 2
+        assert result.lines[-1].startswith("error: No such option '--stream'.")
 
 
 # --- evaluation ---------------------------------------------------------------------------------------------------
