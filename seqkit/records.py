@@ -695,6 +695,21 @@ class SpokenSymbol:
     end: int
     posterior: float
 
+    def to_json(self, frame_rate: float = 0.0) -> dict[str, Any]:
+        """The symbol as a JSON object.
+
+        Args:
+            frame_rate: frames a second, where times are to be in seconds.
+
+        Returns:
+            An object with ``symbol``, ``start``, ``end`` and ``posterior``.
+        """
+        times = {
+            name: round(value / frame_rate, 4) if frame_rate else value
+            for name, value in (("start", self.start), ("end", self.end))
+        }
+        return {"symbol": self.symbol, **times, "posterior": round(self.posterior, 6)}
+
 
 @dataclass(slots=True)
 class Transcription:
@@ -725,16 +740,7 @@ class Transcription:
         """
         found: dict[str, Any] = {**self.sentence.given(), "text": self.text}
         if self.symbols is not None:
-            rate = self.frame_rate
-            found["symbols"] = [
-                {
-                    "symbol": each.symbol,
-                    "start": round(each.start / rate, 4) if rate else each.start,
-                    "end": round(each.end / rate, 4) if rate else each.end,
-                    "posterior": round(each.posterior, 6),
-                }
-                for each in self.symbols
-            ]
+            found["symbols"] = [symbol.to_json(self.frame_rate) for symbol in self.symbols]
         if self.alternatives is not None:
             found["nbest"] = self.alternatives
         return found

@@ -117,9 +117,24 @@ class ArraySource:
 
     def read(self) -> NDArray[np.float32]:
         """The vectors, float32 [N, F]."""
-        array = self._array if isinstance(self._array, np.ndarray) else self._array.read()
+        return self._vectors(self._array if isinstance(self._array, np.ndarray) else self._array.read())
+
+    def parts(self, most: int) -> Iterator[NDArray[np.float32]]:
+        """The vectors part by part; of an ``.npy`` file no more than that is in memory.
+
+        Args:
+            most: vectors of a part.
+
+        Yields:
+            float32 [n, F].
+        """
+        array = self._array if isinstance(self._array, np.ndarray) else self._array.opened()
+        for begin in range(0, len(array), most):
+            yield self._vectors(array[begin : begin + most])
+
+    def _vectors(self, array: NDArray[Any]) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
-            return np.ascontiguousarray(array, dtype=np.float32).reshape(self.shape)
+            return np.ascontiguousarray(array, dtype=np.float32).reshape(len(array), self.shape[1])
 
 
 class ArrayFile(NamedTuple):
@@ -156,10 +171,21 @@ class ArrayFile(NamedTuple):
         Raises:
             DataError: see `header`.
         """
+        return np.array(self.opened())
+
+    def opened(self) -> NDArray[Any]:
+        """The numbers, of which those of an ``.npy`` file are read where they are looked at.
+
+        Returns:
+            The array.
+
+        Raises:
+            DataError: see `header`.
+        """
         if self.path.suffix.lower() == ".npz":
             return _archive(self.path).read(self.member)
         array = self._mapped()
-        return np.array(array[int(self.member)] if self.member else array)
+        return array[int(self.member)] if self.member else array
 
     def _mapped(self) -> NDArray[Any]:
         found = load_array(self.path, mapped=True)

@@ -108,24 +108,40 @@ class AudioFile:
             DataError: the file is not there, not a recording, cut short or empty, or has samples that are no sound
                 (NaN, infinite or beyond 2³¹); or its rate is too far from the one that is wanted.
         """
-        blocks: list[NDArray[np.float32]] = []
-        done = 0
+        return np.concatenate(list(self.blocks(rate)))
+
+    def blocks(self, rate: int) -> Iterator[NDArray[np.float32]]:
+        """Decode the recording part by part; it is whole in memory only where it has to be resampled.
+
+        Args:
+            rate: samples a second that are wanted.
+
+        Yields:
+            Together what `read` gives.
+
+        Raises:
+            DataError: see `read`; what comes before the fault is given first.
+        """
         with self._opened() as recording:
             ratio = self._ratio(rate, recording.samplerate)
-            promised, most = recording.frames, max(1, _BLOCK // recording.channels)
-            while done < promised:
-                block = recording.read(min(most, promised - done), dtype="float32", always_2d=True)
-                if not len(block):
-                    raise self._fault(f"cut short: its header promises {promised:,} samples, found {done:,}")
-                self._refuse_no_sound(block, done)
-                blocks.append(block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32))
-                done += len(block)
-        samples = np.concatenate(blocks)
-        if ratio == 1:
-            return samples
-        signal, up, down = _signal(), ratio.numerator, ratio.denominator
-        resampled: NDArray[np.float32] = signal.resample_poly(samples, up, down, window=_low_pass(max(up, down)))
-        return resampled
+            if ratio == 1:
+                yield from self._decoded(recording)
+                return
+            samples = np.concatenate(list(self._decoded(recording)))
+        up, down = ratio.numerator, ratio.denominator
+        resampled: NDArray[np.float32] = _signal().resample_poly(samples, up, down, window=_low_pass(max(up, down)))
+        yield resampled
+
+    def _decoded(self, recording: Any) -> Iterator[NDArray[np.float32]]:
+        """The mean of the channels at the rate of the recording, as soundfile has opened it."""
+        promised, most, done = recording.frames, max(1, _BLOCK // recording.channels), 0
+        while done < promised:
+            block = recording.read(min(most, promised - done), dtype="float32", always_2d=True)
+            if not len(block):
+                raise self._fault(f"cut short: its header promises {promised:,} samples, found {done:,}")
+            self._refuse_no_sound(block, done)
+            yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
+            done += len(block)
 
     @cached_property
     def _header(self) -> _Header:

@@ -308,7 +308,9 @@ class Head(ABC):
         Returns:
             An object with a method `accept`, what `score` gave for the next steps, [1, t, …], → a list of the answers
             that are now certain, and `finish`, → a list of those that are left at the end of a sequence; what comes
-            then begins another one; and with `lag`, how many steps an answer waits for others.
+            then begins another one. Both are also told the input's `extent` at the end of a sequence, see
+            `seqkit.inputs.base.Input.stream`. Its `to_json` makes an object of an answer, and `lag` is how many steps
+            an answer waits for others.
 
         Raises:
             SettingsError: nothing is certain before a sequence has ended, by default or with these options.

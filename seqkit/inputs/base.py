@@ -188,6 +188,8 @@ class Input(ABC):
         Returns:
             An object with a method `accept`, the next part of a sequence → vectors [1, t, I] on the module's device,
             where t may be 0, and `finish`, → the vectors that are left at its end; what comes then begins another one.
+            Its `delay` is how many further units of the input a step waits for, and `extent` how long the sequence was
+            that was finished last, for heads that need to know it; otherwise None.
 
         Raises:
             SettingsError: the input cannot be read in chunks; by default none can.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,11 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seqkit.errors import DataError, ModelError, shown
+from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.formats.audio import AudioFile
 from seqkit.formats.manifest import row_frames
 from seqkit.inputs.acoustics import Acoustics
 from seqkit.inputs.base import Documents, Input, Sources
+from seqkit.inputs.frame_stream import VectorStream, fault_of_numbers
 from seqkit.nn.frames import FrameLayer
 from seqkit.nn.sequences import to_device
 from seqkit.records import FrameRecord
@@ -25,8 +26,8 @@ Floats = NDArray[np.float32]
 
 _KEPT_BYTES = 1 << 30
 """features of recordings that are kept in memory, so that they need not be computed in every epoch"""
-_LARGEST = 1e30
-"""of a number that is read: far beyond any use, and squares of it are still finite in float64"""
+_PART = 4096
+"""frames of an array that a stream of a file reads at a time"""
 _LEAST_DEVIATION = 1e-6
 """share of the greatest absolute value below which a feature is constant, and is not divided by its deviation"""
 
@@ -201,6 +202,16 @@ class FrameInput(Input):
             )
         )
 
+    def stream(self, module: nn.Module) -> VectorStream:
+        """See `Input.stream` and `VectorStream`; a chunk is frames [n, F] or, of recordings, samples [n]."""
+        if self.settings.frames.normalize == "sequence":
+            raise SettingsError(
+                "frames.normalize is sequence: the mean of the whole sequence is subtracted, which a stream does not "
+                "wait for; train with --set frames.normalize=data"
+            )
+        assert isinstance(module, FrameModule)
+        return VectorStream(self, module.layer)
+
     @property
     def frame_rate(self) -> float:
         """Frames a second; 0 where that is unknown."""
@@ -232,15 +243,33 @@ class FrameInput(Input):
                 raise record.fault(str(error)) from None
         self._refuse(record, *frames.shape)
         record.frames = len(frames)
-        with np.errstate(invalid="ignore"):
-            if not bool((np.abs(frames) < _LARGEST).all()):  # NaN is not, either
-                step, feature = np.argwhere(~(np.abs(frames) < _LARGEST))[0].tolist()
-                value = frames[step, feature]
-                raise record.fault(f"expected finite numbers, found {value} in frame {step}, feature {feature}")
+        if fault := fault_of_numbers(frames):
+            raise record.fault(fault)
         if self.acoustics is not None and frames.nbytes <= self._room:
             self._room -= frames.nbytes
             record.vectors = frames
         return frames
+
+    def parts(self, record: FrameRecord) -> Iterator[Floats]:
+        """A sequence in parts, as `stream` takes them, so that a long one need not be in memory.
+
+        Args:
+            record: the sequence.
+
+        Yields:
+            Frames [n, F], or samples [n] of a recording at the model's rate.
+
+        Raises:
+            DataError: it cannot be read, has no frames, or frames of another size; numbers are not looked at.
+        """
+        self._count(record)
+        if self.acoustics is not None:
+            yield from record.source.blocks(self.acoustics.rate)
+            return
+        try:
+            yield from record.source.parts(_PART)
+        except DataError as error:
+            raise record.fault(str(error)) from None
 
     def _check_kind(self, record: FrameRecord) -> None:
         if isinstance(record.source, AudioFile) != (self.acoustics is not None):
@@ -250,12 +279,18 @@ class FrameInput(Input):
 
     def _refuse(self, record: FrameRecord, count: int, size: int) -> None:
         if size != self.size:
-            raise record.fault(f"expected {self.size} features a frame, as in training, found {size}")
+            raise record.fault(self.other_size(size))
         if not count:
-            if self.acoustics is None:
-                raise record.fault("the sequence has no frames")
-            window = self.settings.audio.window
-            raise record.fault(f"the recording is shorter than one window of {window:g} ms (--set audio.window)")
+            raise record.fault("the sequence has no frames" if self.acoustics is None else self.too_short)
+
+    def other_size(self, size: int) -> str:
+        """The message that frames have another number of features."""
+        return f"expected {self.size} features a frame, as in training, found {size}"
+
+    @property
+    def too_short(self) -> str:
+        """The message that there are no frames of a recording."""
+        return f"the recording is shorter than one window of {self.settings.audio.window:g} ms (--set audio.window)"
 
     def _count(self, record: FrameRecord) -> int:
         """Frames of a sequence, without reading them."""

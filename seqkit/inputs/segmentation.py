@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from seqkit.errors import ModelError, shown
@@ -157,6 +159,24 @@ class Units:
             return str(self._load().decoder.decode(list(units)))
         return self.separator.join(units)
 
+    def joiner(self) -> Callable[[str | None], str]:
+        """Join units that come one by one.
+
+        Returns:
+            A function, the next unit → what it adds to the text; None is the end, after which another text begins.
+            What it gives is together what `join` gives.
+        """
+        if self.kind == "bpe":
+            decoder = codecs.getincrementaldecoder("utf-8")("replace")
+            return lambda unit: decoder.decode(b"" if unit is None else _bytes_of(unit), unit is None)
+        separators = {"next": ""}
+
+        def join(unit: str | None) -> str:
+            separator, separators["next"] = separators["next"], "" if unit is None else self.separator
+            return "" if unit is None else separator + unit
+
+        return join
+
     @property
     def separator(self) -> str:
         """The string between two joined units: a space between words, otherwise empty."""
@@ -224,6 +244,20 @@ class Units:
     def __repr__(self) -> str:
         """The kind, for debugging."""
         return f"Units({self.kind!r})"
+
+
+@cache
+def _byte_pair_alphabet() -> dict[str, int]:
+    """Character → the byte that stands for it in byte pairs: printable ones for themselves, the others from 256 on."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(_BYTES) if byte not in set(printable)]
+    return {chr(byte): byte for byte in printable} | {chr(_BYTES + n): byte for n, byte in enumerate(others)}
+
+
+def _bytes_of(unit: str) -> bytes:
+    """The bytes of a unit of ``bpe``; one with other characters stands for itself."""
+    found = [_byte_pair_alphabet().get(char, -1) for char in unit]
+    return clean(unit).encode() if -1 in found else bytes(found)
 
 
 def _parts(text: str, borders: Any) -> Iterator[str]:

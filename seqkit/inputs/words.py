@@ -142,6 +142,9 @@ class WordStream:
         module: the module that reads batches.
     """
 
+    delay = 0
+    extent = None
+
     def __init__(self, input: WordInput, module: nn.Module) -> None:
         context = None if input.context is None else input.context.stream()
         self._context = context

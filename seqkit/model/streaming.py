@@ -32,6 +32,9 @@ class Stream:
 
     Attributes:
         lag: how many further steps are read before an answer is given; 0 where it is given at once.
+        delay: how many further units of the input a step of the encoder waits for; of words 0, of frames see
+            `seqkit.inputs.frame_stream.VectorStream`.
+        extent: of sequences of vectors, how long the one was that was finished last.
 
     Raises:
         SettingsError: the input, the encoder or the head cannot be streamed, or not with these options.
@@ -49,6 +52,7 @@ class Stream:
                 "does not wait for; train with --direction forward"
             )
         self._vectors = model.input.stream(model.network.input)
+        self.delay: int = self._vectors.delay
         self._encoder = EncoderStream(model.network.eval().encoder)
 
     @torch.inference_mode()
@@ -56,7 +60,7 @@ class Stream:
         """Read the next part of a sequence.
 
         Args:
-            chunk: what the input reads, such as a list of tokens; it may be empty.
+            chunk: what the input reads: a list of tokens, frames [n, F], or samples [n]; it may be empty.
 
         Returns:
             The answers that are now certain.
@@ -76,20 +80,40 @@ class Stream:
             The answers that are left.
 
         Raises:
+            DataError: the sequence was too short.
             ModelError: what the network computes is not finite.
         """
         with precision_context(_PRECISION, self._model.device):
-            found = [*self._read(self._vectors.finish()), *self._decided.finish()]
+            left = self._vectors.finish()  # [1, t, I]
+            extent = self._vectors.extent
+            found = [*self._read(left, extent), *self._decided.finish(extent)]
         self._encoder.finish()
         return found
 
-    def _read(self, vectors: Tensor) -> list[Any]:
-        """The answers after some vectors, [1, t, I]."""
+    @property
+    def extent(self) -> Any:
+        """See the attributes."""
+        return self._vectors.extent
+
+    def to_json(self, answer: Any) -> dict[str, Any]:
+        """An answer as ``predict --stream`` writes it.
+
+        Args:
+            answer: one that `accept` or `finish` gave.
+
+        Returns:
+            A JSON object; times in it are in seconds where the model's offline answers have such.
+        """
+        found: dict[str, Any] = self._decided.to_json(answer)
+        return found
+
+    def _read(self, vectors: Tensor, extent: Any = None) -> list[Any]:
+        """The answers after some vectors, [1, t, I], with the sequence's extent after its last ones."""
         if not vectors.shape[1]:
             return []
         head, lengths = self._model.head, torch.tensor([vectors.shape[1]])
         scores = head.score(Encoded(self._encoder.accept(vectors), lengths, None))  # [1, t, …]
         if not bool(head.sound(scores, lengths)):
             raise not_finite("what the network computes of the stream", _PRECISION)
-        found: list[Any] = self._decided.accept(scores)
+        found: list[Any] = self._decided.accept(scores, extent)
         return found

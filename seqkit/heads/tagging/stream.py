@@ -59,11 +59,12 @@ class LabelStream:
         self._steps = 0
         self._last: list[int] = []  # the last tag, on which it may depend how the next one is written
 
-    def accept(self, scores: Tensor) -> list[StepLabel]:
+    def accept(self, scores: Tensor, extent: Any = None) -> list[StepLabel]:
         """Read the next steps.
 
         Args:
             scores: what `TaggingHead.score` gave, [1, t, K] or [1, t, D].
+            extent: not used.
 
         Returns:
             The labels that are now certain.
@@ -76,8 +77,11 @@ class LabelStream:
         probs = None if decoded.chosen is None else decoded.chosen[0].clamp(max=1.0).tolist()
         return self._labelled(decoded.tags[0].tolist(), probs)
 
-    def finish(self) -> list[StepLabel]:
+    def finish(self, extent: Any = None) -> list[StepLabel]:
         """End the sequence; what comes next begins another one.
+
+        Args:
+            extent: not used.
 
         Returns:
             The labels that were not certain before.
@@ -85,6 +89,10 @@ class LabelStream:
         found = [] if self._lagged is None else self._labelled(self._lagged.finish()[0].tolist())
         self._steps, self._last = 0, []
         return found
+
+    def to_json(self, answer: StepLabel) -> dict[str, Any]:
+        """An answer as a JSON object."""
+        return answer.to_json()
 
     def _labelled(self, tags: list[int], probs: Sequence[float] | None = None) -> list[StepLabel]:
         labels = self._codec.decode([*self._last, *tags])[len(self._last) :]

@@ -9,9 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from seqkit.errors import DataError, ModelError, shown
+from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.heads.base import Head, Loss, StepTargets
 from seqkit.heads.transcription.settings import TranscribeOptions, TranscribeSettings
+from seqkit.heads.transcription.stream import SymbolStream
 from seqkit.inputs.base import Documents, Input
 from seqkit.inputs.frames import FrameInput
 from seqkit.inputs.segmentation import Units
@@ -150,6 +151,14 @@ class Transcribing(Head):
             for answer, loss in zip(found, self._losses(scores, lengths, records), strict=True):
                 answer.loss = loss
         return found
+
+    def stream(self, options: TranscribeOptions) -> SymbolStream:
+        """See `Head.stream` and `SymbolStream`."""
+        asked = {"nbest": options.nbest > 1, "lm": bool(options.lm), "beam": bool(options.beam)}
+        if found := next((name for name, given in asked.items() if given), ""):
+            searched = "is for beam search, which takes back what it has begun with; a stream takes the best symbol of"
+            raise SettingsError(f"{found}: it {searched} each step")
+        return SymbolStream(self.symbols.labels, self.settings.frames.step, self.input.frame_rate)
 
     def _searched(
         self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], options: TranscribeOptions

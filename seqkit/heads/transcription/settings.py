@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -125,6 +125,7 @@ class TranscribeOptions(Options):
     """what each unit of the language model adds to the score: words or symbols"""
     times: bool = False
     """also write when each symbol was said, and its posterior probability (jsonl)"""
+    streams: ClassVar[bool] = True
     _model: Any = PrivateAttr(default=None)
     _scored: bool = PrivateAttr(default=False)
 

@@ -1,0 +1,115 @@
+"""Symbols of a sequence that is still going on, each as soon as its first step has come."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from seqkit.formats.writers import clean
+from seqkit.inputs.frame_stream import Extent
+from seqkit.inputs.segmentation import Units
+from seqkit.nn.ctc import BLANK
+from seqkit.records import SpokenSymbol
+
+
+class SymbolStream:
+    """See `seqkit.heads.base.Head.stream`; the answers are a `SpokenSymbol` for each symbol of the text, in order.
+
+    They are those of the most probable path, as without a stream. A symbol is given with the first step of its run on
+    that path, so that its `end` and its `posterior` are those of this step; how far the run goes, and the largest
+    posterior in it, is not known yet.
+
+    Args:
+        symbols: the symbols by id − 1.
+        stride: frames from one step to the next.
+        frame_rate: frames a second; 0 where that is unknown.
+    """
+
+    lag = 0
+
+    def __init__(self, symbols: Sequence[str], stride: int, frame_rate: float) -> None:
+        self._symbols, self._stride, self._frame_rate = symbols, stride, frame_rate
+        self._begin()
+
+    def _begin(self) -> None:
+        self._steps, self._last = 0, BLANK
+
+    def accept(self, scores: Tensor, extent: Extent | None = None) -> list[SpokenSymbol]:
+        """Read the next steps.
+
+        Args:
+            scores: ln p of the blank and of every symbol, [1, t, K + 1].
+            extent: how long the sequence is, where these are its last steps.
+
+        Returns:
+            The symbols that begin in them.
+        """
+        peaks, path = (found[0].tolist() for found in scores.max(2))
+        answers: list[SpokenSymbol] = []
+        for symbol, peak in zip(path, peaks, strict=True):
+            if symbol not in (BLANK, self._last):
+                start = self._steps * self._stride
+                end = start + self._stride if extent is None else min(start + self._stride, extent.frames)
+                answers.append(SpokenSymbol(self._symbols[symbol - 1], start, end, math.exp(peak)))
+            self._steps, self._last = self._steps + 1, symbol
+        return answers
+
+    def finish(self, extent: Extent | None = None) -> list[SpokenSymbol]:
+        """End the sequence; what comes next begins another one.
+
+        Args:
+            extent: not used.
+
+        Returns:
+            Nothing: all symbols have been given.
+        """
+        self._begin()
+        return []
+
+    def to_json(self, answer: SpokenSymbol) -> dict[str, Any]:
+        """An answer as a JSON object: ``symbol``, ``start`` in seconds, or in frames of unknown rate, ``posterior``."""
+        found = answer.to_json(self._frame_rate)
+        del found["end"]
+        return found
+
+
+class OpenText:
+    """The text of a sequence that is still going on, as `Transcribing` writes it: with single spaces between words.
+
+    Args:
+        units: what joins its symbols.
+    """
+
+    def __init__(self, units: Units) -> None:
+        self._join = units.joiner()
+        self._begun = self._spaced = False  # whether there is a word, and a space after it that is not written
+
+    def add(self, symbols: Iterable[str]) -> str:
+        """What further symbols add to the text.
+
+        Args:
+            symbols: the symbols.
+
+        Returns:
+            The text; a space waits for the word after it.
+        """
+        return self._written("".join(map(self._join, symbols)))
+
+    def end(self) -> str:
+        """What is left at the end of the text; what comes next begins another one."""
+        found = self._written(self._join(None))
+        self._begun = self._spaced = False
+        return found
+
+    def _written(self, text: str) -> str:
+        written: list[str] = []
+        for char in text:
+            if char.isspace():
+                self._spaced = self._begun
+                continue
+            written.append(f" {char}" if self._spaced else char)
+            self._begun, self._spaced = True, False
+        return clean("".join(written))
