@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from seqkit.errors import DataError, SeqkitError
-from seqkit.formats.midi import KEYS, LOWEST, MOST_FRAMES, key_name, key_number, notes_on, read_midi, write_midi
+from seqkit.formats.midi import KEYS, LOWEST, MOST_FRAMES, key_name, key_number, read_midi, write_midi
 
 
 def save(path: Path, *tracks: list[tuple[int, int, int, int]], ticks: int = 8, type: int = 1, **end: int) -> Path:
@@ -35,20 +35,22 @@ def save(path: Path, *tracks: list[tuple[int, int, int, int]], ticks: int = 8, t
 
 def message(path: Path, **how: int) -> str:
     with pytest.raises(DataError) as caught:
-        read_midi(path, **how)
+        read_midi(path).frames(**how)
     return str(caught.value)
 
 
 class TestReading:
     def test_by_hand(self, tmp_path: Path) -> None:
         file = save(tmp_path / "a.mid", [(0, 60, 0, 8), (0, 64, 4, 16)], [(3, 21, 14, 16)], ticks=8)
-        found = read_midi(file, frames_per_quarter=2)
+        piece = read_midi(file)
+        found = piece.frames(frames_per_quarter=2)
         expected = np.zeros((4, KEYS), np.uint8)
         expected[:2, 60 - LOWEST] = expected[1:, 64 - LOWEST] = 1
         expected[3, 0] = 1  # in the middle of the last frame: from 3.5 to 4
-        assert found.frames.dtype == np.uint8
-        np.testing.assert_array_equal(found.frames, expected)
-        assert (found.tempo, found.notes()) == (120.0, [])
+        assert found.dtype == np.uint8
+        np.testing.assert_array_equal(found, expected)
+        assert (piece.tempo, piece.left_out, piece.shape) == (120.0, {}, (8, KEYS))
+        assert piece.read().dtype == np.float32
 
     @settings(max_examples=60)
     @given(st.integers(0, 2**32), st.integers(1, 12), st.integers(1, 50), st.booleans())
@@ -62,7 +64,7 @@ class TestReading:
                 places = sorted(draw.sample(range(200), 6))
                 notes += [(channel, key, *places[at : at + 2]) for at in (0, 2, 4)]
         file = save(tmp_path_factory.getbasetemp() / "drawn.mid", notes, ticks=ticks, end=draw.randrange(250))
-        found = read_midi(file, **({"ticks": ticks} if by_ticks else {"frames_per_quarter": frames})).frames
+        found = read_midi(file).frames(**({"ticks": ticks} if by_ticks else {"frames_per_quarter": frames}))
         size = Fraction(ticks) if by_ticks else Fraction(ticks, frames)  # of a frame
         for frame in range(len(found)):
             middle = (frame + Fraction(1, 2)) * size
@@ -79,32 +81,27 @@ class TestReading:
 
     def test_what_is_left_out_is_counted(self, tmp_path: Path) -> None:
         notes = [(9, 40, 0, 4), (9, 41, 0, 4), (0, 20, 0, 4), (0, 109, 0, 4), (0, 127, 0, 4), (0, 60, 4, -1)]
-        found = read_midi(save(tmp_path / "a.mid", notes, end=12), frames_per_quarter=2)
-        assert found.frames.sum(1).tolist() == [0, 1, 1]
-        assert (found.drums, found.outside, found.unclosed) == (2, 3, 1)
-        assert found.notes() == [
-            "2 notes of drums (channel 10) left out",
-            "3 notes outside the keys of a piano (A0 to C8) left out",
-            "1 note without an end, held to the end of the track",
-        ]
-        assert notes_on(1, 0, 2_000) == [
-            "1 note of drums (channel 10) left out",
-            "2,000 notes without an end, held to the end of the track",
-        ]
+        found = read_midi(save(tmp_path / "a.mid", notes, end=12))
+        assert found.frames(2).sum(1).tolist() == [0, 1, 1]
+        assert found.left_out == {
+            "notes of drums (channel 10) left out": 2,
+            "notes outside the keys of a piano (A0 to C8) left out": 3,
+            "notes without an end held to the end of their track": 1,
+        }
 
     def test_a_note_that_is_struck_again_goes_on(self, tmp_path: Path) -> None:
         file = save(tmp_path / "a.mid", [(0, 60, 0, -1), (0, 60, 4, 8)], end=16)
-        found = read_midi(file, frames_per_quarter=2)
-        assert found.frames[:, 60 - LOWEST].tolist() == [1, 1, 0, 0]
-        assert found.unclosed == 0
+        found = read_midi(file)
+        assert found.frames(2)[:, 60 - LOWEST].tolist() == [1, 1, 0, 0]
+        assert found.left_out == {}
 
     def test_a_note_in_the_middle_of_no_frame_has_the_one_in_which_it_begins(self, tmp_path: Path) -> None:
         file = save(tmp_path / "a.mid", [(0, 60, 13, 15), (0, 62, 8, 8)], ticks=8)
-        found = read_midi(file, frames_per_quarter=1).frames
+        found = read_midi(file).frames(frames_per_quarter=1)
         assert np.argwhere(found).tolist() == [[1, 39], [1, 41]]
 
     def test_silence_at_both_ends_stays(self, tmp_path: Path) -> None:
-        found = read_midi(save(tmp_path / "a.mid", [(0, 60, 8, 16)], end=32), frames_per_quarter=1).frames
+        found = read_midi(save(tmp_path / "a.mid", [(0, 60, 8, 16)], end=32)).frames(frames_per_quarter=1)
         assert found.sum(1).tolist() == [0, 1, 0, 0]
 
     def test_tempo(self, tmp_path: Path) -> None:
@@ -114,24 +111,26 @@ class TestReading:
 
     def test_seconds_need_ticks(self, tmp_path: Path) -> None:
         file = save(tmp_path / "a.mid", [(0, 60, 0, 8)], ticks=-(25 << 8) + 40)  # 25 pictures a second of 40 ticks
-        assert message(file) == f"{file}: its clock counts seconds, not quarter notes; say how many ticks a frame has"
-        assert len(read_midi(file, ticks=4).frames) == 2
+        assert message(file) == f"{file}: its clock counts seconds, not quarter notes, of which frames are made"
+        assert len(read_midi(file).frames(ticks=4)) == 2
 
     def test_pieces_of_their_own(self, tmp_path: Path) -> None:
         file = save(tmp_path / "a.mid", [(0, 60, 0, 8)], [(0, 60, 0, 8)], type=2)
         what = "expected a MIDI file of type 0 or 1, found type 2, whose tracks are pieces of their own"
         assert message(file) == f"{file}: {what}"
-        assert len(read_midi(save(tmp_path / "b.mid", [(0, 60, 0, 8)], type=2)).frames) == 4
+        assert len(read_midi(save(tmp_path / "b.mid", [(0, 60, 0, 8)], type=2)).frames()) == 4
 
     def test_nothing(self, tmp_path: Path) -> None:
         file = save(tmp_path / "a.mid", [])
-        assert message(file) == f"{file}: expected a piece of at least one frame, found an empty one"
+        assert message(file) == f"{file}: the piece is empty"
+        file = save(tmp_path / "a.mid", [], ticks=8, end=3)
+        assert message(file, frames_per_quarter=1) == f"{file}: the piece is shorter than a frame"
 
     def test_too_long(self, tmp_path: Path) -> None:
         file = save(tmp_path / "a.mid", [(0, 60, 0, 8)], ticks=1, end=MOST_FRAMES + 1)
         told = "expected at most 262,144 frames, found 262,145; fewer frames a quarter note make it shorter"
         assert message(file, frames_per_quarter=1) == f"{file}: {told}"
-        assert len(read_midi(file, ticks=2).frames) == MOST_FRAMES // 2 + 1
+        assert len(read_midi(file).frames(ticks=2)) == MOST_FRAMES // 2 + 1
 
     @pytest.mark.parametrize(
         ("content", "reason"),
@@ -151,10 +150,18 @@ class TestReading:
         file = tmp_path / "a.mid"
         assert message(file) == f"{file}: cannot be read: No such file or directory"
 
-    @pytest.mark.parametrize("how", [{"frames_per_quarter": 0}, {"ticks": -1}])
+    @pytest.mark.parametrize("how", [{"frames_per_quarter": 0}, {"frames_per_quarter": 481}, {"ticks": -1}])
     def test_bad_resolution(self, how: dict[str, int], tmp_path: Path) -> None:
-        with pytest.raises(ValueError, match="expected at least one frame a quarter note, found"):
-            read_midi(tmp_path / "a.mid", **how)
+        piece = read_midi(save(tmp_path / "a.mid", [(0, 60, 0, 8)]))
+        with pytest.raises(ValueError, match="expected 1 to 480 frames a quarter note, found"):
+            piece.frames(**how)
+
+    def test_time_without_end(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.mid"
+        content = b"\xff" * 9 + b"\x7f\x90\x3c\x40"
+        file.write_bytes(b"MThd\0\0\0\6\0\0\0\1\0\10MTrk\0\0\0" + bytes([len(content)]) + content)
+        told = "not a MIDI file, or a damaged one: a piece of thousands of years"
+        assert message(file) == f"{file}: {told}"
 
     def test_without_mido(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, "mido", None)
@@ -175,10 +182,10 @@ class TestWriting:
     ) -> None:
         file = tmp_path_factory.getbasetemp() / "round.mid"
         write_midi(file, roll, frames_per_quarter=frames, tempo=tempo)
-        found = read_midi(file, frames_per_quarter=frames)
-        np.testing.assert_array_equal(found.frames, roll)
+        found = read_midi(file)
+        np.testing.assert_array_equal(found.frames(frames_per_quarter=frames), roll)
         assert found.tempo == pytest.approx(tempo, rel=1e-4)
-        assert found.notes() == []
+        assert found.left_out == {}
 
     def test_held_notes_are_joined(self, tmp_path: Path) -> None:
         roll = np.zeros((5, KEYS), bool)
