@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import zlib
@@ -10,9 +11,13 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from itertools import accumulate, count
 from operator import add, sub
-from typing import Any, ClassVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, overload
 
 from seqkit.errors import DataError, shown
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 LABEL_SEPARATOR = "|"
 """stands between the labels of a text that has several, where a file has one string for all of them"""
@@ -225,6 +230,10 @@ class Sentence:
         except (TypeError, ValueError):  # other objects than tokens and offsets, or fewer of the one
             return False
 
+    def given(self) -> dict[str, Any]:
+        """What a prediction says of the input: its text."""
+        return {"text": self.text}
+
     def __len__(self) -> int:
         """The number of tokens."""
         return len(self.tokens)
@@ -273,6 +282,17 @@ class TextRecord:
     line: int = 0
     tokens: ClassVar[Sequence[str]] = ()
 
+    def given(self) -> dict[str, Any]:
+        """What a prediction says of the input: its text."""
+        return {"text": self.text}
+
+    def __len__(self) -> int:
+        """The number of tokens: none, as it is not cut into any."""
+        return 0
+
+    def __bool__(self) -> bool:
+        return True
+
     def cut(self, split: SplitFunction) -> Sentence:
         """Cut the text into tokens.
 
@@ -285,6 +305,64 @@ class TextRecord:
         offsets = split(self.text)
         tokens = [self.text[start:end] for start, end in offsets]
         return Sentence(tokens, self.text, offsets, file=self.file, line=self.line, fields=self.fields)
+
+
+class VectorSource(Protocol):
+    """Where the vectors of a sequence lie."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N frames of F features, known before the numbers are read."""
+
+    def read(self) -> NDArray[np.float32]:
+        """The vectors, [N, F]."""
+
+
+@dataclass(slots=True, eq=False)
+class FrameRecord:
+    """A sequence of vectors, read when it is needed: speech, gestures, sensors, keys of a piano.
+
+    Args:
+        source: where the vectors lie, or a recording that they are made from, a `seqkit.formats.audio.AudioFile`.
+        key: the field that named it: ``frames``, ``audio`` or another one.
+        name: what it was called there, such as ``a.npy``; empty for numbers that stood there themselves.
+        fields: the other fields of its row: a label, a text, a speaker.
+        file: where its row came from, for messages.
+        line: the line of its row, counted from 1; 0 when it came from no file.
+        vectors: the vectors, where they have been read or made already, [N, F].
+        frames: N, where it is known.
+    """
+
+    source: Any
+    key: str = "frames"
+    name: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+    vectors: NDArray[np.float32] | None = None
+    frames: int = 0
+    tokens: ClassVar[Sequence[str]] = ()
+
+    @property
+    def text(self) -> str:
+        """What messages call it: its name, or which one it is."""
+        return self.name or f"sequence {self.line}"
+
+    def given(self) -> dict[str, Any]:
+        """What a prediction says of the input: its name under its key, None for one that has none."""
+        return {self.key: self.name or None}
+
+    def __len__(self) -> int:
+        """The number of its frames, as far as it is known."""
+        return self.frames
+
+    def __bool__(self) -> bool:
+        return True
+
+    def fault(self, message: str) -> DataError:
+        """What is wrong with it, as an error that names it."""
+        name = f"{shown(self.name)}: " if self.name else ""
+        return DataError(f"{name}{message}", file=self.file or None, line=self.line or None)
 
 
 def refuse_one(given: object, what: str) -> None:
@@ -327,7 +405,7 @@ def align(tokens: Sequence[str], text: str) -> list[tuple[int, int]] | None:
     return offsets if not text[position:].strip() else None
 
 
-def labels_of_text(sentence: Sentence | TextRecord, field: str, multi: bool = False) -> list[str]:
+def labels_of_text(sentence: Sentence | TextRecord | FrameRecord, field: str, multi: bool = False) -> list[str]:
     """The labels that a text has in its file.
 
     Args:
@@ -347,6 +425,8 @@ def labels_of_text(sentence: Sentence | TextRecord, field: str, multi: bool = Fa
         found = ", ".join(map(repr, sentence.fields)) or "none"
         raise DataError(f"expected a field {field!r}, found {found}", file=file, line=line)
     value = sentence.fields[field]
+    if isinstance(sentence, FrameRecord) and isinstance(value, int | float) and value == value:
+        value = json.dumps(value)
     if isinstance(value, str):
         labels = [part.strip() for part in value.split(LABEL_SEPARATOR)] if multi else [value]
         if multi and not value.strip():
@@ -511,7 +591,7 @@ class ClassifiedText:
         left_out: how many labels have no probability here.
     """
 
-    sentence: Sentence
+    sentence: Sentence | FrameRecord
     labels: list[str]
     probs: dict[str, float]
     multi: bool = False
@@ -536,7 +616,7 @@ class ClassifiedText:
         probs = {label: round(prob, 6) for label, prob in list(self.probs.items())[: self.top]}
         label = self.labels if self.multi else self.label
         left_out = {"probs_left_out": self.left_out} if self.shortened else {}
-        return {"text": self.sentence.text, "label": label, "probs": probs, **left_out}
+        return {**self.sentence.given(), "label": label, "probs": probs, **left_out}
 
     def to_cells(self) -> tuple[str, ...]:
         """The record as the cells of a row: labels and probabilities, several with `LABEL_SEPARATOR` between them."""

@@ -29,7 +29,7 @@ class Task(NamedTuple):
         models: kind (`Settings.kind`) → the class of such models. One with a network that learns from ``lines`` needs a
             method `of_counts`, as `seqkit.model.language_model.LanguageModel` has.
         records: what its data sets hold: ``sentences`` with labels for tokens, ``texts`` with labels, texts with other
-            ``fields``, or ``lines`` of running text.
+            ``fields``, ``lines`` of running text, or ``frames``, sequences of vectors.
         record: what messages call one of them.
         train: the first sentence of the help of ``train``.
         evaluate: the same of ``evaluate``.
@@ -45,6 +45,7 @@ class Task(NamedTuple):
         errors: what ``evaluate --errors`` writes, by `error` of the head; empty where predictions are not right or
             wrong.
         learned: the document of a model that says what it learned, which every model of the task has; empty for none.
+        also: the same task over other inputs, each a row with the same name; see `Task.of`.
     """
 
     name: str
@@ -53,7 +54,7 @@ class Task(NamedTuple):
     input: Place
     head: Place
     models: Mapping[str, Place] = MappingProxyType({"": "seqkit.model.base:Model"})
-    records: Literal["sentences", "texts", "fields", "lines"] = "texts"
+    records: Literal["sentences", "texts", "fields", "lines", "frames"] = "texts"
     record: str = "text"
     help: str = ""
     train: str = "Train a model on DATA and report on dev and test."
@@ -68,6 +69,36 @@ class Task(NamedTuple):
     written: str = "JSON objects"
     errors: str = ""
     learned: str = ""
+    also: tuple[Any, ...] = ()
+
+    @property
+    def input_name(self) -> str:
+        """What it reads, ``words`` or ``frames``, as settings have it under ``input``."""
+        return "frames" if self.records == "frames" else "words"
+
+    @property
+    def rows(self) -> tuple[Task, ...]:
+        """This task over each of its inputs, this one first."""
+        return (self, *self.also)
+
+    def of(self, input: object, source: str = "settings") -> Task:
+        """This task over an input.
+
+        Args:
+            input: ``words`` or ``frames``.
+            source: what error messages call where this is from.
+
+        Returns:
+            The row.
+
+        Raises:
+            SettingsError: the task does not read it.
+        """
+        found = next((row for row in self.rows if row.input_name == input), None)
+        if found is None:
+            known = " or ".join(row.input_name for row in self.rows)
+            raise SettingsError(f"{source}: input: `seqkit {self.name}` reads {known}, found {shown(input)}")
+        return found
 
     def settings_class(self) -> type[Settings]:
         """The class of its settings."""
@@ -85,6 +116,14 @@ class Task(NamedTuple):
         """The class of the models that some settings describe, a `seqkit.model.base.Predictor`."""
         return imported(self.models[settings.kind])
 
+
+_FRAME_FLAGS = {
+    "--frames": "data.frames",
+    "--normalize": "frames.normalize",
+    "--stack": "frames.stack",
+    "--features": "audio.features",
+}
+"""flags of ``train`` that all tasks over sequences of vectors have"""
 
 TASKS: dict[str, Task] = {
     task.name: task
@@ -158,6 +197,27 @@ TASKS: dict[str, Task] = {
             written="label, probability and text separated by tabs, or JSON objects",
             errors="write the texts with errors, one per line: gold label, predicted label, text",
             learned="labels",
+            also=(
+                Task(
+                    name="classify",
+                    summary="Label every sequence of vectors: spoken words, gestures, sensors.",
+                    settings="seqkit.heads.classification.settings:ClassifyFramesSettings",
+                    input="seqkit.inputs.frames:FrameInput",
+                    head="seqkit.heads.classification.head:Classification",
+                    models={"": "seqkit.model.classifier:Classifier"},
+                    records="frames",
+                    record="sequence",
+                    flags=_FRAME_FLAGS
+                    | {"--label": "data.label", "--pool": "head.pool", "--multi-label": "head.multi_label"},
+                    options="seqkit.heads.classification.settings:ClassifyOptions",
+                    evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",
+                    reads=("jsonl", "csv", "npy", "npz", "audio"),
+                    writes=("tsv", "jsonl"),
+                    written="label, probability and name separated by tabs, or JSON objects",
+                    errors="write the sequences with errors, one per line: gold label, predicted label, name",
+                    learned="labels",
+                ),
+            ),
         ),
         Task(
             name="lm",
@@ -241,19 +301,20 @@ TASKS: dict[str, Task] = {
 """name → task"""
 
 
-def find_task(name: object, source: str) -> Task:
+def find_task(name: object, source: str, input: object = None) -> Task:
     """A task by its name.
 
     Args:
         name: as a recipe or a saved model has it.
         source: what error messages call that.
+        input: what it reads, as they have it; by default what the task reads first.
 
     Returns:
         The task.
 
     Raises:
-        SettingsError: there is no such task.
+        SettingsError: there is no such task, or it does not read this.
     """
     if not isinstance(name, str) or name not in TASKS:
         raise SettingsError(f"{source}: task: expected one of {', '.join(TASKS)}, found {shown(name)}")
-    return TASKS[name]
+    return TASKS[name] if input is None else TASKS[name].of(input, source)

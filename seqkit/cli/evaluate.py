@@ -127,7 +127,7 @@ def evaluate_command(task: Task) -> click.Command:
         if confusion is not None:
             from seqkit.metrics.plots import confusion_matrix_png
 
-            unit = "token" if task.records == "sentences" else "text"
+            unit = "token" if task.records == "sentences" else model.task.record
             shared = confusion_matrix_png(found.gold, [answer.labels for answer in found.answers], confusion, unit=unit)
             found = found._replace(notes=[*found.notes, *filter(None, [shared])])
         if not quiet:

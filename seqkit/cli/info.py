@@ -15,7 +15,6 @@ from seqkit.config import parse_settings, to_toml
 from seqkit.errors import ModelError, SeqkitError, shown
 from seqkit.metrics.scores import plural
 from seqkit.model.files import read_config, read_json
-from seqkit.tasks import TASKS
 from seqkit.terminal import one_line, show
 
 _MOST_LABELS = 100
@@ -31,7 +30,7 @@ def command(directory: Path, as_json: bool) -> None:
     config, files = read_config(directory)
     about: dict[str, Any] = {name: config.get(name) for name in ("format_version", "seqkit_version")}
     settings = parse_settings(config.get("settings"), str(directory / "config.json"))
-    learned = TASKS[settings.task].learned or next((name for name in _LEARNED if f"{name}.json" in files), "")
+    learned = settings.row.learned or next((name for name in _LEARNED if f"{name}.json" in files), "")
     report = _document(directory, files, "report.json")
     found = {learned: _document(directory, files, f"{learned}.json")} if learned else {}
     sizes = {name: len(content) for name, content in files.items()}
@@ -79,7 +78,7 @@ def _rows(settings: Any, learned: str, document: dict[str, Any], report: dict[st
         yield "n-grams", f"order {settings.head.ngram}, Kneser-Ney, no network"
     for split, scores in report.get("scores", {}).items():
         shown = "  ".join(f"{name} {scores[name]:.4f}" for name in _SCORES if name in scores)
-        yield split, f"{shown}  ({plural(scores['sentences'], TASKS[settings.task].record)})"
+        yield split, f"{shown}  ({plural(scores['sentences'], settings.row.record)})"
         if "baseline" in scores:
             beside = scores["baseline"]
             shown = "  ".join(f"{name} {beside[name]:.4f}" for name in ("accuracy", "perplexity") if name in beside)

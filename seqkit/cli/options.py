@@ -190,13 +190,15 @@ def settings_options(task: Task) -> Callable[[Function], Function]:
     """
     from seqkit.config import recipe_names
 
-    sections = task.settings_class().model_fields
-
     def decorate(function: Function) -> Function:
-        for flag, setting in reversed({**task.flags, **SETTING_FLAGS}.items()):
+        flags = {flag: setting for row in task.rows for flag, setting in row.flags.items()}
+        for flag, setting in reversed({**flags, **SETTING_FLAGS}.items()):
             section, name = setting.split(".")
-            default = sections[section].default
-            if name in type(default).model_fields:
+            known = (row.settings_class().model_fields.get(section) for row in task.rows)
+            default = next(
+                (field.default for field in known if field is not None and hasattr(field.default, name)), None
+            )
+            if default is not None:
                 function = _flag(flag, setting, type(default).model_fields[name], getattr(default, name))(function)
                 for old in (old for old, new in OLD_FLAGS.items() if new == flag):
                     kind, place = type(getattr(default, name)), f"old__{setting.replace('.', '__')}"
@@ -221,7 +223,13 @@ def settings_options(task: Task) -> Callable[[Function], Function]:
 
 
 def settings_from_flags(
-    task: str, recipe: str | None, assignments: tuple[str, ...], flags: dict[str, Any], *, quiet: bool = False
+    task: str,
+    recipe: str | None,
+    assignments: tuple[str, ...],
+    flags: dict[str, Any],
+    *,
+    input: str | None = None,
+    quiet: bool = False,
 ) -> Recipe:
     """Settings, weakest first: defaults, the recipe, ``--set``, a flag of its own.
 
@@ -230,6 +238,7 @@ def settings_from_flags(
         recipe: the value of ``--recipe``.
         assignments: the values of ``--set``.
         flags: ``section__key`` → value of every other flag; None where it was not given.
+        input: what is read, where no recipe says it; by default what the task reads first.
         quiet: do not tell which names are those of an earlier version.
 
     Returns:
@@ -242,11 +251,12 @@ def settings_from_flags(
     from seqkit.config import Recipe, load_recipe, override, parse_assignments, parse_settings
     from seqkit.config.renamed import current_names
 
-    chosen = load_recipe(recipe, task) if recipe else Recipe(settings=parse_settings({"task": task}, task))
+    tree: dict[str, Any] = {"task": task} if input is None else {"task": task, "input": input}
+    chosen = load_recipe(recipe, task) if recipe else Recipe(settings=parse_settings(tree, task))
     found = chosen.settings.task
     if found != task:
         raise SettingsError(f"{recipe}: expected a recipe of `seqkit {task}`, found one of `seqkit {found}`")
-    tree: dict[str, dict[str, Any]] = {}
+    tree = {}
     notes = [f"{recipe}: {note}" for note in chosen.notes]
     for path, value in flags.items():
         if value is not None:
@@ -408,33 +418,35 @@ def described_by(
     return Description(input_format or "", column_names(columns or ""), token_column or "", encoding or "", borders)
 
 
-def prediction_options(
-    inputs: Sequence[str], outputs: Sequence[str], told: str, *, of_texts: bool = False
-) -> Callable[[Function], Function]:
+def prediction_options(task: Task) -> Callable[[Function], Function]:
     """A decorator that adds FILES, ``--model``, ``--input``, ``--output-format`` and what describes the files.
 
     Args:
-        inputs: usual formats of what comes in; a single one is the only one.
-        outputs: formats of what goes out, the default first.
-        told: what these are.
-        of_texts: whether tables and objects have a field with the text, which ``--text`` names.
+        task: the task; its rows for other inputs have further formats.
 
     Returns:
         The decorator.
     """
     files = click.argument("files", nargs=-1, metavar="[FILE…|-]")
+    inputs = list(dict.fromkeys(name for row in task.rows for name in row.reads))
+    outputs = list(dict.fromkeys(name for row in task.rows for name in row.writes))
     if len(inputs) == 1:
         source = f"read every file as {inputs[0]}, whatever its extension"
         input_format = choice("--input", "--format", "input_format", known=inputs, help=source)
     else:
         source = f"input format: {', '.join(inputs)}, …  [default: text; for a file, by its name and content]"
         input_format = format_option("--input", "--format", help=source)
-    output_format = choice("--output-format", known=outputs, default=outputs[0], help=f"output format: {told}")
+    output_format = choice("--output-format", known=outputs, default=outputs[0], help=f"output format: {task.written}")
     text = click.option("--text", "text_field", metavar="FIELD", help="field of the text  [default: the model's]")
+    told = "field of the sequence: array file, recording or numbers  [default: the model's]"
+    frames = click.option("--frames", "frames_field", metavar="FIELD", help=told)
+    fields: dict[str, Callable[[Any], Any]] = {"texts": text, "frames": frames}
 
     def decorate(function: Function) -> Function:
         shown = output_format(function)
-        return files(model_option(input_format(layout_options(text(shown) if of_texts else shown))))
+        for row in task.rows:
+            shown = fields[row.records](shown) if row.records in fields else shown
+        return files(model_option(input_format(layout_options(shown))))
 
     return decorate
 

@@ -66,7 +66,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         help=cleandoc(task.predict),
         context_settings=HELP_OPTIONS,
     )
-    @prediction_options(task.reads, task.writes, task.written, of_texts=task.records == "texts")
+    @prediction_options(task)
     @section_options(task.options_class)
     @batch_options
     @workers_option
@@ -87,6 +87,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         threads: int | None,
         quiet: bool,
         text_field: str | None = None,
+        frames_field: str | None = None,
         **given: Any,
     ) -> int:
         options = checked_options(task.options_class(), given)
@@ -102,14 +103,15 @@ def predict_command(task: Task, verb: str) -> click.Command:
         names = files or ("-",)
         keep_inputs(directory, *names)
         asked = described_by(input_format, columns, token_column, encoding)
-        asked = replace(asked, text=text_field or "")
+        asked = replace(asked, text=text_field or frames_field or "")
+        row = trained_row(directory, task)
         launch = Launch.from_environment()
         live = sys.stdin.isatty() and names == ("-",)
         quiet = quiet or launch.rank > 0
 
         def find() -> Inputs:
             trained = trained_description(directory)
-            found = [(file, described(file, asked, task, quiet, trained)) for file in names]
+            found = [(file, described(file, asked, row, quiet, trained)) for file in names]
             return [(*one, os.path.getsize(one[0]) if launch.size > 1 else 0) for one in found]
 
         with _answers(job, find, requests, workers, launch, names) as answers:
@@ -125,8 +127,8 @@ def predict_command(task: Task, verb: str) -> click.Command:
                 total = {name: total[name] + found[name] for name in total}
             seconds = time.perf_counter() - began
         if not (quiet or live):
-            unit = "unit" if task.records == "lines" else "token"
-            counted = f"{plural(total['records'], task.record)}, {plural(total['tokens'], unit)}"
+            unit = {"lines": "unit", "frames": "frame"}.get(row.records, "token")
+            counted = f"{plural(total['records'], row.record)}, {plural(total['tokens'], unit)}"
             tell(f"{counted} in {seconds:.2f} s: {total['tokens'] / max(seconds, 1e-9):,.0f} {unit}s/s")
             if total["unknown"]:
                 tell(f"{total['unknown']:,} of the units are unknown to the model; all are scored as one unknown unit")
@@ -135,6 +137,22 @@ def predict_command(task: Task, verb: str) -> click.Command:
         return 0
 
     return predict
+
+
+def trained_row(directory: Path, task: Task) -> Task:
+    """The row of a task for what a model reads.
+
+    Args:
+        directory: the model.
+        task: the task.
+
+    Returns:
+        The row; the first one if the model cannot be read, of which its loader says what is wrong.
+    """
+    try:
+        return task.of(json.loads((directory / "config.json").read_bytes())["settings"].get("input", task.input_name))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, SeqkitError):
+        return task
 
 
 def trained_description(directory: Path) -> Description:
@@ -199,7 +217,7 @@ def described(
     read_once = file == "-" or is_pipe(file)
     notes: list[str] = []
     if read_once:
-        found = replace(given, format=given.format or "text")
+        found = replace(given, format=given.format or ("jsonl" if task.records == "frames" else "text"))
     elif task.records == "lines" and not given.format:  # whose lines may look like anything
         found = replace(given, format=USUAL_SUFFIXES.get(data_suffix(file), "text"))
     else:
@@ -214,7 +232,7 @@ def described(
         which = "say which with --input" if len(reads) > 1 else f"--input {reads[0]} reads its lines as they are"
         message = f"the format is {found.format}, but this command reads {', '.join(reads)}; {which}"
         raise DataError(message, file=file)
-    if not read_once:
+    if not read_once and not FORMATS[found.format].opens:
         deque(islice(read_lines(file, found.encoding), _LOOKED_AT), maxlen=0)
         for note in () if quiet else notes:
             tell(note)
@@ -225,7 +243,8 @@ def _is_read(form: Format, task: Task) -> bool:
     """Whether files of a format have records of a task."""
     if task.records == "lines":
         return form.name in task.reads
-    return (form.sentences if task.records == "sentences" else form.texts) is not None
+    reader = {"sentences": form.sentences, "frames": form.frames}.get(task.records, form.texts)
+    return reader is not None
 
 
 def _write(text: str) -> None:

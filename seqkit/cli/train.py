@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,7 @@ from seqkit.cli.options import (
     write_json,
 )
 from seqkit.cli.outputs import keep_inputs
+from seqkit.errors import SeqkitError
 from seqkit.serving.process import prepare_torch
 from seqkit.terminal import show, tell
 from seqkit.torchrun import Launch
@@ -87,7 +89,9 @@ def train_command(task: Task) -> click.Command:
         **given: Any,
     ) -> int:
         launch = Launch.from_environment()
-        chosen = settings_from_flags(task.name, recipe, assignments, given, quiet=quiet or launch.rank > 0)
+        silent = quiet or launch.rank > 0
+        input = None if recipe or not data else input_of(data, task, quiet=silent)
+        chosen = settings_from_flags(task.name, recipe, assignments, given, input=input, quiet=silent)
         data = data or chosen.dataset
         usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
         usage_unless(place or dry_run, "Missing option '-o' / '--output'.")  # also where a shell's variable was empty
@@ -122,6 +126,27 @@ def train_command(task: Task) -> click.Command:
         return 0
 
     return train
+
+
+def input_of(data: str, task: Task, *, quiet: bool) -> str | None:
+    """What a task reads of some data.
+
+    Args:
+        data: the name of a data set, a folder or a file.
+        task: the task.
+        quiet: whether a download shows nothing.
+
+    Returns:
+        What settings have under ``input``; None for what the task reads first, also where the data cannot be read, of
+        which reading them says what is wrong.
+    """
+    if len(task.rows) == 1:
+        return None
+    from seqkit.corpora.resolve import resolve
+
+    with suppress(SeqkitError):
+        return "frames" if resolve(data, quiet=quiet).has_frames else None
+    return None
 
 
 def _how_to_go_on(output: Path, launch: Launch) -> str:
@@ -159,7 +184,9 @@ def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
     settings = chosen.settings.complete(dataset)
     place = choose_device(device)
     precision_context(settings.training.precision, place)  # a precision that the device lacks is an error here, too
-    if not getattr(settings.embedding, "context", ""):  # a context model reads the data, and so needs its numbers
+    if not getattr(
+        getattr(settings, "embedding", None), "context", ""
+    ):  # a context model reads the data, and so needs its numbers
         place = torch.device("meta")  # where a network takes no memory, however large it is
     with place:
         model = prepare(settings, dataset, place, Progress(quiet=quiet)).model

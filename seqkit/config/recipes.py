@@ -113,7 +113,7 @@ def parse_settings(tree: object, source: str) -> Settings:
 
 
 def _kind(tree: Mapping[str, Any], source: str) -> type[Settings]:
-    return find_task(tree.get("task", "tag"), source).settings_class()
+    return find_task(tree.get("task", "tag"), source, tree.get("input")).settings_class()
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, dict[str, Any]]:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from seqkit.config.faults import faults_of
 from seqkit.config.renamed import current_names
 from seqkit.errors import SettingsError, listed, nearest, shown
-from seqkit.tasks import TASKS
+from seqkit.tasks import TASKS, Task, find_task
 
 BATCH_TOKENS = 8192
 """default batch size of prediction in tokens, padding included"""
@@ -56,7 +56,8 @@ class Section(BaseModel):
             sections = (
                 section
                 for task in TASKS.values()
-                for section, field in task.settings_class().model_fields.items()
+                for row in task.rows
+                for section, field in row.settings_class().model_fields.items()
                 if field.annotation is type(self)
             )
             change = f'{{"{name}": {shown(value, 40)}}}'
@@ -218,16 +219,11 @@ class Settings(Section):
 
     task: str
     """shape of the task"""
-    data: Section
-    """data"""
-    embedding: Section
-    """how input becomes vectors"""
-    encoder: EncoderSettings
-    """encoder"""
-    head: Section
-    """head"""
-    training: TrainingSettings
-    """training"""
+    if TYPE_CHECKING:  # each class declares them in the order in which recipes have them, and those of its input
+        data: Section
+        encoder: EncoderSettings
+        head: Section
+        training: TrainingSettings
 
     def __init__(self, **sections: Any) -> None:
         try:
@@ -241,6 +237,11 @@ class Settings(Section):
     @classmethod
     def _earlier_names(cls, given: Any) -> Any:
         return current_names(given)[0] if isinstance(given, Mapping) else given
+
+    @property
+    def row(self) -> Task:
+        """The row of `seqkit.tasks.TASKS` that these are the settings of."""
+        return find_task(self.task, "settings", getattr(self, "input", None))
 
     @property
     def kind(self) -> str:

@@ -73,8 +73,9 @@ class Card(BaseModel):
     Args:
         name: the name a user gives; the card's file is ``NAME.toml``.
         task: the task it is for.
+        input: what the task reads of it, ``words`` or ``frames``.
         description: one or two sentences.
-        language: IETF language tag.
+        language: IETF language tag; ``und`` for what is in no language.
         licence: what may be done with the data; shown before a download.
         homepage: where to read more.
         citation: the paper to cite.
@@ -94,8 +95,9 @@ class Card(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     task: str
+    input: Literal["words", "frames"] = "words"
     description: str = Field(min_length=1)
-    language: str = Field(min_length=2)
+    language: str = Field(default="und", min_length=2)
     licence: str = Field(min_length=1)
     homepage: str = ""
     citation: str = ""

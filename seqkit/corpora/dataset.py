@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
@@ -17,19 +17,25 @@ from seqkit.corpora.split import Split, add_layout, in_layout_of
 from seqkit.errors import DataError
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
+from seqkit.formats.manifest import beside, has_frames, row_frames
 from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
-from seqkit.formats.registry import FORMATS, described_sentences, described_texts
+from seqkit.formats.registry import FORMATS, described_frames, described_sentences, described_texts
 from seqkit.formats.spans import WIDENED
 from seqkit.formats.splitting import Choice, Splitter, choose_splitter, choose_splitter_for_text
 from seqkit.formats.text import read_lines
-from seqkit.records import Sentence, SplitFunction, TextRecord
+from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
 from seqkit.tasks import TASKS
 
 _SAMPLE = 2000
 """records by which a splitter is chosen"""
 _LINE_BREAK = re.compile(r"\r\n?|\n")
 
-R = TypeVar("R", bound=Sentence | TextRecord)
+_FEWEST_SPEAKERS = 10
+"""speakers from which on whole speakers are held out"""
+_LOOKED_AT = 20
+"""lines of a file by which it is known whether they name sequences of vectors"""
+
+R = TypeVar("R", bound=Sentence | TextRecord | FrameRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,8 @@ class Dataset:
     card: Card | None = None
     notes: list[str] = field(default_factory=list)
     not_taken: Sequence[str] = ()
+    _dev: set[int] | None = None
+    """which records were held out, where that is not the last tenth"""
 
     def described(self, given: Description | None) -> Dataset:
         """The same data, read as a description says.
@@ -348,6 +356,52 @@ class Dataset:
         """
         return self._read(splits, lambda split, notes: self._texts(split, splitter, text, label, notes))
 
+    def read_frames(
+        self, splits: Sequence[str] | None = None, *, field: str = "", label: str = "", speaker: str = ""
+    ) -> Splits[FrameRecord]:
+        """Read several splits as sequences of vectors. If dev is held out of train, `held_out_rows` says what is.
+
+        Args:
+            splits: which; by default train, dev and test as far as there are any.
+            field: the field of the sequence; by default the usual ones.
+            label: the field of the label; empty for none.
+            speaker: the field of the speaker; empty for none.
+
+        Returns:
+            The splits; see `Splits`.
+
+        Raises:
+            DataError: there is no such split, it cannot be read, train is empty, or train has too few sequences for a
+                dev split to be held out.
+        """
+
+        def choose(records: Sequence[FrameRecord]) -> tuple[set[int], str]:
+            labels, speakers = ([record.fields.get(name) for record in records] for name in (label, speaker))
+            return held_out_rows(labels, speakers, len(records))
+
+        return self._read(splits, lambda split, notes: self._frames(split, field, notes), choose)
+
+    @property
+    def has_frames(self) -> bool:
+        """Whether the first split has sequences of vectors."""
+        if self.card is not None:
+            return self.card.input == "frames"
+        split = next(iter(self.splits.values()))
+        if split.content is not None:
+            first = next(iter(split.content), None)
+            return isinstance(first, FrameRecord) or has_frames(getattr(first, "fields", None))
+        if split.is_pipe:
+            return False
+        with suppress(DataError):  # which reading them tells better
+            path, description = split.first(texts=True)
+            form = FORMATS[description.format]
+            if form.frames is None or form.opens:
+                return form.frames is not None
+            lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
+            for record in form.frames(lines, str(path), ReadOptions(part=True).of(description)):
+                return beside(path) is not None or has_frames({record.key: record.name or [0]})
+        return False
+
     def sentences(self, split: str, splitter: SplitFunction | None = None) -> list[Sentence]:
         """Read one split; see `read_sentences`."""
         return self.read_sentences(splitter, [split]).records[split]
@@ -358,7 +412,12 @@ class Dataset:
         """Read one split of texts; see `read_texts`."""
         return self.read_texts(splitter, [split], text=text, label=label).records[split]
 
-    def _read(self, splits: Sequence[str] | None, load: Callable[[str, list[str]], list[R]]) -> Splits[R]:
+    def _read(
+        self,
+        splits: Sequence[str] | None,
+        load: Callable[[str, list[str]], list[R]],
+        choose: Callable[[Sequence[R]], tuple[set[int], str]] | None = None,
+    ) -> Splits[R]:
         wanted = [name for name in ("train", "dev", "test") if self.has(name)] if splits is None else splits
         source, whole = self._source, None
         found: Splits[R] = Splits({}, list(self.notes))
@@ -367,6 +426,16 @@ class Dataset:
                 found.records[split] = load(split, found.notes)
                 continue
             whole = load(source, found.notes) if whole is None else whole
+            if choose is not None and len(whole) > 1:
+                chosen, how = choose(whole)
+                self._dev = chosen
+                found.records[split] = [
+                    record for row, record in enumerate(whole) if (row in chosen) == (split == "dev")
+                ]
+                if split == "dev":
+                    held_out = f"{how} ({len(chosen):,} of {len(whole):,} sequences)"
+                    found.notes.append(f"{self.name} has no dev split: {held_out} are held out of train")
+                continue
             begin, end = self._range(split, len(whole), "sentences")
             found.records[split] = whole[begin:end]
             if split == "dev" and (note := self.held_out_note(len(whole))) not in found.notes:
@@ -379,7 +448,8 @@ class Dataset:
         if content is None:
             return
         if self.held_out:
-            self.splits["dev"] = Split(content=content[self._range("train", len(content), "sentences")[1] :])
+            rows = self._dev if self._dev is not None else range(*self._range("dev", len(content), "sentences"))
+            self.splits["dev"] = Split(content=[content[row] for row in sorted(rows)])
         del self.splits[self._source]
         self.splits["train"] = Split(content=[])
 
@@ -500,11 +570,54 @@ class Dataset:
         self._refuse_empty(name, found)
         return found
 
+    def _frames(self, name: str, field: str, notes: list[str]) -> list[FrameRecord]:
+        split = self.splits[name]
+        found: list[FrameRecord] = []
+        if split.content is not None:
+            found = [
+                record
+                if isinstance(record, FrameRecord)
+                else row_frames(record.fields, field, Path(), record.file, record.line)
+                for record in split.content
+            ]
+        else:
+            options = ReadOptions(frames=field, left_out=split.left_out)
+            add_layout(notes, split.located(texts=True))
+            for file, description in self._files(name, texts=True):
+                found += described_frames(file, description, options)
+            notes += notes_on(split.file, options.left_out)
+        if name in ("train", "all") and not found:
+            raise DataError("no sequences of vectors found", file=self._place(name))
+        return found
+
     def _refuse_empty(self, name: str, found: Sequence[Sentence | TextRecord]) -> None:
         # Lines without a token are kept everywhere but teach nothing, so they alone are not training data.
         learned = any(one.text if isinstance(one, TextRecord) else one.tokens for one in found)
         if name in ("train", "all") and not learned:
             raise DataError("no sentences found", file=self._place(name))
+
+
+def held_out_rows(labels: Sequence[Any], speakers: Sequence[Any], total: int) -> tuple[set[int], str]:
+    """Which sequences of vectors are held out as dev: they often come sorted, by label or by speaker.
+
+    Args:
+        labels: the label of each, or None.
+        speakers: the speaker of each, or None.
+        total: how many sequences there are, at least 2.
+
+    Returns:
+        The last tenth of the speakers if there are at least ten, or else every tenth sequence of those of each label,
+        or of all if they have none; their numbers, and what they are.
+    """
+    known = list(dict.fromkeys(map(str, speakers)))
+    if None not in speakers and len(known) >= _FEWEST_SPEAKERS:
+        last = set(known[-(len(known) // 10) :])
+        rows = {row for row, speaker in enumerate(speakers) if str(speaker) in last}
+        return rows, f"those of the last {len(last)} of {len(known)} speakers"
+    by_label = sorted(range(total), key=lambda row: str(labels[row]))  # stable: in the order of the file within a label
+    counts = Counter(map(str, labels))
+    chosen = {row for row in by_label[9::10] if counts[str(labels[row])] > 1} or {total - 1}
+    return chosen, "one in ten" + (" of each label" if 1 < len(counts) < total else "")
 
 
 def _accepted(records: list[R], file: Path, notes: list[str]) -> list[R]:

@@ -13,7 +13,6 @@ from seqkit.corpora.label_faults import sorted_by_label
 from seqkit.corpora.text_labels import refuse_header, refuse_no_labels
 from seqkit.errors import DataError
 from seqkit.records import SplitFunction
-from seqkit.tasks import TASKS
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
 
@@ -42,6 +41,11 @@ def read_splits(
     Raises:
         DataError: a split cannot be read, there is nothing in it, or train has no labels that can be learned.
     """
+    found: Splits[Any]
+    if kind == "frames":
+        return dataset.read_frames(
+            splits, field=data.frames, label=str(label or getattr(data, "label", "")), speaker=data.speaker
+        )
     if kind == "sentences":
         found = dataset.read_sentences(splitter, splits)
         if getattr(data, "scheme", "none") != "none":
@@ -85,7 +89,7 @@ def with_splitter(settings: _AnySettings, dataset: Dataset) -> tuple[_AnySetting
         return settings, []
     if getattr(data, "unit", "word") != "word":
         return override(settings, {"data": {"splitter": "words"}}), []
-    kind = TASKS[settings.task].records
+    kind = settings.row.records
     text = getattr(data, "text" if kind == "texts" else "target", "text")
     choice = dataset.choose_splitter(kind, text, data.label if kind == "texts" else None)
     return override(settings, {"data": {"splitter": choice.kind}}), [choice.reason]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from seqkit.corpora.cards import Card, card_names, load_card
 from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.split import NO_DATA, Split
+from seqkit.corpora.split import Split, data_files
 from seqkit.errors import DataError, file_errors, nearest
 from seqkit.formats.format import Description
 from seqkit.formats.registry import COMPANIONS
@@ -73,7 +73,7 @@ def _look_into(folder: Path) -> _Found:
     with file_errors("cannot be read", folder):
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     files: dict[str, Path] = {}
-    data = [path for path in paths if path.is_file() and path.suffix.lower() not in (NO_DATA | COMPANIONS)]
+    data = data_files([path for path in paths if path.is_file()])
     folders = {_SPLIT_OF_WORD.get(path.name.lower(), ""): path for path in paths if path.is_dir()}
     affixes = {_affix(path) for path in data}
     others = {(before, after) for before, after, split in affixes if split in ("dev", "test")}

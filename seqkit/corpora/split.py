@@ -20,6 +20,22 @@ NO_DATA = frozenset(
     | {".safetensors", ".pt", ".bin", ".zip", ".tar", ".png", ".jpg", ".svg", ".sha256", ".md5", ".part", ".lock"}
 )
 """extensions of what lies beside data in a folder; any other file is judged by its content"""
+VECTORS = frozenset({".npy", ".npz"})
+"""extensions of those that are data where no other file is"""
+
+
+def data_files(paths: Sequence[Path]) -> list[Path]:
+    """The files of a folder that are data, and not about data or annotations beside others.
+
+    Args:
+        paths: the files.
+
+    Returns:
+        Those; where there are none, the arrays that do not belong to another file.
+    """
+    kept = [path for path in paths if not path.name.startswith(".")]
+    found = [path for path in kept if not {path.suffix.lower(), data_suffix(path)} & (NO_DATA | COMPANIONS)]
+    return found or [path for path in kept if path.suffix.lower() in VECTORS and "." not in path.stem]
 
 
 @dataclass(slots=True)
@@ -61,8 +77,7 @@ class Split:
             return [self.file]
         with file_errors("cannot be read", self.file):
             inside = sorted(path for path in self.file.rglob("*") if path.is_file())
-        others = NO_DATA | COMPANIONS
-        found = [path for path in inside if not path.name.startswith(".") and data_suffix(path) not in others]
+        found = data_files(inside)
         if not found:
             raise DataError("no files to read in this folder", file=self.file)
         return found

@@ -70,6 +70,11 @@ def _parts(file: str, description: Description, size: int) -> Iterator[tuple[Par
     """The parts of one input, and of each whether it ended early because nothing more came."""
     name, line, head, form = "<stdin>" if file == "-" else file, 1, None, FORMATS[description.format]
     known = description.columns, description.token_column, description.comment_rows, description.text
+    if form.opens:
+        if file == "-":
+            raise DataError(f"{form.content} cannot come from standard input; name the file", file=name)
+        yield Part(name, form.name, 1, None, b"", *known), False
+        return
     with opened(file, buffering=0) as raw:
         stream = in_utf_8(raw, name, "" if form.binary else description.encoding)
         for data, waited_for in _pieces(stream, form, name, size):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from seqkit.errors import shortened
 from seqkit.formats.text import Line, Lines, last_line_end
-from seqkit.records import Sentence, SplitFunction, TextRecord
+from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
 
 _WORD = re.compile(r"[^ \t]+")
 
@@ -105,6 +105,8 @@ class ReadOptions:
         token_column: the column of the tokens, a name or a position from 0; by default the format's.
         span_borders: what becomes of a span that starts or ends inside a token.
         comment_rows: whether rows whose first cell is ``#`` are comments at the start of a sentence, however wide.
+        frames: the field of a sequence of vectors; empty for the usual ones.
+        part: whether the lines are only a part of the file.
         left_out: what a reader leaves out or changes → how often, which the user is told; see `notes_on`.
     """
 
@@ -117,6 +119,8 @@ class ReadOptions:
     token_column: str = ""
     span_borders: OnSpanBorder = "refuse"
     comment_rows: bool = False
+    frames: str = ""
+    part: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
 
     def of(self, description: Description) -> ReadOptions:
@@ -185,6 +189,7 @@ class Format:
         target: the column that a tagger learns by default; empty for the last one.
         sentences: reads lines of the named file as sentences; None if its files contain none.
         texts: reads lines of the named file as texts with fields; None if its files contain none.
+        frames: reads lines of the named file, or the file itself, as sequences of vectors; None if it contains none.
         has_label: whether lines have a label for a whole text, in the field named; None if they cannot have one.
         evidence: what in the first lines shows the format where the file's extension does not, for the note on it;
             empty if there is nothing to say.
@@ -201,6 +206,7 @@ class Format:
         has_tokens: whether the text comes as tokens with spaces between them.
         blank_lines: whether a language model of words predicts the end of a blank line, too.
         binary: whether files are no text: a reader takes `seqkit.formats.text.Lines.whole`.
+        opens: whether a reader opens the named file itself, and is given no lines.
         whole: whether a file with these lines is one value, so that after a fault nothing more of it can be read.
         label_columns_vary: whether a record alone does not tell which label columns all have; see
             `seqkit.corpora.label_columns.settle_columns`.
@@ -218,6 +224,7 @@ class Format:
     target: str = ""
     sentences: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence]] | None = None
     texts: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence | TextRecord]] | None = None
+    frames: Callable[[Iterable[Line], str, ReadOptions], Iterator[FrameRecord]] | None = None
     has_label: Callable[[Iterable[Line], str], bool] | None = None
     evidence: Callable[[Sample], str] = lambda sample: ""
     write: Callable[[Sequence[Sentence]], str] | None = None
@@ -231,6 +238,7 @@ class Format:
     has_tokens: bool = False
     blank_lines: bool = False
     binary: bool = False
+    opens: bool = False
     whole: Callable[[Sequence[Line]], bool] = lambda lines: False
     label_columns_vary: bool = False
     companions: tuple[str, ...] = ()

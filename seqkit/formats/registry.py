@@ -20,6 +20,7 @@ from seqkit.formats.format import UNDESCRIBED, Description, Format, ReadOptions,
 from seqkit.formats.json_array import JSON
 from seqkit.formats.jsonl import JSONL
 from seqkit.formats.label_studio import LABEL_STUDIO
+from seqkit.formats.manifest import AUDIO, NPY, NPZ
 from seqkit.formats.named_columns import NAMED_COLUMNS
 from seqkit.formats.plain import TEXT, TOKENS, WIKITEXT
 from seqkit.formats.predicates import CONLL2009, CONLL2012
@@ -30,13 +31,15 @@ from seqkit.formats.tables import CSV, PARALLEL, SEMICOLONS, TABS, TSV
 from seqkit.formats.text import Line, Part, data_suffix, is_blank, read_lines
 from seqkit.formats.token_tables import TOKEN_TABLE
 from seqkit.formats.webanno import WEBANNO
-from seqkit.records import Sentence, SplitFunction, TextRecord
+from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
 
 _ANNOTATED = (LABEL_STUDIO, PRODIGY, DOCCANO, SPACY_JSON, SPACY, BRAT, WEBANNO)
 _COLUMNS = (CONLLU, CONLLU_PLUS, CONLL2009, CONLL2012, *NAMED_COLUMNS, CONLL)
 _TABLES = (TOKEN_TABLE, TSV, CSV, SEMICOLONS, TABS, PARALLEL, FASTTEXT, *PUBLISHED)
+_VECTORS = (NPY, NPZ, AUDIO)
 FORMATS = {
-    each.name: each for each in (JSONL, *_ANNOTATED, JSON, *_COLUMNS, *_TABLES, WIKITEXT, TOKENS, TEXT, DOCUMENT)
+    each.name: each
+    for each in (JSONL, *_ANNOTATED, JSON, *_COLUMNS, *_TABLES, *_VECTORS, WIKITEXT, TOKENS, TEXT, DOCUMENT)
 }
 """name → format; the content of a file is compared with each in this order"""
 SUFFIXES = {suffix: each.name for each in FORMATS.values() for suffix in each.suffixes}
@@ -274,6 +277,45 @@ def described_texts(
     return read(read_lines(path, description.encoding), _name(path), options.of(description))
 
 
+def described_frames(path: str | Path, description: Description, options: ReadOptions) -> Iterator[FrameRecord]:
+    """Read a file of sequences of vectors whose description is known.
+
+    Args:
+        path: the file, or ``-``.
+        description: how it is to be read; see `describe`.
+        options: further options.
+
+    Returns:
+        An iterator over the sequences.
+
+    Raises:
+        DataError: the file is in another format; while iterating, anything wrong with the file.
+    """
+    read = frame_reader(description.format, path)
+    lines: Iterable[Line] = [] if FORMATS[description.format].opens else read_lines(path, description.encoding)
+    return read(lines, _name(path), options.of(description))
+
+
+def frame_reader(format: str, path: str | Path) -> Callable[[Iterable[Line], str, ReadOptions], Iterator[FrameRecord]]:
+    """What reads a file, or its lines, as sequences of vectors; see `Format.frames`.
+
+    Args:
+        format: the file's format.
+        path: the file, for the message.
+
+    Returns:
+        The reader.
+
+    Raises:
+        DataError: the format is unknown or contains none.
+    """
+    found = format_named(format)
+    if found.frames is None:
+        expected = "expected sequences of vectors (a .jsonl or .csv manifest, .npy, .npz, or a recording)"
+        raise DataError(f"{expected}, found {found.content}", file=_name(path))
+    return found.frames
+
+
 def _name(path: str | Path) -> str:
     return "<stdin>" if str(path) == "-" else str(path)
 
@@ -355,6 +397,23 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -
         return part_sentences(part, splitter)
     options = replace(_part_options(part, splitter), text=part.text or text)
     return text_reader(part.format, part.name, None)(part.lines(), part.name, options)
+
+
+def part_frames(part: Part, field: str = "") -> Iterator[FrameRecord]:
+    """Read a part of an input of sequences of vectors.
+
+    Args:
+        part: the part.
+        field: the field of the sequence; empty for the usual ones.
+
+    Returns:
+        An iterator over the sequences, the same ones that reading the whole input gives at this place.
+
+    Raises:
+        DataError: the format contains none; while iterating, anything wrong with the part.
+    """
+    options = replace(_part_options(part, None), frames=part.text or field, part=True)
+    return frame_reader(part.format, part.name)(part.lines(), part.name, options)
 
 
 def _part_options(part: Part, splitter: SplitFunction | None) -> ReadOptions:

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import Description, Format, ReadOptions, Sample
+from seqkit.formats.manifest import frames_of_rows
 from seqkit.formats.text import BYTE_ORDER_MARK, Line, Lines, is_blank, last_line_end
 from seqkit.formats.writers import clean
-from seqkit.records import LABEL_SEPARATOR, Sentence, TextRecord
+from seqkit.records import LABEL_SEPARATOR, FrameRecord, Sentence, TextRecord
 
 _COLUMN = {
     "tsv": "tab-separated column",
@@ -345,6 +346,39 @@ def _rank(sample: Sample, delimiter: str) -> tuple[bool, int, int]:
     return True, -blanks, -min(len(set(column)) for column in zip(*rows, strict=True))
 
 
+def table_frames(format: str, lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
+    """Read the rows of a table that name sequences of vectors; the first row names the columns.
+
+    Args:
+        format: see `table_rows`.
+        lines: numbered lines.
+        name: the file's name.
+        options: the field of the sequence; the names of the columns, where no row has them; of a part of a file the
+            first row as head.
+
+    Returns:
+        An iterator over the sequences.
+
+    Raises:
+        DataError: while iterating: anything wrong with a row.
+    """
+
+    def rows() -> Iterator[tuple[int, dict[str, str]]]:
+        columns = list(options.columns or options.head or ())
+        for line, cells in table_rows(lines, name, format):
+            if not columns:
+                columns = _refuse_repeated([cell.strip() for cell in cells], name, line)
+                continue
+            if line == 1 and [cell.strip() for cell in cells] == columns:
+                continue
+            if len(cells) != len(columns):
+                expected = f"{_count(len(columns), _COLUMN[format])} ({', '.join(columns)})"
+                raise DataError(f"expected {expected}, found {len(cells)}", file=name, line=line)
+            yield line, dict(zip(columns, cells, strict=True))
+
+    return frames_of_rows(rows(), name, options)
+
+
 # --- writing ------------------------------------------------------------------------------------------------------
 
 
@@ -409,6 +443,7 @@ def _table(name: str) -> Format:
         "labelled texts",
         source=_QUOTED if name in _DELIMITERS else _UNQUOTED,
         texts=partial(_read_texts, name),
+        frames=partial(table_frames, name),
         has_label=lambda lines, label: True,
         head=partial(_first_row, name),
         usual_head=partial(_checked_first_row, name),

@@ -135,6 +135,11 @@ class Input(ABC):
     def documents(self) -> dict[str, Any]:
         """File name → JSON value of all that `restore` reads."""
 
+    @property
+    def dropout(self) -> float:
+        """The probability of dropping a feature of the vectors that the encoder reads."""
+        return 0.0
+
     @abstractmethod
     def module(self) -> nn.Module:
         """A new module batch → vectors [B, T, I], with I as its `output_size`."""
@@ -173,6 +178,20 @@ class Input(ABC):
             An object with `arrays` and `collate`, for one thread at a time; by default the input itself.
         """
         return self
+
+    def check(self, records: Sequence[Any]) -> int:
+        """See that records can be read whose content is read only when it is needed.
+
+        Args:
+            records: the records.
+
+        Returns:
+            A checksum of that content; 0 where there is none.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        return 0
 
     def lengths(self, records: Sequence[Any]) -> list[int]:
         """Steps of each record."""

@@ -174,6 +174,11 @@ class LookupInput(Input):
         self.indexer = indexer
         self._vectors = vectors
 
+    @property
+    def dropout(self) -> float:
+        """See `Input.dropout`."""
+        return float(self.settings.embedding.dropout)
+
     def module(self) -> LookupModule:
         """See `Input.module`."""
         return LookupModule(build_embedding(self.settings.embedding, self.indexer, self._vectors))

@@ -33,7 +33,7 @@ from seqkit.nn.network import Encoded, Network
 from seqkit.nn.recurrent import State
 from seqkit.records import refuse_one
 from seqkit.resources import imported
-from seqkit.tasks import TASKS, Task
+from seqkit.tasks import Task
 from seqkit.terminal import code, markdown
 
 _Kind = TypeVar("_Kind", bound="Model")
@@ -79,7 +79,7 @@ class Predictor(ABC):
     @property
     def task(self) -> Task:
         """What it is for."""
-        return TASKS[self.settings.task]
+        return self.settings.row
 
     @property
     @abstractmethod
@@ -371,7 +371,7 @@ class Model(Predictor):
             DataError: there is nothing to learn.
             SettingsError: settings do not fit each other.
         """
-        task = TASKS[settings.task]
+        task = settings.row
         input: Input = imported(task.input).build(settings, records, sources)
         head: Head = imported(task.head).build(settings, records, input)
         return cls.assemble(settings, input, head)
@@ -393,7 +393,7 @@ class Model(Predictor):
     @classmethod
     def restore(cls: type[_Kind], settings: Any, documents: Documents) -> _Kind:
         """See `Predictor.restore`."""
-        task = TASKS[settings.task]
+        task = settings.row
         made: list[Any] = []
 
         def build() -> Network:
@@ -496,6 +496,6 @@ def _network(settings: Any, input: Input, head: Head, *, training: bool) -> Netw
         vectors,
         encoder,
         module,
-        dropout=getattr(settings.embedding, "dropout", 0.0),
+        dropout=input.dropout,
         variational=settings.encoder.variational or not head.drops_outputs,
     )

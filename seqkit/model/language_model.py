@@ -26,7 +26,6 @@ from seqkit.nn.encoder import Encoder
 from seqkit.nn.recurrent import State
 from seqkit.nn.search import SearchState
 from seqkit.resources import imported
-from seqkit.tasks import TASKS
 
 _READ_EVERY = 256
 """windows between looks at their log-probabilities: reading one from a GPU waits for the GPU"""
@@ -56,7 +55,7 @@ class LanguageModel(UnitPredictor, Model):
         Raises:
             SettingsError: settings do not fit each other.
         """
-        task = TASKS[settings.task]
+        task = settings.row
         input = imported(task.input).of_counts(settings, units, counts, sources)
         return cls.assemble(settings, input, imported(task.head).build(settings, [], input))
 

@@ -77,7 +77,7 @@ def restored(
         raise ModelError(f"{directory}: damaged: {error}") from None
     if task is not None and settings.task != task:
         raise ModelError(f"{directory}: expected a model of `seqkit {task}`, found one of `seqkit {settings.task}`")
-    kind = TASKS[settings.task].model_class(settings)
+    kind = settings.row.model_class(settings)
     if network and not issubclass(kind, Model):
         raise ModelError(f"{directory}: a model with a network is needed, and this one has n-grams instead")
     parsed = {name: read_json(directory / name, data) for name, data in files.items() if name.endswith(".json")}

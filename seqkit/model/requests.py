@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 from seqkit.errors import SettingsError, describe, shown
-from seqkit.formats.registry import FORMATS, part_sentences, part_texts
+from seqkit.formats.registry import FORMATS, part_frames, part_sentences, part_texts
 from seqkit.formats.text import Part
 from seqkit.formats.writers import finite, write_records
 from seqkit.records import TextRecord, whole_documents
@@ -104,6 +104,8 @@ def block_records(model: Any, parts: Sequence[Part]) -> Iterator[Any]:
         for part in parts:
             for number, line in part.lines():
                 yield TextRecord(line, file=part.name, line=number)
+    elif task.records == "frames":
+        yield from chain.from_iterable(part_frames(part, model.settings.data.frames) for part in parts)
     elif task.records == "sentences":
         yield from chain.from_iterable(part_sentences(part, split) for part in parts)
     else:
@@ -119,7 +121,7 @@ def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, 
     def counted() -> Iterator[Any]:
         for found in whole_documents(pipeline(block_records(model, parts), options)):
             counts["records"] += 1
-            counts["tokens"] += found.units if hasattr(found, "units") else len(found.sentence.tokens)
+            counts["tokens"] += found.units if hasattr(found, "units") else len(found.sentence)
             counts["unknown"] += getattr(found, "unknown", 0)
             counts["shortened"] += output_format == "jsonl" and getattr(found, "shortened", False)
             yield found

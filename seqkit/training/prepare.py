@@ -31,7 +31,7 @@ from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.records import digest
 from seqkit.resources import imported
-from seqkit.tasks import TASKS, Task
+from seqkit.tasks import Task
 from seqkit.training.learner import Learner, RecordLearner, digest_network
 from seqkit.training.progress import Progress
 from seqkit.training.streams import BASELINE_UNITS, StreamLearner, perplexity_reports
@@ -80,7 +80,7 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
             read_config(Path(place))  # before the data, which may take long to read
     settings, choice = with_splitter(settings, dataset)
     torch.manual_seed(settings.training.seed)
-    task = TASKS[settings.task]
+    task = settings.row
     if task.records != "lines":
         prepared = _prepare_records(settings, dataset, device, progress)
     elif issubclass(task.model_class(settings), Model):
@@ -93,8 +93,9 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
 
 
 def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device, progress: Progress) -> Prepared:
-    task, data = TASKS[settings.task], cast("Any", settings.data)
+    task, data = settings.row, cast("Any", settings.data)
     splitter = Splitter(data.split_kind).split if imported(task.input).reads_tokens else None
+    contents: list[int] = []
 
     def read(source: Dataset, splits: Sequence[str]) -> dict[str, list[Any]]:
         return read_splits(source, task.records, data, splitter, splits).records
@@ -113,7 +114,10 @@ def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device,
         model: Model = task.model_class(complete).build(complete, train, sources).to(device)
         for part in parts.values():
             deque(model.head.learned(part), maxlen=0)  # every record has what is learned
-        learner = RecordLearner(model, train, parts["dev"], read, _checksum(sources))
+            contents.append(model.input.check(part))
+        learner = RecordLearner(
+            model, train, parts["dev"], read, digest([[*map(str, contents[:2])]], _checksum(sources))
+        )
     except DataError as error:
         asked = getattr(complete.data, "condition", "")
         if complete != settings and any(repr(name) in str(error) for name in asked.split(",")):
@@ -127,7 +131,7 @@ def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device,
 
 
 def _size(split: str, part: Sequence[Any], task: Task) -> str:
-    tokens = "" if task.records == "fields" else f", {sum(len(record.tokens) for record in part):,} tokens"
+    tokens = "" if task.records in ("fields", "frames") else f", {sum(len(record.tokens) for record in part):,} tokens"
     return f"{split} {len(part):,} {task.record}s{tokens}"
 
 
@@ -143,7 +147,7 @@ def _say_sizes(dataset: Dataset, notes: Sequence[str], sizes: Sequence[str], pro
 def _prepare_streams(settings: Any, dataset: Dataset, device: torch.device, progress: Progress) -> Prepared:
     sources, settings = _load_sources(settings)
     units, corpora = _read_corpora(settings, dataset, progress, sources)
-    model = TASKS[settings.task].model_class(settings).of_counts(settings, units, corpora["train"].counts(), sources)
+    model = settings.row.model_class(settings).of_counts(settings, units, corpora["train"].counts(), sources)
     learner = StreamLearner(model.to(device), corpora, _checksum(sources))
     _start_from(learner, sources.start, progress)
     for note in model.head.notes([], None):
@@ -189,7 +193,7 @@ def _read_corpora(
 
 def _load_sources(settings: _AnySettings) -> tuple[Sources, _AnySettings]:
     """Read the vectors and models that settings name; and the settings, with the sizes that these ask for."""
-    embedding: Any = settings.embedding
+    embedding: Any = getattr(settings, "embedding", None)
     vectors = context = start = None
     if getattr(embedding, "vectors", ""):
         vectors = read_vectors(embedding.vectors, limit=embedding.vectors_limit or None)

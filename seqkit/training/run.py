@@ -23,7 +23,6 @@ from seqkit.heads.base import Report
 from seqkit.model.base import Predictor
 from seqkit.model.files import path_of
 from seqkit.model.pipeline import BatchSize
-from seqkit.tasks import TASKS
 from seqkit.training.checkpoint import has_checkpoint, saying_what_is_left
 from seqkit.training.distribution import Group, training_group
 from seqkit.training.learner import Learner
@@ -211,7 +210,7 @@ def _dataset(data: Any, dev: Any, test: Any, settings: Settings, quiet: bool) ->
         if not str(data):
             raise SettingsError("no data to train on: none was given, and the recipe names no data set")
         return resolve(data, quiet=quiet)
-    return from_items(TASKS[settings.task].records, data, dev, test, settings.label)
+    return from_items(settings.row.records, data, dev, test, settings.label)
 
 
 def _fit(learner: Learner, output: Path, progress: Progress, group: Group, *, resume: bool) -> dict[str, Any]:

@@ -38,7 +38,7 @@ def adopt(settings: _AnySettings, start: Model) -> _AnySettings:
         SettingsError: the sizes do not fit the task.
     """
     theirs: Any = start.settings
-    if not (isinstance(start.input, LookupInput) and hasattr(settings.embedding, "word_size")):
+    if not (isinstance(start.input, LookupInput) and hasattr(getattr(settings, "embedding", None), "word_size")):
         place = settings.training.init_from
         raise SettingsError(f"--init-from {place}: a model can only start from another where both read words or units")
     encoder: dict[str, Any] = {name: getattr(theirs.encoder, name) for name in _ENCODER}

@@ -211,7 +211,12 @@ EXAMPLES = (
     Example("wikitext", "lm", "wiki.train.tokens", " \n = Ann = \n \n Ann @-@ <unk> ran . \n", "= · Ann · ="),
     Example("document", "lm", "a.txt", "Dr. Ann ran\nhome. It rained.\n\n", "Dr · . · Ann · ran · home · .", False),
 )
-UNREAD = {"spacy": "Binary: `DocBin.to_disk` of spaCy writes it; needs the extra `seqkit-nlp[spacy]`."}
+UNREAD = {
+    "spacy": "Binary: `DocBin.to_disk` of spaCy writes it; needs the extra `seqkit-nlp[spacy]`.",
+    "npy": "Binary: `numpy.save` writes it. One sequence of vectors [N, F], or several, [S, N, F].",
+    "npz": "Binary: `numpy.savez` writes it. A sequence of vectors [N, F] a member.",
+    "audio": "Binary: .wav, .flac, .ogg and others; needs the extra `seqkit-nlp[audio]`. One sequence, its features.",
+}
 """formats without an example of lines"""
 
 

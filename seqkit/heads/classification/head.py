@@ -52,7 +52,7 @@ class Classification(Head):
         """See `Head.build`."""
         data, head = settings.data, settings.head
         labels = [labels_of_text(record, data.label, head.multi_label) for record in records]
-        codec = ClassCodec.build(labels, head.multi_label, data.text, data.label)
+        codec = ClassCodec.build(labels, head.multi_label, getattr(data, "text", ""), data.label)
         balanced = head.class_weights == "balanced"
         return cls(settings, codec, torch.from_numpy(codec.balanced_weights(labels)) if balanced else None)
 
@@ -159,7 +159,7 @@ class Classification(Head):
         self, gold: Sequence[Sequence[str]], answers: Sequence[ClassifiedText], baseline: Baseline | None = None
     ) -> ClassificationReport:
         """See `Head.report` and `seqkit.metrics.classification.classification_report`."""
-        tokens = sum(len(answer.sentence.tokens) for answer in answers)
+        tokens = sum(len(answer.sentence) for answer in answers)
         chosen = [answer.labels for answer in answers]
         return classification_report(gold, chosen, multi=self.codec.multi, tokens=tokens, baseline=baseline)
 

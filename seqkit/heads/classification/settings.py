@@ -18,6 +18,8 @@ from seqkit.config.sections import (
     Settings,
     TrainingSettings,
 )
+from seqkit.inputs.audio_settings import AudioSettings
+from seqkit.inputs.frame_settings import FrameDataSettings, FrameSettings
 from seqkit.inputs.settings import DataSettings, EmbeddingSettings, EvaluationOptions
 
 
@@ -89,6 +91,43 @@ class ClassifySettings(Settings):
         """See `Settings.complete`: the field of the label."""
         is_default = self.data.label == type(self)().data.label
         return override(self, {"data": {"label": dataset.target}}) if dataset.target and is_default else self
+
+
+class ClassifyFrameDataSettings(FrameDataSettings):
+    """What a classifier of sequences of vectors reads."""
+
+    label: str = "label"
+    """field that holds the label"""
+
+
+class ClassifyFramesTrainingSettings(ClassifyTrainingSettings):
+    """The training loop, with the defaults of a classifier of sequences of vectors."""
+
+    epochs: Positive = 60
+    """maximal number of passes over the training data"""
+    patience: Count = 15
+    """early stopping: stop after so many epochs without a better dev score; 0 to run all epochs"""
+
+
+class ClassifyFramesSettings(Settings):
+    """All settings of a classifier of sequences of vectors."""
+
+    task: Literal["classify"] = "classify"
+    """shape of the task"""
+    input: Literal["frames"] = "frames"
+    """what is read"""
+    data: ClassifyFrameDataSettings = ClassifyFrameDataSettings()
+    """data"""
+    audio: AudioSettings = AudioSettings()
+    """features of recordings"""
+    frames: FrameSettings = FrameSettings()
+    """frames"""
+    encoder: EncoderSettings = EncoderSettings()
+    """encoder"""
+    head: ClassifyHeadSettings = ClassifyHeadSettings()
+    """head"""
+    training: ClassifyFramesTrainingSettings = ClassifyFramesTrainingSettings()
+    """training"""
 
 
 MOST_PROBS = 1000

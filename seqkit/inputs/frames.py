@@ -1,0 +1,334 @@
+"""Sequences of vectors: arrays as they are, recordings as features; read when a batch needs them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from seqkit.errors import DataError, ModelError, shown
+from seqkit.formats.audio import AudioFile
+from seqkit.formats.manifest import row_frames
+from seqkit.inputs.acoustics import Acoustics
+from seqkit.inputs.base import Documents, Input, Sources
+from seqkit.nn.frames import FrameLayer
+from seqkit.nn.sequences import to_device
+from seqkit.records import FrameRecord
+
+Floats = NDArray[np.float32]
+
+_KEPT_BYTES = 1 << 30
+"""features of recordings that are kept in memory, so that they need not be computed in every epoch"""
+_LARGEST = 1e30
+"""of a number that is read: far beyond any use, and squares of it are still finite in float64"""
+_LEAST_DEVIATION = 1e-6
+"""share of the greatest absolute value below which a feature is constant, and is not divided by its deviation"""
+
+
+@dataclass(frozen=True)
+class FrameBatch:
+    """A batch of sequences of vectors.
+
+    Attributes:
+        frames: float32 [B, N, F], zero past a sequence's end.
+        frame_lengths: frames of each sequence, int64 [B], on the CPU.
+        lengths: steps of the encoder that they become, int64 [B], on the CPU.
+    """
+
+    frames: Tensor
+    frame_lengths: Tensor
+    lengths: Tensor
+
+    def to(self, device: torch.device) -> FrameBatch:
+        """The same on a device, the lengths still on the CPU."""
+        return replace(self, frames=to_device(self.frames, device))
+
+
+class FrameArrays:
+    """Sequences of vectors that are read when a batch needs them.
+
+    Args:
+        records: the sequences.
+        frame_lengths: frames of each, int64 [S].
+        lengths: steps of the encoder that they become, int64 [S].
+    """
+
+    def __init__(
+        self, records: Sequence[FrameRecord], frame_lengths: NDArray[np.int64], lengths: NDArray[np.int64]
+    ) -> None:
+        self.records = records
+        self.frame_lengths = frame_lengths
+        self.lengths = lengths
+
+
+class FrameModule(nn.Module):
+    """The layer in front of the encoder: a batch → [B, T, I].
+
+    Args:
+        layer: what normalises, augments, convolves and stacks frames.
+    """
+
+    def __init__(self, layer: FrameLayer) -> None:
+        super().__init__()
+        self.layer = layer
+        self.output_size = layer.output_size
+
+    def forward(self, batch: FrameBatch) -> Tensor:
+        """The steps of a batch, [B, T, I]."""
+        steps: Tensor = self.layer(batch.frames, batch.frame_lengths)
+        return steps
+
+
+class _Moments:
+    """Mean and deviation of each feature, from one sequence after another (Chan, Golub & LeVeque 1983).
+
+    Args:
+        size: F.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.count = 0
+        self.mean = np.zeros(size)
+        self.squares = np.zeros(size)
+        self.largest = np.zeros(size)
+
+    def add(self, frames: Floats) -> None:
+        """Take the frames [N, F] of a sequence."""
+        many = frames.astype(np.float64)
+        count, mean = len(many), many.mean(0)
+        shift, total = mean - self.mean, self.count + count
+        self.squares += ((many - mean) ** 2).sum(0) + shift**2 * (self.count * count / total)
+        self.mean += shift * (count / total)
+        self.count = total
+        self.largest = np.maximum(self.largest, np.abs(many).max(0))
+
+    def normalisation(self) -> tuple[Floats, Floats]:
+        """What is subtracted, and what the difference is multiplied by: of constant features 1."""
+        deviation = np.sqrt(self.squares / max(1, self.count))
+        varies = deviation > _LEAST_DEVIATION * np.maximum(self.largest, np.finfo(np.float32).tiny)
+        return self.mean.astype(np.float32), np.where(varies, 1 / np.where(varies, deviation, 1), 1).astype(np.float32)
+
+
+class FrameInput(Input):
+    """Sequences of vectors.
+
+    Args:
+        settings: the settings of the model.
+        size: F.
+        rate: samples a second of recordings; None where sequences are arrays.
+        mean: what is subtracted from each feature, [F].
+        scale: what the difference is multiplied by, [F].
+        keep: whether features of recordings are kept.
+    """
+
+    fields = ("frames",)
+
+    def __init__(
+        self,
+        settings: Any,
+        size: int,
+        rate: int | None = None,
+        mean: Tensor | None = None,
+        scale: Tensor | None = None,
+        *,
+        keep: bool = False,
+    ) -> None:
+        self.settings = settings
+        self.size = size
+        self.acoustics = None if rate is None else Acoustics(settings.audio, rate)
+        self._mean, self._scale = mean, scale
+        self._room = _KEPT_BYTES if keep else 0
+        self._by_speaker: dict[str, tuple[Floats, Floats]] = {}
+
+    @classmethod
+    def build(cls, settings: Any, records: Sequence[FrameRecord], sources: Sources) -> FrameInput:
+        """See `Input.build`: all training sequences are read once, for the statistics of their features."""
+        first = records[0].source
+        is_audio = isinstance(first, AudioFile)
+        rate = (settings.audio.rate or first.rate) if is_audio else None
+        size = settings.audio.size if is_audio else first.shape[1]
+        found = cls(settings, size, rate, keep=True)
+        if settings.frames.normalize == "data":
+            moments = _Moments(size)
+            for record in records:
+                moments.add(found.read(record))
+            mean, scale = moments.normalisation()
+            found._mean, found._scale = torch.from_numpy(mean), torch.from_numpy(scale)
+        return found
+
+    @classmethod
+    def restore(cls, settings: Any, documents: Documents) -> FrameInput:
+        """See `Input.restore`."""
+        tree = documents["frames.json"]
+        size, rate = (tree.get("features"), tree.get("rate")) if isinstance(tree, dict) else (None, None)
+        sound = rate is None or (type(rate) is int and 0 < rate <= 1_000_000)
+        if type(size) is not int or not 0 < size <= 1_000_000 or not sound:
+            expected = 'expected {"features": N, "rate": N or null}'
+            raise ModelError(f"{documents.place}: frames.json: {expected}, found {shown(tree)}")
+        return cls(settings, size, rate)
+
+    def documents(self) -> dict[str, Any]:
+        """See `Input.documents`."""
+        return {"frames.json": {"features": self.size, "rate": self.acoustics.rate if self.acoustics else None}}
+
+    def module(self) -> FrameModule:
+        """See `Input.module`."""
+        frames = self.settings.frames
+        return FrameModule(
+            FrameLayer(
+                self.size,
+                mean=self._mean,
+                scale=self._scale,
+                noise=frames.noise,
+                time_masks=frames.time_masks,
+                time_mask_width=frames.time_mask,
+                time_mask_share=0.2,
+                feature_masks=frames.feature_masks,
+                feature_mask_width=min(frames.feature_mask, self.size),
+                convolutions=frames.convolutions,
+                channels=frames.channels,
+                kernel=frames.kernel,
+                dropout=frames.dropout,
+                causal=frames.causal,
+                stack=frames.stack,
+                stride=frames.step,
+            )
+        )
+
+    # --- reading --------------------------------------------------------------------------------------------------
+
+    def read(self, record: FrameRecord) -> Floats:
+        """The frames of a sequence, checked.
+
+        Args:
+            record: the sequence.
+
+        Returns:
+            float32 [N, F].
+
+        Raises:
+            DataError: they cannot be read, or are no finite numbers, none, or of another size.
+        """
+        if record.vectors is not None:
+            return record.vectors
+        self._check_kind(record)
+        if self.acoustics is not None:
+            frames = self.acoustics(record.source.read(self.acoustics.rate))
+        else:
+            try:
+                frames = record.source.read()
+            except DataError as error:
+                raise record.fault(str(error)) from None
+        self._refuse(record, *frames.shape)
+        record.frames = len(frames)
+        with np.errstate(invalid="ignore"):
+            if not bool((np.abs(frames) < _LARGEST).all()):  # NaN is not, either
+                step, feature = np.argwhere(~(np.abs(frames) < _LARGEST))[0].tolist()
+                value = frames[step, feature]
+                raise record.fault(f"expected finite numbers, found {value} in frame {step}, feature {feature}")
+        if self.acoustics is not None and frames.nbytes <= self._room:
+            self._room -= frames.nbytes
+            record.vectors = frames
+        return frames
+
+    def _check_kind(self, record: FrameRecord) -> None:
+        if isinstance(record.source, AudioFile) != (self.acoustics is not None):
+            kinds = ("a recording", "an array of frames")
+            expected, found = kinds if self.acoustics is not None else kinds[::-1]
+            raise record.fault(f"expected {expected}, as the model was trained on, found {found}")
+
+    def _refuse(self, record: FrameRecord, count: int, size: int) -> None:
+        if size != self.size:
+            raise record.fault(f"expected {self.size} features a frame, as in training, found {size}")
+        if not count:
+            if self.acoustics is None:
+                raise record.fault("the sequence has no frames")
+            window = self.settings.audio.window
+            raise record.fault(f"the recording is shorter than one window of {window:g} ms (--set audio.window)")
+
+    def _count(self, record: FrameRecord) -> int:
+        """Frames of a sequence, without reading them."""
+        if record.frames:
+            return record.frames
+        self._check_kind(record)
+        if self.acoustics is None:
+            count, size = record.source.shape
+        else:
+            count, size = self.acoustics.frames(record.source.samples_at(self.acoustics.rate)), self.size
+        self._refuse(record, count, size)
+        record.frames = int(count)
+        return record.frames
+
+    def check(self, records: Sequence[FrameRecord]) -> int:
+        """See `Input.check`: reads every sequence."""
+        return zlib.crc32(b"".join(zlib.crc32(self.read(record).data).to_bytes(4, "little") for record in records))
+
+    def steps(self, frames: Any) -> Any:
+        """Steps of the encoder that numbers of frames become."""
+        step = self.settings.frames.step
+        return (frames + step - 1) // step
+
+    def arrays(self, records: Sequence[FrameRecord]) -> FrameArrays:
+        """See `Input.arrays`; only the lengths are read."""
+        counts = np.array([self._count(record) for record in records], dtype=np.int64)
+        return FrameArrays(records, counts, self.steps(counts))
+
+    def collate(self, arrays: FrameArrays, rows: NDArray[np.int64]) -> FrameBatch:
+        """See `Input.collate`."""
+        counts = arrays.frame_lengths[rows]  # [B]
+        frames = np.zeros((len(rows), int(counts.max(initial=0)), self.size), dtype=np.float32)  # [B, N, F]
+        for place, row in enumerate(rows.tolist()):
+            frames[place, : counts[place]] = self._normalised(arrays.records[row])
+        return FrameBatch(torch.from_numpy(frames), torch.from_numpy(counts), torch.from_numpy(arrays.lengths[rows]))
+
+    def _normalised(self, record: FrameRecord) -> Floats:
+        """Frames after what is normalised by their own sequence."""
+        frames = self.read(record)
+        if self.settings.frames.normalize != "sequence":
+            return frames
+        moments = _Moments(self.size)
+        moments.add(frames)
+        mean, scale = moments.normalisation()
+        return (frames - mean) * scale
+
+    def lengths(self, records: Sequence[FrameRecord]) -> list[int]:
+        """See `Input.lengths`."""
+        return list(map(int, self.steps(np.array([self._count(record) for record in records], dtype=np.int64))))
+
+    def record(self, given: Any) -> FrameRecord:
+        """What a user gives as a sequence; see `Input.record`.
+
+        Args:
+            given: an array [N, F], a list of frames, a record, or a mapping with one of them.
+
+        Returns:
+            The sequence.
+
+        Raises:
+            DataError: it is something else.
+        """
+        if isinstance(given, FrameRecord):
+            return given
+        if isinstance(given, Mapping):
+            return row_frames(given, self.settings.data.frames)
+        if isinstance(given, list | np.ndarray):
+            return row_frames({"frames": given})
+        if hasattr(given, "__array__"):
+            return row_frames({"frames": np.asarray(given)})
+        raise DataError(f"a record must be an array of frames [N, F], or a mapping with one, found {shown(given)}")
+
+    def description(self) -> list[str]:
+        """See `Input.description`."""
+        if self.acoustics is None:
+            return [f"- Input: frames of {self.size} features"]
+        audio = self.settings.audio
+        return [
+            f"- Input: recordings at {self.acoustics.rate:,} Hz as {self.size} features ({audio.features}), "
+            f"{self.acoustics.frame_rate:g} frames a second"
+        ]
