@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seqkit.errors import DataError, file_errors, is_out_of_memory, shown
+from seqkit.formats.format import Format, ReadOptions
+from seqkit.formats.text import Line
+from seqkit.records import FrameRecord
 from seqkit.resources import extra
 
+MIDI_SUFFIXES = (".mid", ".midi")
 KEYS = 88
 """of a piano, from A0 to C8"""
 LOWEST = 21
@@ -243,6 +247,33 @@ def _piece(file: Any, path: str) -> Piece:
 def _boundary(ticks: Any, over: int, under: int) -> Any:
     """The boundary of frames that is next to a time; of two the later one."""
     return (2 * ticks * over + under) // (2 * under)
+
+
+def midi_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
+    """A piece as frames of keys; it has no label.
+
+    Args:
+        lines: not read.
+        name: the file.
+        options: count what is left out.
+
+    Yields:
+        The one sequence.
+    """
+    piece = read_midi(name)
+    options.left_out.update(piece.left_out)
+    yield FrameRecord(piece, "frames", Path(name).name, {}, name)
+
+
+MIDI = Format(
+    "midi",
+    "a piece of music",
+    "https://midi.org/standard-midi-files",
+    suffixes=MIDI_SUFFIXES,
+    frames=midi_frames,
+    binary=True,
+    opens=True,
+)
 
 
 # --- writing ------------------------------------------------------------------------------------------------------

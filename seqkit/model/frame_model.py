@@ -112,9 +112,7 @@ class FrameLanguageModel(Model):
             logits = self.head.module(encoded.outputs[:, 0]).cpu()  # [C, K]
             if not bool(logits.isfinite().all()):
                 raise not_finite("the probability of a key", "fp32")
-            before = bernoulli.sample(
-                logits, temperature=options.temperature, low=low, high=high, generator=generator
-            )
+            before = bernoulli.sample(logits, temperature=options.temperature, low=low, high=high, generator=generator)
             total -= bernoulli.nats(logits.double(), before)
             written.append(before.byte())
             state = encoded.state

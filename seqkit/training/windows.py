@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -47,10 +48,11 @@ class WindowLearner(CarriedState, RecordLearner):
     Every sequence begins at zero; one that has ended leaves the batch.
     """
 
+    model: Any
     arrays: KeyArrays
 
-    def batches(self, epoch: int, share: slice) -> Sequence[PieceWindow | None]:
-        """See `Learner.batches`: the windows of a batch of sequences, then those of the next one."""
+    def batches(self, epoch: int, share: slice) -> Sequence[Any]:
+        """See `Learner.batches`: a `PieceWindow` each, those of a batch of sequences before those of the next one."""
         training: Any = self.settings.training
         seed = (training.seed & 0xFFFFFFFF, epoch)
         lengths = self.arrays.lengths
@@ -74,21 +76,20 @@ class WindowLearner(CarriedState, RecordLearner):
 
     def _shifts(self, seed: tuple[int, ...]) -> Integers:
         """By how many keys each sequence is moved up in an epoch, as far as there is room, [S]."""
-        most = int(self.settings.frames.transpose)  # type: ignore[attr-defined]
+        most = int(self.model.settings.frames.transpose)
         if not most:
             return np.zeros(len(self.arrays.lengths), np.int64)
         below, above = np.minimum(self._room, most).T  # [S] each
-        return np.random.default_rng((*seed, 1)).integers(-below, above + 1)
+        shifts: Integers = np.random.default_rng((*seed, 1)).integers(-below, above + 1)
+        return shifts
 
-    @property
+    @cached_property
     def _room(self) -> Integers:
         """Free keys below and above each sequence, [S, 2]."""
-        if not hasattr(self, "_free"):
-            rows = range(len(self.arrays.lengths))
-            self._free = np.array([self.arrays.room(row) for row in rows], np.int64)
-        return self._free
+        rows = range(len(self.arrays.lengths))
+        return np.array([self.arrays.room(row) for row in rows], np.int64)
 
-    def compute(self, batch: PieceWindow, carried: States | None = None) -> Computed:
+    def compute(self, batch: Any, carried: States | None = None) -> Computed:
         """See `Learner.compute`; the units are the frames that are predicted."""
         model, some = self.model, slice(batch.first, batch.last)
         state = None
@@ -100,11 +101,11 @@ class WindowLearner(CarriedState, RecordLearner):
             mean, units = model.head.loss(encoded, None)
         return Computed(mean, units, units, next_state(model.network.encoder, encoded.state))
 
-    def divide(self, batch: PieceWindow, count: int) -> Sequence[PieceWindow]:
+    def divide(self, batch: Any, count: int) -> Sequence[Any]:
         """See `Learner.divide`: the same frames of fewer sequences."""
         bounds = np.linspace(0, len(batch.rows), min(count, len(batch.rows)) + 1).astype(int).tolist()
         return [batch._replace(first=first, last=last) for first, last in pairwise(bounds)]
 
-    def name(self, batch: PieceWindow) -> str:
+    def name(self, batch: Any) -> str:
         """See `Learner.name`."""
         return super().name(batch.rows[batch.first : batch.last])

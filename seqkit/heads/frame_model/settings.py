@@ -9,15 +9,17 @@ from pydantic import Field, model_validator
 from seqkit.config.sections import Count, Options, Positive, Probability, Section, Settings, TrainingSettings, Weight
 from seqkit.formats.midi import FRAMES_PER_QUARTER, MOST_PER_QUARTER
 from seqkit.heads.language_model.settings import UnitEncoderSettings
-from seqkit.inputs.frame_settings import FrameDataSettings
+from seqkit.inputs.settings import ReadingSettings
 
 MOST_PIECES = 1_000
 """bound of --count"""
 
 
-class KeyDataSettings(FrameDataSettings):
+class KeyDataSettings(ReadingSettings):
     """What is read: sequences of keys that are on or off."""
 
+    frames: str = ""
+    """field of the sequence: array file, piece of music or numbers  [default: frames, path or file]"""
     frames_per_quarter: Annotated[int, Field(ge=1, le=MOST_PER_QUARTER)] = FRAMES_PER_QUARTER
     """frames that a quarter note becomes in MIDI files that are read, and in those that are written"""
 
@@ -96,7 +98,7 @@ class FrameSampling(Options):
     temperature: Weight = 1.0
     """below 1: likely keys become likelier; above 1: less so; 0: every key whose probability is above a half"""
     keys: str = ""
-    """LOW-HIGH: only these keys, by name (C3-C6) or by their MIDI numbers (48-84)  [default: all]"""
+    """only these keys, by name (C3-C6) or by their MIDI numbers (48-84)  [default: all]"""
     tempo: Annotated[float, Field(ge=4.0, le=1_000.0)] | None = None
     """quarter notes a minute of MIDI files that are written  [default: the prompt's, or 120]"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
