@@ -18,26 +18,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from seqkit.errors import DataError, file_errors, is_out_of_memory, shown
 from seqkit.formats.format import Format, ReadOptions
+from seqkit.formats.piano import FRAMES_PER_QUARTER, KEYS, LOWEST, MOST_PER_QUARTER
 from seqkit.formats.text import Line
 from seqkit.records import FrameRecord
 from seqkit.resources import extra
 
 MIDI_SUFFIXES = (".mid", ".midi")
-KEYS = 88
-"""of a piano, from A0 to C8"""
-LOWEST = 21
-"""the MIDI number of the lowest of them"""
-FRAMES_PER_QUARTER = 4
 TEMPO = 120.0
 """quarter notes a minute, where a file does not say it"""
 MOST_FRAMES = 1 << 18
 """a piece of 9 hours; a damaged file of a few bytes may ask for any number of frames"""
 
-MOST_PER_QUARTER = 480
 _MOST_TICKS = 1 << 40
 """so that ten digits more fit in 64 bits"""
-_NAMES = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
-_KEY = re.compile(r"([A-Ga-g])([#b]?)(-?[0-9])")
 _DRUMS = 9
 """channel 10, counted from 0"""
 _VELOCITY = 80
@@ -122,51 +115,6 @@ class Piece:
             hint = "fewer frames a quarter note make it shorter"
             raise DataError(f"expected at most {MOST_FRAMES:,} frames, found {found:,}; {hint}", file=self.file)
         return found
-
-
-def key_name(key: int) -> str:
-    """The name of a key.
-
-    Args:
-        key: its number, counted from 0 at A0.
-
-    Returns:
-        The note and the octave.
-
-    Examples:
-        >>> key_name(0), key_name(39), key_name(87)
-        ('A0', 'C4', 'C8')
-    """
-    octave, note = divmod(key + LOWEST, 12)
-    return f"{_NAMES[note]}{octave - 1}"
-
-
-def key_number(name: str) -> int:
-    """The number of a key, counted from 0 at A0.
-
-    Args:
-        name: the note and the octave, or the number that MIDI gives the key, 21 to 108.
-
-    Returns:
-        The number.
-
-    Raises:
-        DataError: there is no such key.
-
-    Examples:
-        >>> key_number("A0"), key_number("Db4"), key_number("60")
-        (0, 40, 39)
-    """
-    found = _KEY.fullmatch(name)
-    number = -1
-    if found is not None:
-        sharp = {"": 0, "#": 1, "b": -1}[found[2]]
-        number = _NAMES.index(found[1].upper()) + sharp + 12 * (int(found[3]) + 1)
-    elif re.fullmatch("[0-9]{1,3}", name):
-        number = int(name)
-    if not LOWEST <= number < LOWEST + KEYS:
-        raise DataError(f"expected a key from A0 to C8, or from 21 to 108 as MIDI numbers them, found {shown(name)}")
-    return number - LOWEST
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

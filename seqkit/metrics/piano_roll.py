@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from seqkit.errors import DataError, file_errors
-from seqkit.formats.midi import FRAMES_PER_QUARTER, KEYS, LOWEST, key_name
+from seqkit.formats.piano import FRAMES_PER_QUARTER, KEYS, LOWEST, key_name
 from seqkit.metrics.plots import FONT, new_figure, png
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ import torch
 from seqkit.config.recipes import validated
 from seqkit.errors import DataError
 from seqkit.formats.manifest import row_frames
-from seqkit.formats.midi import KEYS, TEMPO, Piece, key_number
+from seqkit.formats.midi import TEMPO, Piece
+from seqkit.formats.piano import KEYS, key_number
 from seqkit.heads.frame_model.head import FrameModelling
 from seqkit.heads.frame_model.settings import FrameModelSettings, FrameSampling
 from seqkit.inputs.keys import KeyBatch, KeyInput

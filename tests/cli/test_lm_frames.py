@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from seqkit.formats.midi import KEYS, read_midi, write_midi
+from seqkit.formats.midi import read_midi, write_midi
+from seqkit.formats.piano import KEYS
 
 Run = Callable[..., Any]
 TINY = ["--hidden=8", "--epochs=2", "--batch-size=2", "--bptt=10", "--device=cpu", "--frames-per-quarter=2"]

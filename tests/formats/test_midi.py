@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from seqkit.errors import DataError, SeqkitError
-from seqkit.formats.midi import KEYS, LOWEST, MOST_FRAMES, key_name, key_number, read_midi, write_midi
+from seqkit.formats.midi import MOST_FRAMES, read_midi, write_midi
+from seqkit.formats.piano import KEYS, LOWEST, key_name, key_number
 
 
 def save(path: Path, *tracks: list[tuple[int, int, int, int]], ticks: int = 8, type: int = 1, **end: int) -> Path:

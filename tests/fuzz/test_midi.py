@@ -11,7 +11,8 @@ import numpy as np
 from harness import fuzz, put
 
 from seqkit.errors import DataError
-from seqkit.formats.midi import KEYS, MOST_FRAMES, read_midi, write_midi
+from seqkit.formats.midi import MOST_FRAMES, read_midi, write_midi
+from seqkit.formats.piano import KEYS
 
 WORDS = (
     *(b"MThd", b"MTrk", b"\0\0\0\6", b"\xff\x2f\0", b"\xff\x51\3", b"\xff\x58\4", b"\xff\x59\2", b"\xff\x7f", b"\xf0"),

@@ -11,7 +11,8 @@ import torch
 from seqkit.config import override
 from seqkit.errors import DataError, ModelError
 from seqkit.formats.arrays import ArraySource
-from seqkit.formats.midi import KEYS, read_midi, write_midi
+from seqkit.formats.midi import read_midi, write_midi
+from seqkit.formats.piano import KEYS
 from seqkit.heads.frame_model.settings import FrameModelSettings
 from seqkit.inputs.base import NO_SOURCES, Documents
 from seqkit.inputs.keys import KeyInput

@@ -14,7 +14,8 @@ import seqkit
 from seqkit.config import override
 from seqkit.errors import DataError, ModelError, SettingsError
 from seqkit.formats.arrays import ArraySource
-from seqkit.formats.midi import KEYS, read_midi, write_midi
+from seqkit.formats.midi import read_midi, write_midi
+from seqkit.formats.piano import KEYS
 from seqkit.heads.frame_model.settings import FrameModelSettings
 from seqkit.inputs.keys import KeyBatch
 from seqkit.model.frame_model import FrameLanguageModel

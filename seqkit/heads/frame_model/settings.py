@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from seqkit.config.sections import Count, Options, Positive, Probability, Section, Settings, TrainingSettings, Weight
-from seqkit.formats.midi import FRAMES_PER_QUARTER, MOST_PER_QUARTER
+from seqkit.formats.piano import FRAMES_PER_QUARTER, MOST_PER_QUARTER
 from seqkit.heads.language_model.settings import UnitEncoderSettings
 from seqkit.inputs.settings import ReadingSettings
 
