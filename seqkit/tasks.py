@@ -282,7 +282,7 @@ TASKS: dict[str, Task] = {
                         "--transpose": "frames.transpose",
                         "--bptt": "training.bptt",
                     },
-                    verbs={"score": "", "sample": ""},
+                    verbs={"score": "", "sample": "seqkit.cli.sample:sample_lines"},
                     reads=("midi", "npz", "npy", "jsonl", "csv"),
                     writes=("tsv", "jsonl"),
                     written="nats a frame, log-probability, frames and name separated by tabs, or JSON objects",

@@ -180,6 +180,8 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     model.save(tmp_path / "model")
     found = seqkit.load(tmp_path / "model")
     assert isinstance(found, FrameLanguageModel)
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "seqkit lm score -m THIS_FOLDER FILE\nseqkit lm sample -m THIS_FOLDER -o piece.mid\n" in card
     both = [[answer.log_prob for answer in each.predict(map(record, parts))] for each in (model, found)]
     assert both[0] == both[1]
     assert found.answer({"frames": parts[0].tolist()}) == {

@@ -97,7 +97,7 @@ class FrameModelling(Head):
 
     def usage(self) -> str:
         """See `Head.usage`."""
-        return "piece.mid"
+        return "-o piece.mid"
 
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""
