@@ -292,8 +292,8 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="generate",
-            summary="Write text from a label, a title, a vector.",
-            help="""Write text from a label, a title, a vector of numbers, or any mix of them.
+            summary="Write text from a label, a title, a vector, a gesture.",
+            help="""Write text from a label, a title, a vector of numbers, a sequence of vectors, or any mix of them.
 
             \b
             seqkit generate train tang -c generate-tang -o poet   train on a data set, a folder or a file

@@ -20,6 +20,7 @@ from seqkit.terminal import tell
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
+    from seqkit.config.sections import Options
     from seqkit.formats.format import Description
     from seqkit.tasks import Task
 
@@ -484,6 +485,20 @@ workers_option = click.option(
     help="worker processes that share the input and the threads; worth their start-up for large inputs",
 )
 """adds ``--workers``"""
+
+
+def stream_option(options: type[Options]) -> Callable[[Function], Function]:
+    """A decorator that adds ``--stream``, where models of the task can do so.
+
+    Args:
+        options: the class of the options of prediction.
+
+    Returns:
+        The decorator; the command receives ``stream`` where the flag exists.
+    """
+    told = "answer while the input is still coming: each label as soon as it is certain (direction forward only)"
+    return click.option("--stream", is_flag=True, help=told) if options.streams else lambda function: function
+
 
 precision_option = choice(
     "--precision",

@@ -42,7 +42,7 @@ _CONDITION = click.option(
     "conditions",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="what to write from, one for each field; a vector is a JSON array or the name of an .npy file",
+    help="what to write from, one for each field; vectors and frames are JSON arrays or names of array files",
 )
 
 _FILES = (".mid", ".midi", ".npy")
@@ -218,7 +218,7 @@ def parse_conditions(given: Sequence[str], codec: ConditionCodec) -> dict[str, A
         codec: the fields that the model knows.
 
     Returns:
-        Field → value; of a vector, its numbers.
+        Field → value; of a vector, its numbers; of frames, what reads them.
 
     Raises:
         DataError: a field is not one of the model's, or a vector cannot be read.
@@ -233,8 +233,17 @@ def parse_conditions(given: Sequence[str], codec: ConditionCodec) -> dict[str, A
             known = ", ".join(map(repr, kinds)) or "none"
             raise DataError(f"expected a condition among {known}, found {name!r}")
         usage_unless(name not in found, f"Invalid value for '--condition': {name!r} is given twice")
-        found[name] = _vector(value, name) if kinds[name] == "vector" else value
+        read = {"vector": _vector, "frames": _frames}.get(kinds[name])
+        found[name] = value if read is None else read(value, name)
     return found
+
+
+def _frames(value: str, name: str) -> Any:
+    if value.lstrip().startswith("["):
+        return _numbers(value, name)
+    from seqkit.formats.manifest import row_frames
+
+    return row_frames({name: value}, name, Path())
 
 
 def _vector(value: str, name: str) -> Any:
@@ -242,6 +251,10 @@ def _vector(value: str, name: str) -> Any:
         from seqkit.formats.arrays import load_array
 
         return load_array(Path(value))
+    return _numbers(value, name)
+
+
+def _numbers(value: str, name: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
