@@ -176,7 +176,7 @@ def _written(sentence: Sentence | FrameRecord, card: Card) -> str:
     """A sample's record in the format of its card."""
     if isinstance(sentence, FrameRecord):
         # The shortest decimals that are the same numbers again.
-        frames = [[float(str(number)) for number in frame] for frame in sentence.source.read()]
+        frames = sentence.source.read().astype(str).astype(float).tolist()
         return to_json({sentence.key: frames, **sentence.fields}) + "\n"
     if card.format == "conll":
         return rows([sentence.columns[name] for name in card.columns])
