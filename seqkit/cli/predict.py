@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from inspect import cleandoc
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -103,11 +103,11 @@ def predict_command(task: Task, verb: str) -> click.Command:
             for block in cut([(file, description) for file, description, _ in inputs]):
                 yield block_request(block, output_format)
 
-        names = files or ("-",)
+        row = trained_row(directory, task)
+        names = _files_in(files, row) or ("-",)
         keep_inputs(directory, *names)
         asked = described_by(input_format, columns, token_column, encoding)
         asked = replace(asked, text=text_field or frames_field or "")
-        row = trained_row(directory, task)
         launch = Launch.from_environment()
         live = sys.stdin.isatty() and names == ("-",)
         quiet = quiet or launch.rank > 0
@@ -142,6 +142,16 @@ def predict_command(task: Task, verb: str) -> click.Command:
         return 0
 
     return predict
+
+
+def _files_in(files: Sequence[str], row: Task) -> tuple[str, ...]:
+    """The files, and of a folder of pieces of music or arrays, each a sequence of vectors, those in it."""
+    if row.records != "frames" or not any(map(os.path.isdir, files)):
+        return tuple(files)
+    from seqkit.corpora.split import Split
+
+    inside = ([str(one) for one in Split(Path(file)).files()] if os.path.isdir(file) else [file] for file in files)
+    return tuple(chain.from_iterable(inside))
 
 
 def trained_row(directory: Path, task: Task) -> Task:

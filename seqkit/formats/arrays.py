@@ -86,6 +86,23 @@ def load_array(file: Path, *, mapped: bool = False) -> NDArray[Any]:
     return array
 
 
+def write_array(file: Path, array: NDArray[Any]) -> None:
+    """Write an array.
+
+    Args:
+        file: an ``.npy`` file.
+        array: numbers.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    try:
+        with open(file, "wb") as stream:
+            format.write_array(stream, array, allow_pickle=False)
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", file=file) from None
+
+
 def _header(stream: Any, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
     """Shape and type of an array of which there are so many bytes; a ValueError unless all of them are there.
 

@@ -19,6 +19,7 @@ from seqkit.errors import DataError, shown
 from seqkit.formats.arrays import ArrayFile, ArraySource, array_files
 from seqkit.formats.format import Format, ReadOptions
 from seqkit.formats.json_text import Container, objects
+from seqkit.formats.midi import MIDI_SUFFIXES, Piece, read_midi
 from seqkit.formats.text import Line
 from seqkit.records import FrameRecord
 
@@ -42,7 +43,7 @@ def has_frames(row: object, field: str = "") -> bool:
         return False
     value = next((row[key] for key in ((field,) if field else KEYS) if key in row), None)
     if isinstance(value, str):
-        return value.partition("#")[0].lower().endswith(ARRAY_SUFFIXES + AUDIO_SUFFIXES)
+        return value.partition("#")[0].lower().endswith(ARRAY_SUFFIXES + AUDIO_SUFFIXES + MIDI_SUFFIXES)
     return isinstance(value, list) and len(value) > 0 and isinstance(value[0], list | int | float)
 
 
@@ -131,7 +132,10 @@ def frames_of_rows(rows: Iterable[tuple[int, Any]], name: str, options: ReadOpti
             source = ArrayFile(array, str(number))
             yield _made(partial(ArraySource, source), "frames", f"{array.name}#{number}", row, name, line)
         else:
-            yield row_frames(row, options.frames, folder, name, line)
+            found = row_frames(row, options.frames, folder, name, line)
+            if isinstance(found.source, Piece):
+                options.left_out.update(found.source.left_out)
+            yield found
         number += 1
     if array is not None and 0 < number < expected and not options.part:
         raise DataError(f"expected {expected:,} records, one per row of {array.name}, found {number:,}", file=name)
@@ -207,8 +211,10 @@ def _located(name: str, folder: Path, file: str, line: int) -> Any:
         from seqkit.formats.audio import AudioFile
 
         return AudioFile(path, file, line)
+    if path.suffix.lower() in MIDI_SUFFIXES:
+        return read_midi(path)
     if path.suffix.lower() not in ARRAY_SUFFIXES:
-        known = "an array (.npy, .npz) or a recording (.wav, .flac, .ogg)"
+        known = "an array (.npy, .npz), a recording (.wav, .flac, .ogg) or a piece of music (.mid)"
         raise ValueError(f"expected the name of {known}")
     if path.suffix.lower() == ".npz" and not member:
         members = [found.member for found in array_files(path)]
