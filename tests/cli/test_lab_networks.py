@@ -11,7 +11,7 @@ import pytest
 from seqkit import __version__
 from seqkit.cli.lab.options import TASKS
 from seqkit.lab.sequences import MEMORY_TASKS
-from seqkit.lab.training import train_network
+from seqkit.lab.training import train_model
 from seqkit.metrics.plots import new_figure
 from seqkit.nn.recurrent import CELLS
 
@@ -188,9 +188,9 @@ def test_what_was_measured_before_an_interrupt_is_kept(
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return train_network(*arguments)
+        return train_model(*arguments)
 
-    monkeypatch.setattr(f"seqkit.lab.{name}.train_network", interrupted)
+    monkeypatch.setattr(f"seqkit.lab.{name}.train_model", interrupted)
     assert run(*command, "--train=2", "--cells=gru,rnn_tanh", "-o", tmp_path).status == 130
     found = read(tmp_path, name)["results"]
     curves = found[0]["curves"] if name == "memory" else found["training"]
@@ -201,13 +201,14 @@ def test_cells_that_diverge_are_told_from_those_at_chance(run: Run, tmp_path: Pa
     result = run(*GRADIENTS, "--cells=rnn_relu", "--init=orthogonal", "--gain=1e30", "--train=2", "-o", tmp_path)
     assert result.status == 0, result.err
     (trained,) = read(tmp_path, "gradients")["results"]["training"]
-    assert trained["fault"] == "loss not finite at update 1"
+    fault = "the loss is nan and the gradient norm nan at step 1, in sequences of agreement"
+    assert trained["fault"] == fault
     assert (trained["accuracy"], trained["after"]) == (None, None)
-    assert "rnn_relu: loss not finite at update 1" in result.out
+    assert f"rnn_relu: {fault}" in result.out
     result = run(*MEMORY, "--cells=gru", "--task=adding", "--lr=1e30", "--clip=0", "--force", "-o", tmp_path)
     assert result.status == 0, result.err
     (curve,) = read(tmp_path, "memory")["results"][0]["curves"]
     assert (curve["mean"], curve["accuracies"]) == (None, [None])
-    assert curve["fault"].startswith("seed 1: loss not finite at update ")
+    assert curve["fault"].startswith("seed 1: the loss is ")
     assert f"gru: {curve['fault']}" in result.out.splitlines()
     assert result.out.splitlines()[1].split()[:4] == ["gru", "–", "–", "–"]
