@@ -83,9 +83,12 @@ def load_array(file: Path, *, mapped: bool = False) -> NDArray[Any]:
 
 
 def _header(stream: Any, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array of which there are so many bytes, if all of them are there.
+    """Shape and type of an array of which there are so many bytes; a ValueError unless all of them are there.
 
     NumPy allocates memory for all that the header promises before it reads any.
+
+    Raises:
+        ValueError: fewer are there.
     """
     shape, _, dtype = _HEADERS[format.read_magic(stream)](stream)
     promised, found = math.prod(shape) * dtype.itemsize, size - stream.tell()
