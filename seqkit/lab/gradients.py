@@ -183,22 +183,24 @@ def measure_gradients(
     scale: float = 1.0,
     forget_bias: float = 1.0,
     seed: int = 1,
+    read: Tensor | None = None,
     say: Callable[[str], None] = lambda line: None,
     after: Callable[[list[GradientCurve]], None] = lambda curves: None,
 ) -> list[GradientCurve]:
-    """Measure untrained networks of one layer that read noise: every cell with every initialisation and gain.
+    """Measure untrained networks of one layer that read noise, or data: every cell with every initialisation and gain.
 
     Args:
         cells: keys of `seqkit.nn.recurrent.CELLS`.
         inits: see `seqkit.nn.recurrent.RecurrentLayer`.
         gains: factors of the recurrent matrices.
-        hidden: H, and the size of an input.
+        hidden: H, and the size of an input of noise.
         steps: K, the number of steps back.
         batch_size: sequences per network.
         networks: networks of each kind, which differ in weights, inputs and directions.
         scale: the standard deviation of the inputs, which are normal and independent.
         forget_bias: the initial bias of forget gates.
         seed: the seed of the first network; the others have the following ones.
+        read: the inputs of every network, [B, T, I], T at least K, instead of noise.
         say: called with a line of progress after each kind.
         after: called after each cell with all curves so far.
 
@@ -212,13 +214,15 @@ def measure_gradients(
     shape = (batch_size, WARM_UP + steps, hidden)
     seeds = range(seed, seed + networks)
     # The same inputs for every kind.
-    inputs = [scale * torch.randn(shape, generator=stream(each, "noise")) for each in seeds]
+    noise = (scale * torch.randn(shape, generator=stream(each, "noise")) for each in seeds)
+    inputs = list(noise) if read is None else [read] * networks
+    size = inputs[0].shape[2]
     kinds = [NetworkOptions(hidden, 1, init, gain, forget_bias) for init in inits for gain in gains]
     for cell, network in product(cells, kinds):
-        make_encoder(cell, hidden, network)
+        make_encoder(cell, size, network)
     for cell in cells:
         for network in kinds:
-            encoders = [make_encoder(cell, hidden, network, each) for each in seeds]
+            encoders = [make_encoder(cell, size, network, each) for each in seeds]
             curve = curve_of(cell, network, encoders, inputs, steps, seed)
             curves.append(curve)
             say(f"{cell} {network.init} gain {network.gain:g}: × {curve.rate:.4f} per step, {curve.verdict}")

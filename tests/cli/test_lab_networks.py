@@ -152,6 +152,10 @@ def test_what_is_there_is_kept_unless_forced(run: Run, tmp_path: Path, command: 
         ),
         ([*GRADIENTS, "--gain=1,-1"], "-1.0 is not in the range x>0.0."),
         ([*GRADIENTS, "--gain=x"], "'x' is not a valid float range."),
+        ([*GRADIENTS, "-m", "model"], "Missing argument 'DATA', which the model reads."),
+        (["lab", "gradients", "data", "-m", "m", "--cells=gru"], "--cells is not for a trained model."),
+        (["lab", "gradients", "data", "-m", "m", "--train=3"], "--train is not for a trained model."),
+        ([*GRADIENTS, "data", "--scale=2"], "--scale is not for networks that read DATA."),
         ([*GRADIENTS, "--cells=rnn"], "'rnn' is not one of "),
     ],
 )
@@ -212,3 +216,30 @@ def test_cells_that_diverge_are_told_from_those_at_chance(run: Run, tmp_path: Pa
     assert curve["fault"].startswith("seed 1: the loss is ")
     assert f"gru: {curve['fault']}" in result.out.splitlines()
     assert result.out.splitlines()[1].split()[:4] == ["gru", "–", "–", "–"]
+
+
+def test_gradients_over_data_and_of_a_trained_model(run: Run, tmp_path: Path) -> None:
+    rows = [{"frames": [[n % 2, k] for k in range(12)], "label": "ab"[n % 2]} for n in range(20)]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    small = ["--hidden=4", "--steps=9", "--batch-size=2", "--networks=1", "--train=0", "--cell=gru", "--device=cpu"]
+    result = run("lab", "gradients", data, *small, "-o", tmp_path / "data")
+    assert result.status == 0, result.err
+    told = "20 of 20 sequences have at least 9 steps; read are the first 12 steps of 2 of them"
+    assert result.lines[0] == told
+    content = read(tmp_path / "data", "gradients")
+    assert [len(curve["norms"]) for curve in content["results"]["curves"]] == [9, 9]
+    assert content["settings"]["data"] == str(data)
+    trained = ["--set=encoder.hidden=4", "--epochs=1", "--quiet", "--device=cpu"]
+    assert run("classify", "train", data, "-o", tmp_path / "model", *trained).status == 0
+    given = ["lab", "gradients", data, "-m", tmp_path / "model", "--batch-size=2", "-o", tmp_path / "lab"]
+    result = run(*given, "--steps=9")
+    assert result.status == 0, result.err
+    assert result.lines == [told]
+    assert [line.split()[0] for line in result.out.splitlines()] == ["cell", "lstm"]
+    (curve,) = read(tmp_path / "lab", "gradients")["results"]["curves"]
+    assert (curve["cell"], len(curve["norms"])) == ("lstm", 9)
+    refused = run(*given, "--force")
+    assert (refused.status, refused.out) == (1, "")
+    expected = "expected a sequence of at least 100 steps, found none longer than 12; measure fewer with --steps"
+    assert refused.err == f"error: {expected}\n"
