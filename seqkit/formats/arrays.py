@@ -210,7 +210,8 @@ def array_files(path: Path) -> Iterator[ArrayFile]:
 def _frames_of(shape: tuple[int, ...]) -> tuple[int, int]:
     """[N, F] of an array; of [N], which has one number a frame, F is 1."""
     if len(shape) not in (1, 2):
-        raise ValueError(f"expected vectors [frames, features], found an array of shape {list(shape)}")
+        hint = "; name one of its rows as FILE#ROW" if len(shape) == 3 else ""
+        raise ValueError(f"expected vectors [frames, features], found an array of shape {list(shape)}{hint}")
     return shape[0], shape[1] if len(shape) == 2 else 1
 
 
