@@ -70,9 +70,11 @@ class Clock:
 
 
 def duration(record: FrameRecord, clock: Clock) -> float:
-    """The length of a sequence in seconds."""
+    """The length of a sequence in seconds; of an array until its last frame ends."""
     source = record.source
-    return source.samples / source.rate if isinstance(source, AudioFile) else len(record) / clock.rate
+    if isinstance(source, AudioFile):
+        return source.samples / source.rate
+    return (len(record) - 1) / clock.rate + clock.window
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

@@ -322,8 +322,9 @@ class Predictor(ABC):
     def card(self) -> str:
         """The README of the directory: what the model is, what it was trained on, how well it does, how to use it."""
         data = self.report.get("data", {}).get("name", "unknown data")
+        given = "sequences.jsonl" if self.task.records == "frames" else "text.txt"
         verbs = [
-            f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else '< text.txt'}".rstrip()
+            f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else f'< {given}'}".rstrip()
             for verb, place in self.task.verbs.items()
         ]
         lines = [f"# A seqkit {self.task.name} model", "", f"Trained with seqkit on {code(data)}", ""]
