@@ -48,8 +48,6 @@ def format_textgrid(record: TaggedFrames) -> str:
     Raises:
         DataError: it is not known how many frames a second there are.
     """
-    from seqkit.formats.writers import clean
-
     intervals = list(_covering(record))
     end = intervals[-1][1]
     lines = [
@@ -75,7 +73,7 @@ def format_textgrid(record: TaggedFrames) -> str:
             f"            xmax = {stop} ",
             f"            text = {_quoted(label)} ",
         ]
-    return clean("\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
 def format_audacity(record: TaggedFrames) -> str:
@@ -92,11 +90,9 @@ def format_audacity(record: TaggedFrames) -> str:
     Raises:
         DataError: it is not known how many frames a second there are.
     """
-    from seqkit.formats.writers import clean
-
     times = record.times()
     rows = [f"{start:.6f}\t{end:.6f}\t{run.label}\n" for (start, end), run in zip(times, record.runs, strict=True)]
-    return clean("".join(rows))
+    return "".join(rows)
 
 
 def _covering(record: TaggedFrames) -> Iterator[tuple[str, str, str]]:

@@ -271,8 +271,8 @@ WRITERS: Mapping[str, Callable[[Any], str]] = {
     "jsonl": _format_jsonl,
     "inline": format_inline,
     "tsv": _format_tsv,
-    "textgrid": format_textgrid,
-    "audacity": format_audacity,
+    "textgrid": lambda record: clean(format_textgrid(record)),
+    "audacity": lambda record: clean(format_audacity(record)),
 }
 """Output format → prediction to text."""
 

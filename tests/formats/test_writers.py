@@ -185,11 +185,11 @@ def test_write_records() -> None:
     stream = io.StringIO()
     assert write_records(iter([ada(), NO_TOKENS, ada()]), stream, "inline") == 3
     assert stream.getvalue() == format_inline(ada()) + "  \n" + format_inline(ada())
-    assert list(WRITERS) == ["conll", "jsonl", "inline", "tsv"]
+    assert list(WRITERS) == ["conll", "jsonl", "inline", "tsv", "textgrid", "audacity"]
 
 
 def test_unknown_output_format() -> None:
-    with pytest.raises(DataError, match=r"^unknown output format 'xml'; choose from conll, jsonl, inline, tsv$"):
+    with pytest.raises(DataError, match=r"^unknown output format 'xml'; choose from conll, jsonl, inline, tsv, textgrid, audacity$"):
         write_records([], io.StringIO(), "xml")
 
 
