@@ -737,6 +737,62 @@ class ScoredText:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredFrames:
+    """A sequence of frames and how likely a model finds it.
+
+    Args:
+        sentence: the sequence, as it was read.
+        log_prob: ln p of its frames, in nats.
+        units: how many frames that are.
+    """
+
+    sentence: FrameRecord
+    log_prob: float
+    units: int
+
+    @property
+    def nats_per_frame(self) -> float:
+        """The mean loss of a frame."""
+        return -self.log_prob / max(1, self.units)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: the input's name, ``nats_per_frame``, ``log_prob`` and ``units``."""
+        scores = {"nats_per_frame": self.nats_per_frame, "log_prob": self.log_prob, "units": self.units}
+        return {**self.sentence.given(), **scores}
+
+    def to_cells(self) -> tuple[str, ...]:
+        """The record as the cells of a row: nats a frame, log-probability, frames."""
+        return f"{self.nats_per_frame:.4f}", f"{self.log_prob:.4f}", str(self.units)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenFrames:
+    """A piece that a model wrote.
+
+    Args:
+        frames: zeros and ones, its given beginning included, uint8 [N, K].
+        prompt: how many frames were given.
+        log_prob: ln p of those that were added, in nats; no temperature changes it.
+        tempo: quarter notes a minute.
+    """
+
+    frames: NDArray[np.uint8]
+    prompt: int
+    log_prob: float
+    tempo: float
+
+    @property
+    def nats_per_frame(self) -> float:
+        """The mean loss of a frame that was added."""
+        return -self.log_prob / max(1, len(self.frames) - self.prompt)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object, without the frames themselves, which have a file."""
+        scores = {"log_prob": self.log_prob, "nats_per_frame": self.nats_per_frame}
+        return {"length": len(self.frames), "prompt": self.prompt, **scores, "tempo": self.tempo}
+
+
+@dataclass(frozen=True, slots=True)
 class WrittenText:
     """A text that a model wrote.
 
@@ -755,6 +811,67 @@ class WrittenText:
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object: ``text``, ``log_prob``, ``units``, ``ended``."""
         return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class SpokenSymbol:
+    """A symbol of a transcription, and when it was said.
+
+    Args:
+        symbol: the symbol.
+        start: the first frame of its most probable path.
+        end: one past the last.
+        posterior: the largest probability that it has in one of these frames.
+    """
+
+    symbol: str
+    start: int
+    end: int
+    posterior: float
+
+
+@dataclass(slots=True)
+class Transcription:
+    """A sequence of vectors with the text that was found in it.
+
+    Args:
+        sentence: the input, as it was read.
+        text: the text.
+        symbols: its symbols and when they were said, where that was asked for.
+        frame_rate: frames a second; 0 where it is unknown.
+        alternatives: the n best texts, the best first, where they were asked for: each an object with ``text``,
+            ``score``, ``log_prob`` and ``lm_log_prob``.
+        loss: −ln p of the right text, where that was asked for, in nats.
+    """
+
+    sentence: FrameRecord
+    text: str
+    symbols: list[SpokenSymbol] | None = None
+    frame_rate: float = 0.0
+    alternatives: list[dict[str, Any]] | None = None
+    loss: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: the input's name under its key, ``text``, and what was asked for.
+
+        The symbols stand under ``symbols``, each an object with ``symbol``, ``start`` and ``end`` in seconds, or in
+        frames where their rate is unknown, and ``posterior``; n-best texts under ``nbest``.
+        """
+        found: dict[str, Any] = {**self.sentence.given(), "text": self.text}
+        if self.symbols is not None:
+            rate = self.frame_rate
+            found["symbols"] = [
+                {
+                    "symbol": each.symbol,
+                    "start": round(each.start / rate, 4) if rate else each.start,
+                    "end": round(each.end / rate, 4) if rate else each.end,
+                    "posterior": round(each.posterior, 6),
+                }
+                for each in self.symbols
+            ]
+        if self.alternatives is not None:
+            found["nbest"] = self.alternatives
+        return found
 
 
 def digest(rows: Iterable[Sequence[str]], start: int = 0) -> int:

@@ -45,6 +45,7 @@ class Task(NamedTuple):
         errors: what ``evaluate --errors`` writes, by `error` of the head; empty where predictions are not right or
             wrong.
         learned: the document of a model that says what it learned, which every model of the task has; empty for none.
+        learner: what learns from records, a `seqkit.training.learner.RecordLearner`.
         also: the same task over other inputs, each a row with the same name; see `Task.of`.
     """
 
@@ -69,6 +70,7 @@ class Task(NamedTuple):
     written: str = "JSON objects"
     errors: str = ""
     learned: str = ""
+    learner: Place = "seqkit.training.learner:RecordLearner"
     also: tuple[Any, ...] = ()
 
     @property
@@ -291,11 +293,34 @@ TASKS: dict[str, Task] = {
             writes=("tsv", "jsonl"),
             written="log-probability, units, perplexity and text separated by tabs, or JSON objects",
             learned="units",
+            also=(
+                Task(
+                    name="lm",
+                    summary="Language models of frames of keys: train, measure, score and sample music.",
+                    settings="seqkit.heads.frame_model.settings:FrameModelSettings",
+                    input="seqkit.inputs.keys:KeyInput",
+                    head="seqkit.heads.frame_model.head:FrameModelling",
+                    models={"": "seqkit.model.frame_model:FrameLanguageModel"},
+                    records="frames",
+                    record="sequence",
+                    flags={
+                        "--frames": "data.frames",
+                        "--frames-per-quarter": "data.frames_per_quarter",
+                        "--transpose": "frames.transpose",
+                        "--bptt": "training.bptt",
+                    },
+                    verbs={"score": "", "sample": "seqkit.cli.sample:sample_lines"},
+                    reads=("midi", "npz", "npy", "jsonl", "csv"),
+                    writes=("tsv", "jsonl"),
+                    written="nats a frame, log-probability, frames and name separated by tabs, or JSON objects",
+                    learner="seqkit.training.windows:WindowLearner",
+                ),
+            ),
         ),
         Task(
             name="generate",
-            summary="Write text from a label, a title, a vector.",
-            help="""Write text from a label, a title, a vector of numbers, or any mix of them.
+            summary="Write text from a label, a title, a vector, a gesture.",
+            help="""Write text from a label, a title, a vector of numbers, a sequence of vectors, or any mix of them.
 
             \b
             seqkit generate train tang -c generate-tang -o poet   train on a data set, a folder or a file
@@ -322,6 +347,34 @@ TASKS: dict[str, Task] = {
             verbs={"sample": "seqkit.cli.sample:sample_texts"},
             options="seqkit.heads.generation.settings:GenerateOptions",
             learned="conditions",
+        ),
+        Task(
+            name="transcribe",
+            summary="Write the text of a recording: speech to characters, words or phones.",
+            help="""Write the text of a recording, or of any sequence of vectors, by CTC.
+
+            \b
+            seqkit transcribe train an4 -o listener              train on a manifest, a data set or a folder
+            seqkit transcribe evaluate an4 -m listener           word and character error rates
+            seqkit transcribe -m listener recording.wav          a line of text (short for predict)
+            """,
+            settings="seqkit.heads.transcription.settings:TranscribeSettings",
+            input="seqkit.inputs.frames:FrameInput",
+            head="seqkit.heads.transcription.head:Transcribing",
+            models={"": "seqkit.model.transcriber:Transcriber"},
+            records="frames",
+            record="sequence",
+            train="Train a transcriber on DATA and report on dev and test.",
+            evaluate="Score a transcriber on DATA: word and character error rates, and what is confused.",
+            flags={"--target": "data.target", "--unit": "data.unit", **_FRAME_FLAGS},
+            options="seqkit.heads.transcription.settings:TranscribeOptions",
+            evaluation="seqkit.heads.transcription.settings:TranscribeEvaluation",
+            predict="Transcribe recordings, arrays, or the sequences that manifests name, in order.",
+            reads=("jsonl", "csv", "npy", "npz", "audio"),
+            writes=("text", "jsonl"),
+            written="a line of text for each, or JSON objects",
+            errors="write the sequences with errors, one per line: right text, text that was found, name",
+            learned="symbols",
         ),
     )
 }

@@ -43,8 +43,12 @@ def read_splits(
     """
     found: Splits[Any]
     if kind == "frames":
-        by = str(label or data.label) if hasattr(data, "label") else ""  # labels of frames say nothing of sequences
-        return dataset.read_frames(splits, field=data.frames, label=by, speaker=data.speaker)
+        return dataset.read_frames(
+            splits,
+            field=data.frames,
+            label=str(label or data.label) if hasattr(data, "label") else "",  # labels of frames say nothing of these
+            speaker=getattr(data, "speaker", ""),
+        )
     if kind == "sentences":
         found = dataset.read_sentences(splitter, splits)
         if getattr(data, "scheme", "none") != "none":

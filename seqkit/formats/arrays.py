@@ -43,7 +43,9 @@ def attach_arrays(records: Sequence[Sentence | TextRecord], path: Path) -> None:
         stem, _, field = file.stem.rpartition(".")
         if stem != path.stem or not field:
             continue
-        array = load_array(file)
+        array = load_array(file, mapped=True)
+        if array.ndim < 3:  # otherwise one of sequences, which are read only where they are looked at
+            array = load_array(file)
         if array.ndim < 1 or len(array) != len(records):
             found = f"{len(array)}" if array.ndim else "a single number"
             raise DataError(f"expected {len(records)} rows, one per record of {path.name}, found {found}", file=file)
@@ -82,10 +84,30 @@ def load_array(file: Path, *, mapped: bool = False) -> NDArray[Any]:
     return array
 
 
+def write_array(file: Path, array: NDArray[Any]) -> None:
+    """Write an array.
+
+    Args:
+        file: an ``.npy`` file.
+        array: numbers.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    try:
+        with open(file, "wb") as stream:
+            format.write_array(stream, array, allow_pickle=False)
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", file=file) from None
+
+
 def _header(stream: Any, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array of which there are so many bytes, if all of them are there.
+    """Shape and type of an array of which there are so many bytes; a ValueError unless all of them are there.
 
     NumPy allocates memory for all that the header promises before it reads any.
+
+    Raises:
+        ValueError: fewer are there.
     """
     shape, _, dtype = _HEADERS[format.read_magic(stream)](stream)
     promised, found = math.prod(shape) * dtype.itemsize, size - stream.tell()
@@ -113,7 +135,8 @@ class ArraySource:
     def read(self) -> NDArray[np.float32]:
         """The vectors, float32 [N, F]."""
         array = self._array if isinstance(self._array, np.ndarray) else self._array.read()
-        return np.ascontiguousarray(array, dtype=np.float32).reshape(self.shape)
+        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+            return np.ascontiguousarray(array, dtype=np.float32).reshape(self.shape)
 
 
 class ArrayFile(NamedTuple):
@@ -185,7 +208,7 @@ def array_files(path: Path) -> Iterator[ArrayFile]:
 
 def _frames_of(shape: tuple[int, ...]) -> tuple[int, int]:
     """[N, F] of an array; of [N], which has one number a frame, F is 1."""
-    if len(shape) not in (1, 2):
+    if len(shape) not in (1, 2) or shape[1:] == (0,):
         raise ValueError(f"expected vectors [frames, features], found an array of shape {list(shape)}")
     return shape[0], shape[1] if len(shape) == 2 else 1
 

@@ -104,7 +104,7 @@ def test_a_reloaded_model_answers_the_same(model: Model, data: Path, tmp_path: P
     answers = [[each.to_json() for each in one.predict(items, probs=True)] for one in (model, other)]
     assert answers[0] == answers[1]
     card = (tmp_path / "copy" / "README.md").read_text(encoding="utf-8")
-    assert "seqkit tag predict -m THIS_FOLDER < sequences.jsonl\n" in card
+    assert "seqkit tag predict -m THIS_FOLDER FILE\n" in card
     assert "- Field of the labels: `labels`, runs in frames, `O` where there is none\n- Labels: O, a, b\n" in card
 
 

@@ -122,12 +122,12 @@ class FrameTagging(Tagging):
         self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], options: TagFramesOptions
     ) -> list[TaggedFrames]:
         """See `Head.decode`."""
-        decoded = self.module.decode(scores, lengths, probabilities=options.probs)
-        tags, sizes = decoded.tags.tolist(), lengths.tolist()
+        decoded, tags = self._decoded(scores, lengths, options)
+        sizes = lengths.tolist()
         probs = self._token_probs(decoded) if options.probs else [None] * len(records)
         clock = _clock(self.input, options.frame_rate or self.settings.data.frame_rate)
         return [
-            self._answer(record, row[:size], None if values is None else values[:size], clock)
+            self._answer(record, row, None if values is None else values[:size], clock)
             for record, row, values, size in zip(records, tags, probs, sizes, strict=True)
         ]
 

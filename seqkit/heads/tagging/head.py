@@ -17,8 +17,8 @@ from seqkit.formats.writers import clean, rows
 from seqkit.heads.base import MOST_NAMED, Head, Loss, StepTargets, some
 from seqkit.heads.tagging.labels import TagCodec
 from seqkit.heads.tagging.module import MOST_TAGS, DecodedTags, TaggingHead, TagSegment
+from seqkit.heads.tagging.stream import DEFAULT_LAG, LabelStream
 from seqkit.inputs.base import Documents
-from seqkit.metrics.scores import LabelReport
 from seqkit.metrics.tagging import tagging_report
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.encoder import Encoder
@@ -133,9 +133,8 @@ class Tagging(Head):
 
     def decode(self, scores: Tensor, lengths: Tensor, records: Sequence[Any], options: Any) -> list[Any]:
         """See `Head.decode`."""
-        decoded = self.module.decode(scores, lengths, probabilities=options.probs, nbest=options.nbest)
+        decoded, rows = self._decoded(scores, lengths, options)
         sizes = lengths.tolist()
-        rows = [tags[:size] for tags, size in zip(decoded.tags.tolist(), sizes, strict=True)]
         marks_spans = self.codec.encoding != "none"
         results = [
             TaggedSentence(sentence, self.codec.decode(tags), marks_spans=marks_spans)
@@ -157,6 +156,41 @@ class Tagging(Head):
                     (self.codec.decode(path[:size]), math.exp(value)) for path, value in pairs if value > -math.inf
                 ]
         return results
+
+    def _decoded(self, scores: Tensor, lengths: Tensor, options: Any) -> tuple[DecodedTags, list[list[int]]]:
+        """What is decided, and the tags of each record: at its end, or each after the lag."""
+        lag = None if self.module.independent else options.lag
+        if lag is not None:
+            self._refuse_probs(options)
+            classes = torch.from_numpy(self.codec.visible)
+            decoded = DecodedTags(self.module.decode_lagged(scores, lengths, lag, classes))
+        else:
+            decoded = self.module.decode(
+                scores, lengths, probabilities=options.probs, nbest=getattr(options, "nbest", 1)
+            )
+        sizes = lengths.tolist()
+        rows = [tags[:size] for tags, size in zip(decoded.tags.tolist(), sizes, strict=True)]
+        if lag is not None and self.codec.scheme != self.codec.encoding:
+            # The labels are known; which tags of their classes they are, only now.
+            rows = [self.codec.encode(self.codec.decode(tags)) for tags in rows]
+        return decoded, rows
+
+    def stream(self, options: Any) -> LabelStream:
+        """See `Head.stream`."""
+        if getattr(options, "nbest", 1) > 1:
+            raise SettingsError("nbest: the best sequences of labels are those of whole sentences, not of a stream")
+        self._refuse_probs(options)
+        lag = DEFAULT_LAG if options.lag is None else options.lag
+        return LabelStream(self.codec, self.module, lag=lag, probs=options.probs)
+
+    def _refuse_probs(self, options: Any) -> None:
+        """Refuse probabilities of labels that are decided before the sentence has ended, which they depend on."""
+        if options.probs and not self.module.independent:
+            kind = "a CRF" if self.module.learns_transitions else "tags of spans"
+            raise SettingsError(
+                f"probs: probabilities of labels by {kind} need the whole sentence, which neither a stream nor a lag "
+                "waits for"
+            )
 
     def empty(self, record: Any, options: Any) -> Any:
         """See `Head.empty`."""
@@ -186,7 +220,7 @@ class Tagging(Head):
             return labels
         return [convert(row, found, self.codec.scheme) for row in labels]
 
-    def report(self, gold: Sequence[Sequence[str]], answers: Sequence[Any], baseline: Any = None) -> LabelReport:
+    def report(self, gold: Sequence[Sequence[str]], answers: Sequence[Any], baseline: Any = None) -> Any:
         """See `Head.report` and `seqkit.metrics.tagging.tagging_report`."""
         return tagging_report(gold, [answer.labels for answer in answers], self.codec.scheme)
 

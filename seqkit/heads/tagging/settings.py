@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from seqkit.config.recipes import override
 from seqkit.config.sections import (
+    LARGEST,
     Count,
     Elsewhere,
     EncoderSettings,
@@ -156,7 +157,16 @@ class TagOptions(Options):
     """also the probability of every label (conll), and of every span (jsonl)"""
     nbest: Annotated[int, Field(ge=1, le=1000)] = 1
     """the N best label sequences with the probability of each; at most 1,000"""
+    lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    """of labels that depend on each other, decide each N tokens later  [default: at the end; with --stream 8]"""
+    streams: ClassVar[bool] = True
     _spans: bool = PrivateAttr(default=True)
+
+    @model_validator(mode="after")
+    def _of_whole_sentences(self) -> TagOptions:
+        if self.lag is not None and self.nbest > 1:
+            raise ValueError("nbest: the best sequences of labels are those of whole sentences, which lag excludes")
+        return self
 
     @property
     def spans(self) -> bool:
@@ -175,6 +185,8 @@ class TagEvaluation(EvaluationOptions):
 
     target: str | None = None
     """label column  [default: the model's]"""
+    lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    """score the labels as a stream gives them, each decided N tokens later, and tell how many that changes"""
 
 
 class TagFramesOptions(Options):
@@ -184,6 +196,8 @@ class TagFramesOptions(Options):
     """also the probability of every run, the mean of the marginal probabilities of its label over its frames"""
     frame_rate: Weight = 0.0
     """frames a second of arrays, for times in seconds  [default: the model's]"""
+    lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    """of labels that depend on each other, decide each N steps later  [default: at the end; in a stream 8]"""
 
 
 class TagFramesEvaluation(EvaluationOptions):
