@@ -45,6 +45,7 @@ class Task(NamedTuple):
         errors: what ``evaluate --errors`` writes, by `error` of the head; empty where predictions are not right or
             wrong.
         learned: the document of a model that says what it learned, which every model of the task has; empty for none.
+        learner: what learns from records, a `seqkit.training.learner.RecordLearner`.
         also: the same task over other inputs, each a row with the same name; see `Task.of`.
     """
 
@@ -69,6 +70,7 @@ class Task(NamedTuple):
     written: str = "JSON objects"
     errors: str = ""
     learned: str = ""
+    learner: Place = "seqkit.training.learner:RecordLearner"
     also: tuple[Any, ...] = ()
 
     @property
@@ -147,7 +149,7 @@ TASKS: dict[str, Task] = {
             train="Train a tagger on DATA and report on dev and test.",
             evaluate="Score a tagger on DATA: accuracy, and precision, recall and F1 of spans as in seqeval.",
             flags={
-                "--target,--label-column": "data.target",
+                "--target,--label-column,--label": "data.target",
                 "--scheme": "data.scheme",
                 "--crf/--no-crf": "head.crf",
                 "--context": "embedding.context",
@@ -160,6 +162,33 @@ TASKS: dict[str, Task] = {
             written="columns, JSON objects with character offsets, or [brackets]LABEL in the text",
             errors="write the sentences with errors, one token per line: token, gold label, predicted label",
             learned="labels",
+            also=(
+                Task(
+                    name="tag",
+                    summary="Label every frame of a sequence of vectors: words, phones, gestures, events.",
+                    settings="seqkit.heads.tagging.settings:TagFramesSettings",
+                    input="seqkit.inputs.frames:FrameInput",
+                    head="seqkit.heads.tagging.frames:FrameTagging",
+                    models={"": "seqkit.model.tagger:FrameTagger"},
+                    records="frames",
+                    record="sequence",
+                    flags=_FRAME_FLAGS
+                    | {
+                        "--target,--label-column,--label": "data.target",
+                        "--scheme": "data.scheme",
+                        "--times": "data.times",
+                        "--frame-rate": "data.frame_rate",
+                        "--crf/--no-crf": "head.crf",
+                    },
+                    options="seqkit.heads.tagging.settings:TagFramesOptions",
+                    evaluation="seqkit.heads.tagging.settings:TagFramesEvaluation",
+                    reads=("jsonl", "csv", "npy", "npz", "audio"),
+                    writes=("jsonl", "textgrid", "audacity"),
+                    written="JSON objects with runs, or a Praat TextGrid or the labels of Audacity for each sequence",
+                    errors="write the stretches with errors: name, start, end, gold label, predicted label",
+                    learned="labels",
+                ),
+            ),
         ),
         Task(
             name="classify",
@@ -264,6 +293,29 @@ TASKS: dict[str, Task] = {
             writes=("tsv", "jsonl"),
             written="log-probability, units, perplexity and text separated by tabs, or JSON objects",
             learned="units",
+            also=(
+                Task(
+                    name="lm",
+                    summary="Language models of frames of keys: train, measure, score and sample music.",
+                    settings="seqkit.heads.frame_model.settings:FrameModelSettings",
+                    input="seqkit.inputs.keys:KeyInput",
+                    head="seqkit.heads.frame_model.head:FrameModelling",
+                    models={"": "seqkit.model.frame_model:FrameLanguageModel"},
+                    records="frames",
+                    record="sequence",
+                    flags={
+                        "--frames": "data.frames",
+                        "--frames-per-quarter": "data.frames_per_quarter",
+                        "--transpose": "frames.transpose",
+                        "--bptt": "training.bptt",
+                    },
+                    verbs={"score": "", "sample": "seqkit.cli.sample:sample_lines"},
+                    reads=("midi", "npz", "npy", "jsonl", "csv"),
+                    writes=("tsv", "jsonl"),
+                    written="nats a frame, log-probability, frames and name separated by tabs, or JSON objects",
+                    learner="seqkit.training.windows:WindowLearner",
+                ),
+            ),
         ),
         Task(
             name="generate",

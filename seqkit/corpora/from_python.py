@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
+
+import numpy as np
 
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.frames import rows
@@ -13,8 +16,9 @@ from seqkit.corpora.split import Split
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.json_values import as_json, as_object
+from seqkit.formats.manifest import row_frames
 from seqkit.formats.objects import label_string, object_text
-from seqkit.records import Sentence, TextRecord, refuse_one
+from seqkit.records import FrameRecord, Sentence, TextRecord, refuse_one
 
 _FEWEST = 4
 """pairs from which on their order is checked"""
@@ -25,9 +29,10 @@ def from_items(kind: str, train: Any, dev: Any = None, test: Any = None, label: 
 
     Args:
         kind: ``sentences``, pairs of tokens and labels; ``texts``, pairs of a text (or its tokens) and a label (or a
-            list of labels), in this order; ``fields``, mappings with a text and other fields; or ``lines`` of text. Of
-            every kind items may be mappings, and are read as the objects of a JSON Lines file are (see
-            `seqkit.formats.jsonl`); so are the rows of tables (see `seqkit.corpora.frames.rows`).
+            list of labels), in this order; ``fields``, mappings with a text and other fields; ``lines`` of text; or
+            ``frames``, arrays [N, F], pairs of one and a label, or `seqkit.records.FrameRecord`. Of every kind items
+            may be mappings, and are read as the objects of a JSON Lines file are (see `seqkit.formats.jsonl`); so are
+            the rows of tables (see `seqkit.corpora.frames.rows`).
         train: the training items; or a mapping split → its items, such as a ``DatasetDict``.
         dev: items to choose the best epoch by; without them the last tenth of train is held out.
         test: items to report on.
@@ -172,6 +177,20 @@ def _sentence_of_pair(pair: Any, label: str) -> Sentence | TextRecord:
     return Sentence.from_tokens(tokens, {label: labels})
 
 
+def _sequence(given: Any, label: str) -> FrameRecord | TextRecord:
+    """A sequence of vectors: an array [N, F], a list of frames, a pair with a label, a source, or a mapping."""
+    if isinstance(given, FrameRecord):
+        return replace(given)  # whose place is set
+    if isinstance(given, Mapping):
+        return TextRecord("", dict(given))  # read as a row of a manifest is
+    if hasattr(given, "read") and hasattr(given, "shape"):
+        return FrameRecord(given)
+    is_pair = isinstance(given, tuple) and len(given) == 2
+    frames = given[0] if is_pair else given
+    numbers = frames if isinstance(frames, list) or not hasattr(frames, "__array__") else np.asarray(frames)
+    return row_frames({"frames": numbers, **({label: as_json(given[1])} if is_pair else {})})
+
+
 def _hint(sentence: Any) -> str:
     """What to do with a list of pairs (token, label), such as NLTK has for a sentence."""
     if isinstance(sentence, list) and sentence and all(isinstance(each, tuple) and len(each) == 2 for each in sentence):
@@ -205,5 +224,6 @@ _KINDS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "texts": ("texts", _sentence_of_text),
     "fields": ("records", _record_of_fields),
     "lines": ("lines", _record_of_line),
+    "frames": ("sequences", _sequence),
 }
 """kind of items → what messages call the data set, and what makes a record of one"""

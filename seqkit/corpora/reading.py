@@ -44,7 +44,10 @@ def read_splits(
     found: Splits[Any]
     if kind == "frames":
         return dataset.read_frames(
-            splits, field=data.frames, label=str(label or getattr(data, "label", "")), speaker=data.speaker
+            splits,
+            field=data.frames,
+            label=str(label or data.label) if hasattr(data, "label") else "",  # labels of frames say nothing of these
+            speaker=getattr(data, "speaker", ""),
         )
     if kind == "sentences":
         found = dataset.read_sentences(splitter, splits)

@@ -7,7 +7,6 @@ of frames. Rows without such a field have the rows of an array beside the manife
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from seqkit.errors import DataError, shown
 from seqkit.formats.arrays import ArrayFile, ArraySource, array_files
 from seqkit.formats.format import Format, ReadOptions
 from seqkit.formats.json_text import Container, objects
+from seqkit.formats.midi import MIDI_SUFFIXES, Piece, read_midi
 from seqkit.formats.text import Line
 from seqkit.records import FrameRecord
 
@@ -43,7 +43,7 @@ def has_frames(row: object, field: str = "") -> bool:
         return False
     value = next((row[key] for key in ((field,) if field else KEYS) if key in row), None)
     if isinstance(value, str):
-        return value.partition("#")[0].lower().endswith(ARRAY_SUFFIXES + AUDIO_SUFFIXES)
+        return value.partition("#")[0].lower().endswith(ARRAY_SUFFIXES + AUDIO_SUFFIXES + MIDI_SUFFIXES)
     return isinstance(value, list) and len(value) > 0 and isinstance(value[0], list | int | float)
 
 
@@ -132,7 +132,10 @@ def frames_of_rows(rows: Iterable[tuple[int, Any]], name: str, options: ReadOpti
             source = ArrayFile(array, str(number))
             yield _made(partial(ArraySource, source), "frames", f"{array.name}#{number}", row, name, line)
         else:
-            yield row_frames(row, options.frames, folder, name, line)
+            found = row_frames(row, options.frames, folder, name, line)
+            if isinstance(found.source, Piece):
+                options.left_out.update(found.source.left_out)
+            yield found
         number += 1
     if array is not None and 0 < number < expected and not options.part:
         raise DataError(f"expected {expected:,} records, one per row of {array.name}, found {number:,}", file=name)
@@ -201,15 +204,17 @@ def _made(make: Any, key: str, name: str, fields: dict[str, Any], file: str, lin
 def _located(name: str, folder: Path, file: str, line: int) -> Any:
     """What a row names: a recording, an array file, or a part of one after ``#``."""
     path, member = folder / name, ""
-    if "#" in name and not os.path.exists(path):  # which is false also where there can be no such name
+    if "#" in name and not path.exists():
         whole, _, member = name.rpartition("#")
         path = folder / whole
     if path.suffix.lower() in AUDIO_SUFFIXES:
         from seqkit.formats.audio import AudioFile
 
         return AudioFile(path, file, line)
+    if path.suffix.lower() in MIDI_SUFFIXES:
+        return read_midi(path)
     if path.suffix.lower() not in ARRAY_SUFFIXES:
-        known = "an array (.npy, .npz) or a recording (.wav, .flac, .ogg)"
+        known = "an array (.npy, .npz), a recording (.wav, .flac, .ogg) or a piece of music (.mid)"
         raise ValueError(f"expected the name of {known}")
     if path.suffix.lower() == ".npz" and not member:
         members = [found.member for found in array_files(path)]
@@ -223,8 +228,7 @@ def _numbers(value: Any) -> NDArray[np.float32]:
     try:
         found = np.asarray(value)
         if found.dtype.kind in "biuf":
-            with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
-                return found.astype(np.float32)
+            return found.astype(np.float32)
     except (ValueError, TypeError, OverflowError):
         pass
     if isinstance(value, list) and all(isinstance(frame, list) for frame in value):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError, SettingsError, shown
+from seqkit.formats.arrays import ArraySource
 from seqkit.formats.audio import AudioFile
 from seqkit.formats.manifest import row_frames
 from seqkit.inputs.acoustics import Acoustics
@@ -267,7 +268,8 @@ class FrameInput(Input):
             yield from record.source.blocks(self.acoustics.rate)
             return
         try:
-            yield from record.source.parts(_PART)
+            source = record.source
+            yield from source.parts(_PART) if isinstance(source, ArraySource) else [source.read()]
         except DataError as error:
             raise record.fault(str(error)) from None
 

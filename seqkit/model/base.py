@@ -193,8 +193,9 @@ class Predictor(ABC):
             pipeline: what predicts; by default a new one.
 
         Returns:
-            What the verb of use writes as JSON; ``{"answers": […]}`` of several; and of a block ``output``, the number
-            of ``records`` and ``tokens``, and ``fault``, what is wrong with the block, or None.
+            What the verb of use writes as JSON; ``{"answers": […]}`` of several; and of a block ``output`` (or
+            ``files``, pairs of a name and a text, of a format whose files hold one record), the number of ``records``
+            and ``tokens``, and ``fault``, what is wrong with the block, or None.
 
         Raises:
             SeqkitError: the request cannot be answered.
@@ -336,8 +337,9 @@ class Predictor(ABC):
     def card(self) -> str:
         """The README of the directory: what the model is, what it was trained on, how well it does, how to use it."""
         data = self.report.get("data", {}).get("name", "unknown data")
+        read = "FILE" if self.task.records == "frames" else "< text.txt"
         verbs = [
-            f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else '< text.txt'}".rstrip()
+            f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else read}".rstrip()
             for verb, place in self.task.verbs.items()
         ]
         lines = [f"# A seqkit {self.task.name} model", "", f"Trained with seqkit on {code(data)}", ""]

@@ -216,6 +216,7 @@ UNREAD = {
     "npy": "Binary: `numpy.save` writes it. One sequence of vectors [N, F], or several, [S, N, F].",
     "npz": "Binary: `numpy.savez` writes it. A sequence of vectors [N, F] a member.",
     "audio": "Binary: .wav, .flac, .ogg and others; needs the extra `seqkit-nlp[audio]`. One sequence, its features.",
+    "midi": "Binary: .mid; needs the extra `seqkit-nlp[midi]`. One sequence, frames of 88 keys.",
 }
 """formats without an example of lines"""
 
