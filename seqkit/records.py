@@ -538,6 +538,26 @@ class TaggedRun:
     label: str
     prob: float | None = None
 
+    def to_json(self, times: tuple[float, float] | None, unit: str) -> dict[str, Any]:
+        """The run as a JSON object, in the form in which training reads it.
+
+        Args:
+            times: start and end in seconds; None where they are not known.
+            unit: what ``start`` and ``end`` are, as far as they are known.
+
+        Returns:
+            An object with ``start``, ``end``, ``label``, the others of frames and seconds, and perhaps ``prob``.
+        """
+        frames = {"start": self.start, "end": self.end}
+        found: dict[str, Any] = {**frames, "label": self.label}
+        if times is not None:
+            seconds = dict(zip(frames, (round(time, 6) for time in times), strict=True))
+            first, then, name = (seconds, frames, "frame") if unit == "seconds" else (frames, seconds, "second")
+            found |= {**first, **{f"{key}_{name}": value for key, value in then.items()}}
+        if self.prob is not None:
+            found["prob"] = round(float(self.prob), 6)
+        return found
+
 
 @dataclass(slots=True)
 class TaggedFrames:
@@ -582,20 +602,8 @@ class TaggedFrames:
         Each run has ``start``, ``end`` and ``label``; the numbers are seconds or frames, as ``unit`` says. Where the
         other ones are known, they follow as ``start_frame`` and ``end_frame``, or ``start_second`` and ``end_second``.
         """
-        runs: list[dict[str, Any]] = []
         times = self.times() if self.seconds is not None else None
-        for number, run in enumerate(self.runs):
-            frames = {"start": run.start, "end": run.end}
-            found: dict[str, Any] = {**frames, "label": run.label}
-            if times is not None:
-                seconds = dict(zip(frames, (round(time, 6) for time in times[number]), strict=True))
-                first, then, name = (
-                    (seconds, frames, "frame") if self.unit == "seconds" else (frames, seconds, "second")
-                )
-                found |= {**first, **{f"{key}_{name}": value for key, value in then.items()}}
-            if run.prob is not None:
-                found["prob"] = round(float(run.prob), 6)
-            runs.append(found)
+        runs = [run.to_json(times[number] if times else None, self.unit) for number, run in enumerate(self.runs)]
         unit = self.unit if times is not None else "frames"
         return {**self.sentence.given(), self.target: runs, "unit": unit}
 

@@ -20,7 +20,6 @@ from seqkit.terminal import tell
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
-    from seqkit.config.sections import Options
     from seqkit.formats.format import Description
     from seqkit.tasks import Task
 
@@ -498,17 +497,24 @@ workers_option = click.option(
 """adds ``--workers``"""
 
 
-def stream_option(options: type[Options]) -> Callable[[Function], Function]:
+def stream_option(task: Task) -> Callable[[Function], Function]:
     """A decorator that adds ``--stream``, where models of the task can do so.
 
     Args:
-        options: the class of the options of prediction.
+        task: the task.
 
     Returns:
         The decorator; the command receives ``stream`` where the flag exists.
     """
-    told = "answer while the input is still coming: each label as soon as it is certain (direction forward only)"
-    return click.option("--stream", is_flag=True, help=told) if options.streams else lambda function: function
+    rows = [row for row in task.rows if row.options_class().streams]
+    answer = "symbol" if task.name == "transcribe" else "label"
+    told = f"answer while the input is still coming: each {answer} as soon as it is certain (direction forward only)"
+    if any(row.records == "frames" for row in rows):
+        told += (
+            "; of recordings standard input is raw samples, signed 16 bit little endian, one channel, at the model's "
+            "rate; of arrays it is JSON lists of numbers, a frame a line, an empty line after each sequence"
+        )
+    return click.option("--stream", is_flag=True, help=told) if rows else lambda function: function
 
 
 precision_option = choice(

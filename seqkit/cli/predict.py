@@ -48,6 +48,8 @@ Inputs = list[tuple[str, Description, int]]
 """names of files, or ``-``, how they are read, and their sizes where several processes have to have the same"""
 _LOOKED_AT = 400
 """lines in which a fault is found before anything is written"""
+_STREAMED = ("text", "jsonl")
+"""output formats of sequences of vectors that are still going on"""
 Requests = Callable[[Inputs], Iterator[Any]]
 
 
@@ -71,7 +73,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
     @prediction_options(task)
     @section_options(*(row.options_class for row in task.rows))
     @folder_option(task)
-    @stream_option(task.options_class())
+    @stream_option(task)
     @batch_options
     @workers_option
     @device_options
@@ -130,7 +132,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         if stream:
             _refuse_for_streams(job, row, workers, launch)
         with _streamed(job, find) if stream else _answers(job, find, requests, workers, launch, names) as answers:
-            if live and not quiet:
+            if live and not (quiet or (stream and row.records == "frames")):
                 tell(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it")
             began = time.perf_counter()
             total = {"records": 0, "tokens": 0, "unknown": 0, "shortened": 0}
@@ -361,8 +363,10 @@ def _streamed(job: Job, find: Callable[[], Inputs]) -> AbstractContextManager[It
 
 def _refuse_for_streams(job: Job, task: Task, workers: int, launch: Launch) -> None:
     """Check that nothing is asked for that makes no sense of an input that is still coming."""
-    form = task.writes[0]
-    usage_unless(job.output_format == form, f"--stream writes {form} only, not {job.output_format}.")
+    forms = task.writes[:1] if task.records != "frames" else [name for name in _STREAMED if name in task.writes]
+    usage_unless(task.options_class().streams, "--stream is not for what this model reads.")
+    only = " and ".join(forms)
+    usage_unless(job.output_format in forms, f"--stream writes {only} only, not {job.output_format}.")
     usage_unless(workers == 1, "--workers and --stream exclude each other: one process reads a stream.")
     if launch.size > 1:
         _refuse_for_ranks(

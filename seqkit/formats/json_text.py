@@ -45,11 +45,27 @@ def objects(lines: Iterable[Line], name: str, container: Container) -> Iterator[
             yield from _elements("\n".join([line, *(line for _, line in iterator)]), number, name)
             return
         container = "lines"
-        try:
-            value = _parsed(line)
-        except Fault as fault:
-            raise DataError(str(fault), file=name, line=number) from None
-        yield number, value
+        yield number, line_value(line, name, number)
+
+
+def line_value(line: str, name: str, number: int) -> Any:
+    """The value that a line is.
+
+    Args:
+        line: the line.
+        name: the file's name, for messages.
+        number: the line's number.
+
+    Returns:
+        The value.
+
+    Raises:
+        DataError: invalid JSON.
+    """
+    try:
+        return _parsed(line)
+    except Fault as fault:
+        raise DataError(str(fault), file=name, line=number) from None
 
 
 def _starts_array(line: str) -> bool:

@@ -1,4 +1,4 @@
-"""Lines of text that are read while they are still being written, as a pipe or a terminal gives them."""
+"""Text and bytes that are read while they are still being written, as a pipe or a terminal gives them."""
 
 from __future__ import annotations
 
@@ -80,6 +80,22 @@ def whole_lines(pieces: Iterator[Piece]) -> Iterator[Piece]:
         if piece.ended:
             yield piece._replace(text="".join(parts))
             parts = []
+
+
+def read_bytes(path: str | Path) -> Iterator[bytes]:
+    """The bytes of a file, or of standard input for ``-``, as they come.
+
+    Args:
+        path: the file, or ``-``.
+
+    Yields:
+        What is there, as soon as it is.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    with opened(path, buffering=0) as raw:
+        yield from _parts(raw)
 
 
 def _parts(stream: Any) -> Iterator[bytes]:

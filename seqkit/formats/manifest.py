@@ -228,7 +228,8 @@ def _numbers(value: Any) -> NDArray[np.float32]:
     try:
         found = np.asarray(value)
         if found.dtype.kind in "biuf":
-            return found.astype(np.float32)
+            with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
+                return found.astype(np.float32)
     except (ValueError, TypeError, OverflowError):
         pass
     if isinstance(value, list) and all(isinstance(frame, list) for frame in value):

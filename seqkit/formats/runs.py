@@ -68,13 +68,17 @@ class Clock:
             return duration if frame else 0.0
         return (frame - 0.5) / self.rate + self.window / 2
 
+    def duration(self, frames: int, seconds: float | None = None) -> float:
+        """The length of a sequence in seconds, which is known of a recording; else until its last frame ends."""
+        return (frames - 1) / self.rate + self.window if seconds is None else seconds
+
 
 def duration(record: FrameRecord, clock: Clock) -> float:
     """The length of a sequence in seconds; of an array until its last frame ends."""
     source = record.source
     if isinstance(source, AudioFile):
         return source.samples / source.rate
-    return (len(record) - 1) / clock.rate + clock.window
+    return clock.duration(len(record))
 
 
 # --- reading ------------------------------------------------------------------------------------------------------

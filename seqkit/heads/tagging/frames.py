@@ -23,6 +23,7 @@ from seqkit.formats.writers import clean
 from seqkit.heads.base import StepTargets, some
 from seqkit.heads.tagging.head import Tagging, refuse_table
 from seqkit.heads.tagging.labels import TagCodec
+from seqkit.heads.tagging.runs import RunStream
 from seqkit.heads.tagging.settings import TagFramesOptions, TagFramesSettings
 from seqkit.inputs.base import Documents
 from seqkit.inputs.frames import FrameInput
@@ -147,6 +148,17 @@ class FrameTagging(Tagging):
             for run in found.runs:
                 run.prob = min(1.0, float(total[run.end] - total[run.start]) / (run.end - run.start))
         return found
+
+    def stream(self, options: TagFramesOptions) -> RunStream:
+        """See `Head.stream` and `RunStream`."""
+        return RunStream(
+            self._label_stream(options),
+            step=self.settings.frames.step,
+            scheme=self.codec.scheme,
+            outside=self.settings.data.outside if self.codec.scheme == "none" else None,
+            clock=_clock(self.input, options.frame_rate or self.settings.data.frame_rate),
+            unit=self._unit,
+        )
 
     @property
     def _unit(self) -> str:

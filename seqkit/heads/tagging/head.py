@@ -175,8 +175,11 @@ class Tagging(Head):
             rows = [self.codec.encode(self.codec.decode(tags)) for tags in rows]
         return decoded, rows
 
-    def stream(self, options: Any) -> LabelStream:
-        """See `Head.stream`."""
+    def stream(self, options: Any) -> Any:
+        """See `Head.stream` and `LabelStream`."""
+        return self._label_stream(options)
+
+    def _label_stream(self, options: Any) -> LabelStream:
         if getattr(options, "nbest", 1) > 1:
             raise SettingsError("nbest: the best sequences of labels are those of whole sentences, not of a stream")
         self._refuse_probs(options)

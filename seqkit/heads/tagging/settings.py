@@ -198,6 +198,7 @@ class TagFramesOptions(Options):
     """frames a second of arrays, for times in seconds  [default: the model's]"""
     lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
     """of labels that depend on each other, decide each N steps later  [default: at the end; in a stream 8]"""
+    streams: ClassVar[bool] = True
 
 
 class TagFramesEvaluation(EvaluationOptions):

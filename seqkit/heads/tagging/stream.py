@@ -48,10 +48,11 @@ class LabelStream:
 
     Attributes:
         lag: how many steps a label waits; 0 where it is certain at once.
+        probs: whether labels have probabilities.
     """
 
     def __init__(self, codec: TagCodec, module: TaggingHead, *, lag: int, probs: bool) -> None:
-        self._codec, self._module, self._probs = codec, module, probs
+        self._codec, self._module, self.probs = codec, module, probs
         self._lagged = None
         if module.crf is not None and not module.independent:
             self._lagged = module.crf.lagged(lag, classes=torch.from_numpy(codec.visible))
@@ -73,7 +74,7 @@ class LabelStream:
             return self._labelled(self._lagged.accept(scores.cpu())[0].tolist())
         if not scores.shape[1]:
             return []
-        decoded = self._module.decode(scores, torch.tensor([scores.shape[1]]), probabilities=self._probs)
+        decoded = self._module.decode(scores, torch.tensor([scores.shape[1]]), probabilities=self.probs)
         probs = None if decoded.chosen is None else decoded.chosen[0].clamp(max=1.0).tolist()
         return self._labelled(decoded.tags[0].tolist(), probs)
 

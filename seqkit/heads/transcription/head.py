@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.heads.base import Head, Loss, StepTargets
 from seqkit.heads.transcription.settings import TranscribeOptions, TranscribeSettings
-from seqkit.heads.transcription.stream import SymbolStream
+from seqkit.heads.transcription.stream import OpenText, SymbolStream
 from seqkit.inputs.base import Documents, Input
 from seqkit.inputs.frames import FrameInput
 from seqkit.inputs.segmentation import Units
@@ -159,6 +159,10 @@ class Transcribing(Head):
             searched = "is for beam search, which takes back what it has begun with; a stream takes the best symbol of"
             raise SettingsError(f"{found}: it {searched} each step")
         return SymbolStream(self.symbols.labels, self.settings.frames.step, self.input.frame_rate)
+
+    def open_text(self) -> OpenText:
+        """What writes the text of a sequence whose symbols come one by one."""
+        return OpenText(self.units)
 
     def _searched(
         self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], options: TranscribeOptions
