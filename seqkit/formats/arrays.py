@@ -19,7 +19,7 @@ from numpy.lib import format
 from numpy.typing import NDArray
 
 from seqkit.errors import DataError, shown
-from seqkit.records import Sentence, TextRecord
+from seqkit.records import FrameRecord, Sentence, TextRecord
 
 _HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
 """version of an ``.npy`` file → what reads its header; arrays of numbers have no other version"""
@@ -30,7 +30,8 @@ _NUMBERS = "biuf"
 def attach_arrays(records: Sequence[Sentence | TextRecord], path: Path) -> None:
     """Give each record of a file its row of the arrays beside the file, as a field.
 
-    Beside ``train.jsonl`` an array file ``train.image.npy`` has the field ``image`` of every record, in order.
+    Beside ``train.jsonl`` an array file ``train.image.npy`` has the field ``image`` of every record, in order. The rows
+    of an array [records, frames, features] are sequences of vectors, which are read when they are needed.
 
     Args:
         records: the records; changed in place.
@@ -43,15 +44,16 @@ def attach_arrays(records: Sequence[Sentence | TextRecord], path: Path) -> None:
         stem, _, field = file.stem.rpartition(".")
         if stem != path.stem or not field:
             continue
-        array = load_array(file, mapped=True)
-        if array.ndim < 3:  # otherwise one of sequences, which are read only where they are looked at
-            array = load_array(file)
-        if array.ndim < 1 or len(array) != len(records):
-            found = f"{len(array)}" if array.ndim else "a single number"
+        sequences = [
+            FrameRecord(ArraySource(row), field, f"{file.name}#{row.member}") for row in array_files(file) if row.member
+        ]
+        rows: Any = sequences or load_array(file)
+        dimensions = 3 if sequences else rows.ndim
+        if not dimensions or len(rows) != len(records):
+            found = f"{len(rows)}" if dimensions else "a single number"
             raise DataError(f"expected {len(records)} rows, one per record of {path.name}, found {found}", file=file)
-        rows = array[:, None] if array.ndim == 1 else array  # one number per record is a vector of one
-        for record, row in zip(records, rows, strict=True):
-            record.fields[field] = row
+        for record, row in zip(records, rows[:, None] if dimensions == 1 else rows, strict=True):
+            record.fields[field] = row  # of one number per record a vector of one
 
 
 def load_array(file: Path, *, mapped: bool = False) -> NDArray[Any]:
@@ -135,8 +137,7 @@ class ArraySource:
     def read(self) -> NDArray[np.float32]:
         """The vectors, float32 [N, F]."""
         array = self._array if isinstance(self._array, np.ndarray) else self._array.read()
-        with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
-            return np.ascontiguousarray(array, dtype=np.float32).reshape(self.shape)
+        return np.ascontiguousarray(array, dtype=np.float32).reshape(self.shape)
 
 
 class ArrayFile(NamedTuple):
@@ -208,8 +209,9 @@ def array_files(path: Path) -> Iterator[ArrayFile]:
 
 def _frames_of(shape: tuple[int, ...]) -> tuple[int, int]:
     """[N, F] of an array; of [N], which has one number a frame, F is 1."""
-    if len(shape) not in (1, 2) or shape[1:] == (0,):
-        raise ValueError(f"expected vectors [frames, features], found an array of shape {list(shape)}")
+    if len(shape) not in (1, 2):
+        hint = "; name one of its rows as FILE#ROW" if len(shape) == 3 else ""
+        raise ValueError(f"expected vectors [frames, features], found an array of shape {list(shape)}{hint}")
     return shape[0], shape[1] if len(shape) == 2 else 1
 
 

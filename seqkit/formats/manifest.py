@@ -7,7 +7,6 @@ of frames. Rows without such a field have the rows of an array beside the manife
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -205,7 +204,7 @@ def _made(make: Any, key: str, name: str, fields: dict[str, Any], file: str, lin
 def _located(name: str, folder: Path, file: str, line: int) -> Any:
     """What a row names: a recording, an array file, or a part of one after ``#``."""
     path, member = folder / name, ""
-    if "#" in name and not os.path.exists(path):  # which is false also where there can be no such name
+    if "#" in name and not path.exists():
         whole, _, member = name.rpartition("#")
         path = folder / whole
     if path.suffix.lower() in AUDIO_SUFFIXES:
@@ -229,8 +228,7 @@ def _numbers(value: Any) -> NDArray[np.float32]:
     try:
         found = np.asarray(value)
         if found.dtype.kind in "biuf":
-            with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
-                return found.astype(np.float32)
+            return found.astype(np.float32)
     except (ValueError, TypeError, OverflowError):
         pass
     if isinstance(value, list) and all(isinstance(frame, list) for frame in value):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequenc
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from seqkit.errors import DataError, ModelError, shown
 from seqkit.formats.arrays import ArraySource
 from seqkit.formats.manifest import has_frames, row_frames
 from seqkit.inputs.base import NO_SOURCES, Documents
+from seqkit.inputs.frame_settings import FrameDataSettings
 from seqkit.inputs.frames import FrameInput
 from seqkit.inputs.vocabulary import LabelVocabulary, Vocabulary
 from seqkit.nn.condition import ConditionInput, FieldInput, FrameSequences, TextUnits
@@ -259,7 +260,7 @@ def can_be_written(value: Any) -> bool:
     Returns:
         True for a string, a number, and lists (of lists) of numbers.
     """
-    if isinstance(value, FrameRecord) or (isinstance(value, np.ndarray) and value.ndim > 1):  # of a file, not read yet
+    if isinstance(value, FrameRecord):
         return True
     try:
         (_vector if _is_vector(value) else _string)(value, "")
@@ -301,6 +302,8 @@ def _sequence(values: Mapping[str, Any], name: str, file: str, line: int) -> Fra
     """The sequence of vectors in a field, which is not read yet."""
     value = _value(values, name)
     if isinstance(value, FrameRecord):
+        if file and not value.file:
+            value.file, value.line = file, line
         return value
     if hasattr(value, "__array__") and not isinstance(value, np.ndarray):
         value = np.asarray(value)
@@ -327,6 +330,8 @@ def _is_vector(value: Any) -> bool:
 def _vector(value: Any, name: str, size: int | None = None) -> NDArray[np.float32]:
     """Numbers in any nesting as one vector, of a size if it is known."""
     expected = f"expected a list of numbers as {name!r}"
+    if isinstance(value, FrameRecord) and isinstance(value.source, ArraySource):
+        value = value.source.read()
     try:
         array = np.asarray(value) if _is_vector(value) and _may_be_numbers(value) else None
     except ValueError:
@@ -389,6 +394,19 @@ def _has_sequences(sentences: Sequence[Sentence], name: str) -> bool:
     )
 
 
+class _FrameSettings(NamedTuple):
+    """The settings by which sequences of vectors are read: those of a model whose input they are not."""
+
+    audio: Any
+    frames: Any
+    data: FrameDataSettings = FrameDataSettings()
+
+    @classmethod
+    def of(cls, settings: Any) -> _FrameSettings:
+        """Those of a model."""
+        return cls(settings.audio, settings.frames)
+
+
 def _learn_frames(sentences: Sequence[Sentence], name: str, settings: Any) -> ConditionField:
     if not sentences:
         raise DataError(f"no training records with a sequence of vectors {name!r}")
@@ -396,7 +414,7 @@ def _learn_frames(sentences: Sequence[Sentence], name: str, settings: Any) -> Co
     for sentence in sentences:
         with _placed(sentence.file, sentence.line):
             records.append(_sequence(sentence.fields, name, sentence.file, sentence.line))
-    return ConditionField(name, "frames", frames=FrameInput.build(settings, records, NO_SOURCES))
+    return ConditionField(name, "frames", frames=FrameInput.build(_FrameSettings.of(settings), records, NO_SOURCES))
 
 
 def _learn_vector(sentences: Sequence[Sentence], name: str) -> ConditionField:
@@ -425,7 +443,7 @@ def _field_from_json(tree: object, settings: Any) -> ConditionField:
         return ConditionField(name, kind, units=Vocabulary.from_json({"words": tree.get("words")}))
     if kind == "frames":
         documents = Documents({"frames.json": tree}, f"conditions: {shown(name)}")
-        return ConditionField(name, kind, frames=FrameInput.restore(settings, documents))
+        return ConditionField(name, kind, frames=FrameInput.restore(_FrameSettings.of(settings), documents))
     mean, scale = _numbers(tree.get("mean")), _numbers(tree.get("scale"))
     if len(mean) != len(scale) or not mean:
         raise ModelError(f"conditions: mean and scale of {shown(name)} must be lists of numbers of equal length")

@@ -15,6 +15,7 @@ from seqkit.config import override
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError, ModelError
 from seqkit.formats.arrays import ArraySource
+from seqkit.formats.manifest import row_frames
 from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.inputs.conditions import ConditionCodec, can_be_written
 from seqkit.nn.condition import FrameSequences
@@ -126,22 +127,32 @@ def test_nothing_is_read_before_a_batch_needs_it(tmp_path: Path, monkeypatch: py
     assert read == [(3, 2)]
 
 
-def test_an_array_of_sequences_beside_a_file_is_mapped_and_one_of_vectors_is_not(tmp_path: Path) -> None:
+def test_of_an_array_of_sequences_beside_a_file_nothing_is_read_either(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     rows = "".join(json.dumps({"text": "ab"}) + "\n" for _ in range(3))
     (tmp_path / "train.jsonl").write_text(rows, encoding="utf-8")
     numbers = np.arange(24, dtype=np.float32).reshape(3, 4, 2)
     np.save(tmp_path / "train.move.npy", numbers)
     np.save(tmp_path / "train.image.npy", numbers[:, 0])
     train = resolve(tmp_path / "train.jsonl").texts("all", text="text", label=None)
+    assert all(can_be_written(value) for value in train[1].fields.values())
     made = ConditionCodec.build(train, [("move", ""), ("image", "")], str.split, SETTINGS)
     assert [field.kind for field in made.fields] == ["frames", "vector"]
-    moves, images = (train[1].fields[name] for name in ("move", "image"))
-    assert isinstance(moves, FrameRecord) and not isinstance(images, np.memmap)
-    assert isinstance(moves.source._array, np.memmap)
-    found, vectors = made.batch([made.encode(one.fields, one.file, one.line) for one in train])
+    asked = ConditionCodec.build(train, [("move", "vector")], str.split, SETTINGS)  # as of arrays of images
+    (values,) = asked.encode(train[1].fields)
+    assert isinstance(values, np.ndarray) and values.tolist() == numbers[1].ravel().tolist()
+    with monkeypatch.context() as patched:
+        patched.setattr(ArraySource, "read", lambda self: pytest.fail("read too early"))
+        encoded = [made.encode(one.fields, one.file, one.line) for one in train]
+    found, vectors = made.batch(encoded)
     assert isinstance(found, FrameSequences) and isinstance(vectors, torch.Tensor)
     assert torch.equal(found.frames, torch.from_numpy(numbers))
     assert torch.equal(vectors, torch.from_numpy(numbers[:, 0]))
+    numbers[2, 1] = np.inf
+    np.save(tmp_path / "train.move.npy", numbers)
+    told = message(made.batch, encoded)
+    assert told.startswith(f"{tmp_path / 'train.jsonl'}:3: 'train.move.npy#2': expected finite numbers, found inf ")
 
 
 def sound(path: Path, samples: int, rate: int = 8000) -> None:
@@ -201,69 +212,52 @@ def test_what_a_checksum_is_of_are_the_numbers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "fault"),
-    [
-        (None, "expected a field 'move' in the condition, found none"),
-        ([[1, 2, 3]], "'move': expected 2 features a frame, as in training, found 3"),
-        ([1, 2], "'move': expected 2 features a frame, as in training, found 1"),
-        ([[1, 2], [3]], "expected frames of one length, found 1, 2 numbers (field 'move')"),
-        ([[1, "2"]], "expected a list of frames, each a list of numbers (field 'move')"),
-        ([[1, 2], None], "expected a list of frames, each a list of numbers (field 'move')"),
-        ([], 'expected a list of frames, each of numbers in "move", found []'),
-        ([[]], "expected vectors [frames, features], found an array of shape [1, 0] (field 'move')"),
-        (np.zeros((0, 2)), "'move': the sequence has no frames"),
-        (np.zeros((1, 2, 3)), "expected vectors [frames, features], found an array of shape [1, 2, 3] (field 'move')"),
-        (np.array([["a", "b"]]), "expected a list of frames, each a list of numbers (field 'move')"),
-        (7, 'expected a list of frames, each of numbers in "move", found 7'),
-        ("a.npy", "expected a list of frames, each of numbers in \"move\", found 'a.npy'"),
-        ({"a": 1}, "expected a list of frames, each of numbers in \"move\", found {'a': 1}"),
-    ],
+    "value",
+    [[[1, 2], [3]], [[1, "2"]], [[1, 2], None], [], np.zeros((1, 2, 3)), np.array([["a", "b"]]), 7, "a.npy", {"a": 1}],
     ids=str,
 )
-def test_what_a_request_must_not_say(value: Any, fault: str) -> None:
-    assert message(codec(LISTS).encode, {"move": value}) == fault
+def test_what_a_request_must_not_say_is_what_a_manifest_without_files_must_not(value: Any) -> None:
+    told = message(row_frames, {"move": value}, "move")
+    expected = told if '"move"' in told else told + FIELD
+    assert message(codec(LISTS).encode, {"move": value}) == expected
 
 
 @pytest.mark.parametrize(
     ("value", "fault"),
     [
-        ("none.npy", "{folder}/none.npy: cannot be read: No such file or directory (field 'move')"),
-        ("wide.npy", "'wide.npy': expected 2 features a frame, as in training, found 3"),
-        (
-            "cube.npy",
-            "'cube.npy': expected vectors [frames, features], found an array of shape [1, 2, 3] (field 'move')",
-        ),
-        ("all.npz", "'all.npz': it has 2 arrays; name one as all.npz#NAME (field 'move')"),
-        ("all.npz#c", "{folder}/all.npz: no array 'c'; it has a, b (field 'move')"),
-        (
-            "a.txt",
-            "'a.txt': expected the name of an array (.npy, .npz) or a recording (.wav, .flac, .ogg) (field 'move')",
-        ),
-        ("x" * 5000 + "#y.npy", None),
-        ("a\0.npy", None),
+        (None, "expected a field 'move' in the condition, found none"),
         ([[1, 2, 3]], "'move': expected 2 features a frame, as in training, found 3"),
-        ([[1, "2"]], "expected a list of frames, each a list of numbers (field 'move')"),
-        ("", "expected the name of a file, or a list of frames in \"move\", found ''"),
+        ([1, 2], "'move': expected 2 features a frame, as in training, found 1"),
+        ([[]], "'move': expected 2 features a frame, as in training, found 0"),
+        (np.zeros((0, 2)), "'move': the sequence has no frames"),
     ],
-    ids=lambda value: str(value)[:20],
+    ids=str,
 )
-def test_what_a_record_of_a_file_must_not_say(value: Any, fault: str | None, tmp_path: Path) -> None:
-    np.save(tmp_path / "wide.npy", np.ones((2, 3)))
+def test_sequences_of_another_size(value: Any, fault: str) -> None:
+    assert message(codec(LISTS).encode, {"move": value}) == fault
+    assert message(codec(LISTS).encode, {"move": value}, "d.jsonl", 7) == f"d.jsonl:7: {fault}"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["none.npy", "cube.npy", "all.npz", "all.npz#c", "a.txt", "x" * 300 + ".npy", "a\0.npy", [[1, "2"]], ""],
+    ids=lambda value: repr(value)[:20],
+)
+def test_what_a_record_of_a_file_must_not_say_is_what_a_manifest_must_not(value: Any, tmp_path: Path) -> None:
     np.save(tmp_path / "cube.npy", np.ones((1, 2, 3)))
     np.savez(tmp_path / "all.npz", a=np.ones((2, 2)), b=np.ones((2, 2)))
     file = str(tmp_path / "train.jsonl")
-    told = message(codec(LISTS).encode, {"move": value}, file, 7)
-    assert told.startswith(f"{file}:7: ") and told.count(file) == 1
-    if fault is not None:
-        assert told == f"{file}:7: {fault.format(folder=tmp_path)}"
+    told = message(row_frames, {"move": value}, "move", tmp_path, file, 7)
+    assert told.startswith(f"{file}:7: ")
+    expected = told if '"move"' in told else told + FIELD
+    assert message(codec(LISTS).encode, {"move": value}, file, 7) == expected
 
 
 def test_what_is_found_when_numbers_are_read_names_the_record() -> None:
     made = codec(LISTS)
     values = made.encode({"move": [[1, 2], [1, float("nan")]]}, "d.jsonl", 3)
-    fault = "d.jsonl:3: 'move': expected finite numbers, found nan in frame 1, feature 1"
-    assert message(made.batch, [values]) == fault
-    assert message(made.learned, values) == fault
+    for told in (message(made.batch, [values]), message(made.learned, values)):
+        assert told.startswith("d.jsonl:3: 'move': expected finite numbers, found nan in frame 1, feature 1")
 
 
 def test_training_data_that_differ_or_lack_the_field() -> None:
@@ -273,9 +267,8 @@ def test_training_data_that_differ_or_lack_the_field() -> None:
     assert message(codec, [LISTS[0], None], "d.jsonl") == (
         "d.jsonl:2: expected a field 'move' in the condition, found none"
     )
-    assert message(codec, [LISTS[0], "x"], "d.jsonl") == (
-        "d.jsonl:2: 'x': expected the name of an array (.npy, .npz) or a recording (.wav, .flac, .ogg) (field 'move')"
-    )
+    told = message(codec, [LISTS[0], "x"], "d.jsonl")
+    assert told.startswith("d.jsonl:2: 'x': expected the name of an array") and told.endswith(FIELD)
     assert message(codec, [], kind="frames") == "no training records with a sequence of vectors 'move'"
 
 

@@ -28,13 +28,6 @@ class GenerateDataSettings(UnitDataSettings):
     """fields to generate the text from, separated by commas; field:label, :vector, :text or :frames sets its kind"""
 
 
-class GenerateFrameSettings(FrameSettings):
-    """What is done with the vectors of a condition that is a sequence of vectors."""
-
-    normalize: Literal["data", "sequence", "none"] = "data"
-    """subtract the mean and divide by the deviation of each feature: of the training data or of each sequence"""
-
-
 class GenerateEncoderSettings(UnitEncoderSettings):
     """The shared encoder, writing from left to right."""
 
@@ -68,7 +61,7 @@ class GenerateSettings(Settings):
     """data"""
     audio: AudioSettings = AudioSettings()
     """features of recordings, where the condition is one"""
-    frames: GenerateFrameSettings = GenerateFrameSettings()
+    frames: FrameSettings = FrameSettings()
     """sequences of vectors in the condition"""
     embedding: UnitEmbeddingSettings = UnitEmbeddingSettings()
     """embedding"""
