@@ -379,7 +379,7 @@ class Dataset:
             labels, speakers = ([record.fields.get(name) for record in records] for name in (label, speaker))
             return held_out_rows(labels, speakers, len(records))
 
-        return self._read(splits, lambda split, notes: self._frames(split, field, notes), choose)
+        return self._read(splits, lambda split, notes: self._frames(split, field, notes), choose, "sequences")
 
     @property
     def has_frames(self) -> bool:
@@ -398,7 +398,7 @@ class Dataset:
             if form.frames is None or form.opens:
                 return form.frames is not None
             lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
-            for record in form.frames(lines, str(path), ReadOptions(part=True).of(description)):
+            for record in form.frames(lines, str(path), ReadOptions().of(description)):
                 return beside(path) is not None or has_frames({record.key: record.name or [0]})
         return False
 
@@ -417,6 +417,7 @@ class Dataset:
         splits: Sequence[str] | None,
         load: Callable[[str, list[str]], list[R]],
         choose: Callable[[Sequence[R]], tuple[set[int], str]] | None = None,
+        items: str = "sentences",
     ) -> Splits[R]:
         wanted = [name for name in ("train", "dev", "test") if self.has(name)] if splits is None else splits
         source, whole = self._source, None
@@ -436,7 +437,7 @@ class Dataset:
                     held_out = f"{how} ({len(chosen):,} of {len(whole):,} sequences)"
                     found.notes.append(f"{self.name} has no dev split: {held_out} are held out of train")
                 continue
-            begin, end = self._range(split, len(whole), "sentences")
+            begin, end = self._range(split, len(whole), items)
             found.records[split] = whole[begin:end]
             if split == "dev" and (note := self.held_out_note(len(whole))) not in found.notes:
                 found.notes.append(note)
@@ -586,7 +587,7 @@ class Dataset:
             for file, description in self._files(name, texts=True):
                 found += described_frames(file, description, options)
             notes += notes_on(split.file, options.left_out)
-        if name in ("train", "all") and not found:
+        if not found:
             raise DataError("no sequences of vectors found", file=self._place(name))
         return found
 
@@ -606,18 +607,20 @@ def held_out_rows(labels: Sequence[Any], speakers: Sequence[Any], total: int) ->
         total: how many sequences there are, at least 2.
 
     Returns:
-        The last tenth of the speakers if there are at least ten, or else every tenth sequence of those of each label,
-        or of all if they have none; their numbers, and what they are.
+        The last tenth of the speakers if there are at least ten, or else every tenth sequence, sorted by label where
+        labels repeat; their numbers, and what they are.
     """
     known = list(dict.fromkeys(map(str, speakers)))
     if None not in speakers and len(known) >= _FEWEST_SPEAKERS:
         last = set(known[-(len(known) // 10) :])
         rows = {row for row, speaker in enumerate(speakers) if str(speaker) in last}
         return rows, f"those of the last {len(last)} of {len(known)} speakers"
-    by_label = sorted(range(total), key=lambda row: str(labels[row]))  # stable: in the order of the file within a label
     counts = Counter(map(str, labels))
-    chosen = {row for row in by_label[9::10] if counts[str(labels[row])] > 1} or {total - 1}
-    return chosen, "one in ten" + (" of each label" if 1 < len(counts) < total else "")
+    if len(counts) in (1, total):  # labels that tell nothing, such as texts that all differ
+        return set(range(total)[9::10]) or {total - 1}, "one in ten"
+    by_label = sorted(range(total), key=lambda row: str(labels[row]))  # stable: in the order of the file within a label
+    several = [row for row in by_label if counts[str(labels[row])] > 1]  # one of its kind is needed to learn it
+    return set(several[9::10]) or {several[-1]}, "one in ten of each label"
 
 
 def _accepted(records: list[R], file: Path, notes: list[str]) -> list[R]:

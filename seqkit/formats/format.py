@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from seqkit.errors import shortened
+from seqkit.errors import DataError, shortened
 from seqkit.formats.text import Line, Lines, last_line_end
 from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
 
@@ -106,7 +106,8 @@ class ReadOptions:
         span_borders: what becomes of a span that starts or ends inside a token.
         comment_rows: whether rows whose first cell is ``#`` are comments at the start of a sentence, however wide.
         frames: the field of a sequence of vectors; empty for the usual ones.
-        part: whether the lines are only a part of the file.
+        rows_before: of sequences of vectors in an array beside the file, how many rows come before these lines.
+        faults: receives what is wrong with sequences of vectors, which are left out then; None to raise it.
         left_out: what a reader leaves out or changes → how often, which the user is told; see `notes_on`.
     """
 
@@ -120,7 +121,8 @@ class ReadOptions:
     span_borders: OnSpanBorder = "refuse"
     comment_rows: bool = False
     frames: str = ""
-    part: bool = False
+    rows_before: int = 0
+    faults: list[DataError] | None = None
     left_out: Counter[str] = field(default_factory=Counter)
 
     def of(self, description: Description) -> ReadOptions:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import Description, Format, ReadOptions, Sample
-from seqkit.formats.manifest import frames_of_rows
+from seqkit.formats.manifest import frames_of_rows, has_frames
 from seqkit.formats.text import BYTE_ORDER_MARK, Line, Lines, is_blank, last_line_end
 from seqkit.formats.writers import clean
 from seqkit.records import LABEL_SEPARATOR, FrameRecord, Sentence, TextRecord
@@ -368,6 +368,10 @@ def table_frames(format: str, lines: Iterable[Line], name: str, options: ReadOpt
         for line, cells in table_rows(lines, name, format):
             if not columns:
                 columns = _refuse_repeated([cell.strip() for cell in cells], name, line)
+                if any(has_frames({"frames": cell}) for cell in columns):
+                    found = ", ".join(columns)
+                    message = f"expected a first row with the names of the columns, such as frames, found {found}"
+                    raise DataError(f"{message}; --columns names them", file=name, line=line)
                 continue
             if line == 1 and [cell.strip() for cell in cells] == columns:
                 continue
