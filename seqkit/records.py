@@ -688,6 +688,67 @@ class WrittenText:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class SpokenSymbol:
+    """A symbol of a transcription, and when it was said.
+
+    Args:
+        symbol: the symbol.
+        start: the first frame of its most probable path.
+        end: one past the last.
+        posterior: the largest probability that it has in one of these frames.
+    """
+
+    symbol: str
+    start: int
+    end: int
+    posterior: float
+
+
+@dataclass(slots=True)
+class Transcription:
+    """A sequence of vectors with the text that was found in it.
+
+    Args:
+        sentence: the input, as it was read.
+        text: the text.
+        symbols: its symbols and when they were said, where that was asked for.
+        frame_rate: frames a second; 0 where it is unknown.
+        alternatives: the n best texts, the best first, where they were asked for: each an object with ``text``,
+            ``score``, ``log_prob`` and ``lm_log_prob``.
+        loss: −ln p of the right text, where that was asked for, in nats.
+    """
+
+    sentence: FrameRecord
+    text: str
+    symbols: list[SpokenSymbol] | None = None
+    frame_rate: float = 0.0
+    alternatives: list[dict[str, Any]] | None = None
+    loss: float | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: the input's name under its key, ``text``, and what was asked for.
+
+        The symbols stand under ``symbols``, each an object with ``symbol``, ``start`` and ``end`` in seconds, or in
+        frames where their rate is unknown, and ``posterior``; n-best texts under ``nbest``.
+        """
+        found: dict[str, Any] = {**self.sentence.given(), "text": self.text}
+        if self.symbols is not None:
+            rate = self.frame_rate
+            found["symbols"] = [
+                {
+                    "symbol": each.symbol,
+                    "start": round(each.start / rate, 4) if rate else each.start,
+                    "end": round(each.end / rate, 4) if rate else each.end,
+                    "posterior": round(each.posterior, 6),
+                }
+                for each in self.symbols
+            ]
+        if self.alternatives is not None:
+            found["nbest"] = self.alternatives
+        return found
+
+
 def digest(rows: Iterable[Sequence[str]], start: int = 0) -> int:
     """A checksum of strings.
 

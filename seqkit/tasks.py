@@ -296,6 +296,34 @@ TASKS: dict[str, Task] = {
             options="seqkit.heads.generation.settings:GenerateOptions",
             learned="conditions",
         ),
+        Task(
+            name="transcribe",
+            summary="Write the text of a recording: speech to characters, words or phones.",
+            help="""Write the text of a recording, or of any sequence of vectors, by CTC.
+
+            \b
+            seqkit transcribe train an4 -o listener              train on a manifest, a data set or a folder
+            seqkit transcribe evaluate an4 -m listener           word and character error rates
+            seqkit transcribe -m listener recording.wav          a line of text (short for predict)
+            """,
+            settings="seqkit.heads.transcription.settings:TranscribeSettings",
+            input="seqkit.inputs.frames:FrameInput",
+            head="seqkit.heads.transcription.head:Transcribing",
+            models={"": "seqkit.model.transcriber:Transcriber"},
+            records="frames",
+            record="sequence",
+            train="Train a transcriber on DATA and report on dev and test.",
+            evaluate="Score a transcriber on DATA: word and character error rates, and what is confused.",
+            flags={"--target": "data.target", "--unit": "data.unit", **_FRAME_FLAGS},
+            options="seqkit.heads.transcription.settings:TranscribeOptions",
+            evaluation="seqkit.heads.transcription.settings:TranscribeEvaluation",
+            predict="Transcribe recordings, arrays, or the sequences that manifests name, in order.",
+            reads=("jsonl", "csv", "npy", "npz", "audio"),
+            writes=("text", "jsonl"),
+            written="a line of text for each, or JSON objects",
+            errors="write the sequences with errors, one per line: right text, text that was found, name",
+            learned="symbols",
+        ),
     )
 }
 """name → task"""

@@ -17,6 +17,7 @@ from seqkit.corpora.split import Split, add_layout, in_layout_of
 from seqkit.errors import DataError
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
+from seqkit.formats.json_values import as_object
 from seqkit.formats.manifest import beside, has_frames, row_frames
 from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
 from seqkit.formats.registry import FORMATS, described_frames, described_sentences, described_texts
@@ -575,12 +576,7 @@ class Dataset:
         split = self.splits[name]
         found: list[FrameRecord] = []
         if split.content is not None:
-            found = [
-                record
-                if isinstance(record, FrameRecord)
-                else row_frames(record.fields, field, Path(), record.file, record.line)
-                for record in split.content
-            ]
+            found = [_given_frames(record, field) for record in split.content]
         else:
             options = ReadOptions(frames=field, left_out=split.left_out)
             add_layout(notes, split.located(texts=True))
@@ -641,6 +637,15 @@ def _given_sentence(record: Sentence | TextRecord, options: ReadOptions) -> Sent
     if isinstance(record, Sentence):
         return record
     return object_sentence(record.fields, options, record.file, record.line)
+
+
+def _given_frames(record: FrameRecord | TextRecord, field: str) -> FrameRecord:
+    """A sequence that came from no file: as it is, or read from the fields of its row."""
+    if isinstance(record, FrameRecord):
+        return record
+    found = row_frames(record.fields, field, Path(), record.file, record.line)
+    found.fields = as_object(found.fields)
+    return found
 
 
 def _given_text(record: Sentence | TextRecord, options: ReadOptions) -> Sentence | TextRecord:

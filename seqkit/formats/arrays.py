@@ -100,9 +100,12 @@ class _Header(NamedTuple):
 
 
 def _header(stream: Any, size: int) -> _Header:
-    """The header of an array of which there are so many bytes, if all of them are there.
+    """The header of an array of which there are so many bytes; a ValueError unless all of them are there.
 
     NumPy allocates memory for all that the header promises before it reads any.
+
+    Raises:
+        ValueError: fewer are there.
     """
     shape, by_column, dtype = _HEADERS[format.read_magic(stream)](stream)
     begin = stream.tell()

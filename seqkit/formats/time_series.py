@@ -61,9 +61,7 @@ def time_series_frames(lines: Iterable[Line], name: str, options: ReadOptions) -
     length = -1
     for count, (number, line) in enumerate(rest, start=1):
         try:
-            values, fields = _sequence(line, header)
-            if header.is_equal and length >= 0 and len(values) != length:
-                raise ValueError(f"expected {length:,} frames, as @equalLength says, found {len(values):,}")
+            values, fields = _sequence(line, header, length)
         except ValueError as error:
             fault = DataError(f"sequence {count:,}: {error}", file=name, line=number)
             if options.faults is None:
@@ -103,8 +101,8 @@ def _read_header(lines: Iterator[Line], name: str) -> _Header:
     raise DataError("expected a line @data and sequences after it, found none", file=name)
 
 
-def _sequence(line: str, header: _Header) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """The vectors [N, F] of a line, and its label."""
+def _sequence(line: str, header: _Header, length: int) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """The vectors [N, F] of a line, and its label; of so many frames as the one before it, where all have as many."""
     dimensions = line.split(":")
     fields: dict[str, Any] = {}
     if header.is_labelled:
@@ -121,6 +119,8 @@ def _sequence(line: str, header: _Header) -> tuple[NDArray[np.float32], dict[str
         if len(each) != len(cells[0]):
             expected = f"expected {len(cells[0]):,} numbers in every dimension, as in the first"
             raise ValueError(f"{expected}, found {len(each):,} in dimension {place}")
+    if header.is_equal and length >= 0 and len(cells[0]) != length:
+        raise ValueError(f"expected {length:,} frames, as @equalLength says, found {len(cells[0]):,}")
     values = [[number_of(cell) for cell in each] for each in cells]
     if any(value is None or value != value for value in chain.from_iterable(values)):
         _refuse_cell(cells, values)

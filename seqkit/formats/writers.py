@@ -270,6 +270,7 @@ WRITERS: Mapping[str, Callable[[Any], str]] = {
     "jsonl": _format_jsonl,
     "inline": format_inline,
     "tsv": _format_tsv,
+    "text": lambda record: clean(record.text + "\n"),
 }
 """Output format → prediction to text."""
 

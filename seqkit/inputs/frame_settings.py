@@ -18,14 +18,16 @@ class FrameDataSettings(ReadingSettings):
     frames: str = ""
     """field of the sequence: array file, recording or numbers  [default: frames, audio, path or file]"""
     speaker: str = "speaker"
-    """field of the speaker, for normalize speaker"""
+    """field of the speaker: whole speakers are held out as dev where there are at least ten"""
+    frame_rate: Weight = 0.0
+    """frames a second of arrays, by which times are in seconds; 0: unknown"""
 
 
 class FrameSettings(Section):
     """What is done with frames before the encoder reads them."""
 
-    normalize: Literal["data", "sequence", "speaker", "none"] = "data"
-    """subtract the mean and divide by the deviation of each feature: of the training data, each sequence or speaker"""
+    normalize: Literal["data", "sequence", "none"] = "data"
+    """subtract the mean of each feature and divide by its deviation: those of the training data, or of each sequence"""
     stack: Annotated[int, Field(ge=1, le=1000)] = 1
     """frames side by side that become one step of the encoder"""
     stride: Annotated[int, Field(ge=0, le=1000)] = 0

@@ -206,6 +206,11 @@ class FrameInput(Input):
             )
         )
 
+    @property
+    def frame_rate(self) -> float:
+        """Frames a second; 0 where that is unknown."""
+        return self.acoustics.frame_rate if self.acoustics is not None else self.settings.data.frame_rate
+
     # --- reading --------------------------------------------------------------------------------------------------
 
     def read(self, record: FrameRecord, *, keep: bool = False) -> Floats:

@@ -92,7 +92,7 @@ class CTC(nn.Module):
             ValueError: a shape, type, length or symbol is not as said above, or a text needs more steps than its
                 sequence has, see `steps_needed`.
         """
-        _check_targets(targets, len(outputs), self.output.out_features)
+        targets = _checked(targets, len(outputs), self.output.out_features)
         _check_possible(targets, lengths)
         found = log_likelihood(self.log_probabilities(outputs), lengths, targets)  # [B]
         return -found.sum() / max(1, len(found))
@@ -144,50 +144,54 @@ def log_likelihood(log_probabilities: Tensor, lengths: Tensor, targets: Tensor) 
     """
     check_padded(log_probabilities, lengths, log_probabilities.shape[-1], "log-probabilities")
     device = log_probabilities.device
-    _check_targets(targets, *log_probabilities.shape[::2])
-    sizes = (targets != BLANK).sum(1).cpu()  # [B]
-    needed = _steps_needed(targets).cpu()  # [B]
+    targets = _checked(targets, *log_probabilities.shape[::2])
+    sizes, needed = (targets != BLANK).sum(1), _steps_needed(targets)  # [B] each
     exact = torch.float64 if log_probabilities.dtype == torch.float64 else torch.float32
-    nothing = torch.where(needed > lengths, -torch.inf, 0.0).to(exact)  # [B]
-    found = to_device(nothing, device)
+    impossible = needed > lengths  # [B]
+    nothing = torch.zeros(len(targets), dtype=exact).masked_fill_(impossible, -torch.inf)  # [B]
+    # With no number of the others, which may be NaN, but with a gradient.
+    found = to_device(nothing, device) + log_probabilities.flatten()[:0].sum()  # [B]
     # torch's gives inf or an error for the others, depending on its version and the device.
-    rows = ((needed <= lengths) & (lengths > 0)).nonzero().flatten()  # [B']
+    rows = (~impossible & (lengths > 0)).nonzero().flatten()  # [B']
     if not len(rows):
-        return found + log_probabilities.sum() * 0 if log_probabilities.requires_grad else found
+        return found
     lengths, sizes = lengths[rows], sizes[rows]  # [B'] each
-    index = to_device(rows, device)
-    targets = to_device(targets, device)[index, : max(1, int(sizes.max()))]  # [B', L']
+    targets = targets[rows, : int(sizes.max())]  # [B', L']
     if not targets.shape[1]:
-        targets = functional.pad(targets, (0, 1), value=1)  # no version of torch refuses a column that it does not read
-    inside = to_device(token_mask(lengths, log_probabilities[:, : int(lengths.max())]), device)  # [B', T']
-    inputs = log_probabilities[index, : int(lengths.max())].to(exact)  # [B', T', K + 1]
+        targets = functional.pad(targets, (0, 1), value=1)  # a column that is not read, since some versions expect one
+    index, steps = to_device(rows, device), int(lengths.max())
+    inputs = log_probabilities[index, :steps].to(exact)  # [B', T', K + 1]
     # What lies past the end may be NaN, which its gradient of zero would not stop.
-    inputs = inputs.masked_fill(~inside.unsqueeze(2), 0.0).transpose(0, 1)  # [T', B', K + 1]
+    inputs = inputs.masked_fill(~token_mask(lengths, inputs).unsqueeze(2), 0.0).transpose(0, 1)  # [T', B', K + 1]
     # Where only deterministic kernels are allowed, a GPU has none for this loss, and Apple's have none at all.
     if device.type == "mps" or (device.type == "cuda" and torch.are_deterministic_algorithms_enabled()):
-        inputs, targets = inputs.cpu(), targets.cpu()
+        inputs = inputs.cpu()
     with torch.autocast(device.type, enabled=False):
-        losses = functional.ctc_loss(inputs, targets, lengths, sizes, blank=BLANK, reduction="none")  # [B']
+        losses = functional.ctc_loss(
+            inputs, to_device(targets, inputs.device), lengths, sizes, blank=BLANK, reduction="none"
+        )  # [B']
     return found.index_put((index,), -to_device(losses, device))
 
 
-def _check_targets(targets: Tensor, batch: int, size: int) -> None:
-    """Check that targets are texts of symbols from 1 to size - 1."""
+def _checked(targets: Tensor, batch: int, size: int) -> Tensor:
+    """Targets on the CPU, if they are texts of symbols from 1 to size - 1."""
     if targets.dim() != 2 or len(targets) != batch or targets.dtype != torch.int64:
         found = f"{targets.dtype} of shape {list(targets.shape)}"
         raise ValueError(f"expected targets as torch.int64 of shape [{batch}, L], found {found}")
+    targets = targets.cpu()
     if not targets.numel():
-        return
+        return targets
     least, most = int(targets.min()), int(targets.max())
     if least < BLANK or most >= size:
         raise ValueError(f"expected symbols from 1 to {size - 1}, found {least} to {most}")
     if bool(((targets[:, :-1] == BLANK) & (targets[:, 1:] != BLANK)).any()):
         raise ValueError("expected blanks only past the end of a text, found one before a symbol")
+    return targets
 
 
 def _check_possible(targets: Tensor, lengths: Tensor) -> None:
     """Check that the texts have as many steps as they need."""
-    needed = _steps_needed(targets).cpu()  # [B]
+    needed = _steps_needed(targets)  # [B]
     for row in (needed > lengths).nonzero().flatten().tolist():
         found = f"found {int(lengths[row])}; use fewer frames a step, or leave the record out"
         raise ValueError(f"expected at least {int(needed[row])} steps for the text of row {row}, {found}")
@@ -247,9 +251,9 @@ def align(log_probabilities: Tensor, lengths: Tensor, targets: Tensor) -> list[A
             has, see `steps_needed`.
     """
     check_padded(log_probabilities, lengths, log_probabilities.shape[-1], "log-probabilities")
-    _check_targets(targets, *log_probabilities.shape[::2])
+    targets = _checked(targets, *log_probabilities.shape[::2])
     _check_possible(targets, lengths)
-    values, targets = log_probabilities.cpu(), targets.cpu()
+    values = log_probabilities.cpu()
     batch, steps, _ = values.shape
     # The places of a path: blanks at the even ones, the symbols at the odd ones.
     places = functional.pad(targets.repeat_interleave(2, 1), (1, 0))  # [B, W], W = 2 L + 1

@@ -14,7 +14,7 @@ with the weight of the language model and a bonus for its length, in the languag
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import lru_cache
 from heapq import nlargest
 from operator import attrgetter, itemgetter
@@ -26,6 +26,7 @@ from torch import Tensor
 
 from seqkit.nn.ctc import BLANK
 from seqkit.nn.search import SearchState, Step
+from seqkit.nn.sequences import to_device
 
 _NEVER = -math.inf
 _REMEMBERED = 1 << 16
@@ -94,15 +95,15 @@ class SymbolModel:
 
     Args:
         step: reads a unit and gives the distribution of the next one: see `seqkit.nn.search.Step`.
-        last: the unit that stands before a text.
-        state: the state before that unit, of one sequence.
+        state: the state before `last`, of one sequence.
+        last: the unit that stands before a text, int64 [1], on the device of the network.
         units: the unit of each symbol, by its id; that of the blank is not used.
         end: the unit that ends a text.
     """
 
-    def __init__(self, step: Step, last: int, state: SearchState, units: Sequence[int], end: int) -> None:
+    def __init__(self, step: Step, state: SearchState, last: Tensor, units: Sequence[int], end: int) -> None:
         self._step, self._units, self._end = step, units, end
-        self._start = _Reading(last, state)
+        self._start, self._device = _Reading(int(last), state), last.device
 
     def start(self) -> _Reading:
         """See `LanguageModel.start`."""
@@ -129,7 +130,8 @@ class SymbolModel:
             return
         layers = zip(*(state.after for state in waiting), strict=True)
         joined = tuple(tuple(torch.cat(parts) for parts in zip(*layer, strict=True)) for layer in layers)
-        found, after = self._step(torch.tensor([state.last for state in waiting]), joined)  # [N, V]
+        last = to_device(torch.tensor([state.last for state in waiting]), self._device)  # [N]
+        found, after = self._step(last, joined)  # [N, V]
         for row, (state, following) in enumerate(zip(waiting, found.tolist(), strict=True)):
             state.next = following
             state.after = tuple(tuple(part[row : row + 1] for part in layer) for layer in after)
@@ -161,7 +163,8 @@ class WordModel:
         spelling: what each symbol spells, by its id; a space separates words. That of the blank is not used.
         context: how many words before a word are given to `word_score`; None for all of them.
         vocabulary: the words that the model knows; None for all words.
-        unknown: what is added to ln p of a word outside the vocabulary, in nats.
+        unknown: what is added to ln p of a word outside the vocabulary, in nats; as soon as its beginning is that of no
+            word in it, so that such a beginning does not displace better ones until its end.
     """
 
     def __init__(
@@ -170,11 +173,13 @@ class WordModel:
         spelling: Sequence[str],
         *,
         context: int | None = None,
-        vocabulary: Container[str] | None = None,
+        vocabulary: Collection[str] | None = None,
         unknown: float = 0.0,
     ) -> None:
         self._spelling, self._context = spelling, context
-        self._vocabulary, self._unknown = vocabulary, unknown
+        self._all_known, self._unknown = vocabulary is None, unknown
+        self._vocabulary = frozenset(vocabulary or ())
+        self._beginnings = {word[:size] for word in self._vocabulary for size in range(len(word) + 1)} | {""}
         self._word_score = lru_cache(_REMEMBERED)(word_score)
 
     def start(self) -> tuple[tuple[str, ...], str]:
@@ -190,26 +195,30 @@ class WordModel:
         found = []
         for state in states:
             log_prob, units, (words, _) = self._spelled(*state, " ")
-            found.append(Scored(log_prob + self._score(words, None), units, None))
+            found.append(Scored(log_prob + self._word_score(words, None), units, None))
         return found
 
     def _spelled(self, words: tuple[str, ...], begun: str, more: str) -> Scored:
-        if " " not in more:
-            return Scored(0.0, 0, (words, begun + more))
+        """What is said of more characters after words and the beginning of another one."""
+        charged = self._is_unknown(begun, self._beginnings)
         *whole, begun = (begun + more).split(" ")
         total, units = 0.0, 0
-        for word in filter(None, whole):
-            total += self._score(words, word)
-            units += 1
-            words = (*words, word)
-            if self._context is not None:
-                words = words[max(0, len(words) - self._context) :]
+        for word in whole:
+            if word:
+                total += self._word_score(words, word)
+                if not charged and self._is_unknown(word, self._vocabulary):
+                    total += self._unknown
+                units += 1
+                words = (*words, word)
+                if self._context is not None:
+                    words = words[max(0, len(words) - self._context) :]
+            charged = False
+        if not charged and self._is_unknown(begun, self._beginnings):
+            total += self._unknown
         return Scored(total, units, (words, begun))
 
-    def _score(self, words: tuple[str, ...], word: str | None) -> float:
-        found = self._word_score(words, word)
-        known = word is None or self._vocabulary is None or word in self._vocabulary
-        return found if known else found + self._unknown
+    def _is_unknown(self, text: str, known: Collection[str]) -> bool:
+        return not self._all_known and text not in known
 
 
 class _Prefix:

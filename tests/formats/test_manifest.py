@@ -17,6 +17,7 @@ from seqkit.formats.manifest import has_frames, row_frames
 from seqkit.formats.registry import describe, described_frames
 from seqkit.records import FrameRecord
 
+WANTED = 'expected a field "frames" or "audio" with a sequence of vectors'
 NUMBERS = np.arange(6, dtype=np.float32).reshape(3, 2)
 
 
@@ -259,11 +260,11 @@ def test_faults_of_rows(tmp_path: Path) -> None:
         ([1], "expected an object, found [1]"),
         (
             {"label": "x"},
-            'expected a field "frames" or "audio" with a sequence of vectors, found \'label\'; --frames names another one',
+            f"{WANTED}, found 'label'; --frames names another one",
         ),
         (
             {},
-            'expected a field "frames" or "audio" with a sequence of vectors, found no fields; --frames names another one',
+            f"{WANTED}, found no fields; --frames names another one",
         ),
         ({"frames": ""}, "expected the name of a file, or a list of frames in \"frames\", found ''"),
     ):
@@ -360,6 +361,8 @@ TS = """# a comment
 1,2,3:4,5,6:up
 -1e1,0:0.5,.5:down
 """
+MISSING = "a value is missing in dimension 2, frame 2; fill it in, or leave the sequence out"
+UNEQUAL = "expected 3 numbers in every dimension, as in the first, found 2 in dimension 2"
 
 
 def test_time_series(tmp_path: Path) -> None:
@@ -378,10 +381,10 @@ def test_time_series(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "line", "expected"),
     [
-        ("5,6:up", "?,6:up", 10, "sequence 1: a value is missing in dimension 2, frame 2; fill it in, or leave the sequence out"),
-        ("5,6:up", "NaN,6:up", 10, "sequence 1: a value is missing in dimension 2, frame 2; fill it in, or leave the sequence out"),
+        ("5,6:up", "?,6:up", 10, f"sequence 1: {MISSING}"),
+        ("5,6:up", "NaN,6:up", 10, f"sequence 1: {MISSING}"),
         ("5,6:up", "x,6:up", 10, "sequence 1: expected a number, found 'x' in dimension 2, frame 2"),
-        ("5,6:up", "5:up", 10, "sequence 1: expected 3 numbers in every dimension, as in the first, found 2 in dimension 2"),
+        ("5,6:up", "5:up", 10, f"sequence 1: {UNEQUAL}"),
         (":down", "", 11, "sequence 2: expected one of the labels of @classLabel (up, down), found '0.5,.5'"),
         (":0.5,.5", "", 11, "sequence 2: expected 2 dimensions, found 1"),
         ("@equalLength false", "@equalLength true", 11, "sequence 2: expected 3 frames, as @equalLength says, found 2"),
@@ -394,7 +397,7 @@ def test_time_series(tmp_path: Path) -> None:
         ("@dimensions 2", "@dimensions two", 6, "expected a number of dimensions, found '@dimensions two'"),
         ("@data\n", "", 9, "expected a line @data before the sequences, found '1,2,3:4,5,6:up'"),
     ],
-)  # fmt: skip
+)
 def test_faults_of_time_series(tmp_path: Path, old: str, new: str, line: int, expected: str) -> None:
     file = tmp_path / "x.ts"
     file.write_text(TS.replace(old, new))

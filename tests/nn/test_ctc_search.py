@@ -80,7 +80,7 @@ class Unread:
 
     def model(self) -> SymbolModel:
         state: SearchState = ((torch.zeros(1), torch.zeros(1, dtype=torch.int64)),)
-        return SymbolModel(self.step, self.end, state, self.units, self.end)
+        return SymbolModel(self.step, state, torch.tensor([self.end]), self.units, self.end)
 
 
 @pytest.mark.parametrize("seed", range(30))
@@ -157,6 +157,29 @@ def test_pieces_of_words_may_hold_spaces() -> None:
         (("the", "cat", "can", "go"), None),
     ]  # fmt: skip
     assert (total, units, end.log_prob, end.units) == (-4.0, 4, -1.0, 0)
+
+
+@pytest.mark.parametrize("unknown", [-3.0, -math.inf])
+def test_unknown_words_are_charged_once_and_as_soon_as_they_are_certain(unknown: float) -> None:
+    def read(*symbols: int) -> list[float]:
+        state, found = model.start(), []
+        for symbol in symbols:
+            (scored,) = model.scores([state], [symbol])
+            state = scored.state
+            found.append(scored.log_prob)
+        return [*found, model.ends([state])[0].log_prob]
+
+    def one(history: tuple[str, ...], word: str | None) -> float:
+        return -1.0
+
+    model = WordModel(one, ["", "a", "b", " ", "a b"], vocabulary={"ab", "bab"}, unknown=unknown)
+    assert read(1, 2, 3) == [0.0, 0.0, -1.0, -1.0]
+    assert read(1, 1, 2, 3, 2) == [0.0, unknown, 0.0, -1.0, 0.0, unknown - 2.0]  # "aab b"
+    assert read(1, 3, 3, 2, 2) == [0.0, unknown - 1.0, 0.0, 0.0, unknown, -2.0]  # "a  bb"
+    assert read(4, 1, 1) == [unknown - 1.0, 0.0, unknown, -2.0]  # "a baa"
+    assert read(1, 1, 4, 1, 2) == [0.0, unknown, -1.0, 0.0, 0.0, -2.0]  # "aaa bab"
+    model = WordModel(one, ["", "a", "b", " "], unknown=unknown)
+    assert read(1, 1, 3, 2) == [0.0, 0.0, -1.0, 0.0, -2.0]
 
 
 @pytest.mark.parametrize("seed", range(10))

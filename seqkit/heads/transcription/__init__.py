@@ -1,0 +1,1 @@
+"""Many to fewer: a text from a long sequence of vectors."""

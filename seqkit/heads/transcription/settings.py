@@ -1,0 +1,181 @@
+"""Settings of transcription."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from seqkit.config.sections import (
+    GREATEST,
+    Count,
+    EncoderSettings,
+    Layers,
+    Options,
+    Positive,
+    Probability,
+    Rate,
+    Section,
+    Settings,
+    TrainingSettings,
+    Weight,
+)
+from seqkit.inputs.audio_settings import AudioSettings
+from seqkit.inputs.frame_settings import FrameDataSettings, FrameSettings
+from seqkit.inputs.settings import EvaluationOptions
+
+_KINDS = ("char", "word", "bpe")
+Bonus = Annotated[float, Field(ge=-GREATEST, le=GREATEST, allow_inf_nan=False)]
+
+
+class TranscribeDataSettings(FrameDataSettings):
+    """What is transcribed, and into which units."""
+
+    target: str = "text"
+    """field that holds the text"""
+    unit: str = "char"
+    """unit of the text: char, word, bpe, or a field with symbols between spaces, such as phones"""
+    bpe_size: Annotated[int, Field(ge=257, le=1_000_000)] = 500
+    """maximal number of byte-pair units"""
+
+    @property
+    def field(self) -> str:
+        """The field of the text."""
+        return self.target if self.unit in _KINDS else self.unit
+
+    @property
+    def kind(self) -> str:
+        """The kind of its units: ``char``, ``word`` or ``bpe``."""
+        return self.unit if self.unit in _KINDS else "word"
+
+
+class TranscribeHeadSettings(Section):
+    """The transcription head: connectionist temporal classification (CTC, Graves et al. 2006)."""
+
+    dropout: Probability = 0.0
+    """dropout on the encoder's outputs, beside that of the encoder"""
+
+
+class TranscribeEncoderSettings(EncoderSettings):
+    """The shared recurrent encoder, with the defaults of transcription."""
+
+    layers: Layers = 3
+    """layers on top of each other"""
+
+
+class TranscribeFrameSettings(FrameSettings):
+    """What is done with frames before the encoder, with the defaults of transcription."""
+
+    time_masks: Count = 2
+    """stretches of time that are masked in training (SpecAugment, Park et al. 2019)"""
+    feature_masks: Count = 1
+    """bands of features that are masked in training"""
+    feature_mask: Positive = 2
+    """greatest width of such a band in features"""
+
+
+class TranscribeTrainingSettings(TrainingSettings):
+    """The training loop, with the defaults of transcription."""
+
+    epochs: Positive = 60
+    """maximal number of passes over the training data"""
+    batch_size: Positive = 16
+    """sequences per batch"""
+    lr: Rate = 1e-3
+    """learning rate at the start (after warm-up)"""
+    schedule: Literal["constant", "inverse", "cosine", "plateau", "step"] = "cosine"
+    """learning rate over time; inverse: lr / (1 + decay · epoch); cosine: to zero; plateau: or step: by a factor"""
+    warmup: Weight = 1.0
+    """epochs of linear warm-up from zero"""
+
+
+class TranscribeSettings(Settings):
+    """All settings of transcription."""
+
+    task: Literal["transcribe"] = "transcribe"
+    """shape of the task"""
+    input: Literal["frames"] = "frames"
+    """what is read"""
+    data: TranscribeDataSettings = TranscribeDataSettings()
+    """data"""
+    audio: AudioSettings = AudioSettings()
+    """features of recordings"""
+    frames: TranscribeFrameSettings = TranscribeFrameSettings()
+    """frames"""
+    encoder: TranscribeEncoderSettings = TranscribeEncoderSettings()
+    """encoder"""
+    head: TranscribeHeadSettings = TranscribeHeadSettings()
+    """head"""
+    training: TranscribeTrainingSettings = TranscribeTrainingSettings()
+    """training"""
+
+
+class TranscribeOptions(Options):
+    """Options of prediction."""
+
+    beam: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """prefixes that beam search keeps; 0: the best symbol of each step, or 20 where --lm or --nbest needs it"""
+    nbest: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """texts of each sequence, the best first (jsonl)"""
+    lm: str = ""
+    """language model, a directory of seqkit lm: n-grams or a network, of words or of the units that are transcribed"""
+    lm_weight: Weight = 0.5
+    """weight of the language model's log-probability"""
+    length_bonus: Bonus = 0.0
+    """what each unit of the language model adds to the score: words or symbols"""
+    times: bool = False
+    """also write when each symbol was said, and its posterior probability (jsonl)"""
+    _model: Any = PrivateAttr(default=None)
+    _scored: bool = PrivateAttr(default=False)
+
+    @model_validator(mode="after")
+    def _searches(self) -> TranscribeOptions:
+        if (self.lm or self.nbest > 1) and self.beam == 1:
+            raise ValueError("beam must be more than 1 for lm and nbest")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Prefixes that the search keeps; 0 where the best path is taken."""
+        return self.beam or (max(20, self.nbest) if self.lm or self.nbest > 1 else 0)
+
+    @property
+    def model(self) -> Any:
+        """The language model over the model's symbols, where there is one."""
+        return self._model
+
+    @property
+    def scored(self) -> bool:
+        """Whether the loss of the right text is wanted, too, as evaluation does."""
+        return self._scored
+
+    def with_model(self, model: Any) -> TranscribeOptions:
+        """The options with a language model, a `seqkit.nn.ctc_search.LanguageModel`."""
+        found = self.model_copy()
+        found._model, found._scored = model, self._scored
+        return found
+
+    def for_output(self, output_format: str | None) -> TranscribeOptions:
+        """See `Options.for_output`: evaluation wants the loss, and no further texts."""
+        if output_format is not None:
+            return self
+        found = self.model_copy(update={"times": False})
+        found._model, found._scored = self._model, True
+        return found
+
+
+class TranscribeEvaluation(EvaluationOptions):
+    """Options of evaluation."""
+
+    target: str | None = None
+    """field of the text  [default: the model's]"""
+    beam: Annotated[int, Field(ge=0, le=10_000)] = 0
+    """prefixes that beam search keeps; 0: the best symbol of each step, or 20 where --lm needs it"""
+    lm: str = ""
+    """language model, a directory of seqkit lm: n-grams or a network, of words or of the units that are transcribed"""
+    lm_weight: Weight = 0.5
+    """weight of the language model's log-probability"""
+    length_bonus: Bonus = 0.0
+    """what each unit of the language model adds to the score: words or symbols"""
+    tune: bool = False
+    """first find the --lm-weight and --length-bonus that make the fewest word errors on dev"""

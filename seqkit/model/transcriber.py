@@ -1,0 +1,99 @@
+"""The transcriber: a sequence of vectors, such as a recording of speech → a text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+from typing import Any
+
+from seqkit.config.recipes import validated
+from seqkit.corpora.dataset import Dataset
+from seqkit.corpora.resolve import resolve
+from seqkit.errors import SettingsError
+from seqkit.heads.transcription.head import Transcribing
+from seqkit.heads.transcription.settings import TranscribeOptions
+from seqkit.inputs.frames import FrameInput
+from seqkit.model.base import Evaluation, Model
+from seqkit.model.fusion import fused
+from seqkit.records import FrameRecord, Transcription
+
+_WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
+_BONUSES = (-1.0, 0.0, 1.0, 2.0)
+"""of which the best pair is found by ``--tune``, and then a finer one around it"""
+
+
+class Transcriber(Model):
+    """A transcriber. See `Model`; its `predict` takes the options of `TranscribeOptions`."""
+
+    input: FrameInput
+    head: Transcribing
+
+    def transcribe(self, given: Any, **options: Any) -> Transcription:
+        """Transcribe one sequence.
+
+        Args:
+            given: an array [N, F], a list of frames, a record, or a mapping with one of them.
+            **options: see `Model.predict`.
+
+        Returns:
+            The text, and what was asked for beside it.
+        """
+        found: Transcription = next(self.predict([{"frames": given} if not _is_record(given) else given], **options))
+        return found
+
+    def options(self, given: Mapping[str, Any]) -> TranscribeOptions:
+        """See `Predictor.options`; the language model that they name is read once."""
+        found = validated(TranscribeOptions, given, "options")
+        return found.with_model(self._language_model(found.lm)) if found.lm else found
+
+    def _language_model(self, place: str) -> Any:
+        kept: dict[str, Any] = self.__dict__.setdefault("_language_models", {})
+        if place not in kept:
+            from seqkit.model.loading import load
+
+            model: Any = load(place, task="lm")
+            kept[place] = fused(model, self.head.units, self.head.symbols, place)
+        return kept[place]
+
+    def evaluate(self, data: Any, split: str | None = None, *, pipeline: Any = None, **options: Any) -> Evaluation:
+        """See `Predictor.evaluate`; with ``tune`` weight and bonus of the language model are first found on dev."""
+        if not options.get("tune"):
+            return super().evaluate(data, split, pipeline=pipeline, **options)
+        if not options.get("lm"):
+            raise SettingsError("tune needs a language model, --lm")
+        dataset = data if isinstance(data, Dataset) else resolve(data, quiet=True)
+        given = {name: value for name, value in options.items() if name != "tune"}
+        best = self._tuned(dataset, given, pipeline)
+        found = super().evaluate(dataset, split, pipeline=pipeline, **given | best)
+        note = f"tuned on dev: --lm-weight {best['lm_weight']:g} --length-bonus {best['length_bonus']:g}"
+        return found._replace(notes=[*found.notes, note])
+
+    def _tuned(self, dataset: Dataset, given: Mapping[str, Any], pipeline: Any) -> dict[str, float]:
+        """The weight and the bonus with the fewest errors in words on dev."""
+        tried: dict[tuple[float, float], tuple[float, float]] = {}
+
+        def search(weights: Sequence[float], bonuses: Sequence[float]) -> tuple[float, float]:
+            for weight, bonus in product(weights, bonuses):
+                if (weight, bonus) not in tried:
+                    options = {**given, "lm_weight": weight, "length_bonus": bonus}
+                    report = super(Transcriber, self).evaluate(dataset, "dev", pipeline=pipeline, **options).report
+                    tried[weight, bonus] = (report.wer, report.cer)
+            return min(tried, key=lambda pair: (tried[pair], pair))
+
+        weight, bonus = search(_WEIGHTS, _BONUSES)
+        weight, bonus = search((weight * 0.8, weight, weight * 1.2), (bonus - 0.5, bonus, bonus + 0.5))
+        return {"lm_weight": weight, "length_bonus": bonus}
+
+    def evaluate_records(
+        self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any
+    ) -> Evaluation:
+        """See `Predictor.evaluate_records`."""
+        gold = self.head.gold(records, **options)
+        known = ("beam", "lm", "lm_weight", "length_bonus")
+        asked: dict[str, Any] = {name: options[name] for name in known if name in options}
+        answers = list((pipeline or self.pipeline())(records, self.options(asked).for_output(None)))
+        return Evaluation(self.head.report(gold, answers), gold, answers)
+
+
+def _is_record(given: Any) -> bool:
+    return isinstance(given, FrameRecord | Mapping)
