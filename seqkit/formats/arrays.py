@@ -28,6 +28,8 @@ _HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_head
 """version of an ``.npy`` file → what reads its header; arrays of numbers have no other version"""
 _NUMBERS = "biuf"
 """kinds of NumPy's types that are numbers, truth values among them"""
+_LONGEST = 1 << 48
+"""of a dimension of an array, which another of 0 may make any"""
 _MOST_DEFLATED = 1_100
 """bytes that a byte of a compressed member can stand for, with some to spare (https://www.rfc-editor.org/rfc/rfc1951)"""
 
@@ -99,7 +101,7 @@ class _Header(NamedTuple):
     begin: int
 
 
-def _header(stream: Any, size: int) -> _Header:
+def _header(stream: Any, length: int) -> _Header:
     """The header of an array of which there are so many bytes; a ValueError unless all of them are there.
 
     NumPy allocates memory for all that the header promises before it reads any.
@@ -108,8 +110,10 @@ def _header(stream: Any, size: int) -> _Header:
         ValueError: fewer are there.
     """
     shape, by_column, dtype = _HEADERS[format.read_magic(stream)](stream)
+    if not all(0 <= size <= _LONGEST for size in shape):
+        raise ValueError(f"its shape is {shown(list(shape))}")
     begin = stream.tell()
-    promised, found = math.prod(shape) * dtype.itemsize, size - begin
+    promised, found = math.prod(shape) * dtype.itemsize, length - begin
     if promised > found:
         raise ValueError(f"it has {found} of the {promised} bytes of numbers that its header promises")
     return _Header(shape, dtype, by_column, begin)

@@ -56,7 +56,7 @@ def time_series_frames(lines: Iterable[Line], name: str, options: ReadOptions) -
         DataError: anything wrong with the file; also a missing value, or time stamps.
     """
     rest = ((number, line.strip()) for number, line in read_lines(name) if not is_blank(line))
-    rest = ((number, line) for number, line in rest if not line.startswith("#"))
+    rest = ((number, line) for number, line in rest if line and not line.startswith("#"))
     header = _read_header(rest, name)
     length = -1
     for count, (number, line) in enumerate(rest, start=1):
@@ -140,6 +140,7 @@ def _refuse_cell(cells: list[list[str]], values: list[list[float | None]]) -> No
 
 def _recognise(sample: Sample) -> bool:
     lines = [line.strip().lower() for line in sample.lines if not is_blank(line) and not line.lstrip().startswith("#")]
+    lines = [line for line in lines if line]
     tags = {line.split()[0] for line in lines if line.startswith("@")}
     return bool(lines) and lines[0].startswith("@") and len(tags.intersection(_HEADER)) > 1
 

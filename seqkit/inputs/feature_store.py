@@ -68,6 +68,12 @@ class FeatureStore:
         if file is not None and take_up:
             self._take_up(file)
 
+    def __del__(self) -> None:
+        """Close the files."""
+        for stream in (self._made, self._kept):
+            if stream is not None:
+                stream.close()
+
     def get(self, recording: Path) -> Floats | None:
         """The features of a recording.
 
@@ -195,9 +201,7 @@ class FeatureStore:
         return frames if done == len(data) else None
 
     def _close(self) -> None:
-        for stream in (self._made, self._kept):
-            if stream is not None:
-                stream.close()
+        self.__del__()
         self._made = self._kept = None
         self._new, self._old, self._checked = {}, {}, set()
 

@@ -234,13 +234,10 @@ class FrameInput(Input):
             if kept is not None:
                 record.frames = len(kept)
                 return kept
-        if self.acoustics is not None:
-            frames = self.acoustics(record.source.read(self.acoustics.rate))
-        else:
-            try:
-                frames = record.source.read()
-            except DataError as error:
-                raise record.fault_of(error) from None
+        try:
+            frames = record.source.read() if self.acoustics is None else self._features(record.source)
+        except DataError as error:
+            raise record.fault_of(error) if self.acoustics is None else error from None
         self._refuse(record, *frames.shape)
         record.frames = len(frames)
         if fault := unsound(frames):
@@ -248,6 +245,10 @@ class FrameInput(Input):
         if keep and self.acoustics is not None and self._store is not None:
             self._store.add(record.source.path, np.ascontiguousarray(frames))
         return frames
+
+    def _features(self, recording: AudioFile) -> Floats:
+        assert self.acoustics is not None
+        return self.acoustics(recording.read(self.acoustics.rate))
 
     def settle(self, file: Path) -> None:
         """See `Input.settle`."""
