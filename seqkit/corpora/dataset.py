@@ -396,12 +396,30 @@ class Dataset:
         with suppress(DataError):  # which reading them tells better
             path, description = split.first(texts=True)
             form = FORMATS[description.format]
-            if form.frames is None or form.opens:
+            if form.rows is None or beside(path) is not None:
                 return form.frames is not None
             lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
-            for record in form.frames(lines, str(path), ReadOptions().of(description)):
-                return beside(path) is not None or has_frames({record.key: record.name or [0]})
+            return any(has_frames(row) for _, row in form.rows(lines, str(path), ReadOptions().of(description)))
         return False
+
+    def read_all_frames(self, split: str, field: str, faults: Any) -> list[FrameRecord]:
+        """The sequences of a split in memory that can be read; the others become faults.
+
+        Args:
+            split: the split.
+            field: the field of the sequence; empty for the usual ones.
+            faults: receives each fault, by a method `fault`.
+
+        Returns:
+            The sequences.
+        """
+        found: list[FrameRecord] = []
+        for record in self.splits[split].content or ():
+            try:
+                found.append(_given_frames(record, field))
+            except DataError as error:
+                faults.fault(error)
+        return found
 
     def sentences(self, split: str, splitter: SplitFunction | None = None) -> list[Sentence]:
         """Read one split; see `read_sentences`."""

@@ -110,7 +110,7 @@ def _header(stream: Any, length: int) -> _Header:
         ValueError: fewer are there.
     """
     shape, by_column, dtype = _HEADERS[format.read_magic(stream)](stream)
-    if not all(0 <= size <= _LONGEST for size in shape):
+    if not all(type(size) is int and 0 <= size <= _LONGEST for size in shape):
         raise ValueError(f"its shape is {shown(list(shape))}")
     begin = stream.tell()
     promised, found = math.prod(shape) * dtype.itemsize, length - begin

@@ -192,6 +192,8 @@ class Format:
         sentences: reads lines of the named file as sentences; None if its files contain none.
         texts: reads lines of the named file as texts with fields; None if its files contain none.
         frames: reads lines of the named file, or the file itself, as sequences of vectors; None if it contains none.
+        rows: reads lines of the named file as rows that may name sequences of vectors, each with its line; None if it
+            has no rows.
         has_label: whether lines have a label for a whole text, in the field named; None if they cannot have one.
         evidence: what in the first lines shows the format where the file's extension does not, for the note on it;
             empty if there is nothing to say.
@@ -227,6 +229,7 @@ class Format:
     sentences: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence]] | None = None
     texts: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence | TextRecord]] | None = None
     frames: Callable[[Iterable[Line], str, ReadOptions], Iterator[FrameRecord]] | None = None
+    rows: Callable[[Iterable[Line], str, ReadOptions], Iterator[tuple[int, Any]]] | None = None
     has_label: Callable[[Iterable[Line], str], bool] | None = None
     evidence: Callable[[Sample], str] = lambda sample: ""
     write: Callable[[Sequence[Sentence]], str] | None = None

@@ -89,10 +89,30 @@ def beside(manifest: str | Path) -> Path | None:
 # --- readers ------------------------------------------------------------------------------------------------------
 
 
+def object_rows(
+    container: Container, lines: Iterable[Line], name: str, options: ReadOptions
+) -> Iterator[tuple[int, Any]]:
+    """Read JSON objects that name sequences of vectors.
+
+    Args:
+        container: what the objects are in.
+        lines: numbered lines.
+        name: the file's name.
+        options: not used.
+
+    Returns:
+        An iterator over the objects, each with its line.
+
+    Raises:
+        DataError: while iterating: invalid JSON.
+    """
+    return objects(lines, name, container, once=True)
+
+
 def object_frames(
     container: Container, lines: Iterable[Line], name: str, options: ReadOptions
 ) -> Iterator[FrameRecord]:
-    """Read JSON objects that name sequences of vectors.
+    """Read the sequences of vectors that JSON objects name; see `object_rows`.
 
     Args:
         container: what the objects are in.
@@ -106,7 +126,7 @@ def object_frames(
     Raises:
         DataError: while iterating: anything wrong with a row.
     """
-    return frames_of_rows(objects(lines, name, container, once=True), name, options)
+    return frames_of_rows(object_rows(container, lines, name, options), name, options)
 
 
 def frames_of_rows(rows: Iterable[tuple[int, Any]], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
@@ -215,7 +235,7 @@ def _kept(options: ReadOptions, make: Callable[..., FrameRecord], *arguments: An
     except DataError as error:
         if options.faults is None:
             raise
-        options.faults.append(error)
+        options.faults.append(DataError(error.reason, file=error.file, line=error.line))  # without its traceback
 
 
 def _raise(error: DataError) -> FrameRecord:

@@ -63,10 +63,10 @@ def time_series_frames(lines: Iterable[Line], name: str, options: ReadOptions) -
         try:
             values, fields = _sequence(line, header, length)
         except ValueError as error:
-            fault = DataError(f"sequence {count:,}: {error}", file=name, line=number)
+            reason = f"sequence {count:,}: {error}"
             if options.faults is None:
-                raise fault from None
-            options.faults.append(fault)
+                raise DataError(reason, file=name, line=number) from None
+            options.faults.append(DataError(reason, file=name, line=number))
             continue
         length = len(values)
         yield made(lambda values=values: ArraySource(values), "frames", "", fields, name, number)  # type: ignore[misc]
