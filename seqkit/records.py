@@ -668,6 +668,62 @@ class ScoredText:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredFrames:
+    """A sequence of frames and how likely a model finds it.
+
+    Args:
+        sentence: the sequence, as it was read.
+        log_prob: ln p of its frames, in nats.
+        units: how many frames that are.
+    """
+
+    sentence: FrameRecord
+    log_prob: float
+    units: int
+
+    @property
+    def nats_per_frame(self) -> float:
+        """The mean loss of a frame."""
+        return -self.log_prob / max(1, self.units)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: the input's name, ``nats_per_frame``, ``log_prob`` and ``units``."""
+        scores = {"nats_per_frame": self.nats_per_frame, "log_prob": self.log_prob, "units": self.units}
+        return {**self.sentence.given(), **scores}
+
+    def to_cells(self) -> tuple[str, ...]:
+        """The record as the cells of a row: nats a frame, log-probability, frames."""
+        return f"{self.nats_per_frame:.4f}", f"{self.log_prob:.4f}", str(self.units)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenFrames:
+    """A piece that a model wrote.
+
+    Args:
+        frames: zeros and ones, its given beginning included, uint8 [N, K].
+        prompt: how many frames were given.
+        log_prob: ln p of those that were added, in nats; no temperature changes it.
+        tempo: quarter notes a minute.
+    """
+
+    frames: NDArray[np.uint8]
+    prompt: int
+    log_prob: float
+    tempo: float
+
+    @property
+    def nats_per_frame(self) -> float:
+        """The mean loss of a frame that was added."""
+        return -self.log_prob / max(1, len(self.frames) - self.prompt)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object, without the frames themselves, which have a file."""
+        scores = {"log_prob": self.log_prob, "nats_per_frame": self.nats_per_frame}
+        return {"length": len(self.frames), "prompt": self.prompt, **scores, "tempo": self.tempo}
+
+
+@dataclass(frozen=True, slots=True)
 class WrittenText:
     """A text that a model wrote.
 

@@ -45,6 +45,7 @@ class Task(NamedTuple):
         errors: what ``evaluate --errors`` writes, by `error` of the head; empty where predictions are not right or
             wrong.
         learned: the document of a model that says what it learned, which every model of the task has; empty for none.
+        learner: what learns from records, a `seqkit.training.learner.RecordLearner`.
         also: the same task over other inputs, each a row with the same name; see `Task.of`.
     """
 
@@ -69,6 +70,7 @@ class Task(NamedTuple):
     written: str = "JSON objects"
     errors: str = ""
     learned: str = ""
+    learner: Place = "seqkit.training.learner:RecordLearner"
     also: tuple[Any, ...] = ()
 
     @property
@@ -264,11 +266,34 @@ TASKS: dict[str, Task] = {
             writes=("tsv", "jsonl"),
             written="log-probability, units, perplexity and text separated by tabs, or JSON objects",
             learned="units",
+            also=(
+                Task(
+                    name="lm",
+                    summary="Language models of frames of keys: train, measure, score and sample music.",
+                    settings="seqkit.heads.frame_model.settings:FrameModelSettings",
+                    input="seqkit.inputs.keys:KeyInput",
+                    head="seqkit.heads.frame_model.head:FrameModelling",
+                    models={"": "seqkit.model.frame_model:FrameLanguageModel"},
+                    records="frames",
+                    record="sequence",
+                    flags={
+                        "--frames": "data.frames",
+                        "--frames-per-quarter": "data.frames_per_quarter",
+                        "--transpose": "frames.transpose",
+                        "--bptt": "training.bptt",
+                    },
+                    verbs={"score": "", "sample": "seqkit.cli.sample:sample_lines"},
+                    reads=("midi", "npz", "npy", "jsonl", "csv"),
+                    writes=("tsv", "jsonl"),
+                    written="nats a frame, log-probability, frames and name separated by tabs, or JSON objects",
+                    learner="seqkit.training.windows:WindowLearner",
+                ),
+            ),
         ),
         Task(
             name="generate",
-            summary="Write text from a label, a title, a vector.",
-            help="""Write text from a label, a title, a vector of numbers, or any mix of them.
+            summary="Write text from a label, a title, a vector, a gesture.",
+            help="""Write text from a label, a title, a vector of numbers, a sequence of vectors, or any mix of them.
 
             \b
             seqkit generate train tang -c generate-tang -o poet   train on a data set, a folder or a file

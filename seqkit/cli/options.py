@@ -20,6 +20,7 @@ from seqkit.terminal import tell
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
+    from seqkit.config.sections import Options
     from seqkit.formats.format import Description
     from seqkit.tasks import Task
 
@@ -77,6 +78,7 @@ _METAVARS = {
     "--target": "COLUMN",
     "--acrostic": "CHARACTERS",
     "--label": "FIELD",
+    "--keys": "LOW-HIGH",
 }
 _ALL_NAMES = {"--target": "--target,--label-column"}
 """flags of options that have the further names which they have in training"""
@@ -131,18 +133,24 @@ def _flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Functi
     return click.option(*names, name, default=None, help=told if shows else f"{told}  [default: {default}]", **kind)
 
 
-def section_options(section: Callable[[], Any]) -> Callable[[Function], Function]:
+def section_options(
+    section: Callable[[], Any], besides: Callable[[], Any] | None = None
+) -> Callable[[Function], Function]:
     """A decorator that adds a flag for every field of a settings class.
 
     Args:
         section: gives the class.
+        besides: gives another class, whose fields have flags already.
 
     Returns:
         The decorator; the command receives them as keyword arguments, None where a flag was not given.
     """
 
     def decorate(function: Function) -> Function:
+        there = besides().model_fields if besides is not None else {}
         for name, field in reversed(section().model_fields.items()):
+            if name in there:
+                continue
             flag = f"--{name.replace('_', '-')}"
             function = _flag(_ALL_NAMES.get(flag, flag), name, field, field.default)(function)
         return function
@@ -477,6 +485,20 @@ workers_option = click.option(
     help="worker processes that share the input and the threads; worth their start-up for large inputs",
 )
 """adds ``--workers``"""
+
+
+def stream_option(options: type[Options]) -> Callable[[Function], Function]:
+    """A decorator that adds ``--stream``, where models of the task can do so.
+
+    Args:
+        options: the class of the options of prediction.
+
+    Returns:
+        The decorator; the command receives ``stream`` where the flag exists.
+    """
+    told = "answer while the input is still coming: each label as soon as it is certain (direction forward only)"
+    return click.option("--stream", is_flag=True, help=told) if options.streams else lambda function: function
+
 
 precision_option = choice(
     "--precision",

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from inspect import cleandoc
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,7 @@ from seqkit.cli.options import (
     prediction_options,
     quiet_option,
     section_options,
+    stream_option,
     usage_unless,
     workers_option,
 )
@@ -68,6 +69,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
     )
     @prediction_options(task)
     @section_options(task.options_class)
+    @stream_option(task.options_class())
     @batch_options
     @workers_option
     @device_options
@@ -88,6 +90,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         quiet: bool,
         text_field: str | None = None,
         frames_field: str | None = None,
+        stream: bool = False,
         **given: Any,
     ) -> int:
         options = checked_options(task.options_class(), given)
@@ -100,11 +103,11 @@ def predict_command(task: Task, verb: str) -> click.Command:
             for block in cut([(file, description) for file, description, _ in inputs]):
                 yield block_request(block, output_format)
 
-        names = files or ("-",)
+        row = trained_row(directory, task)
+        names = _files_in(files, row) or ("-",)
         keep_inputs(directory, *names)
         asked = described_by(input_format, columns, token_column, encoding)
         asked = replace(asked, text=text_field or frames_field or "")
-        row = trained_row(directory, task)
         launch = Launch.from_environment()
         live = sys.stdin.isatty() and names == ("-",)
         quiet = quiet or launch.rank > 0
@@ -114,7 +117,9 @@ def predict_command(task: Task, verb: str) -> click.Command:
             found = [(file, described(file, asked, row, quiet, trained)) for file in names]
             return [(*one, os.path.getsize(one[0]) if launch.size > 1 else 0) for one in found]
 
-        with _answers(job, find, requests, workers, launch, names) as answers:
+        if stream:
+            _refuse_for_streams(job, row, workers, launch)
+        with _streamed(job, find) if stream else _answers(job, find, requests, workers, launch, names) as answers:
             if live and not quiet:
                 tell(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it")
             began = time.perf_counter()
@@ -137,6 +142,16 @@ def predict_command(task: Task, verb: str) -> click.Command:
         return 0
 
     return predict
+
+
+def _files_in(files: Sequence[str], row: Task) -> tuple[str, ...]:
+    """The files, and of a folder of pieces of music or arrays, each a sequence of vectors, those in it."""
+    if row.records != "frames" or not any(map(os.path.isdir, files)):
+        return tuple(files)
+    from seqkit.corpora.split import Split
+
+    inside = ([str(one) for one in Split(Path(file)).files()] if os.path.isdir(file) else [file] for file in files)
+    return tuple(chain.from_iterable(inside))
 
 
 def trained_row(directory: Path, task: Task) -> Task:
@@ -255,6 +270,27 @@ def _write(text: str) -> None:
     sys.stdout.buffer.flush()
 
 
+# --- streams ------------------------------------------------------------------------------------------------------
+
+
+def _streamed(job: Job, find: Callable[[], Inputs]) -> AbstractContextManager[Iterator[Answer]]:
+    from seqkit.cli.stream import streamed
+
+    return nullcontext(streamed(job, [(file, description) for file, description, _ in find()]))
+
+
+def _refuse_for_streams(job: Job, task: Task, workers: int, launch: Launch) -> None:
+    """Check that nothing is asked for that makes no sense of an input that is still coming."""
+    form = task.writes[0]
+    usage_unless(job.output_format == form, f"--stream writes {form} only, not {job.output_format}.")
+    usage_unless(workers == 1, "--workers and --stream exclude each other: one process reads a stream.")
+    if launch.size > 1:
+        _refuse_for_ranks(
+            (), workers, launch, ["torchrun and --stream exclude each other: one process reads a stream."]
+        )
+    usage_unless(job.precision == "fp32", f"--stream computes in fp32 only, not {job.precision}.")
+
+
 # --- processes ----------------------------------------------------------------------------------------------------
 
 
@@ -279,11 +315,11 @@ def _with_workers(job: Job, requests: Iterator[Any], count: int) -> Iterator[Ite
         yield crew.answers(requests)
 
 
-def _refuse_for_ranks(files: Sequence[str], workers: int, launch: Launch) -> None:
+def _refuse_for_ranks(files: Sequence[str], workers: int, launch: Launch, known: Sequence[str] = ()) -> None:
     """Check that processes started by ``torchrun`` can share the work; the first one says if not."""
     from seqkit.formats.registry import is_pipe
 
-    faults = ["--workers and torchrun exclude each other."] if workers > 1 else []
+    faults = [*known, *(["--workers and torchrun exclude each other."] if workers > 1 else [])]
     for file in files:
         if file == "-" or is_pipe(file):
             name = "standard input" if file == "-" else f"{file}, a pipe or device"

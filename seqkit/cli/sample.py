@@ -1,4 +1,4 @@
-"""The verb ``sample``: text that a language model or a generator writes."""
+"""The verb ``sample``: text that a language model or a generator writes, and pieces of a language model of frames."""
 
 from __future__ import annotations
 
@@ -20,16 +20,21 @@ from seqkit.cli.options import (
     section_options,
     usage_unless,
 )
-from seqkit.cli.outputs import keep_inputs
+from seqkit.cli.outputs import keep_inputs, output_file
+from seqkit.cli.predict import trained_row
 from seqkit.errors import DataError
+from seqkit.metrics.scores import plural
 from seqkit.resources import imported
 from seqkit.serving.process import prepare_torch
+from seqkit.tasks import TASKS
+from seqkit.terminal import tell
 
 if TYPE_CHECKING:
     from seqkit.inputs.conditions import ConditionCodec
-    from seqkit.records import WrittenText
+    from seqkit.records import WrittenFrames, WrittenText
 
 _LINES = partial(imported, "seqkit.heads.language_model.settings:LmSampling")
+_FRAMES = partial(imported, "seqkit.heads.frame_model.settings:FrameSampling")
 _TEXTS = partial(imported, "seqkit.heads.generation.settings:GenerateOptions")
 
 _CONDITION = click.option(
@@ -37,7 +42,17 @@ _CONDITION = click.option(
     "conditions",
     multiple=True,
     metavar="FIELD=VALUE",
-    help="what to write from, one for each field; a vector is a JSON array or the name of an .npy file",
+    help="what to write from, one for each field; vectors and frames are JSON arrays or names of array files",
+)
+
+_FILES = (".mid", ".midi", ".npy")
+"""what pieces are written as"""
+_OUTPUT = click.option(
+    "-o", "--output", metavar="FILE.mid|FILE.npy", callback=output_file,
+    help="of a model of frames: the file to write; several pieces are numbered, FILE-1.mid, …",
+)  # fmt: skip
+_PICTURE = click.option(
+    "--picture", metavar="FILE.png", callback=output_file, help="of a model of frames: also draw a piano roll"
 )
 
 
@@ -66,18 +81,91 @@ def _command(options: Callable[[], Any], *further: Any) -> Callable[[Callable[..
     return decorate
 
 
-@_command(_LINES)
+@_command(_LINES, section_options(_FRAMES, besides=_LINES), _OUTPUT, _PICTURE)
 def sample_lines(
-    directory: Path, output_format: str, device: str, threads: int | None, quiet: bool, **given: Any
+    directory: Path,
+    output_format: str,
+    device: str,
+    threads: int | None,
+    quiet: bool,
+    output: str | None,
+    picture: str | None,
+    **given: Any,
 ) -> int:
-    """Write text, unit by unit; unknown units are never written."""
-    options = checked_options(_LINES(), given)
-    keep_inputs(directory)
+    """Write text, unit by unit; unknown units are never written. Or, of a model of frames, music, frame by frame.
+
+    A model of frames reads --prompt, --count, --length, --temperature and --seed, and the flags that only it has:
+    --prompt is a file then, a MIDI file, FILE.npy or FILE.npz#NAME.
+    """
+    of_frames = trained_row(directory, TASKS[_task()]).records == "frames"
+    section = _FRAMES() if of_frames else _LINES()
+    asked = given if of_frames else {**given, "output": output, "picture": picture}
+    wrong = [name for name, value in asked.items() if value is not None and name not in section.model_fields]
+    flag = f"--{wrong[0].replace('_', '-')}" if wrong else ""
+    kind = "text" if of_frames else "frames"
+    usage_unless(not wrong, f"{flag} is for a model of {kind}, which this is not.")
+    options = checked_options(section, {name: value for name, value in given.items() if name not in wrong})
+    keep_inputs(directory, *filter(None, [given["prompt"] if of_frames else None]))
+    if of_frames:
+        _check_written(output, picture)
     prepare_torch(threads)
     from seqkit.model.loading import load
 
-    _show(load(directory, device, task=_task()).sample(**options), output_format)
+    model = load(directory, device, task=_task())
+    found = model.sample(**options)
+    if of_frames:
+        assert output is not None
+        _write_pieces(found, output, picture, model.settings.data.frames_per_quarter, output_format, quiet)
+    else:
+        _show(found, output_format)
     return 0
+
+
+def _check_written(output: str | None, picture: str | None) -> None:
+    known = ", ".join(_FILES)
+    usage_unless(output, "Missing option '-o' / '--output': a model of frames writes FILE.mid or FILE.npy.")
+    is_known = str(output).lower().endswith(_FILES)
+    usage_unless(is_known, f"Invalid value for '--output': expected a file {known}, found {output!r}")
+    if picture is not None:
+        from seqkit.metrics.plots import require_matplotlib
+
+        is_picture = picture.lower().endswith(".png")
+        usage_unless(is_picture, f"Invalid value for '--picture': expected FILE.png, found {picture!r}")
+        require_matplotlib("a piano roll")
+
+
+def _write_pieces(
+    pieces: Sequence[WrittenFrames], output: str, picture: str | None, per_quarter: int, output_format: str, quiet: bool
+) -> None:
+    """Write each piece to a file of its own, and its picture."""
+    from seqkit.formats.arrays import write_array
+    from seqkit.formats.midi import write_midi
+    from seqkit.formats.writers import to_json
+    from seqkit.metrics.piano_roll import piano_roll_png
+
+    for number, piece in enumerate(pieces, start=1):
+        path = _numbered(output, number, len(pieces))
+        if path.suffix.lower() == ".npy":
+            write_array(path, piece.frames)
+        else:
+            write_midi(path, piece.frames, frames_per_quarter=per_quarter, tempo=piece.tempo)
+        if picture is not None:
+            drawn = _numbered(picture, number, len(pieces))
+            note = piano_roll_png(piece.frames, drawn, prompt=piece.prompt, frames_per_quarter=per_quarter)
+            if note and not quiet:
+                tell(note)
+        if output_format == "jsonl":
+            print(to_json({"file": str(path), **piece.to_json()}), flush=True)
+        elif not quiet:
+            after = f" after {plural(piece.prompt, 'frame')} of the prompt" if piece.prompt else ""
+            added = plural(len(piece.frames) - piece.prompt, "frame")
+            tell(f"{path}: {added}{after}, {piece.nats_per_frame:.4f} nats a frame")
+
+
+def _numbered(file: str, number: int, count: int) -> Path:
+    """The file of one of several: its number before the suffix."""
+    path = Path(file)
+    return path if count == 1 else path.with_name(f"{path.stem}-{number:0{len(str(count))}d}{path.suffix}")
 
 
 @_command(_TEXTS, _CONDITION)
@@ -130,7 +218,7 @@ def parse_conditions(given: Sequence[str], codec: ConditionCodec) -> dict[str, A
         codec: the fields that the model knows.
 
     Returns:
-        Field → value; of a vector, its numbers.
+        Field → value; of a vector, its numbers; of frames, what reads them.
 
     Raises:
         DataError: a field is not one of the model's, or a vector cannot be read.
@@ -145,8 +233,17 @@ def parse_conditions(given: Sequence[str], codec: ConditionCodec) -> dict[str, A
             known = ", ".join(map(repr, kinds)) or "none"
             raise DataError(f"expected a condition among {known}, found {name!r}")
         usage_unless(name not in found, f"Invalid value for '--condition': {name!r} is given twice")
-        found[name] = _vector(value, name) if kinds[name] == "vector" else value
+        read = {"vector": _vector, "frames": _frames}.get(kinds[name])
+        found[name] = value if read is None else read(value, name)
     return found
+
+
+def _frames(value: str, name: str) -> Any:
+    if value.lstrip().startswith("["):
+        return _numbers(value, name)
+    from seqkit.formats.manifest import row_frames
+
+    return row_frames({name: value}, name, Path())
 
 
 def _vector(value: str, name: str) -> Any:
@@ -154,6 +251,10 @@ def _vector(value: str, name: str) -> Any:
         from seqkit.formats.arrays import load_array
 
         return load_array(Path(value))
+    return _numbers(value, name)
+
+
+def _numbers(value: str, name: str) -> Any:
     try:
         return json.loads(value)
     except (ValueError, RecursionError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -197,7 +197,14 @@ class TrainingSettings(Section):
 
 
 class Options(Section):
-    """Options of prediction; by default none."""
+    """Options of prediction; by default none.
+
+    Attributes:
+        streams: whether models of the task may answer while a sequence is still going on, see
+            `seqkit.model.base.Model.stream`.
+    """
+
+    streams: ClassVar[bool] = False
 
     def for_output(self, output_format: str | None) -> Options:
         """The options without what an output format does not show.

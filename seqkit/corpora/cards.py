@@ -60,7 +60,17 @@ class GeneratorCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: Literal["sample-ner", "sample-pos", "sample-reviews", "sample-sentences", "sample-names", "digits"]
+    name: Literal[
+        "sample-ner",
+        "sample-pos",
+        "sample-reviews",
+        "sample-sentences",
+        "sample-names",
+        "digits",
+        "sample-tones",
+        "sample-melodies",
+        "sample-gestures",
+    ]
     seed: int = Field(default=0, ge=0)
     train: int = Field(gt=0)
     dev: int = Field(gt=0)

@@ -20,7 +20,7 @@ from seqkit.corpora.download import download
 from seqkit.errors import DataError, file_errors
 from seqkit.files import locked
 from seqkit.formats.writers import rows, to_json
-from seqkit.records import Sentence
+from seqkit.records import FrameRecord, Sentence
 from seqkit.terminal import tell
 
 _SPARE = 1 << 16
@@ -172,8 +172,12 @@ def _write_sample(card: Card, folder: Path) -> None:
             stream.writelines(_written(sentence, card) for sentence in sentences)
 
 
-def _written(sentence: Sentence, card: Card) -> str:
+def _written(sentence: Sentence | FrameRecord, card: Card) -> str:
     """A sample's record in the format of its card."""
+    if isinstance(sentence, FrameRecord):
+        # The shortest decimals that are the same numbers again.
+        frames = sentence.source.read().astype(str).astype(float).tolist()
+        return to_json({sentence.key: frames, **sentence.fields}) + "\n"
     if card.format == "conll":
         return rows([sentence.columns[name] for name in card.columns])
     if card.format == "tsv":

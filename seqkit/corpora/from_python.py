@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from itertools import chain
 from numbers import Integral
 from typing import Any
@@ -218,6 +219,10 @@ def _pairs_of_arrays(items: Any) -> Any:
 
 
 def _sequence(item: Any, label: str) -> FrameRecord | TextRecord:
+    if isinstance(item, FrameRecord):
+        return replace(item)  # whose place is set
+    if hasattr(item, "read") and hasattr(item, "shape"):
+        return FrameRecord(item)
     if isinstance(item, Mapping):
         return TextRecord("", {str(key): value for key, value in item.items()})  # which field it is is not known yet
     fields: dict[str, Any] = {}

@@ -44,7 +44,10 @@ def read_splits(
     found: Splits[Any]
     if kind == "frames":
         return dataset.read_frames(
-            splits, field=data.frames, label=str(label or getattr(data, "label", "")), speaker=data.speaker
+            splits,
+            field=data.frames,
+            label=str(label or getattr(data, "label", "")),
+            speaker=getattr(data, "speaker", ""),
         )
     if kind == "sentences":
         found = dataset.read_sentences(splitter, splits)

@@ -13,6 +13,7 @@ from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.split import Split, data_files, vector_files
 from seqkit.errors import DataError, file_errors, nearest
 from seqkit.formats.format import Description
+from seqkit.formats.midi import MIDI_SUFFIXES
 from seqkit.formats.registry import COMPANIONS
 from seqkit.formats.text import data_suffix
 
@@ -166,7 +167,8 @@ def _resolve_folder(name: str, folder: Path) -> Dataset:
         return Dataset(name, {split: Split(file) for split, file in files.items()}, notes=notes, not_taken=left)
     with file_errors("cannot be read", folder):
         annotated = any(path.suffix.lower() in COMPANIONS for path in folder.iterdir())
-    if annotated:  # documents, each with a file of annotations
+    alone = bool(others) and all(Path(other).suffix.lower() in MIDI_SUFFIXES for other in others)
+    if annotated or alone:  # documents, each with a file of annotations; pieces, each a file
         return Dataset(name, {"all": Split(folder)})
     found = f"; found {_shown_names(others)}; give one file, or name them so" if others else ""
     with file_errors("cannot be read", folder):

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from seqkit.errors import DataError, shown
 from seqkit.files import open_regular
-from seqkit.records import Sentence, TextRecord
+from seqkit.records import FrameRecord, Sentence, TextRecord
 
 _HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
 """version of an ``.npy`` file → what reads its header; arrays of numbers have no other version"""
@@ -37,7 +37,8 @@ _MOST_DEFLATED = 1_100
 def attach_arrays(records: Sequence[Sentence | TextRecord], path: Path) -> None:
     """Give each record of a file its row of the arrays beside the file, as a field.
 
-    Beside ``train.jsonl`` an array file ``train.image.npy`` has the field ``image`` of every record, in order.
+    Beside ``train.jsonl`` an array file ``train.image.npy`` has the field ``image`` of every record, in order. The rows
+    of an array [records, frames, features] are sequences of vectors, which are read when they are needed.
 
     Args:
         records: the records; changed in place.
@@ -50,13 +51,16 @@ def attach_arrays(records: Sequence[Sentence | TextRecord], path: Path) -> None:
         stem, _, field = file.stem.rpartition(".")
         if stem != path.stem or not field:
             continue
-        array = load_array(file)
-        if array.ndim < 1 or len(array) != len(records):
-            found = f"{len(array)}" if array.ndim else "a single number"
+        sequences = [
+            FrameRecord(ArraySource(row), field, f"{file.name}#{row.member}") for row in array_files(file) if row.member
+        ]
+        rows: Any = sequences or load_array(file)
+        dimensions = 3 if sequences else rows.ndim
+        if not dimensions or len(rows) != len(records):
+            found = f"{len(rows)}" if dimensions else "a single number"
             raise DataError(f"expected {len(records)} rows, one per record of {path.name}, found {found}", file=file)
-        rows = array[:, None] if array.ndim == 1 else array  # one number per record is a vector of one
-        for record, row in zip(records, rows, strict=True):
-            record.fields[field] = row
+        for record, row in zip(records, rows[:, None] if dimensions == 1 else rows, strict=True):
+            record.fields[field] = row  # of one number per record a vector of one
 
 
 def load_array(file: Path) -> NDArray[Any]:
@@ -83,6 +87,23 @@ def load_array(file: Path) -> NDArray[Any]:
     if array.dtype.kind not in "iuf":
         raise DataError(f"not an array of numbers (.npy): its type is {array.dtype}", file=file)
     return array
+
+
+def write_array(file: Path, array: NDArray[Any]) -> None:
+    """Write an array.
+
+    Args:
+        file: an ``.npy`` file.
+        array: numbers.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    try:
+        with open(file, "wb") as stream:
+            format.write_array(stream, array, allow_pickle=False)
+    except OSError as error:
+        raise DataError(f"cannot be written: {error.strerror or error}", file=file) from None
 
 
 class _Header(NamedTuple):

@@ -22,6 +22,7 @@ from seqkit.errors import DataError, shown
 from seqkit.formats.arrays import ArrayFile, ArraySource, array_files
 from seqkit.formats.format import Format, ReadOptions, Sample
 from seqkit.formats.json_text import Container, objects
+from seqkit.formats.midi import MIDI_SUFFIXES, Piece, read_midi
 from seqkit.formats.number_tables import NumberTable, number_of
 from seqkit.formats.text import Line, data_suffix
 from seqkit.records import FrameRecord
@@ -54,7 +55,7 @@ def _is_sequence(row: Mapping[str, Any], key: str) -> bool:
     """Whether what a row has under a key looks like a sequence: a table of numbers only where it is called frames."""
     value = row.get(key)
     if isinstance(value, str):
-        known = ARRAY_SUFFIXES + AUDIO_SUFFIXES
+        known = ARRAY_SUFFIXES + AUDIO_SUFFIXES + MIDI_SUFFIXES
         return (_ARRAY_IN_FILE.search(value) is not None or value.lower().endswith(known)) or (
             key == "frames" and data_suffix(value) in TABLE_SUFFIXES
         )
@@ -170,7 +171,10 @@ def frames_of_rows(rows: Iterable[tuple[int, Any]], name: str, options: ReadOpti
             said = f"{array.name}#{number - 1}"
             yield from _kept(options, made, partial(ArraySource, where), "frames", said, row, name, line)
         else:
-            yield from _kept(options, row_frames, row, options.frames, folder, name, line)
+            for found in _kept(options, row_frames, row, options.frames, folder, name, line):
+                if isinstance(found.source, Piece):
+                    options.left_out.update(found.source.left_out)
+                yield found
     if array is not None and number < expected and (taken or not number):
         raise DataError(f"expected {expected:,} records, one per row of {array.name}, found {number:,}", file=name)
 
@@ -324,12 +328,13 @@ def _located(name: str, folder: Path, file: str, line: int) -> Any:
         from seqkit.formats.audio import AudioFile
 
         return AudioFile(path, file, line)
+    if suffix in MIDI_SUFFIXES:
+        return read_midi(path)
     if data_suffix(path) in TABLE_SUFFIXES:
         return _table(path)
     if suffix not in ARRAY_SUFFIXES:
-        raise ValueError(
-            "expected the name of an array (.npy, .npz), a table (.csv) or a recording (.wav, .flac, .ogg)"
-        )
+        known = "an array (.npy, .npz), a table (.csv), a recording (.wav, .flac, .ogg) or a piece of music (.mid)"
+        raise ValueError(f"expected the name of {known}")
     if not member:
         several = [found.member for found in array_files(path)]
         if len(several) != 1:

@@ -39,7 +39,7 @@ _UNMARKED_UTF_16 = {
 }
 """the same, of the first two characters of a text whose letters are Latin"""
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
-_PART_BYTES = 1 << 18
+PART_BYTES = 1 << 18
 """how much is read and decoded at once"""
 _PACKED_BYTES = 1 << 10
 """how much is unpacked at once: of Zstandard data up to 30,000 times as much"""
@@ -48,7 +48,7 @@ _LINE_END = re.compile(_END)
 _BLANK_LINE = re.compile(_END + rb"[ \t]*" + _END)
 _WINDOW = 4096
 _NO_ENCODINGS_OF_FILES = frozenset({"idna", "punycode", "unicode-escape", "raw-unicode-escape"})
-_OTHER_ENCODING = " (try --encoding latin-1)"
+OTHER_ENCODING = " (try --encoding latin-1)"
 
 
 class Lines:
@@ -104,7 +104,7 @@ class Lines:
             except UnicodeDecodeError as error:  # the lines before it come first
                 begin = max(raw.rfind(b"\n", 0, error.start), raw.rfind(b"\r", 0, error.start)) + 1
                 lines = _cut(raw[:begin].decode("utf-8"))
-                found = f"byte 0x{raw[error.start]:02x} at position {error.start - begin}{_OTHER_ENCODING}"
+                found = f"byte 0x{raw[error.start]:02x} at position {error.start - begin}{OTHER_ENCODING}"
                 fault = DataError(f"expected UTF-8 text, found {found}", file=self._name, line=number + len(lines))
             if lines:  # a file of nothing but the mark has no line
                 yield number, lines
@@ -370,7 +370,7 @@ def known_encoding(encoding: str) -> str:
 def _parts(stream: BinaryIO) -> Iterator[bytes]:
     """Complete lines, as many as are available without waiting for more."""
     pieces: list[bytes] = []
-    while piece := stream.read1(_PART_BYTES):  # type: ignore[attr-defined]  # every buffered stream has it
+    while piece := stream.read1(PART_BYTES):  # type: ignore[attr-defined]  # every buffered stream has it
         cut = piece.rfind(b"\n") + 1
         if not cut:
             pieces.append(piece)

@@ -184,6 +184,61 @@ def format_conll(record: TaggedSentence) -> str:
     return clean(block)
 
 
+_MOST_HELD = 1000
+"""tokens at most that wait until it is clear how their rows will be read"""
+
+
+class OpenRows:
+    """Rows as `format_conll` writes them, of a sentence that is still going on.
+
+    They are held back as long as they may be read as something else than tokens, so that the comment which says that
+    they are can come first; mostly that is clear with the second token, and at the latest with the thousandth.
+
+    Args:
+        file: where the sentence comes from, for messages.
+        line: its line.
+    """
+
+    def __init__(self, file: str, line: int) -> None:
+        self._where = Sentence([], "", [], file=file, line=line)
+        self._tokens: list[str] = []  # those that are not written
+        self._cells: list[list[str]] = []  # of the first of them, as far as they are known
+        self._begun = False
+
+    def add(self, tokens: Sequence[str], cells: Sequence[list[str]], ended: bool = False) -> str:
+        r"""Take what is new.
+
+        Args:
+            tokens: further tokens.
+            cells: the further cells of the first tokens that had none: the label, or label and probability.
+            ended: whether the sentence ends here, so that all tokens have cells.
+
+        Returns:
+            The rows that can be written, each with its ``\n``; a blank line after the last one.
+
+        Raises:
+            DataError: a token contains a tab or line break, or a label has a space at its end.
+        """
+        self._tokens += tokens
+        self._cells += cells
+        head = ""
+        if self._cells and not self._begun:
+            columns = [self._tokens, *map(list, zip(*self._cells, strict=True))]
+            doubtful = needs_text(columns)
+            unclear = doubtful or (len(self._tokens) == 1 and len(columns) > 2)
+            if unclear and not ended and len(self._tokens) < _MOST_HELD:
+                return ""
+            head = f"{TEXT}{' '.join(self._tokens)}\n" if doubtful else ""
+            self._begun = True
+        known = [[token, *each] for token, each in zip(self._tokens, self._cells, strict=False)]
+        del self._tokens[: len(known)], self._cells[:]
+        block = head + "".join("\t".join(row) + "\n" for row in known)
+        refuse_breaks(block, sum(len(row) - 1 for row in known), len(known) + bool(head), self._where)
+        if " " in block:
+            _refuse_blanks([("", list(zip(*known, strict=True)))], self._where)
+        return clean(block + ("\n" if ended else ""))
+
+
 def _refuse_blanks(sentences: Sequence[tuple[str, Sequence[Sequence[str]]]], sentence: Sentence) -> None:
     """Check that no label has a space at its end, which is read as none."""
     for label in {label for _, columns in sentences for label in columns[1]}:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from seqkit.errors import SettingsError
 from seqkit.inputs.arrays import Integers, TypeRows
 from seqkit.inputs.base import Documents, Input
 from seqkit.nn.encoder import Encoder
@@ -297,6 +298,22 @@ class Head(ABC):
         Returns:
             The prediction.
         """
+
+    def stream(self, options: Any) -> Any:
+        """What decides on one sequence after the other in chunks, for `seqkit.model.streaming.Stream`.
+
+        Args:
+            options: see `decode`.
+
+        Returns:
+            An object with a method `accept`, what `score` gave for the next steps, [1, t, …], → a list of the answers
+            that are now certain, and `finish`, → a list of those that are left at the end of a sequence; what comes
+            then begins another one; and with `lag`, how many steps an answer waits for others.
+
+        Raises:
+            SettingsError: nothing is certain before a sequence has ended, by default or with these options.
+        """
+        raise SettingsError("what this model predicts cannot be streamed: it is about the whole of what is read")
 
     def labels(self, answer: Any) -> Sequence[Hashable]:
         """The labels of a prediction, if it has any."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from seqkit.errors import DataError, ModelError, shown
+from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.formats.json_values import as_object
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
@@ -183,6 +183,21 @@ class Input(ABC):
             An object with `arrays` and `collate`, for one thread at a time; by default the input itself.
         """
         return self
+
+    def stream(self, module: nn.Module) -> Any:
+        """What reads one sequence after the other in chunks, for `seqkit.model.streaming.Stream`.
+
+        Args:
+            module: the module that reads batches; it must not be trained meanwhile.
+
+        Returns:
+            An object with a method `accept`, the next part of a sequence → vectors [1, t, I] on the module's device,
+            where t may be 0, and `finish`, → the vectors that are left at its end; what comes then begins another one.
+
+        Raises:
+            SettingsError: the input cannot be read in chunks; by default none can.
+        """
+        raise SettingsError("what this model reads cannot be streamed: it has to be whole")
 
     def check(self, records: Sequence[Any]) -> int:
         """See that records can be read whose content is read only when it is needed.

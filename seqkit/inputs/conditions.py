@@ -1,27 +1,32 @@
-"""The conditions of generated texts ↔ numbers: fields of a record that are labels, vectors or texts."""
+"""The conditions of generated texts ↔ numbers: fields of a record: labels, vectors, texts, sequences of vectors."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from seqkit.errors import DataError, ModelError, shown
+from seqkit.formats.arrays import ArraySource
+from seqkit.formats.manifest import has_frames, row_frames
+from seqkit.inputs.base import NO_SOURCES, Documents
+from seqkit.inputs.frame_settings import FrameDataSettings
+from seqkit.inputs.frames import FrameInput
 from seqkit.inputs.vocabulary import LabelVocabulary, Vocabulary
-from seqkit.nn.condition import ConditionInput, TextUnits
-from seqkit.records import Sentence
+from seqkit.nn.condition import ConditionInput, FieldInput, FrameSequences, TextUnits
+from seqkit.records import FrameRecord, Sentence
 
-KINDS = ("label", "vector", "text")
+KINDS = ("label", "vector", "text", "frames")
 Split = Callable[[str], list[str]]
-Value = int | NDArray[np.float32] | list[int]
-"""a field as numbers: the id of a label, a vector [F], or the ids of a text's units"""
+Value = int | NDArray[np.float32] | list[int] | FrameRecord
+"""a field as numbers: the id of a label, a vector [F], the ids of a text's units, or a sequence that is not read yet"""
 
 _MOST_LABELS = 100
 _GREATEST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
@@ -41,6 +46,7 @@ class ConditionField:
         mean: the mean of each number, for kind ``vector``.
         scale: the standard deviation of each number.
         units: the units of its texts, for kind ``text``.
+        frames: what reads its sequences of vectors, for kind ``frames``.
     """
 
     name: str
@@ -49,6 +55,7 @@ class ConditionField:
     mean: tuple[float, ...] = ()
     scale: tuple[float, ...] = ()
     units: Vocabulary | None = None
+    frames: FrameInput | None = None
 
     def describe(self) -> str:
         """What is read, for the model card and for training."""
@@ -56,12 +63,18 @@ class ConditionField:
             return f"{self.name}: one of {len(self.labels)} labels"
         if self.units is not None:
             return f"{self.name}: a text of {len(self.units) - 2:,} different units"
+        if self.frames is not None:
+            recording = "" if self.frames.acoustics is None else "a recording as "
+            return f"{self.name}: {recording}a sequence of vectors of {self.frames.size} numbers"
         return f"{self.name}: a vector of {len(self.mean)} numbers"
 
     def to_json(self) -> dict[str, Any]:
         """The field as a JSON object."""
         strings = self.units if self.labels is None else self.labels
-        learned = {"mean": list(self.mean), "scale": list(self.scale)} if strings is None else strings.to_json()
+        if self.frames is not None:
+            learned = self.frames.documents()["frames.json"]
+        else:
+            learned = {"mean": list(self.mean), "scale": list(self.scale)} if strings is None else strings.to_json()
         return {"name": self.name, "kind": self.kind, **learned}
 
 
@@ -78,16 +91,20 @@ class ConditionCodec:
         self.split = split
 
     @classmethod
-    def build(cls, sentences: Sequence[Sentence], asked: Sequence[tuple[str, str]], split: Split) -> ConditionCodec:
+    def build(
+        cls, sentences: Sequence[Sentence], asked: Sequence[tuple[str, str]], split: Split, settings: Any
+    ) -> ConditionCodec:
         """Learn kinds, labels, means and units of the fields from training data.
 
-        A field of numbers is a vector; a field of strings is a label if there are few different ones (at most a
-        hundred, each twice on average), otherwise a text.
+        A field of numbers is a vector, and one of lists of numbers is a sequence of vectors (frames), as is one of
+        names of array files and recordings. Another field of strings is a label if there are few different ones (at
+        most a hundred, each twice on average), otherwise a text.
 
         Args:
             sentences: the training texts with their fields.
             asked: the names of the fields, each with its kind or ``""`` to find it out; see `parse_fields`.
             split: splits a text into units.
+            settings: the settings of the model; sequences of vectors are read as its ``frames`` and ``audio`` say.
 
         Returns:
             The codec.
@@ -95,14 +112,16 @@ class ConditionCodec:
         Raises:
             DataError: a record lacks a field, or the values of a field differ in kind or size.
         """
-        return cls([_learn(sentences, name, kind, split) for name, kind in asked], split)
+        return cls([_learn(sentences, name, kind, split, settings) for name, kind in asked], split)
 
     def encode(self, values: Mapping[str, Any], file: str = "", line: int = 0) -> tuple[Value, ...]:
         """Convert one record.
 
         Args:
-            values: field → a string, a number, or for vectors a list (of lists) of numbers or an array.
-            file: where the record came from, for messages.
+            values: field → a string, a number, or for vectors a list (of lists) of numbers or an array; for sequences
+                of vectors a list of vectors, an array [N, F], or in a record that came from a file the name of another
+                one, relative to it. There what was opened takes the place of the name, and is not opened again.
+            file: where the record came from; empty for one that may name no files.
             line: its line.
 
         Returns:
@@ -113,9 +132,14 @@ class ConditionCodec:
                 of another kind.
         """
         with _placed(file, line):
-            return tuple(self._encode(field, _value(values, field.name)) for field in self.fields)
+            return tuple(self._encode(field, values, file, line) for field in self.fields)
 
-    def _encode(self, field: ConditionField, value: Any) -> Value:
+    def _encode(self, field: ConditionField, values: Mapping[str, Any], file: str, line: int) -> Value:
+        if field.frames is not None:
+            found = _sequence(values, field.name, file, line)
+            field.frames.lengths([found])  # which are of the right kind and size, then
+            return found
+        value = _value(values, field.name)
         if field.kind == "vector":
             return _vector(value, field.name, len(field.mean))
         string = _string(value, field.name)
@@ -136,7 +160,7 @@ class ConditionCodec:
         Returns:
             One batch per field, on the CPU.
         """
-        found: list[Tensor | TextUnits] = []
+        found: list[FieldInput] = []
         for number, field in enumerate(self.fields):
             column: list[Any] = [record[number] for record in encoded]
             if field.kind == "label":
@@ -144,6 +168,9 @@ class ConditionCodec:
             elif field.kind == "vector":
                 vectors = np.array(column, dtype=np.float32).reshape(len(column), len(field.mean))  # [B, F]
                 found.append(torch.from_numpy(vectors))
+            elif field.frames is not None:
+                batch = field.frames.collate(field.frames.arrays(column), np.arange(len(column)))
+                found.append(FrameSequences(batch.frames, batch.frame_lengths))
             else:
                 lengths = np.array([len(units) for units in column], dtype=np.int64)  # [B]
                 values = np.zeros((len(column), int(lengths.max(initial=0))), dtype=np.int64)  # [B, T]
@@ -151,6 +178,26 @@ class ConditionCodec:
                     values[row, : len(units)] = units
                 found.append(TextUnits(torch.from_numpy(values), torch.from_numpy(lengths)))
         return tuple(found)
+
+    def learned(self, values: Sequence[Value]) -> list[str]:
+        """What a record says, for a checksum.
+
+        Args:
+            values: what `encode` returned for it.
+
+        Returns:
+            One string a field.
+
+        Raises:
+            DataError: a sequence of vectors cannot be read, or has numbers that are not finite.
+        """
+        found: list[str] = []
+        for field, value in zip(self.fields, values, strict=True):
+            if field.frames is not None:
+                found.append(str(field.frames.check([value])))  # type: ignore[list-item]
+            else:
+                found.append(value.tobytes().hex() if isinstance(value, np.ndarray) else repr(value))
+        return found
 
     def describe(self) -> list[str]:
         """What is read of each field, for the model card and for training."""
@@ -161,12 +208,13 @@ class ConditionCodec:
         return {"fields": [field.to_json() for field in self.fields]}
 
     @classmethod
-    def from_json(cls, value: object, split: Split) -> ConditionCodec:
+    def from_json(cls, value: object, split: Split, settings: Any) -> ConditionCodec:
         """Read what `to_json` gave.
 
         Args:
             value: a parsed JSON value.
             split: splits a text into units.
+            settings: the settings of the model.
 
         Returns:
             The codec.
@@ -177,14 +225,14 @@ class ConditionCodec:
         trees = value.get("fields") if isinstance(value, dict) else None
         if not isinstance(trees, list):
             raise ModelError(f"conditions: expected a JSON object with a list 'fields', found {type(value).__name__}")
-        return cls([_field_from_json(tree) for tree in trees], split)
+        return cls([_field_from_json(tree, settings) for tree in trees], split)
 
 
 def parse_fields(text: str) -> list[tuple[str, str]]:
     """Read a list of fields, ``form,title:text``.
 
     Args:
-        text: names separated by commas, each optionally followed by ``:label``, ``:vector`` or ``:text``.
+        text: names separated by commas, each optionally followed by ``:label`` or another of `KINDS`.
 
     Returns:
         Names with kinds, ``""`` for a name without one; empty for a blank string.
@@ -212,6 +260,8 @@ def can_be_written(value: Any) -> bool:
     Returns:
         True for a string, a number, and lists (of lists) of numbers.
     """
+    if isinstance(value, FrameRecord):
+        return True
     try:
         (_vector if _is_vector(value) else _string)(value, "")
     except DataError:
@@ -225,6 +275,8 @@ def _placed(file: str, line: int) -> Iterator[None]:
     try:
         yield
     except DataError as error:
+        if file and str(error).startswith(f"{file}:"):
+            raise
         raise DataError(str(error), file=file, line=line) from None
 
 
@@ -236,6 +288,41 @@ def _value(values: Mapping[str, Any], name: str) -> Any:
     return value
 
 
+def _is_sequence(value: Any, name: str) -> bool:
+    """Whether a value is a sequence of vectors: a list of lists, an array [N, F], or the name of a file with one."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 2
+    if isinstance(value, list | tuple):
+        first = value[0] if len(value) else None
+        return isinstance(first, list | tuple | np.ndarray) and not (len(first) and _is_vector(first[0]))
+    return isinstance(value, FrameRecord) or (isinstance(value, str) and has_frames({name: value}, name))
+
+
+def _sequence(values: Mapping[str, Any], name: str, file: str, line: int) -> FrameRecord:
+    """The sequence of vectors in a field, which is not read yet."""
+    value = _value(values, name)
+    if isinstance(value, FrameRecord):
+        if file and not value.file:
+            value.file, value.line = file, line
+        return value
+    if hasattr(value, "__array__") and not isinstance(value, np.ndarray):
+        value = np.asarray(value)
+    if isinstance(value, np.ndarray) and value.ndim == 2 and value.dtype.kind in "biuf":  # perhaps not in memory
+        found = FrameRecord(ArraySource(value), name)
+    else:
+        value = list(value) if isinstance(value, tuple) else value
+        try:
+            found = row_frames({name: value}, name, Path(file).parent if file else None, file, line)
+        except DataError as error:
+            named = repr(name) in str(error) or f'"{name}"' in str(error)
+            raise DataError(str(error) if named else f"{error} (field {name!r})") from None
+    found.name, found.file, found.line = found.name or name, file, line
+    found.fields = {key: each for key, each in values.items() if key != name}
+    if file and isinstance(values, MutableMapping):
+        values[name] = found
+    return found
+
+
 def _is_vector(value: Any) -> bool:
     return isinstance(value, list | tuple | np.ndarray)
 
@@ -243,6 +330,8 @@ def _is_vector(value: Any) -> bool:
 def _vector(value: Any, name: str, size: int | None = None) -> NDArray[np.float32]:
     """Numbers in any nesting as one vector, of a size if it is known."""
     expected = f"expected a list of numbers as {name!r}"
+    if isinstance(value, FrameRecord) and isinstance(value.source, ArraySource):
+        value = value.source.read()
     try:
         array = np.asarray(value) if _is_vector(value) and _may_be_numbers(value) else None
     except ValueError:
@@ -278,7 +367,9 @@ def _string(value: Any, name: str) -> str:
     raise DataError(f"expected a string as {name!r}, found {shown(value, 40)}")
 
 
-def _learn(sentences: Sequence[Sentence], name: str, kind: str, split: Split) -> ConditionField:
+def _learn(sentences: Sequence[Sentence], name: str, kind: str, split: Split, settings: Any) -> ConditionField:
+    if kind == "frames" or (not kind and _has_sequences(sentences, name)):
+        return _learn_frames(sentences, name, settings)
     if kind == "vector" or (not kind and sentences and _is_vector(sentences[0].fields.get(name))):
         return _learn_vector(sentences, name)
     strings: list[str] = []
@@ -292,6 +383,38 @@ def _learn(sentences: Sequence[Sentence], name: str, kind: str, split: Split) ->
     # Units that occur once are replaced by the unknown unit, so that it is trained, too.
     least = 2 if max(counts.values(), default=0) > 1 else 1
     return ConditionField(name, "text", units=Vocabulary.build(counts, least))
+
+
+def _has_sequences(sentences: Sequence[Sentence], name: str) -> bool:
+    values = (sentence.fields.get(name) for sentence in sentences)
+    first = next(values, None)
+    # A text may end as the name of a file does, but not all texts do.
+    return _is_sequence(first, name) and (
+        not isinstance(first, str) or all(_is_sequence(each, name) for each in values)
+    )
+
+
+class _FrameSettings(NamedTuple):
+    """The settings by which sequences of vectors are read: those of a model whose input they are not."""
+
+    audio: Any
+    frames: Any
+    data: FrameDataSettings = FrameDataSettings()
+
+    @classmethod
+    def of(cls, settings: Any) -> _FrameSettings:
+        """Those of a model."""
+        return cls(settings.audio, settings.frames)
+
+
+def _learn_frames(sentences: Sequence[Sentence], name: str, settings: Any) -> ConditionField:
+    if not sentences:
+        raise DataError(f"no training records with a sequence of vectors {name!r}")
+    records: list[FrameRecord] = []
+    for sentence in sentences:
+        with _placed(sentence.file, sentence.line):
+            records.append(_sequence(sentence.fields, name, sentence.file, sentence.line))
+    return ConditionField(name, "frames", frames=FrameInput.build(_FrameSettings.of(settings), records, NO_SOURCES))
 
 
 def _learn_vector(sentences: Sequence[Sentence], name: str) -> ConditionField:
@@ -309,7 +432,7 @@ def _learn_vector(sentences: Sequence[Sentence], name: str) -> ConditionField:
     return ConditionField(name, "vector", mean=tuple(matrix.mean(0).tolist()), scale=tuple(scale.tolist()))
 
 
-def _field_from_json(tree: object) -> ConditionField:
+def _field_from_json(tree: object, settings: Any) -> ConditionField:
     tree = tree if isinstance(tree, dict) else {}
     name, kind = tree.get("name"), tree.get("kind")
     if not isinstance(name, str) or kind not in KINDS:
@@ -318,6 +441,9 @@ def _field_from_json(tree: object) -> ConditionField:
         return ConditionField(name, kind, labels=LabelVocabulary.from_json({"labels": tree.get("labels")}))
     if kind == "text":
         return ConditionField(name, kind, units=Vocabulary.from_json({"words": tree.get("words")}))
+    if kind == "frames":
+        documents = Documents({"frames.json": tree}, f"conditions: {shown(name)}")
+        return ConditionField(name, kind, frames=FrameInput.restore(_FrameSettings.of(settings), documents))
     mean, scale = _numbers(tree.get("mean")), _numbers(tree.get("scale"))
     if len(mean) != len(scale) or not mean:
         raise ModelError(f"conditions: mean and scale of {shown(name)} must be lists of numbers of equal length")

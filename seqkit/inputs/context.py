@@ -19,6 +19,7 @@ from seqkit.inputs.lookup import LookupModule, TypeCache, indexer_documents, res
 from seqkit.nn.network import Network
 from seqkit.nn.recurrent import State
 from seqkit.nn.sequences import to_device
+from seqkit.nn.stream import EncoderStream
 
 HALVES = ("forward", "backward")
 _WINDOW = 1 << 15
@@ -109,6 +110,23 @@ class ContextFeatures:
             self._pick_in_windows(place(number), _borders(sentences[number]), cache, texts[number])
         return features
 
+    def stream(self) -> ContextStream:
+        """The features of sentences whose tokens come in chunks.
+
+        Returns:
+            What computes them.
+
+        Raises:
+            SettingsError: the language model also reads backward, from the end of a sentence.
+        """
+        directions = self.settings.encoder.direction
+        if directions != "forward":
+            raise SettingsError(
+                f"embedding.context: the language model reads in direction {directions}, which needs whole sentences, "
+                "so this cannot be streamed; train it with --direction forward"
+            )
+        return ContextStream(self)
+
     def _pick(
         self, features: Tensor, borders: tuple[Tensor, Tensor], states: Tensor, begin: int, halves: str = "both"
     ) -> None:
@@ -171,3 +189,38 @@ class ContextFeatures:
         module = LookupModule(build_embedding(settings.embedding, indexer, vectors))
         encoder = build_encoder(settings.encoder, module.output_size)
         return cls(settings, indexer, Network(module, encoder, nn.Identity()))
+
+
+class ContextStream:
+    """The features of a sentence whose tokens come in chunks; those of the whole sentence.
+
+    Args:
+        features: of a language model that only reads forward.
+    """
+
+    def __init__(self, features: ContextFeatures) -> None:
+        self._end = features.settings.data.end
+        self._module = features.network.input
+        self._cache = TypeCache(features.indexer, self._module)
+        self._encoder = EncoderStream(features.network.eval().encoder)
+        self._before = self._end  # the character before the next token
+
+    def accept(self, tokens: Sequence[str]) -> Tensor:
+        """Read the next tokens, t of them and at least one.
+
+        Args:
+            tokens: the tokens.
+
+        Returns:
+            Their features, [t, C].
+        """
+        arrays = self._cache.arrays([[self._before, *" ".join(tokens)]])
+        self._before = " "
+        device = next(self._module.parameters()).device
+        states = self._encoder.accept(self._module(self._cache.collate(arrays, np.array([0])).to(device)))  # [1, L, C]
+        return states[0, to_device(_borders(tokens)[0], device)]
+
+    def finish(self) -> None:
+        """End the sentence; what comes next begins another one."""
+        self._encoder.finish()
+        self._before = self._end

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import Any
 
-from torch import Tensor
+import numpy as np
+import torch
+from torch import Tensor, nn
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import ReadOptions
@@ -17,7 +20,7 @@ from seqkit.inputs.arrays import Indexer
 from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.building import build_embedding, build_indexer, pretrained_table
 from seqkit.inputs.context import ContextFeatures
-from seqkit.inputs.lookup import LookupInput, LookupModule, restore_indexer
+from seqkit.inputs.lookup import LookupInput, LookupModule, TypeCache, restore_indexer
 from seqkit.records import Sentence, SplitFunction, TextRecord
 
 
@@ -75,6 +78,10 @@ class WordInput(LookupInput):
         embedding = build_embedding(self.settings.embedding, self.indexer, self._vectors)
         return LookupModule(embedding, None if self.context is None else self.context.network)
 
+    def stream(self, module: nn.Module) -> WordStream:
+        """See `Input.stream`; a chunk is a list of tokens."""
+        return WordStream(self, module)
+
     def units_of(self, records: Sequence[Sentence]) -> list[Sequence[str]]:
         """See `LookupInput.units_of`."""
         return [record.tokens for record in records]
@@ -125,3 +132,49 @@ class WordInput(LookupInput):
         if self.context is not None:
             documents["context.json"] = self.context.document()
         return documents
+
+
+class WordStream:
+    """The words of sentences that come in chunks; see `Input.stream`.
+
+    Args:
+        input: what is read.
+        module: the module that reads batches.
+    """
+
+    def __init__(self, input: WordInput, module: nn.Module) -> None:
+        context = None if input.context is None else input.context.stream()
+        self._context = context
+        features = (lambda records: None) if context is None else (lambda records: context.accept(records[0]))
+        self._module = module
+        self._device = next(chain(module.parameters(), module.buffers())).device
+        self._cache = TypeCache(input.indexer, module, features_of=features)
+        self._nothing = torch.zeros(1, 0, int(module.output_size), device=self._device)  # type: ignore[arg-type]
+
+    def accept(self, chunk: Sequence[str]) -> Tensor:
+        """Read the next tokens of a sentence.
+
+        Args:
+            chunk: the tokens; there may be none.
+
+        Returns:
+            Their vectors, [1, t, I].
+
+        Raises:
+            DataError: it is something else.
+        """
+        listed = hasattr(chunk, "__iter__") and not isinstance(chunk, str | bytes | Mapping)
+        tokens = list(chunk) if listed else []
+        if not listed or not all(isinstance(token, str) for token in tokens):
+            raise DataError(f"a chunk of a stream must be a list of tokens (strings), found {shown(chunk)}")
+        if not tokens:
+            return self._nothing
+        arrays = self._cache.arrays([tokens])
+        vectors: Tensor = self._module(self._cache.collate(arrays, np.array([0])).to(self._device))
+        return vectors
+
+    def finish(self) -> Tensor:
+        """End the sentence: nothing is left, [1, 0, I]."""
+        if self._context is not None:
+            self._context.finish()
+        return self._nothing

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-METRICS = ("perplexity", "f1", "micro_f1", "accuracy")
-"""the scores that models are compared by: the first one that a report has; only of perplexity lower is better"""
+METRICS = ("perplexity", "f1", "micro_f1", "cer", "accuracy", "loss")
+"""the scores that models are compared by: the first one that a report has"""
+_LOWER = ("perplexity", "cer", "loss")
+"""those of which lower is better"""
 ONE_SEED = "one seed: small differences mean nothing"
 UNKNOWN = "unknown"
 """the device of a run whose record is lost"""
@@ -35,7 +37,8 @@ class CellRun:
         device: the device, and on a CPU the number of threads; `UNKNOWN` for training without a record.
         scores: split → its report, as ``--json`` of ``evaluate`` has it; empty where training stopped early.
         parameters: part of the model → number of its trainable parameters.
-        tokens_per_second: tokens of training data per second of training, the median over epochs.
+        tokens_per_second: tokens of training data, or steps of an encoder that reads sequences of vectors, per second
+            of training, the median over epochs.
         best_epoch: the epoch with the best score on dev, counted from 1.
         epochs: the number of epochs.
         seconds: the time of training and of scoring dev after every epoch.
@@ -70,7 +73,12 @@ class CellRun:
 def _metric(runs: Sequence[CellRun]) -> str:
     """The score that the runs are compared by."""
     known = {name for one in runs for report in one.scores.values() for name in report}
-    return next((metric for metric in METRICS if metric in known), METRICS[-1])
+    return next((metric for metric in METRICS if metric in known), "accuracy")
+
+
+def _unit(runs: Sequence[CellRun]) -> str:
+    """What is counted in training: tokens, or steps of an encoder that reads sequences of vectors."""
+    return "steps" if runs[0].settings.get("input") == "frames" else "tokens"
 
 
 def _splits(runs: Sequence[CellRun]) -> list[str]:
@@ -101,13 +109,14 @@ def render(runs: Sequence[CellRun]) -> str:
     """
     metric, splits = _metric(runs), _splits(runs)
     head = [f"{metric} {split}" for split in splits]
-    rows = [["cell", *head, "parameters", "encoder", "tokens/s", "best epoch", "seconds"]]
+    rows = [["cell", *head, "parameters", "encoder", f"{_unit(runs)}/s", "best epoch", "seconds"]]
     for one in runs:
         scores = [_shown(one.score(split, metric), metric) for split in splits]
         sizes = [f"{one.total:,}", f"{one.parameters.get('encoder', 0):,}"] if one.parameters else ["–", "–"]
         best = f"{one.best_epoch} of {one.epochs}" if one.scores else "–"
         rows.append([one.cell, *scores, *sizes, f"{one.tokens_per_second:,.0f}", best, f"{one.seconds:,.1f}"])
-    speed = "tokens/s: training tokens per second, median over epochs; seconds: training and scoring dev every epoch"
+    counted = f"{_unit(runs)}/s: training {_unit(runs)} per second, median over epochs"
+    speed = f"{counted}; seconds: training and scoring dev every epoch"
     faults = [one_line(f"{one.cell}: {one.fault}") for one in runs if one.fault]
     return "\n".join([text_table(rows), "", speed, f"trained on: {_places(runs)}", ONE_SEED, *faults])
 
@@ -134,7 +143,9 @@ def draw(runs: Sequence[CellRun]) -> Figure:
     scores = figure.add_subplot(grid[0, 0])
     _draw_scores(scores, runs, metric, splits, colours)
     speeds, sizes = (figure.add_subplot(grid[0, column], sharey=scores) for column in (1, 2))
-    _draw_bars(speeds, [one.tokens_per_second for one in runs], colours, "training tokens per second (median epoch)")
+    _draw_bars(
+        speeds, [one.tokens_per_second for one in runs], colours, f"training {_unit(runs)} per second (median epoch)"
+    )
     _draw_bars(sizes, [one.total for one in runs], colours, "parameters (dark: encoder)", alpha=0.45)
     sizes.barh(range(len(runs)), [one.parameters.get("encoder", 0) for one in runs], color=colours, height=0.6)
     _draw_curves(figure.add_subplot(grid[1, :]), runs, metric, colours)
@@ -162,7 +173,7 @@ def _draw_scores(
                 text: dict[str, Any] = {"textcoords": "offset points", "ha": "center", "fontsize": FONT - 1}
                 axes.annotate(_shown(value, metric), (value, row), (0, 6), **text)
     axes.set_title("   ".join(f"{'●' if split == splits[-1] else '○'} {split}" for split in splits), fontsize=FONT)
-    better = "lower" if metric == "perplexity" else "higher"
+    better = "lower" if metric in _LOWER else "higher"
     axes.set_xlabel(f"{metric} ({better} is better)", fontsize=FONT)
     axes.margins(x=0.18)
     axes.grid(axis="y", alpha=0.3)

@@ -1,10 +1,12 @@
-"""The gates of a trained model over a text: how far each is open at each step, in every layer and direction."""
+"""The gates of a trained model over one text or sequence of vectors: how far each is open at each step, in every layer
+and direction."""  # noqa: D205, D209
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +14,14 @@ import numpy.typing as npt
 from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError
+from seqkit.formats.json_text import objects
+from seqkit.formats.manifest import KEYS, row_frames
 from seqkit.formats.writers import clean
 from seqkit.inputs.lookup import LookupInput
 from seqkit.metrics.scores import text_table
 from seqkit.model.base import Model, Predictor
 from seqkit.nn.encoder import Encoder
+from seqkit.records import FrameRecord
 
 NAME = "gates"
 """the name of its files"""
@@ -44,11 +49,11 @@ _SIGNS = str.maketrans({"\n": "↵", " ": "␣", "\t": "⇥"})
 
 @dataclass(frozen=True)
 class Gate:
-    """One gate of one layer over a text.
+    """One gate of one layer over a text or a sequence.
 
     Args:
         name: its name in the cell's equations.
-        values: its activations between 0 and 1, [T, H], the steps in the order of the text.
+        values: its activations between 0 and 1, [T, H], the steps in the order of the text or sequence.
     """
 
     name: str
@@ -104,20 +109,24 @@ class LayerGates:
 
 @dataclass(frozen=True)
 class GateRecord:
-    """The gates of a model over a text.
+    """The gates of a model over a text or a sequence.
 
     Args:
         task: the model's task.
         cell: the cell of its encoder.
-        steps: what was read at each of the T steps. The first step of a language model or a generator is the end of
-            the line or text before.
+        steps: what was read at each of the T steps: a token or unit, or the number or time of the step's first frame.
+            The first step of a language model or a generator is the end of the line or text before.
         layers: one record per layer and direction.
+        unit: what the steps of a sequence are numbered in, ``frames`` or ``seconds``; empty for those of a text.
+        spacing: how many of them are from one step to the next.
     """
 
     task: str
     cell: str
     steps: Sequence[str]
     layers: Sequence[LayerGates]
+    unit: str = ""
+    spacing: float = 1.0
 
     @property
     def opened(self) -> dict[str, str]:
@@ -134,14 +143,15 @@ class GateRecord:
         """The record as a JSON object.
 
         Returns:
-            ``cell``, ``open`` (what each gate does where it is open), ``steps`` and ``layers``: for each its ``level``,
-            its ``direction`` and its ``gates`` by name.
+            ``cell``, ``open`` (what each gate does where it is open), ``steps``, for those of a sequence their
+            ``unit``, and ``layers``: for each its ``level``, its ``direction`` and its ``gates`` by name.
         """
         layers = [
             {"level": one.level, "direction": one.direction, "gates": {gate.name: gate.to_json() for gate in one.gates}}
             for one in self.layers
         ]
-        return {"cell": self.cell, "open": self.opened, "steps": list(self.steps), "layers": layers}
+        unit = {"unit": self.unit} if self.unit else {}
+        return {"cell": self.cell, "open": self.opened, "steps": list(self.steps), **unit, "layers": layers}
 
     def render(self) -> str:
         """The record as a table.
@@ -154,12 +164,18 @@ class GateRecord:
             for gate in layer.gates:
                 means = gate.by_step  # [T]
                 low, high = int(means.argmin()), int(means.argmax())
-                places = [f"{shown_step(self.steps[step])[:20]} ({step + 1})" for step in (low, high)]
+                places = [self._place(step) for step in (low, high)]
                 numbers = [f"{value:.3f}" for value in (float(gate.values.mean()), means[low], means[high])]
                 shares = [f"{100 * share:.0f} %" for share in gate.saturated]
                 rows.append([f"{layer.level} {layer.direction}", gate.name, *places, *numbers, *shares])
         note = "mean: over units and steps; from, to: mean over units at these steps; <, >: share of saturated units"
         return "\n".join([text_table(rows, 4), "", note, f"open: {self.shown_opened}"])
+
+    def _place(self, step: int) -> str:
+        """A step as the table names it."""
+        if self.unit:
+            return f"{self.steps[step]} s" if self.unit == "seconds" else f"frame {self.steps[step]}"
+        return f"{shown_step(self.steps[step])[:20]} ({step + 1})"
 
 
 def shown_step(step: str) -> str:
@@ -174,55 +190,89 @@ def shown_step(step: str) -> str:
     return clean(step).replace("\n\n", "¶").translate(_SIGNS)  # two, where a generated text ends
 
 
-def record_gates(model: Predictor, text: str, conditions: Mapping[str, Any] | None = None) -> GateRecord:
-    """Run a model over a text and record the activations of its gates.
+def sequence_of(given: str, field: str = "") -> FrameRecord:
+    """The sequence of vectors that a user names or writes.
+
+    Args:
+        given: the name of an array (``a.npy``, ``all.npz#name``, ``all.npy#row``) or a recording (``a.wav``), or JSON:
+            a list of frames, or an object as in a manifest.
+        field: the field of the sequence in an object; by default any of the usual ones.
+
+    Returns:
+        The sequence.
+
+    Raises:
+        DataError: it is something else, or cannot be read.
+    """
+    if given.lstrip()[:1] not in ("[", "{"):
+        return row_frames({KEYS[0]: given}, folder=Path())
+    ((_, row),) = objects([(1, given.replace("\n", " "))], "JSON", "lines")
+    if not isinstance(row, dict):
+        return row_frames({KEYS[0]: row})
+    return row_frames(row, field or next((key for key in KEYS if key in row), KEYS[0]), Path())
+
+
+def record_gates(model: Predictor, given: Any, conditions: Mapping[str, Any] | None = None) -> GateRecord:
+    """Run a model over a text or a sequence of vectors and record the activations of its gates.
 
     The model reads as it does in use: a tagger or a classifier the text's tokens, a language model the units of one
-    line, a generator those of a text that it might have generated.
+    line, a generator those of a text that it might have generated; a model of sequences the steps that frames become.
 
     Args:
         model: a trained model of any task.
-        text: one line; for a generator possibly several.
+        given: one line; for a generator possibly several; for a model of sequences what `sequence_of` takes, an array
+            or a record.
         conditions: field → value: the condition of a generator's text.
 
     Returns:
         The activations.
 
     Raises:
-        DataError: the text is empty or has several lines, or the condition is missing or not valid.
+        DataError: the text is empty or has several lines, the sequence cannot be read, or the condition is missing or
+            not valid.
         ModelError: the model's cell has no gates, or it is an n-gram model.
     """
     if not isinstance(model, Model):
         raise ModelError("an n-gram model has no gates; give a model with a network")
-    if "\n" in text and model.task.records != "fields":
-        raise DataError(f"the text has {text.count(chr(10)) + 1} lines; give one line")
-    encoder, cell = model.network.encoder, model.settings.encoder.cell
-    # A model of fields reads the text among them; any other splits it itself.
-    fields = {**(conditions or {}), getattr(model.settings.data, "target", ""): text}
-    record = model.record(fields if model.task.records == "fields" else text)
-    reads_units = isinstance(model.input, LookupInput)
-    steps = model.input.units_of([record])[0] if reads_units else list(map(str, range(*model.input.lengths([record]))))
-    if all(step == getattr(model.settings.data, "end", None) for step in steps):
+    settings: Any = model.settings
+    encoder, cell, kind = model.network.encoder, settings.encoder.cell, model.task.records
+    unit, spacing = "", 1.0
+    if kind == "frames":
+        record = sequence_of(given, settings.data.frames) if isinstance(given, str) else model.record(given)
+        unit, spacing = "frames", settings.frames.step
+        if model.input.acoustics is not None:
+            unit, spacing = "seconds", spacing / model.input.acoustics.frame_rate
+    else:
+        if "\n" in given and kind != "fields":
+            raise DataError(f"the text has {given.count(chr(10)) + 1} lines; give one line")
+        # A model of fields reads the text among them; any other splits it itself.
+        fields = {**(conditions or {}), getattr(settings.data, "target", ""): given}
+        record = model.record(fields if kind == "fields" else given)
+    if isinstance(model.input, LookupInput):
+        steps = model.input.units_of([record])[0]
+    else:
+        steps = [f"{round(step * spacing, 4):.12g}" for step in range(*model.input.lengths([record]))]
+    if all(step == getattr(settings.data, "end", None) for step in steps):
         raise DataError("the text is empty")
     recorded = iter(_record(encoder, lambda: list(model.pipeline()([record]))))
     layers = [
         LayerGates(level, direction, _in_text_order(next(recorded), direction))
         for stack in encoder.directions
-        for level in range(1, model.settings.encoder.layers + 1)
+        for level in range(1, settings.encoder.layers + 1)
         for direction in stack
     ]
     if not any(layer.gates for layer in layers):
         raise ModelError(f"the cell {cell} has no gates")
     layers.sort(key=lambda layer: layer.level)  # two stacks: the directions of one layer come together
-    return GateRecord(model.task.name, cell, steps, layers)
+    return GateRecord(model.task.name, cell, steps, layers, unit, spacing)
 
 
 def _record(encoder: Encoder, run: Callable[[], object]) -> list[dict[str, Tensor]]:
-    """The gates of every layer, each [1, T, H], while the encoder reads one text once."""
+    """The gates of every layer, each [1, T, H], while the encoder reads one record once."""
     recorded: dict[nn.Module, dict[str, Tensor]] = {}
 
     def record(layer: Any, inputs: tuple[Any, ...]) -> None:
-        assert layer not in recorded, "expected a text that is read in one piece"
+        assert layer not in recorded, "expected a record that is read in one piece"
         recorded[layer] = layer.gates(*inputs[:2])  # x [1, T, I]; with the initial state, if there is one
 
     with ExitStack() as hooks:

@@ -64,13 +64,22 @@ def _trained_row(trained: TrainingCurve) -> list[str]:
     return [*start, f"{trained.after.rate:.4f}", *norms, loss, share]
 
 
-def draw_gradients(curves: Sequence[GradientCurve], trained: Sequence[TrainingCurve], task: str = "") -> Figure:
+def draw_gradients(
+    curves: Sequence[GradientCurve],
+    trained: Sequence[TrainingCurve],
+    task: str = "",
+    *,
+    read: str = "noise",
+    model: str = "",
+) -> Figure:
     """Draw a column of panels for each cell: untrained, before and after training, and by layer during training.
 
     Args:
         curves: the curves of untrained networks, at least one.
         trained: the curves of networks in training; may be empty, or have only some of the cells.
         task: the name of the training task.
+        read: what the first panels are measured over.
+        model: what they are measured of, instead of untrained networks.
 
     Returns:
         The picture.
@@ -97,14 +106,16 @@ def draw_gradients(curves: Sequence[GradientCurve], trained: Sequence[TrainingCu
             axes.tick_params(labelsize=FONT)
             if column == 0:
                 axes.set_ylabel(f"norm of the gradient\n{_PANELS[kind]}", fontsize=FONT)
-        _draw_beginning(panels[0], [curve for curve in curves if curve.cell == cell])
+        _draw_beginning(panels[0], [curve for curve in curves if curve.cell == cell], model or "1 layer, untrained")
         for each in known:
             _draw_trained(panels[1], each, task)
             _draw_layers(panels[2], each)
     figure.suptitle("How far back gradients reach", fontsize=FONT + 4)
     if first[0].get_legend() is None:
         figure.legend(*first[0].get_legend_handles_labels(), loc="outside right upper", fontsize=FONT)
-    note = "Untrained networks of 1 layer read noise: geometric mean of several networks and their range."
+    note = f"Untrained networks of 1 layer read {read}: geometric mean of several networks and their range."
+    if model:
+        note = f"A trained model reads {read}."
     if trained:
         note += f" One network of {plural(len(trained[0].layers), 'layer')} is trained on {task}."
     limits = f"Norms outside of {_FLOOR:.0e} … {_CEILING:.0e}, and those of layers below {_LEAST:.0e}, are not drawn"
@@ -112,7 +123,7 @@ def draw_gradients(curves: Sequence[GradientCurve], trained: Sequence[TrainingCu
     return figure
 
 
-def _draw_beginning(axes: Axes, curves: Sequence[GradientCurve]) -> None:
+def _draw_beginning(axes: Axes, curves: Sequence[GradientCurve], of: str) -> None:
     """Colours show the initialisation and line styles the gain; with one initialisation colours show the gain."""
     inits = list(dict.fromkeys(curve.init for curve in curves))
     gains = list(dict.fromkeys(curve.gain for curve in curves))
@@ -122,7 +133,7 @@ def _draw_beginning(axes: Axes, curves: Sequence[GradientCurve]) -> None:
         color, style = (style, 0) if len(inits) == 1 else (color, style)
         label = f"{curve.init}, gain {curve.gain:g}" + (f": {_summary(curve)}" if few else "")
         _draw_curve(axes, curve, label, f"C{color % 10}", _STYLES[style % len(_STYLES)])
-    _finish(axes, f"{curves[0].cell}, 1 layer, untrained", "k, steps back", legend=few)
+    _finish(axes, f"{curves[0].cell}, {of}", "k, steps back", legend=few)
 
 
 def _draw_trained(axes: Axes, trained: TrainingCurve, task: str) -> None:

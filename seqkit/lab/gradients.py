@@ -12,22 +12,21 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from itertools import product
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from seqkit.lab.decay import decay_rate, geometric_mean, lost_at, row_norms, verdict
 from seqkit.lab.sequences import MemoryTask
 from seqkit.lab.training import (
     NetworkOptions,
-    SequenceNetwork,
     TrainingOptions,
-    accuracy,
     check_networks,
+    make_encoder,
+    make_model,
     stream,
-    train_network,
+    train_model,
 )
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.recurrent import RecurrentLayer
@@ -184,22 +183,24 @@ def measure_gradients(
     scale: float = 1.0,
     forget_bias: float = 1.0,
     seed: int = 1,
+    read: Tensor | None = None,
     say: Callable[[str], None] = lambda line: None,
     after: Callable[[list[GradientCurve]], None] = lambda curves: None,
 ) -> list[GradientCurve]:
-    """Measure untrained networks of one layer that read noise: every cell with every initialisation and gain.
+    """Measure untrained networks of one layer that read noise, or data: every cell with every initialisation and gain.
 
     Args:
         cells: keys of `seqkit.nn.recurrent.CELLS`.
         inits: see `seqkit.nn.recurrent.RecurrentLayer`.
         gains: factors of the recurrent matrices.
-        hidden: H, and the size of an input.
+        hidden: H, and the size of an input of noise.
         steps: K, the number of steps back.
         batch_size: sequences per network.
         networks: networks of each kind, which differ in weights, inputs and directions.
         scale: the standard deviation of the inputs, which are normal and independent.
         forget_bias: the initial bias of forget gates.
         seed: the seed of the first network; the others have the following ones.
+        read: the inputs of every network, [B, T, I], T at least K, instead of noise.
         say: called with a line of progress after each kind.
         after: called after each cell with all curves so far.
 
@@ -213,13 +214,15 @@ def measure_gradients(
     shape = (batch_size, WARM_UP + steps, hidden)
     seeds = range(seed, seed + networks)
     # The same inputs for every kind.
-    inputs = [scale * torch.randn(shape, generator=stream(each, "noise")) for each in seeds]
+    noise = (scale * torch.randn(shape, generator=stream(each, "noise")) for each in seeds)
+    inputs = list(noise) if read is None else [read] * networks
+    size = inputs[0].shape[2]
     kinds = [NetworkOptions(hidden, 1, init, gain, forget_bias) for init in inits for gain in gains]
     for cell, network in product(cells, kinds):
-        SequenceNetwork(cell, hidden, 1, network)
+        make_encoder(cell, size, network)
     for cell in cells:
         for network in kinds:
-            encoders = [SequenceNetwork(cell, hidden, 1, network, each).encoder for each in seeds]
+            encoders = [make_encoder(cell, size, network, each) for each in seeds]
             curve = curve_of(cell, network, encoders, inputs, steps, seed)
             curves.append(curve)
             say(f"{cell} {network.init} gain {network.gain:g}: × {curve.rate:.4f} per step, {curve.verdict}")
@@ -252,11 +255,32 @@ class TrainingCurve:
     fault: str = ""
 
 
-def _record_norms(encoder: Encoder, layers: list[list[float]], step: int, loss: float) -> None:
-    """Append the norm of the gradient of each layer's parameters."""
-    for norms, layer in zip(layers, encoder.layers, strict=True):
-        gradients = [each.grad for each in layer.parameters() if each.grad is not None]
-        norms.append(float(torch.stack(torch._foreach_norm(gradients)).norm()) if gradients else 0.0)
+def watch_gradients(encoder: Encoder) -> list[list[list[Tensor]]]:
+    """Note the norm of the gradient of every parameter from now on, before it is clipped.
+
+    Args:
+        encoder: what is to be trained.
+
+    Returns:
+        For each layer and each of its parameters the norms, a scalar for each backward pass.
+    """
+
+    def watched(parameter: nn.Parameter) -> list[Tensor]:
+        norms: list[Tensor] = []
+
+        def note(changed: Tensor) -> None:
+            assert changed.grad is not None
+            norms.append(changed.grad.norm())
+
+        parameter.register_post_accumulate_grad_hook(note)
+        return norms
+
+    return [list(map(watched, layer.parameters())) for layer in encoder.layers]
+
+
+def _together(norms: Sequence[Sequence[Tensor]]) -> list[float]:
+    """The norms of the parameters of a layer as those of the layer."""
+    return [float(torch.stack(each).norm()) for each in zip(*filter(None, norms), strict=True)]
 
 
 def train_and_measure(
@@ -294,14 +318,16 @@ def train_and_measure(
     check_networks(cells, [task], network)
     curves: list[TrainingCurve] = []
     for cell in cells:
-        model = SequenceNetwork.of(cell, task, network, training.seed).to(device)
-        before = curve_of(cell, network, [model.encoder], probe, steps, training.seed)
-        layers: list[list[float]] = [[] for _ in model.encoder.layers]
-        trained = train_network(model, task, training, partial(_record_norms, model.encoder, layers))
+        model = make_model(cell, task, network, training).to(device or "cpu")
+        encoder = model.network.encoder
+        before = curve_of(cell, network, [encoder], probe, steps, training.seed)
+        norms = watch_gradients(encoder)
+        trained = train_model(model, training, [training.gap], 500)
+        layers = list(map(_together, norms))
         later, share, outcome = None, None, trained.fault
-        if not trained.fault:
-            later = curve_of(cell, network, [model.encoder], probe, steps, training.seed)
-            share = accuracy(model, task, training.gap, 500, training.seed)
+        if trained.accuracies is not None:
+            later = curve_of(cell, network, [encoder], probe, steps, training.seed)
+            (share,) = trained.accuracies
             rates = f"{before.rate:.3f} before, {later.rate:.3f} after {training.steps} updates"
             outcome = f"gradient per step × {rates}; {100 * share:.1f} % correct at gap {training.gap}"
         curves.append(TrainingCurve(cell, trained.losses, layers, before, later, share, trained.fault))

@@ -11,14 +11,7 @@ import numpy as np
 import torch
 
 from seqkit.lab.sequences import make_memory_task
-from seqkit.lab.training import (
-    NetworkOptions,
-    SequenceNetwork,
-    TrainingOptions,
-    accuracy,
-    check_networks,
-    train_network,
-)
+from seqkit.lab.training import NetworkOptions, TrainingOptions, check_networks, make_model, train_model
 from seqkit.metrics.plots import FONT, new_figure
 from seqkit.metrics.scores import text_table
 
@@ -155,20 +148,20 @@ def measure_memory(
             accuracies: list[list[float] | None] = []
             losses, faults, seconds = [], [], 0.0
             for seed in seeds:
-                model = SequenceNetwork.of(cell, task, network, seed).to(device)
-                trained = train_network(model, task, replace(options, seed=seed))
+                own = replace(options, seed=seed)
+                model = make_model(cell, task, network, own).to(device or "cpu")
+                trained = train_model(model, own, gaps, test_size)
                 seconds += trained.seconds
                 losses.append(trained.loss)
-                if trained.fault:
+                accuracies.append(trained.accuracies)
+                if trained.accuracies is None:
                     outcome = trained.fault
                     faults.append(f"seed {seed}: {outcome}")
-                    accuracies.append(None)
                 else:
-                    reached = [accuracy(model, task, gap, test_size, seed) for gap in gaps]
-                    outcome = f"loss {trained.loss:.4f}, {100 * reached[-1]:.1f} % right at gap {training.gap}"
-                    accuracies.append(reached)
+                    share = 100 * trained.accuracies[-1]
+                    outcome = f"loss {trained.loss:.4f}, {share:.1f} % right at gap {training.gap}"
                 say(f"{task.name} {cell} seed {seed}: {outcome}")
-            parameters = sum(parameter.numel() for parameter in model.parameters())
+            parameters = sum(model.parameter_counts().values())
             about = (cell, parameters, seeds, accuracies, losses, round(seconds, 1), "; ".join(faults))
             result.curves.append(MemoryCurve(*about))
             after(results)

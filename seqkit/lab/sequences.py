@@ -1,8 +1,8 @@
 """Artificial sequences with a gap between what must be remembered and the question about it.
 
-Three tasks: `Copying` symbols, `Adding` two numbers, `Agreement` of a verb with its subject. Each draws sequences from
-a random generator; all sequences of a batch have the same gap and therefore the same length, and the answers belong to
-the last A steps. `chance` is the best expected accuracy without memory across the gap.
+Three tasks: `Copying` symbols, `Adding` two numbers, `Agreement` of a verb with its subject. Each draws sequences of
+vectors from a random generator; all sequences of a batch have the same gap and therefore the same length, and the
+answers belong to the last A steps. `chance` is the best expected accuracy without memory across the gap.
 
 For short gaps there are few different sequences: 256 copies and 48 sentence beginnings at gap 1, and 64 copies with
 blanks at any gap. There, most sequences of another random stream are the same ones.
@@ -18,6 +18,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqkit.errors import SettingsError
+from seqkit.formats.arrays import ArraySource
+from seqkit.records import FrameRecord
 
 
 class SequenceBatch(NamedTuple):
@@ -40,6 +42,7 @@ class MemoryTask(ABC):
         unit: what is counted as correct or wrong, in the plural.
         input_size: I, the features of a step.
         output_size: D, the features of an answer.
+        answers: A, the last steps that ask for one each.
         chance: the best expected accuracy without memory across the gap.
         lr: a learning rate of Adam with which gated cells learn the task over a hundred steps.
     """
@@ -48,6 +51,7 @@ class MemoryTask(ABC):
     unit: str
     input_size: int
     output_size: int
+    answers = 1
     chance: float
     lr = 5e-3
 
@@ -63,6 +67,25 @@ class MemoryTask(ABC):
         Returns:
             The sequences, on the CPU.
         """
+
+    def records(self, gap: int, size: int, generator: torch.Generator) -> list[FrameRecord]:
+        """Draw sequences, as a model reads them.
+
+        Args:
+            gap: see `batch`.
+            size: see `batch`.
+            generator: see `batch`.
+
+        Returns:
+            The sequences of `batch`, each with its ``answers`` and its ``gap`` as fields.
+        """
+        pairs = zip(*(part.numpy() for part in self.batch(gap, size, generator)), strict=True)
+        return [
+            FrameRecord(
+                ArraySource(frames), fields={"answers": answers, "gap": gap}, vectors=frames, frames=len(frames)
+            )
+            for frames, answers in pairs
+        ]
 
     def loss(self, answers: Tensor, targets: Tensor) -> Tensor:
         """The loss in training; by default the cross entropy, in nats.
@@ -111,21 +134,21 @@ class Copying(MemoryTask):
         self.input_size = alphabet + 3
         self.output_size = alphabet
         self.chance = 1.0 / alphabet
-        self.symbols = symbols
+        self.answers = symbols
         self.noise = noise
 
     def batch(self, gap: int, size: int, generator: torch.Generator) -> SequenceBatch:
         """See `MemoryTask.batch`; T = symbols + gap + symbols."""
         alphabet = self.output_size
         blank, cue, mark = alphabet, alphabet + 1, alphabet + 2
-        targets = torch.randint(alphabet, (size, self.symbols), generator=generator)  # [B, A]
+        targets = torch.randint(alphabet, (size, self.answers), generator=generator)  # [B, A]
         between = targets.new_full((size, gap), blank)  # [B, gap]
         if self.noise:
             between = torch.randint(alphabet, (size, gap), generator=generator)  # [B, gap]
-        asked = targets.new_full((size, self.symbols), blank)  # [B, A]
+        asked = targets.new_full((size, self.answers), blank)  # [B, A]
         asked[:, 0] = cue
         inputs = functional.one_hot(torch.cat([targets, between, asked], 1), self.input_size).float()  # [B, T, I]
-        inputs[:, : self.symbols, mark] = 1.0
+        inputs[:, : self.answers, mark] = 1.0
         return SequenceBatch(inputs, targets)
 
 

@@ -1,21 +1,32 @@
-"""A small network trained on artificial sequences."""
+"""Models of artificial sequences: how they are made and trained."""
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from itertools import chain
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from seqkit.config import TrainingSettings
-from seqkit.errors import SettingsError
+from seqkit.config import Settings, parse_settings
+from seqkit.errors import ModelError, SettingsError
+from seqkit.inputs.building import build_encoder
+from seqkit.inputs.frames import FrameInput
+from seqkit.lab.recall import Recall
 from seqkit.lab.sequences import MemoryTask
+from seqkit.model.base import Model
 from seqkit.nn.encoder import Encoder
-from seqkit.training.optimisation import Schedule, clip_gradient, make_optimizer
+from seqkit.training.learner import Computed, Integers, RecordLearner
+from seqkit.training.progress import Progress
+from seqkit.training.stepping import Diverged
+from seqkit.training.trainer import Trainer
 
 _STREAMS = ("weights", "training", "test", "noise", "directions")
 
@@ -102,73 +113,98 @@ class TrainingOptions:
         return f"gaps mixed from 1 to a largest, which grows to {self.gap} in {100 * self.growth:g} % of the updates"
 
 
-class SequenceNetwork(nn.Module):
-    """A forward encoder under a linear head, with fresh weights; the global random generator is left as it was.
+@contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Within it a seed decides what is drawn from the global random generator, which is left as it was.
+
+    Args:
+        seed: the seed of the run.
+
+    Yields:
+        Nothing.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.set_rng_state(stream(seed, "weights").get_state())
+        yield
+
+
+def make_encoder(cell: str, input_size: int, network: NetworkOptions, seed: int = 1) -> Encoder:
+    """A forward encoder with fresh weights.
 
     Args:
         cell: a key of `seqkit.nn.recurrent.CELLS`.
         input_size: I.
-        output_size: D.
-        options: the settings of the network.
+        network: its other settings.
         seed: the seed of the weights.
+
+    Returns:
+        The encoder.
 
     Raises:
         SettingsError: the settings do not fit the cell.
     """
-
-    def __init__(self, cell: str, input_size: int, output_size: int, options: NetworkOptions, seed: int = 1) -> None:
-        super().__init__()
-        with torch.random.fork_rng(devices=[]):
-            torch.set_rng_state(stream(seed, "weights").get_state())
-            try:
-                self.encoder = Encoder(
-                    input_size,
-                    cell=cell,
-                    hidden_size=options.hidden,
-                    layers=options.layers,
-                    direction="forward",
-                    init=options.init,
-                    init_gain=options.gain,
-                    forget_bias=options.forget_bias,
-                )
-            except ValueError as error:
-                raise SettingsError(f"{cell}: {error}") from None
-            self.head = nn.Linear(self.encoder.output_size, output_size)
-
-    @classmethod
-    def of(cls, cell: str, task: MemoryTask, options: NetworkOptions, seed: int = 1) -> SequenceNetwork:
-        """A network of the input and output size of a task."""
-        return cls(cell, task.input_size, task.output_size, options, seed)
-
-    def forward(self, x: Tensor, answers: int) -> Tensor:
-        """Answer at the last steps.
-
-        Args:
-            x: inputs, [B, T, I].
-            answers: A.
-
-        Returns:
-            The answers, [B, A, D].
-        """
-        lengths = torch.full((x.shape[0],), x.shape[1])  # [B]
-        result: Tensor = self.head(self.encoder(x, lengths).outputs[:, -answers:])  # [B, A, D]
-        return result
+    settings = _settings(cell, network)
+    with seeded_weights(seed), _naming(cell):
+        return build_encoder(settings.encoder, input_size)
 
 
-def check_networks(cells: Iterable[str], tasks: Iterable[MemoryTask], options: NetworkOptions) -> None:
+def make_model(cell: str, task: MemoryTask, network: NetworkOptions, training: TrainingOptions) -> Model:
+    """A model that reads the sequences of a task: a forward encoder under a `Recall` head, with fresh weights.
+
+    Args:
+        cell: a key of `seqkit.nn.recurrent.CELLS`.
+        task: the source of the sequences.
+        network: the settings of the encoder.
+        training: how it is to be trained, and the seed of the weights.
+
+    Returns:
+        The model.
+
+    Raises:
+        SettingsError: the settings do not fit the cell.
+    """
+    lr = task.lr if training.lr is None else training.lr
+    settings = _settings(cell, network, lr=lr, clip=training.clip)
+    with seeded_weights(training.seed), _naming(cell):
+        return Model.assemble(settings, FrameInput(settings, task.input_size), Recall(task))
+
+
+def _settings(cell: str, network: NetworkOptions, **training: float) -> Settings:
+    """The settings of a model, but of its head, of which they say nothing."""
+    sizes = {"hidden": network.hidden, "layers": network.layers, "forget_bias": network.forget_bias}
+    start = {"init": network.init, "init_gain": network.gain, "direction": "forward", "dropout": 0.0}
+    course = {"optimizer": "adam", "schedule": "cosine", "epochs": 1, "precision": "fp32"}
+    tree = {
+        "frames": {"normalize": "none"},
+        "encoder": {"cell": cell, **sizes, **start},
+        "training": {**course, **training},
+    }
+    return parse_settings({"task": "classify", "input": "frames", **tree}, cell)
+
+
+@contextmanager
+def _naming(cell: str) -> Iterator[None]:
+    """Let a fault of the settings name the cell."""
+    try:
+        yield
+    except SettingsError as error:
+        raise SettingsError(f"{cell}: {error}") from None
+
+
+def check_networks(cells: Iterable[str], tasks: Iterable[MemoryTask], network: NetworkOptions) -> None:
     """Build every network once, so that settings which do not fit a cell are found before training.
 
     Args:
         cells: keys of `seqkit.nn.recurrent.CELLS`.
         tasks: the tasks.
-        options: the settings of the networks.
+        network: the settings of the networks.
 
     Raises:
         SettingsError: the settings do not fit a cell.
     """
     for task in tasks:
         for cell in cells:
-            SequenceNetwork.of(cell, task, options)
+            make_encoder(cell, task.input_size, network)
 
 
 def mean_of_last_tenth(values: Sequence[float]) -> float:
@@ -185,16 +221,18 @@ def mean_of_last_tenth(values: Sequence[float]) -> float:
 
 
 class Trained(NamedTuple):
-    """The result of training a network.
+    """The result of training a model.
 
     Attributes:
         losses: the loss of every update.
         seconds: the time of training alone.
+        accuracies: the share of correct answers over each gap that was asked for; None where training stopped early.
         fault: why training stopped early; empty where it did not.
     """
 
     losses: list[float]
     seconds: float
+    accuracies: list[float] | None
     fault: str
 
     @property
@@ -203,77 +241,99 @@ class Trained(NamedTuple):
         return mean_of_last_tenth(self.losses)
 
 
-def train_network(
-    network: SequenceNetwork,
-    task: MemoryTask,
-    options: TrainingOptions,
-    after: Callable[[int, float], None] = lambda step, loss: None,
-) -> Trained:
-    """Train a network on sequences that are drawn for each update, the same ones for every network.
+class DrawingLearner(RecordLearner):
+    """Learns from sequences that are drawn for each update, the same ones for every model.
 
-    This is not a `seqkit.training.loop.Trainer`: there are no epochs, no dev set, no files and no checkpoints. An
-    infinite or NaN loss ends the training.
+    It is scored on sequences of another random stream, also the same ones for every model. For short gaps there are so
+    few different sequences that most are also training sequences.
 
     Args:
-        network: changed in place.
-        task: the source of the sequences.
-        options: how to train.
-        after: called after the backward pass and before the update, with the number of the update and the loss.
+        model: the model, with a `Recall` head.
+        options: how it is trained.
+        gaps: the gaps to score it at.
+        size: the number of sequences for each of them.
 
-    Returns:
-        The losses, the time, and the fault if there was one.
+    Attributes:
+        losses: the loss of every update so far.
     """
-    lr = task.lr if options.lr is None else options.lr
-    settings = TrainingSettings(optimizer="adam", lr=lr, clip=options.clip, schedule="cosine", epochs=1)
-    optimizer, schedule = make_optimizer(settings, network.parameters()), Schedule(settings)
-    generator = stream(options.seed, "training")
-    device = network.head.weight.device
-    losses: list[float] = []
-    begin, fault = time.perf_counter(), ""
-    network.train()
-    for step in range(options.steps):
-        largest = options.largest_gap(step)
+
+    def __init__(self, model: Model, options: TrainingOptions, gaps: Sequence[int], size: int) -> None:
+        self.task: MemoryTask = model.head.task
+        self.options = options
+        self.losses: list[Tensor] = []
+        tests = (self.task.records(gap, size, stream(options.seed, "test")) for gap in gaps)
+        super().__init__(model, [], list(chain.from_iterable(tests)), None)
+
+    def batches(self, epoch: int, share: slice) -> Sequence[Integers]:
+        """See `RecordLearner.batches`; each is drawn when it is asked for, and all but the last one are forgotten."""
+        return _Draws(self, stream(self.options.seed, "training"))
+
+    def draw(self, step: int, generator: torch.Generator) -> Integers:
+        """Draw what an update learns from.
+
+        Args:
+            step: the update, counted from 0.
+            generator: the stream of training.
+
+        Returns:
+            The numbers of its sequences.
+        """
+        largest = self.options.largest_gap(step)
         gap = int(torch.randint(min(1, largest), largest + 1, (), generator=generator))
-        inputs, targets = task.batch(gap, options.batch_size, generator)  # [B, T, I], [B, A]
-        inputs, targets = inputs.to(device), targets.to(device)
-        loss = task.loss(network(inputs, targets.shape[1]), targets)
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            fault = f"loss not finite at update {step + 1}"
-            break
-        optimizer.zero_grad()
-        loss.backward()
-        after(step, losses[-1])
-        clip_gradient(optimizer, network.parameters(), options.clip)
-        for group in optimizer.param_groups:
-            group["lr"] = schedule.rate(step / options.steps)
-        optimizer.step()
-    # No loss is computed after the last update.
-    if not fault and not all(bool(weights.isfinite().all()) for weights in network.parameters()):
-        fault = f"weights not finite after update {options.steps}"
-    return Trained(losses, time.perf_counter() - begin, fault)
+        records = self.task.records(gap, self.options.batch_size, generator)
+        self.arrays, self.targets = self.model.input.arrays(records), self.model.head.targets(records)
+        return np.arange(len(records))
+
+    def compute(self, batch: Integers, carried: Any = None) -> Computed:
+        """See `RecordLearner.compute`."""
+        found = super().compute(batch, carried)
+        self.losses.append(found.loss.detach())
+        return found
+
+    def name(self, batch: Integers) -> str:
+        """See `RecordLearner.name`."""
+        return f"sequences of {self.task.name}"
 
 
-@torch.no_grad()
-def accuracy(network: SequenceNetwork, task: MemoryTask, gap: int, size: int, seed: int) -> float:
-    """The share of correct answers over a gap.
+class _Draws(Sequence[Any]):
+    """The batches of a `DrawingLearner`, one after the other."""
+
+    def __init__(self, learner: DrawingLearner, generator: torch.Generator) -> None:
+        self._learner = learner
+        self._generator = generator
+
+    def __len__(self) -> int:
+        return self._learner.options.steps
+
+    def __getitem__(self, step: Any) -> Any:
+        return self._learner.draw(step, self._generator)
+
+
+def train_model(model: Model, options: TrainingOptions, gaps: Sequence[int], size: int) -> Trained:
+    """Train a model of artificial sequences, and measure its accuracy by gap.
+
+    An infinite or NaN loss, gradient or weight ends the training.
 
     Args:
-        network: the network.
-        task: the source of the sequences.
-        gap: the gap of all sequences.
-        size: the number of sequences.
-        seed: the seed of the training; the test sequences come from another random stream, the same for every network.
-            For short gaps there are so few different sequences that most are also training sequences.
+        model: what `make_model` made for these options; changed in place.
+        options: how to train.
+        gaps: the gaps to measure at.
+        size: the number of sequences for each of them.
 
     Returns:
-        The share.
+        The losses, the time, the accuracies, and the fault if there was one.
     """
-    device = network.head.weight.device
-    inputs, targets = task.batch(gap, size, stream(seed, "test"))  # [B, T, I], [B, A]
-    network.eval()
-    right = 0
-    for some, wanted in zip(inputs.split(500), targets.split(500), strict=True):
-        answers = network(some.to(device), wanted.shape[1])  # [B, A, D]
-        right += int(task.right(answers, wanted.to(device)).sum())
-    return right / targets.numel()
+    learner = DrawingLearner(model, options, gaps, size)
+    fault = ""
+    began = time.perf_counter()
+    with TemporaryDirectory() as folder:  # of a checkpoint that nobody needs
+        trainer = Trainer(learner, model.settings.training, Path(folder), Progress(quiet=True))
+        try:
+            trainer.run()
+        except (Diverged, ModelError) as error:
+            fault = str(error).partition(";")[0]  # what it says then is of other commands
+    losses = [float(loss) for loss in learner.losses]
+    if fault:
+        return Trained(losses, time.perf_counter() - began, None, fault)
+    line = trainer.history[-1]
+    return Trained(losses, line["seconds"], [line["dev"][f"gap {gap}"] for gap in gaps], "")

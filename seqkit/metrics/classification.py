@@ -48,10 +48,14 @@ class ClassificationReport(LabelReport):
         per_label: label → score, of every label among the gold or predicted ones.
         micro: all labels together, where a text may have several; None where it has one: then it equals the accuracy.
         baseline: the scores of a simpler classifier, where one was trained, or why there is none.
+        loss: the mean of −ln p of the gold labels, in nats, where it is known.
+        unit: what a text is called.
     """
 
     micro: Score | None = None
     baseline: Baseline | LeftOut | None = None
+    loss: float | None = None
+    unit: str = "text"
 
     @property
     def score(self) -> float:
@@ -70,11 +74,13 @@ class ClassificationReport(LabelReport):
         Returns:
             ``sentences``, ``tokens``, ``accuracy``, ``macro_f1`` and ``per_label``; where a text may have several
             labels also ``micro_f1``; where a baseline was trained also ``baseline`` with its ``name``, ``accuracy``
-            and ``macro_f1``; and ``left_out``, as in every report on labels (see `LabelReport.left_out`).
+            and ``macro_f1``; where it is known ``loss``; and ``left_out``, as in every report on labels (see
+            `LabelReport.left_out`).
         """
         micro = {} if self.micro is None else {"micro_f1": self.micro.f1}
         baseline = {"baseline": asdict(self.baseline)} if isinstance(self.baseline, Baseline) else {}
-        return self._json({"macro_f1": self.macro.f1, **micro}) | baseline
+        loss = {} if self.loss is None else {"loss": self.loss}
+        return self._json({"macro_f1": self.macro.f1, **micro, **loss}) | baseline
 
     def render(self, width: int = 80) -> str:
         """The report as a table of text.
@@ -94,7 +100,7 @@ class ClassificationReport(LabelReport):
             rows = [[one.name, f"{one.accuracy:.4f}", f"{one.macro_f1:.4f}"] for one in both]
             parts.append(text_table([head, [], *rows]))
         scope = "" if self.micro is None else " with every label right"
-        closing = f"accuracy {self.accuracy:.4f} of {plural(self.sentences, 'text')}{scope}"
+        closing = f"accuracy {self.accuracy:.4f} of {plural(self.sentences, self.unit)}{scope}"
         return "\n\n".join([*parts, textwrap.fill(closing, max(width, 20))])
 
 
@@ -105,6 +111,8 @@ def classification_report(
     multi: bool = False,
     tokens: int = 0,
     baseline: Baseline | LeftOut | None = None,
+    loss: float | None = None,
+    unit: str = "text",
 ) -> ClassificationReport:
     """Compare predicted labels with gold ones.
 
@@ -114,6 +122,8 @@ def classification_report(
         multi: whether a text may have several labels, or none.
         tokens: the number of tokens of all texts.
         baseline: the scores of a simpler classifier on the same texts, or why there is none.
+        loss: the mean of −ln p of the gold labels, where it is known.
+        unit: what a text is called.
 
     Returns:
         The report.
@@ -135,4 +145,4 @@ def classification_report(
         Counter(label for right, _ in pairs for label in right),
     )
     accuracy = sum(right == guess for right, guess in pairs) / max(1, len(pairs))
-    return ClassificationReport(len(gold), tokens, accuracy, per_label, micro if multi else None, baseline)
+    return ClassificationReport(len(gold), tokens, accuracy, per_label, micro if multi else None, baseline, loss, unit)

@@ -22,6 +22,35 @@ _Spans = set[tuple[int, str, int, int]]  # sentence, label, first token, last to
 
 
 @dataclass(frozen=True)
+class LagReport:
+    """What it changes to decide labels while their sentence is still going on.
+
+    Args:
+        lag: how many further tokens are seen before a label is decided.
+        differing: the share of labels that are others than those decided at the end of the sentence.
+        without: the scores of the latter.
+    """
+
+    lag: int
+    differing: float
+    without: TaggingReport
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object: ``lag``, ``lag_differing``, and the scores ``without_lag``."""
+        found = self.without.to_json()
+        scores = {name: found[name] for name in ("accuracy", "precision", "recall", "f1") if name in found}
+        return {"lag": self.lag, "lag_differing": self.differing, "without_lag": scores}
+
+    def render(self) -> str:
+        """The report in a sentence."""
+        scores = f"accuracy {self.without.accuracy:.4f}"
+        if self.without.default is not None:
+            scores += f", F1 {self.without.default.f1:.4f}"
+        share = f"{self.differing:.3%} of the labels differ from those decided at the end of the sentence ({scores})"
+        return f"each label decided {plural(self.lag, 'token')} later: {share}"
+
+
+@dataclass(frozen=True)
 class TaggingReport(LabelReport):
     """The scores of a tagger on a set of sentences.
 
@@ -33,11 +62,13 @@ class TaggingReport(LabelReport):
         scheme: ``iob1``, ``iob2`` or ``bioes``, or ``none`` where each token has a label of its own.
         default: spans by the CoNLL rules, all labels together (micro average); None where the scheme is ``none``.
         strict: spans by the scheme's own rules, all labels together; None where the scheme is ``none``.
+        lag: what the labels have to do with those of whole sentences, where they were decided earlier.
     """
 
     scheme: str = "none"
     default: Score | None = None
     strict: Score | None = None
+    lag: LagReport | None = None
 
     @property
     def score(self) -> float:
@@ -50,12 +81,13 @@ class TaggingReport(LabelReport):
         Returns:
             ``scheme``, ``sentences``, ``tokens``, ``accuracy`` and ``per_label``; for a span scheme also ``mode``,
             ``precision``, ``recall`` and ``f1`` (micro averages), and as ``strict`` these three by the scheme's own
-            rules.
+            rules; and what `LagReport.to_json` gives.
         """
         averages: dict[str, Any] = {}
         if self.default is not None and self.strict is not None:
             averages = {"mode": "default", **_without_support(self.default), "strict": _without_support(self.strict)}
-        return {"scheme": self.scheme, **self._json(averages)}
+        lag = {} if self.lag is None else self.lag.to_json()
+        return {"scheme": self.scheme, **self._json(averages), **lag}
 
     def render(self, width: int = 80) -> str:
         """The report as a table of text.
@@ -71,7 +103,8 @@ class TaggingReport(LabelReport):
         rules = "" if self.default is None else f", spans by the CoNLL rules, labels in {self.scheme.upper()}"
         counts = f"{plural(self.tokens, 'token')} in {plural(self.sentences, 'sentence')}"
         closing = f"accuracy {self.accuracy:.4f} of {counts}{rules}"
-        return "\n\n".join([table, textwrap.fill(closing, max(width, 20))])
+        closings = [closing] if self.lag is None else [closing, self.lag.render()]
+        return "\n\n".join([table, *(textwrap.fill(each, max(width, 20)) for each in closings)])
 
 
 def tagging_report(

@@ -19,7 +19,7 @@ from seqkit.corpora.frames import rows
 from seqkit.corpora.from_python import from_items, has_splits
 from seqkit.corpora.resolve import resolve
 from seqkit.devices import survive_forks
-from seqkit.errors import DataError, shown
+from seqkit.errors import DataError, SettingsError, shown
 from seqkit.heads.base import Head
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
 from seqkit.inputs.building import build_encoder
@@ -29,6 +29,7 @@ from seqkit.model.gold import checksum, read_gold
 from seqkit.model.pipeline import Pipeline
 from seqkit.model.requests import answer
 from seqkit.model.restoring import restored_network
+from seqkit.model.streaming import Stream
 from seqkit.nn.network import Encoded, Network
 from seqkit.nn.recurrent import State
 from seqkit.records import FrameRecord, refuse_one
@@ -145,6 +146,20 @@ class Predictor(ABC):
         sizes = {name: size for name, size in asked.items() if size is not None}
         pipeline = self.pipeline(precision=precision, **sizes)
         return iter(pipeline(self._records(records), self.options(options)))
+
+    def stream(self, **options: Any) -> Any:
+        """Answer while a sequence is still going on.
+
+        Args:
+            **options: those of the task, named as the flags of the command line are.
+
+        Returns:
+            A `seqkit.model.streaming.Stream`.
+
+        Raises:
+            SettingsError: the model cannot do so, or not with these options; or there is no such option.
+        """
+        raise SettingsError("what this model predicts cannot be streamed: it is about the whole of what is read")
 
     def _records(self, given: Iterable[Any]) -> Iterator[Any]:
         for number, item in enumerate(rows(given), start=1):
@@ -322,8 +337,9 @@ class Predictor(ABC):
     def card(self) -> str:
         """The README of the directory: what the model is, what it was trained on, how well it does, how to use it."""
         data = self.report.get("data", {}).get("name", "unknown data")
+        read = "FILE" if self.task.records == "frames" else "< text.txt"
         verbs = [
-            f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else '< text.txt'}".rstrip()
+            f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else read}".rstrip()
             for verb, place in self.task.verbs.items()
         ]
         lines = [f"# A seqkit {self.task.name} model", "", f"Trained with seqkit on {code(data)}", ""]
@@ -436,6 +452,10 @@ class Model(Predictor):
         encoded: Encoded = self.network(batch, state=state or first, features=features, return_state=return_state)
         return encoded
 
+    def stream(self, **options: Any) -> Stream:
+        """See `Predictor.stream`."""
+        return Stream(self, self.options(options))
+
     def evaluate_records(
         self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any
     ) -> Evaluation:
@@ -448,9 +468,9 @@ class Model(Predictor):
         """The report of an epoch in training, by which the best one is chosen."""
         return self.evaluate_records(records, pipeline=pipeline).report
 
-    def predicted(self, records: Sequence[Any], pipeline: Any = None) -> list[Any]:
+    def predicted(self, records: Sequence[Any], pipeline: Any = None, **options: Any) -> list[Any]:
         """The predictions for some records, by a pipeline or a new one, without what evaluation does not need."""
-        return list((pipeline or self.pipeline())(records, self.options({}).for_output(None)))
+        return list((pipeline or self.pipeline())(records, self.options(options).for_output(None)))
 
     # --- files ----------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,7 @@ from seqkit.metrics.generation import GenerationReport
 from seqkit.model.base import Evaluation, Model
 from seqkit.model.writing import NetworkWriter, written
 from seqkit.nn.search import Allowed, SearchState
-from seqkit.records import ScoredText, TextRecord, WrittenText
+from seqkit.records import ScoredText, Sentence, TextRecord, WrittenText
 
 Conditions = Mapping[str, Any]
 
@@ -62,7 +62,7 @@ class Generator(Model):
     @torch.inference_mode()
     def generate(
         self,
-        conditions: Conditions | Sequence[Conditions] | None = None,
+        conditions: Conditions | Sequence[Conditions | TextRecord | Sentence] | None = None,
         *,
         allowed: Callable[[int], Allowed] | None = None,
         pipeline: Any = None,
@@ -71,7 +71,7 @@ class Generator(Model):
         """Write texts. An unknown unit is never written.
 
         Args:
-            conditions: field → value of a condition, or several such.
+            conditions: field → value of a condition, or several such, or records with such fields.
             allowed: the maximal length → which units may come next; by default any, or those of an acrostic. Not with
                 a prompt.
             pipeline: keeps what texts are written with from call to call; by default a new one.
@@ -88,10 +88,10 @@ class Generator(Model):
         chosen = self.options(options).model_dump()
         several = isinstance(conditions, Iterable) and not isinstance(conditions, Mapping)
         given: list[Any] = list(conditions) if several else [{} if conditions is None else conditions]  # type: ignore[arg-type]
-        odd = [one for one in given if not isinstance(one, Mapping)]
+        odd = [one for one in given if not isinstance(one, Mapping | TextRecord | Sentence)]
         if odd:
             raise DataError(f"expected conditions as a mapping field → value, found {odd[0]!r:.80}")
-        codes = self.head.conditions([TextRecord("", dict(one)) for one in given])
+        codes = self.head.conditions([TextRecord("", dict(one)) if isinstance(one, Mapping) else one for one in given])
         prompt, initials = chosen.pop("prompt"), chosen.pop("acrostic")
         if initials:
             allowed = self.acrostic(initials)
@@ -151,7 +151,7 @@ class Generator(Model):
         right = [self.input.units.join(map(self.input.indexer.normalise, row)) for row in units]
         # What is longer than all right texts is wrong, however long it goes on.
         length = max(map(len, units), default=0) + 2
-        texts = self.generate([record.fields for record in records], temperature=0, length=length, pipeline=pipeline)
+        texts = self.generate(records, temperature=0, length=length, pipeline=pipeline)
         pairs = list(zip(right, texts, strict=True))
         alike = sum(found.ended and line_lengths(found.text) == line_lengths(text) for text, found in pairs)
         report = GenerationReport(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from seqkit.heads.tagging.head import Tagging
 from seqkit.inputs.words import WordInput
-from seqkit.model.base import Model
+from seqkit.metrics.tagging import LagReport
+from seqkit.model.base import Evaluation, Model
 from seqkit.records import TaggedSentence
 
 
@@ -16,6 +18,31 @@ class Tagger(Model):
 
     input: WordInput
     head: Tagging
+
+    def evaluate_records(
+        self, records: Any, *, baseline: Any = None, pipeline: Any = None, lag: int | None = None, **options: Any
+    ) -> Evaluation:
+        """See `Predictor.evaluate_records`.
+
+        Args:
+            records: the records.
+            baseline: of no use here.
+            pipeline: what predicts; by default a new one.
+            lag: score the labels that a stream gives which waits for so many further tokens before each.
+            **options: those of evaluation.
+
+        Returns:
+            The scores, and what they are of.
+        """
+        found = super().evaluate_records(records, baseline=baseline, pipeline=pipeline, **options)
+        if lag is None:
+            return found
+        answers = self.predicted(records, pipeline, lag=lag)
+        pairs = zip(found.answers, answers, strict=True)
+        differing = sum(one != other for pair in pairs for one, other in zip(*map(self.head.labels, pair), strict=True))
+        report = self.head.report(found.gold, answers)
+        share = differing / max(1, report.tokens)
+        return found._replace(report=replace(report, lag=LagReport(lag, share, found.report)), answers=answers)
 
     def tag(
         self, text: str | Sequence[str] | Mapping[str, Any], *, probs: bool = False, nbest: int = 1

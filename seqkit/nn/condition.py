@@ -1,4 +1,4 @@
-"""The condition of a generated text (labels, numbers, another text) → one vector, and the decoder's initial state.
+"""The condition of a generated text (labels, numbers, texts, frames) → one vector, and the decoder's initial state.
 
 Each part is a module with an `output_size` that maps the values of one field for B texts to a vector for each text.
 """
@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqkit.nn.encoder import Encoder
+from seqkit.nn.frames import FrameLayer
 from seqkit.nn.pooling import make_pooling
 from seqkit.nn.recurrent import RecurrentLayer, State
+from seqkit.nn.sequences import to_device
 
 _CLIP = 4.0
 """standard deviations from the mean at which the numbers of a vector are clipped"""
@@ -31,9 +33,31 @@ class TextUnits(NamedTuple):
     units: Tensor
     lengths: Tensor
 
+    def to(self, device: torch.device) -> TextUnits:
+        """The same on a device, the lengths still on the CPU."""
+        return self._replace(units=to_device(self.units, device))
 
-ConditionInput = tuple["Tensor | TextUnits", ...]
-"""the values of each field for B texts: labels int64 [B], numbers [B, F], or `TextUnits`"""
+
+class FrameSequences(NamedTuple):
+    """Sequences of vectors.
+
+    Attributes:
+        frames: the vectors, float32 [B, N, F], padded at the end.
+        lengths: the number of vectors of each sequence, int64 [B], on the CPU.
+    """
+
+    frames: Tensor
+    lengths: Tensor
+
+    def to(self, device: torch.device) -> FrameSequences:
+        """The same on a device, the lengths still on the CPU."""
+        return self._replace(frames=to_device(self.frames, device))
+
+
+FieldInput = Tensor | TextUnits | FrameSequences
+"""the values of one field for B texts: labels int64 [B], numbers [B, F], texts, or sequences of vectors"""
+ConditionInput = tuple[FieldInput, ...]
+"""the values of each field"""
 
 
 class LabelPart(nn.Module):
@@ -49,7 +73,7 @@ class LabelPart(nn.Module):
         self.output_size = size
         self.table = nn.Embedding(num_labels, size)
 
-    def forward(self, labels: Tensor | TextUnits) -> Tensor:
+    def forward(self, labels: FieldInput) -> Tensor:
         """Look labels up.
 
         Args:
@@ -93,7 +117,7 @@ class VectorPart(nn.Module):
         self.register_buffer("scale", scale.float())
         self.project = nn.Linear(len(mean), size)
 
-    def forward(self, values: Tensor | TextUnits) -> Tensor:
+    def forward(self, values: FieldInput) -> Tensor:
         """Project vectors.
 
         Args:
@@ -140,7 +164,7 @@ class TextPart(nn.Module):
         self.pooling = make_pooling(pooling, self.encoder.output_size, self.encoder.forward_size)
         self.output_size = self.pooling.output_size
 
-    def forward(self, texts: Tensor | TextUnits) -> Tensor:
+    def forward(self, texts: FieldInput) -> Tensor:
         """Encode texts.
 
         Args:
@@ -159,6 +183,57 @@ class TextPart(nn.Module):
         return vectors
 
 
+class FramePart(nn.Module):
+    """A sequence of vectors, encoded and pooled.
+
+    Args:
+        layer: what normalises, augments, convolves and stacks vectors.
+        cell: a key of `seqkit.nn.recurrent.CELLS`.
+        hidden_size: H of each of the encoder's two directions.
+        pooling: a key of `seqkit.nn.pooling.POOLINGS`.
+        dropout: the probability of dropping a feature of the encoder's input.
+    """
+
+    def __init__(
+        self,
+        layer: FrameLayer,
+        *,
+        cell: str = "lstm",
+        hidden_size: int = 100,
+        pooling: str = "mean",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.dropout = dropout
+        self.layer = layer
+        self.encoder = Encoder(layer.output_size, cell=cell, hidden_size=hidden_size)
+        self.pooling = make_pooling(pooling, self.encoder.output_size, self.encoder.forward_size)
+        self.output_size = self.pooling.output_size
+
+    def forward(self, sequences: FieldInput) -> Tensor:
+        """Encode sequences.
+
+        Args:
+            sequences: B sequences; an empty one gives zeros.
+
+        Returns:
+            Vectors, [B, output_size].
+
+        Raises:
+            ValueError: the input is of another kind.
+        """
+        if not isinstance(sequences, FrameSequences):
+            raise ValueError(f"expected sequences of vectors and lengths, found {_shape(sequences)}")
+        x = self.layer(sequences.frames, sequences.lengths)  # [B, T, I]
+        x = functional.dropout(x, self.dropout, self.training)  # [B, T, I]
+        steps = self.layer.steps(sequences.lengths)  # [B]
+        vectors: Tensor = self.pooling(self.encoder(x, steps).outputs, steps)  # [B, output_size]
+        return vectors
+
+
+Part = LabelPart | VectorPart | TextPart | FramePart
+
+
 class Condition(nn.Module):
     """All parts of a condition, concatenated.
 
@@ -169,7 +244,7 @@ class Condition(nn.Module):
         output_size: C, the size of the vector.
     """
 
-    def __init__(self, parts: Iterable[LabelPart | VectorPart | TextPart]) -> None:
+    def __init__(self, parts: Iterable[Part]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
         self.output_size = sum(cast("int", part.output_size) for part in self.parts)
@@ -229,7 +304,7 @@ class InitialState(nn.Module):
         return tuple(result)
 
 
-def _shape(found: Tensor | TextUnits) -> str:
+def _shape(found: FieldInput) -> str:
     if not isinstance(found, Tensor):
-        return "a text"
+        return "a text" if isinstance(found, TextUnits) else "sequences of vectors"
     return f"{str(found.dtype).removeprefix('torch.')} {list(found.shape)}"

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.nn.chain import Chain, expected_counts, log_normalizer, log_variables, working_type
+from seqkit.nn.lag import LaggedViterbi
 from seqkit.nn.sequences import check_padded, to_device, token_mask
 from seqkit.nn.viterbi import best_paths, n_best_paths, search
 
@@ -175,6 +176,21 @@ class CRF(nn.Module):
             keep = chain.mask() & keep  # [B', T']
         tags = _among_all(tags.masked_fill_(~keep, 0), rows, emissions.shape[:2], 0)  # [B, T]
         return tags, _among_all(scores.to(_result_type(emissions)), rows, lengths.shape, 0)
+
+    @torch.no_grad()
+    def lagged(self, lag: int, dtype: torch.dtype = torch.float32, classes: Tensor | None = None) -> LaggedViterbi:
+        """What decides the tag of a step when so many further steps have been seen.
+
+        Args:
+            lag: how many, at least 0.
+            dtype: of the emissions.
+            classes: see `LaggedViterbi`, on the CPU.
+
+        Returns:
+            It, on the CPU: a step is too little work for another device.
+        """
+        start, transitions, end = (scores.cpu() for scores in self._scores(dtype))
+        return LaggedViterbi(start, transitions, end, lag, classes)
 
     @torch.no_grad()
     def nbest(self, emissions: Tensor, lengths: Tensor, n: int) -> tuple[Tensor, Tensor]:

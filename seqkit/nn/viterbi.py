@@ -13,10 +13,9 @@ from torch.nn import functional
 from torch.nn.utils.rnn import pad_sequence
 
 from seqkit.nn.chain import Chain, working_type
+from seqkit.nn.lag import LOWER_EVERY
 from seqkit.nn.sequences import running_sum
 
-_LOWER_EVERY = 32
-"""steps between two reductions of the scores"""
 _LEAST_GROUPED = 1 << 16
 """sums a step from which grouping the transitions pays; below it more function calls cost more than is saved"""
 
@@ -142,7 +141,7 @@ def _best_prefixes(chain: Chain, groups: TransitionGroups | None) -> tuple[Tenso
     least = torch.finfo(scores.dtype).min
     for number, (before, now) in enumerate(pairwise(scores.unbind()), 1):  # each [K', B]
         step(before, now)
-        if number % _LOWER_EVERY == 0:
+        if number % LOWER_EVERY == 0:
             peak = now.amax(0).clamp_(min=least)  # [B]
             now -= peak
             lowered[number] = peak

@@ -33,7 +33,7 @@ from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.records import digest
 from seqkit.resources import imported
 from seqkit.tasks import Task
-from seqkit.training.learner import Learner, RecordLearner, digest_network
+from seqkit.training.learner import Learner, digest_network
 from seqkit.training.progress import Progress
 from seqkit.training.streams import BASELINE_UNITS, StreamLearner, perplexity_reports
 from seqkit.training.transfer import adopt, describe, thawing_groups, transfer
@@ -129,7 +129,7 @@ def _prepare_records(
         for part in parts.values():
             deque(model.head.learned(part), maxlen=0)  # every record has what is learned
             contents.append(model.input.check(part))
-        learner = RecordLearner(
+        learner = imported(task.learner)(
             model, train, parts["dev"], read, digest([[*map(str, contents[:2])]], _checksum(sources))
         )
     except DataError as error:

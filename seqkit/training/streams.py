@@ -45,7 +45,36 @@ class Window(NamedTuple):
     last: int | None = None
 
 
-class StreamLearner(Learner):
+class CarriedState:
+    """What a learner has that carries the state of the encoder from one window to the next.
+
+    Attributes:
+        model: see `Learner`.
+    """
+
+    model: Any
+
+    def join(self, carried: Sequence[States | None]) -> States | None:
+        """See `Learner.join`."""
+        if len(carried) == 1:
+            return carried[0]
+        layers = zip(*(state for state in carried if state is not None), strict=True)
+        return tuple(tuple(torch.cat(parts) for parts in zip(*layer, strict=True)) for layer in layers)
+
+    def pack(self, carried: States | None) -> dict[str, Tensor]:
+        """See `Learner.pack`."""
+        layers = carried or ()
+        return {f"{layer}.{part}": tensor for layer, parts in enumerate(layers) for part, tensor in enumerate(parts)}
+
+    def unpack(self, tensors: Mapping[str, Tensor]) -> States | None:
+        """See `Learner.unpack`."""
+        layers: dict[int, list[Tensor]] = {}
+        for name in sorted(tensors, key=lambda name: [int(number) for number in name.split(".")]):
+            layers.setdefault(int(name.split(".")[0]), []).append(tensors[name].to(self.model.device))
+        return tuple(map(tuple, layers.values())) or None
+
+
+class StreamLearner(CarriedState, Learner):
     """Learns a language model from a text that is cut into as many streams as a batch has rows.
 
     The streams are read in parallel, window by window. The state is carried from window to window, no gradient with
@@ -106,25 +135,6 @@ class StreamLearner(Learner):
             first, last = np.searchsorted(ends, row * self.streams.length + np.array([batch.begin, batch.end - 1])) + 1
             spans.append(f"{first:,}" if first == last else f"{first:,} to {last:,}")
         return f"training lines {', '.join(spans)}" + (", …" if len(rows) > MOST_NAMED else "")
-
-    def join(self, carried: Sequence[States | None]) -> States | None:
-        """See `Learner.join`."""
-        if len(carried) == 1:
-            return carried[0]
-        layers = zip(*(state for state in carried if state is not None), strict=True)
-        return tuple(tuple(torch.cat(parts) for parts in zip(*layer, strict=True)) for layer in layers)
-
-    def pack(self, carried: States | None) -> dict[str, Tensor]:
-        """See `Learner.pack`."""
-        layers = carried or ()
-        return {f"{layer}.{part}": tensor for layer, parts in enumerate(layers) for part, tensor in enumerate(parts)}
-
-    def unpack(self, tensors: Mapping[str, Tensor]) -> States | None:
-        """See `Learner.unpack`."""
-        layers: dict[int, list[Tensor]] = {}
-        for name in sorted(tensors, key=lambda name: [int(number) for number in name.split(".")]):
-            layers.setdefault(int(name.split(".")[0]), []).append(tensors[name].to(self.model.device))
-        return tuple(map(tuple, layers.values())) or None
 
     def evaluate(self) -> dict[str, float]:
         """See `Learner.evaluate`: dev as one stream."""

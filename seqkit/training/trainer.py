@@ -67,7 +67,7 @@ class Trainer:
         self.step = 0
         self.rate = 0.0
         self.stale = 0
-        self.best_score = -math.inf
+        self.best_score = self.best_tie = -math.inf
         self.best_epoch = 0
         self.best_weights: dict[str, Tensor] = {}
         self.history: list[dict[str, Any]] = []
@@ -188,9 +188,12 @@ class Trainer:
         with nullcontext() if average is None else average.applied():
             scores = self._evaluate()
             score = next(iter(scores.values()))
-            better = score > self.best_score
+            # Of equal scores, which small dev data often have, the one with the smaller loss is better.
+            tie = -scores.get("loss", math.inf)
+            better = (score, tie) > (self.best_score, self.best_tie)
             if better:
-                self.best_score, self.best_epoch, self.stale = score, self.epoch + 1, 0
+                self.best_score, self.best_tie = score, tie
+                self.best_epoch, self.stale = self.epoch + 1, 0
                 self.best_weights = {name: p.detach().clone() for name, p in self.parameters.items()}
             else:
                 self.stale += 1
@@ -402,4 +405,6 @@ def _of_process(rank: int) -> str:
     return f"process.{rank}." if rank else ""
 
 
-_COUNTERS = ("epoch", "position", "step", "rate", "stale", "best_score", "best_epoch", "history", "sums", "norms")
+_COUNTERS = (
+    "epoch", "position", "step", "rate", "stale", "best_score", "best_tie", "best_epoch", "history", "sums", "norms",
+)  # fmt: skip

@@ -242,3 +242,32 @@ def test_without_matplotlib(tmp_path: Path, run: Run, monkeypatch: pytest.Monkey
     assert (result.status, result.out) == (1, "")
     message = "error: lab compare needs matplotlib, which is not installed: pip install 'seqkit-nlp[plots]'"
     assert result.lines == [message]
+
+
+def test_sequences_of_vectors(tmp_path: Path, run: Run) -> None:
+    rows = [{"frames": [[n % 2, n], [1, 2], [3, n]], "label": "ab"[n % 2]} for n in range(20)]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    given = ["lab", "compare", data, "--task=classify", *TINY[:-1], "--cells=gru,rnn_tanh", "-o", tmp_path / "cells"]
+    result = run(*given)
+    assert result.status == 0, result.err
+    head, first, *_ = result.out.splitlines()
+    assert head.split() == ["cell", "accuracy", "dev", "parameters", "encoder", "steps/s", "best", "epoch", "seconds"]
+    assert first.startswith("gru")
+    assert "steps/s: training steps per second, median over epochs; seconds:" in result.out
+    found = json.loads((tmp_path / "cells" / "compare.json").read_text())
+    assert found["settings"]["input"] == "frames"
+    again = run(*given, "--resume")
+    assert (again.status, again.lines) == (0, ["gru (1 of 2): done", "rnn_tanh (2 of 2): done"])
+    options = ["-m", tmp_path / "cells" / "gru", "-o", tmp_path / "gates"]
+    text = json.dumps(rows[0])
+    result = run("lab", "gates", text, *options)
+    assert (result.status, result.err) == (0, "")
+    document = json.loads((tmp_path / "gates" / "gates.json").read_text())
+    assert (document["settings"]["sequence"], document["results"]["unit"]) == (text, "frames")
+    assert document["results"]["steps"] == ["0", "1", "2"]
+    again = run("lab", "gates", "-", *options, "--force", stdin=f"{text}\n")
+    assert (again.status, again.out) == (0, result.out)
+    refused = run("lab", "gates", "Ada", *options, "--force")
+    expected = "'Ada': expected the name of an array (.npy, .npz) or a recording (.wav, .flac, .ogg)"
+    assert (refused.status, refused.err) == (1, f"error: {expected}\n")

@@ -11,7 +11,7 @@ import pytest
 from seqkit import __version__
 from seqkit.cli.lab.options import TASKS
 from seqkit.lab.sequences import MEMORY_TASKS
-from seqkit.lab.training import train_network
+from seqkit.lab.training import train_model
 from seqkit.metrics.plots import new_figure
 from seqkit.nn.recurrent import CELLS
 
@@ -152,6 +152,10 @@ def test_what_is_there_is_kept_unless_forced(run: Run, tmp_path: Path, command: 
         ),
         ([*GRADIENTS, "--gain=1,-1"], "-1.0 is not in the range x>0.0."),
         ([*GRADIENTS, "--gain=x"], "'x' is not a valid float range."),
+        ([*GRADIENTS, "-m", "model"], "Missing argument 'DATA', which the model reads."),
+        (["lab", "gradients", "data", "-m", "m", "--cells=gru"], "--cells is not for a trained model."),
+        (["lab", "gradients", "data", "-m", "m", "--train=3"], "--train is not for a trained model."),
+        ([*GRADIENTS, "data", "--scale=2"], "--scale is not for networks that read DATA."),
         ([*GRADIENTS, "--cells=rnn"], "'rnn' is not one of "),
     ],
 )
@@ -188,9 +192,9 @@ def test_what_was_measured_before_an_interrupt_is_kept(
         calls.append(arguments)
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return train_network(*arguments)
+        return train_model(*arguments)
 
-    monkeypatch.setattr(f"seqkit.lab.{name}.train_network", interrupted)
+    monkeypatch.setattr(f"seqkit.lab.{name}.train_model", interrupted)
     assert run(*command, "--train=2", "--cells=gru,rnn_tanh", "-o", tmp_path).status == 130
     found = read(tmp_path, name)["results"]
     curves = found[0]["curves"] if name == "memory" else found["training"]
@@ -201,13 +205,41 @@ def test_cells_that_diverge_are_told_from_those_at_chance(run: Run, tmp_path: Pa
     result = run(*GRADIENTS, "--cells=rnn_relu", "--init=orthogonal", "--gain=1e30", "--train=2", "-o", tmp_path)
     assert result.status == 0, result.err
     (trained,) = read(tmp_path, "gradients")["results"]["training"]
-    assert trained["fault"] == "loss not finite at update 1"
+    fault = "the loss is nan and the gradient norm nan at step 1, in sequences of agreement"
+    assert trained["fault"] == fault
     assert (trained["accuracy"], trained["after"]) == (None, None)
-    assert "rnn_relu: loss not finite at update 1" in result.out
+    assert f"rnn_relu: {fault}" in result.out
     result = run(*MEMORY, "--cells=gru", "--task=adding", "--lr=1e30", "--clip=0", "--force", "-o", tmp_path)
     assert result.status == 0, result.err
     (curve,) = read(tmp_path, "memory")["results"][0]["curves"]
     assert (curve["mean"], curve["accuracies"]) == (None, [None])
-    assert curve["fault"].startswith("seed 1: loss not finite at update ")
+    assert curve["fault"].startswith("seed 1: the loss is ")
     assert f"gru: {curve['fault']}" in result.out.splitlines()
     assert result.out.splitlines()[1].split()[:4] == ["gru", "–", "–", "–"]
+
+
+def test_gradients_over_data_and_of_a_trained_model(run: Run, tmp_path: Path) -> None:
+    rows = [{"frames": [[n % 2, k] for k in range(12)], "label": "ab"[n % 2]} for n in range(20)]
+    data = tmp_path / "data.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    small = ["--hidden=4", "--steps=9", "--batch-size=2", "--networks=1", "--train=0", "--cell=gru", "--device=cpu"]
+    result = run("lab", "gradients", data, *small, "-o", tmp_path / "data")
+    assert result.status == 0, result.err
+    told = "20 of 20 sequences have at least 9 steps; read are the first 12 steps of 2 of them"
+    assert result.lines[0] == told
+    content = read(tmp_path / "data", "gradients")
+    assert [len(curve["norms"]) for curve in content["results"]["curves"]] == [9, 9]
+    assert content["settings"]["data"] == str(data)
+    trained = ["--set=encoder.hidden=4", "--epochs=1", "--quiet", "--device=cpu"]
+    assert run("classify", "train", data, "-o", tmp_path / "model", *trained).status == 0
+    given = ["lab", "gradients", data, "-m", tmp_path / "model", "--batch-size=2", "-o", tmp_path / "lab"]
+    result = run(*given, "--steps=9")
+    assert result.status == 0, result.err
+    assert result.lines == [told]
+    assert [line.split()[0] for line in result.out.splitlines()] == ["cell", "lstm"]
+    (curve,) = read(tmp_path / "lab", "gradients")["results"]["curves"]
+    assert (curve["cell"], len(curve["norms"])) == ("lstm", 9)
+    refused = run(*given, "--force")
+    assert (refused.status, refused.out) == (1, "")
+    expected = "expected a sequence of at least 100 steps, found none longer than 12; measure fewer with --steps"
+    assert refused.err == f"error: {expected}\n"

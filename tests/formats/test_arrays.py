@@ -26,12 +26,15 @@ def message(call: Any, *arguments: Any) -> str:
 
 def test_arrays_beside_a_file_are_fields(tmp_path: Path) -> None:
     file = tmp_path / "train.jsonl"
-    np.save(tmp_path / "train.image.npy", np.arange(8.0).reshape(4, 2, 1))
+    np.save(tmp_path / "train.image.npy", np.arange(8.0).reshape(4, 2))
+    np.save(tmp_path / "train.move.npy", np.arange(8.0).reshape(4, 2, 1))
     np.save(tmp_path / "dev.image.npy", np.zeros((1, 2)))
     found = records(4)
     attach_arrays(found, file)
     sentence = found[0]
-    assert sentence.fields["image"].tolist() == [[0.0], [1.0]]
+    assert sentence.fields["image"].tolist() == [0.0, 1.0]
+    move = sentence.fields["move"]  # a sequence of vectors, which is not read yet
+    assert (move.name, move.source.shape, move.source.read().tolist()) == ("train.move.npy#0", (2, 1), [[0.0], [1.0]])
     fault = message(attach_arrays, records(3), file)
     assert fault == f"{tmp_path / 'train.image.npy'}: expected 3 rows, one per record of train.jsonl, found 4"
 

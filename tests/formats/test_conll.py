@@ -192,7 +192,7 @@ def test_blocks_are_read_as_rows_are_one_at_a_time(rows: list[str], unlabelled: 
 
     def parts() -> Iterator[bytes]:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(text_module, "_PART_BYTES", size)
+            patch.setattr(text_module, "PART_BYTES", size)
             yield from text_module._parts(io.BytesIO(text))
 
     whole = outcome(Lines([text] if text else [], "f"))

@@ -167,7 +167,8 @@ def broken(folder: Path) -> None:
         ("empty.csv", "expected a frame of numbers a row, found no row"),
         (
             "a.mat",
-            "expected the name of an array (.npy, .npz), a table (.csv) or a recording (.wav, .flac, .ogg)",
+            "expected the name of an array (.npy, .npz), a table (.csv), a recording (.wav, .flac, .ogg) "
+            "or a piece of music (.mid)",
         ),
     ],
 )

@@ -103,7 +103,7 @@ def test_parts_of_any_size_give_the_same_lines(content: bytes, size: int) -> Non
         return found
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text, "_PART_BYTES", size)
+        patch.setattr(text, "PART_BYTES", size)
         small = outcome(text._parts(io.BytesIO(content)))
     assert small == outcome(io.BytesIO(content))  # line by line
     assert small == outcome([content] if content else [])

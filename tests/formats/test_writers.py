@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import json
 import math
+import random
 import re
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from seqkit.formats.format import ReadOptions
 from seqkit.formats.jsonl import read_jsonl
 from seqkit.formats.registry import read_sentences
 from seqkit.formats.schemes import spans as read_spans
-from seqkit.formats.writers import WRITERS, clean, format_conll, format_inline, to_json, write_records
+from seqkit.formats.writers import WRITERS, OpenRows, clean, format_conll, format_inline, to_json, write_records
 from seqkit.records import Sentence, TaggedSentence, TaggedSpan
 
 
@@ -185,11 +186,11 @@ def test_write_records() -> None:
     stream = io.StringIO()
     assert write_records(iter([ada(), NO_TOKENS, ada()]), stream, "inline") == 3
     assert stream.getvalue() == format_inline(ada()) + "  \n" + format_inline(ada())
-    assert list(WRITERS) == ["conll", "jsonl", "inline", "tsv"]
+    assert list(WRITERS) == ["conll", "jsonl", "inline", "tsv", "text"]
 
 
 def test_unknown_output_format() -> None:
-    with pytest.raises(DataError, match=r"^unknown output format 'xml'; choose from conll, jsonl, inline, tsv$"):
+    with pytest.raises(DataError, match=r"^unknown output format 'xml'; choose from conll, jsonl, inline, tsv, text$"):
         write_records([], io.StringIO(), "xml")
 
 
@@ -209,3 +210,48 @@ def test_what_is_not_finite_is_null() -> None:
     assert to_json({"a": [math.inf, (1.5, -math.inf)], "b": {"c": math.nan, "d": "NaN"}}) == (
         '{"a": [null, [1.5, null]], "b": {"c": null, "d": "NaN"}}'
     )
+
+
+# --- rows of a sentence that is still going on --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("probs", [False, True])
+def test_rows_that_are_written_one_by_one_are_those_of_the_whole(probs: bool) -> None:
+    """Where the first tokens leave it open how rows will be read, they wait; the comment is that of the whole."""
+    draw = random.Random(0)
+    words = ["word", "I", "a", "B-X", "#tag", "#", "-DOCSTART-", "5", "6", "very", "very", "1", "tokens", "met", "Ada"]
+    for _ in range(500):
+        tokens = draw.choices(words, k=draw.randint(0, 6))
+        cells = [[draw.choice(["O", "B-X", "tag"]), *(["0.5000"] if probs else [])] for _ in tokens]
+        labels = [cell[0] for cell in cells]
+        record = TaggedSentence(Sentence.from_tokens(tokens), labels, [0.5] * len(tokens) if probs else None)
+        rows, found, given, known = OpenRows("in.txt", 3), "", 0, 0
+        while given < len(tokens):
+            more = draw.randint(1, 3)
+            decided = draw.randint(known, min(len(tokens), given + more))
+            found += rows.add(tokens[given : given + more], cells[known:decided])
+            given, known = given + more, decided
+        found += rows.add([], cells[known:], ended=True)
+        whole = format_conll(record)
+        later = "-DOCSTART-" in tokens[1:]  # which is read as a token among others
+        assert found == whole or (later and found == whole[whole.index("\n") + 1 :])
+        again = (
+            list(read_conll(enumerate(found.splitlines(), 1), "in.txt", ReadOptions(token_column="0")))
+            if tokens
+            else []
+        )
+        assert [each.tokens for each in again] == [tokens] * bool(tokens)
+
+
+def test_rows_wait_for_a_thousand_tokens_at_most() -> None:
+    rows = OpenRows("", 1)
+    sizes = [len(rows.add(["O"], [["O"]])) for _ in range(1002)]
+    assert sizes[:999] == [0] * 999
+    assert sizes[999] == len("# text = " + " ".join(["O"] * 1000)) + 1 + 4000
+    assert sizes[1000:] == [4, 4]
+
+
+def test_a_label_with_a_space_at_its_end_is_refused_with_its_place() -> None:
+    with pytest.raises(DataError) as caught:
+        OpenRows("in.txt", 3).add(["met"], [["A "]])
+    assert str(caught.value) == "in.txt:3: the label 'A ' has a space at its end; use --output-format jsonl"

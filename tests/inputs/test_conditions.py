@@ -11,9 +11,12 @@ import pytest
 from torch import Tensor
 
 from seqkit.errors import DataError, ModelError
+from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.inputs.conditions import ConditionCodec, parse_fields
 from seqkit.nn.condition import TextUnits
 from seqkit.records import Sentence
+
+SETTINGS = GenerateSettings()
 
 
 def records(rows: list[dict[str, Any]]) -> list[Sentence]:
@@ -33,7 +36,7 @@ ASKED = "kind,size,title,n"
 
 
 def codec() -> ConditionCodec:
-    return ConditionCodec.build(records(ROWS), parse_fields(ASKED), str.split)
+    return ConditionCodec.build(records(ROWS), parse_fields(ASKED), str.split, SETTINGS)
 
 
 def message(call: Any, *arguments: Any, **options: Any) -> str:
@@ -54,14 +57,14 @@ def test_kinds_are_found_by_the_values() -> None:
 
 def test_many_strings_are_a_text_and_a_kind_that_is_said_counts() -> None:
     rows = records([{"a": str(number // 2)} for number in range(202)])
-    assert ConditionCodec.build(rows, [("a", "")], str.split).fields[0].kind == "text"
-    assert ConditionCodec.build(rows[:200], [("a", "")], str.split).fields[0].kind == "label"
-    assert ConditionCodec.build(rows, [("a", "label")], str.split).fields[0].kind == "label"
-    assert ConditionCodec.build(records(ROWS), [("kind", "text")], str.split).fields[0].kind == "text"
+    assert ConditionCodec.build(rows, [("a", "")], str.split, SETTINGS).fields[0].kind == "text"
+    assert ConditionCodec.build(rows[:200], [("a", "")], str.split, SETTINGS).fields[0].kind == "label"
+    assert ConditionCodec.build(rows, [("a", "label")], str.split, SETTINGS).fields[0].kind == "label"
+    assert ConditionCodec.build(records(ROWS), [("kind", "text")], str.split, SETTINGS).fields[0].kind == "text"
 
 
 def test_nothing_to_learn_a_vector_from() -> None:
-    found = message(ConditionCodec.build, [], [("size", "vector")], str.split)
+    found = message(ConditionCodec.build, [], [("size", "vector")], str.split, SETTINGS)
     assert found == "no training records with a vector 'size'"
 
 
@@ -69,7 +72,7 @@ def test_units_seen_once_are_unknown_unless_all_are() -> None:
     units = codec().fields[2].units
     assert units is not None
     assert set(units.words[2:]) == {"day", "one"}
-    once = ConditionCodec.build(records([{"a": "b c"}]), [("a", "text")], str.split).fields[0].units
+    once = ConditionCodec.build(records([{"a": "b c"}]), [("a", "text")], str.split, SETTINGS).fields[0].units
     assert once is not None
     assert set(once.words[2:]) == {"b", "c"}
 
@@ -78,12 +81,14 @@ def test_vectors_are_standardised_by_the_training_data_and_constants_are_not_mag
     field = codec().fields[1]
     assert field.mean == pytest.approx((3.0, 2.0))
     assert field.scale == pytest.approx((np.sqrt(2.0), np.sqrt(2.0)))
-    constant = ConditionCodec.build(records([{"v": [7]}] * 2), [("v", "")], str.split).fields[0]
+    constant = ConditionCodec.build(records([{"v": [7]}] * 2), [("v", "")], str.split, SETTINGS).fields[0]
     assert constant.scale[0] > 0
-    zeros = ConditionCodec.build(records([{"v": [0, 0]}] * 2), [("v", "")], str.split).fields[0]
+    zeros = ConditionCodec.build(records([{"v": [0, 0]}] * 2), [("v", "")], str.split, SETTINGS).fields[0]
     assert min(zeros.scale) > 0
     # So little beside the other numbers is a constant, too, whose rounding is not to be learned.
-    nearly = ConditionCodec.build(records([{"v": [n * 1e3, 1 + n * 1e-6]} for n in (-1, 1)]), [("v", "")], str.split)
+    nearly = ConditionCodec.build(
+        records([{"v": [n * 1e3, 1 + n * 1e-6]} for n in (-1, 1)]), [("v", "")], str.split, SETTINGS
+    )
     assert nearly.fields[0].scale == pytest.approx((1e3, 1e3))
 
 
@@ -104,13 +109,13 @@ def test_records_become_numbers_and_batches() -> None:
 
 def test_nested_lists_and_arrays_are_one_vector() -> None:
     rows = records([{"v": [[1, 2], [3, 4]]}, {"v": np.arange(4).reshape(2, 2)}])
-    made = ConditionCodec.build(rows, [("v", "")], str.split)
+    made = ConditionCodec.build(rows, [("v", "vector")], str.split, SETTINGS)
     assert [made.encode(row.fields)[0].tolist() for row in rows] == [[1, 2, 3, 4], [0, 1, 2, 3]]  # type: ignore[union-attr]
 
 
 def test_what_is_read_from_json_encodes_alike() -> None:
     made = codec()
-    again = ConditionCodec.from_json(json.loads(json.dumps(made.to_json())), str.split)
+    again = ConditionCodec.from_json(json.loads(json.dumps(made.to_json())), str.split, SETTINGS)
     assert again.fields == made.fields
     for row in ROWS:
         for before, after in zip(made.encode(row), again.encode(row), strict=True):
@@ -118,10 +123,10 @@ def test_what_is_read_from_json_encodes_alike() -> None:
 
 
 def test_no_condition_at_all() -> None:
-    none = ConditionCodec.build(records(ROWS), parse_fields(" "), str.split)
+    none = ConditionCodec.build(records(ROWS), parse_fields(" "), str.split, SETTINGS)
     assert none.encode({}) == ()
     assert none.batch([(), ()]) == ()
-    assert ConditionCodec.from_json(none.to_json(), str.split).fields == ()
+    assert ConditionCodec.from_json(none.to_json(), str.split, SETTINGS).fields == ()
 
 
 @pytest.mark.parametrize(
@@ -155,11 +160,11 @@ def test_what_a_record_must_not_say(change: dict[str, Any], fault: str) -> None:
 
 
 def test_training_data_that_lacks_a_field_or_changes_its_size() -> None:
-    found = message(ConditionCodec.build, records([ROWS[0], {"kind": "cat"}]), [("size", "")], str.split)
+    found = message(ConditionCodec.build, records([ROWS[0], {"kind": "cat"}]), [("size", "")], str.split, SETTINGS)
     assert found == "d.jsonl:2: expected a field 'size' in the condition, found 'kind'"
-    found = message(ConditionCodec.build, records([{"v": [1, 2]}, {"v": [1]}]), [("v", "")], str.split)
+    found = message(ConditionCodec.build, records([{"v": [1, 2]}, {"v": [1]}]), [("v", "")], str.split, SETTINGS)
     assert found == "d.jsonl:2: expected a vector of 2 numbers as 'v', found 1"
-    found = message(ConditionCodec.build, records([{"v": {}}]), [("v", "")], str.split)
+    found = message(ConditionCodec.build, records([{"v": {}}]), [("v", "")], str.split, SETTINGS)
     assert found == "d.jsonl:1: expected a string as 'v', found {}"
 
 
@@ -167,7 +172,7 @@ def test_lists_of_fields() -> None:
     assert parse_fields("form, title:text,x:vector") == [("form", ""), ("title", "text"), ("x", "vector")]
     assert parse_fields("") == []
     assert message(parse_fields, "a:word") == (
-        "the kind of a condition must be one of label, vector, text, found 'word' in 'a:word'"
+        "the kind of a condition must be one of label, vector, text, frames, found 'word' in 'a:word'"
     )
     for text in ("a,,b", "a,a", ":label"):
         assert message(parse_fields, text) == (
@@ -212,13 +217,13 @@ def test_lists_of_fields() -> None:
     ],
 )
 def test_json_that_is_something_else(value: object, fault: str) -> None:
-    assert message(ConditionCodec.from_json, value, str.split) == fault
+    assert message(ConditionCodec.from_json, value, str.split, SETTINGS) == fault
 
 
 @pytest.mark.parametrize("rows", [[["a" * 10**6, "b"], ["c", "d"]], [("a" * 10**6, "b"), ["c", "d"]]])
 def test_strings_in_lists_are_told_without_room_for_the_longest_of_them_everywhere(rows: list[Any]) -> None:
     made = records([{"v": [1, 2]}, {"v": [3, 4]}])
-    learned = ConditionCodec.build(made, [("v", "")], str.split)
+    learned = ConditionCodec.build(made, [("v", "")], str.split, SETTINGS)
     tracemalloc.start()
     told = message(learned.encode, {"v": rows})
     _, peak = tracemalloc.get_traced_memory()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,20 +14,22 @@ from torch import Tensor
 
 from seqkit.config import override
 from seqkit.errors import DataError, ModelError
-from seqkit.heads.classification.settings import ClassifySettings
+from seqkit.formats.arrays import ArraySource
+from seqkit.formats.audio import AudioFile
+from seqkit.heads.classification.settings import ClassifyFramesSettings, ClassifySettings
 from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.heads.language_model.settings import LmSettings
 from seqkit.heads.tagging.settings import TagSettings
 from seqkit.inputs.segmentation import Units
-from seqkit.lab.gates import Gate, GateRecord, LayerGates, record_gates, shown_step
-from seqkit.lab.gates_picture import MOST_STEPS, draw
+from seqkit.lab.gates import Gate, GateRecord, LayerGates, record_gates, sequence_of, shown_step
+from seqkit.lab.gates_picture import MOST_FRAMES, MOST_STEPS, draw
 from seqkit.model.base import Model
 from seqkit.model.classifier import Classifier
 from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.tagger import Tagger
 from seqkit.nn.recurrent import CELLS
-from seqkit.records import Sentence
+from seqkit.records import FrameRecord, Sentence
 
 TEXT = "Ada met Bo in Rome"
 SMALL = {"embedding": {"word_size": 6, "chars": "none"}, "encoder": {"hidden": 5, "layers": 2}}
@@ -347,3 +351,120 @@ def test_only_the_beginning_of_a_long_text_is_drawn() -> None:
     title = f"long, first {MOST_STEPS} of {steps} steps\nopen: update: keeps the last state"
     assert figure.get_suptitle() == title
     assert figure.axes[1].images[0].get_array().shape == (2, MOST_STEPS)
+
+
+# --- sequences of vectors -------------------------------------------------------------------------------------------
+
+FRAMES = np.random.default_rng(4).normal(3.0, 2.0, (7, 3)).astype(np.float32)  # [N, F]
+
+
+def of_frames(sources: list[Any], sections: dict[str, Any]) -> Classifier:
+    small = {"encoder": {"hidden": 5, "layers": 2, "cell": "gru"}}
+    settings = override(override(ClassifyFramesSettings(), small), sections)
+    torch.manual_seed(3)
+    return Classifier.build(settings, [FrameRecord(one, fields={"label": str(n)}) for n, one in enumerate(sources)])
+
+
+def gestures(**frames: Any) -> Classifier:
+    return of_frames([ArraySource(FRAMES), ArraySource(FRAMES[:4] * 2)], {"frames": frames})
+
+
+def gates_of(record: GateRecord) -> list[np.ndarray]:
+    return [gate.values for layer in record.layers for gate in layer.gates]
+
+
+@torch.no_grad()
+def test_the_gates_of_a_sequence_are_those_of_its_steps() -> None:
+    model = gestures(stack=2)
+    record = record_gates(model, FRAMES)
+    assert (record.unit, record.spacing, list(record.steps)) == ("frames", 2, ["0", "2", "4", "6"])
+    every = np.concatenate([FRAMES, FRAMES[:4] * 2])  # the training frames, by whose mean and deviation is normalised
+    x = np.concatenate([(FRAMES - every.mean(0)) / every.std(0), np.zeros((1, 3))])  # the last step is padded
+    steps = torch.from_numpy(x.reshape(4, 6)).float()  # [T, I]
+    layers = model.network.encoder.layers
+    for layer, found in zip(layers[:2], record.layers[:2], strict=True):
+        backward = found.direction == "backward"
+        _, gates = run_layer(layer, steps.flip(0) if backward else steps, "gru")
+        for gate in found.gates:
+            expected = gates[gate.name].flip(0) if backward else gates[gate.name]
+            np.testing.assert_allclose(gate.values, expected.numpy(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_sequence_is_named_or_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, numbers = gestures(), json.dumps(FRAMES.tolist())
+    np.save(tmp_path / "a.npy", FRAMES)
+    np.save(tmp_path / "all.npy", np.stack([FRAMES + 1, FRAMES]))
+    np.savez(tmp_path / "b.npz", other=FRAMES[:2], wanted=FRAMES)
+    monkeypatch.chdir(tmp_path)
+    expected = gates_of(record_gates(model, model.record(FRAMES)))
+    objects = ['{"frames": "a.npy"}', f'{{"frames": {numbers}, "label": 1}}', f'{{"path":\n{numbers}}}']
+    for given in ("a.npy", str(tmp_path / "a.npy"), "all.npy#1", "b.npz#wanted", numbers, f"\n {numbers}", *objects):
+        found = gates_of(record_gates(model, given))
+        assert all(map(np.array_equal, found, expected)), given
+
+
+def test_an_object_may_have_a_field_of_its_own() -> None:
+    assert sequence_of('{"signal": [[1, 2]], "frames": [[3, 4]]}', "signal").source.read().tolist() == [[1.0, 2.0]]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("hello", "'hello': expected the name of an array (.npy, .npz) or a recording (.wav, .flac, .ogg)"),
+        ("[[1, 2", "JSON:1: invalid JSON at character 7"),
+        ("[]", 'expected a list of frames, each of numbers in "frames", found []'),
+        ('{"a": 1}', "expected a field 'frames' with a sequence of vectors, found 'a'"),
+        ("[[1, 2]]", "expected 3 features a frame, as in training, found 2"),
+        ('[[1, 2, "a"]]', "expected a list of frames, each a list of numbers"),
+        ("[[1, 2, NaN]]", "expected finite numbers, found nan in frame 0, feature 2"),
+    ],
+)
+def test_sequences_that_cannot_be_read(given: str, message: str) -> None:
+    with pytest.raises(DataError) as caught:
+        record_gates(gestures(), given)
+    assert str(caught.value) == message
+
+
+def test_an_array_of_several_sequences_is_not_one(tmp_path: Path) -> None:
+    np.save(tmp_path / "all.npy", np.stack([FRAMES, FRAMES]))
+    with pytest.raises(DataError) as caught:
+        record_gates(gestures(), str(tmp_path / "all.npy"))
+    found = "expected vectors [frames, features], found an array of shape [2, 7, 3]; name one of its rows as FILE#ROW"
+    assert str(caught.value) == f"'{tmp_path / 'all.npy'}': {found}"
+
+
+def test_the_steps_of_a_recording_are_in_seconds(tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    pytest.importorskip("kaldi_native_fbank")
+    path = tmp_path / "a.wav"
+    soundfile.write(path, np.random.default_rng(1).normal(0, 0.1, 4000), 8000)
+    model = of_frames([AudioFile(path), AudioFile(path)], {"audio": {"shift": 20.0}, "frames": {"stack": 2}})
+    record = record_gates(model, str(path))
+    assert (record.unit, record.spacing) == ("seconds", pytest.approx(0.04))
+    assert list(record.steps) == [f"{0.04 * step:.10g}" for step in range(len(record.steps))]
+    assert record.to_json()["unit"] == "seconds"
+    assert record.render().splitlines()[1].split()[4] == "s"
+
+
+def test_the_axis_of_a_sequence_has_numbers() -> None:
+    needs_matplotlib()
+    for unit, spacing in (("seconds", 0.01), ("frames", 3)):
+        values = np.linspace(0, 1, (MOST_FRAMES + 5) * 2, dtype=np.float32).reshape(-1, 2)
+        steps = [f"{spacing * step:g}" for step in range(len(values))]
+        layers = [LayerGates(1, "forward", [Gate("update", values)])]
+        figure = draw(GateRecord("classify", "gru", steps, layers, unit, spacing), "long")
+        title = f"long, first {MOST_FRAMES} of {MOST_FRAMES + 5} steps"
+        assert figure.get_suptitle().splitlines()[0] == title
+        axes = figure.axes[1]
+        (image,) = axes.images
+        assert image.get_array().shape == (2, MOST_FRAMES)
+        assert image.get_extent() == pytest.approx([-spacing / 2, (MOST_FRAMES - 0.5) * spacing, 1.5, -0.5])
+        assert axes.get_xlabel() == {"seconds": "seconds", "frames": "frame"}[unit]
+        assert figure.get_figwidth() < 10
+
+
+def test_places_in_the_table_are_frames_or_seconds() -> None:
+    for unit, place in (("frames", "frame 4"), ("seconds", "4 s")):
+        layers = [LayerGates(1, "forward", [Gate("update", VALUES)])]
+        row = GateRecord("classify", "gru", ["0", "4"], layers, unit, 4.0).render().splitlines()[1]
+        assert place in row and "(" not in row

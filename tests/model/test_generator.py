@@ -281,8 +281,9 @@ def test_what_is_written_is_compared_with_the_texts(
         return [WrittenText(text.removesuffix("…"), -1.0, 1, not text.endswith("…")) for text in written]
 
     monkeypatch.setattr(model, "generate", generate)
-    report = model.evaluate_records([TextRecord("", fields=row) for row in rows]).report
+    records = [TextRecord("", fields=row) for row in rows]
+    report = model.evaluate_records(records).report
     assert (report.exact, report.alike) == (exact, alike)
     assert report.ended == sum(not text.endswith("…") for text in written)
-    assert given["conditions"] == rows and given["temperature"] == 0
+    assert given["conditions"] == records and given["temperature"] == 0
     assert given["length"] > max(map(len, texts)) + 1  # so that what is too long is seen to be

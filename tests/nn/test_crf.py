@@ -93,7 +93,7 @@ def test_best_and_n_best_equal_enumeration(problem: Problem, n: int, grouped: bo
     crf, emissions, lengths = problem
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(viterbi, "_LEAST_GROUPED", 0 if grouped else 1 << 60)
-        patch.setattr(viterbi, "_LOWER_EVERY", 2)
+        patch.setattr(viterbi, "LOWER_EVERY", 2)
         best, best_scores = crf.viterbi(emissions, lengths)
         tags, scores = crf.nbest(emissions, lengths, n)
     assert tags.shape == (*scores.shape, emissions.shape[1])

@@ -32,6 +32,10 @@ LINES = [WORDS[3], *texts(5, 1, 5)]
 WHERE = {
     "model/pipeline.py::_answers": "whether the scores of many records are finite is read at last",
     "heads/tagging/head.py::decode": "the labels of many sentences are read together",
+    "heads/tagging/module.py::decode_lagged": "one tag after the other is decided on the CPU",
+    "nn/crf.py::lagged": "by scores of transitions that are read first",
+    "heads/tagging/stream.py::accept": "likewise, and a label is given before the next token comes",
+    "model/streaming.py::_read": "whether it is sound is known first",
     "heads/tagging/head.py::_token_probs": "so are their probabilities",
     "heads/tagging/head.py::_add_spans": "and those of spans, which are known only now",
     "nn/chain.py::log_variables": "whether float64 held all sums, or they are repeated in logarithms",
@@ -46,6 +50,8 @@ WHERE = {
 """where prediction waits for the device → why"""
 ANSWERS = ("model/pipeline.py::_answers",)
 TAGS = (*ANSWERS, "heads/tagging/head.py::decode")
+LAGGED = (*ANSWERS, "heads/tagging/module.py::decode_lagged", "nn/crf.py::lagged")
+STREAMED = ("heads/tagging/stream.py::accept", "model/streaming.py::_read", "nn/crf.py::lagged")
 PROBABILITIES = (
     *TAGS,
     "heads/tagging/head.py::_token_probs",
@@ -68,6 +74,16 @@ def predicted(**options: Any) -> Decode:
         return [answer.to_json() for answer in model.pipeline(precision=precision)(lines, model.options(options))]
 
     return decode
+
+
+def streamed(model: Any, precision: str) -> Any:
+    stream = model.stream(lag=2)
+    found = [[*map(stream.accept, ([word] for word in line.split())), stream.finish()] for line in LINES]
+    return [[each.to_json() for part in parts for each in part] for parts in found]
+
+
+def forward(changes: dict[str, Any]) -> Any:
+    return tagger(changes | {"encoder": {"direction": "forward"} | changes.get("encoder", {})})
 
 
 def divided(model: Any, precision: str) -> Any:
@@ -124,6 +140,8 @@ DECODINGS = {
     "tag": Decoding(tagger, predicted(), TAGS),
     "tag probabilities": Decoding(tagger, predicted(probs=True), PROBABILITIES),
     "tag n best": Decoding(tagger, predicted(nbest=3), TAGS),
+    "tag lag": Decoding(tagger, predicted(lag=2), LAGGED),
+    "stream tag": Decoding(forward, streamed, STREAMED),
     "tag divided": Decoding(tagger, divided, TAGS),
     "classify": Decoding(classifier, predicted(top=2), LABELS),
     "lm score": Decoding(language_model, predicted(), SCORES),
@@ -141,6 +159,7 @@ DECODINGS = {
 }
 OTHERS: dict[str, list[dict[str, Any]]] = {
     "tag": [{"head": {"crf": False}}, {"encoder": {"direction": "backward", "layers": 2}}],
+    "stream": [{"encoder": {"layers": 2, "skip": "highway"}}],
     "classify": [*({"head": {"pool": pool}} for pool in POOLINGS), {"head": {"multi_label": True}}],
     "lm": [
         {"head": {"cutoffs": (20, 40)}, "encoder": {"hidden": 16}},

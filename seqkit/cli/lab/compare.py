@@ -12,7 +12,7 @@ from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.lab import options
 from seqkit.cli.options import choice, settings_from_flags, usage_unless
 from seqkit.cli.outputs import keep_inputs
-from seqkit.cli.train import again
+from seqkit.cli.train import again, input_of
 from seqkit.serving.process import prepare_torch
 from seqkit.tasks import TASKS
 from seqkit.terminal import show, tell
@@ -54,12 +54,13 @@ def compare(
     usage_unless(not (how["resume"] and how["force"]), "--resume and --force exclude each other.")
     own = [text for text in assignments if text.partition("=")[0].strip() == "encoder.cell"]
     usage_unless(not own, "Use --cells instead of --set encoder.cell.")
+    input = None if task is None or not data else input_of(data, TASKS[task], quiet=how["quiet"])
     if task is None:
         from seqkit.config import load_recipe
 
         assert recipe is not None
         task = load_recipe(recipe).settings.task
-    chosen = settings_from_flags(task, recipe, assignments, flags, quiet=how["quiet"])
+    chosen = settings_from_flags(task, recipe, assignments, flags, input=input, quiet=how["quiet"])
     data = data or chosen.dataset
     usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
     files = [recipe] if recipe and recipe.endswith(".toml") else []

@@ -1,4 +1,4 @@
-"""``seqkit lab gates``: the gates of a trained model over a text."""
+"""``seqkit lab gates``: the gates of a trained model over a text or a sequence of vectors."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ from seqkit.serving.process import prepare_torch
 from seqkit.terminal import one_line, show
 
 
-@click.command(short_help="Draw the gates of a trained model over a text.", context_settings=HELP_OPTIONS)
-@click.argument("text", required=False, metavar="[TEXT|-]")
+@click.command(
+    short_help="Draw the gates of a trained model over a text or a recording.", context_settings=HELP_OPTIONS
+)
+@click.argument("text", required=False, metavar="[TEXT|SEQUENCE|-]")
 @model_option
 @click.option("--condition", "conditions", multiple=True, metavar="FIELD=VALUE", help="condition of a generator's text")
 @options.files
@@ -33,7 +35,9 @@ def gates(
 ) -> None:
     """Draw how far the gates of a trained model are open at each step of TEXT, or of one line of standard input.
 
-    The model may be of any task; the text is split as the model splits it. gates.png shows the mean of each gate and
+    The model may be of any task; the text is split as the model splits it. For a model of sequences of vectors SEQUENCE
+    is a recording (a.wav), an array (a.npy, all.npz#name, all.npy#row), or JSON: a list of frames, or an object as in a
+    manifest. The axis then has frame numbers, or seconds. gates.png shows the mean of each gate and
     all its units, for each layer and direction; gates.json has all the numbers.
     """
     keep_inputs(directory, output=output)
@@ -57,7 +61,8 @@ def gates(
     encoder = model.settings.encoder
     size = f"{encoder.layers} × {encoder.hidden}, {encoder.direction}"
     title = one_line(f"gates of {directory.resolve().name}: {record.task}, {record.cell} {size}")
-    settings = {"model": str(directory), "task": record.task, "text": text, "conditions": given, "device": device}
+    read = {"sequence" if record.unit else "text": text}
+    settings = {"model": str(directory), "task": record.task, **read, "conditions": given, "device": device}
     settings["encoder"] = encoder.model_dump(mode="json")
     write_files(output, NAME, draw(record, title), settings, record.to_json(), seconds)
     show(record.render())

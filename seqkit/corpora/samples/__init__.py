@@ -6,6 +6,9 @@
 ``sample-sentences``      sentences whose agreement and homophones depend on words further away
 ``sample-names``          names whose spelling depends on what they name
 ``digits``                images of handwritten digits, and how each digit is spelled
+``sample-tones``          frames of tones and rests: what each is, the contour of the tones, their names as a text
+``sample-melodies``       tunes as frames of 88 keys
+``sample-gestures``       movements of a pen, and what was done in words
 ========================  =======================================================================================
 
 The same seed gives the same corpus on every platform and Python version.
@@ -13,18 +16,18 @@ The same seed gives the same corpus on every platform and Python version.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from seqkit.corpora.cards import Card
-from seqkit.corpora.samples import tagged, untagged
+from seqkit.corpora.samples import sequences, tagged, untagged
 from seqkit.corpora.samples.digits import digits
 from seqkit.errors import DataError
-from seqkit.records import Sentence
 
 __all__ = ["GENERATORS", "generate", "generate_card"]
 
-Generator = Callable[[Mapping[str, int], int], dict[str, list[Sentence]]]
+Generator = Callable[[Mapping[str, int], int], Mapping[str, Sequence[Any]]]
 """Sizes of the splits and a seed → the splits."""
 
 #: Sample → what writes it.
@@ -35,30 +38,33 @@ GENERATORS: Mapping[str, Generator] = {
     "sample-sentences": untagged.sentences,
     "sample-names": untagged.names,
     "digits": digits,
+    "sample-tones": sequences.tones,
+    "sample-melodies": sequences.melodies,
+    "sample-gestures": sequences.gestures,
 }
 
 
-def generate(name: str, sizes: Mapping[str, int], *, seed: int = 0) -> dict[str, list[Sentence]]:
+def generate(name: str, sizes: Mapping[str, int], *, seed: int = 0) -> dict[str, list[Any]]:
     """Write a sample.
 
     Args:
         name: a name of `GENERATORS`.
-        sizes: split → number of sentences.
+        sizes: split → number of records.
         seed: seed of the generator.
 
     Returns:
-        Split → sentences. Those for tagging have a column ``word`` and one of labels, the others the fields that a file
-        of labelled texts has.
+        Split → sentences, or sequences of vectors. Those for tagging have a column ``word`` and one of labels, the
+        others the fields that a file of labelled texts has.
 
     Raises:
         DataError: there is no such sample, or it has fewer items than were asked for.
     """
     if name not in GENERATORS:
         raise DataError(f"unknown sample {name!r}; choose from {', '.join(GENERATORS)}")
-    return GENERATORS[name](sizes, seed)
+    return {split: list(records) for split, records in GENERATORS[name](sizes, seed).items()}
 
 
-def generate_card(card: Card) -> dict[str, list[Sentence]]:
+def generate_card(card: Card) -> dict[str, list[Any]]:
     """Write the sample that a card describes; see `generate`."""
     assert card.generator is not None
     sizes = {"train": card.generator.train, "dev": card.generator.dev, "test": card.generator.test}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Sequence
 from itertools import repeat
@@ -25,6 +26,8 @@ from seqkit.nn.parts import most_score
 from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, labels_of_text
 from seqkit.terminal import markdown
 
+_LEAST = 1e-12
+"""probability below which a label counts as so probable, so that the mean loss is finite"""
 _SHOWN = 12
 """labels that are shown at the start of training"""
 
@@ -112,7 +115,7 @@ class Classification(Head):
     def _likeliest(self, probabilities: Tensor, options: ClassifyOptions) -> tuple[list[list[float]], list[list[int]]]:
         """Of each text the most probable labels, with their probabilities: all, unless there are very many."""
         least = (probabilities > 0.5).sum(1) if self.codec.multi else None  # [n]; these are what is predicted
-        count = min(options.most, probabilities.shape[1])
+        count = min(MOST_PROBS if self._of_frames else options.most, probabilities.shape[1])
         if least is not None and len(least):
             count = max(count, int(least.max()))
         if count == 1:
@@ -161,12 +164,30 @@ class Classification(Head):
         """See `Head.report` and `seqkit.metrics.classification.classification_report`."""
         tokens = sum(len(answer.sentence) for answer in answers)
         chosen = [answer.labels for answer in answers]
-        return classification_report(gold, chosen, multi=self.codec.multi, tokens=tokens, baseline=baseline)
+        loss = None
+        if self._of_frames and not self.codec.multi:
+            right = [answer.probs.get(label, 0.0) for (label,), answer in zip(gold, answers, strict=True)]
+            loss = -sum(math.log(max(p, _LEAST)) for p in right) / max(1, len(right))
+        return classification_report(
+            gold,
+            chosen,
+            multi=self.codec.multi,
+            tokens=tokens,
+            baseline=baseline,
+            loss=loss,
+            unit=self.settings.row.record,
+        )
 
     def dev_scores(self, report: ClassificationReport) -> dict[str, float]:
         """See `Head.dev_scores`."""
         scores = {"accuracy": report.accuracy, "macro_f1": report.macro.f1}
+        scores |= {} if report.loss is None else {"loss": report.loss}
         return scores if report.micro is None else {"micro_f1": report.micro.f1, **scores}
+
+    @property
+    def _of_frames(self) -> bool:
+        """Whether sequences of vectors are labelled: of few of them many epochs get the same dev accuracy."""
+        return self.settings.row.records == "frames"
 
     def baseline(
         self, arrays: Any, targets: RecordTargets | LabelSetTargets, dev: Sequence[Sentence]

@@ -1,4 +1,4 @@
-"""One to many: a text, unit by unit, from labels, numbers and other texts."""
+"""One to many: a text, unit by unit, from labels, numbers, other texts and sequences of vectors."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -20,7 +19,7 @@ from seqkit.inputs.base import Documents
 from seqkit.inputs.conditions import ConditionCodec, Value, parse_fields
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import UnitInput
-from seqkit.nn.condition import Condition, ConditionInput, LabelPart, TextPart, VectorPart
+from seqkit.nn.condition import Condition, ConditionInput, FramePart, LabelPart, Part, TextPart, VectorPart
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.nn.sequences import to_device
@@ -68,13 +67,13 @@ class Generation(UnitHead):
         if settings.data.target in [name for name, _ in asked]:
             fields = f"both have {settings.data.target!r}"
             raise SettingsError(f"data.condition and data.target must be different fields, {fields}")
-        return cls(settings, input, ConditionCodec.build(records, asked, _condition_units(input.units).split))
+        return cls(settings, input, ConditionCodec.build(records, asked, _condition_units(input.units).split, settings))
 
     @classmethod
     def restore(cls, settings: GenerateSettings, documents: Documents, input: Any) -> Generation:
         """See `Head.restore`."""
         split = _condition_units(input.units).split
-        return cls(settings, input, ConditionCodec.from_json(documents["conditions.json"], split))
+        return cls(settings, input, ConditionCodec.from_json(documents["conditions.json"], split, settings))
 
     def documents(self) -> dict[str, Any]:
         """See `Head.documents`."""
@@ -83,20 +82,16 @@ class Generation(UnitHead):
     def make_start(self) -> int:
         """See `Head.make_start`: the module of the condition, if a text is generated from something."""
         head, embedding = self.settings.head, self.settings.embedding
-        parts: list[LabelPart | VectorPart | TextPart] = []
+        encoder: Any = {"cell": self.settings.encoder.cell, "hidden_size": head.text_hidden, "pooling": head.pool}
+        parts: list[Part] = []
         for field in self.codec.fields:
             if field.labels is not None:
                 parts.append(LabelPart(len(field.labels), head.label_size))
             elif field.units is not None:
-                part = TextPart(
-                    len(field.units),
-                    embedding.word_size or head.text_hidden,
-                    cell=self.settings.encoder.cell,
-                    hidden_size=head.text_hidden,
-                    pooling=head.pool,
-                    dropout=embedding.dropout,
-                )
-                parts.append(part)
+                size = embedding.word_size or head.text_hidden
+                parts.append(TextPart(len(field.units), size, dropout=embedding.dropout, **encoder))
+            elif field.frames is not None:
+                parts.append(FramePart(field.frames.module().layer, dropout=field.frames.dropout, **encoder))
             else:
                 # Of the codec, and so known also where weights have no memory yet.
                 mean, scale = (torch.tensor(numbers, device="cpu") for numbers in (field.mean, field.scale))  # [F] each
@@ -126,16 +121,13 @@ class Generation(UnitHead):
         """See `Head.learned`: the texts and what they are written from."""
         yield from super().learned(records)
         for values in self.conditions(records).encoded:
-            yield [value.tobytes().hex() if isinstance(value, np.ndarray) else repr(value) for value in values]
+            yield self.codec.learned(values)
 
     def start(self, condition: ConditionInput, size: int) -> Start:
         """See `Head.start`."""
         device = self.module.initial.bias[0].device
         moved = tuple(
-            to_device(part, device)
-            if isinstance(part, torch.Tensor)
-            else part._replace(units=to_device(part.units, device))
-            for part in condition
+            to_device(part, device) if isinstance(part, torch.Tensor) else part.to(device) for part in condition
         )
         return self.module.begin(moved, size)
 

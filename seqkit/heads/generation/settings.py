@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 from seqkit.config.recipes import override
 from seqkit.config.sections import Layers, Positive, Section, Settings, Size, TrainingSettings
 from seqkit.heads.language_model.settings import SamplingOptions, UnitEncoderSettings, check_tied
+from seqkit.inputs.audio_settings import AudioSettings
+from seqkit.inputs.frame_settings import FrameSettings
 from seqkit.inputs.settings import UnitDataSettings, UnitEmbeddingSettings
 
 
@@ -23,7 +25,7 @@ class GenerateDataSettings(UnitDataSettings):
     target: str = "text"
     """field, or column of a table, with the text to generate"""
     condition: str = ""
-    """fields to generate the text from, separated by commas; field:label, field:vector or field:text sets the kind"""
+    """fields to generate the text from, separated by commas; field:label, :vector, :text or :frames sets its kind"""
 
 
 class GenerateEncoderSettings(UnitEncoderSettings):
@@ -45,7 +47,7 @@ class GenerateHeadSettings(Section):
     vector_size: Size = 64
     """size that a numeric vector is projected to"""
     text_hidden: Size = 64
-    """hidden size, in each direction, of the encoder of a text condition"""
+    """hidden size, in each direction, of the encoder of a condition that is a text or a sequence of vectors"""
     pool: Literal["mean", "max", "last", "attention", "concat"] = "mean"
     """pooling of that encoder's outputs"""
 
@@ -57,6 +59,10 @@ class GenerateSettings(Settings):
     """shape of the task"""
     data: GenerateDataSettings = GenerateDataSettings()
     """data"""
+    audio: AudioSettings = AudioSettings()
+    """features of recordings, where the condition is one"""
+    frames: FrameSettings = FrameSettings()
+    """sequences of vectors in the condition"""
     embedding: UnitEmbeddingSettings = UnitEmbeddingSettings()
     """embedding"""
     encoder: GenerateEncoderSettings = GenerateEncoderSettings()

@@ -18,6 +18,7 @@ from seqkit.heads.base import MOST_NAMED, Head, Loss, StepTargets, some
 from seqkit.heads.tagging.labels import TagCodec
 from seqkit.heads.tagging.module import MOST_TAGS, DecodedTags, TaggingHead, TagSegment
 from seqkit.heads.tagging.settings import TagOptions, TagSettings
+from seqkit.heads.tagging.stream import DEFAULT_LAG, LabelStream
 from seqkit.inputs.base import Documents
 from seqkit.metrics.tagging import TaggingReport, tagging_report
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
@@ -129,9 +130,18 @@ class Tagging(Head):
         self, scores: Tensor, lengths: Tensor, records: Sequence[Sentence], options: TagOptions
     ) -> list[TaggedSentence]:
         """See `Head.decode`."""
-        decoded = self.module.decode(scores, lengths, probabilities=options.probs, nbest=options.nbest)
+        lag = None if self.module.independent else options.lag
+        if lag is not None:
+            self._refuse_probs(options)
+            classes = torch.from_numpy(self.codec.visible)
+            decoded = DecodedTags(self.module.decode_lagged(scores, lengths, lag, classes))
+        else:
+            decoded = self.module.decode(scores, lengths, probabilities=options.probs, nbest=options.nbest)
         sizes = lengths.tolist()
         rows = [tags[:size] for tags, size in zip(decoded.tags.tolist(), sizes, strict=True)]
+        if lag is not None and self.codec.scheme != self.codec.encoding:
+            # The labels are known; which tags of their classes they are, only now.
+            rows = [self.codec.encode(self.codec.decode(tags)) for tags in rows]
         marks_spans = self.codec.encoding != "none"
         results = [
             TaggedSentence(sentence, self.codec.decode(tags), marks_spans=marks_spans)
@@ -153,6 +163,23 @@ class Tagging(Head):
                     (self.codec.decode(path[:size]), math.exp(value)) for path, value in pairs if value > -math.inf
                 ]
         return results
+
+    def stream(self, options: TagOptions) -> LabelStream:
+        """See `Head.stream`."""
+        if options.nbest > 1:
+            raise SettingsError("nbest: the best sequences of labels are those of whole sentences, not of a stream")
+        self._refuse_probs(options)
+        lag = DEFAULT_LAG if options.lag is None else options.lag
+        return LabelStream(self.codec, self.module, lag=lag, probs=options.probs)
+
+    def _refuse_probs(self, options: TagOptions) -> None:
+        """Refuse probabilities of labels that are decided before the sentence has ended, which they depend on."""
+        if options.probs and not self.module.independent:
+            kind = "a CRF" if self.module.learns_transitions else "tags of spans"
+            raise SettingsError(
+                f"probs: probabilities of labels by {kind} need the whole sentence, which neither a stream nor a lag "
+                "waits for"
+            )
 
     def empty(self, record: Sentence, options: TagOptions) -> TaggedSentence:
         """See `Head.empty`."""

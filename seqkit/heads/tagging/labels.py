@@ -28,6 +28,8 @@ class TagCodec:
 
     Attributes:
         encoding: ``bioes``, or ``none`` if labels do not mark spans.
+        visible: the class of each tag, int64 [K], by what readers of labels see of it while a sentence is still going
+            on: in IOB1 and IOB2 not whether a span ends.
         classes: the class of each tag, int64 [K]; tags of one class are written as the same label, in IOB1 with one
             exception, see `touching`.
     """
@@ -41,6 +43,8 @@ class TagCodec:
         alike = ["I" + label[1:] if scheme == "iob1" and label[0] == "B" else label for label in self._written]
         numbers = {label: number for number, label in enumerate(sorted(set(alike)))}
         self.classes: NDArray[np.int64] = np.array([numbers[label] for label in alike], dtype=np.int64)
+        places = {label: number for number, label in enumerate(dict.fromkeys(self._written))}
+        self.visible: NDArray[np.int64] = np.array([places[label] for label in self._written], dtype=np.int64)
         self._kinds: dict[int, list[int]] = {}  # class → its tags
         for tag, number in enumerate(self.classes.tolist()):
             self._kinds.setdefault(number, []).append(tag)

@@ -12,7 +12,7 @@ from torch.nn import functional
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.chain import working_type
 from seqkit.nn.crf import CRF
-from seqkit.nn.parts import row_parts
+from seqkit.nn.parts import row_parts, workspace
 from seqkit.nn.sequences import check_padded, token_mask
 from seqkit.nn.softmax import IGNORED, linear_cross_entropy
 
@@ -185,6 +185,33 @@ class TaggingHead(nn.Module):
         alternatives, weights = self.crf.nbest(exact, lengths, nbest)  # [B, n, T], [B, n]
         log_probs = (weights - self.crf.normalizer(exact, lengths).unsqueeze(1)).clamp(max=0.0)  # [B, n]
         return DecodedTags(best, marginals, None, alternatives, log_probs)
+
+    @torch.no_grad()
+    def decode_lagged(self, scores: Tensor, lengths: Tensor, lag: int, classes: Tensor) -> Tensor:
+        """Choose the tags that a stream gives, see `seqkit.nn.lag.LaggedViterbi`.
+
+        Args:
+            scores: what `score` gave of tags that depend on each other, [B, T, K].
+            lengths: tokens in each sentence, int64 [B], on the CPU.
+            lag: how many further tokens are seen before a tag is decided.
+            classes: the class of each tag, of which that is decided, int64 [K], on the CPU.
+
+        Returns:
+            A tag of each token's class, int64 [B, T], on the CPU, 0 past a sentence's end.
+
+        Raises:
+            ValueError: `scores` are not what `score` gives, or the lengths do not fit them.
+        """
+        assert self.crf is not None  # tags that are independent need not wait
+        check_padded(scores, lengths, self.num_tags, "emissions")
+        scores = scores.cpu()
+        tags = torch.zeros(scores.shape[:2], dtype=torch.int64)  # [B, T]
+        stream = self.crf.lagged(lag, scores.dtype, classes)
+        together = max(1, workspace(scores.device) // (scores.element_size() * self.num_tags**2))
+        for length in lengths.unique().tolist():
+            for rows in (lengths == length).nonzero().squeeze(1).split(together):  # [R]
+                tags[rows, :length] = torch.cat([stream.accept(scores[rows, :length]), stream.finish()], 1)
+        return tags
 
     def _decode_each(self, scores: Tensor, lengths: Tensor, probabilities: bool, nbest: int) -> DecodedTags:
         """See `decode`: every token by itself; the n best sequences are made of each token's n best tags."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
 from seqkit.config.recipes import override
 from seqkit.config.sections import (
+    LARGEST,
     Elsewhere,
     EncoderSettings,
     Options,
@@ -88,7 +89,16 @@ class TagOptions(Options):
     """also the probability of every label (conll), and of every span (jsonl)"""
     nbest: Annotated[int, Field(ge=1, le=1000)] = 1
     """the N best label sequences with the probability of each; at most 1,000"""
+    lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    """of labels that depend on each other, decide each N tokens later  [default: at the end; with --stream 8]"""
+    streams: ClassVar[bool] = True
     _spans: bool = PrivateAttr(default=True)
+
+    @model_validator(mode="after")
+    def _of_whole_sentences(self) -> TagOptions:
+        if self.lag is not None and self.nbest > 1:
+            raise ValueError("nbest: the best sequences of labels are those of whole sentences, which lag excludes")
+        return self
 
     @property
     def spans(self) -> bool:
@@ -107,3 +117,5 @@ class TagEvaluation(EvaluationOptions):
 
     target: str | None = None
     """label column  [default: the model's]"""
+    lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    """score the labels as a stream gives them, each decided N tokens later, and tell how many that changes"""

@@ -85,7 +85,7 @@ class TranscribeTrainingSettings(TrainingSettings):
     """learning rate at the start (after warm-up)"""
     schedule: Literal["constant", "inverse", "cosine", "plateau", "step"] = "cosine"
     """learning rate over time; inverse: lr / (1 + decay · epoch); cosine: to zero; plateau: or step: by a factor"""
-    warmup: Weight = 1.0
+    warmup: Weight = 0.5
     """epochs of linear warm-up from zero"""
 
 

@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from seqkit.nn.recurrent.layer import RecurrentLayer, State
 
+_FEW = 16
+"""sequences for which a single step by itself is faster than by the kernel of many steps"""
+
 
 def cast_type(device: torch.device) -> torch.dtype | None:
     """The type that fused kernels are to compute in under autocast, where torch's own choice is wrong.
@@ -56,6 +59,13 @@ def _has_bf16_kernels(device: torch.device) -> bool:
     return False
 
 
+def _rounds() -> bool:
+    """Whether autocast is active on a CPU."""
+    if hasattr(torch, "get_autocast_dtype"):
+        return torch.is_autocast_enabled("cpu")
+    return torch.is_autocast_cpu_enabled()  # before torch 2.4
+
+
 class FusedLayer(RecurrentLayer):
     """A layer run by torch's fused kernels (oneDNN on a CPU, cuDNN on a GPU)."""
 
@@ -63,6 +73,8 @@ class FusedLayer(RecurrentLayer):
     """the name of each block that is a gate"""
     weight_names = ("rnn.weight_ih_l0", "rnn.weight_hh_l0", "rnn.bias_ih_l0")
     kernel: Callable[..., nn.RNNBase]
+    cell: Callable[..., Any]
+    """one step of the kernel"""
 
     def __init__(self, input_size: int, hidden_size: int, **options: Any) -> None:
         super().__init__(input_size, hidden_size, **options)
@@ -94,6 +106,11 @@ class FusedLayer(RecurrentLayer):
         self, x: Tensor, state: State, recurrent: Tensor | None, dtype: torch.dtype | None
     ) -> tuple[Tensor, State]:
         """The layer with its own recurrent matrix or another one, its weights in a type of its own if one is given."""
+        if x.shape[1] == 1 and len(x) <= _FEW and recurrent is None and self._is_plain(x):
+            # oneDNN arranges all weights anew in every call, which takes several times as long as a step itself.
+            after = type(self).cell(x[:, 0], state if len(state) > 1 else state[0], *self.rnn.parameters())
+            final = after if len(state) > 1 else (after,)  # each [B, H]
+            return final[0].unsqueeze(1), tuple(final)
         initial = tuple(part.unsqueeze(0).contiguous() for part in state)  # each [1, B, H]
         first = initial if len(initial) > 1 else initial[0]
         if recurrent is None and dtype in (None, self.rnn.weight_hh_l0.dtype):
@@ -102,6 +119,11 @@ class FusedLayer(RecurrentLayer):
         else:
             outputs, *final = self._kernel(x, first, recurrent, dtype)
         return outputs, tuple(part.squeeze(0) for part in final)
+
+    def _is_plain(self, x: Tensor) -> bool:
+        """Whether x is computed on a CPU, in the precision of the weights, and without a gradient."""
+        exact = x.device.type == "cpu" and x.dtype == self.rnn.weight_hh_l0.dtype
+        return exact and not torch.is_grad_enabled() and not _rounds()
 
     def _kernel(
         self, x: Tensor, first: Tensor | State, recurrent: Tensor | None, dtype: torch.dtype | None
@@ -127,6 +149,7 @@ class TanhRNN(FusedLayer):
     """
 
     kernel = staticmethod(lambda *args, **kwargs: nn.RNN(*args, nonlinearity="tanh", **kwargs))
+    cell = torch.rnn_tanh_cell
 
 
 class ReluRNN(FusedLayer):
@@ -138,6 +161,7 @@ class ReluRNN(FusedLayer):
     """
 
     kernel = staticmethod(lambda *args, **kwargs: nn.RNN(*args, nonlinearity="relu", **kwargs))
+    cell = torch.rnn_relu_cell
 
 
 class IdentityRNN(ReluRNN):
@@ -173,6 +197,7 @@ class GRU(FusedLayer):
     blocks = 3
     gate_names = ("reset", "update", None)
     kernel = nn.GRU
+    cell = torch.gru_cell
 
 
 class LSTM(FusedLayer):
@@ -193,6 +218,7 @@ class LSTM(FusedLayer):
     forget_block = 1
     gate_names = ("input", "forget", None, "output")
     kernel = nn.LSTM
+    cell = torch.lstm_cell
     state_parts = ("h", "c")
 
     @torch.no_grad()

@@ -1,0 +1,1 @@
+"""Many to many, shifted: every frame of keys predicted from those before it."""
