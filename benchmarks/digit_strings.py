@@ -48,10 +48,17 @@ RATE = 8000
 SILENCE = "silence"
 SETTINGS = {
     "tag": ["--set", f"data.outside={SILENCE}"],
-    "transcribe": ["--set", "data.unit=word"],
+    "transcribe": ["--unit", "word"],
 }
 """flags of each task beside those that both have"""
-COMMON: list[str] = []
+COMMON = [
+    *("--normalize", "sequence", "--hidden", "128", "--dropout", "0.4", "--lr", "2e-3", "--batch-size", "16"),
+    *("--epochs", "20", "--patience", "0"),
+    *("--set", "training.schedule=cosine", "--set", "training.average=0.995"),
+    *("--set", "audio.bins=26", "--set", "audio.low_frequency=80"),
+    *("--set", "frames.convolutions=2", "--set", "frames.channels=64", "--set", "frames.noise=0.2"),
+    *("--set", "frames.feature_masks=2", "--set", "frames.feature_mask=5"),
+]
 
 
 @dataclass(frozen=True)
@@ -213,7 +220,7 @@ def string(recordings: Sequence[Recording], rng: np.random.Generator, *, change:
     if change:
         whole = filtered(whole, rng)
     whole /= np.sqrt(np.mean(whole**2) + 1e-12)
-    whole = whole + 10 ** (rng.uniform(-60, -40) / 20) * rng.standard_normal(len(whole))
+    whole = whole + 10 ** (rng.uniform(-45, -35) / 20) * rng.standard_normal(len(whole))
     level = 10 ** (rng.uniform(-20, 0) / 20) if change else 0.5
     return whole / np.abs(whole).max() * level, runs
 

@@ -213,7 +213,7 @@ def _lines(file: str, encoding: str) -> Iterator[_Chunk]:
 
         if not is_blank(text):
             frame = line_value(text, name, line)
-            if not isinstance(frame, list) or any(isinstance(number, list | dict) for number in frame):
+            if not isinstance(frame, list) or not all(isinstance(number, int | float) for number in frame):
                 raise fault(f"expected a frame, a list of numbers, found {shown(text)}")
             yield _Chunk([frame], False, fault)
         elif open:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqkit.errors import DataError, shown
+from seqkit.formats.arrays import unsound
 from seqkit.formats.manifest import row_frames
 from seqkit.nn.frames import FrameLayer
 
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
 Floats = NDArray[np.float32]
 
-_LARGEST = 1e30
-"""of a number that is read: far beyond any use, and squares of it are still finite in float64"""
 _LOUDEST = 2.0**31
 """of a sample, where 1 is full scale, as in recordings that are files"""
 _FULL_SCALE = 2.0**15
@@ -36,24 +35,6 @@ class Extent(NamedTuple):
 
     frames: int
     seconds: float | None = None
-
-
-def fault_of_numbers(frames: Floats, first: int = 0) -> str:
-    """What is wrong with the numbers of frames.
-
-    Args:
-        frames: [n, F].
-        first: the number of the first one in its sequence.
-
-    Returns:
-        Which number is not finite, or too large; empty if none is.
-    """
-    with np.errstate(invalid="ignore"):
-        sound = np.abs(frames) < _LARGEST  # NaN is not
-    if bool(sound.all()):
-        return ""
-    step, feature = np.argwhere(~sound)[0].tolist()
-    return f"expected finite numbers, found {frames[step, feature]} in frame {first + step}, feature {feature}"
 
 
 class VectorStream:
@@ -138,11 +119,11 @@ class VectorStream:
             return np.zeros((0, self._input.size), np.float32)
         if not isinstance(chunk, list | tuple | np.ndarray):
             raise DataError(f"a chunk of a stream must be frames, a list or an array [n, F], found {shown(chunk)}")
-        source = row_frames({"frames": list(chunk) if isinstance(chunk, tuple) else chunk}).source
+        source = row_frames({"frames": chunk}).source
         if source.shape[1] != self._input.size:
             raise DataError(self._input.other_size(source.shape[1]))
         frames: Floats = source.read()
-        if fault := fault_of_numbers(frames, self._frames):
+        if fault := unsound(frames, self._frames):
             raise DataError(fault)
         return frames
 

@@ -6,6 +6,7 @@ import textwrap
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from itertools import chain
 from typing import Any
 
@@ -29,8 +30,7 @@ class FrameTaggingReport(LabelReport):
         near: of runs: both ends may be off by the tolerance; each run counts for one at most.
         tolerance: by how much.
         unit: what that is in: ``seconds`` or ``frames``.
-        run_errors: the fewest runs to be replaced, removed or added, so that the labels are those of the gold runs in
-            their order (Levenshtein 1966).
+        labels: of each sequence the labels of its gold runs and of those that were predicted.
     """
 
     scheme: str = "none"
@@ -38,7 +38,15 @@ class FrameTaggingReport(LabelReport):
     near: Score = field(default_factory=lambda: Score(0.0, 0.0, 0.0, 0))
     tolerance: float = 0.0
     unit: str = "frames"
-    run_errors: int = 0
+    labels: Sequence[tuple[Sequence[str], Sequence[str]]] = field(default=(), repr=False, compare=False)
+
+    @cached_property
+    def run_errors(self) -> int:
+        """The fewest runs to be replaced, removed or added, so that the labels are the gold ones in their order.
+
+        Its time grows with the product of both numbers of runs of a sequence: it is computed where it is asked for.
+        """
+        return sum(edit_distance(*pair) for pair in self.labels)
 
     @property
     def run_error_rate(self) -> float:
@@ -124,16 +132,17 @@ def frame_tagging_report(
     flat_gold, flat_predicted = (list(chain.from_iterable(labels)) for labels in (gold, predicted))
     matching = [label for label, guess in zip(flat_gold, flat_predicted, strict=True) if label == guess]
     per_label, _ = score_labels(Counter(matching), Counter(flat_predicted), Counter(flat_gold))
-    counts = [0, 0, 0, 0, 0]  # exact, near, predicted and gold runs, errors
+    counts = [0, 0, 0, 0]  # exact, near, predicted and gold runs
+    pairs: list[tuple[list[str], list[str]]] = []
     for right, guess in zip(gold, predicted, strict=True):
         runs, found = (
             [run for run in runs_of(labels, scheme) if scheme != "none" or run.label != outside]
             for labels in (right, guess)
         )
         near = _matches(runs, found, tolerance if frames is None else frames)
-        errors = edit_distance([run.label for run in runs], [run.label for run in found])
-        here = (len(set(runs) & set(found)), near, len(found), len(runs), errors)
+        here = (len(set(runs) & set(found)), near, len(found), len(runs))
         counts = [total + each for total, each in zip(counts, here, strict=True)]
+        pairs.append(([run.label for run in runs], [run.label for run in found]))
     return FrameTaggingReport(
         len(gold),
         len(flat_gold),
@@ -144,7 +153,7 @@ def frame_tagging_report(
         Score.of_counts(counts[1], counts[2], counts[3]),
         tolerance,
         unit,
-        counts[4],
+        pairs,
     )
 
 
@@ -170,7 +179,7 @@ def _matches(gold: Sequence[Run], predicted: Sequence[Run], tolerance: float) ->
 
 
 def edit_distance(one: Sequence[str], other: Sequence[str]) -> int:
-    """The fewest labels to be replaced, removed or added, so that one sequence becomes the other.
+    """The fewest labels to be replaced, removed or added, so that one sequence becomes the other (Levenshtein 1966).
 
     Args:
         one: labels.

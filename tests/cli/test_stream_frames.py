@@ -289,9 +289,9 @@ def test_faults_of_samples(stdin: bytes, message: str, folder: Path, run: Run) -
     [
         ("[1, 2]", "expected 3 features a frame, as in training, found 2"),
         ("[]", "expected 3 features a frame, as in training, found 0"),
-        ("[1, 2, NaN]", "expected finite numbers, found nan in frame 1, feature 2"),
-        ("[1, 1e400, 3]", "expected finite numbers, found inf in frame 1, feature 1"),
-        ('[1, 2, "a"]', "expected a list of frames, each a list of numbers"),
+        ("[1, 2, NaN]", "expected finite numbers, found nan in frame 1, feature 2, counted from 0"),
+        ("[1, 1e400, 3]", "expected finite numbers, found inf in frame 1, feature 1, counted from 0"),
+        ('[1, 2, "a"]', "expected a frame, a list of numbers, found '[1, 2, \"a\"]'"),
         ("[[1, 2, 3]]", "expected a frame, a list of numbers, found '[[1, 2, 3]]'"),
         ('{"frames": [1, 2, 3]}', "expected a frame, a list of numbers, found '{\"frames\": [1, 2, 3]}'"),
         ("1 2 3", "invalid JSON at character 3"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import wave
 from pathlib import Path
 from typing import Any
 
@@ -142,3 +143,37 @@ def test_a_label_at_fault_is_told_with_its_line(run: Run, data: Path, tmp_path: 
     result = run("tag", "train", data, "-o", tmp_path / "m", "--quiet")
     told = "run 1, 2 to 11 frames, goes beyond the 10 frames of the sequence"
     assert (result.status, result.err) == (1, f"error: {data}:3: 'three.npy': {told}\n")
+
+
+def test_labels_in_a_table(run: Run, data: Path, model: Path) -> None:
+    table = data.with_name("table.csv")
+    cells = [json.dumps(labels).replace('"', '""') for labels in (ROWS[0]["labels"], list("OOaaaObbbO"))]
+    table.write_text("frames,labels\n" + "".join(f'one.npy,"{cell}"\n' for cell in cells), encoding="utf-8")
+    result = run("tag", "evaluate", table, "-m", model, "--json", "-", "--quiet")
+    assert result.status == 0, result.err
+    assert json.loads(result.out)["accuracy"] == 1.0
+
+
+def test_a_textgrid_is_as_long_as_its_recording(run: Run, tmp_path: Path) -> None:
+    """Though no frame ends with it: the windows lie inside, and what is left over belongs to the last one."""
+    pytest.importorskip("soundfile", reason="needs the extra audio")
+    pytest.importorskip("kaldi_native_fbank", reason="needs the extra audio")
+    rows = []
+    for name in ("a", "b"):
+        samples = np.sin(np.arange(1637) * (0.1 if name == "a" else 0.5)) * 9000
+        with wave.open(str(tmp_path / f"{name}.wav"), "wb") as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(8000)
+            file.writeframes(samples.astype("<i2").tobytes())
+        rows.append({"audio": f"{name}.wav", "labels": [{"start": 0, "end": 0.1, "label": name}]})
+    manifest = tmp_path / "train.jsonl"
+    manifest.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    place = tmp_path / "model"
+    flags = ["--hidden=2", "--epochs=1", "--set=audio.bins=10", "--quiet"]
+    result = run("tag", "train", manifest, "-o", place, *flags)
+    assert result.status == 0, result.err
+    grid = run("tag", "predict", tmp_path / "a.wav", "-m", place, "--quiet", "--output-format", "textgrid").out
+    assert grid.count("xmax = 0.204625 \n") == 3
+    (answer,) = map(json.loads, run("tag", "predict", tmp_path / "a.wav", "-m", place, "--quiet").out.splitlines())
+    assert (answer["audio"], answer["unit"]) == ("a.wav", "seconds")
