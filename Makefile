@@ -25,7 +25,7 @@ BENCH_FLAGS := --threads $(THREADS) $(if $(ROUNDS),--rounds $(ROUNDS))
 READY := $(VENV)/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-melodies demo-gestures test test-torch23 fuzz check format-check lint types docstrings format wheel bench clean
+.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures test test-torch23 fuzz check format-check lint types docstrings format wheel bench clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -39,7 +39,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 # Each part trains on an embedded sample, scores the model on the test split, and uses it, in less than a minute.
-demo: demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-melodies demo-gestures
+demo: demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures
 
 demo-tag: $(READY)
 	$(BIN)/seqkit tag train --recipe sample-ner --output $(DEMO)/tag --force
@@ -73,10 +73,16 @@ demo-contours: $(READY)
 	head -n 3 $(DEMO)/data/sample-tones/test.jsonl | $(BIN)/seqkit classify --model $(DEMO)/contours
 
 demo-tones: $(READY)
-	$(BIN)/seqkit transcribe train --recipe sample-tones-transcribe --output $(DEMO)/tones --force
-	$(BIN)/seqkit transcribe evaluate sample-tones --model $(DEMO)/tones --split test
+	$(BIN)/seqkit tag train --recipe sample-tones-tag --output $(DEMO)/frames --force
+	$(BIN)/seqkit tag evaluate sample-tones --model $(DEMO)/frames --split test
 	SEQKIT_CACHE=$(DEMO)/data $(BIN)/seqkit data fetch sample-tones
-	head -n 3 $(DEMO)/data/sample-tones/test.jsonl | $(BIN)/seqkit transcribe --model $(DEMO)/tones
+	head -n 1 $(DEMO)/data/sample-tones/test.jsonl | $(BIN)/seqkit tag --model $(DEMO)/frames
+
+demo-spelled: $(READY)
+	$(BIN)/seqkit transcribe train --recipe sample-tones-transcribe --output $(DEMO)/spelled --force
+	$(BIN)/seqkit transcribe evaluate sample-tones --model $(DEMO)/spelled --split test
+	SEQKIT_CACHE=$(DEMO)/data $(BIN)/seqkit data fetch sample-tones
+	head -n 3 $(DEMO)/data/sample-tones/test.jsonl | $(BIN)/seqkit transcribe --model $(DEMO)/spelled
 
 demo-melodies: $(READY)
 	$(BIN)/seqkit lm train --recipe sample-melodies --output $(DEMO)/melodies --force

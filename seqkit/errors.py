@@ -43,6 +43,9 @@ class DataError(SeqkitError):
         message: what was expected and what was found.
         file: the file's name as the user gave it; None or empty if there is none.
         line: the line in that file, counted from 1; None or 0 if it is not about one line.
+
+    Attributes:
+        reason: the message without file and line, for one that names them in another way.
     """
 
     def __init__(self, message: str, *, file: object = None, line: int | None = None) -> None:
@@ -50,6 +53,7 @@ class DataError(SeqkitError):
         super().__init__(where + message)
         self.file = file or None
         self.line = line or None
+        self.reason = shortened(message)
 
 
 class SettingsError(SeqkitError):

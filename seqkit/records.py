@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -361,8 +362,16 @@ class FrameRecord:
 
     def fault(self, message: str) -> DataError:
         """What is wrong with it, as an error that names it."""
-        name = f"{shown(self.name)}: " if self.name else ""
-        return DataError(f"{name}{message}", file=self.file or None, line=self.line or None)
+        whole = os.path.basename(self.file)
+        # Of a sequence that is a file, or lies in one, this file is named already.
+        name = self.name.removeprefix(whole).removeprefix("#") if self.name.partition("#")[0] == whole else self.name
+        return DataError(f"{shown(name)}: {message}" if name else message, file=self.file, line=self.line)
+
+    def fault_of(self, error: DataError) -> DataError:
+        """What is wrong with the file that it lies in, as an error that names it."""
+        if error.file is not None and str(error.file) == self.file:
+            return error
+        return self.fault(f"line {error.line}: {error.reason}" if error.line else error.reason)
 
 
 def refuse_one(given: object, what: str) -> None:

@@ -123,7 +123,7 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
             "[settings]\nx = 1",
             "settings: unknown name, expected one of task, data, embedding, encoder, head, training",
         ),
-        ("task = 'cook'", "task: expected one of tag, classify, lm, generate, found 'cook'"),
+        ("task = 'cook'", "task: expected one of tag, classify, lm, generate, transcribe, found 'cook'"),
         ("scores = 3", "scores: expected a valid dictionary, found 3"),
         ("[head]\nneighbour_words = 1", "head.neighbour_words (now head.lm_loss_words): expected at least 2, found 1"),
         ("[head]\ncrf = 'perhaps'", "head.crf: expected a valid boolean, unable to interpret input, found 'perhaps'"),
@@ -376,18 +376,23 @@ def test_settings_come_back_from_json() -> None:
 # --- the settings themselves -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_every_setting_has_a_help_text_of_one_line_and_a_default_that_passes(task: str, recipe_file: Any) -> None:
-    settings = parse_settings({"task": task}, task)
+@pytest.mark.parametrize(("task", "input"), [(name, row.input_name) for name in TASKS for row in TASKS[name].rows])
+def test_every_setting_has_a_help_text_of_one_line_and_a_default_that_passes(
+    task: str, input: str, recipe_file: Any
+) -> None:
+    is_first = input == TASKS[task].input_name
+    settings = parse_settings({"task": task} if is_first else {"task": task, "input": input}, task)
     assert settings.task == task
-    for section in SECTIONS:
-        part = getattr(settings, section)
+    for section, part in settings:
+        if isinstance(part, str):
+            continue
         for name, field in type(part).model_fields.items():
             assert field.description, (section, name)
             assert "\n" not in field.description, (section, name)
             assert override(settings, {section: {name: getattr(part, name)}}) == settings
     assert load_recipe(recipe_file(to_toml(settings))).settings == settings
-    assert load_recipe(recipe_file(f"task = {task!r}")).settings == settings
+    head = f"task = {task!r}" + (f"\ninput = {input!r}" if input != TASKS[task].input_name else "")
+    assert load_recipe(recipe_file(head)).settings == settings
 
 
 @pytest.mark.parametrize("kind", [TagSettings, Recipe, *SECTIONS.values()], ids=lambda kind: kind.__name__)

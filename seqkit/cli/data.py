@@ -37,6 +37,13 @@ _TARGET = click.option(
 _TEXT = click.option(
     "--text", metavar="FIELD", default="text", show_default=True, help="field of the text, for labelled texts"
 )
+_FRAMES = click.option(
+    "--frames",
+    "frames_field",
+    metavar="FIELD",
+    default="",
+    help="field of sequences of vectors: array file, recording or numbers  [default: frames, audio, path or file]",
+)
 
 
 @click.group(cls=Commands, context_settings=HELP_OPTIONS)
@@ -99,7 +106,7 @@ def list_formats(json_file: str | None) -> None:
             "name": each.name,
             "content": each.content,
             "extensions": " ".join((*each.suffixes, *each.usual_suffixes)),
-            "written": "yes" if each.write or each.write_texts else "",
+            "written": "yes" if each.write or each.write_texts or each.name == "npz" else "",
             "source": each.source,
         }
         for each in FORMATS.values()
@@ -113,6 +120,7 @@ def list_formats(json_file: str | None) -> None:
 @choice("--task", known=list(TASKS), help="also show what this task would learn: the first records, the labels")
 @_TARGET
 @_TEXT
+@_FRAMES
 @_READ_AS
 @layout_options
 @borders_option
@@ -123,6 +131,7 @@ def check_data(
     task: str | None,
     target: str | None,
     text: str,
+    frames_field: str,
     json_file: str | None,
     quiet: bool,
     **layout: Any,
@@ -148,9 +157,9 @@ def check_data(
     problems: list[Problem] = []
     refused = (DataError,) if task is not None else ()
     try:
-        problems = check(found, target, task, text, notes)
+        problems = check(found, target, task, text, notes, frames_field)
         if task is not None:
-            learned = preview(found, TASKS[task], target, text)
+            learned = preview(found, TASKS[task], target, text, frames_field)
             table, notes = learned.render(), learned.notes
     except refused as error:  # also of what the task needs and the data do not have
         if str(error) not in map(str, problems):
@@ -169,20 +178,36 @@ def check_data(
 @_DATA
 @_TARGET
 @_TEXT
+@_FRAMES
 @_READ_AS
 @layout_options
 @borders_option
 @_JSON
 @quiet_option
-def stats_data(data_set: str, target: str | None, text: str, json_file: str | None, quiet: bool, **layout: Any) -> None:
-    """Count the sentences, tokens, labels and unknown words of DATA."""
+def stats_data(
+    data_set: str,
+    target: str | None,
+    text: str,
+    frames_field: str,
+    json_file: str | None,
+    quiet: bool,
+    **layout: Any,
+) -> None:
+    """Count the sentences, tokens, labels and unknown words of DATA, or its sequences of vectors."""
     from seqkit.corpora.resolve import resolve
+    from seqkit.corpora.sequences import render_sequences, sequence_statistics
     from seqkit.corpora.statistics import render_statistics, statistics
 
     keep_inputs(data=data_set)
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
-    numbers, notes = statistics(found, target, text)
-    _print({split: part.to_json() for split, part in numbers.items()}, json_file, render_statistics(numbers))
+    numbers: dict[str, Any]
+    if frames_field or found.has_frames:
+        numbers, notes = sequence_statistics(found, frames_field, target)
+        table = render_sequences(numbers)
+    else:
+        numbers, notes = statistics(found, target, text)
+        table = render_statistics(numbers)
+    _print({split: part.to_json() for split, part in numbers.items()}, json_file, table)
     for note in () if quiet else notes:
         tell(note)
 
@@ -202,6 +227,7 @@ def stats_data(data_set: str, target: str | None, text: str, json_file: str | No
     help="rewrite span labels in this scheme; invalid sequences are repaired, and what io loses is counted",
 )
 @_TEXT
+@_FRAMES
 @click.option("--label", metavar="FIELD", help="field of a label for a whole text  [default: label, if there is one]")
 @layout_options
 @borders_option
@@ -212,13 +238,15 @@ def convert_data(
     output_format: str | None,
     scheme: str | None,
     text: str,
+    frames_field: str,
     label: str | None,
     quiet: bool,
     **layout: Any,
 ) -> None:
     """Convert file IN to file OUT; - is standard input or output.
 
-    Sentences whose tokens have labels stay such, and so do texts with a label or other fields.
+    Sentences whose tokens have labels stay such, and so do texts with a label or other fields. Sequences of vectors
+    become an archive of arrays (.npz) or JSON lines with all numbers in them (.jsonl).
     """
     from pathlib import Path
 
@@ -243,6 +271,7 @@ def convert_data(
         label=label,
         splitter=Dataset(source, {"all": Split(Path(source), given)}).splitter("sentences", text, notes=notes),
         notes=notes,
+        frames=frames_field,
     )
     for note in () if quiet else notes:
         tell(note)

@@ -13,6 +13,7 @@ from seqkit.corpora.faulty import Content, Problem, Problems, first_format, read
 from seqkit.corpora.fetch import is_intact
 from seqkit.corpora.label_columns import label_scheme, labels_of_splits
 from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorted_by_label
+from seqkit.corpora.sequences import check_sequences
 from seqkit.corpora.split import Split
 from seqkit.corpora.text_labels import refuse_no_labels
 from seqkit.errors import DataError
@@ -33,6 +34,7 @@ def check(
     task: str | None = None,
     text: str = "text",
     notes: list[str] | None = None,
+    frames: str = "",
 ) -> list[Problem]:
     """Find every fault of a data set.
 
@@ -49,6 +51,7 @@ def check(
         task: the task that is to learn from it; by default what the data are labelled for.
         text: for labelled texts the field of the text.
         notes: receives lines for the user on how the data were read.
+        frames: for sequences of vectors the field of the sequence; see `check_sequences`.
 
     Returns:
         The faults, split by split and line by line; of more than 10,000 the first that were found, and how many more.
@@ -56,6 +59,11 @@ def check(
     Raises:
         DataError: a file cannot be opened, is in a format without sentences, or there is no such column.
     """
+    if frames or dataset.has_frames:
+        checked = Problems()
+        for split in dataset.splits.values():
+            checked.extend(_checksum_problems(dataset, split))
+        return [*checked, *check_sequences(dataset, frames, target, [] if notes is None else notes)]
     problems = Problems()
     contents: dict[str, Content] = {}
     label = dataset.label_field(target, first_format(dataset))

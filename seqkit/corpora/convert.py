@@ -9,7 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from seqkit.corpora.convert_sequences import convert_sequences
+from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.label_columns import OF_SPANS, read_notation
+from seqkit.corpora.split import Split
 from seqkit.errors import DataError
 from seqkit.formats.format import Description, OnSpanBorder, ReadOptions, notes_on
 from seqkit.formats.notation import NOTATIONS, joined_spans, write_notation
@@ -46,6 +49,7 @@ def convert_file(
     label: str | None = None,
     splitter: SplitFunction | None = None,
     notes: list[str] | None = None,
+    frames: str = "",
 ) -> int:
     """Convert a file of sentences whose tokens have labels, or of texts with labels and other fields.
 
@@ -70,6 +74,8 @@ def convert_file(
         label: the field of a label for a whole text in the source; by default ``label`` where there is one.
         splitter: splits raw text into tokens.
         notes: receives lines for the user, the last one how many records of which kind there were.
+        frames: the field of a sequence of vectors in the source; empty for the usual ones. Files of such sequences are
+            converted to ``npz`` or ``jsonl``, see `seqkit.corpora.convert_sequences`.
 
     Returns:
         The number of records.
@@ -79,8 +85,13 @@ def convert_file(
             represent the source so that it is read back, or there are no span labels to rewrite.
         BrokenPipeError: standard output is closed.
     """
-    wanted = _wanted(destination, destination_format)
     given = Description(source_format or "", tuple(columns or ()), token_column, encoding, span_borders)
+    if frames or (str(source) != "-" and Dataset(str(source), {"all": Split(Path(source), given)}).has_frames):
+        suffix = Path(destination).suffix.lower()
+        kind = destination_format or USUAL_SUFFIXES.get(suffix, "jsonl" if str(destination) == "-" else suffix)
+        found = describe(source, given, texts=True)[0]
+        return convert_sequences(source, destination, found, kind, frames, [] if notes is None else notes)
+    wanted = _wanted(destination, destination_format)
     description, said = describe(source, given)
     if FORMATS[wanted].write is None or FORMATS[description.format].sentences is None:
         description, said = describe(source, given, texts=True)

@@ -17,6 +17,7 @@ from seqkit.corpora.split import Split, add_layout, in_layout_of
 from seqkit.errors import DataError
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
+from seqkit.formats.json_values import as_object
 from seqkit.formats.manifest import beside, has_frames, row_frames
 from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
 from seqkit.formats.registry import FORMATS, described_frames, described_sentences, described_texts
@@ -379,7 +380,7 @@ class Dataset:
             labels, speakers = ([record.fields.get(name) for record in records] for name in (label, speaker))
             return held_out_rows(labels, speakers, len(records))
 
-        return self._read(splits, lambda split, notes: self._frames(split, field, notes), choose)
+        return self._read(splits, lambda split, notes: self._frames(split, field, notes), choose, "sequences")
 
     @property
     def has_frames(self) -> bool:
@@ -395,12 +396,30 @@ class Dataset:
         with suppress(DataError):  # which reading them tells better
             path, description = split.first(texts=True)
             form = FORMATS[description.format]
-            if form.frames is None or form.opens:
+            if form.rows is None or beside(path) is not None:
                 return form.frames is not None
             lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
-            for record in form.frames(lines, str(path), ReadOptions(part=True).of(description)):
-                return beside(path) is not None or has_frames({record.key: record.name or [0]})
+            return any(has_frames(row) for _, row in form.rows(lines, str(path), ReadOptions().of(description)))
         return False
+
+    def read_all_frames(self, split: str, field: str, faults: Any) -> list[FrameRecord]:
+        """The sequences of a split in memory that can be read; the others become faults.
+
+        Args:
+            split: the split.
+            field: the field of the sequence; empty for the usual ones.
+            faults: receives each fault, by a method `fault`.
+
+        Returns:
+            The sequences.
+        """
+        found: list[FrameRecord] = []
+        for record in self.splits[split].content or ():
+            try:
+                found.append(_given_frames(record, field))
+            except DataError as error:
+                faults.fault(error)
+        return found
 
     def sentences(self, split: str, splitter: SplitFunction | None = None) -> list[Sentence]:
         """Read one split; see `read_sentences`."""
@@ -417,6 +436,7 @@ class Dataset:
         splits: Sequence[str] | None,
         load: Callable[[str, list[str]], list[R]],
         choose: Callable[[Sequence[R]], tuple[set[int], str]] | None = None,
+        items: str = "sentences",
     ) -> Splits[R]:
         wanted = [name for name in ("train", "dev", "test") if self.has(name)] if splits is None else splits
         source, whole = self._source, None
@@ -436,7 +456,7 @@ class Dataset:
                     held_out = f"{how} ({len(chosen):,} of {len(whole):,} sequences)"
                     found.notes.append(f"{self.name} has no dev split: {held_out} are held out of train")
                 continue
-            begin, end = self._range(split, len(whole), "sentences")
+            begin, end = self._range(split, len(whole), items)
             found.records[split] = whole[begin:end]
             if split == "dev" and (note := self.held_out_note(len(whole))) not in found.notes:
                 found.notes.append(note)
@@ -574,19 +594,14 @@ class Dataset:
         split = self.splits[name]
         found: list[FrameRecord] = []
         if split.content is not None:
-            found = [
-                record
-                if isinstance(record, FrameRecord)
-                else row_frames(record.fields, field, Path(), record.file, record.line)
-                for record in split.content
-            ]
+            found = [_given_frames(record, field) for record in split.content]
         else:
             options = ReadOptions(frames=field, left_out=split.left_out)
             add_layout(notes, split.located(texts=True))
             for file, description in self._files(name, texts=True):
                 found += described_frames(file, description, options)
             notes += notes_on(split.file, options.left_out)
-        if name in ("train", "all") and not found:
+        if not found:
             raise DataError("no sequences of vectors found", file=self._place(name))
         return found
 
@@ -606,18 +621,20 @@ def held_out_rows(labels: Sequence[Any], speakers: Sequence[Any], total: int) ->
         total: how many sequences there are, at least 2.
 
     Returns:
-        The last tenth of the speakers if there are at least ten, or else every tenth sequence of those of each label,
-        or of all if they have none; their numbers, and what they are.
+        The last tenth of the speakers if there are at least ten, or else every tenth sequence, sorted by label where
+        labels repeat; their numbers, and what they are.
     """
     known = list(dict.fromkeys(map(str, speakers)))
     if None not in speakers and len(known) >= _FEWEST_SPEAKERS:
         last = set(known[-(len(known) // 10) :])
         rows = {row for row, speaker in enumerate(speakers) if str(speaker) in last}
         return rows, f"those of the last {len(last)} of {len(known)} speakers"
-    by_label = sorted(range(total), key=lambda row: str(labels[row]))  # stable: in the order of the file within a label
     counts = Counter(map(str, labels))
-    chosen = {row for row in by_label[9::10] if counts[str(labels[row])] > 1} or {total - 1}
-    return chosen, "one in ten" + (" of each label" if 1 < len(counts) < total else "")
+    if len(counts) in (1, total):  # labels that tell nothing, such as texts that all differ
+        return set(range(total)[9::10]) or {total - 1}, "one in ten"
+    by_label = sorted(range(total), key=lambda row: str(labels[row]))  # stable: in the order of the file within a label
+    several = [row for row in by_label if counts[str(labels[row])] > 1]  # one of its kind is needed to learn it
+    return set(several[9::10]) or {several[-1]}, "one in ten of each label"
 
 
 def _accepted(records: list[R], file: Path, notes: list[str]) -> list[R]:
@@ -638,6 +655,15 @@ def _given_sentence(record: Sentence | TextRecord, options: ReadOptions) -> Sent
     if isinstance(record, Sentence):
         return record
     return object_sentence(record.fields, options, record.file, record.line)
+
+
+def _given_frames(record: FrameRecord | TextRecord, field: str) -> FrameRecord:
+    """A sequence that came from no file: as it is, or read from the fields of its row."""
+    if isinstance(record, FrameRecord):
+        return record
+    found = row_frames(record.fields, field, Path(), record.file, record.line)
+    found.fields = as_object(found.fields)
+    return found
 
 
 def _given_text(record: Sentence | TextRecord, options: ReadOptions) -> Sentence | TextRecord:

@@ -83,6 +83,14 @@ class Problems(list[Problem]):
             self._characters += len(problem.file) + len(problem.message)
             super().append(problem)
 
+    def fault(self, error: DataError) -> None:
+        """Add a fault that was raised; see `append`.
+
+        Args:
+            error: the fault.
+        """
+        self.append(Problem(str(error.file or ""), error.line or 0, error.reason))
+
     def end(self, file: str, line: int, message: str) -> None:
         """Add that a file is not checked any further, which is always listed.
 

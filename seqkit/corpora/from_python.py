@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import chain
+from numbers import Integral
 from typing import Any
-
-import numpy as np
 
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.frames import rows
@@ -30,9 +29,10 @@ def from_items(kind: str, train: Any, dev: Any = None, test: Any = None, label: 
     Args:
         kind: ``sentences``, pairs of tokens and labels; ``texts``, pairs of a text (or its tokens) and a label (or a
             list of labels), in this order; ``fields``, mappings with a text and other fields; ``lines`` of text; or
-            ``frames``, arrays [N, F], pairs of one and a label, or `seqkit.records.FrameRecord`. Of every kind items
-            may be mappings, and are read as the objects of a JSON Lines file are (see `seqkit.formats.jsonl`); so are
-            the rows of tables (see `seqkit.corpora.frames.rows`).
+            ``frames``, sequences of vectors: an array, a tensor or a list of frames, alone or in a pair with its label,
+            or all of them, an array [S, N, F] and S labels. Of every kind items may be mappings, and are read as the
+            objects of a JSON Lines file are (see `seqkit.formats.jsonl`); so are the rows of tables (see
+            `seqkit.corpora.frames.rows`).
         train: the training items; or a mapping split → its items, such as a ``DatasetDict``.
         dev: items to choose the best epoch by; without them the last tenth of train is held out.
         test: items to report on.
@@ -66,6 +66,7 @@ def from_items(kind: str, train: Any, dev: Any = None, test: Any = None, label: 
         if items is None:
             continue
         refuse_one(items, f"{name} {split}")
+        items = _pairs_of_arrays(items) if kind == "frames" else items
         content = _records(items, make, label, f"{name} {split}")
         if has_splits(train) and split == "test" and kind == "texts" and _has_no_labels(content, label):
             not_taken.append(f"test, in which no row has a {label!r}")
@@ -177,20 +178,6 @@ def _sentence_of_pair(pair: Any, label: str) -> Sentence | TextRecord:
     return Sentence.from_tokens(tokens, {label: labels})
 
 
-def _sequence(given: Any, label: str) -> FrameRecord | TextRecord:
-    """A sequence of vectors: an array [N, F], a list of frames, a pair with a label, a source, or a mapping."""
-    if isinstance(given, FrameRecord):
-        return replace(given)  # whose place is set
-    if isinstance(given, Mapping):
-        return TextRecord("", dict(given))  # read as a row of a manifest is
-    if hasattr(given, "read") and hasattr(given, "shape"):
-        return FrameRecord(given)
-    is_pair = isinstance(given, tuple) and len(given) == 2
-    frames = given[0] if is_pair else given
-    numbers = frames if isinstance(frames, list) or not hasattr(frames, "__array__") else np.asarray(frames)
-    return row_frames({"frames": numbers, **({label: as_json(given[1])} if is_pair else {})})
-
-
 def _hint(sentence: Any) -> str:
     """What to do with a list of pairs (token, label), such as NLTK has for a sentence."""
     if isinstance(sentence, list) and sentence and all(isinstance(each, tuple) and len(each) == 2 for each in sentence):
@@ -217,6 +204,42 @@ def _sentence_of_text(pair: Any, name: str) -> Sentence | TextRecord:
     sentence = Sentence([], text, []) if isinstance(text, str) else Sentence.from_tokens(text)
     sentence.fields = {name: label_string(label, name)}
     return sentence
+
+
+def _pairs_of_arrays(items: Any) -> Any:
+    """The pairs of an array [S, N, F] and S labels; other items as they are."""
+    if not isinstance(items, tuple | list) or len(items) != 2 or getattr(items[0], "ndim", 0) != 3:
+        return items
+    sequences, labels = items
+    if not hasattr(labels, "__len__") or isinstance(labels, str | Mapping):
+        raise DataError(f"expected an array [sequences, frames, features] and a list of labels, found {shown(labels)}")
+    if len(labels) != len(sequences):
+        raise DataError(f"expected as many labels as sequences, found {len(labels):,} for {len(sequences):,}")
+    return zip(sequences, labels, strict=True)
+
+
+def _sequence(item: Any, label: str) -> FrameRecord | TextRecord:
+    if isinstance(item, FrameRecord):
+        return replace(item)  # whose place is set
+    if hasattr(item, "read") and hasattr(item, "shape"):
+        return FrameRecord(item)
+    if isinstance(item, Mapping):
+        return TextRecord("", {str(key): value for key, value in item.items()})  # which field it is is not known yet
+    fields: dict[str, Any] = {}
+    if isinstance(item, tuple | list) and len(item) == 2 and _is_pair(*item):
+        item, given = item
+        fields = {label: as_json(given)}
+    return row_frames({**fields, "frames": item}, "frames")
+
+
+def _is_pair(sequence: Any, label: Any) -> bool:
+    """Whether two objects are a sequence and its label, and not a sequence of two frames."""
+    if isinstance(label, str | bool | Integral | None) or not hasattr(label, "__len__"):
+        return isinstance(sequence, list | tuple) or hasattr(sequence, "__array__")
+    if getattr(sequence, "ndim", 0) == 2:
+        return True
+    first = next(iter(sequence), None) if hasattr(sequence, "__iter__") else None
+    return hasattr(first, "__len__") or all(isinstance(each, str | Mapping) for each in label)
 
 
 _KINDS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {

@@ -11,6 +11,7 @@ from typing import Any
 from seqkit.config.recipes import override
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.reading import read_splits, with_splitter
+from seqkit.corpora.sequences import labels_of
 from seqkit.errors import shown
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.formats.schemes import spans as read_spans
@@ -71,7 +72,7 @@ class Preview:
         return "\n".join(lines) + "\n\n"
 
 
-def preview(dataset: Dataset, task: Task, target: str | None = None, text: str = "text") -> Preview:
+def preview(dataset: Dataset, task: Task, target: str | None = None, text: str = "text", frames: str = "") -> Preview:
     """What a task would learn from a data set with its default settings.
 
     Args:
@@ -79,6 +80,7 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
         task: the task.
         target: the label column, or the field of the label (`classify`) or of the text (`generate`).
         text: the field of the text (`classify`).
+        frames: the field of a sequence of vectors; empty for the usual ones.
 
     Returns:
         The preview.
@@ -87,6 +89,8 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
         DataError: the task cannot learn from it; the message says why.
     """
     dataset.refuse_untrainable()
+    if frames or dataset.has_frames:
+        return _of_sequences(dataset, task.of("frames", f"seqkit {task.name}"), target, frames)
     settings: Any = task.settings_class()(task=task.name)
     name = {"texts": "label", "lines": ""}.get(task.records, "target")
     if target and name:
@@ -109,6 +113,25 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
         fields = list(dict.fromkeys(key for record in train[:_RECORDS] for key in record.fields))
         learned.header = fields = fields[:_FIELDS]
         learned.rows = [[short_cell(record.fields.get(key, "")) for key in fields] for record in train[:_RECORDS]]
+    return learned
+
+
+def _of_sequences(dataset: Dataset, task: Task, target: str | None, frames: str) -> Preview:
+    settings: Any = task.settings_class()(task=task.name)
+    name = next((name for name in ("label", "target", "labels") if hasattr(settings.data, name)), "")
+    if target and name:
+        settings = override(settings, {"data": {name: target}})
+    settings = override(settings, {"data": {"frames": frames}})
+    found = read_splits(dataset, "frames", settings.data, None)
+    train = found.records["train"]
+    learned = Preview(task.name, str(getattr(settings.data, name, "")), notes=list(found.notes))
+    learned.sizes = {split: len(records) for split, records in found.records.items()}
+    learned.header = ["sequence", *([learned.target] if learned.target else [])]
+    for record in train[:_RECORDS]:
+        cells = [short_cell(record.text)]
+        learned.rows.append([*cells, *([short_cell(record.fields.get(learned.target, ""))] if learned.target else [])])
+    if name == "label":
+        learned.labels = _counted(label for record in train for label in labels_of(record, learned.target))
     return learned
 
 

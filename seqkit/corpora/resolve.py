@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from seqkit.corpora.cards import Card, card_names, load_card
 from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.split import Split, data_files
+from seqkit.corpora.split import Split, data_files, vector_files
 from seqkit.errors import DataError, file_errors, nearest
 from seqkit.formats.format import Description
 from seqkit.formats.midi import MIDI_SUFFIXES
@@ -74,7 +74,9 @@ def _look_into(folder: Path) -> _Found:
     with file_errors("cannot be read", folder):
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     files: dict[str, Path] = {}
-    data = data_files([path for path in paths if path.is_file()])
+    inside = [path for path in paths if path.is_file()]
+    data = data_files(inside)
+    arrays = [path for path in vector_files(inside) if path not in data]
     folders = {_SPLIT_OF_WORD.get(path.name.lower(), ""): path for path in paths if path.is_dir()}
     affixes = {_affix(path) for path in data}
     others = {(before, after) for before, after, split in affixes if split in ("dev", "test")}
@@ -84,6 +86,8 @@ def _look_into(folder: Path) -> _Found:
         found = [path for path in found if path.name.lower().split(".")[0] in _SPLIT_OF_WORD] or found
         plain = {path.name for path in found}
         found = [path for path in found if data_suffix(path) == path.suffix.lower() or path.stem not in plain]
+        # Of vectors a split may be a manifest and another an array; beside a split's file an array belongs to it.
+        found = found or [path for path in arrays if path.name.lower().split(".")[0] == split]
         if len(found) > 1:
             names = ", ".join(path.name for path in found)
             raise DataError(f"several {split} files: {names}; give each split a folder named {split}", file=folder)

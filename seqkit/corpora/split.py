@@ -10,6 +10,7 @@ from typing import Any
 
 from seqkit.errors import DataError, file_errors
 from seqkit.formats.format import UNDESCRIBED, Description
+from seqkit.formats.manifest import ARRAY_SUFFIXES, AUDIO_SUFFIXES
 from seqkit.formats.registry import COMPANIONS, describe, is_pipe
 from seqkit.formats.text import data_suffix
 
@@ -20,8 +21,8 @@ NO_DATA = frozenset(
     | {".safetensors", ".pt", ".bin", ".zip", ".tar", ".png", ".jpg", ".svg", ".sha256", ".md5", ".part", ".lock"}
 )
 """extensions of what lies beside data in a folder; any other file is judged by its content"""
-VECTORS = frozenset({".npy", ".npz"})
-"""extensions of those that are data where no other file is"""
+VECTORS = frozenset({*ARRAY_SUFFIXES, *AUDIO_SUFFIXES})
+"""extensions of those that are data where no other file is: a manifest beside them names them"""
 
 
 def data_files(paths: Sequence[Path]) -> list[Path]:
@@ -31,11 +32,26 @@ def data_files(paths: Sequence[Path]) -> list[Path]:
         paths: the files.
 
     Returns:
-        Those; where there are none, the arrays that do not belong to another file.
+        Those; where there are none, the arrays and recordings.
     """
     kept = [path for path in paths if not path.name.startswith(".")]
-    found = [path for path in kept if not {path.suffix.lower(), data_suffix(path)} & (NO_DATA | COMPANIONS)]
-    return found or [path for path in kept if path.suffix.lower() in VECTORS and "." not in path.stem]
+    no_data = NO_DATA | COMPANIONS | VECTORS
+    found = [path for path in kept if not {path.suffix.lower(), data_suffix(path)} & no_data]
+    return found or vector_files(kept)
+
+
+def vector_files(paths: Sequence[Path]) -> list[Path]:
+    """Arrays and recordings that do not belong to another file, as ``train.image.npy`` does.
+
+    Args:
+        paths: the files of a folder.
+
+    Returns:
+        The files.
+    """
+    found = [path for path in paths if path.suffix.lower() in VECTORS and not path.name.startswith(".")]
+    others = {path.stem for path in paths if path.suffix.lower() not in VECTORS}
+    return [path for path in found if path.stem.rpartition(".")[0] not in others or path.suffix.lower() != ".npy"]
 
 
 @dataclass(slots=True)

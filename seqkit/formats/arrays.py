@@ -7,24 +7,31 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 import zipfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.lib import format
 from numpy.typing import NDArray
 
 from seqkit.errors import DataError, shown
+from seqkit.files import open_regular
 from seqkit.records import FrameRecord, Sentence, TextRecord
 
 _HEADERS = {(1, 0): format.read_array_header_1_0, (2, 0): format.read_array_header_2_0}
 """version of an ``.npy`` file → what reads its header; arrays of numbers have no other version"""
 _NUMBERS = "biuf"
 """kinds of NumPy's types that are numbers, truth values among them"""
+_LONGEST = 1 << 48
+"""of a dimension of an array, which another of 0 may make any"""
+_MOST_DEFLATED = 1_100
+"""bytes that a byte of a compressed member can stand for, with some to spare (https://www.rfc-editor.org/rfc/rfc1951)"""
 
 
 def attach_arrays(records: Sequence[Sentence | TextRecord], path: Path) -> None:
@@ -56,12 +63,11 @@ def attach_arrays(records: Sequence[Sentence | TextRecord], path: Path) -> None:
             record.fields[field] = row  # of one number per record a vector of one
 
 
-def load_array(file: Path, *, mapped: bool = False) -> NDArray[Any]:
+def load_array(file: Path) -> NDArray[Any]:
     """Read an array of numbers; nothing in the file is executed.
 
     Args:
         file: an ``.npy`` file.
-        mapped: whether its numbers are read from the file only where they are looked at.
 
     Returns:
         The array.
@@ -70,18 +76,15 @@ def load_array(file: Path, *, mapped: bool = False) -> NDArray[Any]:
         DataError: it cannot be read or is not of numbers.
     """
     try:
-        with open(file, "rb") as stream:
-            shape, dtype = _header(stream, file.stat().st_size)
-            if mapped and dtype.kind in _NUMBERS and 0 not in shape:  # objects and empty arrays cannot be mapped
-                array: NDArray[Any] = np.load(file, mmap_mode="r", allow_pickle=False)
-            else:
-                stream.seek(0)
-                array = np.load(stream, allow_pickle=False)
+        with open_regular(file) as stream:
+            _header(stream, file.stat().st_size)
+            stream.seek(0)
+            array: NDArray[Any] = np.load(stream, allow_pickle=False)
     except OSError as error:
         raise DataError(f"cannot be read: {error.strerror or error}", file=file) from None
     except Exception as error:  # numpy does not wrap the errors of reading a header
         raise DataError(f"not an array of numbers (.npy): {_reason(error)}", file=file) from None
-    if array.dtype.kind not in (_NUMBERS if mapped else "iuf"):
+    if array.dtype.kind not in "iuf":
         raise DataError(f"not an array of numbers (.npy): its type is {array.dtype}", file=file)
     return array
 
@@ -103,19 +106,45 @@ def write_array(file: Path, array: NDArray[Any]) -> None:
         raise DataError(f"cannot be written: {error.strerror or error}", file=file) from None
 
 
-def _header(stream: Any, size: int) -> tuple[tuple[int, ...], np.dtype[Any]]:
-    """Shape and type of an array of which there are so many bytes; a ValueError unless all of them are there.
+class _Header(NamedTuple):
+    """What the header of an array says.
+
+    Attributes:
+        shape: its shape.
+        dtype: the type of its numbers.
+        by_column: whether its first index changes fastest (Fortran's order).
+        begin: the place of its first number.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    by_column: bool
+    begin: int
+
+
+def _header(stream: Any, length: int) -> _Header:
+    """The header of an array of which there are so many bytes; a ValueError unless all of them are there.
 
     NumPy allocates memory for all that the header promises before it reads any.
 
     Raises:
         ValueError: fewer are there.
     """
-    shape, _, dtype = _HEADERS[format.read_magic(stream)](stream)
-    promised, found = math.prod(shape) * dtype.itemsize, size - stream.tell()
+    shape, by_column, dtype = _HEADERS[format.read_magic(stream)](stream)
+    if not all(type(size) is int and 0 <= size <= _LONGEST for size in shape):
+        raise ValueError(f"its shape is {shown(list(shape))}")
+    begin = stream.tell()
+    promised, found = math.prod(shape) * dtype.itemsize, length - begin
     if promised > found:
         raise ValueError(f"it has {found} of the {promised} bytes of numbers that its header promises")
-    return shape, dtype
+    return _Header(shape, dtype, by_column, begin)
+
+
+def _refuse_no_numbers(dtype: np.dtype[Any]) -> None:
+    if dtype.kind in _NUMBERS:
+        return
+    hint = "; save sequences of different lengths as members of an .npz file" if dtype.kind == "O" else ""
+    raise ValueError(f"its type is {dtype}{hint}")
 
 
 # --- sequences of vectors -----------------------------------------------------------------------------------------
@@ -126,18 +155,30 @@ class ArraySource:
 
     Args:
         array: the vectors, [N, F] or [N], each a number; or where they lie, see `ArrayFile`.
+
+    Raises:
+        ValueError: the array has another shape.
+        DataError: the file cannot be read.
     """
 
     __slots__ = ("_array", "shape")
 
     def __init__(self, array: NDArray[Any] | ArrayFile) -> None:
         self._array = array
-        self.shape = _frames_of(array.shape if isinstance(array, np.ndarray) else array.header()[0])
+        self.shape = _frames_of(array.shape)
 
     def read(self) -> NDArray[np.float32]:
-        """The vectors, float32 [N, F]."""
+        """The vectors, float32 [N, F]; a number beyond those of float32 becomes infinite.
+
+        Returns:
+            The vectors.
+
+        Raises:
+            DataError: the file cannot be read.
+        """
         array = self._array if isinstance(self._array, np.ndarray) else self._array.read()
-        return np.ascontiguousarray(array, dtype=np.float32).reshape(self.shape)
+        with np.errstate(over="ignore"):
+            return np.ascontiguousarray(array, dtype=np.float32).reshape(self.shape)
 
 
 class ArrayFile(NamedTuple):
@@ -151,58 +192,88 @@ class ArrayFile(NamedTuple):
     path: Path
     member: str = ""
 
-    def header(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Shape and type, without the numbers.
-
-        Returns:
-            Both.
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Its shape, without reading the numbers.
 
         Raises:
             DataError: the file cannot be read, has no such array, or one of something else than numbers.
         """
-        if self.path.suffix.lower() == ".npz":
-            return _archive(self.path).header(self.member)
-        array = self._mapped()
-        return (array.shape[1:] if self.member else array.shape), array.dtype
+        if _is_archive(self.path):
+            return _archive(self.path).header(self.member).shape
+        shape = _array_header(self.path).shape
+        return shape[1:] if self._row(shape) is not None else shape
 
     def read(self) -> NDArray[Any]:
-        """The numbers; of an ``.npy`` file only these are read.
+        """The numbers; of an ``.npy`` file no others are read.
+
+        Nothing is mapped into memory: pages that were read would count as used, and a file that is cut short
+        meanwhile would end the process.
 
         Returns:
             The array.
 
         Raises:
-            DataError: see `header`.
+            DataError: see `shape`.
         """
-        if self.path.suffix.lower() == ".npz":
+        if _is_archive(self.path):
             return _archive(self.path).read(self.member)
-        array = self._mapped()
-        return np.array(array[int(self.member)] if self.member else array)
+        header = _array_header(self.path)
+        row = self._row(header.shape)
+        try:
+            with open_regular(self.path) as stream:
+                if row is None:
+                    shape = header.shape[::-1] if header.by_column else header.shape
+                    found = _numbers(stream, header, header.begin, shape)
+                    return found.T if header.by_column else found
+                if header.by_column and len(header.shape) > 1:  # the numbers of a row lie apart
+                    whole = np.memmap(stream, header.dtype, "r", header.begin, header.shape, "F")
+                    return np.array(whole[row])
+                shape = header.shape[1:]
+                return _numbers(stream, header, header.begin + row * math.prod(shape) * header.dtype.itemsize, shape)
+        except OSError as error:
+            raise DataError(f"cannot be read: {error.strerror or error}", file=self.path) from None
 
-    def _mapped(self) -> NDArray[Any]:
-        found = load_array(self.path, mapped=True)
-        if self.member and (not self.member.isdecimal() or found.ndim < 2 or int(self.member) >= len(found)):
-            rows = len(found) if found.ndim > 1 else 0
-            raise DataError(f"no row {self.member!r}: it has {rows} rows, counted from 0", file=self.path)
-        return found
+    def _row(self, shape: tuple[int, ...]) -> int | None:
+        """The number of the row; None for the whole array."""
+        if not self.member:
+            return None
+        rows = shape[0] if len(shape) > 1 else 0
+        row = int(self.member) if self.member.isascii() and self.member.isdecimal() and len(self.member) < 20 else rows
+        if row >= rows:
+            there = f"it has {rows:,}, counted from 0" if rows else f"it is an array of shape {list(shape)}"
+            raise DataError(f"no row {shown(self.member)}: {there}", file=self.path)
+        return row
 
 
-def array_files(path: Path) -> Iterator[ArrayFile]:
+def _numbers(stream: BinaryIO, header: _Header, begin: int, shape: tuple[int, ...]) -> NDArray[Any]:
+    found = np.empty(math.prod(shape), header.dtype)
+    stream.seek(begin)
+    if found.nbytes and stream.readinto(found.view(np.uint8)) < found.nbytes:  # type: ignore[attr-defined]
+        raise OSError("the file is shorter than it was")
+    return found.reshape(shape)
+
+
+def array_files(path: Path, left_out: Counter[str] | None = None) -> Iterator[ArrayFile]:
     """The sequences of vectors in a file: the members of an ``.npz`` file, the rows of an array [S, N, F], or one.
 
     Args:
         path: the file.
+        left_out: receives how many members of an archive are no arrays.
 
     Yields:
         Where each lies, in order.
 
     Raises:
-        DataError: the file cannot be read.
+        DataError: the file cannot be read, or two members have the same name.
     """
-    if path.suffix.lower() == ".npz":
-        yield from (ArrayFile(path, name) for name in _archive(path).names())
-    elif len(ArrayFile(path).header()[0]) == 3:
-        yield from (ArrayFile(path, str(row)) for row in range(ArrayFile(path).header()[0][0]))
+    if _is_archive(path):
+        names, others = _archive(path).names()
+        if left_out is not None and others:
+            left_out["members that are no arrays left out"] += others
+        yield from (ArrayFile(path, name) for name in names)
+    elif len(shape := ArrayFile(path).shape) == 3:
+        yield from (ArrayFile(path, str(row)) for row in range(shape[0]))
     else:
         yield ArrayFile(path)
 
@@ -210,9 +281,36 @@ def array_files(path: Path) -> Iterator[ArrayFile]:
 def _frames_of(shape: tuple[int, ...]) -> tuple[int, int]:
     """[N, F] of an array; of [N], which has one number a frame, F is 1."""
     if len(shape) not in (1, 2):
-        hint = "; name one of its rows as FILE#ROW" if len(shape) == 3 else ""
-        raise ValueError(f"expected vectors [frames, features], found an array of shape {list(shape)}{hint}")
+        raise ValueError(f"expected an array [frames, features], found one of shape {list(shape)}")
     return shape[0], shape[1] if len(shape) == 2 else 1
+
+
+def unsound(frames: NDArray[np.float32]) -> str:
+    """What is wrong with the numbers of a sequence.
+
+    Args:
+        frames: its vectors, [N, F].
+
+    Returns:
+        A message about the first that is no finite number or beyond all use; empty if there is none.
+    """
+    with np.errstate(invalid="ignore"):
+        sound = np.abs(frames) < LARGEST  # NaN is not, either
+    if sound.all():
+        return ""
+    frame, feature = np.argwhere(~sound)[0].tolist()
+    value, where = frames[frame, feature], f"in frame {frame}, feature {feature}, counted from 0"
+    if value == value and np.isfinite(value):
+        return f"expected numbers below {LARGEST:g}, found {value:g} {where}"
+    return f"expected finite numbers, found {value:g} {where}"
+
+
+LARGEST = 1e30
+"""of a number that is read: far beyond any use, and squares of it are still finite in float64"""
+
+
+def _is_archive(path: Path) -> bool:
+    return path.suffix.lower() == ".npz"
 
 
 class _Archive:
@@ -225,7 +323,7 @@ class _Archive:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = Lock()
-        self._headers: dict[str, tuple[tuple[int, ...], np.dtype[Any]]] = {}
+        self._headers: dict[str, _Header] = {}
         try:
             self._zip = zipfile.ZipFile(path)
         except OSError as error:
@@ -233,20 +331,25 @@ class _Archive:
         except Exception as error:  # zipfile does not wrap all errors of reading a directory
             raise DataError(f"not an archive of arrays (.npz): {_reason(error)}", file=path) from None
 
-    def names(self) -> list[str]:
-        """The names of the members, in their order."""
-        return [name.removesuffix(".npy") for name in self._zip.namelist() if name.endswith(".npy")]
+    def names(self) -> tuple[list[str], int]:
+        """The names of the arrays, in their order, and how many members are something else."""
+        members = [name for name in self._zip.namelist() if not name.endswith("/")]
+        names = [name.removesuffix(".npy") for name in members if name.endswith(".npy")]
+        name, times = next(iter(Counter(names).most_common(1)), ("", 1))
+        if times > 1:
+            raise DataError(f"{times} arrays are called {shown(name)}", file=self.path)
+        return names, len(members) - len(names)
 
-    def header(self, name: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
-        """Shape and type of a member."""
+    def header(self, name: str) -> _Header:
+        """What the header of a member says."""
         if name not in self._headers:
-            self._headers[name] = self._opened(name, lambda stream, shape, dtype: (shape, dtype))
+            self._headers[name] = self._opened(name, lambda stream, header: header)
         return self._headers[name]
 
     def read(self, name: str) -> NDArray[Any]:
         """The numbers of a member."""
 
-        def read(stream: Any, shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+        def read(stream: Any, header: _Header) -> NDArray[Any]:
             stream.seek(0)
             found: NDArray[Any] = format.read_array(stream, allow_pickle=False)
             return found
@@ -255,35 +358,61 @@ class _Archive:
         return found
 
     def _opened(self, name: str, use: Any) -> Any:
-        """What a function makes of a member, told its shape and type, which are checked."""
-        member = f"{name}.npy"
-        if member not in self._zip.NameToInfo:
-            known = ", ".join(self.names()[:5]) or "none"
-            raise DataError(
-                f"no array {shown(name)}; it has {known}{', …' if len(self.names()) > 5 else ''}", file=self.path
-            )
+        """What a function makes of a member, told its header, which is checked."""
+        about = self._zip.NameToInfo.get(f"{name}.npy")
+        if about is None:
+            names, _ = self.names()
+            known = ", ".join(map(shown, names[:5])) or "none"
+            raise DataError(f"no array {shown(name)}; it has {known}{', …' if len(names) > 5 else ''}", file=self.path)
         try:
-            with self._lock, self._zip.open(member) as stream:
-                shape, dtype = _header(stream, self._zip.NameToInfo[member].file_size)
-                if dtype.kind not in _NUMBERS:
-                    raise ValueError(f"its type is {dtype}")
-                return use(stream, shape, dtype)
+            if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+                raise ValueError("it is compressed in a way that NumPy does not use")
+            if about.file_size > _MOST_DEFLATED * (about.compress_size + 1):
+                raise ValueError(f"{about.compress_size} bytes cannot hold {about.file_size}")
+            with self._lock, self._zip.open(about) as stream:
+                header = _header(stream, about.file_size)
+                _refuse_no_numbers(header.dtype)
+                return use(stream, header)
         except Exception as error:  # neither numpy nor zipfile wraps all errors of damaged files
-            raise DataError(f"{shown(name)} is not an array of numbers: {_reason(error)}", file=self.path) from None
+            raise DataError(f"not an array of numbers: {_reason(error)}", file=f"{self.path}#{name}") from None
 
 
 def _reason(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _archive(path: Path) -> _Archive:
+def _state(path: Path) -> tuple[int, int]:
+    """What changes when a file does."""
     try:
-        state = path.stat()
-    except OSError as error:
-        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
-    return _kept_archive(path, state.st_mtime_ns, state.st_size, os.getpid())
+        found = path.stat()
+    except (OSError, ValueError) as error:  # ValueError: a name that no system takes
+        raise DataError(f"cannot be read: {getattr(error, 'strerror', None) or error}", file=path) from None
+    if not stat.S_ISREG(found.st_mode):  # opening a pipe would wait for ever
+        raise DataError("cannot be read: not a regular file", file=path)
+    return found.st_mtime_ns, found.st_size
+
+
+def _archive(path: Path) -> _Archive:
+    return _kept_archive(path, *_state(path), os.getpid())
 
 
 @lru_cache(maxsize=8)
 def _kept_archive(path: Path, changed: int, size: int, process: int) -> _Archive:
     return _Archive(path)
+
+
+def _array_header(path: Path) -> _Header:
+    return _kept_header(path, *_state(path))
+
+
+@lru_cache(maxsize=64)
+def _kept_header(path: Path, changed: int, size: int) -> _Header:
+    try:
+        with open_regular(path) as stream:
+            header = _header(stream, size)
+        _refuse_no_numbers(header.dtype)
+    except OSError as error:
+        raise DataError(f"cannot be read: {error.strerror or error}", file=path) from None
+    except Exception as error:  # numpy does not wrap the errors of reading a header
+        raise DataError(f"not an array of numbers (.npy): {_reason(error)}", file=path) from None
+    return header

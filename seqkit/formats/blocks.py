@@ -17,6 +17,7 @@ from typing import Any
 
 from seqkit.errors import DataError
 from seqkit.formats.format import Description, Format
+from seqkit.formats.manifest import beside
 from seqkit.formats.registry import FORMATS
 from seqkit.formats.text import Lines, Part, in_utf_8, opened
 
@@ -75,6 +76,8 @@ def _parts(file: str, description: Description, size: int) -> Iterator[tuple[Par
             raise DataError(f"{form.content} cannot come from standard input; name the file", file=name)
         yield Part(name, form.name, 1, None, b"", *known), False
         return
+    if form.frames is not None and beside(file) is not None:  # whose rows are counted from the first record on
+        size = max(size, os.path.getsize(file))
     with opened(file, buffering=0) as raw:
         stream = in_utf_8(raw, name, "" if form.binary else description.encoding)
         for data, waited_for in _pieces(stream, form, name, size):

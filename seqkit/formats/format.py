@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from seqkit.errors import shortened
+from seqkit.errors import DataError, shortened
 from seqkit.formats.text import Line, Lines, last_line_end
 from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
 
@@ -106,7 +106,8 @@ class ReadOptions:
         span_borders: what becomes of a span that starts or ends inside a token.
         comment_rows: whether rows whose first cell is ``#`` are comments at the start of a sentence, however wide.
         frames: the field of a sequence of vectors; empty for the usual ones.
-        part: whether the lines are only a part of the file.
+        rows_before: of sequences of vectors in an array beside the file, how many rows come before these lines.
+        faults: receives what is wrong with sequences of vectors, which are left out then; None to raise it.
         left_out: what a reader leaves out or changes → how often, which the user is told; see `notes_on`.
     """
 
@@ -120,7 +121,8 @@ class ReadOptions:
     span_borders: OnSpanBorder = "refuse"
     comment_rows: bool = False
     frames: str = ""
-    part: bool = False
+    rows_before: int = 0
+    faults: list[DataError] | None = None
     left_out: Counter[str] = field(default_factory=Counter)
 
     def of(self, description: Description) -> ReadOptions:
@@ -190,6 +192,8 @@ class Format:
         sentences: reads lines of the named file as sentences; None if its files contain none.
         texts: reads lines of the named file as texts with fields; None if its files contain none.
         frames: reads lines of the named file, or the file itself, as sequences of vectors; None if it contains none.
+        rows: reads lines of the named file as rows that may name sequences of vectors, each with its line; None if it
+            has no rows.
         has_label: whether lines have a label for a whole text, in the field named; None if they cannot have one.
         evidence: what in the first lines shows the format where the file's extension does not, for the note on it;
             empty if there is nothing to say.
@@ -225,6 +229,7 @@ class Format:
     sentences: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence]] | None = None
     texts: Callable[[Iterable[Line], str, ReadOptions], Iterator[Sentence | TextRecord]] | None = None
     frames: Callable[[Iterable[Line], str, ReadOptions], Iterator[FrameRecord]] | None = None
+    rows: Callable[[Iterable[Line], str, ReadOptions], Iterator[tuple[int, Any]]] | None = None
     has_label: Callable[[Iterable[Line], str], bool] | None = None
     evidence: Callable[[Sample], str] = lambda sample: ""
     write: Callable[[Sequence[Sentence]], str] | None = None

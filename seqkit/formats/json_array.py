@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from seqkit.formats.json_text import is_array
-from seqkit.formats.manifest import object_frames
+from seqkit.formats.manifest import object_frames, object_rows
 from seqkit.formats.objects import Convention, objects_format, plain_object
 
 JSON = replace(
@@ -19,4 +19,5 @@ JSON = replace(
         container="array",
     ),
     frames=partial(object_frames, "array"),
+    rows=partial(object_rows, "array"),
 )

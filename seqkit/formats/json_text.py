@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, Literal
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, shown
 from seqkit.formats.format import Sample
 from seqkit.formats.json_values import DEEPEST
 from seqkit.formats.spans import Fault
@@ -21,15 +22,17 @@ _OPEN = ("[", "{", ",", ":")
 """ends of a line after which a value goes on"""
 _SPACE = re.compile(r"[ \t\r\n]*")
 _SAMPLE_OBJECTS = 100
+_DECODER = json.JSONDecoder()
 
 
-def objects(lines: Iterable[Line], name: str, container: Container) -> Iterator[tuple[int, Any]]:
+def objects(lines: Iterable[Line], name: str, container: Container, *, once: bool = False) -> Iterator[tuple[int, Any]]:
     """The values of a file, and the line in which each starts.
 
     Args:
         lines: its lines.
         name: the file's name, for messages.
         container: whether each line is one, or they are the elements of an array, or of the only array in an object.
+        once: refuse an object with the same key twice, of which the last counts otherwise.
 
     Yields:
         Line and value.
@@ -37,16 +40,17 @@ def objects(lines: Iterable[Line], name: str, container: Container) -> Iterator[
     Raises:
         DataError: invalid JSON, or something else than an array.
     """
+    decoder = json.JSONDecoder(object_pairs_hook=_distinct) if once else _DECODER
     iterator = iter(lines)
     for number, line in iterator:
         if is_blank(line):
             continue
         if container == "array" or (container == "either" and _starts_array(line)):
-            yield from _elements("\n".join([line, *(line for _, line in iterator)]), number, name)
+            yield from _elements("\n".join([line, *(line for _, line in iterator)]), number, name, decoder)
             return
         container = "lines"
         try:
-            value = _parsed(line)
+            value = _parsed(line, decoder)
         except Fault as fault:
             raise DataError(str(fault), file=name, line=number) from None
         yield number, value
@@ -57,13 +61,23 @@ def _starts_array(line: str) -> bool:
     return line.lstrip(" \t").startswith("[") or line.rstrip(" \t").endswith(_OPEN) or _holds_records(line)
 
 
-def _parsed(line: str) -> Any:
+def _parsed(line: str, decoder: json.JSONDecoder = _DECODER) -> Any:
     try:
-        found = json.loads(line)
+        found = decoder.decode(line)
+    except Fault:
+        raise
     except (ValueError, RecursionError) as error:  # ValueError: also a number of thousands of digits
         place = f" at character {error.pos + 1}" if isinstance(error, json.JSONDecodeError) else ""
         raise Fault(f"invalid JSON{place}") from None
     return _shallow(found, line.count("[") + line.count("{"))
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        name = next(name for name, times in Counter(name for name, _ in pairs).items() if times > 1)
+        raise Fault(f"the key {shown(name)} occurs twice in an object")
+    return found
 
 
 def _shallow(value: Any, brackets: int) -> Any:
@@ -82,9 +96,9 @@ def _shallow(value: Any, brackets: int) -> Any:
 class _Text:
     """A text of JSON, read value by value."""
 
-    def __init__(self, text: str, line: int, name: str) -> None:
+    def __init__(self, text: str, line: int, name: str, decoder: json.JSONDecoder) -> None:
         self.text, self.line, self.name = text, line, name
-        self._counted, self._decoder = 0, json.JSONDecoder()
+        self._counted, self._decoder = 0, decoder
 
     def line_of(self, place: int) -> int:
         """The line of a place, not before those that were asked for earlier."""
@@ -104,10 +118,10 @@ class _Text:
             value, end = self._decoder.raw_decode(self.text, place)
             brackets = self.text.count("[", place, end) + self.text.count("{", place, end)
             return _shallow(value, brackets), end
-        except (ValueError, RecursionError) as error:
-            raise self.fault(place, error.pos if isinstance(error, json.JSONDecodeError) else place) from None
         except Fault as fault:
             raise DataError(str(fault), file=self.name, line=self.line_of(place)) from None
+        except (ValueError, RecursionError) as error:
+            raise self.fault(place, error.pos if isinstance(error, json.JSONDecodeError) else place) from None
 
     def fault(self, place: int, where: int) -> DataError:
         """Invalid JSON in a value that starts at one place, found at another."""
@@ -118,13 +132,13 @@ class _Text:
         return DataError(found, file=self.name, line=line)
 
 
-def _elements(text: str, line: int, name: str) -> Iterator[tuple[int, Any]]:
+def _elements(text: str, line: int, name: str, decoder: json.JSONDecoder) -> Iterator[tuple[int, Any]]:
     """The elements of an array, or of the only array of objects or lists in an object."""
-    source = _Text(text, line, name)
+    source = _Text(text, line, name, decoder)
     place = source.skip(0)
     if text[place : place + 1] == "{":
         place = _only_array(source, place)
-        source = _Text(text, line, name)
+        source = _Text(text, line, name, decoder)
     elif text[place : place + 1] != "[":
         raise DataError("expected a JSON array, found something else", file=name, line=line)
     place = source.skip(place + 1)
@@ -230,7 +244,14 @@ def _holds_records(line: str) -> bool:
 
 
 def _is_of_records(value: Any) -> bool:
-    return isinstance(value, list) and value != [] and all(isinstance(each, dict | list | None) for each in value)
+    return isinstance(value, list) and value != [] and all(map(_may_be_record, value))
+
+
+def _may_be_record(value: Any) -> bool:
+    """Whether an element of an array may be a record: a list of numbers is a vector."""
+    if isinstance(value, list):
+        return not value or any(not isinstance(each, int | float) for each in value)
+    return isinstance(value, dict | None)
 
 
 def _first_line(lines: Iterable[Line]) -> str:

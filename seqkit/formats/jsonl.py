@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from seqkit.formats.format import DEFAULTS, Format, ReadOptions, Sample
-from seqkit.formats.manifest import object_frames
+from seqkit.formats.manifest import object_frames, object_rows
 from seqkit.formats.objects import Convention, first_has_label, plain_object, read_object_texts, read_objects
 from seqkit.formats.text import Line, is_blank
 from seqkit.formats.writers import label_columns, to_json
@@ -96,6 +96,7 @@ JSONL = Format(
     sentences=read_jsonl,
     texts=read_jsonl_texts,
     frames=partial(object_frames, "lines"),
+    rows=partial(object_rows, "lines"),
     has_label=partial(first_has_label, _OBJECTS, "lines"),
     write=_write,
     write_texts=_write_texts,

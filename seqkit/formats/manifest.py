@@ -1,13 +1,16 @@
 """Manifests: rows that name sequences of vectors, with their labels and texts beside them.
 
 A field of a row has the sequence: the name of an array file (``a.npy``; of several arrays ``all.npz#name`` or
-``all.npy#row``), the name of a recording (``a.wav``), both relative to the manifest, or the numbers themselves, a list
-of frames. Rows without such a field have the rows of an array beside the manifest: ``a.frames.npy`` beside ``a.jsonl``.
+``all.npy#row``), the name of a table of numbers (``a.csv``) or of a recording (``a.wav``), all relative to the
+manifest, or the numbers themselves, a list of frames. Rows without such a field have the rows of an array beside the
+manifest: ``a.frames.npy`` beside ``a.jsonl``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,16 +20,22 @@ from numpy.typing import NDArray
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.arrays import ArrayFile, ArraySource, array_files
-from seqkit.formats.format import Format, ReadOptions
+from seqkit.formats.format import Format, ReadOptions, Sample
 from seqkit.formats.json_text import Container, objects
 from seqkit.formats.midi import MIDI_SUFFIXES, Piece, read_midi
-from seqkit.formats.text import Line
+from seqkit.formats.number_tables import NumberTable, number_of
+from seqkit.formats.text import Line, data_suffix
 from seqkit.records import FrameRecord
 
 KEYS = ("frames", "audio", "audio_filepath", "path", "file")
-"""fields that may name a sequence, the first that is there counts"""
+"""fields that may name a sequence; the last ones may as well name something else"""
+_SURE_KEYS = KEYS[:2]
 ARRAY_SUFFIXES = (".npy", ".npz")
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".mp3")
+TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+_ARRAY_IN_FILE = re.compile(r"\.np[yz](?=#)", re.IGNORECASE)
+_MOST_SIGNS = 8
+"""of names of files with ``#`` in them so many are tried"""
 
 
 def has_frames(row: object, field: str = "") -> bool:
@@ -39,12 +48,27 @@ def has_frames(row: object, field: str = "") -> bool:
     Returns:
         Whether it has: numbers, or the name of a file of arrays or sound.
     """
-    if not isinstance(row, Mapping):
-        return False
-    value = next((row[key] for key in ((field,) if field else KEYS) if key in row), None)
+    return isinstance(row, Mapping) and any(_is_sequence(row, key) for key in ((field,) if field else KEYS))
+
+
+def _is_sequence(row: Mapping[str, Any], key: str) -> bool:
+    """Whether what a row has under a key looks like a sequence: a table of numbers only where it is called frames."""
+    value = row.get(key)
     if isinstance(value, str):
-        return value.partition("#")[0].lower().endswith(ARRAY_SUFFIXES + AUDIO_SUFFIXES + MIDI_SUFFIXES)
+        known = ARRAY_SUFFIXES + AUDIO_SUFFIXES + MIDI_SUFFIXES
+        return (_ARRAY_IN_FILE.search(value) is not None or value.lower().endswith(known)) or (
+            key == "frames" and data_suffix(value) in TABLE_SUFFIXES
+        )
     return isinstance(value, list) and len(value) > 0 and isinstance(value[0], list | int | float)
+
+
+def _key_of(row: Mapping[str, Any], field: str, beside: bool) -> str | None:
+    """The field of a row with its sequence; None where there is none, or an array beside the file has it."""
+    if field:
+        return field if field in row else None
+    found = [key for key in KEYS if key in row and _is_sequence(row, key)]
+    found += [key for key in (_SURE_KEYS if beside else KEYS) if key in row]
+    return found[0] if found else None
 
 
 def beside(manifest: str | Path) -> Path | None:
@@ -57,14 +81,39 @@ def beside(manifest: str | Path) -> Path | None:
         The file.
     """
     path = Path(manifest)
+    if not path.name:
+        return None
     found = path.with_name(f"{path.name.removesuffix(path.suffix)}.frames.npy")
-    return found if found.is_file() else None
+    return found if os.path.isfile(found) else None
+
+
+# --- readers ------------------------------------------------------------------------------------------------------
+
+
+def object_rows(
+    container: Container, lines: Iterable[Line], name: str, options: ReadOptions
+) -> Iterator[tuple[int, Any]]:
+    """Read JSON objects that name sequences of vectors.
+
+    Args:
+        container: what the objects are in.
+        lines: numbered lines.
+        name: the file's name.
+        options: not used.
+
+    Returns:
+        An iterator over the objects, each with its line.
+
+    Raises:
+        DataError: while iterating: invalid JSON.
+    """
+    return objects(lines, name, container, once=True)
 
 
 def object_frames(
     container: Container, lines: Iterable[Line], name: str, options: ReadOptions
 ) -> Iterator[FrameRecord]:
-    """Read JSON objects that name sequences of vectors.
+    """Read the sequences of vectors that JSON objects name; see `object_rows`.
 
     Args:
         container: what the objects are in.
@@ -78,36 +127,17 @@ def object_frames(
     Raises:
         DataError: while iterating: anything wrong with a row.
     """
-    return frames_of_rows(objects(lines, name, container), name, options)
-
-
-def array_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
-    """The sequences of vectors of a file of arrays, which have no labels.
-
-    Args:
-        lines: not read.
-        name: the file.
-        options: not used.
-
-    Yields:
-        The sequences.
-
-    Raises:
-        DataError: the file cannot be read.
-    """
-    path = Path(name)
-    for number, found in enumerate(array_files(path), start=1):
-        said = f"{path.name}#{found.member}" if found.member else path.name
-        yield _made(partial(ArraySource, found), "frames", said, {}, name, number)
+    return frames_of_rows(object_rows(container, lines, name, options), name, options)
 
 
 def frames_of_rows(rows: Iterable[tuple[int, Any]], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
     """Read rows that name sequences of vectors.
 
     Args:
-        rows: each row, a mapping, and its line.
+        rows: each row, a mapping, and its line; all of a file that has an array beside it, or after those that come
+            before.
         name: the file's name.
-        options: the field of the sequence, and whether the rows are only a part of the file.
+        options: the field of the sequence.
 
     Yields:
         The sequences.
@@ -117,28 +147,74 @@ def frames_of_rows(rows: Iterable[tuple[int, Any]], name: str, options: ReadOpti
     """
     array = beside(name)
     folder = Path(name).parent
-    expected = -1
+    expected = 0
     if array is not None:
-        shape = ArrayFile(array).header()[0]
-        expected = shape[0] if len(shape) > 1 else 0
-    number = 0
-    for line, row in rows:
+        shape = ArrayFile(array).shape
+        if len(shape) not in (2, 3):
+            wanted = f"expected an array [records, frames, features] beside {os.path.basename(name)}"
+            raise DataError(f"{wanted}, found one of shape {list(shape)}", file=array)
+        expected = shape[0]
+    number, taken = options.rows_before, 0
+    for number, (line, row) in enumerate(rows, start=number + 1):  # noqa: B020
         if not isinstance(row, dict):
-            raise DataError(f"expected an object, found {shown(row)}", file=name, line=line)
-        key = next((key for key in ((options.frames,) if options.frames else KEYS) if key in row), None)
+            yield from _kept(
+                options, _raise, DataError(f"expected an object, found {shown(row)}", file=name, line=line)
+            )
+            continue
+        key = _key_of(row, options.frames, array is not None)
         if key is None and array is not None:
-            if number >= expected:
-                raise DataError(f"{array.name} has {expected:,} rows, and there are more records", file=name, line=line)
-            source = ArrayFile(array, str(number))
-            yield _made(partial(ArraySource, source), "frames", f"{array.name}#{number}", row, name, line)
+            taken += 1
+            if number > expected:
+                message = f"{array.name} has {expected:,} rows, and there are more records; each needs one"
+                raise DataError(message, file=name, line=line)
+            where = ArrayFile(array, str(number - 1))
+            said = f"{array.name}#{number - 1}"
+            yield from _kept(options, made, partial(ArraySource, where), "frames", said, row, name, line)
         else:
-            found = row_frames(row, options.frames, folder, name, line)
-            if isinstance(found.source, Piece):
-                options.left_out.update(found.source.left_out)
-            yield found
-        number += 1
-    if array is not None and 0 < number < expected and not options.part:
+            for found in _kept(options, row_frames, row, options.frames, folder, name, line):
+                if isinstance(found.source, Piece):
+                    options.left_out.update(found.source.left_out)
+                yield found
+    if array is not None and number < expected and (taken or not number):
         raise DataError(f"expected {expected:,} records, one per row of {array.name}, found {number:,}", file=name)
+
+
+def array_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
+    """The sequences of vectors of a file of arrays, which have no labels.
+
+    Args:
+        lines: not read.
+        name: the file.
+        options: what receives what is left out.
+
+    Yields:
+        The sequences.
+
+    Raises:
+        DataError: the file cannot be read.
+    """
+    path = Path(name)
+    for found in array_files(path, options.left_out):
+        said = f"{path.name}#{found.member}" if found.member else path.name
+        yield from _kept(options, made, partial(ArraySource, found), "frames", said, {}, name, 0)
+
+
+def number_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
+    """A table of numbers, which is one sequence of vectors without a label.
+
+    Args:
+        lines: not read.
+        name: the file.
+        options: not used.
+
+    Returns:
+        The one sequence.
+
+    Raises:
+        DataError: while iterating: the file cannot be read.
+    """
+    path = Path(name)
+    return _kept(options, made, partial(_table, path), "frames", path.name, {}, name, 0)
 
 
 def audio_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
@@ -153,7 +229,24 @@ def audio_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iter
         The one sequence.
     """
     path = Path(name)
-    yield _made(partial(_located, path.name, path.parent, "", 0), "audio", path.name, {}, name, 0)
+    yield made(partial(_located, path.name, path.parent, "", 0), "audio", path.name, {}, name, 0)
+
+
+def _kept(options: ReadOptions, make: Callable[..., FrameRecord], *arguments: Any) -> Iterator[FrameRecord]:
+    """A record; none where it is faulty and all faults are to be found."""
+    try:
+        yield make(*arguments)
+    except DataError as error:
+        if options.faults is None:
+            raise
+        options.faults.append(DataError(error.reason, file=error.file, line=error.line))  # without its traceback
+
+
+def _raise(error: DataError) -> FrameRecord:
+    raise error
+
+
+# --- one record ---------------------------------------------------------------------------------------------------
 
 
 def row_frames(
@@ -174,7 +267,7 @@ def row_frames(
     Raises:
         DataError: the row has no sequence, or one that cannot be read.
     """
-    key = next((key for key in ((field,) if field else KEYS) if key in row), None)
+    key = _key_of(row, field, beside=False)
     if key is None:
         found = ", ".join(map(repr, row)) or "no fields"
         wanted = f"a field {field!r}" if field else 'a field "frames" or "audio"'
@@ -182,69 +275,170 @@ def row_frames(
         raise DataError(f"expected {wanted} with a sequence of vectors, found {found}{hint}", file=file, line=line)
     value = row[key]
     fields = {name: each for name, each in row.items() if name != key}
-    if isinstance(value, str) and value and folder is not None:
-        return _made(partial(_located, value, folder, file, line), key, value, fields, file, line)
-    if isinstance(value, list | np.ndarray) and len(value):
-        return _made(lambda: ArraySource(_numbers(value)), key, "", fields, file, line)
+    if isinstance(value, str):
+        if value and folder is not None:
+            return made(partial(_located, value, folder, file, line), key, value, fields, file, line)
+    elif _has_items(value):
+        return made(lambda: ArraySource(numbers(value)), key, "", fields, file, line)
     wanted = "the name of a file, or a list of frames" if folder is not None else "a list of frames, each of numbers"
-    raise DataError(f'expected {wanted} in "{key}", found {shown(value)}', file=file, line=line)
+    hint = "; only the rows of files name files" if isinstance(value, str) and folder is None else ""
+    raise DataError(f'expected {wanted} in "{key}", found {shown(value)}{hint}', file=file, line=line)
 
 
-def _made(make: Any, key: str, name: str, fields: dict[str, Any], file: str, line: int) -> FrameRecord:
+def _has_items(value: Any) -> bool:
+    """Whether a value is a list or an array of something."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple):
+        return len(shape) > 0
+    return isinstance(value, list | tuple) and len(value) > 0
+
+
+def made(make: Callable[[], Any], key: str, name: str, fields: dict[str, Any], file: str, line: int) -> FrameRecord:
+    """Make a sequence of vectors, whose faults name it.
+
+    Args:
+        make: makes its source.
+        key: the field that named it.
+        name: what it was called there.
+        fields: the other fields of its row.
+        file: the file of the row.
+        line: the line of the row.
+
+    Returns:
+        The sequence.
+
+    Raises:
+        DataError: the source has a fault.
+    """
+    record = FrameRecord(None, key, name, fields, file, line)
     try:
-        return FrameRecord(make(), key, name, fields, file, line)
-    except ValueError as error:  # of a shape
-        raise DataError(f"{shown(name)}: {error}" if name else str(error), file=file, line=line) from None
-    except DataError as error:  # of a file that the row names
-        if not file or str(error).startswith(f"{file}:") or not line:
-            raise
-        raise DataError(str(error), file=file, line=line) from None
+        record.source = make()
+    except ValueError as error:  # of its numbers or shape
+        raise record.fault(str(error)) from None
+    except DataError as error:  # of a file that it lies in
+        raise record.fault_of(error) from None
+    return record
 
 
 def _located(name: str, folder: Path, file: str, line: int) -> Any:
-    """What a row names: a recording, an array file, or a part of one after ``#``."""
-    path, member = folder / name, ""
-    if "#" in name and not path.exists():
-        whole, _, member = name.rpartition("#")
-        path = folder / whole
-    if path.suffix.lower() in AUDIO_SUFFIXES:
+    """What a row names: a recording, a table of numbers, an array file, or a part of one after ``#``."""
+    path, member = _place(name, folder)
+    suffix = path.suffix.lower()
+    if suffix in AUDIO_SUFFIXES:
         from seqkit.formats.audio import AudioFile
 
         return AudioFile(path, file, line)
-    if path.suffix.lower() in MIDI_SUFFIXES:
+    if suffix in MIDI_SUFFIXES:
         return read_midi(path)
-    if path.suffix.lower() not in ARRAY_SUFFIXES:
-        known = "an array (.npy, .npz), a recording (.wav, .flac, .ogg) or a piece of music (.mid)"
+    if data_suffix(path) in TABLE_SUFFIXES:
+        return _table(path)
+    if suffix not in ARRAY_SUFFIXES:
+        known = "an array (.npy, .npz), a table (.csv), a recording (.wav, .flac, .ogg) or a piece of music (.mid)"
         raise ValueError(f"expected the name of {known}")
-    if path.suffix.lower() == ".npz" and not member:
-        members = [found.member for found in array_files(path)]
-        if len(members) != 1:
-            raise ValueError(f"it has {len(members)} arrays; name one as {path.name}#NAME")
-        member = members[0]
+    if not member:
+        several = [found.member for found in array_files(path)]
+        if len(several) != 1:
+            kind = "arrays" if suffix == ".npz" else "sequences"
+            example = f"; name one of them, such as {path.name}#{several[0]}" if several else ""
+            raise ValueError(f"expected one, found {len(several):,} {kind}{example}")
+        member = several[0]
     return ArraySource(ArrayFile(path, member))
 
 
-def _numbers(value: Any) -> NDArray[np.float32]:
+def _place(name: str, folder: Path) -> tuple[Path, str]:
+    """The file that a name means, and what is named in it: names of files may have ``#``, too."""
+    ends = [match.end() for match in _ARRAY_IN_FILE.finditer(name)][:_MOST_SIGNS]
+    if not ends or os.path.exists(folder / name):
+        return folder / name, ""
+    end = next((end for end in ends if os.path.isfile(folder / name[:end])), ends[0])
+    return folder / name[:end], name[end + 1 :]
+
+
+def _table(path: Path) -> NumberTable:
+    found = NumberTable(path)
+    if not found.shape[0]:
+        raise DataError("expected a frame of numbers a row, found no row", file=path)
+    return found
+
+
+def numbers(value: Any) -> NDArray[Any]:
+    """Frames that are given as they are.
+
+    Args:
+        value: an array, a tensor, or a list of frames, each a list of numbers or a number.
+
+    Returns:
+        An array of numbers, that of the value if it has one.
+
+    Raises:
+        ValueError: it has something else than numbers, or frames of different lengths.
+    """
+    if hasattr(type(value), "detach") and not value.is_complex():  # a tensor, on any device and of any type
+        value = value.detach().cpu().float()
     try:
         found = np.asarray(value)
-        if found.dtype.kind in "biuf":
-            return found.astype(np.float32)
-    except (ValueError, TypeError, OverflowError):
-        pass
-    if isinstance(value, list) and all(isinstance(frame, list) for frame in value):
-        sizes = {len(frame) for frame in value}
-        if len(sizes) > 1:
-            raise ValueError(f"expected frames of one length, found {', '.join(map(str, sorted(sizes)[:5]))} numbers")
-    raise ValueError("expected a list of frames, each a list of numbers")
+    except (ValueError, TypeError, OverflowError, RuntimeError):  # RuntimeError: of tensors in a list
+        found = np.empty(0, dtype=object)
+    if found.dtype.kind in "biuf":
+        with np.errstate(over="ignore"):
+            return found if isinstance(value, np.ndarray) else found.astype(np.float32)
+    if not isinstance(value, list | tuple):
+        raise ValueError(f"expected an array of numbers, found one of type {found.dtype}")
+    _refuse_list(value)
+    try:
+        return np.asarray(value, dtype=np.float64)  # whole numbers beyond those of 64 bits
+    except OverflowError:
+        raise ValueError("a number is too large") from None
 
 
-def _binary(name: str, content: str, source: str, suffixes: tuple[str, ...], frames: Any) -> Format:
+def _refuse_list(frames: list[Any] | tuple[Any, ...]) -> None:
+    """Raise for the first thing in a list that makes it no list of frames."""
+    nested = isinstance(frames[0], list | tuple)
+    size = len(frames[0]) if nested else 1
+    for place, frame in enumerate(frames):
+        where = f"in frame {place}, counted from 0"
+        if isinstance(frame, list | tuple) != nested:
+            expected = "a list of numbers" if nested else "a number"
+            raise ValueError(f"expected {expected}, found {shown(frame)} {where}")
+        inside = frame if nested else [frame]
+        for feature, each in enumerate(inside):
+            if not isinstance(each, int | float):
+                place_in_frame = f"in frame {place}, feature {feature}, counted from 0" if nested else where
+                raise ValueError(f"expected a number, found {shown(each)} {place_in_frame}")
+        if len(inside) != size:
+            expected = f"expected {size:,} numbers in every frame, as in the first"
+            raise ValueError(f"{expected}, found {len(inside):,} {where}")
+
+
+# --- formats ------------------------------------------------------------------------------------------------------
+
+
+def _is_numbers(sample: Sample) -> bool:
+    """Whether a table has nothing but numbers: then it has neither texts nor tokens."""
+    if sample.suffix not in (".csv", ".tsv") or not sample.rows:
+        return False
+    delimiter = next((each for each in "\t;," if each in sample.rows[-1]), None)
+    rows = [row.replace(",", ".").split(";") if delimiter == ";" else row.split(delimiter) for row in sample.rows]
+    named = {cell.strip().lower() for cell in rows[0]} & {"text", "label", *KEYS}
+    return not named and len(rows) > 1 and all(number_of(cell) is not None for cells in rows[1:] for cell in cells)
+
+
+def _opened(name: str, content: str, source: str, suffixes: tuple[str, ...], frames: Any) -> Format:
     return Format(name, content, source, suffixes=suffixes, frames=frames, binary=True, opens=True)
 
 
 _NUMPY = "https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html"
-NPY = _binary("npy", "an array of numbers", _NUMPY, (".npy",), array_frames)
-NPZ = _binary("npz", "arrays of numbers", _NUMPY, (".npz",), array_frames)
-AUDIO = _binary(
+NPY = _opened("npy", "an array of numbers", _NUMPY, (".npy",), array_frames)
+NPZ = _opened("npz", "arrays of numbers", _NUMPY, (".npz",), array_frames)
+AUDIO = _opened(
     "audio", "a recording", "https://libsndfile.github.io/libsndfile/formats.html", AUDIO_SUFFIXES, audio_frames
+)
+NUMBERS = Format(
+    "numbers",
+    "a table of numbers, a frame a row",
+    "https://www.rfc-editor.org/rfc/rfc4180",
+    recognise=_is_numbers,
+    specific=True,
+    frames=number_frames,
+    opens=True,
 )

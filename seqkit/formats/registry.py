@@ -20,7 +20,7 @@ from seqkit.formats.format import UNDESCRIBED, Description, Format, ReadOptions,
 from seqkit.formats.json_array import JSON
 from seqkit.formats.jsonl import JSONL
 from seqkit.formats.label_studio import LABEL_STUDIO
-from seqkit.formats.manifest import AUDIO, NPY, NPZ
+from seqkit.formats.manifest import AUDIO, NPY, NPZ, NUMBERS
 from seqkit.formats.midi import MIDI
 from seqkit.formats.named_columns import NAMED_COLUMNS
 from seqkit.formats.plain import TEXT, TOKENS, WIKITEXT
@@ -30,6 +30,7 @@ from seqkit.formats.published import PUBLISHED
 from seqkit.formats.spacy_data import SPACY, SPACY_JSON
 from seqkit.formats.tables import CSV, PARALLEL, SEMICOLONS, TABS, TSV
 from seqkit.formats.text import Line, Part, data_suffix, is_blank, read_lines
+from seqkit.formats.time_series import TIME_SERIES
 from seqkit.formats.token_tables import TOKEN_TABLE
 from seqkit.formats.webanno import WEBANNO
 from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
@@ -37,7 +38,7 @@ from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
 _ANNOTATED = (LABEL_STUDIO, PRODIGY, DOCCANO, SPACY_JSON, SPACY, BRAT, WEBANNO)
 _COLUMNS = (CONLLU, CONLLU_PLUS, CONLL2009, CONLL2012, *NAMED_COLUMNS, CONLL)
 _TABLES = (TOKEN_TABLE, TSV, CSV, SEMICOLONS, TABS, PARALLEL, FASTTEXT, *PUBLISHED)
-_VECTORS = (NPY, NPZ, AUDIO, MIDI)
+_VECTORS = (NPY, NPZ, TIME_SERIES, NUMBERS, AUDIO, MIDI)
 FORMATS = {
     each.name: each
     for each in (JSONL, *_ANNOTATED, JSON, *_COLUMNS, *_TABLES, *_VECTORS, WIKITEXT, TOKENS, TEXT, DOCUMENT)
@@ -312,7 +313,7 @@ def frame_reader(format: str, path: str | Path) -> Callable[[Iterable[Line], str
     """
     found = format_named(format)
     if found.frames is None:
-        expected = "expected sequences of vectors (a .jsonl or .csv manifest, .npy, .npz, or a recording)"
+        expected = "expected sequences of vectors (a .jsonl or .csv manifest, .npy, .npz, .ts, or a recording)"
         raise DataError(f"{expected}, found {found.content}", file=_name(path))
     return found.frames
 
@@ -413,7 +414,7 @@ def part_frames(part: Part, field: str = "") -> Iterator[FrameRecord]:
     Raises:
         DataError: the format contains none; while iterating, anything wrong with the part.
     """
-    options = replace(_part_options(part, None), frames=part.text or field, part=True)
+    options = replace(_part_options(part, None), frames=part.text or field)
     return frame_reader(part.format, part.name)(part.lines(), part.name, options)
 
 

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import Description, Format, ReadOptions, Sample
-from seqkit.formats.manifest import frames_of_rows
+from seqkit.formats.manifest import frames_of_rows, has_frames
 from seqkit.formats.text import BYTE_ORDER_MARK, Line, Lines, is_blank, last_line_end
 from seqkit.formats.writers import clean
 from seqkit.records import LABEL_SEPARATOR, FrameRecord, Sentence, TextRecord
@@ -346,15 +346,46 @@ def _rank(sample: Sample, delimiter: str) -> tuple[bool, int, int]:
     return True, -blanks, -min(len(set(column)) for column in zip(*rows, strict=True))
 
 
-def table_frames(format: str, lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
+def named_rows(format: str, lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[tuple[int, Any]]:
     """Read the rows of a table that name sequences of vectors; the first row names the columns.
 
     Args:
         format: see `table_rows`.
         lines: numbered lines.
         name: the file's name.
-        options: the field of the sequence; the names of the columns, where no row has them; of a part of a file the
-            first row as head.
+        options: the names of the columns, where no row has them; of a part of a file the first row as head.
+
+    Yields:
+        The cells of each row by name, and its line.
+
+    Raises:
+        DataError: a row is faulty.
+    """
+    columns = list(options.columns or options.head or ())
+    for line, cells in table_rows(lines, name, format):
+        if not columns:
+            columns = _refuse_repeated([cell.strip() for cell in cells], name, line)
+            if any(has_frames({"frames": cell}) for cell in columns):
+                found = ", ".join(columns)
+                message = f"expected a first row with the names of the columns, such as frames, found {found}"
+                raise DataError(f"{message}; --columns names them", file=name, line=line)
+            continue
+        if line == 1 and [cell.strip() for cell in cells] == columns:
+            continue
+        if len(cells) != len(columns):
+            expected = f"{_count(len(columns), _COLUMN[format])} ({', '.join(columns)})"
+            raise DataError(f"expected {expected}, found {len(cells)}", file=name, line=line)
+        yield line, dict(zip(columns, cells, strict=True))
+
+
+def table_frames(format: str, lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
+    """Read the sequences of vectors that the rows of a table name; see `named_rows`.
+
+    Args:
+        format: see `table_rows`.
+        lines: numbered lines.
+        name: the file's name.
+        options: also the field of the sequence.
 
     Returns:
         An iterator over the sequences.
@@ -362,21 +393,7 @@ def table_frames(format: str, lines: Iterable[Line], name: str, options: ReadOpt
     Raises:
         DataError: while iterating: anything wrong with a row.
     """
-
-    def rows() -> Iterator[tuple[int, dict[str, str]]]:
-        columns = list(options.columns or options.head or ())
-        for line, cells in table_rows(lines, name, format):
-            if not columns:
-                columns = _refuse_repeated([cell.strip() for cell in cells], name, line)
-                continue
-            if line == 1 and [cell.strip() for cell in cells] == columns:
-                continue
-            if len(cells) != len(columns):
-                expected = f"{_count(len(columns), _COLUMN[format])} ({', '.join(columns)})"
-                raise DataError(f"expected {expected}, found {len(cells)}", file=name, line=line)
-            yield line, dict(zip(columns, cells, strict=True))
-
-    return frames_of_rows(rows(), name, options)
+    return frames_of_rows(named_rows(format, lines, name, options), name, options)
 
 
 # --- writing ------------------------------------------------------------------------------------------------------
@@ -444,6 +461,7 @@ def _table(name: str) -> Format:
         source=_QUOTED if name in _DELIMITERS else _UNQUOTED,
         texts=partial(_read_texts, name),
         frames=partial(table_frames, name),
+        rows=partial(named_rows, name),
         has_label=lambda lines, label: True,
         head=partial(_first_row, name),
         usual_head=partial(_checked_first_row, name),

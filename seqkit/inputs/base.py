@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -69,11 +70,15 @@ class Sources:
         vectors: pretrained word vectors, a `seqkit.inputs.pretrained.Vectors`.
         start: a model whose embedding, encoder and vocabularies come first, a `seqkit.model.base.Model`.
         context: contextual string embeddings, a `seqkit.inputs.context.ContextFeatures`.
+        features: the file beside the checkpoint for what is made of recordings, which may not be there yet.
+        resumes: whether an earlier run goes on, so that what it left there is used.
     """
 
     vectors: Any = None
     start: Any = None
     context: Any = None
+    features: Path | None = None
+    resumes: bool = False
 
 
 NO_SOURCES = Sources()
@@ -207,6 +212,17 @@ class Input(ABC):
             DataError: one cannot be read.
         """
         return 0
+
+    def settle(self, file: Path) -> None:
+        """Keep what was made of the training data and is needed again, now that training begins.
+
+        Args:
+            file: the file beside the checkpoint for it, see `Sources.features`.
+
+        Raises:
+            ModelError: it cannot be written.
+        """
+        return
 
     def lengths(self, records: Sequence[Any]) -> list[int]:
         """Steps of each record."""

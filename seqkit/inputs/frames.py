@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,20 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError, shown
+from seqkit.formats.arrays import unsound
 from seqkit.formats.audio import AudioFile
 from seqkit.formats.manifest import row_frames
 from seqkit.inputs.acoustics import Acoustics
 from seqkit.inputs.base import Documents, Input, Sources
+from seqkit.inputs.feature_store import FeatureStore
 from seqkit.nn.frames import FrameLayer
 from seqkit.nn.sequences import to_device
 from seqkit.records import FrameRecord
 
 Floats = NDArray[np.float32]
 
-_KEPT_BYTES = 1 << 30
-"""features of recordings that are kept in memory, so that they need not be computed in every epoch"""
-_LARGEST = 1e30
-"""of a number that is read: far beyond any use, and squares of it are still finite in float64"""
 _LEAST_DEVIATION = 1e-6
 """share of the greatest absolute value below which a feature is constant, and is not divided by its deviation"""
 
@@ -65,6 +64,10 @@ class FrameArrays:
         self.records = records
         self.frame_lengths = frame_lengths
         self.lengths = lengths
+
+
+def _bytes(frames: Floats) -> memoryview:
+    return np.ascontiguousarray(frames).data.cast("B") if frames.size else memoryview(b"")
 
 
 class FrameModule(nn.Module):
@@ -124,10 +127,8 @@ class FrameInput(Input):
         rate: samples a second of recordings; None where sequences are arrays.
         mean: what is subtracted from each feature, [F].
         scale: what the difference is multiplied by, [F].
-        keep: whether features of recordings are kept.
+        store: keeps features of the recordings of training, which are needed in every epoch.
     """
-
-    fields = ("frames",)
 
     def __init__(
         self,
@@ -136,14 +137,14 @@ class FrameInput(Input):
         rate: int | None = None,
         mean: Tensor | None = None,
         scale: Tensor | None = None,
-        *,
-        keep: bool = False,
+        store: FeatureStore | None = None,
     ) -> None:
         self.settings = settings
+        self.fields = tuple(dict.fromkeys(("frames", settings.data.frames or "frames")))
         self.size = size
         self.acoustics = None if rate is None else Acoustics(settings.audio, rate)
         self._mean, self._scale = mean, scale
-        self._room = _KEPT_BYTES if keep else 0
+        self._store = store
         self._by_speaker: dict[str, tuple[Floats, Floats]] = {}
 
     @classmethod
@@ -153,11 +154,15 @@ class FrameInput(Input):
         is_audio = isinstance(first, AudioFile)
         rate = (settings.audio.rate or first.rate) if is_audio else None
         size = settings.audio.size if is_audio else first.shape[1]
-        found = cls(settings, size, rate, keep=True)
+        if not size:
+            raise records[0].fault("the frames have no features")
+        how = [settings.audio.model_dump(mode="json"), rate]
+        store = FeatureStore(how, size, sources.features, take_up=sources.resumes) if is_audio else None
+        found = cls(settings, size, rate, store=store)
         if settings.frames.normalize == "data":
             moments = _Moments(size)
             for record in records:
-                moments.add(found.read(record))
+                moments.add(found.read(record, keep=True))
             mean, scale = moments.normalisation()
             found._mean, found._scale = torch.from_numpy(mean), torch.from_numpy(scale)
         return found
@@ -208,11 +213,12 @@ class FrameInput(Input):
 
     # --- reading --------------------------------------------------------------------------------------------------
 
-    def read(self, record: FrameRecord) -> Floats:
+    def read(self, record: FrameRecord, *, keep: bool = False) -> Floats:
         """The frames of a sequence, checked.
 
         Args:
             record: the sequence.
+            keep: whether features of a recording are needed again.
 
         Returns:
             float32 [N, F].
@@ -223,24 +229,31 @@ class FrameInput(Input):
         if record.vectors is not None:
             return record.vectors
         self._check_kind(record)
-        if self.acoustics is not None:
-            frames = self.acoustics(record.source.read(self.acoustics.rate))
-        else:
-            try:
-                frames = record.source.read()
-            except DataError as error:
-                raise record.fault(str(error)) from None
+        if self.acoustics is not None and self._store is not None:
+            kept = self._store.get(record.source.path)
+            if kept is not None:
+                record.frames = len(kept)
+                return kept
+        try:
+            frames = record.source.read() if self.acoustics is None else self._features(record.source)
+        except DataError as error:
+            raise record.fault_of(error) if self.acoustics is None else error from None
         self._refuse(record, *frames.shape)
         record.frames = len(frames)
-        with np.errstate(invalid="ignore"):
-            if not bool((np.abs(frames) < _LARGEST).all()):  # NaN is not, either
-                step, feature = np.argwhere(~(np.abs(frames) < _LARGEST))[0].tolist()
-                value = frames[step, feature]
-                raise record.fault(f"expected finite numbers, found {value} in frame {step}, feature {feature}")
-        if self.acoustics is not None and frames.nbytes <= self._room:
-            self._room -= frames.nbytes
-            record.vectors = frames
+        if fault := unsound(frames):
+            raise record.fault(fault)
+        if keep and self.acoustics is not None and self._store is not None:
+            self._store.add(record.source.path, np.ascontiguousarray(frames))
         return frames
+
+    def _features(self, recording: AudioFile) -> Floats:
+        assert self.acoustics is not None
+        return self.acoustics(recording.read(self.acoustics.rate))
+
+    def settle(self, file: Path) -> None:
+        """See `Input.settle`."""
+        if self._store is not None:
+            self._store.settle(file)
 
     def _check_kind(self, record: FrameRecord) -> None:
         if isinstance(record.source, AudioFile) != (self.acoustics is not None):
@@ -272,7 +285,9 @@ class FrameInput(Input):
 
     def check(self, records: Sequence[FrameRecord]) -> int:
         """See `Input.check`: reads every sequence."""
-        return zlib.crc32(b"".join(zlib.crc32(self.read(record).data).to_bytes(4, "little") for record in records))
+        return zlib.crc32(
+            b"".join(zlib.crc32(_bytes(self.read(record, keep=True))).to_bytes(4, "little") for record in records)
+        )
 
     def steps(self, frames: Any) -> Any:
         """Steps of the encoder that numbers of frames become."""
@@ -321,11 +336,10 @@ class FrameInput(Input):
         if isinstance(given, FrameRecord):
             return given
         if isinstance(given, Mapping):
-            return row_frames(given, self.settings.data.frames)
-        if isinstance(given, list | np.ndarray):
+            field = self.settings.data.frames
+            return row_frames(given, field if field in given else "")
+        if isinstance(given, list | tuple) or hasattr(given, "__array__"):
             return row_frames({"frames": given})
-        if hasattr(given, "__array__"):
-            return row_frames({"frames": np.asarray(given)})
         raise DataError(f"a record must be an array of frames [N, F], or a mapping with one, found {shown(given)}")
 
     def description(self) -> list[str]:

@@ -32,7 +32,7 @@ from seqkit.model.restoring import restored_network
 from seqkit.model.streaming import Stream
 from seqkit.nn.network import Encoded, Network
 from seqkit.nn.recurrent import State
-from seqkit.records import refuse_one
+from seqkit.records import FrameRecord, refuse_one
 from seqkit.resources import imported
 from seqkit.tasks import Task
 from seqkit.terminal import code, markdown
@@ -163,13 +163,14 @@ class Predictor(ABC):
 
     def _records(self, given: Iterable[Any]) -> Iterator[Any]:
         for number, item in enumerate(rows(given), start=1):
-            if not isinstance(item, Mapping):
+            own = isinstance(item, FrameRecord) or not (isinstance(item, Mapping) or self.task.records == "frames")
+            if own:  # a text says itself which it is
                 yield self.record(item)
                 continue
             try:
                 record = self.record(item)
             except DataError as error:
-                raise DataError(str(error), file="records", line=number) from None
+                raise DataError(error.reason, file="records", line=number) from None
             record.file, record.line = "records", number
             yield record
 

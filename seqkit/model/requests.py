@@ -36,7 +36,8 @@ def answer(model: Any, request: Mapping[str, Any], pipeline: Any) -> dict[str, A
         return dict(finite(found.to_json()))
     if given or not isinstance(several, list):
         raise SettingsError("a request for several texts has a list of them as 'texts', and nothing else but options")
-    records = [_record(model, one if isinstance(one, Mapping) else {"text": one}) for one in several]
+    name = "frames" if model.task.records == "frames" else "text"
+    records = [_record(model, one if isinstance(one, Mapping) else {name: one}) for one in several]
     return {"answers": [finite(found.to_json()) for found in pipeline(records, options)]}
 
 

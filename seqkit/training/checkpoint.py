@@ -32,6 +32,11 @@ def all_files(output: Path) -> tuple[Path, ...]:
     return last, previous, _put_aside(last)
 
 
+def features_file(output: Path) -> Path:
+    """Where features of recordings are kept beside the checkpoints; of no use without the recordings."""
+    return checkpoint_files(output)[0].with_name("features.bin")
+
+
 def _put_aside(last: Path) -> Path:
     return last.with_name("damaged.safetensors")
 

@@ -11,7 +11,7 @@ from seqkit.errors import TrainingError
 from seqkit.files import aside
 from seqkit.model.files import CONFIG, FILES, complete, staged_files
 from seqkit.model.lock import LOCK, held, see_free
-from seqkit.training.checkpoint import all_files, has_checkpoint
+from seqkit.training.checkpoint import all_files, features_file, has_checkpoint
 from seqkit.training.trainer import HISTORY
 
 
@@ -109,9 +109,10 @@ def _written_files(output: Path) -> list[Path]:
 
 
 def _unfinished(output: Path) -> list[Path]:
-    """Where a run that was killed may have left files that it had not finished, which are of no use."""
+    """Where a run that was killed may have left files that it had not finished, or that are of no use by themselves."""
     staged = [] if (output / CONFIG).exists() else staged_files(output)
-    return [*map(aside, _names(output)), *staged]
+    features = features_file(output)
+    return [*map(aside, [*_names(output), features]), features, *staged]
 
 
 def _names(output: Path) -> list[Path]:

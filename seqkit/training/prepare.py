@@ -6,6 +6,7 @@ import time
 import zlib
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, cast
 
@@ -58,7 +59,15 @@ class Prepared(NamedTuple):
     training: Mapping[str, Any] = {}
 
 
-def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress: Progress) -> Prepared:
+def prepare(
+    settings: Settings,
+    dataset: Dataset,
+    device: torch.device,
+    progress: Progress,
+    features: Path | None = None,
+    *,
+    resumes: bool = False,
+) -> Prepared:
     """Read the data and build the model, from the seed on.
 
     Args:
@@ -66,6 +75,8 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
         dataset: the data.
         device: where to train.
         progress: where messages go.
+        features: see `Sources.features`.
+        resumes: whether an earlier run goes on.
 
     Returns:
         What is to be trained, its model initialised.
@@ -82,7 +93,7 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
     torch.manual_seed(settings.training.seed)
     task = settings.row
     if task.records != "lines":
-        prepared = _prepare_records(settings, dataset, device, progress)
+        prepared = _prepare_records(settings, dataset, device, progress, Sources(features=features, resumes=resumes))
     elif issubclass(task.model_class(settings), Model):
         prepared = _prepare_streams(settings, dataset, device, progress)
     else:
@@ -92,7 +103,9 @@ def prepare(settings: Settings, dataset: Dataset, device: torch.device, progress
     return prepared
 
 
-def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device, progress: Progress) -> Prepared:
+def _prepare_records(
+    settings: Settings, dataset: Dataset, device: torch.device, progress: Progress, run: Sources
+) -> Prepared:
     task, data = settings.row, cast("Any", settings.data)
     splitter = Splitter(data.split_kind).split if imported(task.input).reads_tokens else None
     contents: list[int] = []
@@ -110,6 +123,7 @@ def _prepare_records(settings: Settings, dataset: Dataset, device: torch.device,
     train = parts["train"]
     sources, settings = _load_sources(settings)
     complete = settings.complete_by(train)
+    sources = replace(sources, features=run.features, resumes=run.resumes)
     try:
         model: Model = task.model_class(complete).build(complete, train, sources).to(device)
         for part in parts.values():

@@ -23,7 +23,7 @@ from seqkit.heads.base import Report
 from seqkit.model.base import Predictor
 from seqkit.model.files import path_of
 from seqkit.model.pipeline import BatchSize
-from seqkit.training.checkpoint import has_checkpoint, saying_what_is_left
+from seqkit.training.checkpoint import features_file, has_checkpoint, saying_what_is_left
 from seqkit.training.distribution import Group, training_group
 from seqkit.training.learner import Learner
 from seqkit.training.output import check_output, claimed_output
@@ -182,12 +182,14 @@ def run(
             check_output(output, resume=resume, force=force)
         progress = Progress(quiet=quiet)
         stack.enter_context(repeatable(settings.training.deterministic))
-        prepared = prepare(settings, dataset, group.device, progress)
+        prepared = prepare(settings, dataset, group.device, progress, features_file(output), resumes=resume)
         if not isinstance(data, Dataset):  # which may be used again
             dataset.forget_train()
         if group.is_first:
             # Only now that nothing can be wrong with the input.
             stack.enter_context(claimed_output(output, resume=resume, force=force))
+            if prepared.learner is not None:
+                prepared.model.input.settle(features_file(output))
         if prepared.learner is not None:
             training = _fit(prepared.learner, output, progress, group, resume=resume)
         elif resume and has_checkpoint(output):

@@ -17,7 +17,8 @@ from seqkit.formats.registry import FORMATS
 from seqkit.formats.schemes import SCHEMES
 
 TAGGING = ("conll2000", "conll2002-es", "ud-english-ewt", "wnut17")
-REAL = (*TAGGING, "ptb", "sst2", "tang", "tinyshakespeare", "trec6")
+SEQUENCES = ("an4", "fsdd", "japanese-vowels", "natops")
+REAL = (*TAGGING, *SEQUENCES, "ptb", "sst2", "tang", "tinyshakespeare", "trec6")
 MINIMAL = {
     "name": '"toy"',
     "task": '"tag"',
@@ -38,7 +39,7 @@ def write(folder: Path, **fields: str) -> Path:
 
 
 def test_there_is_a_card_for_every_known_set_and_the_samples() -> None:
-    assert card_names() == sorted([*REAL, "conll2003", *GENERATORS])
+    assert card_names() == sorted([*REAL, "conll2003", "nottingham", *GENERATORS])
     assert [card.name for card in list_cards()] == card_names()
 
 
@@ -84,7 +85,7 @@ def test_a_card_is_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"task": '"sing"'}, r"task: expected one of tag, classify, lm, generate, found 'sing'"),
+        ({"task": '"sing"'}, r"task: expected one of tag, classify, lm, generate, transcribe, found 'sing'"),
         ({"licence": ""}, r"licence: missing"),
         ({"colour": '"red"'}, r"colour: unknown field"),
         ({"licence": "", "colour": "1"}, r"licence: missing; colour: unknown field"),
@@ -145,7 +146,7 @@ def test_a_card_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_missing_card(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"unknown data set 'nonesuch'; choose from conll2000, .*wnut17"):
+    with pytest.raises(DataError, match=r"unknown data set 'nonesuch'; choose from an4, conll2000, .*wnut17"):
         load_card("nonesuch")
     with pytest.raises(DataError, match=r"toy\.toml: cannot be read: No such file"):
         read_card(tmp_path / "toy.toml")

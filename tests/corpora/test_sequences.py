@@ -13,6 +13,8 @@ from seqkit.errors import DataError
 from seqkit.formats.arrays import ArraySource
 from seqkit.records import FrameRecord
 
+ONLY_ROWS = "; only the rows of files name files"
+UNEQUAL = "expected 2 numbers in every frame, as in the first, found 1 in frame 1, counted from 0"
 ROLL = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
 GIVEN: dict[str, Any] = {
     "list": ROLL,
@@ -39,8 +41,8 @@ def test_each_kind_of_item(given: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("a.npy", "expected a list of frames, each of numbers in \"frames\", found 'a.npy'"),
-        ([[1, 2], [3]], "expected frames of one length, found 1, 2 numbers"),
+        ("a.npy", "expected a list of frames, each of numbers in \"frames\", found 'a.npy'" + ONLY_ROWS),
+        ([[1, 2], [3]], UNEQUAL),
         (7, 'expected a list of frames, each of numbers in "frames", found 7'),
     ],
 )

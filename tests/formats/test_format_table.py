@@ -206,6 +206,22 @@ EXAMPLES = (
         "5: Good.",
         False,
     ),
+    Example(
+        "jsonl",
+        "classify",
+        "d.jsonl",
+        '{"frames": [[0.1, 2], [0.3, 4], [0.2, 3]], "label": "up"}\n{"frames": [[0.5, 1]], "label": "down"}\n',
+        "up: 3 frames of 2 features",
+    ),
+    Example(
+        "ts",
+        "classify",
+        "A_TRAIN.ts",
+        "@problemName A\n@timeStamps false\n@dimensions 2\n@equalLength false\n@classLabel true up down\n@data\n"
+        "0.1,0.3,0.2:2,4,3:up\n0.5:1:down\n",
+        "up: 3 frames of 2 features",
+    ),
+    Example("numbers", "classify", "b.csv", "x,y\n0.1,2\n0.3,4\n0.2,3\n", "3 frames of 2 features"),
     Example("text", "lm", "a.txt", "Ann didn't run.\n", "Ann · didn't · run · ."),
     Example("tokens", "lm", "a.txt", "ann did n't <unk> .\n", "ann · did · n't · <unk> · ."),
     Example("wikitext", "lm", "wiki.train.tokens", " \n = Ann = \n \n Ann @-@ <unk> ran . \n", "= · Ann · ="),
@@ -230,6 +246,10 @@ def rendered(example: Example, folder: Path) -> str:
     given = Description() if example.is_recognised else Description(example.format)
     dataset = resolve(file).described(given)
     assert dataset.splits["all"].first(texts=example.task == "classify")[1].format == example.format
+    if dataset.has_frames:
+        (record, *_) = [each for split in dataset.read_frames(["all"]).records.values() for each in split]
+        label = f"{record.fields['label']}: " if record.fields else ""
+        return f"{label}{record.source.shape[0]} frames of {record.source.shape[1]} features"
     if example.task == "tag":
         sentence = dataset.sentences("all", Splitter("words").split)[0]
         return " ".join(map("/".join, zip(sentence.tokens, sentence.column(dataset.target), strict=True)))

@@ -80,15 +80,19 @@ def test_the_present_version_keeps_every_kind_of_model_and_file(make: ModuleType
     assert {path.name for path in folders} == set(make.KINDS)
     kinds = {name or task.name for task in TASKS.values() for name in task.models}
     assert {path.name.split("-")[0] for path in folders} == kinds
+    kept = [read_config(path)[0]["settings"] for path in folders]
+    rows = {(row.name, row.input_name) for task in TASKS.values() for row in task.rows}
+    assert {(settings["task"], settings.get("input", "words")) for settings in kept} == rows
     assert {file.name for path in folders for file in path.iterdir()} == set(FILES)
     for path in folders:
         assert sum(file.stat().st_size for file in path.iterdir()) <= 20_480, path
 
 
 def test_what_is_kept_is_not_written_again(make: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / VERSIONS[-1]).mkdir()
+    for kind in make.KINDS:
+        (tmp_path / VERSIONS[-1] / kind).mkdir(parents=True)
     monkeypatch.setattr(make, "FORMATS", tmp_path)
     with pytest.raises(SystemExit) as caught:
         make.main()
-    assert str(caught.value).endswith("is there: files of a version are written once and then kept as they are")
-    assert list((tmp_path / VERSIONS[-1]).iterdir()) == []
+    assert str(caught.value).endswith(": files of a version are written once and then kept as they are")
+    assert {path.name for path in (tmp_path / VERSIONS[-1]).iterdir()} == set(make.KINDS)
