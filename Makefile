@@ -25,7 +25,7 @@ BENCH_FLAGS := --threads $(THREADS) $(if $(ROUNDS),--rounds $(ROUNDS))
 READY := $(VENV)/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate test test-torch23 fuzz check format-check lint types docstrings format wheel bench clean
+.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures test test-torch23 fuzz check format-check lint types docstrings format wheel bench clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -39,7 +39,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 # Each part trains on an embedded sample, scores the model on the test split, and uses it, in less than a minute.
-demo: demo-tag demo-classify demo-lm demo-generate
+demo: demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures
 
 demo-tag: $(READY)
 	$(BIN)/seqkit tag train --recipe sample-ner --output $(DEMO)/tag --force
@@ -64,6 +64,35 @@ demo-generate: $(READY)
 	$(BIN)/seqkit generate evaluate sample-names --model $(DEMO)/generate --split test
 	$(BIN)/seqkit generate sample --model $(DEMO)/generate --condition category=dragon --count 3 --seed 1
 	$(BIN)/seqkit generate sample --model $(DEMO)/generate --condition category=river --count 3 --seed 1
+
+# From here on of sequences of vectors.
+demo-contours: $(READY)
+	$(BIN)/seqkit classify train --recipe sample-tones --output $(DEMO)/contours --force
+	$(BIN)/seqkit classify evaluate sample-tones --model $(DEMO)/contours --split test
+	SEQKIT_CACHE=$(DEMO)/data $(BIN)/seqkit data fetch sample-tones
+	head -n 3 $(DEMO)/data/sample-tones/test.jsonl | $(BIN)/seqkit classify --model $(DEMO)/contours
+
+demo-tones: $(READY)
+	$(BIN)/seqkit tag train --recipe sample-tones-tag --output $(DEMO)/frames --force
+	$(BIN)/seqkit tag evaluate sample-tones --model $(DEMO)/frames --split test
+	SEQKIT_CACHE=$(DEMO)/data $(BIN)/seqkit data fetch sample-tones
+	head -n 1 $(DEMO)/data/sample-tones/test.jsonl | $(BIN)/seqkit tag --model $(DEMO)/frames
+
+demo-spelled: $(READY)
+	$(BIN)/seqkit transcribe train --recipe sample-tones-transcribe --output $(DEMO)/spelled --force
+	$(BIN)/seqkit transcribe evaluate sample-tones --model $(DEMO)/spelled --split test
+	SEQKIT_CACHE=$(DEMO)/data $(BIN)/seqkit data fetch sample-tones
+	head -n 3 $(DEMO)/data/sample-tones/test.jsonl | $(BIN)/seqkit transcribe --model $(DEMO)/spelled
+
+demo-melodies: $(READY)
+	$(BIN)/seqkit lm train --recipe sample-melodies --output $(DEMO)/melodies --force
+	$(BIN)/seqkit lm evaluate sample-melodies --model $(DEMO)/melodies --split test
+	$(BIN)/seqkit lm sample --model $(DEMO)/melodies --length 32 --seed 1 --output $(DEMO)/tune.mid
+
+demo-gestures: $(READY)
+	$(BIN)/seqkit generate train --recipe sample-gestures --output $(DEMO)/gestures --force
+	$(BIN)/seqkit generate evaluate sample-gestures --model $(DEMO)/gestures --split test
+	$(BIN)/seqkit generate sample --model $(DEMO)/gestures --temperature 0 --condition "frames=[[0,0],[0,1],[0,2],[0,3],[0,4],[0,4],[0,4],[1,4],[2,4],[3,4],[4,4],[5,4],[5,4],[5,4]]"
 
 # Doctests are part of the suite: pytest collects them from the modules themselves.
 test: $(READY)

@@ -531,6 +531,84 @@ class TaggedSentence:
         return found
 
 
+@dataclass(slots=True)
+class TaggedRun:
+    """Consecutive frames with one label.
+
+    Args:
+        start: the first frame.
+        end: one past the last frame.
+        label: their label, of spans without a prefix.
+        prob: the mean of the marginal probabilities of the label over the frames, where it was asked for.
+    """
+
+    start: int
+    end: int
+    label: str
+    prob: float | None = None
+
+
+@dataclass(slots=True)
+class TaggedFrames:
+    """A sequence of vectors with one predicted label per frame.
+
+    Args:
+        sentence: the input, as it was read.
+        labels: one label per frame.
+        runs: the runs that the labels make, without those of the label of what is outside of runs.
+        probs: the probability of each frame's label, its marginal, where it was asked for.
+        seconds: a frame's number → when it begins, in seconds, of N frames also the end, N; None where that is not
+            known.
+        unit: what ``start`` and ``end`` are in JSON, the one that the labels in training had.
+        target: the field of the labels in training.
+    """
+
+    sentence: FrameRecord
+    labels: list[str]
+    runs: list[TaggedRun] = field(default_factory=list)
+    probs: list[float] | None = None
+    seconds: Callable[[int], float] | None = None
+    unit: str = "frames"
+    target: str = "labels"
+
+    def times(self) -> list[tuple[float, float]]:
+        """Start and end of each run in seconds.
+
+        Returns:
+            A pair for each run.
+
+        Raises:
+            DataError: it is not known when frames are.
+        """
+        if self.seconds is None:
+            told = "it is not known how many frames a second the arrays have, so runs have no times in seconds"
+            raise self.sentence.fault(f"{told}; --frame-rate N says it")
+        return [(self.seconds(run.start), self.seconds(run.end)) for run in self.runs]
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: the input's name, and the runs in the form in which training reads them.
+
+        Each run has ``start``, ``end`` and ``label``; the numbers are seconds or frames, as ``unit`` says. Where the
+        other ones are known, they follow as ``start_frame`` and ``end_frame``, or ``start_second`` and ``end_second``.
+        """
+        runs: list[dict[str, Any]] = []
+        times = self.times() if self.seconds is not None else None
+        for number, run in enumerate(self.runs):
+            frames = {"start": run.start, "end": run.end}
+            found: dict[str, Any] = {**frames, "label": run.label}
+            if times is not None:
+                seconds = dict(zip(frames, (round(time, 6) for time in times[number]), strict=True))
+                first, then, name = (
+                    (seconds, frames, "frame") if self.unit == "seconds" else (frames, seconds, "second")
+                )
+                found |= {**first, **{f"{key}_{name}": value for key, value in then.items()}}
+            if run.prob is not None:
+                found["prob"] = round(float(run.prob), 6)
+            runs.append(found)
+        unit = self.unit if times is not None else "frames"
+        return {**self.sentence.given(), self.target: runs, "unit": unit}
+
+
 def whole_documents(records: Iterable[Any]) -> Iterator[Any]:
     """Predictions of sentences that were cut out of documents → predictions of the documents.
 

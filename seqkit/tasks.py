@@ -149,7 +149,7 @@ TASKS: dict[str, Task] = {
             train="Train a tagger on DATA and report on dev and test.",
             evaluate="Score a tagger on DATA: accuracy, and precision, recall and F1 of spans as in seqeval.",
             flags={
-                "--target,--label-column": "data.target",
+                "--target,--label-column,--label": "data.target",
                 "--scheme": "data.scheme",
                 "--crf/--no-crf": "head.crf",
                 "--context": "embedding.context",
@@ -162,6 +162,33 @@ TASKS: dict[str, Task] = {
             written="columns, JSON objects with character offsets, or [brackets]LABEL in the text",
             errors="write the sentences with errors, one token per line: token, gold label, predicted label",
             learned="labels",
+            also=(
+                Task(
+                    name="tag",
+                    summary="Label every frame of a sequence of vectors: words, phones, gestures, events.",
+                    settings="seqkit.heads.tagging.settings:TagFramesSettings",
+                    input="seqkit.inputs.frames:FrameInput",
+                    head="seqkit.heads.tagging.frames:FrameTagging",
+                    models={"": "seqkit.model.tagger:FrameTagger"},
+                    records="frames",
+                    record="sequence",
+                    flags=_FRAME_FLAGS
+                    | {
+                        "--target,--label-column,--label": "data.target",
+                        "--scheme": "data.scheme",
+                        "--times": "data.times",
+                        "--frame-rate": "data.frame_rate",
+                        "--crf/--no-crf": "head.crf",
+                    },
+                    options="seqkit.heads.tagging.settings:TagFramesOptions",
+                    evaluation="seqkit.heads.tagging.settings:TagFramesEvaluation",
+                    reads=("jsonl", "csv", "npy", "npz", "audio"),
+                    writes=("jsonl", "textgrid", "audacity"),
+                    written="JSON objects with runs, or a Praat TextGrid or the labels of Audacity for each sequence",
+                    errors="write the stretches with errors: name, start, end, gold label, predicted label",
+                    learned="labels",
+                ),
+            ),
         ),
         Task(
             name="classify",

@@ -26,6 +26,7 @@ from seqkit.cli.options import (
     write_json,
 )
 from seqkit.cli.outputs import keep_inputs, output_file
+from seqkit.cli.predict import trained_row
 from seqkit.serving.process import prepare_torch, say
 from seqkit.terminal import one_line, show, tell
 
@@ -74,7 +75,7 @@ def evaluate_command(task: Task) -> click.Command:
         "--split", metavar="train|dev|test", help="split to score on  [default: test, or dev where there is none]"
     )
     @json_option("write the scores as JSON; - for standard output, instead of the table")
-    @section_options(task.evaluation_class)
+    @section_options(*(row.evaluation_class for row in task.rows))
     @_error_options(task.errors)
     @batch_options
     @device_options
@@ -93,7 +94,7 @@ def evaluate_command(task: Task) -> click.Command:
         confusion: str | None = None,
         **given: Any,
     ) -> int:
-        options = checked_options(task.evaluation_class(), given)
+        options = checked_options(trained_row(directory, task).evaluation_class(), given)
         usage_unless(not json_file == errors == "-", "--json and --errors cannot both go to standard output.")
         keep_inputs(directory, data=data)
         if confusion is not None:
@@ -127,7 +128,8 @@ def evaluate_command(task: Task) -> click.Command:
         if confusion is not None:
             from seqkit.metrics.plots import confusion_matrix_png
 
-            unit = "token" if task.records == "sentences" else model.task.record
+            step = "frame" if model.task.records == "frames" else "token"
+            unit = step if model.head.scores_steps else model.task.record
             shared = confusion_matrix_png(found.gold, [answer.labels for answer in found.answers], confusion, unit=unit)
             found = found._replace(notes=[*found.notes, *filter(None, [shared])])
         if not quiet:

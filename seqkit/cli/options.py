@@ -80,7 +80,7 @@ _METAVARS = {
     "--label": "FIELD",
     "--keys": "LOW-HIGH",
 }
-_ALL_NAMES = {"--target": "--target,--label-column"}
+_ALL_NAMES = {"--target": "--target,--label-column,--label"}
 """flags of options that have the further names which they have in training"""
 
 # --- flags of settings --------------------------------------------------------------------------------------------
@@ -134,12 +134,12 @@ def _flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Functi
 
 
 def section_options(
-    section: Callable[[], Any], besides: Callable[[], Any] | None = None
+    *sections: Callable[[], Any], besides: Callable[[], Any] | None = None
 ) -> Callable[[Function], Function]:
-    """A decorator that adds a flag for every field of a settings class.
+    """A decorator that adds a flag for every field of a settings class, or of several that one command may need.
 
     Args:
-        section: gives the class.
+        *sections: each gives a class; of fields of the same name the first one counts.
         besides: gives another class, whose fields have flags already.
 
     Returns:
@@ -147,8 +147,10 @@ def section_options(
     """
 
     def decorate(function: Function) -> Function:
+        fields = {name: field for section in reversed(sections) for name, field in section().model_fields.items()}
+        fields |= sections[0]().model_fields
         there = besides().model_fields if besides is not None else {}
-        for name, field in reversed(section().model_fields.items()):
+        for name, field in reversed(fields.items()):
             if name in there:
                 continue
             flag = f"--{name.replace('_', '-')}"
@@ -174,6 +176,8 @@ def checked_options(section: Any, given: dict[str, Any]) -> dict[str, Any]:
     from seqkit.config.recipes import validated
 
     values = {name: value for name, value in given.items() if value is not None}
+    for name in values:
+        usage_unless(name in section.model_fields, f"{_as_flag_name(name)} is no option of what this model reads.")
     try:
         checked: dict[str, Any] = validated(section, values, "options").model_dump(exclude_unset=True)
     except SettingsError as error:
@@ -182,8 +186,12 @@ def checked_options(section: Any, given: dict[str, Any]) -> dict[str, Any]:
     return checked
 
 
+def _as_flag_name(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
 def _as_flag(name: re.Match[str]) -> str:
-    flag = f"--{name[1].replace('_', '-')}"
+    flag = _as_flag_name(name[1])
     return f"Invalid value for '{flag}': " if name[2] else flag
 
 
@@ -444,7 +452,10 @@ def prediction_options(task: Task) -> Callable[[Function], Function]:
     else:
         source = f"input format: {', '.join(inputs)}, …  [default: text; for a file, by its name and content]"
         input_format = format_option("--input", "--format", help=source)
-    output_format = choice("--output-format", known=outputs, default=outputs[0], help=f"output format: {task.written}")
+    written = "; ".join(dict.fromkeys(row.written for row in task.rows))
+    usual = " or ".join(dict.fromkeys(row.writes[0] for row in task.rows))
+    told = f"output format: {written}  [default: {usual}]"
+    output_format = click.option("--output-format", type=click.Choice(outputs), metavar="|".join(outputs), help=told)
     text = click.option("--text", "text_field", metavar="FIELD", help="field of the text  [default: the model's]")
     told = "field of the sequence: array file, recording or numbers  [default: the model's]"
     frames = click.option("--frames", "frames_field", metavar="FIELD", help=told)

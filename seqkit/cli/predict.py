@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
@@ -31,8 +31,9 @@ from seqkit.cli.options import (
     workers_option,
 )
 from seqkit.cli.outputs import keep_inputs
-from seqkit.errors import DataError, SeqkitError
+from seqkit.errors import DataError, SeqkitError, file_errors
 from seqkit.formats.format import Description
+from seqkit.formats.intervals import FILE_SUFFIXES
 from seqkit.formats.text import data_suffix, read_lines
 from seqkit.metrics.scores import plural
 from seqkit.serving.process import Answer, Job, open_model
@@ -68,7 +69,8 @@ def predict_command(task: Task, verb: str) -> click.Command:
         context_settings=HELP_OPTIONS,
     )
     @prediction_options(task)
-    @section_options(task.options_class)
+    @section_options(*(row.options_class for row in task.rows))
+    @folder_option(task)
     @stream_option(task.options_class())
     @batch_options
     @workers_option
@@ -81,7 +83,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         columns: str | None,
         token_column: str | None,
         encoding: str | None,
-        output_format: str,
+        output_format: str | None,
         batch_tokens: int,
         precision: str,
         workers: int,
@@ -90,10 +92,19 @@ def predict_command(task: Task, verb: str) -> click.Command:
         quiet: bool,
         text_field: str | None = None,
         frames_field: str | None = None,
+        folder: Path | None = None,
         stream: bool = False,
         **given: Any,
     ) -> int:
-        options = checked_options(task.options_class(), given)
+        row = trained_row(directory, task)
+        options = checked_options(row.options_class(), given)
+        output_format = output_format or row.writes[0]
+        usage_unless(
+            output_format in row.writes,
+            f"Invalid value for '--output-format': this model's are {', '.join(row.writes)}, found {output_format!r}.",
+        )
+        written = Files(folder, output_format) if output_format in FILE_SUFFIXES else None
+        usage_unless(folder is None or written, f"--output-dir is for {' and '.join(FILE_SUFFIXES)}.")
         job = Job(task.name, str(directory), options, output_format, batch_tokens, precision, quiet, device, threads)
 
         def requests(inputs: Inputs) -> Iterator[Any]:
@@ -103,7 +114,6 @@ def predict_command(task: Task, verb: str) -> click.Command:
             for block in cut([(file, description) for file, description, _ in inputs]):
                 yield block_request(block, output_format)
 
-        row = trained_row(directory, task)
         names = _files_in(files, row) or ("-",)
         keep_inputs(directory, *names)
         asked = described_by(input_format, columns, token_column, encoding)
@@ -126,10 +136,11 @@ def predict_command(task: Task, verb: str) -> click.Command:
             total = {"records": 0, "tokens": 0, "unknown": 0, "shortened": 0}
             sys.stdout.flush()
             for found in answers:
-                _write(found.get("output", ""))
+                _write(found.get("output", "") if written is None else written.take(found.get("files", [])))
                 if found["fault"] is not None:
                     raise SeqkitError(found["fault"])
                 total = {name: total[name] + found[name] for name in total}
+            _write("" if written is None else written.rest())
             seconds = time.perf_counter() - began
         if not (quiet or live):
             unit = {"lines": "unit", "frames": "frame"}.get(row.records, "token")
@@ -142,6 +153,75 @@ def predict_command(task: Task, verb: str) -> click.Command:
         return 0
 
     return predict
+
+
+class Files:
+    """Where output goes of which a file holds one record: files of a folder, or one on standard output.
+
+    Args:
+        folder: the folder, which is made; None for standard output.
+        output_format: the output format, a key of `FILE_SUFFIXES`.
+
+    Raises:
+        DataError: the folder cannot be made.
+    """
+
+    def __init__(self, folder: Path | None, output_format: str) -> None:
+        self.folder = folder
+        self.suffix = FILE_SUFFIXES[output_format]
+        self._names: Counter[str] = Counter()
+        self._only: str | None = None
+        if folder is not None:
+            with file_errors("the folder cannot be made", folder):
+                folder.mkdir(parents=True, exist_ok=True)
+
+    def take(self, files: Sequence[Sequence[str]]) -> str:
+        """Write files, each under its name or, where there was that name, with a number; nothing is overwritten.
+
+        Args:
+            files: pairs of a name and a text.
+
+        Returns:
+            Nothing, for standard output; see `rest`.
+
+        Raises:
+            DataError: a file cannot be written or is there already, or there is no folder for more than one.
+        """
+        for name, text in files:
+            if self.folder is None:
+                if self._only is not None:
+                    raise DataError("a file of this format holds one record, and there are several; --output-dir DIR")
+                self._only = text
+                continue
+            folded = name.casefold()
+            while self._names[folded]:  # also where only the case differs, which some systems do not tell apart
+                self._names[folded] += 1
+                name = f"{name}-{self._names[folded]}"
+                folded = name.casefold()
+            self._names[folded] += 1
+            path = self.folder / f"{name}{self.suffix}"
+            with file_errors("cannot be written", path), path.open("x", encoding="utf-8", newline="\n") as stream:
+                stream.write(text)
+        return ""
+
+    def rest(self) -> str:
+        """What is written to standard output at the end."""
+        return self._only or ""
+
+
+def folder_option(task: Task) -> Callable[[Any], Any]:
+    """A decorator that adds ``--output-dir``, if the task has formats of which a file holds one record.
+
+    Args:
+        task: the task.
+
+    Returns:
+        The decorator.
+    """
+    formats = [name for row in task.rows for name in row.writes if name in FILE_SUFFIXES]
+    told = f"folder for {' and '.join(formats)}, of which a file holds one record; it may be on standard output alone"
+    option = click.option("--output-dir", "folder", type=click.Path(path_type=Path), metavar="DIR", help=told)
+    return option if formats else lambda function: function
 
 
 def _files_in(files: Sequence[str], row: Task) -> tuple[str, ...]:

@@ -46,7 +46,7 @@ def read_splits(
         return dataset.read_frames(
             splits,
             field=data.frames,
-            label=str(label or getattr(data, "label", "")),
+            label=str(label or data.label) if hasattr(data, "label") else "",  # labels of frames say nothing of these
             speaker=getattr(data, "speaker", ""),
         )
     if kind == "sentences":

@@ -234,7 +234,11 @@ def _holds_records(line: str) -> bool:
         found = _parsed(line)
     except Fault:
         return False
-    if not isinstance(found, dict) or {"text", "tokens"} & found.keys() or isinstance(found.get("data"), dict):
+    if (
+        not isinstance(found, dict)
+        or {"text", "tokens", "frames", "audio"} & found.keys()
+        or isinstance(found.get("data"), dict)
+    ):
         return False
     return sum(map(_is_of_records, found.values())) == 1
 

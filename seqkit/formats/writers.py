@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.columns import TEXT, needs_text
+from seqkit.formats.intervals import format_audacity, format_textgrid
 from seqkit.formats.schemes import spans as read_spans
 from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, TaggedSentence
 from seqkit.terminal import one_line
@@ -325,6 +326,8 @@ WRITERS: Mapping[str, Callable[[Any], str]] = {
     "jsonl": _format_jsonl,
     "inline": format_inline,
     "tsv": _format_tsv,
+    "textgrid": lambda record: clean(format_textgrid(record)),
+    "audacity": lambda record: clean(format_audacity(record)),
     "text": lambda record: clean(record.text + "\n"),
 }
 """Output format → prediction to text."""

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError
@@ -194,8 +195,8 @@ def sequence_of(given: str, field: str = "") -> FrameRecord:
     """The sequence of vectors that a user names or writes.
 
     Args:
-        given: the name of an array (``a.npy``, ``all.npz#name``, ``all.npy#row``) or a recording (``a.wav``), or JSON:
-            a list of frames, or an object as in a manifest.
+        given: the name of an array (``a.npy``, ``all.npz#name``, ``all.npy#row``), a recording (``a.wav``) or a piece
+            of music (``a.mid``), or JSON: a list of frames, or an object as in a manifest.
         field: the field of the sequence in an object; by default any of the usual ones.
 
     Returns:
@@ -239,9 +240,10 @@ def record_gates(model: Predictor, given: Any, conditions: Mapping[str, Any] | N
     unit, spacing = "", 1.0
     if kind == "frames":
         record = sequence_of(given, settings.data.frames) if isinstance(given, str) else model.record(given)
-        unit, spacing = "frames", settings.frames.step
-        if model.input.acoustics is not None:
-            unit, spacing = "seconds", spacing / model.input.acoustics.frame_rate
+        unit, spacing = "frames", getattr(settings.frames, "step", 1)
+        acoustics = getattr(model.input, "acoustics", None)
+        if acoustics is not None:
+            unit, spacing = "seconds", spacing / acoustics.frame_rate
     else:
         if "\n" in given and kind != "fields":
             raise DataError(f"the text has {given.count(chr(10)) + 1} lines; give one line")
@@ -268,18 +270,17 @@ def record_gates(model: Predictor, given: Any, conditions: Mapping[str, Any] | N
 
 
 def _record(encoder: Encoder, run: Callable[[], object]) -> list[dict[str, Tensor]]:
-    """The gates of every layer, each [1, T, H], while the encoder reads one record once."""
-    recorded: dict[nn.Module, dict[str, Tensor]] = {}
+    """The gates of every layer, each [1, T, H], while the encoder reads one record once, a long one in pieces."""
+    recorded: dict[nn.Module, list[dict[str, Tensor]]] = {layer: [] for layer in encoder.layers}
 
     def record(layer: Any, inputs: tuple[Any, ...]) -> None:
-        assert layer not in recorded, "expected a record that is read in one piece"
-        recorded[layer] = layer.gates(*inputs[:2])  # x [1, T, I]; with the initial state, if there is one
+        recorded[layer].append(layer.gates(*inputs[:2]))  # x [1, W, I]; with the state before, if there is one
 
     with ExitStack() as hooks:
         for layer in encoder.layers:
             hooks.enter_context(layer.register_forward_pre_hook(record))
         run()
-    return [recorded[layer] for layer in encoder.layers]
+    return [{name: torch.cat([one[name] for one in pieces], 1) for name in pieces[0]} for pieces in recorded.values()]
 
 
 def _in_text_order(gates: Mapping[str, Tensor], direction: str) -> list[Gate]:

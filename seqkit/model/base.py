@@ -194,8 +194,9 @@ class Predictor(ABC):
             pipeline: what predicts; by default a new one.
 
         Returns:
-            What the verb of use writes as JSON; ``{"answers": […]}`` of several; and of a block ``output``, the number
-            of ``records`` and ``tokens``, and ``fault``, what is wrong with the block, or None.
+            What the verb of use writes as JSON; ``{"answers": […]}`` of several; and of a block ``output`` (or
+            ``files``, pairs of a name and a text, of a format whose files hold one record), the number of ``records``
+            and ``tokens``, and ``fault``, what is wrong with the block, or None.
 
         Raises:
             SeqkitError: the request cannot be answered.

@@ -9,9 +9,10 @@ from itertools import chain
 from typing import Any
 
 from seqkit.errors import SettingsError, describe, shown
+from seqkit.formats.intervals import FILE_SUFFIXES, file_stem
 from seqkit.formats.registry import FORMATS, part_frames, part_sentences, part_texts
 from seqkit.formats.text import Part
-from seqkit.formats.writers import finite, write_records
+from seqkit.formats.writers import WRITERS, finite, write_records
 from seqkit.records import TextRecord, whole_documents
 
 
@@ -118,6 +119,7 @@ def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, 
     stream = io.StringIO()
     counts = {"records": 0, "tokens": 0, "unknown": 0, "shortened": 0}
     fault = None
+    files: list[tuple[str, str]] = []
 
     def counted() -> Iterator[Any]:
         for found in whole_documents(pipeline(block_records(model, parts), options)):
@@ -128,9 +130,12 @@ def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, 
             yield found
 
     try:
-        write_records(counted(), stream, output_format)
+        if output_format in FILE_SUFFIXES:
+            files.extend((file_stem(found.sentence), WRITERS[output_format](found)) for found in counted())
+        else:
+            write_records(counted(), stream, output_format)
     except Exception as error:
         fault = describe(error)
         if fault is None:
             raise
-    return {"output": stream.getvalue(), **counts, "fault": fault}
+    return {"output": stream.getvalue(), **({"files": files} if files else {}), **counts, "fault": fault}

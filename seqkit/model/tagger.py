@@ -1,4 +1,4 @@
-"""The tagger: raw text or tokens → labels and spans."""
+"""The taggers: raw text or tokens → labels and spans; sequences of vectors → labels of frames and runs."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from seqkit.heads.tagging.frames import FrameTagging
 from seqkit.heads.tagging.head import Tagging
+from seqkit.inputs.frames import FrameInput
 from seqkit.inputs.words import WordInput
 from seqkit.metrics.tagging import LagReport
 from seqkit.model.base import Evaluation, Model
-from seqkit.records import TaggedSentence
+from seqkit.records import TaggedFrames, TaggedSentence
 
 
 class Tagger(Model):
@@ -64,3 +66,51 @@ class Tagger(Model):
         self._refuse_texts(text, "tag")
         found: TaggedSentence = next(self.predict([text], probs=probs, nbest=nbest))
         return found
+
+
+class FrameTagger(Model):
+    """A tagger of sequences of vectors: one label per frame. See `Model`; its `predict` takes ``probs``."""
+
+    input: FrameInput
+    head: FrameTagging
+
+    def tag(self, frames: Any, *, probs: bool = False) -> TaggedFrames:
+        """Tag one sequence.
+
+        Args:
+            frames: an array or list of frames [N, F], a record, or a mapping with one of them.
+            probs: also give the probability of every frame's label, its marginal, and the mean of it for every run.
+
+        Returns:
+            The sequence with its labels and runs.
+
+        Raises:
+            DataError: it is something else.
+        """
+        found: TaggedFrames = next(self.predict([frames], probs=probs))
+        return found
+
+    def evaluate_records(
+        self,
+        records: Any,
+        *,
+        baseline: Any = None,
+        pipeline: Any = None,
+        tolerance: float | None = None,
+        **options: Any,
+    ) -> Evaluation:
+        """See `Predictor.evaluate_records`.
+
+        Args:
+            records: the sequences.
+            baseline: not used.
+            pipeline: what predicts; by default a new one.
+            tolerance: by how much both ends of a run may be off, in seconds, or in frames where these are not known.
+            **options: those of evaluation.
+
+        Returns:
+            The scores, and what they are of.
+        """
+        gold = self.head.gold(records, **options)
+        answers = self.predicted(records, pipeline)
+        return Evaluation(self.head.report(gold, answers, baseline, tolerance), gold, answers)

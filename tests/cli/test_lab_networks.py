@@ -109,7 +109,7 @@ def test_gradients_without_training(run: Run, tmp_path: Path) -> None:
 def test_every_cell_runs_in_both(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     # Pictures are drawn anew after each cell, which is not what this is about.
     for draw in ("gradient_picture.draw_gradients", "memory.draw_memory"):
-        monkeypatch.setattr(f"seqkit.lab.{draw}", lambda *_: new_figure(1.0, 1.0))
+        monkeypatch.setattr(f"seqkit.lab.{draw}", lambda *_, **__: new_figure(1.0, 1.0))
     assert run(*MEMORY, "--cells=all", "--task=copy", "-o", tmp_path).status == 0
     assert run(*GRADIENTS, "--cells=all", "--init=auto", "--train=0", "--steps=6", "-o", tmp_path).status == 0
     (result,) = read(tmp_path, "memory")["results"]

@@ -186,11 +186,12 @@ def test_write_records() -> None:
     stream = io.StringIO()
     assert write_records(iter([ada(), NO_TOKENS, ada()]), stream, "inline") == 3
     assert stream.getvalue() == format_inline(ada()) + "  \n" + format_inline(ada())
-    assert list(WRITERS) == ["conll", "jsonl", "inline", "tsv", "text"]
+    assert list(WRITERS) == ["conll", "jsonl", "inline", "tsv", "textgrid", "audacity", "text"]
 
 
 def test_unknown_output_format() -> None:
-    with pytest.raises(DataError, match=r"^unknown output format 'xml'; choose from conll, jsonl, inline, tsv, text$"):
+    known = "conll, jsonl, inline, tsv, textgrid, audacity, text"
+    with pytest.raises(DataError, match=rf"^unknown output format 'xml'; choose from {known}$"):
         write_records([], io.StringIO(), "xml")
 
 

@@ -390,6 +390,15 @@ def test_the_gates_of_a_sequence_are_those_of_its_steps() -> None:
             np.testing.assert_allclose(gate.values, expected.numpy(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("concat", ["layerwise", "final"])
+def test_a_long_sequence_is_read_in_pieces(concat: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = of_frames([ArraySource(FRAMES), ArraySource(FRAMES)], {"encoder": {"concat": concat}})
+    expected = gates_of(record_gates(model, FRAMES))
+    monkeypatch.setattr("seqkit.nn.recurrent.layer._WINDOW", 3)
+    for found, whole in zip(gates_of(record_gates(model, FRAMES)), expected, strict=True):
+        np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-6)
+
+
 def test_a_sequence_is_named_or_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model, numbers = gestures(), json.dumps(FRAMES.tolist())
     np.save(tmp_path / "a.npy", FRAMES)
@@ -410,7 +419,11 @@ def test_an_object_may_have_a_field_of_its_own() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ("hello", "'hello': expected the name of an array (.npy, .npz) or a recording (.wav, .flac, .ogg)"),
+        (
+            "hello",
+            "'hello': expected the name of an array (.npy, .npz), a recording (.wav, .flac, .ogg) "
+            "or a piece of music (.mid)",
+        ),
         ("[[1, 2", "JSON:1: invalid JSON at character 7"),
         ("[]", 'expected a list of frames, each of numbers in "frames", found []'),
         ('{"a": 1}', "expected a field 'frames' with a sequence of vectors, found 'a'"),

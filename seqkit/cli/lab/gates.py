@@ -36,9 +36,11 @@ def gates(
     """Draw how far the gates of a trained model are open at each step of TEXT, or of one line of standard input.
 
     The model may be of any task; the text is split as the model splits it. For a model of sequences of vectors SEQUENCE
-    is a recording (a.wav), an array (a.npy, all.npz#name, all.npy#row), or JSON: a list of frames, or an object as in a
-    manifest. The axis then has frame numbers, or seconds. gates.png shows the mean of each gate and
-    all its units, for each layer and direction; gates.json has all the numbers.
+    is a recording (a.wav), an array (a.npy, all.npz#name, all.npy#row), a piece of music (a.mid), or JSON: a list of
+    frames, or an object as in a manifest. The axis then has frame numbers, or seconds.
+
+    gates.png shows the mean of each gate and all its units, for each layer and direction; gates.json has all the
+    numbers.
     """
     keep_inputs(directory, output=output)
     prepare_torch(threads)

@@ -17,10 +17,9 @@ from seqkit.formats.writers import clean, rows
 from seqkit.heads.base import MOST_NAMED, Head, Loss, StepTargets, some
 from seqkit.heads.tagging.labels import TagCodec
 from seqkit.heads.tagging.module import MOST_TAGS, DecodedTags, TaggingHead, TagSegment
-from seqkit.heads.tagging.settings import TagOptions, TagSettings
 from seqkit.heads.tagging.stream import DEFAULT_LAG, LabelStream
 from seqkit.inputs.base import Documents
-from seqkit.metrics.tagging import TaggingReport, tagging_report
+from seqkit.metrics.tagging import tagging_report
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
@@ -49,37 +48,39 @@ class Tagging(Head):
     training_only = "head.auxiliary."
     module: TaggingHead
 
-    def __init__(
-        self, settings: TagSettings, codec: TagCodec, vocabulary_size: int, transitions: bool | None = None
-    ) -> None:
+    def __init__(self, settings: Any, codec: TagCodec, vocabulary_size: int, transitions: bool | None = None) -> None:
         self.settings = settings
         self.codec = codec
         self._vocabulary_size = vocabulary_size
         self._transitions = len(codec.tags) <= MOST_TAGS if transitions is None else transitions
 
     @classmethod
-    def build(cls, settings: TagSettings, records: Sequence[Sentence], input: Any) -> Tagging:
+    def build(cls, settings: Any, records: Sequence[Any], input: Any) -> Tagging:
         """See `Head.build`."""
         data = settings.data
         codec = TagCodec.build(_column(records, data.target), data.scheme, data.target)
-        _refuse_table(len(codec.tags), crf=settings.head.crf, spans=codec.encoding != "none")
+        refuse_table(len(codec.tags), crf=settings.head.crf, spans=codec.encoding != "none")
         if settings.head.lm_loss and not hasattr(input, "indexer"):
             raise SettingsError("head.lm_loss: the input of this task has no words to predict, so it must be 0")
         return cls(settings, codec, len(input.indexer.words) if settings.head.lm_loss else 0)
 
     @classmethod
-    def restore(cls, settings: TagSettings, documents: Documents, input: Any) -> Tagging:
+    def restore(cls, settings: Any, documents: Documents, input: Any) -> Tagging:
         """See `Head.restore`."""
         codec = TagCodec.from_json(documents["labels.json"])
-        # Checked before the legal transitions between so many labels are computed.
+        return cls(settings, codec, 0, cls._saved_transitions(settings, codec, documents))  # no auxiliary loss
+
+    @staticmethod
+    def _saved_transitions(settings: Any, codec: TagCodec, documents: Documents) -> bool:
+        """Whether a model's files have a table of transitions; checked before so many legal ones are computed."""
         legal, size = documents.weight("head.crf.legal_transitions"), len(codec.tags)
         if legal is None and size > MOST_TAGS and not settings.head.crf and codec.encoding == "none":
-            return cls(settings, codec, 0)
+            return False
         if legal is None or list(legal.shape) != [size, size]:
             found = "none" if legal is None else f"{list(legal.shape)}"
             expected = f"expected {size} × {size} transitions between labels, found {found}"
             raise ModelError(f"{documents.place}: weights do not fit the model's settings: {expected}")
-        return cls(settings, codec, 0, transitions=True)  # what only training needs is not restored
+        return True
 
     def documents(self) -> dict[str, Any]:
         """See `Head.documents`."""
@@ -88,8 +89,8 @@ class Tagging(Head):
     def make_module(self, encoder: Encoder, inputs: nn.Module, *, training: bool) -> TaggingHead:
         """See `Head.make_module`."""
         head = self.settings.head
-        auxiliary = None
-        if training and head.lm_loss:
+        auxiliary, weight = None, getattr(head, "lm_loss", 0.0)
+        if training and weight:
             size = min(head.lm_loss_words, self._vocabulary_size)
             auxiliary = AuxiliaryLanguageModel(encoder.output_size, encoder.forward_size, size)
         legal = self.codec.legal_moves()
@@ -99,14 +100,18 @@ class Tagging(Head):
             crf=head.crf,
             moves=None if legal is None else tuple(map(torch.from_numpy, legal)),  # type: ignore[arg-type]
             auxiliary=auxiliary,
-            auxiliary_weight=head.lm_loss,
+            auxiliary_weight=weight,
             transitions=self._transitions,
         )
         return self.module
 
-    def targets(self, records: Sequence[Sentence]) -> StepTargets:
+    def targets(self, records: Sequence[Any]) -> StepTargets:
         """See `Head.targets`."""
-        return StepTargets([self.codec.encode(row) for row in _column(records, self.codec.target)])
+        return StepTargets([self.codec.encode(row) for row in self._labels(records, self.codec.target)])
+
+    def _labels(self, records: Sequence[Any], target: str, **options: Any) -> list[list[str]]:
+        """The labels of records as they are in their file."""
+        return _column(records, target)
 
     def loss(self, encoded: Encoded, targets: Tensor) -> Loss:
         """See `Head.loss`; the units are sentences."""
@@ -126,22 +131,10 @@ class Tagging(Head):
         found = scores.flatten(1).abs().amax(1) < most
         return found if self.module.crf is None else found & (self.module.crf.largest_score() < most)
 
-    def decode(
-        self, scores: Tensor, lengths: Tensor, records: Sequence[Sentence], options: TagOptions
-    ) -> list[TaggedSentence]:
+    def decode(self, scores: Tensor, lengths: Tensor, records: Sequence[Any], options: Any) -> list[Any]:
         """See `Head.decode`."""
-        lag = None if self.module.independent else options.lag
-        if lag is not None:
-            self._refuse_probs(options)
-            classes = torch.from_numpy(self.codec.visible)
-            decoded = DecodedTags(self.module.decode_lagged(scores, lengths, lag, classes))
-        else:
-            decoded = self.module.decode(scores, lengths, probabilities=options.probs, nbest=options.nbest)
+        decoded, rows = self._decoded(scores, lengths, options)
         sizes = lengths.tolist()
-        rows = [tags[:size] for tags, size in zip(decoded.tags.tolist(), sizes, strict=True)]
-        if lag is not None and self.codec.scheme != self.codec.encoding:
-            # The labels are known; which tags of their classes they are, only now.
-            rows = [self.codec.encode(self.codec.decode(tags)) for tags in rows]
         marks_spans = self.codec.encoding != "none"
         results = [
             TaggedSentence(sentence, self.codec.decode(tags), marks_spans=marks_spans)
@@ -164,15 +157,33 @@ class Tagging(Head):
                 ]
         return results
 
-    def stream(self, options: TagOptions) -> LabelStream:
+    def _decoded(self, scores: Tensor, lengths: Tensor, options: Any) -> tuple[DecodedTags, list[list[int]]]:
+        """What is decided, and the tags of each record: at its end, or each after the lag."""
+        lag = None if self.module.independent else options.lag
+        if lag is not None:
+            self._refuse_probs(options)
+            classes = torch.from_numpy(self.codec.visible)
+            decoded = DecodedTags(self.module.decode_lagged(scores, lengths, lag, classes))
+        else:
+            decoded = self.module.decode(
+                scores, lengths, probabilities=options.probs, nbest=getattr(options, "nbest", 1)
+            )
+        sizes = lengths.tolist()
+        rows = [tags[:size] for tags, size in zip(decoded.tags.tolist(), sizes, strict=True)]
+        if lag is not None and self.codec.scheme != self.codec.encoding:
+            # The labels are known; which tags of their classes they are, only now.
+            rows = [self.codec.encode(self.codec.decode(tags)) for tags in rows]
+        return decoded, rows
+
+    def stream(self, options: Any) -> LabelStream:
         """See `Head.stream`."""
-        if options.nbest > 1:
+        if getattr(options, "nbest", 1) > 1:
             raise SettingsError("nbest: the best sequences of labels are those of whole sentences, not of a stream")
         self._refuse_probs(options)
         lag = DEFAULT_LAG if options.lag is None else options.lag
         return LabelStream(self.codec, self.module, lag=lag, probs=options.probs)
 
-    def _refuse_probs(self, options: TagOptions) -> None:
+    def _refuse_probs(self, options: Any) -> None:
         """Refuse probabilities of labels that are decided before the sentence has ended, which they depend on."""
         if options.probs and not self.module.independent:
             kind = "a CRF" if self.module.learns_transitions else "tags of spans"
@@ -181,46 +192,44 @@ class Tagging(Head):
                 "waits for"
             )
 
-    def empty(self, record: Sentence, options: TagOptions) -> TaggedSentence:
+    def empty(self, record: Any, options: Any) -> Any:
         """See `Head.empty`."""
         alternatives: list[tuple[list[str], float]] | None = [] if options.nbest > 1 else None
         marks_spans = self.codec.encoding != "none"
         return TaggedSentence(record, [], [] if options.probs else None, [], alternatives, marks_spans)
 
-    def labels(self, answer: TaggedSentence) -> Sequence[Hashable]:
+    def labels(self, answer: Any) -> Sequence[Hashable]:
         """See `Head.labels`."""
-        return answer.labels
+        labels: list[str] = answer.labels
+        return labels
 
-    def gold(self, records: Sequence[Sentence], **options: Any) -> list[list[str]]:
+    def gold(self, records: Sequence[Any], **options: Any) -> list[list[str]]:
         """See `Head.gold`; labels in another scheme are converted to the model's, and those of none are a fault."""
-        labels = _column(records, options.get("target") or self.codec.target)
+        labels = self._labels(records, **{**options, "target": options.get("target") or self.codec.target})
         if self.codec.scheme == "none":
             return labels
         odd = {label for label in {label for row in labels for label in row} if not is_label(label, "bioes")}
         for record, row in zip(records, labels, strict=True) if odd else ():
-            for token, label in zip(record.tokens, row, strict=True):
+            for place, label in enumerate(row):
                 if label in odd:
-                    learned = (
-                        f"the model learned spans, and the label {label!r} of {token!r} marks none as B-… and I-… do"
-                    )
+                    what = repr(record.tokens[place]) if record.tokens else f"frame {place}"
+                    learned = f"the model learned spans, and the label {label!r} of {what} marks none as B-… and I-… do"
                     raise DataError(f"{learned}; correct it", file=record.file, line=record.line)
         found = detect_scheme(labels)
         if found in ("none", self.codec.scheme):
             return labels
         return [convert(row, found, self.codec.scheme) for row in labels]
 
-    def report(
-        self, gold: Sequence[Sequence[str]], answers: Sequence[TaggedSentence], baseline: Any = None
-    ) -> TaggingReport:
+    def report(self, gold: Sequence[Sequence[str]], answers: Sequence[Any], baseline: Any = None) -> Any:
         """See `Head.report` and `seqkit.metrics.tagging.tagging_report`."""
         return tagging_report(gold, [answer.labels for answer in answers], self.codec.scheme)
 
-    def dev_scores(self, report: TaggingReport) -> dict[str, float]:
+    def dev_scores(self, report: Any) -> dict[str, float]:
         """See `Head.dev_scores`."""
         scores = {"accuracy": report.accuracy}
         return scores if report.default is None else {"f1": report.default.f1, **scores}
 
-    def notes(self, records: Sequence[Sentence], targets: Any) -> list[str]:
+    def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`: which column is learned, in which scheme."""
         labels, target = self.codec.tags.labels, self.settings.data.target
         column = _described(records, target)
@@ -242,7 +251,7 @@ class Tagging(Head):
         known |= {label.replace("B-", "I-", 1) for label in known} | {label.replace("I-", "B-", 1) for label in known}
         return sorted({label for row in gold for label in row} - known)
 
-    def error(self, gold: Sequence[str], answer: TaggedSentence) -> str:
+    def error(self, gold: Sequence[str], answer: Any) -> str:
         """See `Head.error`: one token per line."""
         if list(gold) == answer.labels:
             return ""
@@ -311,7 +320,7 @@ class Tagging(Head):
                     span.prob = next(values)
 
 
-def _refuse_table(tags: int, *, crf: bool, spans: bool) -> None:
+def refuse_table(tags: int, *, crf: bool, spans: bool) -> None:
     """Refuse a table of transitions between tags that would take more memory than there usually is.
 
     Args:

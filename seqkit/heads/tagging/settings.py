@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -9,14 +10,19 @@ from pydantic import Field, PrivateAttr, model_validator
 from seqkit.config.recipes import override
 from seqkit.config.sections import (
     LARGEST,
+    Count,
     Elsewhere,
     EncoderSettings,
     Options,
+    Positive,
+    Rate,
     Section,
     Settings,
     TrainingSettings,
     Weight,
 )
+from seqkit.inputs.audio_settings import AudioSettings
+from seqkit.inputs.frame_settings import FrameDataSettings, FrameSettings
 from seqkit.inputs.settings import DataSettings, EmbeddingSettings, EvaluationOptions
 
 
@@ -82,6 +88,68 @@ class TagSettings(Settings):
         return override(self, {"data": tree})
 
 
+class TagFrameDataSettings(FrameDataSettings):
+    """What a tagger of frames reads."""
+
+    target: str = "labels"
+    """field of the labels: a list with one a frame, or a list of runs, objects with start, end and label"""
+    times: Literal["auto", "frames", "seconds"] = "auto"
+    """what start and end of runs are; auto: seconds of recordings and where they have fractions, otherwise frames"""
+    outside: Annotated[str, Field(min_length=1)] = "O"
+    """label of frames that no run covers"""
+    scheme: Literal["auto", "iob1", "iob2", "bioes", "none"] = "auto"
+    """how labels of frames mark spans; auto: detected from lists, none for runs; of runs: how they are marked"""
+    frame_rate: Weight = 0.0
+    """frames a second of arrays, for times in seconds; 0: not known"""
+
+
+class TagFramesHeadSettings(Section):
+    """The tagging head of sequences of vectors."""
+
+    crf: bool = True
+    """conditional random field over the label sequence instead of a softmax for each step"""
+
+
+class TagFramesTrainingSettings(TrainingSettings):
+    """The training loop, with the defaults of a tagger of sequences of vectors."""
+
+    epochs: Positive = 60
+    """maximal number of passes over the training data"""
+    lr: Rate = 1e-3
+    """learning rate at the start (after warm-up)"""
+    patience: Count = 15
+    """early stopping: stop after so many epochs without a better dev score; 0 to run all epochs"""
+
+
+class TagFramesSettings(Settings):
+    """All settings of a tagger of sequences of vectors."""
+
+    task: Literal["tag"] = "tag"
+    """shape of the task"""
+    input: Literal["frames"] = "frames"
+    """what is read"""
+    data: TagFrameDataSettings = TagFrameDataSettings()
+    """data"""
+    audio: AudioSettings = AudioSettings()
+    """features of recordings"""
+    frames: FrameSettings = FrameSettings()
+    """frames"""
+    encoder: EncoderSettings = EncoderSettings()
+    """encoder"""
+    head: TagFramesHeadSettings = TagFramesHeadSettings()
+    """head"""
+    training: TagFramesTrainingSettings = TagFramesTrainingSettings()
+    """training"""
+
+    def complete_by(self, records: Sequence[Any]) -> TagFramesSettings:
+        """See `Settings.complete_by`: what the numbers of runs are."""
+        if self.data.times != "auto":
+            return self
+        from seqkit.formats.runs import unit_of  # all formats, for which help texts need not wait
+
+        return override(self, {"data": {"times": unit_of(records, self.data.target)}})
+
+
 class TagOptions(Options):
     """Options of prediction."""
 
@@ -119,3 +187,25 @@ class TagEvaluation(EvaluationOptions):
     """label column  [default: the model's]"""
     lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
     """score the labels as a stream gives them, each decided N tokens later, and tell how many that changes"""
+
+
+class TagFramesOptions(Options):
+    """Options of prediction of sequences of vectors."""
+
+    probs: bool = False
+    """also the probability of every run, the mean of the marginal probabilities of its label over its frames"""
+    frame_rate: Weight = 0.0
+    """frames a second of arrays, for times in seconds  [default: the model's]"""
+    lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    """of labels that depend on each other, decide each N steps later  [default: at the end; in a stream 8]"""
+
+
+class TagFramesEvaluation(EvaluationOptions):
+    """Options of evaluation on sequences of vectors."""
+
+    target: str | None = None
+    """field of the labels  [default: the model's]"""
+    times: Literal["auto", "frames", "seconds"] | None = None
+    """what start and end of runs are  [default: as in training]"""
+    tolerance: Weight | None = None
+    """by how much both ends of a run may be off: seconds, or frames of unknown rate  [default: 0.05, or 5 frames]"""

@@ -1,0 +1,230 @@
+"""Many to many, aligned, of sequences of vectors: a label for every frame, and runs with their times."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from seqkit.formats.runs import (
+    Clock,
+    LabelReader,
+    duration,
+    runs_of,
+    to_frames,
+    to_steps,
+    unit_of,
+)
+from seqkit.formats.schemes import detect_scheme
+from seqkit.formats.writers import clean
+from seqkit.heads.base import StepTargets, some
+from seqkit.heads.tagging.head import Tagging, refuse_table
+from seqkit.heads.tagging.labels import TagCodec
+from seqkit.heads.tagging.settings import TagFramesOptions, TagFramesSettings
+from seqkit.inputs.base import Documents
+from seqkit.inputs.frames import FrameInput
+from seqkit.metrics.frames import FrameTaggingReport, frame_tagging_report
+from seqkit.records import FrameRecord, TaggedFrames, TaggedRun
+from seqkit.terminal import code
+
+_TOLERANCE = {"seconds": 0.05, "frames": 5.0}
+"""by how much both ends of a run may be off; of notes 50 ms are usual (https://mir-eval.readthedocs.io)"""
+
+
+class FrameTagging(Tagging):
+    """A label for every frame, by a CRF or a softmax over the steps of the encoder, each of one or several frames.
+
+    A step learns the label of the middle one of its frames, and its own label is that of all of them.
+
+    Args:
+        settings: the settings of the model.
+        codec: labels ↔ ids of tags.
+        input: what the network reads.
+        notes: lines for the user on the labels that were read.
+        transitions: see `Tagging`.
+    """
+
+    def __init__(
+        self,
+        settings: TagFramesSettings,
+        codec: TagCodec,
+        input: FrameInput,
+        notes: Sequence[str] = (),
+        transitions: bool | None = None,
+    ) -> None:
+        super().__init__(settings, codec, 0, transitions)
+        self.input = input
+        self._notes = list(notes)
+
+    @classmethod
+    def build(cls, settings: TagFramesSettings, records: Sequence[FrameRecord], input: Any) -> FrameTagging:
+        """See `Head.build`."""
+        data = settings.data
+        # Runs are spans only if that is asked for; what lists of labels mark is to be seen.
+        scheme: str = "none" if data.scheme == "auto" else data.scheme
+        reader = cls._reader(settings, input, scheme)
+        input.lengths(records)  # after which each record knows how many frames it has
+        labels = [reader(record) for record in records]
+        if data.scheme == "auto" and not reader.runs:
+            scheme = detect_scheme(labels)
+        codec = TagCodec.build(labels, scheme, data.target)
+        refuse_table(len(codec.tags), crf=settings.head.crf, spans=codec.encoding != "none")
+        found = cls(settings, codec, input, reader.notes())
+        found._notes += found._lost(labels)
+        return found
+
+    @classmethod
+    def restore(cls, settings: TagFramesSettings, documents: Documents, input: Any) -> FrameTagging:
+        """See `Head.restore`."""
+        codec = TagCodec.from_json(documents["labels.json"])
+        return cls(settings, codec, input, transitions=cls._saved_transitions(settings, codec, documents))
+
+    # --- labels ---------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _reader(settings: TagFramesSettings, input: FrameInput, scheme: str, **options: Any) -> LabelReader:
+        data = settings.data
+        times = options.get("times") or data.times
+        unit = ("seconds" if input.acoustics is not None else "frames") if times == "auto" else times
+        target = options.get("target") or data.target
+        return LabelReader(target, unit, data.outside, scheme, _clock(input, data.frame_rate))
+
+    def _labels(self, records: Sequence[FrameRecord], target: str, **options: Any) -> list[list[str]]:
+        """One label a frame."""
+        if options.get("times") == "auto":
+            options["times"] = unit_of(records, target)
+        reader = self._reader(self.settings, self.input, self.codec.scheme, target=target, **options)
+        self.input.lengths(records)
+        return [reader(record) for record in records]
+
+    def targets(self, records: Sequence[FrameRecord]) -> StepTargets:
+        """See `Head.targets`."""
+        return StepTargets([self.codec.encode(self._steps(row)) for row in self._labels(records, self.codec.target)])
+
+    def _steps(self, labels: Sequence[str]) -> list[str]:
+        return to_steps(labels, self.settings.frames.step, self.codec.scheme)
+
+    def _lost(self, labels: Sequence[Sequence[str]]) -> list[str]:
+        """Of how many runs no step is left: a line for the user."""
+        step, scheme = self.settings.frames.step, self.codec.scheme
+        if step == 1:
+            return []
+        all, kept = (sum(len(runs_of(row, scheme)) for row in rows) for rows in (labels, map(self._steps, labels)))
+        lost = f"steps of {step} frames are too long for {all - kept:,} of {all:,} runs, which are lost"
+        return [f"{lost}; --set frames.stride={max(1, step // 2)} has shorter ones"] if kept < all else []
+
+    # --- prediction -----------------------------------------------------------------------------------------------
+
+    def decode(
+        self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], options: TagFramesOptions
+    ) -> list[TaggedFrames]:
+        """See `Head.decode`."""
+        decoded, tags = self._decoded(scores, lengths, options)
+        sizes = lengths.tolist()
+        probs = self._token_probs(decoded) if options.probs else [None] * len(records)
+        clock = _clock(self.input, options.frame_rate or self.settings.data.frame_rate)
+        return [
+            self._answer(record, row, None if values is None else values[:size], clock)
+            for record, row, values, size in zip(records, tags, probs, sizes, strict=True)
+        ]
+
+    def _answer(
+        self, record: FrameRecord, tags: list[int], probs: list[float] | None, clock: Clock | None
+    ) -> TaggedFrames:
+        count, step, scheme = len(record), self.settings.frames.step, self.codec.scheme
+        labels = to_frames(self.codec.decode(tags), step, count, scheme)
+        outside = self.settings.data.outside if scheme == "none" else None
+        found = TaggedFrames(record, labels, target=self.codec.target, unit=self._unit)
+        found.runs = [TaggedRun(*run) for run in runs_of(labels, scheme) if run.label != outside]
+        if clock is not None:
+            found.seconds = partial(clock.seconds, frames=count, duration=duration(record, clock))
+        if probs is not None:
+            found.probs = [prob for prob in probs for _ in range(step)][:count]
+            total = np.cumsum([0.0, *found.probs])  # so that each frame is added once
+            for run in found.runs:
+                run.prob = min(1.0, float(total[run.end] - total[run.start]) / (run.end - run.start))
+        return found
+
+    @property
+    def _unit(self) -> str:
+        return self._reader(self.settings, self.input, "none").unit
+
+    def empty(self, record: FrameRecord, options: TagFramesOptions) -> TaggedFrames:
+        """See `Head.empty`."""
+        return TaggedFrames(record, [], target=self.codec.target, unit=self._unit)
+
+    # --- evaluation -----------------------------------------------------------------------------------------------
+
+    def report(
+        self,
+        gold: Sequence[Sequence[str]],
+        answers: Sequence[TaggedFrames],
+        baseline: Any = None,
+        tolerance: float | None = None,
+    ) -> FrameTaggingReport:
+        """See `Head.report` and `seqkit.metrics.frames.frame_tagging_report`; the tolerance is in seconds if known."""
+        clock = _clock(self.input, self.settings.data.frame_rate)
+        unit = "frames" if clock is None else "seconds"
+        tolerance = _TOLERANCE[unit] if tolerance is None else tolerance
+        return frame_tagging_report(
+            gold,
+            [answer.labels for answer in answers],
+            self.codec.scheme,
+            outside=self.settings.data.outside,
+            tolerance=tolerance,
+            unit=unit,
+            frames=tolerance if clock is None else tolerance * clock.rate,
+        )
+
+    def dev_scores(self, report: FrameTaggingReport) -> dict[str, float]:
+        """See `Head.dev_scores`."""
+        return {"accuracy": report.accuracy, "run_f1": report.near.f1}
+
+    def error(self, gold: Sequence[str], answer: TaggedFrames) -> str:
+        """See `Head.error`: a line for each stretch of frames with a wrong label."""
+        pairs = list(zip(gold, answer.labels, strict=True))
+        keys = [f"{right}\t{guess}" if right != guess else "" for right, guess in pairs]
+        seconds = answer.seconds
+        name = " ".join(answer.sentence.text.split())
+        stretches = (run for run in runs_of(keys) if run.label)
+        rows = []
+        for run in stretches:
+            places = (
+                (run.start, run.end) if seconds is None else (f"{seconds(each):.3f}" for each in (run.start, run.end))
+            )
+            rows.append("\t".join([name, *map(str, places), run.label]) + "\n")
+        return clean("".join(rows))
+
+    # --- what is told ---------------------------------------------------------------------------------------------
+
+    def notes(self, records: Sequence[FrameRecord], targets: Any) -> list[str]:
+        """See `Head.notes`."""
+        labels, field = self.codec.tags.labels, repr(self.codec.target)
+        if self.codec.encoding != "none":
+            kinds = sorted({label[2:] for label in labels if label != "O"})
+            learned = f"learning spans from field {field}, marked by {self.codec.scheme}: {some(kinds)}"
+        else:
+            learned = f"learning a label for each frame from field {field}: {some(labels, 8)}"
+        return [learned, *self._notes]
+
+    def description(self) -> list[str]:
+        """See `Head.description`."""
+        lines = super().description()
+        clock = _clock(self.input, self.settings.data.frame_rate)
+        steps = self.settings.frames.step
+        outside = f"{code(self.settings.data.outside)} where there is none"
+        lines[0] = f"- Field of the labels: {code(self.codec.target)}, runs in {self._unit}, {outside}"
+        if steps > 1:
+            lines.append(f"- Resolution: {steps} frames" + (f", {steps / clock.rate:g} seconds" if clock else ""))
+        return lines
+
+
+def _clock(input: FrameInput, frame_rate: float) -> Clock | None:
+    """When frames are: of recordings as their features are made, of arrays as somebody says."""
+    if input.acoustics is not None:
+        rate = input.acoustics.rate
+        return Clock(input.acoustics.frame_rate, input.settings.audio.window_samples(rate) / rate)
+    return Clock(frame_rate, 1 / frame_rate) if frame_rate else None
