@@ -107,7 +107,7 @@ def speech(samples: Samples) -> Samples:
     energy = squares[np.minimum(begins + window, len(samples))] - squares[begins]
     level = 10 * np.log10(energy / window + 1e-10)  # dB
     peak, floor = level.max(), np.quantile(level, 0.1)
-    loud = np.flatnonzero(level > max(peak - 35, min(floor + 6, peak - 20)))
+    loud = np.flatnonzero(level > max(peak - 45, min(floor + 10, peak - 30)))
     # The window that first gets loud has its sound at its end, the last one at its beginning.
     begin, end = begins[loud[0]] + window // 2 - shift, begins[loud[-1]] + window // 2 + shift
     return samples[max(0, begin) : end]

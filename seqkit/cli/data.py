@@ -174,7 +174,7 @@ def check_data(
     return 1 if problems else 0
 
 
-@command.command("stats")
+@command.command("stats", short_help="Count what is in a data set: sentences, tokens, labels, sequences.")
 @_DATA
 @_TARGET
 @_TEXT

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ from seqkit.corpora.text_labels import refuse_no_labels
 from seqkit.errors import DataError
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.schemes import detect_scheme, invalid_moves
-from seqkit.records import Sentence, control_fault
+from seqkit.records import FrameRecord, Sentence, control_fault
 from seqkit.tasks import TASKS
 
 _STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more, the column is something else
@@ -223,11 +224,15 @@ def _shared_sentences(contents: dict[str, Content], conditional: bool) -> Iterat
 
 def _condition(sentence: Sentence, conditional: bool) -> str:
     """What distinguishes two records of the same words: vectors; if texts are generated from fields, all of them."""
-    fields = {
-        name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in sentence.fields.items()
-    }
+    fields = {name: _as_read(value) for name, value in sentence.fields.items()}
     distinct = fields if conditional else {name: value for name, value in fields.items() if _is_vector(value)}
     return repr(sorted(distinct.items()))
+
+
+def _as_read(value: Any) -> Any:
+    """A value with the numbers of an array, also of one that is read when it is needed."""
+    value = value.source.read() if isinstance(value, FrameRecord) else value
+    return value.tolist() if isinstance(value, np.ndarray) else value
 
 
 def _is_vector(value: object) -> bool:

@@ -244,7 +244,7 @@ def test_sequences_of_another_size(value: Any, fault: str) -> None:
     ids=lambda value: repr(value)[:20],
 )
 def test_what_a_record_of_a_file_must_not_say_is_what_a_manifest_must_not(value: Any, tmp_path: Path) -> None:
-    np.save(tmp_path / "cube.npy", np.ones((1, 2, 3)))
+    np.save(tmp_path / "cube.npy", np.ones((2, 2, 3)))
     np.savez(tmp_path / "all.npz", a=np.ones((2, 2)), b=np.ones((2, 2)))
     file = str(tmp_path / "train.jsonl")
     told = message(row_frames, {"move": value}, "move", tmp_path, file, 7)

@@ -21,7 +21,9 @@ from seqkit.model.files import FILES, FORMAT_VERSION, read_config, read_json, wr
 from seqkit.model.loading import load
 
 PACKAGE = Path(seqkit.__file__).parent
-OTHERS = {"vectors.json", "units.json", "conditions.json", "context.json"}  # of models that the one here is not
+OTHERS = {  # of models that the one here is not
+    *("vectors.json", "units.json", "conditions.json", "context.json", "frames.json", "symbols.json"),
+}
 NAMES = [name for name in FILES if name not in {"README.md", *OTHERS}]
 
 
