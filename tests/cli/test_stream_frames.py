@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -333,3 +334,37 @@ def test_what_makes_no_sense_of_a_stream_is_refused(
 ) -> None:
     result = streamed(run, "tag" if name == "crf" else "transcribe", folder / name, *flags, stdin="")
     assert (result.status, result.out, result.lines[-1]) == (status, "", f"error: {message}")
+
+
+def test_any_lines_end_in_answers_or_one_error(folder: Path, run: Run) -> None:
+    draw = random.Random(0)
+    pieces = [
+        "[",
+        "]",
+        "1",
+        "-2.5",
+        ",",
+        "1e999",
+        "9" * 400,
+        "NaN",
+        "true",
+        "null",
+        '"a"',
+        "{",
+        "}",
+        " ",
+        "\n",
+        "\r",
+        "é",
+        "[1, 2, 3]\n",
+    ]
+    for _ in range(150):
+        text = "".join(draw.choices(pieces, [1] * (len(pieces) - 1) + [9], k=draw.randint(1, 12)))
+        for task, name in (("transcribe", "letters"), ("tag", "runs")):
+            result = streamed(run, task, folder / name, stdin=text)
+            assert result.status in (0, 1)
+            assert len(result.lines) == result.status
+    for _ in range(60):
+        raw = draw.choice([b"", b"RIF", b"fLa"]) + draw.randbytes(draw.randint(0, 900))
+        result = streamed(run, "transcribe", folder / "heard", stdin=raw)
+        assert len(result.lines) == result.status == int(len(raw) % 2 or 0 < len(raw) < 400)

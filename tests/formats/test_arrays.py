@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seqkit.errors import DataError
-from seqkit.formats.arrays import attach_arrays, load_array
+from seqkit.formats.arrays import ArrayFile, ArraySource, attach_arrays, load_array
 from seqkit.records import Sentence
 
 
@@ -126,3 +126,26 @@ def test_arrays_that_are_none(tmp_path: Path) -> None:
     np.save(file, np.float64(3))
     fault = message(attach_arrays, records(4), tmp_path / "train.jsonl")
     assert fault == f"{file}: expected 4 rows, one per record of train.jsonl, found a single number"
+
+
+def test_parts_of_a_sequence_are_the_whole(tmp_path: Path) -> None:
+    whole = np.random.default_rng(0).normal(size=(4, 23, 3))
+    arrays = {
+        "rows.npy": whole,
+        "columns.npy": np.asfortranarray(whole),
+        "one.npy": whole[0].astype(">f4"),
+        "turned.npy": np.asfortranarray(whole[1]),
+        "flat.npy": (whole[2, :, 0] * 9).astype(np.int16),
+    }
+    for name, array in arrays.items():
+        np.save(tmp_path / name, array)
+    np.savez(tmp_path / "all.npz", a=whole[3])
+    files = [ArrayFile(tmp_path / name, member) for name in ("rows.npy", "columns.npy") for member in "03"]
+    files += [ArrayFile(tmp_path / name) for name in ("one.npy", "turned.npy", "flat.npy")]
+    for array in (*files, ArrayFile(tmp_path / "all.npz", "a"), whole[0], whole[0, :, 1]):
+        source = ArraySource(array)
+        for most in (1, 5, 22, 23, 4096):
+            parts = list(source.parts(most))
+            assert {part.dtype for part in parts} == {np.dtype(np.float32)}
+            assert max(map(len, parts)) <= most
+            np.testing.assert_array_equal(np.concatenate(parts), source.read())
