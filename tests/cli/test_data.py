@@ -65,7 +65,7 @@ def test_fetch(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert (tmp_path / "cache" / "sample-pos" / "train.conll").is_file()
     assert main(["data", "fetch", "nonesuch"]) == 1
     told = capsys.readouterr()
-    assert told.out == "" and told.err.startswith("error: unknown data set 'nonesuch'; choose from conll2000, ")
+    assert told.out == "" and told.err.startswith("error: unknown data set 'nonesuch'; choose from an4, ")
     assert told.err.count("\n") == 1
 
 

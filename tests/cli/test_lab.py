@@ -270,6 +270,7 @@ def test_sequences_of_vectors(tmp_path: Path, run: Run) -> None:
     assert (again.status, again.out) == (0, result.out)
     refused = run("lab", "gates", "Ada", *options, "--force")
     expected = (
-        "'Ada': expected the name of an array (.npy, .npz), a recording (.wav, .flac, .ogg) or a piece of music (.mid)"
+        "'Ada': expected the name of an array (.npy, .npz), a table (.csv), a recording (.wav, .flac, .ogg) or a "
+        "piece of music (.mid)"
     )
     assert (refused.status, refused.err) == (1, f"error: {expected}\n")

@@ -151,8 +151,8 @@ class TestSample:
             (["-o", "a.txt"], 2, "Invalid value for '--output': expected a file .mid, .midi, .npy, found 'a.txt'"),
             (["-o", "a.mid", "--beam", 3], 2, "--beam is for a model of text, which this is not."),
             (["-o", "a.mid", "--keys", "C4"], 1, "expected keys LOW-HIGH, such as C3-C6, found 'C4'"),
-            (["-o", "a.mid", "--prompt", "b.mid"], 1, "b.mid: cannot be read: No such file or directory"),
-            (["-o", "a.mid", "--prompt", "b.txt"], 1, "'b.txt': expected the name of an array"),
+            (["-o", "a.mid", "--prompt", "b.mid"], 1, "'b.mid': cannot be read: No such file or directory"),
+            (["-o", "a.mid", "--prompt", "b.txt"], 1, "'b.txt': cannot be read: No such file or directory"),
             (["-o", "a.mid", "--tempo", 1], 2, "Invalid value for '--tempo': "),
         ],
     )

@@ -344,7 +344,7 @@ def test_ctrl_c_saves_and_says_how_to_resume(
 def test_ctrl_c_before_the_first_checkpoint(
     corpus: Path, tiny: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Run
 ) -> None:
-    def interrupt(*_: object) -> None:
+    def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("seqkit.training.run.prepare", interrupt)

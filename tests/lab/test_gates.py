@@ -421,15 +421,15 @@ def test_an_object_may_have_a_field_of_its_own() -> None:
     [
         (
             "hello",
-            "'hello': expected the name of an array (.npy, .npz), a recording (.wav, .flac, .ogg) "
+            "'hello': expected the name of an array (.npy, .npz), a table (.csv), a recording (.wav, .flac, .ogg) "
             "or a piece of music (.mid)",
         ),
         ("[[1, 2", "JSON:1: invalid JSON at character 7"),
         ("[]", 'expected a list of frames, each of numbers in "frames", found []'),
         ('{"a": 1}', "expected a field 'frames' with a sequence of vectors, found 'a'"),
         ("[[1, 2]]", "expected 3 features a frame, as in training, found 2"),
-        ('[[1, 2, "a"]]', "expected a list of frames, each a list of numbers"),
-        ("[[1, 2, NaN]]", "expected finite numbers, found nan in frame 0, feature 2"),
+        ('[[1, 2, "a"]]', "expected a number, found 'a' in frame 0, feature 2, counted from 0"),
+        ("[[1, 2, NaN]]", "expected finite numbers, found nan in frame 0, feature 2, counted from 0"),
     ],
 )
 def test_sequences_that_cannot_be_read(given: str, message: str) -> None:
@@ -442,8 +442,8 @@ def test_an_array_of_several_sequences_is_not_one(tmp_path: Path) -> None:
     np.save(tmp_path / "all.npy", np.stack([FRAMES, FRAMES]))
     with pytest.raises(DataError) as caught:
         record_gates(gestures(), str(tmp_path / "all.npy"))
-    found = "expected vectors [frames, features], found an array of shape [2, 7, 3]; name one of its rows as FILE#ROW"
-    assert str(caught.value) == f"'{tmp_path / 'all.npy'}': {found}"
+    found = "expected one, found 2 sequences; name one of them, such as all.npy#0"
+    assert str(caught.value).endswith(f": {found}")
 
 
 def test_the_steps_of_a_recording_are_in_seconds(tmp_path: Path) -> None:
