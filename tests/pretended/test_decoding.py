@@ -31,7 +31,8 @@ from tests.pretended.device import pretended
 LINES = [WORDS[3], *texts(5, 1, 5)]
 WHERE = {
     "model/pipeline.py::_answers": "whether the scores of many records are finite is read at last",
-    "heads/tagging/head.py::decode": "the labels of many sentences are read together",
+    "heads/tagging/head.py::_decoded": "the labels of many sentences are read together",
+    "heads/tagging/head.py::decode": "and the best of several sequences of them",
     "heads/tagging/module.py::decode_lagged": "one tag after the other is decided on the CPU",
     "nn/crf.py::lagged": "by scores of transitions that are read first",
     "heads/tagging/stream.py::accept": "likewise, and a label is given before the next token comes",
@@ -49,7 +50,7 @@ WHERE = {
 }
 """where prediction waits for the device → why"""
 ANSWERS = ("model/pipeline.py::_answers",)
-TAGS = (*ANSWERS, "heads/tagging/head.py::decode")
+TAGS = (*ANSWERS, "heads/tagging/head.py::_decoded")
 LAGGED = (*ANSWERS, "heads/tagging/module.py::decode_lagged", "nn/crf.py::lagged")
 STREAMED = ("heads/tagging/stream.py::accept", "model/streaming.py::_read", "nn/crf.py::lagged")
 PROBABILITIES = (
@@ -139,7 +140,7 @@ class Decoding(NamedTuple):
 DECODINGS = {
     "tag": Decoding(tagger, predicted(), TAGS),
     "tag probabilities": Decoding(tagger, predicted(probs=True), PROBABILITIES),
-    "tag n best": Decoding(tagger, predicted(nbest=3), TAGS),
+    "tag n best": Decoding(tagger, predicted(nbest=3), (*TAGS, "heads/tagging/head.py::decode")),
     "tag lag": Decoding(tagger, predicted(lag=2), LAGGED),
     "stream tag": Decoding(forward, streamed, STREAMED),
     "tag divided": Decoding(tagger, divided, TAGS),

@@ -14,7 +14,7 @@ from pydantic.fields import FieldInfo
 from seqkit.config import override, parse_settings
 from seqkit.config.sections import Section
 from seqkit.errors import SeqkitError
-from seqkit.tasks import TASKS
+from seqkit.tasks import TASKS, Task
 from seqkit.training.run import run
 
 DATA = {
@@ -23,6 +23,14 @@ DATA = {
     "lm": ("train.txt", "a b c\nb c a\n"),
     "generate": ("train.jsonl", '{"text": "ab", "kind": "x"}\n{"text": "ba", "kind": "y"}\n'),
 }
+_STEPS = "[[0, 1], [1, 0], [2, 1], [0, 2]]"
+_FRAMES = (
+    f'{{"frames": {_STEPS}, "label": "x", "labels": ["a", "b", "a", "a"], "text": "ab"}}\n'
+    f'{{"frames": [[1, 1], [0, 1]], "label": "y", "labels": ["b", "b"], "text": "b"}}\n'
+)
+DATA_OF_FRAMES = dict.fromkeys(("tag", "classify", "transcribe"), ("train.jsonl", _FRAMES)) | {
+    "lm": ("train.jsonl", '{"frames": [[0, 1], [1, 0], [1, 1]]}\n{"frames": [[1, 0], [0, 1]]}\n')
+}
 TINY: dict[str, dict[str, Any]] = {
     "tag": {},
     "classify": {"head": {"baseline": False}},
@@ -30,9 +38,10 @@ TINY: dict[str, dict[str, Any]] = {
     "generate": {},
 }
 SETTINGS = [
-    (task, section, name, field)
+    (row, section, name, field)
     for task in TASKS
-    for section, part in TASKS[task].settings_class().model_fields.items()
+    for row in TASKS[task].rows
+    for section, part in row.settings_class().model_fields.items()
     if isinstance(part.annotation, type) and issubclass(part.annotation, Section)
     for name, field in part.annotation.model_fields.items()
     if field.annotation is float
@@ -62,16 +71,31 @@ def surroundings(section: str, name: str) -> list[dict[str, dict[str, Any]]]:
 
 
 @pytest.mark.parametrize(
-    ("task", "section", "name", "field"), SETTINGS, ids=[".".join(setting[:3]) for setting in SETTINGS]
+    ("row", "section", "name", "field"),
+    SETTINGS,
+    ids=[f"{row.name}-{row.input_name}.{section}.{name}" for row, section, name, _ in SETTINGS],
 )
 @pytest.mark.filterwarnings("ignore")
-def test_no_number_ends_in_a_traceback(task: str, section: str, name: str, field: FieldInfo, tmp_path: Path) -> None:
-    file, content = DATA[task]
+def test_no_number_ends_in_a_traceback(row: Task, section: str, name: str, field: FieldInfo, tmp_path: Path) -> None:
+    of_frames = row.input_name == "frames"
+    file, content = (DATA_OF_FRAMES if of_frames else DATA)[row.name]
     (tmp_path / file).write_text(content * 4)
-    settings = override(parse_settings({"task": task}, task), {"encoder": {"hidden": 4}, **TINY[task]})
+    tree = {"task": row.name, "input": "frames"} if of_frames else {"task": row.name}
+    tiny = {"training": {"bptt": 3}} if of_frames and row.name == "lm" else {} if of_frames else TINY[row.name]
+    settings = override(parse_settings(tree, row.name), {"encoder": {"hidden": 4}, **tiny})
     settings = override(settings, {"training": {"epochs": 2, "batch_size": 4}})
     for number in extremes(field):
         for around in surroundings(section, name):
             with contextlib.suppress(SeqkitError):
                 chosen = override(settings, {**around, section: {**around.get(section, {}), name: number}})
                 run(chosen, tmp_path / "model", str(tmp_path / file), device="cpu", force=True, quiet=True)
+
+
+@pytest.mark.parametrize(
+    "row", [row for task in TASKS for row in TASKS[task].rows if row.input_name == "frames"], ids=lambda row: row.name
+)
+def test_the_data_of_frames_train(row: Task, tmp_path: Path) -> None:
+    file, content = DATA_OF_FRAMES[row.name]
+    (tmp_path / file).write_text(content * 4)
+    settings = override(parse_settings({"task": row.name, "input": "frames"}, row.name), {"training": {"epochs": 2}})
+    assert run(settings, tmp_path / "model", str(tmp_path / file), device="cpu").model.task is row
