@@ -62,7 +62,6 @@ def batch(made: ConditionCodec, values: list[Any], file: str = "") -> FrameSeque
         (["up.npy", "down.npx"], "text"),
         (["go to sleep.wav"] * 2 + ["go home"] * 2, "label"),
     ],
-    ids=str,
 )
 def test_kinds_are_found_by_the_values(values: list[Any], kind: str) -> None:
     assert codec(values).fields[0].kind == kind
