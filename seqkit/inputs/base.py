@@ -173,6 +173,19 @@ class Input(ABC):
             gives the same on a device, where only the lengths stay on the CPU.
         """
 
+    def training_batch(self, arrays: Any, rows: NDArray[np.int64], targets: Any) -> Any:
+        """Some records as one batch of training, which may be changed at random.
+
+        Args:
+            arrays: what `arrays` gave.
+            rows: numbers of records, [B].
+            targets: what is learned of all records, see `seqkit.heads.base.Head.targets`.
+
+        Returns:
+            See `collate`, which this is by default.
+        """
+        return self.collate(arrays, rows)
+
     def cached(self, module: nn.Module) -> Any:
         """The same input for prediction over many chunks, which may keep what one chunk has in common with the next.
 

@@ -63,3 +63,10 @@ class FrameSettings(Section):
     def step(self) -> int:
         """Frames from one step of the encoder to the next."""
         return self.stride or self.stack
+
+
+class WholeFrameSettings(FrameSettings):
+    """What is done with frames where no label belongs to a single one."""
+
+    speed: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
+    """greatest change of speed in training, as a share: another one for each sequence every time (Ko et al. 2015)"""

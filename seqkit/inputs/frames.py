@@ -121,6 +121,18 @@ class _Moments:
         return self.mean.astype(np.float32), np.where(varies, 1 / np.where(varies, deviation, 1), 1).astype(np.float32)
 
 
+def _resampled(frames: Floats, count: int) -> Floats:
+    """Frames [N, F] → as many as are wanted, [count, F], by linear interpolation; the first and last stay."""
+    if len(frames) == count:
+        return frames
+    places = np.linspace(0, len(frames) - 1, count)  # [count]
+    before = np.minimum(places.astype(np.int64), max(0, len(frames) - 2))  # [count]
+    after = np.minimum(before + 1, len(frames) - 1)  # [count]
+    share = (places - before)[:, None].astype(np.float32)  # [count, 1]
+    found: Floats = frames[before] * (1 - share) + frames[after] * share
+    return found
+
+
 class FrameInput(Input):
     """Sequences of vectors.
 
@@ -343,10 +355,25 @@ class FrameInput(Input):
     def collate(self, arrays: FrameArrays, rows: NDArray[np.int64]) -> FrameBatch:
         """See `Input.collate`."""
         counts = arrays.frame_lengths[rows]  # [B]
+        return self._batch(arrays, rows, counts)
+
+    def training_batch(self, arrays: FrameArrays, rows: NDArray[np.int64], targets: Any) -> FrameBatch:
+        """See `Input.training_batch`: with `speed`, faster or slower, but no shorter than the targets need."""
+        counts = arrays.frame_lengths[rows]  # [B]
+        most = getattr(self.settings.frames, "speed", 0.0)
+        if not most:
+            return self._batch(arrays, rows, counts)
+        factors = 1 + most * (2 * torch.rand(len(rows), dtype=torch.float64).numpy() - 1)  # [B]
+        needed = getattr(targets, "needed", None)  # steps, of each record
+        least = 1 if needed is None else needed[rows] * self.settings.frames.step
+        return self._batch(arrays, rows, np.maximum(np.rint(counts / factors).astype(np.int64), least))
+
+    def _batch(self, arrays: FrameArrays, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> FrameBatch:
+        """Some sequences as a batch, each of so many frames, between which numbers are interpolated."""
         frames = np.zeros((len(rows), int(counts.max(initial=0)), self.size), dtype=np.float32)  # [B, N, F]
-        for place, row in enumerate(rows.tolist()):
-            frames[place, : counts[place]] = self._normalised(arrays.records[row])
-        return FrameBatch(torch.from_numpy(frames), torch.from_numpy(counts), torch.from_numpy(arrays.lengths[rows]))
+        for place, (row, count) in enumerate(zip(rows.tolist(), counts.tolist(), strict=True)):
+            frames[place, :count] = _resampled(self._normalised(arrays.records[row]), count)
+        return FrameBatch(torch.from_numpy(frames), torch.from_numpy(counts), torch.from_numpy(self.steps(counts)))
 
     def _normalised(self, record: FrameRecord) -> Floats:
         """Frames after what is normalised by their own sequence."""

@@ -199,7 +199,7 @@ class RecordLearner(Learner):
         model = self.model
         targets = None if self.targets is None else to_device(self.targets.collate(batch), model.device)
         condition = None if self.conditions is None else self.conditions.collate(batch)
-        vectors = model.input.collate(self.arrays, batch).to(model.device)
+        vectors = model.input.training_batch(self.arrays, batch, self.targets).to(model.device)
         with precision_context(self.settings.training.precision, model.device):
             mean, units = model.head.loss(model.encode(vectors, condition), targets)
         return Computed(mean, units, int(vectors.lengths.sum()))

@@ -19,7 +19,7 @@ from seqkit.config.sections import (
     TrainingSettings,
 )
 from seqkit.inputs.audio_settings import AudioSettings
-from seqkit.inputs.frame_settings import FrameDataSettings, FrameSettings
+from seqkit.inputs.frame_settings import FrameDataSettings, WholeFrameSettings
 from seqkit.inputs.settings import DataSettings, EmbeddingSettings, EvaluationOptions
 
 
@@ -120,7 +120,7 @@ class ClassifyFramesSettings(Settings):
     """data"""
     audio: AudioSettings = AudioSettings()
     """features of recordings"""
-    frames: FrameSettings = FrameSettings()
+    frames: WholeFrameSettings = WholeFrameSettings()
     """frames"""
     encoder: EncoderSettings = EncoderSettings()
     """encoder"""

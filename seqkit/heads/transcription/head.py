@@ -32,7 +32,18 @@ _SHOWN = 40
 
 
 class SymbolTargets(StepTargets):
-    """The symbols of each text."""
+    """The symbols of each text.
+
+    Args:
+        rows: the ids of each text's symbols.
+
+    Attributes:
+        needed: the least number of steps that each needs, int64 [S].
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
+        super().__init__(rows)
+        self.needed = np.array([steps_needed(row) for row in rows], dtype=np.int64)
 
     def collate(self, rows: Any) -> Tensor:
         """See `Targets.collate`: int64 [B, L], `BLANK` past the end of each text."""

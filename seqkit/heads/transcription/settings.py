@@ -21,7 +21,7 @@ from seqkit.config.sections import (
     Weight,
 )
 from seqkit.inputs.audio_settings import AudioSettings
-from seqkit.inputs.frame_settings import FrameDataSettings, FrameSettings
+from seqkit.inputs.frame_settings import FrameDataSettings, WholeFrameSettings
 from seqkit.inputs.settings import EvaluationOptions
 
 _KINDS = ("char", "word", "bpe")
@@ -63,7 +63,7 @@ class TranscribeEncoderSettings(EncoderSettings):
     """layers on top of each other"""
 
 
-class TranscribeFrameSettings(FrameSettings):
+class TranscribeFrameSettings(WholeFrameSettings):
     """What is done with frames before the encoder, with the defaults of transcription."""
 
     time_masks: Count = 2
