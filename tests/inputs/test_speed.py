@@ -1,4 +1,4 @@
-"""Sequences of vectors that are faster or slower in training: linear interpolation, between the first and last frame."""
+"""Sequences that are faster or slower in training: linear interpolation between the first and the last frame."""
 
 from __future__ import annotations
 
