@@ -57,5 +57,8 @@ def test_what_a_line_cannot_hold() -> None:
         with pytest.raises(DataError) as caught:
             written(record(text), "tsv")
         assert str(caught.value) == "f:3: the text or a label contains a line break; use --output-format jsonl"
-    with pytest.raises(DataError, match=r"^unknown output format 'xml'; choose from conll, jsonl, inline, tsv$"):
+    with pytest.raises(
+        DataError,
+        match=r"^unknown output format 'xml'; choose from conll, jsonl, inline, tsv, textgrid, audacity, text$",
+    ):
         written(record(), "xml")

@@ -56,7 +56,7 @@ def test_blocks(tmp_path: Path) -> None:
     file = tmp_path / "file"
 
     def read(content: bytes, draw: random.Random) -> None:
-        format = draw.choice(list(FORMATS))
+        format = draw.choice([name for name, form in FORMATS.items() if form.sentences or form.texts])
         if draw.random() < 0.5:
             content = draw.choice(SEEDS[format]) * draw.randrange(3) + content
         put(file, content)

@@ -13,7 +13,7 @@ from harness import fuzz, put
 
 from seqkit.formats.arrays import attach_arrays, load_array
 from seqkit.inputs.pretrained import read_vectors
-from seqkit.records import Sentence
+from seqkit.records import FrameRecord, Sentence
 
 TEXT = (
     b"the 0.1 -2.5 3e-2\nof 1 2 3\n. . . 4 5 6\n",
@@ -66,7 +66,9 @@ def test_arrays(tmp_path: Path) -> None:
         assert array.nbytes <= len(content)
         sentences = [Sentence.from_tokens(["x"]) for _ in range(draw.choice((len(array) if array.ndim else 1, 3)))]
         attach_arrays(sentences, tmp_path / "train.jsonl")
-        assert all(sentence.fields["image"].ndim for sentence in sentences)
+        several = array.ndim == 3  # each of which is a sequence of vectors
+        rows = [sentence.fields["image"] for sentence in sentences]
+        assert all(isinstance(row, FrameRecord) if several else row.ndim for row in rows)
 
     words = (b"(3, 2)", b"(1000000000000,)", b"(0, 1000000000000)", b"'<f8'", b"'|O'", b"True", b"\x93NUMPY", b"()")
     words = (

@@ -22,6 +22,8 @@ ENDS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if has
 @pytest.fixture(params=ENDS, ids=lambda number: number.name)
 def number(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
     before = signal.getsignal(request.param)
+    if before is signal.SIG_IGN:  # as nohup starts a process
+        signal.signal(request.param, signal.SIG_DFL)
     yield request.param
     signal.signal(request.param, before)
 
