@@ -160,7 +160,6 @@ class FrameInput(Input):
         self.acoustics = None if rate is None else Acoustics(settings.audio, rate)
         self._mean, self._scale = mean, scale
         self._store = store
-        self._by_speaker: dict[str, tuple[Floats, Floats]] = {}
 
     @classmethod
     def build(cls, settings: Any, records: Sequence[FrameRecord], sources: Sources) -> FrameInput:

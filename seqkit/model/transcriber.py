@@ -15,7 +15,7 @@ from seqkit.heads.transcription.settings import TranscribeOptions
 from seqkit.inputs.frames import FrameInput
 from seqkit.model.base import Evaluation, Model
 from seqkit.model.fusion import fused
-from seqkit.records import FrameRecord, Transcription
+from seqkit.records import Transcription
 
 _WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _BONUSES = (-1.0, 0.0, 1.0, 2.0)
@@ -38,7 +38,7 @@ class Transcriber(Model):
         Returns:
             The text, and what was asked for beside it.
         """
-        found: Transcription = next(self.predict([{"frames": given} if not _is_record(given) else given], **options))
+        found: Transcription = next(self.predict([given], **options))
         return found
 
     def options(self, given: Mapping[str, Any]) -> TranscribeOptions:
@@ -93,7 +93,3 @@ class Transcriber(Model):
         asked: dict[str, Any] = {name: options[name] for name in known if name in options}
         answers = list((pipeline or self.pipeline())(records, self.options(asked).for_output(None)))
         return Evaluation(self.head.report(gold, answers), gold, answers)
-
-
-def _is_record(given: Any) -> bool:
-    return isinstance(given, FrameRecord | Mapping)
