@@ -206,6 +206,11 @@ class Options(Section):
 
     streams: ClassVar[bool] = False
 
+    @classmethod
+    def places(cls) -> frozenset[str]:
+        """The options that name a file or folder (see `Elsewhere`), which no request may open."""
+        return frozenset(name for name, field in cls.model_fields.items() if _ELSEWHERE in field.metadata)
+
     def for_output(self, output_format: str | None) -> Options:
         """The options without what an output format does not show.
 

@@ -29,6 +29,8 @@ def answer(model: Any, request: Mapping[str, Any], pipeline: Any) -> dict[str, A
             raise SettingsError(f"output_format: choose from {known}, found {shown(output_format)}")
         return _block(model, parts, output_format, _options(model, given, pipeline).for_output(output_format), pipeline)
     known = model.task.options_class().model_fields
+    if named := sorted(given.keys() & model.task.options_class().places()):
+        raise SettingsError(f"a request cannot name files of this machine, and {named[0]!r} is one")
     options = _options(model, {name: given.pop(name) for name in list(given) if name in known}, pipeline)
     several = given.pop("texts", None)
     if several is None:

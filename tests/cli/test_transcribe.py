@@ -305,3 +305,9 @@ def test_resumes_after_a_kill(data: Path, tmp_path: Path) -> None:
     assert process.wait() == -signal.SIGKILL
     subprocess.run(started(killed, "--resume"), cwd=ROOT, env=environment, check=True, timeout=240)
     assert (whole / "weights.safetensors").read_bytes() == (killed / "weights.safetensors").read_bytes()
+
+
+def test_a_request_opens_no_language_model(model: Path, words: Path) -> None:
+    with pytest.raises(SettingsError) as caught:
+        seqkit.load(model, device="cpu").answer({"frames": [[0, 0, 0, 0]], "lm": str(words)})
+    assert str(caught.value) == "a request cannot name files of this machine, and 'lm' is one"

@@ -9,6 +9,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from seqkit.config.sections import (
     GREATEST,
     Count,
+    Elsewhere,
     EncoderSettings,
     Layers,
     Options,
@@ -117,7 +118,7 @@ class TranscribeOptions(Options):
     """prefixes that beam search keeps; 0: the best symbol of each step, or 20 where --lm or --nbest needs it"""
     nbest: Annotated[int, Field(ge=1, le=10_000)] = 1
     """texts of each sequence, the best first (jsonl)"""
-    lm: str = ""
+    lm: Elsewhere = ""
     """language model, a directory of seqkit lm: n-grams or a network, of words or of the units that are transcribed"""
     lm_weight: Weight = 0.5
     """weight of the language model's log-probability"""
@@ -172,7 +173,7 @@ class TranscribeEvaluation(EvaluationOptions):
     """field of the text  [default: the model's]"""
     beam: Annotated[int, Field(ge=0, le=10_000)] = 0
     """prefixes that beam search keeps; 0: the best symbol of each step, or 20 where --lm needs it"""
-    lm: str = ""
+    lm: Elsewhere = ""
     """language model, a directory of seqkit lm: n-grams or a network, of words or of the units that are transcribed"""
     lm_weight: Weight = 0.5
     """weight of the language model's log-probability"""
