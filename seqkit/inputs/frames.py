@@ -409,6 +409,14 @@ class FrameInput(Input):
             return row_frames({"frames": given})
         raise DataError(f"a record must be an array of frames [N, F], or a mapping with one, found {shown(given)}")
 
+    def facts(self, records: Sequence[FrameRecord]) -> tuple[dict[str, Any], list[str]]:
+        """See `Input.facts`: what recordings become, and how many are resampled for it."""
+        if self.acoustics is None:
+            return {}, []
+        others = sum(record.source.rate != self.acoustics.rate for record in records)
+        told = self.description()[0].removeprefix("- Input: ")
+        return {}, [told, *([f"{others:,} recordings at other rates are resampled"] if others else [])]
+
     def description(self) -> list[str]:
         """See `Input.description`."""
         if self.acoustics is None:
