@@ -48,6 +48,8 @@ Inputs = list[tuple[str, Description, int]]
 """names of files, or ``-``, how they are read, and their sizes where several processes have to have the same"""
 _LOOKED_AT = 400
 """lines in which a fault is found before anything is written"""
+_SPEAKERS_BYTES = 1 << 26
+"""bytes of rows that are predicted together where all sequences of a speaker have to be: some 500,000 rows"""
 _STREAMED = ("text", "jsonl")
 """output formats of sequences of vectors that are still going on"""
 Requests = Callable[[Inputs], Iterator[Any]]
@@ -113,7 +115,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
             from seqkit.formats.blocks import cut  # all formats, for which help texts need not wait
             from seqkit.model.requests import block_request
 
-            for block in cut([(file, description) for file, description, _ in inputs]):
+            for block in cut([(file, description) for file, description, _ in inputs], _block_bytes(directory)):
                 yield block_request(block, output_format)
 
         names = _files_in(files, row) or ("-",)
@@ -263,11 +265,27 @@ def trained_description(directory: Path) -> Description:
     """
     from seqkit.formats.format import column_names
 
+    data = _trained_settings(directory, "data")
     try:
-        data = json.loads((directory / "config.json").read_bytes())["settings"]["data"]
         return Description(columns=column_names(data["columns"]), token_column=data["token_column"])
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return Description()
+
+
+def _trained_settings(directory: Path, section: str) -> dict[str, Any]:
+    """A section of a model's settings; nothing if it cannot be read, of which its loader says what is wrong."""
+    try:
+        found = json.loads((directory / "config.json").read_bytes())["settings"][section]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _block_bytes(directory: Path) -> int:
+    """Bytes of input that are predicted together: more where all sequences of a speaker have to be."""
+    from seqkit.formats.blocks import BLOCK_BYTES
+
+    return _SPEAKERS_BYTES if _trained_settings(directory, "frames").get("normalize") == "speaker" else BLOCK_BYTES
 
 
 def _as_trained(file: str, found: Description, trained: Description) -> str:

@@ -214,6 +214,22 @@ class Input(ABC):
         """
         raise SettingsError("what this model reads cannot be streamed: it has to be whole")
 
+    @property
+    def surveys(self) -> bool:
+        """Whether what is read of a record depends on others given with it, so that `survey` sees all first."""
+        return False
+
+    def survey(self, records: Sequence[Any]) -> None:
+        """Note on each record what it takes from others that are given with it, such as those of the same speaker.
+
+        Args:
+            records: all records of a split, a file or a call.
+
+        Raises:
+            DataError: one cannot be read.
+        """
+        return
+
     def check(self, records: Sequence[Any]) -> int:
         """See that records can be read whose content is read only when it is needed.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from seqkit.formats.manifest import row_frames
 from seqkit.inputs.acoustics import Acoustics
 from seqkit.inputs.base import Documents, Input, Sources
 from seqkit.inputs.feature_store import FeatureStore
+from seqkit.inputs.frame_statistics import Moments, Statistics
 from seqkit.inputs.frame_stream import VectorStream
 from seqkit.nn.frames import FrameLayer
 from seqkit.nn.sequences import to_device
@@ -29,8 +30,6 @@ Floats = NDArray[np.float32]
 
 _PART = 4096
 """frames of an array that a stream of a file reads at a time"""
-_LEAST_DEVIATION = 1e-6
-"""share of the greatest absolute value below which a feature is constant, and is not divided by its deviation"""
 
 
 @dataclass(frozen=True)
@@ -91,36 +90,6 @@ class FrameModule(nn.Module):
         return steps
 
 
-class _Moments:
-    """Mean and deviation of each feature, from one sequence after another (Chan, Golub & LeVeque 1983).
-
-    Args:
-        size: F.
-    """
-
-    def __init__(self, size: int) -> None:
-        self.count = 0
-        self.mean = np.zeros(size)
-        self.squares = np.zeros(size)
-        self.largest = np.zeros(size)
-
-    def add(self, frames: Floats) -> None:
-        """Take the frames [N, F] of a sequence."""
-        many = frames.astype(np.float64)
-        count, mean = len(many), many.mean(0)
-        shift, total = mean - self.mean, self.count + count
-        self.squares += ((many - mean) ** 2).sum(0) + shift**2 * (self.count * count / total)
-        self.mean += shift * (count / total)
-        self.count = total
-        self.largest = np.maximum(self.largest, np.abs(many).max(0))
-
-    def normalisation(self) -> tuple[Floats, Floats]:
-        """What is subtracted, and what the difference is multiplied by: of constant features 1."""
-        deviation = np.sqrt(self.squares / max(1, self.count))
-        varies = deviation > _LEAST_DEVIATION * np.maximum(self.largest, np.finfo(np.float32).tiny)
-        return self.mean.astype(np.float32), np.where(varies, 1 / np.where(varies, deviation, 1), 1).astype(np.float32)
-
-
 def _resampled(frames: Floats, count: int) -> Floats:
     """Frames [N, F] → as many as are wanted, [count, F], by linear interpolation; the first and last stay."""
     if len(frames) == count:
@@ -174,11 +143,13 @@ class FrameInput(Input):
         store = FeatureStore(how, size, sources.features, take_up=sources.resumes) if is_audio else None
         found = cls(settings, size, rate, store=store)
         if settings.frames.normalize == "data":
-            moments = _Moments(size)
-            for record in records:
-                moments.add(found.read(record, keep=True))
-            mean, scale = moments.normalisation()
+            mean, scale = found._statistics(records)
             found._mean, found._scale = torch.from_numpy(mean), torch.from_numpy(scale)
+        elif found.surveys and all(found._speaker(record) is None for record in records):
+            raise SettingsError(
+                f"frames.normalize is speaker, but no sequence has a field {shown(settings.data.speaker)}; "
+                "name it by --set data.speaker, or use --set frames.normalize=sequence"
+            )
         return found
 
     @classmethod
@@ -222,10 +193,12 @@ class FrameInput(Input):
 
     def stream(self, module: nn.Module) -> VectorStream:
         """See `Input.stream` and `VectorStream`; a chunk is frames [n, F] or, of recordings, samples [n]."""
-        if self.settings.frames.normalize == "sequence":
+        how = self.settings.frames.normalize
+        if how in ("sequence", "speaker"):
+            whole = "the whole sequence" if how == "sequence" else "all sequences of a speaker"
             raise SettingsError(
-                "frames.normalize is sequence: the mean of the whole sequence is subtracted, which a stream does not "
-                "wait for; train with --set frames.normalize=data"
+                f"frames.normalize is {how}: the mean of {whole} is subtracted, which a stream does not wait for; "
+                "train with --set frames.normalize=data"
             )
         assert isinstance(module, FrameModule)
         return VectorStream(self, module.layer)
@@ -375,14 +348,41 @@ class FrameInput(Input):
         return FrameBatch(torch.from_numpy(frames), torch.from_numpy(counts), torch.from_numpy(self.steps(counts)))
 
     def _normalised(self, record: FrameRecord) -> Floats:
-        """Frames after what is normalised by their own sequence."""
+        """Frames after what is normalised by their own sequence or by those of their speaker."""
         frames = self.read(record)
-        if self.settings.frames.normalize != "sequence":
+        if self.settings.frames.normalize not in ("sequence", "speaker"):
             return frames
-        moments = _Moments(self.size)
-        moments.add(frames)
-        mean, scale = moments.normalisation()
+        mean, scale = record.statistics or self._statistics([record])
         return (frames - mean) * scale
+
+    def _statistics(self, records: Iterable[FrameRecord]) -> Statistics:
+        """What is subtracted from the frames of sequences, and what the difference is multiplied by."""
+        moments = Moments(self.size)
+        for record in records:
+            moments.add(self.read(record, keep=True))
+        return moments.normalisation()
+
+    def _speaker(self, record: FrameRecord) -> str | None:
+        speaker = record.fields.get(self.settings.data.speaker)
+        return None if speaker is None or speaker == "" else str(speaker)
+
+    @property
+    def surveys(self) -> bool:
+        """See `Input.surveys`: where frames are normalised by all sequences of their speaker."""
+        how: str = self.settings.frames.normalize
+        return how == "speaker"
+
+    def survey(self, records: Sequence[FrameRecord]) -> None:
+        """See `Input.survey`; a sequence without a speaker is normalised by itself."""
+        speakers: dict[str, list[FrameRecord]] = {}
+        for record in records:
+            record.statistics = None
+            if (speaker := self._speaker(record)) is not None:
+                speakers.setdefault(speaker, []).append(record)
+        for spoken in speakers.values():
+            statistics = self._statistics(spoken)
+            for record in spoken:
+                record.statistics = statistics
 
     def lengths(self, records: Sequence[FrameRecord]) -> list[int]:
         """See `Input.lengths`."""

@@ -304,7 +304,7 @@ class Pipeline:
         self._kept: dict[str, Any] = {}
 
     def __call__(self, records: Iterable[Any], options: Any = None) -> Iterator[Any]:
-        """Predict a stream, in its order, reading ahead no more than a chunk.
+        """Predict a stream, in its order, reading ahead no more than a chunk, unless the input has to see all records.
 
         Args:
             records: the stream.
@@ -314,6 +314,9 @@ class Pipeline:
             One answer per record.
         """
         options = options or self.options
+        if self.model.input.surveys:
+            records = list(records)
+            self.model.input.survey(records)
         if self.chosen is None and not multiplies_bf16(self.model.device):
             self._choose("fp32", "bf16 is not fast here")
         if self.chosen is None and self.ahead >= CHECKED_RECORDS:

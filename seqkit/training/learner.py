@@ -177,6 +177,7 @@ class RecordLearner(Learner):
         super().__init__(model, len(train), digest(rows, start))
         self.dev = dev
         self.read = read
+        model.input.survey(train)
         with precision_context("fp32", model.device):  # a frozen network's features, as in prediction
             self.arrays = model.input.arrays(train)
         self.targets = model.head.targets(train)

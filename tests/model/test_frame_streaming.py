@@ -62,7 +62,7 @@ def transcriber(frames: dict[str, Any] | None = None, unit: str = "char", **enco
     texts = ("ab ba", "c", "cab a")
     return shaken(
         Transcriber.build(
-            settings, [row_frames({"frames": x, "text": t}) for x, t in zip(arrays(), texts, strict=True)]
+            settings, [row_frames({"frames": x, "text": t, "speaker": 1}) for x, t in zip(arrays(), texts, strict=True)]
         )
     )
 
@@ -377,6 +377,10 @@ def test_normalisation_by_sequence_and_directions_are_refused() -> None:
         "frames.normalize is sequence: the mean of the whole sequence is subtracted, which a stream does not wait for; "
         "train with --set frames.normalize=data"
     )
+    with pytest.raises(
+        SettingsError, match="speaker: the mean of all sequences of a speaker is subtracted, which a str"
+    ):
+        transcriber({"normalize": "speaker"}).stream()
     with pytest.raises(SettingsError, match=r"encoder\.direction is both:"):
         transcriber(direction="both").stream()
     with pytest.raises(SettingsError, match="probs: probabilities of labels by a CRF"):

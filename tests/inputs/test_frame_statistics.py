@@ -1,0 +1,86 @@
+"""Normalisation by a speaker: of all sequences that are read together, whatever they are predicted in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import seqkit
+from seqkit.config import override
+from seqkit.errors import SettingsError
+from seqkit.formats.manifest import row_frames
+from seqkit.heads.transcription.settings import TranscribeSettings
+from seqkit.inputs.base import NO_SOURCES
+from seqkit.inputs.frames import FrameInput
+from seqkit.records import FrameRecord
+from tests.cli.conftest import run  # noqa: F401
+
+SPEAKERS = ("ada", "bo", None, "ada", "bo", 7, "ada")
+
+
+def records(numbers: np.random.Generator) -> list[FrameRecord]:
+    shapes = [(int(numbers.integers(1, 9)), 3) for _ in SPEAKERS]
+    rows: list[dict[str, Any]] = [{"frames": numbers.normal(3, 5, shape)} for shape in shapes]
+    for row, speaker in zip(rows, SPEAKERS, strict=True):
+        row |= {} if speaker is None else {"speaker": speaker}
+    return [row_frames(row) for row in rows]
+
+
+def made(given: list[FrameRecord], **changes: Any) -> FrameInput:
+    settings = override(TranscribeSettings(), {"frames": {"normalize": "speaker"}, **changes})
+    return FrameInput.build(settings, given, NO_SOURCES)
+
+
+def test_of_each_speaker_the_mean_is_0_and_the_deviation_1() -> None:
+    given = records(np.random.default_rng(1))
+    input = made(given)
+    input.survey(given)
+    batch = input.collate(input.arrays(given), np.arange(len(given)))
+    for speaker in set(SPEAKERS):
+        rows = [row for row, name in enumerate(SPEAKERS) if name == speaker]
+        inside = np.concatenate([batch.frames[row, : batch.frame_lengths[row]].numpy() for row in rows])
+        raw = np.concatenate([np.asarray(given[row].source.read(), np.float64) for row in rows])
+        deviation = raw.std(0)
+        expected = (raw - raw.mean(0)) / np.where(deviation > 0, deviation, 1)
+        np.testing.assert_allclose(inside, expected, atol=1e-5)
+
+
+def test_data_without_speakers_are_refused() -> None:
+    numbers = np.random.default_rng(2)
+    with pytest.raises(SettingsError) as caught:
+        made(records(numbers), data={"speaker": "who"})
+    assert str(caught.value) == (
+        "frames.normalize is speaker, but no sequence has a field 'who'; name it by --set data.speaker, or use --set "
+        "frames.normalize=sequence"
+    )
+
+
+def test_a_command_python_and_workers_read_the_same(run: Callable[..., Any], tmp_path: Path) -> None:  # noqa: F811
+    numbers = np.random.default_rng(3)
+    rows = [
+        {
+            "frames": numbers.normal(who, 1 + who, (int(numbers.integers(4, 9)), 2)).tolist(),
+            "speaker": who,
+            "text": "ab",
+        }
+        for who in numbers.integers(0, 3, 60).tolist()
+    ]
+    file = tmp_path / "train.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    model = tmp_path / "model"
+    flags = ["--set", "frames.normalize=speaker", "--hidden=4", "--epochs=1"]
+    run("transcribe", "train", file, "-o", model, *flags)
+    loaded = seqkit.load(model)
+    together = [answer.alternatives[0]["score"] for answer in loaded.predict(rows, nbest=2)]
+    alone = [next(iter(loaded.predict([row], nbest=2))).alternatives[0]["score"] for row in rows]
+    assert together != pytest.approx(alone, abs=1e-4)
+    for asked in ([], ["--workers=2"], ["--batch-tokens=8"]):
+        told = run("transcribe", "predict", file, "-m", model, "--nbest=2", "--output-format=jsonl", *asked).out
+        assert [json.loads(line)["nbest"][0]["score"] for line in told.splitlines()] == pytest.approx(
+            together, abs=1e-4
+        )
