@@ -31,6 +31,7 @@ class Task(NamedTuple):
         records: what its data sets hold: ``sentences`` with labels for tokens, ``texts`` with labels, texts with other
             ``fields``, ``lines`` of running text, or ``frames``, sequences of vectors.
         record: what messages call one of them.
+        unit: what they call one of its parts, of which speeds are told.
         train: the first sentence of the help of ``train``.
         evaluate: the same of ``evaluate``.
         flags: flags of ``train`` that only this task has → settings.
@@ -57,6 +58,7 @@ class Task(NamedTuple):
     models: Mapping[str, Place] = MappingProxyType({"": "seqkit.model.base:Model"})
     records: Literal["sentences", "texts", "fields", "lines", "frames"] = "texts"
     record: str = "text"
+    unit: str = "token"
     help: str = ""
     train: str = "Train a model on DATA and report on dev and test."
     evaluate: str = "Score a model on DATA."
@@ -77,6 +79,11 @@ class Task(NamedTuple):
     def input_name(self) -> str:
         """What it reads, ``words`` or ``frames``, as settings have it under ``input``."""
         return "frames" if self.records == "frames" else "words"
+
+    @property
+    def step(self) -> str:
+        """What messages call one step of the encoder, which several frames may become: what fills batches."""
+        return "step" if self.records == "frames" else self.unit
 
     @property
     def rows(self) -> tuple[Task, ...]:
@@ -125,7 +132,19 @@ _FRAME_FLAGS = {
     "--stack": "frames.stack",
     "--features": "audio.features",
 }
-"""flags of ``train`` that all tasks over sequences of vectors have"""
+"""flags of ``train`` that tasks over sequences of vectors have"""
+_OVER_FRAMES = Task(
+    name="",
+    summary="",
+    settings="",
+    input="seqkit.inputs.frames:FrameInput",
+    head="",
+    records="frames",
+    record="sequence",
+    unit="frame",
+    reads=("jsonl", "csv", "npy", "npz", "audio"),
+)
+"""what the rows of all tasks over sequences of vectors have in common"""
 
 TASKS: dict[str, Task] = {
     task.name: task
@@ -163,15 +182,12 @@ TASKS: dict[str, Task] = {
             errors="write the sentences with errors, one token per line: token, gold label, predicted label",
             learned="labels",
             also=(
-                Task(
+                _OVER_FRAMES._replace(
                     name="tag",
                     summary="Label every frame of a sequence of vectors: words, phones, gestures, events.",
                     settings="seqkit.heads.tagging.settings:TagFramesSettings",
-                    input="seqkit.inputs.frames:FrameInput",
                     head="seqkit.heads.tagging.frames:FrameTagging",
                     models={"": "seqkit.model.tagger:FrameTagger"},
-                    records="frames",
-                    record="sequence",
                     flags=_FRAME_FLAGS
                     | {
                         "--target,--label-column,--label": "data.target",
@@ -182,7 +198,6 @@ TASKS: dict[str, Task] = {
                     },
                     options="seqkit.heads.tagging.settings:TagFramesOptions",
                     evaluation="seqkit.heads.tagging.settings:TagFramesEvaluation",
-                    reads=("jsonl", "csv", "npy", "npz", "audio"),
                     writes=("jsonl", "textgrid", "audacity"),
                     written="JSON objects with runs, or a Praat TextGrid or the labels of Audacity for each sequence",
                     errors="write the stretches with errors: name, start, end, gold label, predicted label",
@@ -227,20 +242,16 @@ TASKS: dict[str, Task] = {
             errors="write the texts with errors, one per line: gold label, predicted label, text",
             learned="labels",
             also=(
-                Task(
+                _OVER_FRAMES._replace(
                     name="classify",
                     summary="Label every sequence of vectors: spoken words, gestures, sensors.",
                     settings="seqkit.heads.classification.settings:ClassifyFramesSettings",
-                    input="seqkit.inputs.frames:FrameInput",
                     head="seqkit.heads.classification.head:Classification",
                     models={"": "seqkit.model.classifier:Classifier"},
-                    records="frames",
-                    record="sequence",
                     flags=_FRAME_FLAGS
                     | {"--label": "data.label", "--pool": "head.pool", "--multi-label": "head.multi_label"},
                     options="seqkit.heads.classification.settings:ClassifyOptions",
                     evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",
-                    reads=("jsonl", "csv", "npy", "npz", "audio"),
                     writes=("tsv", "jsonl"),
                     written="label, probability and name separated by tabs, or JSON objects",
                     errors="write the sequences with errors, one per line: gold label, predicted label, name",
@@ -269,6 +280,7 @@ TASKS: dict[str, Task] = {
             },
             records="lines",
             record="line",
+            unit="unit",
             train=(
                 "Train a language model on the text of DATA, one stream of lines, and report on dev and test. --ngram "
                 "N counts the n-grams of the text instead: of the settings, only those of the data matter then."
@@ -294,15 +306,13 @@ TASKS: dict[str, Task] = {
             written="log-probability, units, perplexity and text separated by tabs, or JSON objects",
             learned="units",
             also=(
-                Task(
+                _OVER_FRAMES._replace(
                     name="lm",
                     summary="Language models of frames of keys: train, measure, score and sample music.",
                     settings="seqkit.heads.frame_model.settings:FrameModelSettings",
                     input="seqkit.inputs.keys:KeyInput",
                     head="seqkit.heads.frame_model.head:FrameModelling",
                     models={"": "seqkit.model.frame_model:FrameLanguageModel"},
-                    records="frames",
-                    record="sequence",
                     flags={
                         "--frames": "data.frames",
                         "--frames-per-quarter": "data.frames_per_quarter",
@@ -333,6 +343,7 @@ TASKS: dict[str, Task] = {
             models={"": "seqkit.model.generator:Generator"},
             records="fields",
             record="text",
+            unit="unit",
             train="Train a generator on texts of DATA and the fields they are from, and report on dev and test.",
             evaluate=(
                 "Measure on DATA how well a generator predicts the texts, and how many it writes exactly when it takes "
@@ -348,7 +359,7 @@ TASKS: dict[str, Task] = {
             options="seqkit.heads.generation.settings:GenerateOptions",
             learned="conditions",
         ),
-        Task(
+        _OVER_FRAMES._replace(
             name="transcribe",
             summary="Write the text of a recording: speech to characters, words or phones.",
             help="""Write the text of a recording, or of any sequence of vectors, by CTC.
@@ -359,18 +370,14 @@ TASKS: dict[str, Task] = {
             seqkit transcribe -m listener recording.wav          a line of text (short for predict)
             """,
             settings="seqkit.heads.transcription.settings:TranscribeSettings",
-            input="seqkit.inputs.frames:FrameInput",
             head="seqkit.heads.transcription.head:Transcribing",
             models={"": "seqkit.model.transcriber:Transcriber"},
-            records="frames",
-            record="sequence",
             train="Train a transcriber on DATA and report on dev and test.",
             evaluate="Score a transcriber on DATA: word and character error rates, and what is confused.",
-            flags={"--target": "data.target", "--unit": "data.unit", **_FRAME_FLAGS},
+            flags=_FRAME_FLAGS | {"--target": "data.target", "--unit": "data.unit"},
             options="seqkit.heads.transcription.settings:TranscribeOptions",
             evaluation="seqkit.heads.transcription.settings:TranscribeEvaluation",
             predict="Transcribe recordings, arrays, or the sequences that manifests name, in order.",
-            reads=("jsonl", "csv", "npy", "npz", "audio"),
             writes=("text", "jsonl"),
             written="a line of text for each, or JSON objects",
             errors="write the sequences with errors, one per line: right text, text that was found, name",

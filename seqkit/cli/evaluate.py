@@ -128,8 +128,7 @@ def evaluate_command(task: Task) -> click.Command:
         if confusion is not None:
             from seqkit.metrics.plots import confusion_matrix_png
 
-            step = "frame" if model.task.records == "frames" else "token"
-            unit = step if model.head.scores_steps else model.task.record
+            unit = model.task.unit if model.head.scores_steps else model.task.record
             shared = confusion_matrix_png(found.gold, [answer.labels for answer in found.answers], confusion, unit=unit)
             found = found._replace(notes=[*found.notes, *filter(None, [shared])])
         if not quiet:

@@ -480,7 +480,7 @@ def batch_options(function: Function) -> Function:
         show_default=True,
         callback=at_least_1,
         metavar="N",
-        help="tokens per batch; a longer sentence is a batch of its own",
+        help="tokens per batch, or steps where frames are read; a longer record is a batch of its own",
     )
     return tokens(precision_option(function))
 
@@ -521,7 +521,7 @@ precision_option = choice(
     "--precision",
     known=["auto", "fp32", "bf16"],
     default="fp32",
-    help="arithmetic of the encoder; auto is bf16 where it is fast, if no label of the first 128 sentences changes",
+    help="arithmetic of the encoder; auto is bf16 where it is fast, if no label of the first 128 records changes",
 )
 """adds ``--precision``"""
 

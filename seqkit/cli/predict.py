@@ -147,9 +147,8 @@ def predict_command(task: Task, verb: str) -> click.Command:
             _write("" if written is None else written.rest())
             seconds = time.perf_counter() - began
         if not (quiet or live):
-            unit = {"lines": "unit", "frames": "frame"}.get(row.records, "token")
-            counted = f"{plural(total['records'], row.record)}, {plural(total['tokens'], unit)}"
-            tell(f"{counted} in {seconds:.2f} s: {total['tokens'] / max(seconds, 1e-9):,.0f} {unit}s/s")
+            counted = f"{plural(total['records'], row.record)}, {plural(total['tokens'], row.unit)}"
+            tell(f"{counted} in {seconds:.2f} s: {total['tokens'] / max(seconds, 1e-9):,.0f} {row.unit}s/s")
             if total["unknown"]:
                 tell(f"{total['unknown']:,} of the units are unknown to the model; all are scored as one unknown unit")
             if total["shortened"]:

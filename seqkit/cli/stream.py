@@ -50,8 +50,8 @@ def streamed(job: Job, inputs: Sequence[tuple[str, Description]]) -> Iterator[An
             raise DataError(f"--stream reads lines of {' or '.join(_READ)} (--input), {found}", file=file)
     stream = model.stream(**job.options)
     if stream.lag and job.options.get("lag") is None and not job.quiet:
-        unit, whole = ("steps", "sequence") if frames else ("tokens", "sentence")
-        tell(f"each label is decided {stream.lag} {unit} later, or at the end of its {whole}; --lag N changes that")
+        later = f"{stream.lag} {model.task.step}s later, or at the end of its {model.task.record}"
+        tell(f"each label is decided {later}; --lag N changes that")
     if frames:
         if any(_is_live(file) for file, _ in inputs) and not job.quiet:
             tell(_expected(model))

@@ -125,11 +125,11 @@ class TrainingSettings(Section):
     epochs: Positive = 30
     """maximal number of passes over the training data"""
     batch_size: Positive = 32
-    """sentences per batch"""
+    """sentences, texts or sequences per batch"""
     batch_tokens: Count = 0
-    """tokens per batch instead of sentences; 0 for batch_size"""
+    """tokens, or steps where frames are read, per batch instead; 0 for batch_size"""
     equal_lengths: bool = False
-    """batches of sentences of equal length: no padding, but some batches are small"""
+    """only records of equal length in a batch: no padding, but some batches are small"""
     optimizer: Literal["sgd", "adam", "adamw"] = "adam"
     """optimiser"""
     lr: Rate = 2e-3

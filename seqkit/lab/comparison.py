@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from seqkit.metrics.plots import FONT, new_figure
 from seqkit.metrics.scores import text_table
+from seqkit.tasks import find_task
 from seqkit.terminal import one_line
 
 if TYPE_CHECKING:
@@ -77,8 +78,9 @@ def _metric(runs: Sequence[CellRun]) -> str:
 
 
 def _unit(runs: Sequence[CellRun]) -> str:
-    """What is counted in training: tokens, or steps of an encoder that reads sequences of vectors."""
-    return "steps" if runs[0].settings.get("input") == "frames" else "tokens"
+    """What is counted in training, such as tokens or frames."""
+    settings = runs[0].settings
+    return f"{find_task(settings['task'], 'settings', settings.get('input')).unit}s"
 
 
 def _splits(runs: Sequence[CellRun]) -> list[str]:

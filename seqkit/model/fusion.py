@@ -53,7 +53,7 @@ def _id(model: UnitPredictor, unit: str) -> int:
 
 
 def _of_symbols(model: UnitPredictor, symbols: LabelVocabulary) -> LanguageModel:
-    writer, starts = model._writing([model.input.end], None)
+    writer, starts = model.writing([model.input.end], None)
     state, last = starts([0])
     units = [UNKNOWN, *(_id(model, symbol) for symbol in symbols.labels)]
     step: Any = writer.step
@@ -83,7 +83,7 @@ def _ngram_score(model: NgramLanguageModel) -> Callable[[tuple[str, ...], str | 
 
 
 def _network_score(model: UnitPredictor) -> Callable[[tuple[str, ...], str | None], float]:
-    writer, starts = model._writing([model.input.end], None)
+    writer, starts = model.writing([model.input.end], None)
 
     @lru_cache(_REMEMBERED)
     def after(before: tuple[str, ...]) -> tuple[list[float], SearchState]:

@@ -76,7 +76,8 @@ class LanguageModel(UnitPredictor, Model):
                 self.network, table, streams, window, rate=dynamic, clip=training.clip, clip_by=training.clip_by
             )
 
-    def _writing(self, first: Sequence[int], pipeline: Any) -> tuple[UnitWriter, Starts]:
+    def writing(self, first: Sequence[int], pipeline: Any) -> tuple[UnitWriter, Starts]:
+        """See `UnitPredictor.writing`."""
         writer = NetworkWriter.of(pipeline or self.pipeline())
 
         def starts(rows: Sequence[int]) -> tuple[SearchState, Tensor]:

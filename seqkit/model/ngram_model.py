@@ -124,7 +124,7 @@ class NgramLanguageModel(UnitPredictor):
         """See `Predictor.pipeline`; a batch is a chunk, divided where memory runs out, and precision has no effect."""
         ahead, batch_tokens = settings.get("ahead", CHUNK_RECORDS), settings.get("batch_tokens", BATCH_TOKENS)
         check_pipeline(self.device, settings.get("precision", "fp32"), batch_tokens=batch_tokens, ahead=ahead)
-        size = settings.get("size") or BatchSize(batch_tokens, settings.get("say"))
+        size = settings.get("size") or BatchSize(batch_tokens, settings.get("say"), self.task)
 
         def predict(records: Iterable[Any], options: Any = None) -> Iterator[ScoredText]:
             for chunk in chunks(records, ahead):
@@ -168,7 +168,8 @@ class NgramLanguageModel(UnitPredictor):
             before = np.concatenate([before, targets])[-self.kneser_ney.order :]
         return total
 
-    def _writing(self, first: Sequence[int], pipeline: Any) -> tuple[UnitWriter, Starts]:
+    def writing(self, first: Sequence[int], pipeline: Any) -> tuple[UnitWriter, Starts]:
+        """See `UnitPredictor.writing`."""
         writer = NgramWriter(self.kneser_ney)
         return writer, lambda rows: writer.begin(first, len(rows))
 

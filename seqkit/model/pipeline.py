@@ -20,6 +20,7 @@ from seqkit.config import BATCH_TOKENS
 from seqkit.devices import check_fork, multiplies_bf16, precision_context
 from seqkit.errors import DataError, ModelError, SeqkitError, SettingsError, is_out_of_memory, shown
 from seqkit.inputs.batching import length_batches
+from seqkit.tasks import TASKS, Task
 
 if TYPE_CHECKING:
     from seqkit.model.base import Model
@@ -63,13 +64,15 @@ class BatchSize:
     Args:
         tokens: how many at first.
         say: is called with a line at every halving; by default it is a warning.
+        task: the task, whose words messages have for records and their parts.
 
     Attributes:
         tokens: how many.
     """
 
-    def __init__(self, tokens: int, say: Callable[[str], None] | None = None) -> None:
+    def __init__(self, tokens: int, say: Callable[[str], None] | None = None, task: Task = TASKS["tag"]) -> None:
         self.tokens = tokens
+        self._task = task
         self._say = say or partial(warnings.warn, category=RuntimeWarning)
         self._most: int | None = None  # tokens that are worked on together, of several batches
 
@@ -85,12 +88,12 @@ class BatchSize:
         """
         total = sum(max(1, length) for length in lengths)
         if len(part) == 1:
-            message = f"out of memory with one sentence of {total:,} tokens, {shown(part[0].text, _SHOWN)}"
-            raise DataError(message, file=part[0].file, line=part[0].line)
+            what = f"one {self._task.record} of {total:,} {self._task.step}s, {shown(part[0].text, _SHOWN)}"
+            raise DataError(f"out of memory with {what}", file=part[0].file, line=part[0].line)
         tried = min(self.tokens, total)
         self._most = total // 2
         self.tokens = max(1, tried // 2)
-        self._say(f"out of memory with batches of {tried:,} tokens; going on with {self.tokens:,}")
+        self._say(f"out of memory with batches of {tried:,} {self._task.step}s; going on with {self.tokens:,}")
 
     def divide(self, records: Sequence[Any], lengths_of: Callable[[Sequence[Any]], Sequence[int]]) -> list[Any]:
         """Cut records into parts that can be worked on together.
@@ -296,7 +299,7 @@ class Pipeline:
         check_pipeline(model.device, precision, batch_tokens=batch_tokens, ahead=ahead)
         self.model = model
         self.options = model.options({}) if options is None else options
-        self.size = size or BatchSize(batch_tokens, say)
+        self.size = size or BatchSize(batch_tokens, say, model.task)
         self.ahead = ahead
         self.chosen = None if precision == "auto" and model.head.has_labels else precision
         self._say = say
@@ -326,7 +329,7 @@ class Pipeline:
             yield from exact  # before the next ones are read, in which there may be a fault
             following = next(parts, None)
             if following is None:
-                self._tell("fp32, since there are too few sentences to check bf16")
+                self._tell(f"fp32, since there are too few {self._records} to check bf16")
                 return
             try:
                 self._compare(exact, list(self._predict(first, options, "bf16")))
@@ -334,7 +337,7 @@ class Pipeline:
                 self._choose("fp32", "in bf16 what the network computes is not finite")
             records = chain(following, chain.from_iterable(parts))
         elif self.chosen is None:
-            self._tell("fp32, since too few sentences are read ahead to check bf16")
+            self._tell(f"fp32, since too few {self._records} are read ahead to check bf16")
         for chunk in chunks(records, self.ahead):
             yield from self._predict(chunk, options, self.chosen or "fp32")
 
@@ -354,6 +357,10 @@ class Pipeline:
 
     # --- precision ------------------------------------------------------------------------------------------------
 
+    @property
+    def _records(self) -> str:
+        return f"{self.model.task.record}s"
+
     def _compare(self, exact: Sequence[Any], rounded: Sequence[Any]) -> None:
         """Choose the precision of what follows by answers in fp32 and in bf16."""
         labels = self.model.head.labels
@@ -363,9 +370,9 @@ class Pipeline:
             for pair in zip(labels(one), labels(other), strict=True)
         ]
         others = sum(one != other for one, other in pairs)
-        checked = f"{len(pairs):,} labels of the first {len(exact)} sentences"
+        checked = f"{len(pairs):,} labels of the first {len(exact)} {self._records}"
         if not pairs:
-            self._tell(f"fp32, since the first {len(exact)} sentences have no labels to check bf16 by")
+            self._tell(f"fp32, since the first {len(exact)} {self._records} have no labels to check bf16 by")
         elif others:
             self._choose("fp32", f"in bf16 {others:,} of the {checked} differ")
         else:

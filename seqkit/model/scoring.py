@@ -151,13 +151,22 @@ class UnitPredictor(Predictor):
         """
         chosen = validated(LmSampling, {"prompt": prompt, **options}, "options").model_dump()
         prompt, end = chosen.pop("prompt"), self.input.end
-        writer, starts = self._writing([end, *self.input.ids_of(prompt)], pipeline)
+        writer, starts = self.writing([end, *self.input.ids_of(prompt)], pipeline)
         found = writer.write(starts, 1, end=end, ends=chosen.pop("lines"), **chosen)
         return [written(self.input, prompt, continuation) for continuation in found]
 
     @abstractmethod
-    def _writing(self, first: Sequence[int], pipeline: Any) -> tuple[UnitWriter, Starts]:
-        """What writes texts that begin with some units, and how they begin."""
+    def writing(self, first: Sequence[int], pipeline: Any) -> tuple[UnitWriter, Starts]:
+        """What writes texts, unit by unit.
+
+        Args:
+            first: the units that every text begins with, the end of the text before them first.
+            pipeline: keeps what texts are written with from call to call; None for a new one.
+
+        Returns:
+            What gives the next unit's log-probabilities, and a function rows of numbers of conditions → the state and
+            the last unit that as many texts begin with.
+        """
 
     def usage(self) -> str:
         """See `Predictor.usage`."""

@@ -15,6 +15,7 @@ from seqkit.heads.transcription.settings import TranscribeOptions
 from seqkit.inputs.frames import FrameInput
 from seqkit.model.base import Evaluation, Model
 from seqkit.model.fusion import fused
+from seqkit.nn.ctc_search import LanguageModel
 from seqkit.records import Transcription
 
 _WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
@@ -27,6 +28,10 @@ class Transcriber(Model):
 
     input: FrameInput
     head: Transcribing
+
+    def __init__(self, settings: Any, input: Any, head: Any, network: Any, report: dict[str, Any]) -> None:
+        super().__init__(settings, input, head, network, report)
+        self._language_models: dict[str, LanguageModel] = {}
 
     def transcribe(self, given: Any, **options: Any) -> Transcription:
         """Transcribe one sequence.
@@ -46,14 +51,13 @@ class Transcriber(Model):
         found = validated(TranscribeOptions, given, "options")
         return found.with_model(self._language_model(found.lm)) if found.lm else found
 
-    def _language_model(self, place: str) -> Any:
-        kept: dict[str, Any] = self.__dict__.setdefault("_language_models", {})
-        if place not in kept:
+    def _language_model(self, place: str) -> LanguageModel:
+        if place not in self._language_models:
             from seqkit.model.loading import load
 
             model: Any = load(place, task="lm")
-            kept[place] = fused(model, self.head.units, self.head.symbols, place)
-        return kept[place]
+            self._language_models[place] = fused(model, self.head.units, self.head.symbols, place)
+        return self._language_models[place]
 
     def evaluate(self, data: Any, split: str | None = None, *, pipeline: Any = None, **options: Any) -> Evaluation:
         """See `Predictor.evaluate`; with ``tune`` weight and bonus of the language model are first found on dev."""

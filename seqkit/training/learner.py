@@ -25,7 +25,7 @@ from seqkit.records import digest
 
 Integers = NDArray[np.int64]
 MOST_NAMED = 32
-"""sentences of a batch that a message names at most"""
+"""records of a batch that a message names at most"""
 
 
 class Computed(NamedTuple):
@@ -34,7 +34,7 @@ class Computed(NamedTuple):
     Attributes:
         loss: a scalar with gradient.
         units: what it is the mean of.
-        tokens: how many tokens were read.
+        tokens: how many tokens were read; of sequences of vectors frames.
         carried: what the next batch begins with.
     """
 
@@ -49,7 +49,7 @@ class Learner(ABC):
 
     Args:
         model: the model; its network is what is trained.
-        size: the number of training sentences.
+        size: the number of training records.
         checksum: of all data that training depends on.
 
     Attributes:
@@ -66,13 +66,18 @@ class Learner(ABC):
         self.checksum = checksum
         self.facts: dict[str, Any] = {}
         self.thawing: list[frozenset[str]] = []
-        self.batch_size = BatchSize(BATCH_TOKENS)
+        self.batch_size = BatchSize(BATCH_TOKENS, task=self.settings.row)
         products = softmax_products(self.settings.training.precision, model.device)
         self.rounds = False
         for module in model.network.modules():
             if isinstance(module, Softmax) and module.adaptive is None:
                 module.products = products
                 self.rounds = products is not None
+
+    @property
+    def unit(self) -> str:
+        """What messages call what is read, of which the speed is told."""
+        return self.settings.row.unit
 
     @property
     def network(self) -> torch.nn.Module:
@@ -101,7 +106,7 @@ class Learner(ABC):
 
     @abstractmethod
     def name(self, batch: Any) -> str:
-        """What messages call a batch: which sentences it has, counted from 1 in the order of the training data."""
+        """What messages call a batch: which records it has, counted from 1 in the order of the training data."""
 
     def join(self, carried: Sequence[Any]) -> Any:
         """What parts of a batch gave to begin with, as that of the whole."""
@@ -153,7 +158,7 @@ class Learner(ABC):
             training["epochs"] = length["epochs"]
         sections = {section: values for section, values in tree.items() if isinstance(values, dict)}
         flat = {f"{section}.{key}": value for section, values in sections.items() for key, value in values.items()}
-        return {"task": tree["task"], **flat, "training sentences": self.size, "checksum of the data": self.checksum}
+        return {"task": tree["task"], **flat, "training records": self.size, "checksum of the data": self.checksum}
 
     def default(self, name: str) -> Any:
         """What a part of the fingerprint is for checkpoints that are older than it: a setting's default."""
@@ -203,7 +208,8 @@ class RecordLearner(Learner):
         vectors = model.input.training_batch(self.arrays, batch, self.targets).to(model.device)
         with precision_context(self.settings.training.precision, model.device):
             mean, units = model.head.loss(model.encode(vectors, condition), targets)
-        return Computed(mean, units, int(vectors.lengths.sum()))
+        read = getattr(vectors, "frame_lengths", vectors.lengths)  # several frames may become one step
+        return Computed(mean, units, int(read.sum()))
 
     def divide(self, batch: Integers, count: int) -> Sequence[Integers]:
         """See `Learner.divide`."""
@@ -213,7 +219,7 @@ class RecordLearner(Learner):
         """See `Learner.name`."""
         numbers = sorted(int(row) + 1 for row in batch)
         shown = ", ".join(map(str, numbers[:MOST_NAMED])) + (", …" if len(numbers) > MOST_NAMED else "")
-        return f"training sentence{'s' if len(numbers) > 1 else ''} {shown}"
+        return f"training {self.settings.row.record}{'s' if len(numbers) > 1 else ''} {shown}"
 
     def evaluate(self) -> dict[str, float]:
         """See `Learner.evaluate`."""

@@ -47,7 +47,7 @@ class Prepared(NamedTuple):
     Attributes:
         model: the model.
         learner: what the trainer trains; None for a model that is complete, of n-grams.
-        size: the number of training sentences.
+        size: the number of training records.
         reports: scores the finished model on a data set.
         training: what the report says of the training of a complete model.
     """

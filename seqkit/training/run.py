@@ -217,7 +217,7 @@ def _dataset(data: Any, dev: Any, test: Any, settings: Settings, quiet: bool) ->
 
 def _fit(learner: Learner, output: Path, progress: Progress, group: Group, *, resume: bool) -> dict[str, Any]:
     """Train; what the report says of it."""
-    learner.batch_size = BatchSize(BATCH_TOKENS, progress.say)
+    learner.batch_size = BatchSize(BATCH_TOKENS, progress.say, learner.settings.row)
     training = learner.settings.training
     trainer = Trainer(learner, training, output, progress, group)
     if resume and trainer.resume():

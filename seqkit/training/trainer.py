@@ -246,7 +246,7 @@ class Trainer:
         mark = "*" if better else " "
         self.progress.say(
             f"epoch {self.epoch + 1:>3}/{self.settings.epochs}  loss {line['loss']:.4f}  dev {shown} {mark}"
-            f"  lr {line['lr']:.2g}  {line['tokens_per_second']:,.0f} tokens/s"
+            f"  lr {line['lr']:.2g}  {line['tokens_per_second']:,.0f} {self.learner.unit}s/s"
         )
 
     def _is_over(self) -> bool:
@@ -333,6 +333,7 @@ class Trainer:
 
     def _take_up(self, tensors: Tensors, state: dict[str, Any]) -> None:
         found = {"processes": 1, **state["fingerprint"]}
+        found.setdefault("training records", found.get("training sentences"))  # as older checkpoints call them
         for name, value in json.loads(json.dumps({"processes": 1, **self._fingerprint()})).items():
             other = found.get(name, value if name in self._arithmetic else self.learner.default(name))
             if other != value:

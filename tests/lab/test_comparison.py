@@ -35,11 +35,11 @@ def a_run(cell: str = "gru", **changes: Any) -> CellRun:
 def test_the_table_by_hand() -> None:
     lines = render([a_run(), a_run("rnn_tanh", scores={"dev": {"perplexity": 5.0}})]).split("\n")
     assert lines == [
-        "cell      perplexity dev  perplexity test  parameters  encoder  tokens/s  best epoch  seconds",
-        "gru             1,006.50             7.25       3,350    2,345    12,346      3 of 3     61.2",
-        "rnn_tanh            5.00                –       3,350    2,345    12,346      3 of 3     61.2",
+        "cell      perplexity dev  perplexity test  parameters  encoder  units/s  best epoch  seconds",
+        "gru             1,006.50             7.25       3,350    2,345   12,346      3 of 3     61.2",
+        "rnn_tanh            5.00                –       3,350    2,345   12,346      3 of 3     61.2",
         "",
-        "tokens/s: training tokens per second, median over epochs; seconds: training and scoring dev every epoch",
+        "units/s: training units per second, median over epochs; seconds: training and scoring dev every epoch",
         "trained on: cpu, 1 thread",
         "one seed: small differences mean nothing",
     ]

@@ -258,6 +258,4 @@ def test_auto_is_bf16_where_the_first_labels_agree(directory: Path, monkeypatch:
     exact, found = list(model.predict(texts)), list(auto(map(model.record, texts), model.options({})))
     assert [record.probs for record in found[:128]] == [record.probs for record in exact[:128]]
     assert all(abs(a.probs[a.label] - b.probs[a.label]) < 0.05 for a, b in zip(found, exact, strict=True))
-    assert said == [
-        "precision auto: bf16 from here on, since the 128 labels of the first 128 sentences agree with fp32"
-    ]
+    assert said == ["precision auto: bf16 from here on, since the 128 labels of the first 128 texts agree with fp32"]

@@ -71,7 +71,7 @@ def test_batches_are_halved_until_they_fit_and_results_stay(task: str, error: ty
         equal(list(predict(model, LINES, pipeline)), expected)
         halvings = [size for size in tried if size > 150]
         assert [line.split("; ")[1] for line in said] == ["going on with 256", "going on with 128"][: len(said)]
-        assert said[0] == "out of memory with batches of 512 tokens; going on with 256"
+        assert said[0] == f"out of memory with batches of 512 {model.task.unit}s; going on with 256"
         assert len(halvings) == len(said) == 2 and pipeline.size.tokens == 128
         before = len(tried)
         equal(list(predict(model, LINES, pipeline)), expected)  # what was learned is kept
@@ -115,7 +115,8 @@ def test_a_sentence_that_does_not_fit_is_named_after_those_before_it(task: str) 
     assert [len(text.split()) for text in found] == [3, 4, 5]
     tokens = 60 + (task == "lm")  # the end of the line before it is read, too
     shown = "'a a a a a a a a a a a a a a a a a a a a…"
-    assert str(caught.value) == f"in.txt:4: out of memory with one sentence of {tokens} tokens, {shown}"
+    what = f"one {model.task.record} of {tokens} {model.task.unit}s"
+    assert str(caught.value) == f"in.txt:4: out of memory with {what}, {shown}"
     assert len(said) == 1  # it was tried by itself at once
 
 

@@ -17,6 +17,7 @@ from seqkit.model import pipeline
 from seqkit.model.loading import load
 from seqkit.model.pipeline import CHECKED_RECORDS, Pipeline
 from seqkit.records import Sentence
+from seqkit.tasks import TASKS
 
 Record = tuple[str, str, Sequence[str]]
 
@@ -26,6 +27,12 @@ class Labelled:
 
     device = torch.device("cpu")
     has_labels = True
+    task = TASKS["tag"]
+    surveys = False
+
+    @property
+    def input(self) -> Labelled:
+        return self
 
     @property
     def head(self) -> Labelled:
@@ -177,7 +184,7 @@ def test_a_stream_that_ends_in_a_fault_while_it_is_checked_decides_nothing(stub:
 def test_the_option_tells_how_many_are_checked() -> None:
     option = click.command()(precision_option(lambda precision: None)).params[0]
     assert isinstance(option, click.Option) and option.help is not None
-    assert f"the first {CHECKED_RECORDS} sentences" in option.help
+    assert f"the first {CHECKED_RECORDS} records" in option.help
 
 
 def test_where_nothing_is_labelled_there_is_no_check() -> None:

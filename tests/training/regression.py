@@ -25,6 +25,8 @@ class Regression:
     It carries along how many batches of the epoch it has seen.
     """
 
+    unit = "token"
+
     def __init__(self, scores: Sequence[float] = (), called: str = "regression") -> None:
         draw = torch.Generator().manual_seed(0)
         self.x = torch.randn(BATCHES, 4, 3, generator=draw)

@@ -170,7 +170,7 @@ def check_faults(folder: Path, together: list[list[str]]) -> None:
         assert counting == "SettingsError: n-grams are counted by one process, and 2 were started"
     assert not (folder / "several" / "n").exists()
     assert together[1][2] == (
-        "TrainingError: training sentences must be the same in all processes: it is 53 in the first and 52 in process 1"
+        "TrainingError: training records must be the same in all processes: it is 53 in the first and 52 in process 1"
     )
     assert together[0][2].startswith("ProcessLost: one of the 2 processes that train together is gone: ")
     where = folder / "several" / "tag"

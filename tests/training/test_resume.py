@@ -118,7 +118,7 @@ def test_a_checkpoint_is_taken_up_only_with_its_own_settings_and_data(
     assert refused(tiny_settings("training.schedule=cosine"), pairs, dev).startswith(
         "training.schedule = cosine, found"
     )
-    assert refused(tiny_settings(), pairs[1:], dev) == "training sentences = 11, found 12"
+    assert refused(tiny_settings(), pairs[1:], dev) == "training records = 11, found 12"
     renamed = [([token.replace("Ada", "Eve") for token in tokens], labels) for tokens, labels in pairs]
     relabelled = [(tokens, [label.replace("PER", "MEN") for label in labels]) for tokens, labels in pairs]
     reordered = [pairs[1], pairs[0], *pairs[2:]]

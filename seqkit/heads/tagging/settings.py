@@ -99,8 +99,6 @@ class TagFrameDataSettings(FrameDataSettings):
     """label of frames that no run covers"""
     scheme: Literal["auto", "iob1", "iob2", "bioes", "none"] = "auto"
     """how labels of frames mark spans; auto: detected from lists, none for runs; of runs: how they are marked"""
-    frame_rate: Weight = 0.0
-    """frames a second of arrays, for times in seconds; 0: not known"""
 
 
 class TagFramesHeadSettings(Section):

@@ -1,0 +1,107 @@
+"""Sequences of vectors are told of in their own words, and flags that are for words are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from seqkit.cli.main import main
+from seqkit.model.pipeline import BatchSize
+from seqkit.records import FrameRecord
+from seqkit.tasks import TASKS, find_task
+
+from .conftest import Run
+
+QUICK = ["--hidden=2", "--epochs=1", "--dropout=0"]
+
+
+def write(folder: Path, count: int = 6, **fields: Any) -> Path:
+    """Sequences of ten frames of two features; a field is what all have, or a function of the number."""
+    draw = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "train.jsonl"
+    with path.open("w", encoding="utf-8") as stream:
+        for row in range(count):
+            frames = draw.normal(row % 2, 0.1, (10, 2)).round(3).tolist()
+            values = {name: value(row) if callable(value) else value for name, value in fields.items()}
+            stream.write(json.dumps({"frames": frames, **values}) + "\n")
+    return path
+
+
+def label(row: int) -> str:
+    return "odd" if row % 2 else "even"
+
+
+def runs(row: int) -> list[dict[str, Any]]:
+    return [{"start": 0, "end": 5, "label": label(row)}]
+
+
+@pytest.fixture
+def gestures(tmp_path: Path) -> Path:
+    """Sequences with a label."""
+    return write(tmp_path / "gestures", label=label)
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier of them, trained once."""
+    place = tmp_path_factory.mktemp("classifier")
+    data = write(tmp_path_factory.mktemp("data"), label=label)
+    assert main(["classify", "train", str(data), "-o", str(place), "--quiet", *QUICK]) == 0
+    return place
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A forward tagger of frames with a CRF, trained once."""
+    place = tmp_path_factory.mktemp("tagger")
+    data = write(tmp_path_factory.mktemp("data"), labels=runs)
+    flags = ["-o", str(place), "--quiet", "--direction=forward", *QUICK]
+    assert main(["tag", "train", str(data), *flags]) == 0
+    return place
+
+
+# --- nouns --------------------------------------------------------------------------------------------------------
+
+
+def test_training_counts_frames_whatever_is_stacked(run: Run, gestures: Path, tmp_path: Path) -> None:
+    for stack in (1, 5):
+        place = tmp_path / str(stack)
+        result = run("classify", "train", gestures, "-o", place, f"--stack={stack}", *QUICK)
+        (line,) = [line for line in result.lines if line.startswith("epoch ")]
+        assert line.endswith(" frames/s")
+        (found,) = map(json.loads, (place / "train.jsonl").read_text().splitlines())
+        assert round(found["tokens_per_second"] * found["seconds"]) == 50  # five of six sequences
+
+
+def test_every_row_has_its_words() -> None:
+    rows = [row for task in TASKS.values() for row in task.rows]
+    assert {(row.record, row.unit, row.step) for row in rows if row.records == "frames"} == {
+        ("sequence", "frame", "step")
+    }
+    assert [(task.name, task.record, task.step) for task in TASKS.values() if task.records != "frames"] == [
+        ("tag", "sentence", "token"),
+        ("classify", "text", "token"),
+        ("lm", "line", "unit"),
+        ("generate", "text", "unit"),
+    ]
+
+
+def test_memory_that_does_not_suffice_is_told_of_sequences() -> None:
+    said: list[str] = []
+    size = BatchSize(512, said.append, find_task("tag", "test", "frames"))
+    records = [FrameRecord(None, name="a.npy", file="m.jsonl", line=n) for n in (1, 2)]
+    size.halve(records, [300, 100])
+    assert said == ["out of memory with batches of 400 steps; going on with 200"]
+    with pytest.raises(Exception, match=r"^m\.jsonl:1: out of memory with one sequence of 300 steps, 'a\.npy'$"):
+        size.halve(records[:1], [300])
+
+
+def test_a_precision_is_told_of_sequences(run: Run, gestures: Path, classifier: Path) -> None:
+    result = run("classify", "evaluate", gestures, "-m", classifier, "--precision", "auto")
+    told = ("there are too few sequences to check bf16", "bf16 is not fast here")
+    assert result.lines[0] in [f"precision auto: fp32, since {each}" for each in told]
