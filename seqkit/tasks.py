@@ -81,6 +81,11 @@ class Task(NamedTuple):
         return "frames" if self.records == "frames" else "words"
 
     @property
+    def content(self) -> str:
+        """What it reads, as messages call it."""
+        return "sequences of vectors" if self.records == "frames" else "words"
+
+    @property
     def step(self) -> str:
         """What messages call one step of the encoder, which several frames may become: what fills batches."""
         return "step" if self.records == "frames" else self.unit

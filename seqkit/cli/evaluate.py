@@ -94,7 +94,8 @@ def evaluate_command(task: Task) -> click.Command:
         confusion: str | None = None,
         **given: Any,
     ) -> int:
-        options = checked_options(trained_row(directory, task).evaluation_class(), given)
+        row = trained_row(directory, task)
+        options = checked_options(row.evaluation_class(), given, row)
         usage_unless(not json_file == errors == "-", "--json and --errors cannot both go to standard output.")
         keep_inputs(directory, data=data)
         if confusion is not None:

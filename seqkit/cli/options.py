@@ -16,6 +16,7 @@ import click
 
 from seqkit.cli.outputs import output_file
 from seqkit.errors import DataError, SettingsError, file_errors
+from seqkit.tasks import TASKS
 from seqkit.terminal import tell
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ SETTING_FLAGS = {
     "--seed": "training.seed",
 }
 """flags of every ``train`` command that are settings; the settings give type, default and help"""
+
+_OF_WORDS = ("token_column", "span_borders")
+"""what describes files of words alone, and is part of what describes any files"""
 
 OLD_FLAGS = {"--window": "--bptt"}
 """flags of ``train`` that an earlier version had → their present names"""
@@ -159,12 +163,28 @@ def section_options(
     return decorate
 
 
-def checked_options(section: Any, given: dict[str, Any]) -> dict[str, Any]:
+def refuse_flag(flag: str, row: Task, reader: str = "the model reads") -> None:
+    """Refuse a flag, or the name of a setting, that is for the other of the inputs that a task may have.
+
+    Args:
+        flag: the flag.
+        row: the task over what is read.
+        reader: what reads it, or is it.
+
+    Raises:
+        UsageError: always.
+    """
+    other = next((each.content for each in TASKS[row.name].rows if each.content != row.content), "another input")
+    raise click.UsageError(f"{flag} is for {other}; {reader} {row.content}.")
+
+
+def checked_options(section: Any, given: dict[str, Any], row: Task) -> dict[str, Any]:
     """Check the values of the flags that `section_options` added.
 
     Args:
         section: the settings class.
         given: flag → value; None where it was not given.
+        row: the task over what the model reads.
 
     Returns:
         The values that were given, and those that follow from them.
@@ -176,7 +196,8 @@ def checked_options(section: Any, given: dict[str, Any]) -> dict[str, Any]:
 
     values = {name: value for name, value in given.items() if value is not None}
     for name in values:
-        usage_unless(name in section.model_fields, f"{_as_flag_name(name)} is no option of what this model reads.")
+        if name not in section.model_fields or (name in _OF_WORDS and row.records == "frames"):
+            refuse_flag(_as_flag_name(name), row)
     try:
         checked: dict[str, Any] = validated(section, values, "options").model_dump(exclude_unset=True)
     except SettingsError as error:
@@ -272,10 +293,12 @@ def settings_from_flags(
     if found != task:
         raise SettingsError(f"{recipe}: expected a recipe of `seqkit {task}`, found one of `seqkit {found}`")
     tree = {}
+    reader = f"{recipe} reads" if recipe else "DATA are"
     notes = [f"{recipe}: {note}" for note in chosen.notes]
     for path, value in flags.items():
         if value is not None:
             *old, section, name = path.split("__")
+            _refuse_other_input(section, name, chosen.settings.row, reader, flag=value)
             tree.setdefault(section, {})[name] = value
             if old:
                 was, now = next((was, now) for was, now in OLD_FLAGS.items() if now.endswith(name.replace("_", "-")))
@@ -284,6 +307,9 @@ def settings_from_flags(
                 notes.append(f"{was} is now {now}")
     try:
         asked = parse_assignments(assignments)
+        for section, values in asked.items():
+            for name in values:
+                _refuse_other_input(section, name, chosen.settings.row, reader)
         notes += [*current_names(asked)[1], *current_names(tree)[1]]
         settings = override(chosen.settings, asked, "--set")
         chosen = chosen.model_copy(update={"settings": override(settings, tree, "command line")})
@@ -292,6 +318,24 @@ def settings_from_flags(
     for note in () if quiet else notes:
         tell(f"note: {note}")
     return chosen
+
+
+def _refuse_other_input(section: str, name: str, row: Task, reader: str, *, flag: Any = None) -> None:
+    """Refuse a setting that the task has over another input only; by its flag, if it has a value from one."""
+
+    def has(row: Task) -> bool:
+        field = row.settings_class().model_fields.get(section)
+        known = getattr(field.annotation, "model_fields", {}) if field is not None else {}
+        return name in known and not (row.records == "frames" and section == "data" and name in _OF_WORDS)
+
+    if has(row) or not any(map(has, TASKS[row.name].rows)):
+        return
+    shown = f"{section}.{name}"
+    if flag is not None:
+        flags = {**SETTING_FLAGS, **{key: value for each in TASKS[row.name].rows for key, value in each.flags.items()}}
+        named = next((key for key, value in flags.items() if value == shown), shown)
+        shown = named.split(",")[0].split("/")[-1 if flag is False else 0]
+    refuse_flag(shown, row, reader)
 
 
 # --- options ------------------------------------------------------------------------------------------------------

@@ -25,6 +25,7 @@ from seqkit.cli.options import (
     device_options,
     prediction_options,
     quiet_option,
+    refuse_flag,
     section_options,
     stream_option,
     usage_unless,
@@ -101,7 +102,11 @@ def predict_command(task: Task, verb: str) -> click.Command:
         **given: Any,
     ) -> int:
         row = trained_row(directory, task)
-        options = checked_options(row.options_class(), given)
+        options = checked_options(row.options_class(), given, row)
+        of_words = {"--text": text_field, "--token-column": token_column}
+        others = of_words if row.records == "frames" else {"--frames": frames_field}
+        for flag in (flag for flag, value in others.items() if value is not None):
+            refuse_flag(flag, row)
         output_format = output_format or row.writes[0]
         usage_unless(
             output_format in row.writes,

@@ -97,14 +97,11 @@ def sample_lines(
     A model of frames reads --prompt, --count, --length, --temperature and --seed, and the flags that only it has:
     --prompt is a file then, a MIDI file, FILE.npy or FILE.npz#NAME.
     """
-    of_frames = trained_row(directory, TASKS[_task()]).records == "frames"
+    row = trained_row(directory, TASKS[_task()])
+    of_frames = row.records == "frames"
     section = _FRAMES() if of_frames else _LINES()
     asked = given if of_frames else {**given, "output": output, "picture": picture}
-    wrong = [name for name, value in asked.items() if value is not None and name not in section.model_fields]
-    flag = f"--{wrong[0].replace('_', '-')}" if wrong else ""
-    kind = "text" if of_frames else "frames"
-    usage_unless(not wrong, f"{flag} is for a model of {kind}, which this is not.")
-    options = checked_options(section, {name: value for name, value in given.items() if name not in wrong})
+    options = checked_options(section, asked, row)
     keep_inputs(directory, *filter(None, [given["prompt"] if of_frames else None]))
     if of_frames:
         _check_written(output, picture)
@@ -179,7 +176,7 @@ def sample_texts(
     **given: Any,
 ) -> int:
     """Write text, unit by unit, until it ends; unknown units are never written."""
-    options = checked_options(_TEXTS(), given)
+    options = checked_options(_TEXTS(), given, TASKS[_task()])
     keep_inputs(directory)
     prepare_torch(threads)
     from seqkit.model.loading import load

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import signal
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,6 @@ from seqkit.cli.options import (
     write_json,
 )
 from seqkit.cli.outputs import keep_inputs
-from seqkit.errors import SeqkitError
 from seqkit.serving.process import prepare_torch
 from seqkit.terminal import show, tell
 from seqkit.torchrun import Launch
@@ -90,12 +88,13 @@ def train_command(task: Task) -> click.Command:
     ) -> int:
         launch = Launch.from_environment()
         silent = quiet or launch.rank > 0
+        usage_unless(not (resume and force), "--resume and --force exclude each other.")
+        usage_unless(data or recipe, "Missing argument 'DATA', and no recipe names a data set.")
         input = None if recipe or not data else input_of(data, task, quiet=silent)
         chosen = settings_from_flags(task.name, recipe, assignments, given, input=input, quiet=silent)
         data = data or chosen.dataset
         usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
         usage_unless(place or dry_run, "Missing option '-o' / '--output'.")  # also where a shell's variable was empty
-        usage_unless(not (resume and force), "--resume and --force exclude each other.")
         files = [recipe] if recipe and recipe.endswith(".toml") else []
         keep_inputs(*files, data=data, settings=chosen.settings, output=Path(place) if place else None)
         prepare_torch(threads)
@@ -137,16 +136,16 @@ def input_of(data: str, task: Task, *, quiet: bool) -> str | None:
         quiet: whether a download shows nothing.
 
     Returns:
-        What settings have under ``input``; None for what the task reads first, also where the data cannot be read, of
-        which reading them says what is wrong.
+        What settings have under ``input``; None for what the task reads first.
+
+    Raises:
+        SeqkitError: there is no such data.
     """
     if len(task.rows) == 1:
         return None
     from seqkit.corpora.resolve import resolve
 
-    with suppress(SeqkitError):
-        return "frames" if resolve(data, quiet=quiet).has_frames else None
-    return None
+    return "frames" if resolve(data, quiet=quiet).has_frames else None
 
 
 def _how_to_go_on(output: Path, launch: Launch) -> str:

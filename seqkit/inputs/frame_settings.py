@@ -27,8 +27,7 @@ class FrameSettings(Section):
     """What is done with frames before the encoder reads them."""
 
     normalize: Literal["data", "speaker", "sequence", "none"] = "data"
-    """subtract the mean of each feature and divide by its deviation: those of the training data, of each sequence, or
-    of all sequences of its speaker that are read together: a split, or the files of a command"""
+    """subtract each feature's mean, divide by its deviation: of the training data, a speaker's sequences, or each"""
     stack: Annotated[int, Field(ge=1, le=1000)] = 1
     """frames side by side that become one step of the encoder"""
     stride: Annotated[int, Field(ge=0, le=1000)] = 0

@@ -105,3 +105,76 @@ def test_a_precision_is_told_of_sequences(run: Run, gestures: Path, classifier: 
     result = run("classify", "evaluate", gestures, "-m", classifier, "--precision", "auto")
     told = ("there are too few sequences to check bf16", "bf16 is not fast here")
     assert result.lines[0] in [f"precision auto: fp32, since {each}" for each in told]
+
+
+# --- flags of another input ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("flags", "named"),
+    [
+        (["--vectors", "glove.txt"], "--vectors"),
+        (["--chars", "cnn"], "--chars"),
+        (["--splitter", "spaces"], "--splitter"),
+        (["--text", "body"], "--text"),
+        (["--token-column", "1"], "--token-column"),
+        (["--span-borders", "widen"], "--span-borders"),
+        (["--set", "data.lowercase=false"], "data.lowercase"),
+        (["--set", "embedding.word_size=3"], "embedding.word_size"),
+        (["--set", "data.token_column=1"], "data.token_column"),
+    ],
+)
+def test_flags_of_words(run: Run, gestures: Path, tmp_path: Path, flags: list[str], named: str) -> None:
+    result = run("classify", "train", gestures, "-o", tmp_path / "no", *flags)
+    told = f"{named} is for words; DATA are sequences of vectors."
+    assert (result.status, result.lines[-1]) == (2, f"error: {told}")
+
+
+@pytest.mark.parametrize(
+    ("task", "flags", "named"),
+    [
+        ("classify", ["--stack", "3"], "--stack"),
+        ("classify", ["--features", "mfcc"], "--features"),
+        ("classify", ["--set", "audio.window=20"], "audio.window"),
+        ("tag", ["--times", "frames"], "--times"),
+        ("lm", ["--transpose", "3"], "--transpose"),
+    ],
+)
+def test_flags_of_sequences(run: Run, tmp_path: Path, task: str, flags: list[str], named: str) -> None:
+    data = tmp_path / "train.jsonl"
+    data.write_text(json.dumps({"text": "so fine", "label": "good"}) + "\n")
+    result = run(task, "train", data, "-o", tmp_path / "no", *flags)
+    assert (result.status, result.lines[-1]) == (2, f"error: {named} is for sequences of vectors; DATA are words.")
+
+
+def test_a_flag_that_is_off_and_a_recipe(run: Run, tmp_path: Path, gestures: Path) -> None:
+    recipe = tmp_path / "own.toml"
+    recipe.write_text('task = "lm"\ninput = "frames"\n')
+    result = run("lm", "train", gestures, "-c", recipe, "-o", tmp_path / "no", "--no-tied")
+    assert (result.status, result.lines[-1]) == (
+        2,
+        f"error: --no-tied is for words; {recipe} reads sequences of vectors.",
+    )
+
+
+def test_data_that_are_not_there_are_told_first(run: Run, tmp_path: Path) -> None:
+    missing = tmp_path / "no.jsonl"
+    result = run("classify", "train", missing, "-o", tmp_path / "no", "--stack", 2)
+    assert result.status == 1 and "--stack" not in result.err
+    result = run("classify", "train", "-o", tmp_path / "no", "--stack", 2)
+    told = "Missing argument 'DATA', and no recipe names a data set."
+    assert (result.status, result.lines[-1]) == (2, f"error: {told}")
+
+
+@pytest.mark.parametrize("flags", [["--text", "body"], ["--token-column", "1"]])
+def test_flags_of_words_for_a_model_of_frames(run: Run, gestures: Path, classifier: Path, flags: list[str]) -> None:
+    result = run("classify", "predict", gestures, "-m", classifier, *flags)
+    told = f"{flags[0]} is for words; the model reads sequences of vectors."
+    assert (result.status, result.lines[-1]) == (2, f"error: {told}")
+
+
+@pytest.mark.parametrize("flags", [["--token-column", "1"], ["--span-borders", "widen"]])
+def test_evaluation_of_a_model_of_frames(run: Run, gestures: Path, classifier: Path, flags: list[str]) -> None:
+    result = run("classify", "evaluate", gestures, "-m", classifier, *flags)
+    told = f"{flags[0]} is for words; the model reads sequences of vectors."
+    assert (result.status, result.lines[-1]) == (2, f"error: {told}")

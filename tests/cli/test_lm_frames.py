@@ -149,7 +149,7 @@ class TestSample:
         [
             ([], 2, "Missing option '-o' / '--output': a model of frames writes FILE.mid or FILE.npy."),
             (["-o", "a.txt"], 2, "Invalid value for '--output': expected a file .mid, .midi, .npy, found 'a.txt'"),
-            (["-o", "a.mid", "--beam", 3], 2, "--beam is for a model of text, which this is not."),
+            (["-o", "a.mid", "--beam", 3], 2, "--beam is for words; the model reads sequences of vectors."),
             (["-o", "a.mid", "--keys", "C4"], 1, "expected keys LOW-HIGH, such as C3-C6, found 'C4'"),
             (["-o", "a.mid", "--prompt", "b.mid"], 1, "'b.mid': cannot be read: No such file or directory"),
             (["-o", "a.mid", "--prompt", "b.txt"], 1, "'b.txt': cannot be read: No such file or directory"),
@@ -187,4 +187,4 @@ class TestSample:
             result = run("lm", "sample", "-m", tmp_path / "m", *flag)
             assert result.status == 2
             name = {"-o": "--output"}.get(str(flag[0]), flag[0])
-            assert result.err.endswith(f"error: {name} is for a model of frames, which this is not.\n")
+            assert result.err.endswith(f"error: {name} is for sequences of vectors; the model reads words.\n")

@@ -108,7 +108,7 @@ def test_errors_and_a_picture_of_confusions(run: Run, data: Path, model: Path, t
             "Invalid value for '--output-format': this model's are jsonl, textgrid, audacity, found 'conll'.",
         ),
         (["--output-dir", "x"], "--output-dir is for textgrid and audacity."),
-        (["--nbest", "2"], "--nbest is no option of what this model reads."),
+        (["--nbest", "2"], "--nbest is for words; the model reads sequences of vectors."),
     ],
 )
 def test_flags_that_do_not_fit(run: Run, model: Path, flags: list[str], message: str) -> None:
