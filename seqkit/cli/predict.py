@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.options import (
@@ -137,7 +138,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
             return [(*one, os.path.getsize(one[0]) if launch.size > 1 else 0) for one in found]
 
         if stream:
-            _refuse_for_streams(job, row, workers, launch)
+            _refuse_for_streams(job, row, workers, launch, names)
         with _streamed(job, find) if stream else _answers(job, find, requests, workers, launch, names) as answers:
             if live and not (quiet or (stream and row.records == "frames")):
                 tell(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it")
@@ -383,8 +384,10 @@ def _streamed(job: Job, find: Callable[[], Inputs]) -> AbstractContextManager[It
     return nullcontext(streamed(job, [(file, description) for file, description, _ in find()]))
 
 
-def _refuse_for_streams(job: Job, task: Task, workers: int, launch: Launch) -> None:
-    """Check that nothing is asked for that makes no sense of an input that is still coming."""
+def _refuse_for_streams(job: Job, task: Task, workers: int, launch: Launch, names: Sequence[str]) -> None:
+    """Check that nothing is asked for that makes no sense of an input that is still coming, or would be ignored."""
+    from seqkit.formats.registry import is_pipe
+
     forms = task.writes[:1] if task.records != "frames" else [name for name in _STREAMED if name in task.writes]
     usage_unless(task.options_class().streams, "--stream is not for what this model reads.")
     only = " and ".join(forms)
@@ -395,6 +398,17 @@ def _refuse_for_streams(job: Job, task: Task, workers: int, launch: Launch) -> N
             (), workers, launch, ["torchrun and --stream exclude each other: one process reads a stream."]
         )
     usage_unless(job.precision == "fp32", f"--stream computes in fp32 only, not {job.precision}.")
+    reasons = {"batch_tokens": "a stream makes no batches"}
+    if task.records != "frames":
+        reasons |= dict.fromkeys(("columns", "token_column"), "a stream reads lines of words, without columns")
+    elif any(name == "-" or is_pipe(name) for name in names):
+        live = "what comes through a pipe is samples, or frames a line, and has no fields"
+        reasons |= dict.fromkeys(("input_format", "columns", "frames_field"), live)
+    context = click.get_current_context()
+    for parameter in context.command.params:
+        is_given = context.get_parameter_source(str(parameter.name)) is ParameterSource.COMMANDLINE
+        reason = reasons.get(str(parameter.name), "") if is_given else ""
+        usage_unless(not reason, f"{parameter.opts[0]} and --stream exclude each other: {reason}.")
 
 
 # --- processes ----------------------------------------------------------------------------------------------------

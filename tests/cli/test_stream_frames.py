@@ -327,6 +327,29 @@ def test_files_of_another_kind(folder: Path, run: Run) -> None:
             "beam: it is for beam search, which takes back what it has begun with; a stream takes the best symbol of "
             "each step",
         ),
+        (
+            "letters",
+            ["--length-bonus=1"],
+            1,
+            "length_bonus: it is for beam search, which takes back what it has begun with; a stream takes the best "
+            "symbol of each step",
+        ),
+        (
+            "letters",
+            ["--batch-tokens=9"],
+            2,
+            "--batch-tokens and --stream exclude each other: a stream makes no batches.",
+        ),
+        *(
+            (
+                "crf",
+                [f"{flag}=jsonl"],
+                2,
+                f"{flag} and --stream exclude each other: what comes through a pipe is samples, or frames a line, and "
+                "has no fields.",
+            )
+            for flag in ("--input", "--columns", "--frames")
+        ),
     ],
 )
 def test_what_makes_no_sense_of_a_stream_is_refused(

@@ -130,6 +130,21 @@ def test_an_empty_input_gives_nothing(models: dict[str, Path], run: Run) -> None
         (["--output-format", "jsonl"], 2, "--stream writes conll only, not jsonl."),
         (["--workers", "2"], 2, "--workers and --stream exclude each other: one process reads a stream."),
         (["--precision", "bf16"], 2, "--stream computes in fp32 only, not bf16."),
+        (
+            ["--batch-tokens", "8192"],
+            2,
+            "--batch-tokens and --stream exclude each other: a stream makes no batches.",
+        ),
+        (
+            ["--columns", "a,b"],
+            2,
+            "--columns and --stream exclude each other: a stream reads lines of words, without columns.",
+        ),
+        (
+            ["--token-column", "1"],
+            2,
+            "--token-column and --stream exclude each other: a stream reads lines of words, without columns.",
+        ),
         (["--input", "conll"], 1, "-: --stream reads lines of text or tokens (--input), found conll"),
         (["--nbest", "2"], 1, "nbest: the best sequences of labels are those of whole sentences, not of a stream"),
         (

@@ -166,6 +166,7 @@ class Transcribing(Head):
     def stream(self, options: TranscribeOptions) -> SymbolStream:
         """See `Head.stream` and `SymbolStream`."""
         asked = {"nbest": options.nbest > 1, "lm": bool(options.lm), "beam": bool(options.beam)}
+        asked |= {name: name in options.model_fields_set for name in ("lm_weight", "length_bonus")}
         if found := next((name for name, given in asked.items() if given), ""):
             searched = "is for beam search, which takes back what it has begun with; a stream takes the best symbol of"
             raise SettingsError(f"{found}: it {searched} each step")
