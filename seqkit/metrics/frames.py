@@ -14,6 +14,7 @@ import numpy as np
 
 from seqkit.formats.runs import Run, runs_of
 from seqkit.metrics.scores import LabelReport, Score, plural, score_labels
+from seqkit.metrics.tagging import LagReport
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class FrameTaggingReport(LabelReport):
         tolerance: by how much.
         unit: what that is in: ``seconds`` or ``frames``.
         labels: of each sequence the labels of its gold runs and of those that were predicted.
+        lag: what the labels have to do with those of whole sequences, where they were decided earlier.
     """
 
     scheme: str = "none"
@@ -39,6 +41,12 @@ class FrameTaggingReport(LabelReport):
     tolerance: float = 0.0
     unit: str = "frames"
     labels: Sequence[tuple[Sequence[str], Sequence[str]]] = field(default=(), repr=False, compare=False)
+    lag: LagReport | None = None
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """The scores in a line, by their names."""
+        return {"accuracy": self.accuracy, "F1 of runs": self.near.f1}
 
     @cached_property
     def run_errors(self) -> int:
@@ -59,13 +67,14 @@ class FrameTaggingReport(LabelReport):
         Returns:
             ``scheme``, ``sentences``, ``tokens``, ``accuracy`` and ``per_label`` of frames; and as ``runs`` their
             number, ``exact`` and ``near`` with precision, recall and F1, ``tolerance`` and its ``unit``, and ``errors``
-            with ``error_rate``.
+            with ``error_rate``; and what `LagReport.to_json` gives.
         """
         exact, near = ({k: v for k, v in asdict(score).items() if k != "support"} for score in (self.exact, self.near))
         runs: dict[str, Any] = {"count": self.exact.support, "exact": exact, "near": near}
         runs |= {"tolerance": self.tolerance, "unit": self.unit}
         runs |= {"errors": self.run_errors, "error_rate": self.run_error_rate}
-        return {"scheme": self.scheme, **self._json({"runs": runs})}
+        lag = {} if self.lag is None else self.lag.to_json()
+        return {"scheme": self.scheme, **self._json({"runs": runs}), **lag}
 
     def render(self, width: int = 80) -> str:
         """The report as a table of text.
@@ -89,7 +98,8 @@ class FrameTaggingReport(LabelReport):
             f"{self.run_error_rate:.4f} of {plural(self.exact.support, 'run')}; near: both ends within "
             f"{self.tolerance:g} {unit}"
         )
-        return "\n\n".join([table, textwrap.fill(closing, max(width, 20))])
+        closings = [closing] if self.lag is None else [closing, self.lag.render()]
+        return "\n\n".join([table, *(textwrap.fill(each, max(width, 20)) for each in closings)])
 
 
 def frame_tagging_report(

@@ -23,31 +23,33 @@ _Spans = set[tuple[int, str, int, int]]  # sentence, label, first token, last to
 
 @dataclass(frozen=True)
 class LagReport:
-    """What it changes to decide labels while their sentence is still going on.
+    """What it changes to decide labels while their sentence, or sequence of vectors, is still going on.
 
     Args:
-        lag: how many further tokens are seen before a label is decided.
-        differing: the share of labels that are others than those decided at the end of the sentence.
-        without: the scores of the latter.
+        lag: how many further steps are seen before a label is decided.
+        differing: the share of labels that are others than those decided at the end.
+        without: the scores of the latter, a `TaggingReport` or a `seqkit.metrics.frames.FrameTaggingReport`.
+        step: what a step is called.
+        record: what is labelled.
     """
 
     lag: int
     differing: float
-    without: TaggingReport
+    without: Any
+    step: str = "token"
+    record: str = "sentence"
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object: ``lag``, ``lag_differing``, and the scores ``without_lag``."""
         found = self.without.to_json()
-        scores = {name: found[name] for name in ("accuracy", "precision", "recall", "f1") if name in found}
+        scores = {name: found[name] for name in ("accuracy", "precision", "recall", "f1", "runs") if name in found}
         return {"lag": self.lag, "lag_differing": self.differing, "without_lag": scores}
 
     def render(self) -> str:
         """The report in a sentence."""
-        scores = f"accuracy {self.without.accuracy:.4f}"
-        if self.without.default is not None:
-            scores += f", F1 {self.without.default.f1:.4f}"
-        share = f"{self.differing:.3%} of the labels differ from those decided at the end of the sentence ({scores})"
-        return f"each label decided {plural(self.lag, 'token')} later: {share}"
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.without.summary.items())
+        share = f"{self.differing:.3%} of the labels differ from those decided at the end of the {self.record}"
+        return f"each label decided {plural(self.lag, self.step)} later: {share} ({scores})"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,11 @@ class TaggingReport(LabelReport):
     def score(self) -> float:
         """The score that selects the best model: F1 of spans by the CoNLL rules, or accuracy where there are none."""
         return self.accuracy if self.default is None else self.default.f1
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """The scores in a line, by their names."""
+        return {"accuracy": self.accuracy} | ({} if self.default is None else {"F1": self.default.f1})
 
     def to_json(self) -> dict[str, Any]:
         """The report as a JSON object.

@@ -15,14 +15,20 @@ from seqkit.model.base import Evaluation, Model
 from seqkit.records import TaggedFrames, TaggedSentence
 
 
-class Tagger(Model):
-    """A tagger: one label per token. See `Model`; its `predict` takes ``probs`` and ``nbest``."""
+class _Tagger(Model):
+    """What taggers of words and of frames have in common."""
 
-    input: WordInput
-    head: Tagging
+    head: Any
 
     def evaluate_records(
-        self, records: Any, *, baseline: Any = None, pipeline: Any = None, lag: int | None = None, **options: Any
+        self,
+        records: Any,
+        *,
+        baseline: Any = None,
+        pipeline: Any = None,
+        lag: int | None = None,
+        tolerance: float | None = None,
+        **options: Any,
     ) -> Evaluation:
         """See `Predictor.evaluate_records`.
 
@@ -30,21 +36,39 @@ class Tagger(Model):
             records: the records.
             baseline: of no use here.
             pipeline: what predicts; by default a new one.
-            lag: score the labels that a stream gives which waits for so many further tokens before each.
+            lag: score the labels that a stream gives which waits for so many further steps before each.
+            tolerance: of frames: by how much both ends of a run may be off, in seconds, or in frames where these are
+                not known.
             **options: those of evaluation.
 
         Returns:
             The scores, and what they are of.
+
+        Raises:
+            SettingsError: there is a lag, and the model cannot be streamed.
         """
-        found = super().evaluate_records(records, baseline=baseline, pipeline=pipeline, **options)
+        if lag is not None:
+            self.stream(lag=lag)  # which says why, if it cannot be
+        scoring = {} if tolerance is None else {"tolerance": tolerance}
+        gold = self.head.gold(records, **options)
+        answers = self.predicted(records, pipeline)
+        report = self.head.report(gold, answers, baseline, **scoring)
         if lag is None:
-            return found
-        answers = self.predicted(records, pipeline, lag=lag)
-        pairs = zip(found.answers, answers, strict=True)
+            return Evaluation(report, gold, answers)
+        lagged = self.predicted(records, pipeline, lag=lag)
+        pairs = zip(answers, lagged, strict=True)
         differing = sum(one != other for pair in pairs for one, other in zip(*map(self.head.labels, pair), strict=True))
-        report = self.head.report(found.gold, answers)
         share = differing / max(1, report.tokens)
-        return found._replace(report=replace(report, lag=LagReport(lag, share, found.report)), answers=answers)
+        about = LagReport(lag, share, report, self.task.step, self.task.record)
+        found = self.head.report(gold, lagged, baseline, **scoring)
+        return Evaluation(replace(found, lag=about), gold, lagged)
+
+
+class Tagger(_Tagger):
+    """A tagger: one label per token. See `Model`; its `predict` takes ``probs`` and ``nbest``."""
+
+    input: WordInput
+    head: Tagging
 
     def tag(
         self, text: str | Sequence[str] | Mapping[str, Any], *, probs: bool = False, nbest: int = 1
@@ -68,7 +92,7 @@ class Tagger(Model):
         return found
 
 
-class FrameTagger(Model):
+class FrameTagger(_Tagger):
     """A tagger of sequences of vectors: one label per frame. See `Model`; its `predict` takes ``probs``."""
 
     input: FrameInput
@@ -89,28 +113,3 @@ class FrameTagger(Model):
         """
         found: TaggedFrames = next(self.predict([frames], probs=probs))
         return found
-
-    def evaluate_records(
-        self,
-        records: Any,
-        *,
-        baseline: Any = None,
-        pipeline: Any = None,
-        tolerance: float | None = None,
-        **options: Any,
-    ) -> Evaluation:
-        """See `Predictor.evaluate_records`.
-
-        Args:
-            records: the sequences.
-            baseline: not used.
-            pipeline: what predicts; by default a new one.
-            tolerance: by how much both ends of a run may be off, in seconds, or in frames where these are not known.
-            **options: those of evaluation.
-
-        Returns:
-            The scores, and what they are of.
-        """
-        gold = self.head.gold(records, **options)
-        answers = self.predicted(records, pipeline)
-        return Evaluation(self.head.report(gold, answers, baseline, tolerance), gold, answers)

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+import seqkit
 from seqkit.cli.main import main
+from seqkit.corpora.resolve import resolve
 from seqkit.model.pipeline import BatchSize
 from seqkit.records import FrameRecord
 from seqkit.tasks import TASKS, find_task
@@ -178,3 +180,43 @@ def test_evaluation_of_a_model_of_frames(run: Run, gestures: Path, classifier: P
     result = run("classify", "evaluate", gestures, "-m", classifier, *flags)
     told = f"{flags[0]} is for words; the model reads sequences of vectors."
     assert (result.status, result.lines[-1]) == (2, f"error: {told}")
+
+
+# --- a lag --------------------------------------------------------------------------------------------------------
+
+
+def test_evaluation_tells_what_a_lag_changes(run: Run, tagger: Path, tmp_path: Path) -> None:
+    data = write(tmp_path / "data", 8, labels=runs)
+    model = seqkit.load(tagger)
+    whole = json.loads(run("tag", "evaluate", data, "-m", tagger, "--json", "-").out)
+    for lag in (0, 2, 50):
+        result = run("tag", "evaluate", data, "-m", tagger, "--lag", lag, "--json", "-")
+        found = json.loads(result.out)
+        answers = [list(model.predict(resolve_frames(data), **options)) for options in ({}, {"lag": lag})]
+        pairs = [
+            pair for one, other in zip(*answers, strict=True) for pair in zip(one.labels, other.labels, strict=True)
+        ]
+        assert (found["lag"], len(pairs)) == (lag, 80)
+        assert found["lag_differing"] == sum(one != other for one, other in pairs) / 80
+        assert found["without_lag"] == {name: whole[name] for name in ("accuracy", "runs")}
+    shown = " ".join(run("tag", "evaluate", data, "-m", tagger, "--lag", 2).out.split())
+    share = "of the labels differ from those decided at the end of the sequence (accuracy "
+    assert "each label decided 2 steps later: " in shown and share in shown and ", F1 of runs " in shown
+
+
+def resolve_frames(data: Path) -> list[Any]:
+    return resolve(str(data)).read_frames(["all"]).records["all"]
+
+
+def test_a_lag_of_a_model_that_reads_backward(run: Run, tmp_path: Path, corpus: Path, ner_model: Path) -> None:
+    data, both = write(tmp_path / "data", labels=runs), tmp_path / "both"
+    assert run("tag", "train", data, "-o", both, "--quiet", *QUICK).status == 0
+    for place, model in ((data, both), (corpus, ner_model)):
+        result = run("tag", "evaluate", place, "-m", model, "--lag", 3)
+        assert (result.status, result.lines) == (
+            1,
+            [
+                "error: encoder.direction is both: the encoder reads a sequence from its end, too, which a stream does "
+                "not wait for; train with --direction forward"
+            ],
+        )

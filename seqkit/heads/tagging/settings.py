@@ -208,3 +208,5 @@ class TagFramesEvaluation(EvaluationOptions):
     """what start and end of runs are  [default: as in training]"""
     tolerance: Weight | None = None
     """by how much both ends of a run may be off: seconds, or frames of unknown rate  [default: 0.05, or 5 frames]"""
+    lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
+    """score the labels as a stream gives them, each decided N steps later, and tell how many that changes"""
