@@ -258,12 +258,12 @@ def can_be_written(value: Any) -> bool:
         value: the value of a field.
 
     Returns:
-        True for a string, a number, and lists (of lists) of numbers.
+        True for a string, a number, and lists (of lists) of numbers; that these are finite is seen where they are read.
     """
     if isinstance(value, FrameRecord):
         return True
     try:
-        (_vector if _is_vector(value) else _string)(value, "")
+        (_array if _is_vector(value) else _string)(value, "")
     except DataError:
         return False
     return True
@@ -327,8 +327,8 @@ def _is_vector(value: Any) -> bool:
     return isinstance(value, list | tuple | np.ndarray)
 
 
-def _vector(value: Any, name: str, size: int | None = None) -> NDArray[np.float32]:
-    """Numbers in any nesting as one vector, of a size if it is known."""
+def _array(value: Any, name: str) -> NDArray[Any]:
+    """Numbers in any nesting as an array."""
     expected = f"expected a list of numbers as {name!r}"
     if isinstance(value, FrameRecord) and isinstance(value.source, ArraySource):
         value = value.source.read()
@@ -338,12 +338,18 @@ def _vector(value: Any, name: str, size: int | None = None) -> NDArray[np.float3
         raise DataError(f"{expected}, found lists of different lengths") from None
     if array is None or (array.size and array.dtype.kind not in "iuf"):
         raise DataError(f"{expected}, found {shown(value, 40)}")
+    if not array.size:
+        raise DataError(f"{expected}, found an empty list")
+    return array
+
+
+def _vector(value: Any, name: str, size: int | None = None) -> NDArray[np.float32]:
+    """Numbers in any nesting as one vector, of a size if it is known."""
+    array = _array(value, name)
     with np.errstate(over="ignore"):  # what is too large for float32 becomes infinite
         vector = array.astype(np.float32).ravel()
-    if not len(vector):
-        raise DataError(f"{expected}, found an empty list")
     if not np.isfinite(vector).all():
-        raise DataError(f"{expected}, found one that is not finite in float32")
+        raise DataError(f"expected a list of numbers as {name!r}, found one that is not finite in float32")
     if size is not None and len(vector) != size:
         raise DataError(f"expected a vector of {size} numbers as {name!r}, found {len(vector)}")
     return vector

@@ -39,5 +39,6 @@ class Moments:
     def normalisation(self) -> Statistics:
         """What is subtracted, and what the difference is multiplied by: of constant features 1."""
         deviation = np.sqrt(self.squares / max(1, self.count))
-        varies = deviation > _LEAST_DEVIATION * np.maximum(self.largest, np.finfo(np.float32).tiny)
+        # The inverse of a deviation that is too small for normal numbers of float32 would be too large for it.
+        varies = deviation > np.maximum(_LEAST_DEVIATION * self.largest, np.finfo(np.float32).tiny)
         return self.mean.astype(np.float32), np.where(varies, 1 / np.where(varies, deviation, 1), 1).astype(np.float32)

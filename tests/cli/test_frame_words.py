@@ -220,3 +220,39 @@ def test_a_lag_of_a_model_that_reads_backward(run: Run, tmp_path: Path, corpus: 
                 "not wait for; train with --direction forward"
             ],
         )
+
+
+# --- numbers that are too large -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["json", "npy", "npz", "csv", "beside"])
+def test_numbers_beyond_float32_are_one_line_with_file_and_record(kind: str, run: Run, tmp_path: Path) -> None:
+    bad = np.array([[0.5, 1e300], [0.0, 1.0]])
+    np.save(tmp_path / "a.npy", bad)
+    np.savez(tmp_path / "a.npz", b=bad)
+    np.savetxt(tmp_path / "a.csv", bad, delimiter=",")
+    name: Any = {"json": bad.tolist(), "npy": "a.npy", "npz": "a.npz#b", "csv": "a.csv", "beside": None}[kind]
+    if kind == "beside":
+        np.save(tmp_path / "rows.frames.npy", np.stack([bad / 1e300, bad, bad * 0, bad * 0]))
+    path = tmp_path / "rows.jsonl"
+    rows: list[dict[str, Any]] = [{"frames": [[0, row]], "label": "xy"[row % 2]} for row in range(4)]
+    rows[1]["frames"] = name
+    if kind == "beside":
+        rows = [{"label": row["label"]} for row in rows]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    shown = {"json": "", "beside": "'rows.frames.npy#1': "}.get(kind, f"'{name}': ")
+    fault = f"{path}:2: {shown}expected finite numbers, found inf in frame 0, feature 1, counted from 0"
+    result = run("classify", "train", path, "-o", tmp_path / "no", "--quiet", *QUICK)
+    assert (result.status, result.err) == (1, f"error: {fault}\n")
+    assert fault in run("data", "check", path).out.splitlines()
+
+
+def test_a_condition_with_a_number_beyond_float32_is_a_fault_and_not_left_out(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path / "data", text="ab")
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    rows[3]["frames"][1][0] = 1e300
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    result = run("generate", "train", path, "-o", tmp_path / "no", "--quiet", "--epochs=1", "--hidden=2")
+    fault = "'frames': expected finite numbers, found inf in frame 1, feature 0, counted from 0"
+    hint = "(conditions found: frames; --condition names others, or none)"
+    assert (result.status, result.err) == (1, f"error: {path}:4: {fault} {hint}\n")

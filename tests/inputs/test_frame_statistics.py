@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from seqkit.errors import SettingsError
 from seqkit.formats.manifest import row_frames
 from seqkit.heads.transcription.settings import TranscribeSettings
 from seqkit.inputs.base import NO_SOURCES
+from seqkit.inputs.frame_statistics import Moments
 from seqkit.inputs.frames import FrameInput
 from seqkit.records import FrameRecord
 from tests.cli.conftest import run  # noqa: F401
@@ -48,6 +50,21 @@ def test_of_each_speaker_the_mean_is_0_and_the_deviation_1() -> None:
         deviation = raw.std(0)
         expected = (raw - raw.mean(0)) / np.where(deviation > 0, deviation, 1)
         np.testing.assert_allclose(inside, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("factor", [1e-45, 1e-42, 1e-38, 1e-30, 1e25, 9e28])
+def test_numbers_near_the_ends_of_float32_are_normalised_without_a_warning(factor: float) -> None:
+    moments = Moments(2)
+    frames = (np.random.default_rng(4).normal(size=(50, 2)) * [factor, 1]).astype(np.float32)
+    moments.add(frames)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        mean, scale = moments.normalisation()
+        found = (frames - mean) * scale
+    assert np.isfinite(scale).all() and np.isfinite(found).all()
+    assert found[:, 1].std() == pytest.approx(1, rel=1e-5)
+    if factor >= 1e-37:
+        assert found[:, 0].std() == pytest.approx(1, rel=1e-4)
 
 
 def test_data_without_speakers_are_refused() -> None:
