@@ -31,7 +31,8 @@ if TYPE_CHECKING:
 
 _ABOUT_DATA = """
 DATA is the name of a data set (seqkit data list), a folder with train, dev and test files, or one file; by default
-the data set of the recipe. Without a dev split the last tenth of train is held out.
+the data set of the recipe. Without a dev split a tenth of train is held out: the last one or, of sequences of
+vectors, some speakers or one in ten.
 
 Settings, weakest first: defaults, the recipe, --set, a flag of its own.
 """

@@ -37,6 +37,8 @@ _LOOKED_AT = 20
 """lines of a file by which it is known whether they name sequences of vectors"""
 
 R = TypeVar("R", bound=Sentence | TextRecord | FrameRecord)
+Chooser = Callable[[Sequence[Any]], tuple[set[int], str] | None]
+"""all records → the numbers of those that are held out as dev, and what they are; None for the last tenth"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,14 +341,16 @@ class Dataset:
         *,
         text: str = "text",
         label: str | None = "label",
+        choose: Chooser = lambda records: None,
     ) -> Splits[Any]:
-        """Read several splits as texts with fields. If dev is held out, train is all but its last tenth.
+        """Read several splits as texts with fields. If dev is held out, train is all but its last tenth, or `choose`.
 
         Args:
             splitter: text → token offsets; None for texts that are not split.
             splits: which; by default train, dev and test as far as there are any.
             text: the field of the text.
             label: the field of the label; None if texts need none.
+            choose: all records → which are held out, and what they are, see `held_out_rows`; None for the last tenth.
 
         Returns:
             The splits, of `Sentence` records with `fields` if there is a splitter, of `TextRecord` records otherwise.
@@ -355,7 +359,9 @@ class Dataset:
             DataError: there is no such split, it cannot be read, a field is missing, train is empty, or train has too
                 few texts for a dev split to be held out.
         """
-        return self._read(splits, lambda split, notes: self._texts(split, splitter, text, label, notes))
+        return self._read(
+            splits, lambda split, notes: self._texts(split, splitter, text, label, notes), choose, chosen="texts"
+        )
 
     def read_frames(
         self, splits: Sequence[str] | None = None, *, field: str = "", label: str = "", speaker: str = ""
@@ -380,7 +386,9 @@ class Dataset:
             labels, speakers = ([record.fields.get(name) for record in records] for name in (label, speaker))
             return held_out_rows(labels, speakers, len(records))
 
-        return self._read(splits, lambda split, notes: self._frames(split, field, notes), choose, "sequences")
+        return self._read(
+            splits, lambda split, notes: self._frames(split, field, notes), choose, "sequences", chosen="sequences"
+        )
 
     @property
     def has_frames(self) -> bool:
@@ -435,8 +443,9 @@ class Dataset:
         self,
         splits: Sequence[str] | None,
         load: Callable[[str, list[str]], list[R]],
-        choose: Callable[[Sequence[R]], tuple[set[int], str]] | None = None,
+        choose: Chooser = lambda records: None,
         items: str = "sentences",
+        chosen: str = "",
     ) -> Splits[R]:
         wanted = [name for name in ("train", "dev", "test") if self.has(name)] if splits is None else splits
         source, whole = self._source, None
@@ -446,14 +455,12 @@ class Dataset:
                 found.records[split] = load(split, found.notes)
                 continue
             whole = load(source, found.notes) if whole is None else whole
-            if choose is not None and len(whole) > 1:
-                chosen, how = choose(whole)
-                self._dev = chosen
-                found.records[split] = [
-                    record for row, record in enumerate(whole) if (row in chosen) == (split == "dev")
-                ]
+            if len(whole) > 1 and (choice := choose(whole)) is not None:
+                rows, how = choice
+                self._dev = rows
+                found.records[split] = [record for row, record in enumerate(whole) if (row in rows) == (split == "dev")]
                 if split == "dev":
-                    held_out = f"{how} ({len(chosen):,} of {len(whole):,} sequences)"
+                    held_out = f"{how} ({len(rows):,} of {len(whole):,} {chosen})"
                     found.notes.append(f"{self.name} has no dev split: {held_out} are held out of train")
                 continue
             begin, end = self._range(split, len(whole), items)

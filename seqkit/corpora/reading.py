@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, TypeVar
 
 from seqkit.config.recipes import override
 from seqkit.config.sections import Settings
-from seqkit.corpora.dataset import Dataset, Splits
+from seqkit.corpora.dataset import Dataset, Splits, held_out_rows
 from seqkit.corpora.label_columns import note_on_numbers, read_notation
 from seqkit.corpora.label_faults import sorted_by_label
 from seqkit.corpora.text_labels import refuse_header, refuse_no_labels
 from seqkit.errors import DataError
+from seqkit.formats.manifest import all_sequences
 from seqkit.records import SplitFunction
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
@@ -66,12 +68,22 @@ def read_splits(
             if all(isinstance(each, str) for each in labels) and (order := sorted_by_label(labels)):
                 found.notes.append(f"warning: {order}")
     else:
-        found = dataset.read_texts(None, splits, text=data.target, label=None)
+        choose = partial(_held_out_of_sequences, condition=getattr(data, "condition", ""), target=data.target)
+        found = dataset.read_texts(None, splits, text=data.target, label=None, choose=choose)
     for split, records in found.records.items():
         if not any(record.text or record.fields for record in records):
             what = "sentences" if kind == "sentences" else "texts"
             raise DataError(f"no {what} found", file=source_of(dataset, split))
     return found
+
+
+def _held_out_of_sequences(records: Sequence[Any], condition: str, target: str) -> tuple[set[int], str] | None:
+    """Which texts are held out as dev that are written from sequences of vectors; None where they are not."""
+    asked = condition.split(",") if condition else [name for name in records[0].fields if name != target]
+    rows = [record.fields for record in records]
+    if any(all_sequences(rows, name.strip().removesuffix(":frames")) for name in asked):
+        return held_out_rows([None] * len(rows), [row.get("speaker") for row in rows], len(rows))
+    return None
 
 
 def with_splitter(settings: _AnySettings, dataset: Dataset) -> tuple[_AnySettings, list[str]]:

@@ -62,6 +62,40 @@ def _is_sequence(row: Mapping[str, Any], key: str) -> bool:
     return isinstance(value, list) and len(value) > 0 and isinstance(value[0], list | int | float)
 
 
+def is_sequence(value: Any, name: str) -> bool:
+    """Whether a value of a field is a sequence of vectors: one or more vectors and not one vector of numbers.
+
+    Args:
+        value: the value.
+        name: the field.
+
+    Returns:
+        True for a list of lists, an array [N, F], a sequence that was opened, and the name of a file with one.
+    """
+    if isinstance(value, np.ndarray):
+        return value.ndim == 2
+    if isinstance(value, list | tuple):
+        first: Any = value[0] if len(value) else None
+        is_vector = isinstance(first, list | tuple | np.ndarray)
+        return is_vector and not (len(first) and isinstance(first[0], list | tuple | np.ndarray))
+    return isinstance(value, FrameRecord) or (isinstance(value, str) and has_frames({name: value}, name))
+
+
+def all_sequences(rows: Iterable[Mapping[str, Any]], name: str) -> bool:
+    """Whether a field of some rows holds sequences of vectors.
+
+    Args:
+        rows: the rows.
+        name: the field.
+
+    Returns:
+        Whether that of the first row is one; a text may end as the name of a file does, but not all texts do.
+    """
+    values = (row.get(name) for row in rows)
+    first = next(values, None)
+    return is_sequence(first, name) and (not isinstance(first, str) or all(is_sequence(each, name) for each in values))
+
+
 def _key_of(row: Mapping[str, Any], field: str, beside: bool) -> str | None:
     """The field of a row with its sequence; None where there is none, or an array beside the file has it."""
     if field:

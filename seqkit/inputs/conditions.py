@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from seqkit.errors import DataError, ModelError, shown
 from seqkit.formats.arrays import ArraySource
-from seqkit.formats.manifest import has_frames, row_frames
+from seqkit.formats.manifest import all_sequences, row_frames
 from seqkit.inputs.base import NO_SOURCES, Documents
 from seqkit.inputs.frame_settings import FrameDataSettings
 from seqkit.inputs.frames import FrameInput
@@ -288,16 +288,6 @@ def _value(values: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def _is_sequence(value: Any, name: str) -> bool:
-    """Whether a value is a sequence of vectors: a list of lists, an array [N, F], or the name of a file with one."""
-    if isinstance(value, np.ndarray):
-        return value.ndim == 2
-    if isinstance(value, list | tuple):
-        first = value[0] if len(value) else None
-        return isinstance(first, list | tuple | np.ndarray) and not (len(first) and _is_vector(first[0]))
-    return isinstance(value, FrameRecord) or (isinstance(value, str) and has_frames({name: value}, name))
-
-
 def _sequence(values: Mapping[str, Any], name: str, file: str, line: int) -> FrameRecord:
     """The sequence of vectors in a field, which is not read yet."""
     value = _value(values, name)
@@ -374,7 +364,7 @@ def _string(value: Any, name: str) -> str:
 
 
 def _learn(sentences: Sequence[Sentence], name: str, kind: str, split: Split, settings: Any) -> ConditionField:
-    if kind == "frames" or (not kind and _has_sequences(sentences, name)):
+    if kind == "frames" or (not kind and all_sequences((sentence.fields for sentence in sentences), name)):
         return _learn_frames(sentences, name, settings)
     if kind == "vector" or (not kind and sentences and _is_vector(sentences[0].fields.get(name))):
         return _learn_vector(sentences, name)
@@ -389,15 +379,6 @@ def _learn(sentences: Sequence[Sentence], name: str, kind: str, split: Split, se
     # Units that occur once are replaced by the unknown unit, so that it is trained, too.
     least = 2 if max(counts.values(), default=0) > 1 else 1
     return ConditionField(name, "text", units=Vocabulary.build(counts, least))
-
-
-def _has_sequences(sentences: Sequence[Sentence], name: str) -> bool:
-    values = (sentence.fields.get(name) for sentence in sentences)
-    first = next(values, None)
-    # A text may end as the name of a file does, but not all texts do.
-    return _is_sequence(first, name) and (
-        not isinstance(first, str) or all(_is_sequence(each, name) for each in values)
-    )
 
 
 class _FrameSettings(NamedTuple):

@@ -256,3 +256,34 @@ def test_a_condition_with_a_number_beyond_float32_is_a_fault_and_not_left_out(ru
     fault = "'frames': expected finite numbers, found inf in frame 1, feature 0, counted from 0"
     hint = "(conditions found: frames; --condition names others, or none)"
     assert (result.status, result.err) == (1, f"error: {path}:4: {fault} {hint}\n")
+
+
+# --- what is held out ---------------------------------------------------------------------------------------------
+
+
+def held_out(run: Run, data: Path, place: Path, *flags: str) -> list[str]:
+    result = run("generate", "train", data, "-o", place, "--epochs=1", "--hidden=2", *flags)
+    assert result.status == 0, result.err
+    told = [line for line in result.lines if " has no dev split: " in line]
+    again = run("generate", "evaluate", data, "-m", place, "--split", "dev")
+    assert [line for line in again.lines if " has no dev split: " in line] == told
+    sizes = json.loads((place / "report.json").read_text())["data"]["sentences"]
+    assert sizes["train"] + sizes["dev"] == 40
+    return told
+
+
+def test_texts_of_sequences_are_held_out_as_sequences_are(run: Run, tmp_path: Path) -> None:
+    data = write(tmp_path / "sorted", 40, text=lambda row: "ab"[row // 20], note="same")
+    assert held_out(run, data, tmp_path / "one", "--condition=frames") == [
+        f"{data} has no dev split: one in ten (4 of 40 texts) are held out of train"
+    ]
+    assert held_out(run, data, tmp_path / "found") == held_out(
+        run, data, tmp_path / "kind", "--condition=frames:frames"
+    )
+    assert held_out(run, data, tmp_path / "other", "--condition=note") == [
+        f"{data} has no dev split: the last tenth of train (4 of 40 sentences) is held out"
+    ]
+    data = write(tmp_path / "spoken", 40, text="ab", speaker=lambda row: row % 10)
+    assert held_out(run, data, tmp_path / "speakers", "--condition=frames") == [
+        f"{data} has no dev split: those of the last 1 of 10 speakers (4 of 40 texts) are held out of train"
+    ]
