@@ -19,6 +19,7 @@ from seqkit.cli.options import (
 )
 from seqkit.cli.outputs import keep_inputs
 from seqkit.errors import DataError
+from seqkit.resources import imported
 from seqkit.tasks import TASKS
 from seqkit.terminal import one_line, show, tell
 
@@ -154,10 +155,11 @@ def check_data(
     keep_inputs(data=data_set)
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     notes, table, learned = list(found.notes), "", None
+    refusals = None if task is None else imported("seqkit.model.trial:refusals")  # otherwise nothing waits for torch
     problems: list[Problem] = []
     refused = (DataError,) if task is not None else ()
     try:
-        problems = check(found, target, task, text, notes, frames_field)
+        problems = check(found, target, task, text, notes, frames_field, refusals)
         if task is not None:
             learned = preview(found, TASKS[task], target, text, frames_field)
             table, notes = learned.render(), learned.notes

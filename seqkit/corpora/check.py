@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,12 @@ from seqkit.corpora.faulty import Content, Problem, Problems, first_format, read
 from seqkit.corpora.fetch import is_intact
 from seqkit.corpora.label_columns import label_scheme, labels_of_splits
 from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorted_by_label
-from seqkit.corpora.sequences import check_sequences
+from seqkit.corpora.preview import settings_of
+from seqkit.corpora.reading import read_splits
+from seqkit.corpora.sequences import check_sequences, problem_of
 from seqkit.corpora.split import Split
 from seqkit.corpora.text_labels import refuse_no_labels
-from seqkit.errors import DataError
+from seqkit.errors import DataError, SeqkitError
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.records import FrameRecord, Sentence, control_fault
@@ -36,6 +39,7 @@ def check(
     text: str = "text",
     notes: list[str] | None = None,
     frames: str = "",
+    refusals: Callable[[Any, Mapping[str, Sequence[Any]]], Iterable[SeqkitError]] | None = None,
 ) -> list[Problem]:
     """Find every fault of a data set.
 
@@ -53,6 +57,7 @@ def check(
         text: for labelled texts the field of the text.
         notes: receives lines for the user on how the data were read.
         frames: for sequences of vectors the field of the sequence; see `check_sequences`.
+        refusals: what finds all that training refuses of sequences of vectors, see `seqkit.model.trial.refusals`.
 
     Returns:
         The faults, split by split and line by line; of more than 10,000 the first that were found, and how many more.
@@ -60,11 +65,20 @@ def check(
     Raises:
         DataError: a file cannot be opened, is in a format without sentences, or there is no such column.
     """
+    wanted = None if task is None else TASKS[task]
     if frames or dataset.has_frames:
+        settings = None if wanted is None else settings_of(dataset, wanted, target, text, frames)
+        learned = None if settings is None or refusals is None else partial(refusals, settings)
+        label = target if settings is None else settings.label if settings.row.learned == "labels" else ""
         checked = Problems()
         for split in dataset.splits.values():
             checked.extend(_checksum_problems(dataset, split))
-        return [*checked, *check_sequences(dataset, frames, target, [] if notes is None else notes)]
+        if settings is not None and settings.row.records == "fields":  # with sequences in any of the fields
+            learned = None
+        checked.extend(check_sequences(dataset, frames, label, [] if notes is None else notes, learned))
+        if settings is not None and learned is None:
+            checked.extend(_refused_texts(dataset, settings, refusals))
+        return list(dict.fromkeys(checked))
     problems = Problems()
     contents: dict[str, Content] = {}
     label = dataset.label_field(target, first_format(dataset))
@@ -84,9 +98,25 @@ def check(
     # If something is generated from a condition, the same words for another condition are another item.
     conditional = dataset.card is not None and TASKS[dataset.card.task].records == "fields"
     problems.extend(_shared_sentences(contents, conditional))
+    if wanted is not None and wanted.records == "fields":
+        known = set(map(str, problems))
+        refused = list(_refused_texts(dataset, settings_of(dataset, wanted, target), refusals))
+        problems.extend(problem for problem in refused if str(problem) not in known)
     names = [name for split, content in contents.items() for name in (*_files(dataset.splits[split]), content.file)]
     order = {name: place for place, name in enumerate(names)}
     return problems.listed(lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
+
+
+def _refused_texts(dataset: Dataset, settings: Any, refusals: Callable[..., Any] | None) -> Iterator[Problem]:
+    """What training refuses of texts that are written from fields."""
+    if refusals is None or settings.row.records != "fields":
+        return
+    try:
+        parts = read_splits(dataset, "fields", settings.data, None).records
+    except DataError as error:
+        yield problem_of(error)
+        return
+    yield from map(problem_of, refusals(settings, parts))
 
 
 def _files(split: Split) -> list[str]:

@@ -56,8 +56,8 @@ class Problem:
 
     def __str__(self) -> str:
         """``file:line: message``."""
-        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: " if self.file else ""
-        return where + self.message
+        where = f"{self.file}:{self.line}: " if self.line else f"{self.file}: "
+        return where + self.message if self.file else self.message
 
 
 class Problems(list[Problem]):

@@ -17,7 +17,7 @@ from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.formats.schemes import spans as read_spans
 from seqkit.formats.splitting import Splitter
 from seqkit.formats.writers import aligned, short_cell
-from seqkit.records import labels_of_text
+from seqkit.records import FrameRecord, labels_of_text
 from seqkit.tasks import Task
 
 _RECORDS = 3
@@ -89,15 +89,11 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
         DataError: the task cannot learn from it; the message says why.
     """
     dataset.refuse_untrainable()
-    if frames or dataset.has_frames:
-        return _of_sequences(dataset, task.of("frames", f"seqkit {task.name}"), target, frames)
-    settings: Any = task.settings_class()(task=task.name)
-    name = {"texts": "label", "lines": ""}.get(task.records, "target")
-    if target and name:
-        settings = override(settings, {"data": {name: target}})
-    if task.records == "texts":
-        settings = override(settings, {"data": {"text": text}})
-    settings, choice = with_splitter(settings.complete(dataset), dataset)
+    settings = settings_of(dataset, task, target, text, frames)
+    if settings.row.records == "frames":
+        return _of_sequences(dataset, settings)
+    name = _learned_field(settings)
+    settings, choice = with_splitter(settings, dataset)
     splitter = Splitter(settings.data.splitter).split
     if task.records == "lines":
         return _of_lines(dataset, task, splitter, choice)
@@ -112,19 +108,48 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
     else:
         fields = list(dict.fromkeys(key for record in train[:_RECORDS] for key in record.fields))
         learned.header = fields = fields[:_FIELDS]
-        learned.rows = [[short_cell(record.fields.get(key, "")) for key in fields] for record in train[:_RECORDS]]
+        learned.rows = [[_cell(record.fields.get(key, "")) for key in fields] for record in train[:_RECORDS]]
     return learned
 
 
-def _of_sequences(dataset: Dataset, task: Task, target: str | None, frames: str) -> Preview:
+def settings_of(dataset: Dataset, task: Task, target: str | None = None, text: str = "text", frames: str = "") -> Any:
+    """The settings with which a task would learn from a data set by default.
+
+    Args:
+        dataset: the data set.
+        task: the task.
+        target: see `preview`, as the next ones.
+        text: the field of the text.
+        frames: the field of a sequence of vectors.
+
+    Returns:
+        The settings.
+
+    Raises:
+        SettingsError: the task does not read such data.
+    """
+    if (frames or dataset.has_frames) and task.records != "fields":  # which has fields of any kind
+        task = task.of("frames", f"seqkit {task.name}")
     settings: Any = task.settings_class()(task=task.name)
-    name = next((name for name in ("label", "target", "labels") if hasattr(settings.data, name)), "")
-    if target and name:
-        settings = override(settings, {"data": {name: target}})
-    settings = override(settings, {"data": {"frames": frames}})
+    name = _learned_field(settings)
+    changes = {name: target} if target and name else {}
+    if task.records == "texts":
+        changes["text"] = text
+    if task.records == "frames":
+        changes["frames"] = frames
+    return override(settings, {"data": changes}).complete(dataset)
+
+
+def _learned_field(settings: Any) -> str:
+    """The data setting that names what is learned; empty where nothing is named."""
+    return next((name for name in ("label", "target") if hasattr(settings.data, name)), "")
+
+
+def _of_sequences(dataset: Dataset, settings: Any) -> Preview:
+    name = _learned_field(settings)
     found = read_splits(dataset, "frames", settings.data, None)
     train = found.records["train"]
-    learned = Preview(task.name, str(getattr(settings.data, name, "")), notes=list(found.notes))
+    learned = Preview(settings.task, str(getattr(settings.data, name, "")), notes=list(found.notes))
     learned.sizes = {split: len(records) for split, records in found.records.items()}
     learned.header = ["sequence", *([learned.target] if learned.target else [])]
     for record in train[:_RECORDS]:
@@ -170,6 +195,10 @@ def _add_texts(learned: Preview, train: Sequence[Any]) -> None:
     shown = zip(labels[:_RECORDS], train, strict=False)
     learned.rows = [[short_cell(", ".join(each)), short_cell(record.text)] for each, record in shown]
     learned.labels = _counted(label for each in labels for label in each)
+
+
+def _cell(value: Any) -> str:
+    return short_cell(value.text if isinstance(value, FrameRecord) else value)
 
 
 def _counted(labels: Any) -> dict[str, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.faulty import Problem, Problems
 from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn
 from seqkit.corpora.split import add_layout
-from seqkit.errors import DataError
+from seqkit.errors import DataError, SeqkitError
 from seqkit.formats.arrays import unsound
 from seqkit.formats.audio import AudioFile
 from seqkit.formats.format import Description, ReadOptions, notes_on
@@ -29,7 +29,13 @@ _QUANTILES = (0.0, 0.5, 0.9, 1.0)
 # --- faults -------------------------------------------------------------------------------------------------------
 
 
-def check_sequences(dataset: Dataset, key: str, target: str | None, notes: list[str]) -> list[Problem]:
+Refusals = Callable[[Mapping[str, Sequence[FrameRecord]]], Iterable[SeqkitError]]
+"""split → its sequences → what training refuses of them"""
+
+
+def check_sequences(
+    dataset: Dataset, key: str, target: str | None, notes: list[str], refusals: Refusals | None = None
+) -> list[Problem]:
     """Find every fault of a data set of sequences of vectors.
 
     Faults are rows and files that cannot be read, numbers that are not finite, sequences without frames or with
@@ -39,8 +45,9 @@ def check_sequences(dataset: Dataset, key: str, target: str | None, notes: list[
     Args:
         dataset: the data set.
         key: the field of the sequence; empty for the usual ones.
-        target: the field of the label; by default the card's, or ``label``.
+        target: the field of the label; by default the card's, or ``label``; empty where labels do not matter.
         notes: receives lines for the user on how the data were read, and how much there is.
+        refusals: what training refuses, instead of what is wrong with numbers for any task.
 
     Returns:
         The faults, split by split and line by line; of more than 10,000 the first that were found, and how many more.
@@ -64,13 +71,26 @@ def check_sequences(dataset: Dataset, key: str, target: str | None, notes: list[
         notes += notes_on(split.file, left_out)
         if not found[name] and not problems.total:
             problems.append(Problem(str(split.file), 0, "no sequences of vectors found"))
-    problems.extend(_content_problems(found, notes))
-    problems.extend(_label_problems(found, label, given=target is not None))
+    problems.extend(_content_problems(found, notes, is_checked=refusals is None))
+    told = list(map(problem_of, refusals(found))) if refusals is not None else []
+    if target != "":
+        told += _label_problems(found, label, given=target is not None, is_checked=refusals is None)
+    problems.extend(dict.fromkeys(told))
     order = {name: place for place, name in enumerate(files)}
     return problems.listed(lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
 
 
-def _problem(error: DataError) -> Problem:
+def problem_of(error: SeqkitError) -> Problem:
+    """An error as a fault of a data set.
+
+    Args:
+        error: the error.
+
+    Returns:
+        The fault.
+    """
+    if not isinstance(error, DataError):
+        return Problem("", 0, str(error))
     return Problem(str(error.file or ""), error.line or 0, error.reason)
 
 
@@ -84,14 +104,14 @@ def _readable(file: Path, description: Description, options: ReadOptions, proble
         try:
             found.extend(described_frames(file, description, options))
         except DataError as error:
-            problems.append(_problem(error))
-        problems.extend(map(_problem, faults))
+            problems.append(problem_of(error))
+        problems.extend(map(problem_of, faults))
         return found
     lines: list[Line] = []
     try:
         lines.extend(read_lines(file, description.encoding))
     except DataError as error:
-        problems.append(_problem(error))
+        problems.append(problem_of(error))
     start = broken = 0
 
     def following() -> Iterator[Line]:
@@ -105,11 +125,11 @@ def _readable(file: Path, description: Description, options: ReadOptions, proble
             found.extend(form.frames(following(), name, known))
             break
         except DataError as error:
-            problems.append(_problem(error))
+            problems.append(problem_of(error))
             if error.line is None or form.name == "json" or problems.is_full:
                 break
             start, broken = error.line, broken + 1
-    problems.extend(map(_problem, faults))
+    problems.extend(map(problem_of, faults))
     return found
 
 
@@ -122,8 +142,8 @@ def _columns(rows: Any, lines: list[Line], name: str, options: ReadOptions) -> S
     return tuple(first) if isinstance(first, dict) else options.columns
 
 
-def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str]) -> Iterator[Problem]:
-    """What is wrong with the vectors, all of which are read."""
+def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str], *, is_checked: bool) -> Iterator[Problem]:
+    """What is wrong with the vectors, all of which are read; or only which are there twice."""
     seen: dict[bytes, tuple[str, str]] = {}
     first: FrameRecord | None = None
     size = 0
@@ -133,59 +153,69 @@ def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str]) -> 
             first = first or record
             is_audio = isinstance(record.source, AudioFile)
             if is_audio != isinstance(first.source, AudioFile):
+                if not is_checked:
+                    continue
                 kinds = ("a recording", "an array of frames")
                 wanted, got = kinds if not is_audio else kinds[::-1]
-                yield _problem(record.fault(f"expected {wanted}, as the first sequence is, found {got}"))
+                yield problem_of(record.fault(f"expected {wanted}, as the first sequence is, found {got}"))
                 continue
             try:
                 frames = record.source.read(record.source.rate) if is_audio else record.source.read()
             except DataError as error:
-                yield _problem(error if is_audio else record.fault_of(error))
+                if is_checked:
+                    yield problem_of(error if is_audio else record.fault_of(error))
                 continue
             digest = hashlib.blake2b(frames.tobytes(), digest_size=16).digest()
             where = f"{record.file}:{record.line}" if record.line else f"{record.file}: {record.text}"
             earlier = seen.setdefault(digest, (split, where))
             if earlier[0] != split and len(frames):
-                yield _problem(record.fault(f"the sequence is also in {earlier[0]}, at {earlier[1]}; remove one"))
+                yield problem_of(record.fault(f"the sequence is also in {earlier[0]}, at {earlier[1]}; remove one"))
             total += len(frames)
             if is_audio:
                 continue
             size = size or frames.shape[1]
+            if not is_checked:
+                continue
             if not len(frames):
-                yield _problem(record.fault("the sequence has no frames"))
+                yield problem_of(record.fault("the sequence has no frames"))
             elif not frames.shape[1]:
-                yield _problem(record.fault("the frames have no features"))
+                yield problem_of(record.fault("the frames have no features"))
             elif frames.shape[1] != size:
                 expected = f"expected {size} features a frame, as the first sequence has"
-                yield _problem(record.fault(f"{expected}, found {frames.shape[1]}"))
+                yield problem_of(record.fault(f"{expected}, found {frames.shape[1]}"))
             elif fault := unsound(frames):
-                yield _problem(record.fault(fault))
+                yield problem_of(record.fault(fault))
         unit = "samples" if first is not None and isinstance(first.source, AudioFile) else f"frames of {size} features"
         notes.append(f"{split}: {len(records):,} sequences, {total:,} {unit}")
 
 
-def _label_problems(found: dict[str, list[FrameRecord]], label: str, *, given: bool) -> Iterator[Problem]:
-    """What is wrong with the labels, if there are any."""
-    if not given and not any(label in record.fields for records in found.values() for record in records):
+def _label_problems(
+    found: dict[str, list[FrameRecord]], label: str, *, given: bool, is_checked: bool
+) -> Iterator[Problem]:
+    """What is wrong with the labels, if there are any; or only with all of them together."""
+    if not (given and is_checked) and not any(
+        label in record.fields for records in found.values() for record in records
+    ):
         return
     labels: dict[str, Counter[str]] = {split: Counter() for split in found}
     where: dict[tuple[str, str], FrameRecord] = {}
     for split, records in found.items():
-        if records and not any(label in record.fields for record in records):
+        if is_checked and records and not any(label in record.fields for record in records):
             yield Problem(records[0].file, 0, f"no sequence has a label in the field {label!r}, as others have")
             continue
         for record in records:
             try:
                 names = labels_of(record, label)
             except DataError as error:
-                yield _problem(error)
+                if is_checked:
+                    yield problem_of(error)
                 continue
             labels[split].update(names)
             for name in names:
                 where.setdefault((split, name), record)
     counts = sum(labels.values(), Counter[str]())
     for name, message in near_duplicates(counts):
-        yield _problem(next(where[split, name] for split in found if (split, name) in where).fault(message))
+        yield problem_of(next(where[split, name] for split in found if (split, name) in where).fault(message))
     known = "train" if "train" in found else next(iter(found), "")
     if message := nothing_to_learn(labels.get(known, Counter()), "sequence"):
         yield Problem(found[known][0].file if found[known] else "", 0, message)
@@ -193,7 +223,7 @@ def _label_problems(found: dict[str, list[FrameRecord]], label: str, *, given: b
         for name, count in counted.items() if known == "train" and split != "train" and labels["train"] else ():
             if name not in labels["train"]:
                 message = f"label {name!r} does not occur in train ({count} in {split}); correct it or add it to train"
-                yield _problem(where[split, name].fault(message))
+                yield problem_of(where[split, name].fault(message))
 
 
 def labels_of(record: FrameRecord, field: str) -> list[str]:

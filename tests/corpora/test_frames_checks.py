@@ -147,6 +147,106 @@ def test_what_a_task_would_learn(tmp_path: Path) -> None:
     assert found.header == ["sequence", "label"]
 
 
+# --- what training refuses ----------------------------------------------------------------------------------------
+
+
+def refused(data: Path, task: str, *flags: str, capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """The faults that `data check` lists, without the table of what would be learned."""
+    status = main(["data", "check", str(data), "--task", task, "--quiet", "--json", "-", *flags])
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    assert status == (1 if problems else 0)
+    return [f"{Path(each['file']).name}:{each['line']}: {each['message']}" for each in problems]
+
+
+def test_keys_that_a_language_model_cannot_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    on, off = [[0, 1, 0], [1, 1, 0]], [[0, 0, 0]]
+    np.save(tmp_path / "none.npy", np.zeros((0, 3)))
+    write(
+        tmp_path / "train.jsonl",
+        *({"frames": frames} for frames in (on, [[0, 1, 2]], [[0, 1]], "none.npy", off, [[1, 1, 1], [0, 0.5, 1]])),
+    )
+    write(tmp_path / "test.jsonl", {"frames": [[0, 1, 1]]}, {"frames": [[-1, 0, 0]]})
+    assert refused(tmp_path, "lm", capsys=capsys) == [
+        "train.jsonl:2: expected zeros and ones, found 2 in frame 0, key 2",
+        "train.jsonl:3: expected 3 keys a frame, as in training, found 2",
+        "train.jsonl:4: 'none.npy': the sequence has no frames",
+        "train.jsonl:6: expected zeros and ones, found 0.5 in frame 1, key 1",
+        "test.jsonl:2: expected zeros and ones, found -1 in frame 0, key 0",
+    ]
+    # what is no key may well have a label
+    assert refused(tmp_path, "classify", capsys=capsys)[0] == "train.jsonl:1: expected a field 'label', found none"
+
+
+def test_labels_that_a_tagger_cannot_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = {"start": 0, "end": 2, "label": "a"}
+    labels: list[Any] = [
+        [run],
+        [{**run, "end": 9}],
+        [{**run, "start": 2, "end": 1}],
+        ["a", "b"],
+        [run, {**run, "end": 3}],
+    ]
+    rows = [{"frames": sequence(row), "labels": each} for row, each in enumerate(labels)]
+    train = write(
+        tmp_path / "train.jsonl", *rows, {"frames": sequence(9)}, {"frames": sequence(8), "labels": ["a"] * 3}
+    )
+    found = refused(train, "tag", capsys=capsys)
+    assert [line.partition(": ")[0] for line in found] == [f"train.jsonl:{line}" for line in (2, 3, 4, 5, 6)]
+    assert found[-1] == "train.jsonl:6: expected a field 'labels' with labels, found none; --target names another one"
+
+
+def test_texts_that_a_transcriber_cannot_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    texts = ["ab", "aa", "abcd", 7, "ba"]
+    rows = [{"frames": sequence(row), "text": text} for row, text in enumerate(texts)]
+    write(tmp_path / "train.jsonl", *rows, {"frames": [[1, "x"]], "text": "a"})
+    write(tmp_path / "test.jsonl", {"frames": sequence(8)}, {"frames": sequence(9), "text": "b"})
+    found = refused(tmp_path, "transcribe", capsys=capsys)
+    assert [line.partition(": ")[0] for line in found] == [
+        "train.jsonl:3",
+        "train.jsonl:4",
+        "train.jsonl:6",
+        "test.jsonl:1",
+    ]
+    assert found[0] == (
+        "train.jsonl:3: the text needs at least 4 steps, one for each symbol and between equal ones, and the sequence "
+        "has 3; stack fewer frames, or leave it out"
+    )
+
+
+def test_conditions_that_a_generator_cannot_learn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    moves = [sequence(row) for row in range(8)]
+    moves[2][1][0] = 1e300
+    moves[5] = sequence(5, 3)
+    rows = [{"move": move, "text": "ab"[row % 2]} for row, move in enumerate(moves)]
+    train = write(tmp_path / "train.jsonl", *rows)
+    expected = [
+        "train.jsonl:3: 'move': expected finite numbers, found inf in frame 1, feature 0, counted from 0",
+        "train.jsonl:6: 'move': expected 2 features a frame, as in training, found 3",
+    ]
+    assert refused(train, "generate", capsys=capsys) == expected
+    named = [{"frames": row["move"], "text": row["text"]} for row in rows]
+    train = write(tmp_path / "train.jsonl", *named)
+    found = refused(train, "generate", capsys=capsys)
+    assert [line.replace("frames'", "move'") for line in found if "'frames'" in line] == expected
+
+
+def test_what_training_refuses_is_not_said_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows: list[dict[str, Any]] = [{"frames": sequence(row), "label": "ab"[row % 2]} for row in range(12)]
+    rows[3]["label"] = "A"
+    rows[4]["frames"] = "no.npy"
+    rows[5]["frames"][1][1] = float("nan")
+    rows[6]["frames"] = sequence(6, 4)
+    del rows[7]["label"]
+    train = write(tmp_path / "train.jsonl", *rows)
+    assert refused(train, "classify", capsys=capsys) == [
+        "train.jsonl:4: label 'A' (1) differs from 'a' (5) only in case; spell both the same",
+        "train.jsonl:5: 'no.npy': cannot be read: No such file or directory",
+        "train.jsonl:6: expected finite numbers, found nan in frame 1, feature 1, counted from 0",
+        "train.jsonl:7: expected 2 features a frame, as in training, found 4",
+        "train.jsonl:8: expected a field 'label', found none",
+    ]
+
+
 # --- converting ---------------------------------------------------------------------------------------------------
 
 
