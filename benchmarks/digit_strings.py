@@ -326,10 +326,8 @@ def main() -> None:
             results.append({"task": task, "dev": dev, "test": test, "seed": seed, **found})
             scores = found["scores"]
             told = ", ".join(f"{split} {_figure(task, scores[split])}" for split in ("dev", "test"))
-            print(
-                f"{task}, dev {dev or 'of the speakers of train'}, test {test}, seed {seed}: {told}; {found['minutes']} minutes",
-                flush=True,
-            )
+            held_out = dev or "of speakers of train"
+            print(f"{task}, dev {held_out}, test {test}, seed {seed}: {told}; {found['minutes']} minutes", flush=True)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     for task in given.tasks if len(results) > 1 else ():
         figures = [_figure(task, run["scores"]["test"], number=True) for run in results if run["task"] == task]
