@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
@@ -32,8 +33,6 @@ from seqkit.tasks import TASKS, Task
 from seqkit.terminal import tell
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
@@ -112,7 +111,7 @@ def _command(draw: Callable[[Any, list[FrameRecord], _Asked], Drawn]) -> click.C
         usage_unless(
             output.lower().endswith(".png"), f"Invalid value for '--output': expected FILE.png, found {output!r}"
         )
-        usage_unless(start is None or end is None or start < end, f"--end must be after --start, found {end}.")
+        usage_unless(end is None or (start or 0) < end, f"--end must be after --start, found {end}.")
         from seqkit.metrics.plots import require_matplotlib
 
         require_matplotlib("a picture of a sequence")
@@ -124,12 +123,12 @@ def _command(draw: Callable[[Any, list[FrameRecord], _Asked], Drawn]) -> click.C
         model = load(directory, device, task=task.name)
         usage_unless(
             model.task.records == "frames",
-            f"show draws sequences of vectors, and this model reads {plural(2, model.task.record)[2:]}.",
+            f"show draws sequences of vectors, and this model reads {model.task.record}s.",
         )
         asked = described_by(input_format, columns, token_column, encoding)
         records = _chosen(model, task.of("frames"), file, asked, frames_field, number, quiet)
-        read = getattr(records[0].source, "path", None)
-        keep_inputs(directory, file, *([] if read is None else [read]))
+        record = records[0]
+        keep_inputs(directory, file, Path(record.file).parent / record.name.partition("#")[0])
         numbers, note = draw(model, records, _Asked(output, start, end, target))
         if json_file is not None:
             write_json(numbers, json_file)
@@ -280,20 +279,17 @@ def _draw_labels(model: Any, records: list[FrameRecord], asked: _Asked) -> Drawn
         equal = sum(one == other for one, other in zip(answer.labels, labels, strict=True))
         agreement = f"{100 * equal / count:.1f} % of the frames have the right label"
 
-    def inside(tagged: TaggedFrames, begin: int, end: int) -> Sequence[int]:
-        return [number for number, run in enumerate(tagged.runs) if run.start < end and run.end > begin]
-
+    last = wanted.start + len(drawn.frames)
     bars = [
-        (name, [Bar(float(edges[run.start]), float(edges[run.end]), run.label) for run in map(
-            tagged.runs.__getitem__, inside(tagged, wanted.start, wanted.start + len(drawn.frames))
-        )])
+        (name, [Bar(float(edges[run.start]), float(edges[run.end]), run.label)
+                for run in tagged.runs if run.start < last and run.end > wanted.start])
         for name, tagged in rows
     ]  # fmt: skip
     runs_png(asked.output, drawn, bars, labels=model.head.kinds, note=agreement)
     numbers: dict[str, Any] = {"sequence": record.text, "unit": answer.to_json()["unit"], "found": None, "right": None}
     for name, tagged in rows:
-        given = tagged.to_json()[tagged.target]
-        numbers[name] = [given[number] for number in inside(tagged, wanted.start, wanted.stop)]
+        given = zip(tagged.runs, tagged.to_json()[tagged.target], strict=True)
+        numbers[name] = [each for run, each in given if run.start < wanted.stop and run.end > wanted.start]
     return numbers, note
 
 

@@ -32,6 +32,8 @@ _LEVELS = 4
 _MARGINS = 1.6
 """inches beside the panels: names of axes, the bar of colours"""
 _TITLE_LINES = 3
+_LONGEST = 30
+"""characters of a label in a legend"""
 _COLOURS = (
     "#1f77b4",
     "#d62728",
@@ -134,7 +136,7 @@ def transcription_png(
     spoken = dict.fromkeys(peak.symbol for peak in peaks if peak.symbol != " ")
     colours = {symbol: _COLOURS[number % len(_COLOURS)] for number, symbol in enumerate(spoken)} | {" ": _SPACE}
     said = {peak.symbol for peak in peaks}
-    doubt = "not in the text"
+    other = "other symbols"
     levels = _levels(peaks, stretch.edges, width - _MARGINS)
     for column, symbol in enumerate(symbols, start=1):
         values = posteriors[:, column]
@@ -142,8 +144,8 @@ def transcription_png(
             panel.fill_between(times, values, color=colours[symbol], alpha=0.25, linewidth=0)
             panel.plot(times, values, color=colours[symbol], linewidth=1.2)
         elif len(values) and values.max() >= _DOUBTED:
-            panel.plot(times, values, color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), label=doubt)
-            doubt = "_nolegend_"
+            panel.plot(times, values, color="black", linewidth=0.7, linestyle=(0, (2, 1.5)), label=other)
+            other = "_nolegend_"
             place = int(values.argmax())
             panel.annotate(
                 _visible(symbol), (times[place], values[place]), (0, 1), textcoords="offset points", ha="center",
@@ -186,7 +188,8 @@ def runs_png(
     """
     most = max((len(bars) for _, bars in rows), default=0)
     width = _width(stretch, 0.3 * most)
-    figure, panel = _panels(stretch, width, 0.15 + 0.42 * len(rows))
+    height = 0.15 + 0.42 * len(rows)
+    figure, panel = _panels(stretch, width, height)
     _title(figure, stretch, [note] if note else [], width)
     known = list(dict.fromkeys([*labels, *(bar.label for _, bars in rows for bar in bars)]))
     palette = (*_PALE, *_COLOURS) if len(known) > len(_PALE) else _PALE
@@ -208,19 +211,27 @@ def runs_png(
             start, stop = max(bar.start, begin), min(bar.end, end)
             if _is_named(panel, start, stop, -row, bar.label, colours[bar.label]):
                 named.add(bar.label)
-    left = [
-        label for label in known if label not in named and any(bar.label == label for _, bars in rows for bar in bars)
-    ]
-    for label in left:
-        panel.broken_barh([], (0, 0), color=colours[label], label=one_line(label))
-    if left:
-        legend = panel.legend(
-            loc="upper left", bbox_to_anchor=(0.0, -0.55), ncols=max(1, int(width * 1.2)), fontsize=FONT, frameon=False,
-            handlelength=1.0,
-        )  # fmt: skip
-        for text in legend.get_texts():
-            text.set_parse_math(False)
+    drawn = {bar.label for _, bars in rows for bar in bars}
+    _add_legend(figure, panel, {label: colours[label] for label in known if label in drawn - named}, height)
     _save(figure, path)
+
+
+def _add_legend(figure: Figure, panel: Axes, colours: dict[str, str], height: float) -> None:
+    """Name colours below a panel of some height."""
+    if not colours:
+        return
+    shortened = {label: _shortened(label) for label in colours}
+    for label, colour in colours.items():
+        panel.broken_barh([], (0, 0), color=colour, label=shortened[label])
+    columns = max(1, int((figure.get_figwidth() - _MARGINS) / (_CHARACTER * max(map(len, shortened.values())) + 0.5)))
+    legend = panel.legend(
+        loc="upper left", bbox_to_anchor=(0.0, -0.3 / height), ncols=columns, fontsize=FONT, frameon=False,
+        handlelength=1.0,
+    )  # fmt: skip
+    for text in legend.get_texts():
+        text.set_parse_math(False)
+    # The panels, whose sizes the names in the bars fit, keep them.
+    figure.set_figheight(figure.get_figheight() + 0.1 + 0.17 * -(-len(colours) // columns))
 
 
 def _is_named(panel: Axes, start: float, stop: float, row: float, label: str, colour: str) -> bool:
@@ -258,9 +269,10 @@ def _panels(stretch: Stretch, width: float, height: float) -> tuple[Figure, Axes
     panel = figure.add_subplot(grid[1, 0], sharex=top)
     values, meaning = _coloured(stretch)
     low, high = np.percentile(values, [1, 99.5])
+    high = high if high > low else low + 1
     size = values.shape[1]
     image = top.pcolormesh(
-        stretch.edges, np.arange(size + 1) - 0.5, values.T, cmap="magma", vmin=low, vmax=max(high, low + 1e-6),
+        stretch.edges, np.arange(size + 1) - 0.5, values.T, cmap="magma", vmin=low, vmax=high,
         rasterized=True,
     )  # fmt: skip
     bar = figure.colorbar(image, cax=figure.add_subplot(grid[0, 1]))
@@ -321,6 +333,11 @@ def _levels(peaks: Sequence[Peak], edges: NDArray[np.float64], width: float) -> 
         ends[level] = middle + half
         found.append(level)
     return found
+
+
+def _shortened(label: str) -> str:
+    text = one_line(label)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 def _visible(symbol: str) -> str:
