@@ -164,8 +164,8 @@ def _chosen(
         elif model.input.surveys:
             others.append(record)
     if found is None:
-        there = plural(count, "sequence")
-        raise DataError(f"expected --record to be one of its {there}, found {number:,}", file=file)
+        told = f"expected --record to be one of its {plural(count, 'sequence')}, found {number:,}"
+        raise DataError(told if count else "it has no sequence", file="<stdin>" if file == "-" else file)
     speaker = model.input.speaker(found) if model.input.surveys else None
     return [found, *(each for each in others if speaker is not None and model.input.speaker(each) == speaker)]
 

@@ -215,6 +215,8 @@ def test_flags_and_files_at_fault(
     for status, flags, told in faults:
         result = run("tag", "show", *flags)
         assert (result.status, result.lines[-1]) == (status, f"error: {told}")
+    result = run("tag", "show", "-", *usual[1:])
+    assert (result.status, result.err) == (1, "error: <stdin>: it has no sequence\n")
     assert not picture.exists()
     result = run("transcribe", "show", data, "-m", listener, "-o", picture, "--target", "labels")
     assert result.lines[-1].startswith(f"error: {data}:1: '0.npy': expected a text in field 'labels', found ")
