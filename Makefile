@@ -77,12 +77,14 @@ demo-tones: $(READY)
 	$(BIN)/seqkit tag evaluate sample-tones --model $(DEMO)/frames --split test
 	SEQKIT_CACHE=$(DEMO)/data $(BIN)/seqkit data fetch sample-tones
 	head -n 1 $(DEMO)/data/sample-tones/test.jsonl | $(BIN)/seqkit tag --model $(DEMO)/frames
+	$(BIN)/seqkit tag show $(DEMO)/data/sample-tones/test.jsonl --model $(DEMO)/frames --output $(DEMO)/frames.png
 
 demo-spelled: $(READY)
 	$(BIN)/seqkit transcribe train --recipe sample-tones-transcribe --output $(DEMO)/spelled --force
 	$(BIN)/seqkit transcribe evaluate sample-tones --model $(DEMO)/spelled --split test
 	SEQKIT_CACHE=$(DEMO)/data $(BIN)/seqkit data fetch sample-tones
 	head -n 3 $(DEMO)/data/sample-tones/test.jsonl | $(BIN)/seqkit transcribe --model $(DEMO)/spelled
+	$(BIN)/seqkit transcribe show $(DEMO)/data/sample-tones/test.jsonl --model $(DEMO)/spelled --output $(DEMO)/spelled.png
 
 demo-melodies: $(READY)
 	$(BIN)/seqkit lm train --recipe sample-melodies --output $(DEMO)/melodies --force

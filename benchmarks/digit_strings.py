@@ -5,15 +5,16 @@
 The recordings of single digits (FSDD: a folder with `audio/DIGIT_SPEAKER_NUMBER.wav`) are joined into strings of 3 to 7
 with 0.1 to 0.5 seconds of low noise before, between and after them, into a folder for each seed that `seqkit` reads:
 wav files and manifests whose rows have `audio`, `text` ("3 7 1"), `labels` (runs in seconds) and `speaker`. All
-recordings of one speaker are held out for dev, all of another one for test; `--leave-one-out` takes each in turn for
-test, and the next one for dev.
+recordings of one speaker are held out for test; `--leave-one-out` takes each in turn. Of the others the recordings 0 to
+4 of each digit are held out for dev, by which the epoch is chosen; with `--dev SPEAKER` all recordings of that speaker
+are, by which settings can be chosen.
 
 What is speech: a recording has silence before and after the digit, which labels must not call a digit. It is cut to
 what lies between the first and the last 20 ms whose energy is above a threshold: 35 dB below the loudest 20 ms, or 6 dB
 above the quietest tenth if that is more, but never above 20 dB below the loudest. What is cut off does not get into
 the string, the ends that remain fade over 5 ms, and the run of the digit is what remains.
 
-Four speakers are few, so each training string is changed as a whole: its spectrum is moved up or down, as a shorter or
+Five speakers are few, so each training string is changed as a whole: its spectrum is moved up or down, as a shorter or
 longer vocal tract does (resampling by 0.9, 1.0 or 1.1 and a further random factor; the tempo is restored by overlapping
 and adding, and changed by another factor), a smooth random filter stands for a microphone, and level and noise vary.
 Dev and test strings only have the noise. The seed chooses the strings, all changes, and the network's weights.
@@ -67,10 +68,12 @@ class Recording:
 
     Attributes:
         digit: which.
+        number: which of the speaker's recordings of it, from 0.
         samples: float64 [samples].
     """
 
     digit: str
+    number: int
     samples: Samples
 
 
@@ -85,10 +88,10 @@ def read_speakers(folder: Path) -> dict[str, list[Recording]]:
     """
     found: dict[str, list[Recording]] = {}
     for path in sorted((folder / "audio").glob("*.wav")):
-        digit, speaker, _ = path.stem.split("_")
+        digit, speaker, number = path.stem.split("_")
         samples, rate = soundfile.read(path)
         assert rate == RATE, path
-        found.setdefault(speaker, []).append(Recording(digit, speech(samples)))
+        found.setdefault(speaker, []).append(Recording(digit, int(number), speech(samples)))
     return found
 
 
@@ -234,23 +237,32 @@ def write_strings(
         folder: where to.
         speakers: speaker → recordings.
         sizes: split → number of strings.
-        dev: the speaker of dev.
+        dev: the speaker of dev; empty for some recordings of the speakers of train.
         test: the speaker of test.
         seed: chooses the strings and their changes.
     """
     (folder / "audio").mkdir(parents=True, exist_ok=True)
-    others = [speaker for speaker in speakers if speaker not in (dev, test)]
-    for place, (split, chosen) in enumerate({"train": others, "dev": [dev], "test": [test]}.items()):
+    train = {name: found for name, found in speakers.items() if name not in (dev, test)}
+    held_out = {dev: speakers[dev]} if dev else {name: _numbered(found, 0, 5) for name, found in train.items()}
+    if not dev:
+        train = {name: _numbered(found, 5, len(found)) for name, found in train.items()}
+    splits = {"train": train, "dev": held_out, "test": {test: speakers[test]}}
+    for place, (split, chosen) in enumerate(splits.items()):
         rng = np.random.default_rng([seed, place])
         with (folder / f"{split}.jsonl").open("w") as manifest:
             for number in range(sizes[split]):
-                speaker = chosen[number % len(chosen)]
-                samples, runs = string(speakers[speaker], rng, change=split == "train")
+                speaker = list(chosen)[number % len(chosen)]
+                samples, runs = string(chosen[speaker], rng, change=split == "train")
                 name = f"audio/{split}-{number:05}.wav"
                 soundfile.write(folder / name, samples, RATE, "PCM_16")
                 text = " ".join(run["label"] for run in runs)
                 row = {"audio": name, "text": text, "labels": runs, "speaker": speaker}
                 manifest.write(json.dumps(row) + "\n")
+
+
+def _numbered(recordings: Sequence[Recording], first: int, end: int) -> list[Recording]:
+    """The recordings with numbers from the first on, before the end."""
+    return [recording for recording in recordings if first <= recording.number < end]
 
 
 # --- runs ---------------------------------------------------------------------------------------------------------
@@ -284,7 +296,7 @@ def main() -> None:
     arguments.add_argument("data", type=Path, help="folder of the recordings")
     arguments.add_argument("output", type=Path, help="folder for strings and models")
     arguments.add_argument("--seeds", type=int, nargs="+", default=[1])
-    arguments.add_argument("--dev", default="nicolas", help="speaker of dev")
+    arguments.add_argument("--dev", default="", help="speaker of dev")
     arguments.add_argument("--test", default="yweweler", help="speaker of test")
     arguments.add_argument("--leave-one-out", action="store_true", help="each speaker in turn is that of test")
     arguments.add_argument("--strings", type=int, default=4000, help="training strings")
@@ -295,9 +307,8 @@ def main() -> None:
     given = arguments.parse_args()
     speakers = read_speakers(given.data)
     names = sorted(speakers)
-    pairs = [(given.dev, given.test)]
-    if given.leave_one_out:
-        pairs = [(names[(place + 1) % len(names)], name) for place, name in enumerate(names)]
+    tests = [name for name in names if name != given.dev] if given.leave_one_out else [given.test]
+    pairs = [(given.dev, test) for test in tests]
     sizes = {"train": given.strings, "dev": 300, "test": 300}
     jobs = {given.output / f"{test}-{seed}": (dev, test, seed) for dev, test in pairs for seed in given.seeds}
     with ProcessPoolExecutor(given.threads) as pool:
@@ -315,7 +326,8 @@ def main() -> None:
             results.append({"task": task, "dev": dev, "test": test, "seed": seed, **found})
             scores = found["scores"]
             told = ", ".join(f"{split} {_figure(task, scores[split])}" for split in ("dev", "test"))
-            print(f"{task}, dev {dev}, test {test}, seed {seed}: {told}; {found['minutes']} minutes", flush=True)
+            held_out = dev or "of speakers of train"
+            print(f"{task}, dev {held_out}, test {test}, seed {seed}: {told}; {found['minutes']} minutes", flush=True)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     for task in given.tasks if len(results) > 1 else ():
         figures = [_figure(task, run["scores"]["test"], number=True) for run in results if run["task"] == task]

@@ -877,6 +877,8 @@ class Transcription:
         alternatives: the n best texts, the best first, where they were asked for: each an object with ``text``,
             ``score``, ``log_prob`` and ``lm_log_prob``.
         loss: −ln p of the right text, where that was asked for, in nats.
+        posteriors: the probabilities of the blank and of each of K symbols at every step of the network, where they
+            were asked for, float32 [T, K + 1].
     """
 
     sentence: FrameRecord
@@ -885,6 +887,7 @@ class Transcription:
     frame_rate: float = 0.0
     alternatives: list[dict[str, Any]] | None = None
     loss: float | None = None
+    posteriors: NDArray[np.float32] | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object: the input's name under its key, ``text``, and what was asked for.

@@ -36,7 +36,7 @@ class Task(NamedTuple):
         evaluate: the same of ``evaluate``.
         flags: flags of ``train`` that only this task has → settings.
         verbs: what a model is used for, each verb with the place of its click command, or ``predict``, which is made
-            from the next fields.
+            from the next fields; the command of a task has those of all its rows.
         options: the settings class of the options of prediction, of which flags are made.
         evaluation: the same of evaluation.
         predict: the help of the verb that predicts.
@@ -201,6 +201,7 @@ TASKS: dict[str, Task] = {
                         "--frame-rate": "data.frame_rate",
                         "--crf/--no-crf": "head.crf",
                     },
+                    verbs={"predict": "", "show": "seqkit.cli.show:show_labels"},
                     options="seqkit.heads.tagging.settings:TagFramesOptions",
                     evaluation="seqkit.heads.tagging.settings:TagFramesEvaluation",
                     writes=("jsonl", "textgrid", "audacity"),
@@ -380,6 +381,7 @@ TASKS: dict[str, Task] = {
             train="Train a transcriber on DATA and report on dev and test.",
             evaluate="Score a transcriber on DATA: word and character error rates, and what is confused.",
             flags=_FRAME_FLAGS | {"--target": "data.target", "--unit": "data.unit"},
+            verbs={"predict": "", "show": "seqkit.cli.show:show_text"},
             options="seqkit.heads.transcription.settings:TranscribeOptions",
             evaluation="seqkit.heads.transcription.settings:TranscribeEvaluation",
             predict="Transcribe recordings, arrays, or the sequences that manifests name, in order.",

@@ -59,6 +59,13 @@ class Commands(click.Group):
         return found
 
 
+def task_name() -> str:
+    """The task whose verb is running: the name of the command around it."""
+    group = click.get_current_context().parent
+    assert group is not None and group.command.name is not None
+    return group.command.name
+
+
 class PredictByDefault(Commands):
     """A group whose options alone, without a verb, mean ``predict``."""
 

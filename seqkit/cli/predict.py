@@ -124,7 +124,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
             for block in cut([(file, description) for file, description, _ in inputs], _block_bytes(directory)):
                 yield block_request(block, output_format)
 
-        names = _files_in(files, row) or ("-",)
+        names = files_in(files, row) or ("-",)
         keep_inputs(directory, *names)
         asked = described_by(input_format, columns, token_column, encoding)
         asked = replace(asked, text=text_field or frames_field or "")
@@ -233,8 +233,16 @@ def folder_option(task: Task) -> Callable[[Any], Any]:
     return option if formats else lambda function: function
 
 
-def _files_in(files: Sequence[str], row: Task) -> tuple[str, ...]:
-    """The files, and of a folder of pieces of music or arrays, each a sequence of vectors, those in it."""
+def files_in(files: Sequence[str], row: Task) -> tuple[str, ...]:
+    """The files, and of a folder of pieces of music or arrays, each a sequence of vectors, those in it.
+
+    Args:
+        files: names of files and folders.
+        row: the task, as a model has it.
+
+    Returns:
+        Names of files.
+    """
     if row.records != "frames" or not any(map(os.path.isdir, files)):
         return tuple(files)
     from seqkit.corpora.split import Split

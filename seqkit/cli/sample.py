@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from seqkit.cli.group import HELP_OPTIONS
+from seqkit.cli.group import HELP_OPTIONS, task_name
 from seqkit.cli.options import (
     checked_options,
     choice,
@@ -97,7 +97,7 @@ def sample_lines(
     A model of frames reads --prompt, --count, --length, --temperature and --seed, and the flags that only it has:
     --prompt is a file then, a MIDI file, FILE.npy or FILE.npz#NAME.
     """
-    row = trained_row(directory, TASKS[_task()])
+    row = trained_row(directory, TASKS[task_name()])
     of_frames = row.records == "frames"
     section = _FRAMES() if of_frames else _LINES()
     asked = given if of_frames else {**given, "output": output, "picture": picture}
@@ -108,7 +108,7 @@ def sample_lines(
     prepare_torch(threads)
     from seqkit.model.loading import load
 
-    model = load(directory, device, task=_task())
+    model = load(directory, device, task=task_name())
     found = model.sample(**options)
     if of_frames:
         assert output is not None
@@ -176,21 +176,14 @@ def sample_texts(
     **given: Any,
 ) -> int:
     """Write text, unit by unit, until it ends; unknown units are never written."""
-    options = checked_options(_TEXTS(), given, TASKS[_task()])
+    options = checked_options(_TEXTS(), given, TASKS[task_name()])
     keep_inputs(directory)
     prepare_torch(threads)
     from seqkit.model.loading import load
 
-    model = load(directory, device, task=_task())
+    model = load(directory, device, task=task_name())
     _show(model.generate(parse_conditions(conditions, model.head.codec), **options), output_format)
     return 0
-
-
-def _task() -> str:
-    """The task whose verb this is: the name of the command around it."""
-    group = click.get_current_context().parent
-    assert group is not None and group.command.name is not None
-    return group.command.name
 
 
 def _show(texts: Sequence[WrittenText], output_format: str) -> None:

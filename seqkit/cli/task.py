@@ -27,6 +27,7 @@ def command(task: Task) -> click.Group:
     group = kind(task.name, help=cleandoc(task.help or task.summary), context_settings=HELP_OPTIONS)
     group.add_command(train_command(task))
     group.add_command(evaluate_command(task))
-    for verb, place in task.verbs.items():
+    verbs = {verb: place for row in task.rows for verb, place in row.verbs.items()}
+    for verb, place in verbs.items():
         group.add_command(imported(place) if place else predict_command(task, verb))
     return group

@@ -18,6 +18,7 @@ JSON = replace(
         recognise=is_array,
         container="array",
     ),
+    recognise=is_array,  # of a manifest, too
     frames=partial(object_frames, "array"),
     rows=partial(object_rows, "array"),
 )

@@ -15,7 +15,8 @@ from typing import Any
 from seqkit.errors import DataError, shown
 from seqkit.formats.columns import TOKEN_COLUMNS
 from seqkit.formats.format import Format, ReadOptions, Sample, split_at_spaces
-from seqkit.formats.json_text import Container, container_head, last_object_end, objects
+from seqkit.formats.json_text import Container, container_head, last_object_end, objects, sample_objects
+from seqkit.formats.manifest import has_frames
 from seqkit.formats.spans import SPANS, CharacterSpan, Document, Fault, checked_spans, document_sentences, span_labels
 from seqkit.formats.tables import names_of_columns, which_is_which
 from seqkit.formats.text import Line
@@ -460,7 +461,8 @@ def objects_format(
         content: what its files contain, for messages.
         source: where it is defined.
         convention: how its objects are read.
-        recognise: see `Format.recognise`; it has to be sure.
+        recognise: see `Format.recognise`; it has to be sure. A manifest of sequences of vectors is none of these,
+            whatever fields its rows have beside the sequence.
         container: what the objects are in.
 
     Returns:
@@ -471,7 +473,7 @@ def objects_format(
         name,
         content,
         source,
-        recognise=recognise,
+        recognise=lambda sample: recognise(sample) and not any(map(has_frames, sample_objects(sample))),
         specific=True,
         sentences=partial(read_objects, convention, container),
         texts=partial(read_object_texts, convention, container),

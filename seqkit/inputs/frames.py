@@ -145,7 +145,7 @@ class FrameInput(Input):
         if settings.frames.normalize == "data":
             mean, scale = found._statistics(records)
             found._mean, found._scale = torch.from_numpy(mean), torch.from_numpy(scale)
-        elif found.surveys and all(found._speaker(record) is None for record in records):
+        elif found.surveys and all(found.speaker(record) is None for record in records):
             raise SettingsError(
                 f"frames.normalize is speaker, but no sequence has a field {shown(settings.data.speaker)}; "
                 "name it by --set data.speaker, or use --set frames.normalize=sequence"
@@ -362,7 +362,8 @@ class FrameInput(Input):
             moments.add(self.read(record, keep=True))
         return moments.normalisation()
 
-    def _speaker(self, record: FrameRecord) -> str | None:
+    def speaker(self, record: FrameRecord) -> str | None:
+        """Who speaks in a sequence, for `survey`; None where that is not known."""
         speaker = record.fields.get(self.settings.data.speaker)
         return None if speaker is None or speaker == "" else str(speaker)
 
@@ -377,7 +378,7 @@ class FrameInput(Input):
         speakers: dict[str, list[FrameRecord]] = {}
         for record in records:
             record.statistics = None
-            if (speaker := self._speaker(record)) is not None:
+            if (speaker := self.speaker(record)) is not None:
                 speakers.setdefault(speaker, []).append(record)
         for spoken in speakers.values():
             statistics = self._statistics(spoken)

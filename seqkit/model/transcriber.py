@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from typing import Any
 
@@ -16,7 +16,7 @@ from seqkit.inputs.frames import FrameInput
 from seqkit.model.base import Evaluation, Model
 from seqkit.model.fusion import fused
 from seqkit.nn.ctc_search import LanguageModel
-from seqkit.records import Transcription
+from seqkit.records import Transcription, refuse_one
 
 _WEIGHTS = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 _BONUSES = (-1.0, 0.0, 1.0, 2.0)
@@ -45,6 +45,20 @@ class Transcriber(Model):
         """
         found: Transcription = next(self.predict([given], **options))
         return found
+
+    def posteriors(self, records: Iterable[Any], **options: Any) -> Iterator[Transcription]:
+        """Transcribe, and tell how probable the blank and each symbol are at every step.
+
+        Args:
+            records: see `Model.predict`.
+            **options: see `Model.predict`.
+
+        Returns:
+            An iterator over the answers, one at a time, with their `posteriors` and the times of their symbols.
+        """
+        refuse_one(records, "the argument of posteriors")
+        chosen = self.options(options).for_picture()
+        return iter(self.pipeline(ahead=1)(self._records(records), chosen))
 
     def options(self, given: Mapping[str, Any]) -> TranscribeOptions:
         """See `Predictor.options`; the language model that they name is read once."""

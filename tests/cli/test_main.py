@@ -53,11 +53,11 @@ def process(*arguments: object, **options: Any) -> subprocess.Popen[bytes]:
 
 def test_all_commands_are_there() -> None:
     verbs = {
-        "tag": ["train", "evaluate", "predict"],
+        "tag": ["train", "evaluate", "predict", "show"],
         "classify": ["train", "evaluate", "predict"],
         "lm": ["train", "evaluate", "score", "sample"],
         "generate": ["train", "sample", "evaluate"],
-        "transcribe": ["train", "evaluate", "predict"],
+        "transcribe": ["train", "evaluate", "predict", "show"],
         "lab": ["gradients", "memory", "compare", "gates"],
         "data": ["list", "fetch", "formats", "check", "stats", "convert"],
     }
@@ -146,7 +146,7 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
         (
             ["tag", "trian"],
             " tag",
-            "expected a command among train, evaluate, predict, found 'trian'; did you mean 'train'?",
+            "expected a command among train, evaluate, predict, show, found 'trian'; did you mean 'train'?",
         ),
         (["tag", "-m", "none", "evaluate"], " tag", "expected 'evaluate' before the options: seqkit tag evaluate …"),
         (["tag", __file__], " tag", f"expected a verb before the file: seqkit tag predict {__file__} …"),

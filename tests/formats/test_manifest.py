@@ -291,6 +291,23 @@ def test_rows_with_sequences_are_told_from_others() -> None:
         assert not has_frames(other)
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"text": "abcd", "labels": [{"start": 2, "end": 7, "label": "c"}]},
+        {"text": "abcd", "spans": [{"start": 0, "end": 1, "label": "c"}], "answer": "accept"},
+        {"data": {"text": "abcd"}, "annotations": []},
+    ],
+)
+def test_fields_beside_a_sequence_may_be_those_of_other_formats(tmp_path: Path, fields: dict[str, Any]) -> None:
+    path = tmp_path / "a.jsonl"
+    for row, expected in ({**fields, "frames": "a.npy"}, True), (fields, False):
+        path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+        assert (describe(path)[0].format == "jsonl") is expected
+        path.with_suffix(".json").write_text(json.dumps([row]), encoding="utf-8")
+        assert (describe(path.with_suffix(".json"))[0].format == "json") is expected
+
+
 # --- an array beside ----------------------------------------------------------------------------------------------
 
 

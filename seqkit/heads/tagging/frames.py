@@ -83,6 +83,12 @@ class FrameTagging(Tagging):
         codec = TagCodec.from_json(documents["labels.json"])
         return cls(settings, codec, input, transitions=cls._saved_transitions(settings, codec, documents))
 
+    @property
+    def kinds(self) -> list[str]:
+        """The labels that runs may have, and that of what is outside of runs if labels mark no spans."""
+        labels = list(self.codec.tags.labels)
+        return labels if self.codec.encoding == "none" else sorted({label[2:] for label in labels if label != "O"})
+
     # --- labels ---------------------------------------------------------------------------------------------------
 
     @staticmethod
@@ -126,27 +132,42 @@ class FrameTagging(Tagging):
         decoded, tags = self._decoded(scores, lengths, options)
         sizes = lengths.tolist()
         probs = self._token_probs(decoded) if options.probs else [None] * len(records)
-        clock = _clock(self.input, options.frame_rate or self.settings.data.frame_rate)
         return [
-            self._answer(record, row, None if values is None else values[:size], clock)
+            self._answer(record, row, None if values is None else values[:size], options.frame_rate)
             for record, row, values, size in zip(records, tags, probs, sizes, strict=True)
         ]
 
     def _answer(
-        self, record: FrameRecord, tags: list[int], probs: list[float] | None, clock: Clock | None
+        self, record: FrameRecord, tags: list[int], probs: list[float] | None, frame_rate: float
     ) -> TaggedFrames:
-        count, step, scheme = len(record), self.settings.frames.step, self.codec.scheme
-        labels = to_frames(self.codec.decode(tags), step, count, scheme)
-        outside = self.settings.data.outside if scheme == "none" else None
-        found = TaggedFrames(record, labels, target=self.codec.target, unit=self._unit)
-        found.runs = [TaggedRun(*run) for run in runs_of(labels, scheme) if run.label != outside]
-        if clock is not None:
-            found.seconds = partial(clock.seconds, frames=count, duration=duration(record, clock))
+        count, step = len(record), self.settings.frames.step
+        labels = to_frames(self.codec.decode(tags), step, count, self.codec.scheme)
+        found = self.labelled(record, labels, frame_rate)
         if probs is not None:
             found.probs = [prob for prob in probs for _ in range(step)][:count]
             total = np.cumsum([0.0, *found.probs])  # so that each frame is added once
             for run in found.runs:
                 run.prob = min(1.0, float(total[run.end] - total[run.start]) / (run.end - run.start))
+        return found
+
+    def labelled(self, record: FrameRecord, labels: list[str], frame_rate: float = 0.0) -> TaggedFrames:
+        """A sequence with its labels, found or given, and the runs that they make.
+
+        Args:
+            record: the sequence, whose number of frames is known.
+            labels: one label a frame.
+            frame_rate: frames a second of arrays; 0 for the model's.
+
+        Returns:
+            As a prediction, without probabilities.
+        """
+        scheme = self.codec.scheme
+        outside = self.settings.data.outside if scheme == "none" else None
+        found = TaggedFrames(record, labels, target=self.codec.target, unit=self._unit)
+        found.runs = [TaggedRun(*run) for run in runs_of(labels, scheme) if run.label != outside]
+        clock = _clock(self.input, frame_rate or self.settings.data.frame_rate)
+        if clock is not None:
+            found.seconds = partial(clock.seconds, frames=len(record), duration=duration(record, clock))
         return found
 
     def stream(self, options: TagFramesOptions) -> RunStream:
@@ -214,13 +235,16 @@ class FrameTagging(Tagging):
 
     def notes(self, records: Sequence[FrameRecord], targets: Any) -> list[str]:
         """See `Head.notes`."""
-        labels, field = self.codec.tags.labels, repr(self.codec.target)
+        field = repr(self.codec.target)
         if self.codec.encoding != "none":
-            kinds = sorted({label[2:] for label in labels if label != "O"})
-            learned = f"learning spans from field {field}, marked by {self.codec.scheme}: {some(kinds)}"
+            learned = f"learning spans from field {field}, marked by {self.codec.scheme}: {some(self.kinds)}"
         else:
-            learned = f"learning a label for each frame from field {field}: {some(labels, 8)}"
+            learned = f"learning a label for each frame from field {field}: {some(self.kinds, 8)}"
         return [learned, *self._notes]
+
+    def usage(self) -> str:
+        """See `Head.usage`: of `show`."""
+        return "FILE -o picture.png"
 
     def description(self) -> list[str]:
         """See `Head.description`."""

@@ -161,6 +161,9 @@ class Transcribing(Head):
         if options.scored:
             for answer, loss in zip(found, self._losses(scores, lengths, records), strict=True):
                 answer.loss = loss
+        if options.drawn:
+            for answer, row, steps in zip(found, scores.exp().cpu(), lengths.tolist(), strict=True):
+                answer.posteriors = row[:steps].numpy()
         return found
 
     def stream(self, options: TranscribeOptions) -> SymbolStream:
@@ -286,8 +289,8 @@ class Transcribing(Head):
         return "" if text == answer.text else f"{text}\t{answer.text}\t{answer.sentence.text}\n"
 
     def usage(self) -> str:
-        """See `Head.usage`."""
-        return "recording.wav"
+        """See `Head.usage`: of `show`."""
+        return "FILE -o picture.png"
 
     def description(self) -> list[str]:
         """See `Head.description`."""

@@ -129,6 +129,7 @@ class TranscribeOptions(Options):
     streams: ClassVar[bool] = True
     _model: Any = PrivateAttr(default=None)
     _scored: bool = PrivateAttr(default=False)
+    _drawn: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
     def _searches(self) -> TranscribeOptions:
@@ -150,6 +151,17 @@ class TranscribeOptions(Options):
     def scored(self) -> bool:
         """Whether the loss of the right text is wanted, too, as evaluation does."""
         return self._scored
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the posteriors of all symbols at every step are wanted, too, as a picture has them."""
+        return self._drawn
+
+    def for_picture(self) -> TranscribeOptions:
+        """The options with what a picture has: times, and posteriors at every step."""
+        found = self.model_copy(update={"times": True})
+        found._model, found._scored, found._drawn = self._model, self._scored, True
+        return found
 
     def with_model(self, model: Any) -> TranscribeOptions:
         """The options with a language model, a `seqkit.nn.ctc_search.LanguageModel`."""
