@@ -14,6 +14,8 @@ from seqkit.training.signals import Interrupted
 
 pytest.importorskip("matplotlib", reason="needs matplotlib, of the plots extra")
 
+from seqkit.tasks import TASKS
+
 Run = Callable[..., Any]  # the fixture `run`
 
 CELLS = ("gru", "rnn_tanh")
@@ -68,7 +70,8 @@ def test_compare_in_every_task(task: str, compared: Callable[[str], Path], run: 
     lines = again.out.splitlines()
     assert lines[0].split()[:3] == ["cell", METRIC[task], "dev"]
     assert [line.split()[0] for line in lines[1:3]] == list(CELLS)
-    assert lines[4].startswith("tokens/s: training tokens per second, median over epochs")
+    unit = TASKS[task].unit
+    assert lines[4].startswith(f"{unit}s/s: training {unit}s per second, median over epochs")
 
 
 def test_a_recipe_says_task_and_data(tmp_path: Path, run: Run) -> None:
@@ -252,9 +255,9 @@ def test_sequences_of_vectors(tmp_path: Path, run: Run) -> None:
     result = run(*given)
     assert result.status == 0, result.err
     head, first, *_ = result.out.splitlines()
-    assert head.split() == ["cell", "accuracy", "dev", "parameters", "encoder", "steps/s", "best", "epoch", "seconds"]
+    assert head.split() == ["cell", "accuracy", "dev", "parameters", "encoder", "frames/s", "best", "epoch", "seconds"]
     assert first.startswith("gru")
-    assert "steps/s: training steps per second, median over epochs; seconds:" in result.out
+    assert "frames/s: training frames per second, median over epochs; seconds:" in result.out
     found = json.loads((tmp_path / "cells" / "compare.json").read_text())
     assert found["settings"]["input"] == "frames"
     again = run(*given, "--resume")

@@ -146,7 +146,7 @@ def test_pieces_are_transposed_as_far_as_there_is_room() -> None:
 def test_a_batch_has_a_name() -> None:
     found = learner(2)
     (window, *_) = windows(found, 0)
-    assert found.name(window) == "training sentences 1, 2"
+    assert found.name(window) == "training sequences 1, 2"
 
 
 @pytest.mark.parametrize("steps", [1, 3, 9])
