@@ -115,7 +115,7 @@ def evaluate_command(task: Task) -> click.Command:
         # The picture is of one label per token or text.
         usage_unless(confusion is None or model.head.has_labels, "--confusion needs a model that predicts labels.")
         multi = confusion is not None and getattr(getattr(model.head, "codec", None), "multi", False)
-        usage_unless(not multi, "--confusion needs a model of one label per text.")
+        usage_unless(not multi, f"--confusion needs a model of one label per {model.task.record}.")
         dataset = resolve(data, quiet=quiet)  # may download, which is not timed
         chosen = dataset.evaluation_split(split)
         began = time.perf_counter()

@@ -73,7 +73,7 @@ def _rows(settings: Any, learned: str, document: dict[str, Any], report: dict[st
     if data:
         target = document.get("target")
         yield "data", f"{data}, column {target}" if target else data
-    yield from _LEARNED[learned](document) if learned in _LEARNED else ()
+    yield from _LEARNED[learned](document, settings.row.record) if learned in _LEARNED else ()
     if settings.kind == "ngram":
         yield "n-grams", f"order {settings.head.ngram}, Kneser-Ney, no network"
     for split, scores in report.get("scores", {}).items():
@@ -92,20 +92,20 @@ def _rows(settings: Any, learned: str, document: dict[str, Any], report: dict[st
         yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def _labels(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _labels(document: dict[str, Any], record: str) -> Iterator[tuple[str, str]]:
     labels, scheme = document.get("labels", []), document.get("scheme", "none")
     kinds = labels if scheme == "none" else sorted({label[2:] for label in labels if label[1:2] == "-"})
-    several = "  (a text may have several)" if document.get("multi_label") else ""
+    several = f"  (a {record} may have several)" if document.get("multi_label") else ""
     rest = f" … ({len(kinds):,} in all)" if len(kinds) > _MOST_LABELS else ""
     spans = "" if scheme == "none" else f"  (spans, {str(scheme).upper()})"
     yield "labels", f"{' '.join(kinds[:_MOST_LABELS])}{rest}{several}{spans}"
 
 
-def _units(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _units(document: dict[str, Any], record: str) -> Iterator[tuple[str, str]]:
     yield "unit", str(document["kind"])
 
 
-def _conditions(document: dict[str, Any]) -> Iterator[tuple[str, str]]:
+def _conditions(document: dict[str, Any], record: str) -> Iterator[tuple[str, str]]:
     fields = (f"{field['name']} ({field['kind']})" for field in document["fields"])
     yield "condition", ", ".join(fields) or "none"
 

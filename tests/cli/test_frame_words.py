@@ -93,6 +93,17 @@ def test_every_row_has_its_words() -> None:
     ]
 
 
+def test_what_a_classifier_learns_is_of_a_sequence(run: Run, tmp_path: Path) -> None:
+    data = write(tmp_path / "data", label=lambda row: ["odd", "all"] if row % 2 else ["all"])
+    result = run("classify", "train", data, "-o", tmp_path / "several", "--multi-label", *QUICK)
+    assert "learning any number of labels per sequence: all (5), odd (2)" in result.lines
+    assert "- Labels (several labels per sequence): all, odd" in (tmp_path / "several" / "README.md").read_text()
+    assert "all odd  (a sequence may have several)" in run("info", tmp_path / "several").out
+    picture = tmp_path / "no.png"
+    result = run("classify", "evaluate", data, "-m", tmp_path / "several", "--confusion", picture)
+    assert result.lines[-1] == "error: --confusion needs a model of one label per sequence."
+
+
 def test_memory_that_does_not_suffice_is_told_of_sequences() -> None:
     said: list[str] = []
     size = BatchSize(512, said.append, find_task("tag", "test", "frames"))

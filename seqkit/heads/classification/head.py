@@ -210,7 +210,8 @@ class Classification(Head):
         rows = self.gold(records)
         counts = Counter(label for row in rows for label in row)
         shown = some([f"{label} ({counts[label]:,})" for label in self.codec.labels], _SHOWN)
-        notes = [f"learning {'any number of labels' if self.codec.multi else 'one label'} per text: {shown}"]
+        many = "any number of labels" if self.codec.multi else "one label"
+        notes = [f"learning {many} per {self.settings.row.record}: {shown}"]
         first = rows[0]
         if len(rows) > 2 and len(first) == 1 and counts[first[0]] == 1:
             notes.append(
@@ -232,7 +233,7 @@ class Classification(Head):
 
     def description(self) -> list[str]:
         """See `Head.description`."""
-        kind = "several labels per text" if self.codec.multi else "one label per text"
+        kind = f"{'several labels' if self.codec.multi else 'one label'} per {self.settings.row.record}"
         labels = [markdown(label) for label in self.codec.labels.labels]
         return [f"- Labels ({kind}): {some(labels, MOST_NAMED)}"]
 
