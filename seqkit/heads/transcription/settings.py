@@ -62,6 +62,8 @@ class TranscribeEncoderSettings(EncoderSettings):
 
     layers: Layers = 3
     """layers on top of each other"""
+    skip: Literal["none", "residual", "highway", "dense"] = "residual"
+    """connections around the layers: without them three layers take longer to learn anything"""
 
 
 class TranscribeFrameSettings(WholeFrameSettings):
