@@ -121,7 +121,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
             from seqkit.formats.blocks import cut  # all formats, for which help texts need not wait
             from seqkit.model.requests import block_request
 
-            for block in cut([(file, description) for file, description, _ in inputs], _block_bytes(directory)):
+            for block in cut([(file, description) for file, description, _ in inputs], **_size(directory)):
                 yield block_request(block, output_format)
 
         names = files_in(files, row) or ("-",)
@@ -294,11 +294,10 @@ def _trained_settings(directory: Path, section: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _block_bytes(directory: Path) -> int:
-    """Bytes of input that are predicted together: more where all sequences of a speaker have to be."""
-    from seqkit.formats.blocks import BLOCK_BYTES
-
-    return _SPEAKERS_BYTES if _trained_settings(directory, "frames").get("normalize") == "speaker" else BLOCK_BYTES
+def _size(directory: Path) -> dict[str, int]:
+    """The bytes of input that are predicted together, where all sequences of a speaker have to be."""
+    of_speakers = _trained_settings(directory, "frames").get("normalize") == "speaker"
+    return {"size": _SPEAKERS_BYTES} if of_speakers else {}
 
 
 def _as_trained(file: str, found: Description, trained: Description) -> str:
