@@ -21,6 +21,7 @@ from seqkit.terminal import tell
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
+    from seqkit.config.sections import Options
     from seqkit.formats.format import Description
     from seqkit.tasks import Task
 
@@ -204,6 +205,26 @@ def checked_options(section: Any, given: dict[str, Any], row: Task) -> dict[str,
         fault = str(error).removeprefix("options: ")
         raise click.UsageError(re.sub(rf"\b({'|'.join(section.model_fields)})\b(: )?", _as_flag, fault)) from None
     return checked
+
+
+def refuse_unshown(section: type[Options], options: dict[str, Any], output_format: str) -> None:
+    """Refuse options that ask for what an output format does not show.
+
+    Args:
+        section: the class of the options.
+        options: those that were given.
+        output_format: the format.
+
+    Raises:
+        UsageError: there is such an option.
+    """
+    for name, forms in section.shown_in.items():
+        asked = name in options and options[name] != section.model_fields[name].default
+        needed = " or ".join(forms)
+        usage_unless(
+            not asked or output_format in forms,
+            f"{_as_flag_name(name)} needs --output-format {needed}; {output_format} does not show it.",
+        )
 
 
 def _as_flag_name(name: str) -> str:

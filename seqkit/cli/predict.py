@@ -27,6 +27,7 @@ from seqkit.cli.options import (
     prediction_options,
     quiet_option,
     refuse_flag,
+    refuse_unshown,
     section_options,
     stream_option,
     usage_unless,
@@ -39,7 +40,7 @@ from seqkit.formats.intervals import FILE_SUFFIXES
 from seqkit.formats.text import data_suffix, read_lines
 from seqkit.metrics.scores import plural
 from seqkit.serving.process import Answer, Job, open_model
-from seqkit.terminal import tell
+from seqkit.terminal import one_line, tell
 from seqkit.torchrun import Launch
 
 if TYPE_CHECKING:
@@ -113,6 +114,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
             output_format in row.writes,
             f"Invalid value for '--output-format': this model's are {', '.join(row.writes)}, found {output_format!r}.",
         )
+        refuse_unshown(row.options_class(), options, output_format)
         written = Files(folder, output_format) if output_format in FILE_SUFFIXES else None
         usage_unless(folder is None or written, f"--output-dir is for {' and '.join(FILE_SUFFIXES)}.")
         job = Job(task.name, str(directory), options, output_format, batch_tokens, precision, quiet, device, threads)
@@ -135,6 +137,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         def find() -> Inputs:
             trained = trained_description(directory)
             found = [(file, described(file, asked, row, quiet, trained)) for file in names]
+            _refuse_for_files(found, columns, frames_field)
             return [(*one, os.path.getsize(one[0]) if launch.size > 1 else 0) for one in found]
 
         if stream:
@@ -162,6 +165,20 @@ def predict_command(task: Task, verb: str) -> click.Command:
         return 0
 
     return predict
+
+
+def _refuse_for_files(found: Sequence[tuple[str, Description]], columns: str | None, frames_field: str | None) -> None:
+    """Refuse what describes files of other formats than any of these."""
+    from seqkit.formats.registry import FORMATS
+
+    forms = [FORMATS[description.format] for _, description in found]
+    needed = {
+        "--columns names the columns of tables": columns is None or any(form.head is not None for form in forms),
+        "--frames names a field of manifests": frames_field is None or not all(form.opens for form in forms),
+    }
+    file = "standard input" if found[0][0] == "-" else one_line(found[0][0])
+    for what, is_used in needed.items():
+        usage_unless(is_used, f"{what}, and {file} has none: it is read as {forms[0].name}.")
 
 
 class Files:

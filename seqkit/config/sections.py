@@ -202,9 +202,11 @@ class Options(Section):
     Attributes:
         streams: whether models of the task may answer while a sequence is still going on, see
             `seqkit.model.base.Model.stream`.
+        shown_in: option → the output formats that show what it asks for, where not all do.
     """
 
     streams: ClassVar[bool] = False
+    shown_in: ClassVar[Mapping[str, Sequence[str]]] = {}
 
     @classmethod
     def places(cls) -> frozenset[str]:

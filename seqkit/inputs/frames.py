@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from seqkit.config.sections import Settings
 from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.formats.arrays import ArraySource, unsound
 from seqkit.formats.audio import AudioFile
@@ -102,6 +103,17 @@ def _resampled(frames: Floats, count: int) -> Floats:
     return found
 
 
+def _refuse_unused(settings: Any, *, is_audio: bool) -> None:
+    """Refuse settings of recordings where sequences are arrays, and of arrays where they are recordings."""
+    usual = type(settings.audio)()
+    changed = [name for name in type(usual).model_fields if getattr(settings.audio, name) != getattr(usual, name)]
+    if changed and not is_audio:
+        raise SettingsError(f"audio.{changed[0]} is for recordings, and these sequences are arrays; leave it out")
+    if is_audio and settings.data.frame_rate:
+        how = "of recordings it follows from audio.shift"
+        raise SettingsError(f"data.frame_rate is for arrays, and these sequences are recordings; {how}")
+
+
 class FrameInput(Input):
     """Sequences of vectors.
 
@@ -136,6 +148,8 @@ class FrameInput(Input):
         first = records[0].source
         is_audio = isinstance(first, AudioFile)
         rate = (settings.audio.rate or first.rate) if is_audio else None
+        if isinstance(settings, Settings):  # not one field of several, which may be of both kinds
+            _refuse_unused(settings, is_audio=is_audio)
         size = settings.audio.size if is_audio else first.shape[1]
         if not size:
             raise records[0].fault("the frames have no features")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from seqkit.errors import SettingsError
 from seqkit.formats.runs import (
     Clock,
     LabelReader,
@@ -129,11 +130,12 @@ class FrameTagging(Tagging):
         self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], options: TagFramesOptions
     ) -> list[TaggedFrames]:
         """See `Head.decode`."""
+        rate = _asked_rate(self.input, options)
         decoded, tags = self._decoded(scores, lengths, options)
         sizes = lengths.tolist()
         probs = self._token_probs(decoded) if options.probs else [None] * len(records)
         return [
-            self._answer(record, row, None if values is None else values[:size], options.frame_rate)
+            self._answer(record, row, None if values is None else values[:size], rate)
             for record, row, values, size in zip(records, tags, probs, sizes, strict=True)
         ]
 
@@ -177,7 +179,7 @@ class FrameTagging(Tagging):
             step=self.settings.frames.step,
             scheme=self.codec.scheme,
             outside=self.settings.data.outside if self.codec.scheme == "none" else None,
-            clock=_clock(self.input, options.frame_rate or self.settings.data.frame_rate),
+            clock=_clock(self.input, _asked_rate(self.input, options) or self.settings.data.frame_rate),
             unit=self._unit,
         )
 
@@ -256,6 +258,13 @@ class FrameTagging(Tagging):
         if steps > 1:
             lines.append(f"- Resolution: {steps} frames" + (f", {steps / clock.rate:g} seconds" if clock else ""))
         return lines
+
+
+def _asked_rate(input: FrameInput, options: TagFramesOptions) -> float:
+    """The frames a second of arrays that are asked for; a `SettingsError` where the model reads recordings."""
+    if options.frame_rate and input.acoustics is not None:
+        raise SettingsError("frame_rate is for arrays; this model reads recordings, which tell it themselves")
+    return options.frame_rate
 
 
 def _clock(input: FrameInput, frame_rate: float) -> Clock | None:

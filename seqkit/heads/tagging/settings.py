@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -158,6 +158,7 @@ class TagOptions(Options):
     lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
     """of labels that depend on each other, decide each N tokens later  [default: at the end; with --stream 8]"""
     streams: ClassVar[bool] = True
+    shown_in: ClassVar[Mapping[str, Sequence[str]]] = {"probs": ("conll", "jsonl")}
     _spans: bool = PrivateAttr(default=True)
 
     @model_validator(mode="after")
@@ -197,6 +198,7 @@ class TagFramesOptions(Options):
     lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
     """of labels that depend on each other, decide each N steps later  [default: at the end; in a stream 8]"""
     streams: ClassVar[bool] = True
+    shown_in: ClassVar[Mapping[str, Sequence[str]]] = {"probs": ("jsonl",)}
 
 
 class TagFramesEvaluation(EvaluationOptions):

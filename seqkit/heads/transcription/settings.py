@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -129,6 +130,7 @@ class TranscribeOptions(Options):
     times: bool = False
     """also write when each symbol was said, and its posterior probability (jsonl)"""
     streams: ClassVar[bool] = True
+    shown_in: ClassVar[Mapping[str, Sequence[str]]] = {"nbest": ("jsonl",), "times": ("jsonl",)}
     _model: Any = PrivateAttr(default=None)
     _scored: bool = PrivateAttr(default=False)
     _drawn: bool = PrivateAttr(default=False)
@@ -137,6 +139,7 @@ class TranscribeOptions(Options):
     def _searches(self) -> TranscribeOptions:
         if (self.lm or self.nbest > 1) and self.beam == 1:
             raise ValueError("beam must be more than 1 for lm and nbest")
+        _refuse_unweighed(self)
         return self
 
     @property
@@ -195,3 +198,19 @@ class TranscribeEvaluation(EvaluationOptions):
     """what each unit of the language model adds to the score: words or symbols"""
     tune: bool = False
     """first find the --lm-weight and --length-bonus that make the fewest word errors on dev"""
+
+    @model_validator(mode="after")
+    def _weighs(self) -> TranscribeEvaluation:
+        if self.tune and (given := _WEIGHTS & self.model_fields_set):
+            raise ValueError(f"tune finds {min(given)}; leave one of them out")
+        _refuse_unweighed(self)
+        return self
+
+
+_WEIGHTS = {"lm_weight", "length_bonus"}
+
+
+def _refuse_unweighed(options: TranscribeOptions | TranscribeEvaluation) -> None:
+    given = sorted(_WEIGHTS & options.model_fields_set)
+    if given and not options.lm:
+        raise ValueError(f"{given[0]} needs a language model, lm")
