@@ -435,7 +435,9 @@ def labels_of_text(sentence: Sentence | TextRecord | FrameRecord, field: str, mu
     file, line = sentence.file, sentence.line
     if field not in sentence.fields:
         found = ", ".join(map(repr, sentence.fields)) or "none"
-        raise DataError(f"expected a field {field!r}, found {found}", file=file, line=line)
+        other = next((name for name in sentence.fields if name.casefold() == field.casefold()), "")
+        hint = f"; --label {other} names this one" if other else ""
+        raise DataError(f"expected a field {field!r}, found {found}{hint}", file=file, line=line)
     value = sentence.fields[field]
     if isinstance(sentence, FrameRecord) and isinstance(value, int | float) and value == value:
         value = json.dumps(value)

@@ -203,7 +203,7 @@ def stats_data(
     keep_inputs(data=data_set)
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
     numbers: dict[str, Any]
-    if frames_field or found.has_frames:
+    if frames_field or found.reads_frames(named=text != "text"):
         numbers, notes = sequence_statistics(found, frames_field, target)
         table = render_sequences(numbers)
     else:

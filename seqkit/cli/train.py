@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shlex
 import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +23,7 @@ from seqkit.cli.options import (
     write_json,
 )
 from seqkit.cli.outputs import keep_inputs
+from seqkit.errors import SettingsError
 from seqkit.serving.process import prepare_torch
 from seqkit.terminal import show, tell
 from seqkit.torchrun import Launch
@@ -91,7 +94,7 @@ def train_command(task: Task) -> click.Command:
         silent = quiet or launch.rank > 0
         usage_unless(not (resume and force), "--resume and --force exclude each other.")
         usage_unless(data or recipe, "Missing argument 'DATA', and no recipe names a data set.")
-        input = None if recipe or not data else input_of(data, task, quiet=silent)
+        input = None if recipe or not data else input_of(data, task, assignments, given, quiet=silent)
         chosen = settings_from_flags(task.name, recipe, assignments, given, input=input, quiet=silent)
         data = data or chosen.dataset
         usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
@@ -128,12 +131,16 @@ def train_command(task: Task) -> click.Command:
     return train
 
 
-def input_of(data: str, task: Task, *, quiet: bool) -> str | None:
+def input_of(
+    data: str, task: Task, assignments: Sequence[str] = (), flags: Mapping[str, Any] | None = None, *, quiet: bool
+) -> str | None:
     """What a task reads of some data.
 
     Args:
         data: the name of a data set, a folder or a file.
         task: the task.
+        assignments: the values of ``--set``.
+        flags: ``section__key`` → value of every other flag; None where it was not given.
         quiet: whether a download shows nothing.
 
     Returns:
@@ -144,9 +151,23 @@ def input_of(data: str, task: Task, *, quiet: bool) -> str | None:
     """
     if len(task.rows) == 1:
         return None
+    from seqkit.config import parse_assignments
     from seqkit.corpora.resolve import resolve
+    from seqkit.formats.format import Description, column_names
 
-    return "frames" if resolve(data, quiet=quiet).has_frames else None
+    asked: dict[str, Any] = {}
+    with suppress(SettingsError):  # of which `settings_from_flags` tells
+        asked = parse_assignments(assignments).get("data", {})
+    asked |= {
+        name.removeprefix("data__"): value
+        for name, value in (flags or {}).items()
+        if name.startswith("data__") and value is not None
+    }
+    if asked.get("frames"):
+        return "frames"
+    columns, format, encoding = (str(asked.get(name, "")) for name in ("columns", "format", "encoding"))
+    found = resolve(data, quiet=quiet).described(Description(format, column_names(columns), encoding=encoding))
+    return "frames" if found.reads_frames(named="text" in asked or "token_column" in asked) else None
 
 
 def _how_to_go_on(output: Path, launch: Launch) -> str:

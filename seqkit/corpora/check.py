@@ -66,7 +66,7 @@ def check(
         DataError: a file cannot be opened, is in a format without sentences, or there is no such column.
     """
     wanted = None if task is None else TASKS[task]
-    if frames or dataset.has_frames:
+    if frames or dataset.reads_frames(named=text != "text" or (wanted is not None and wanted.records == "fields")):
         settings = None if wanted is None else settings_of(dataset, wanted, target, text, frames)
         learned = None if settings is None or refusals is None else partial(refusals, settings)
         label = target if settings is None else settings.label if settings.row.learned == "labels" else ""

@@ -13,16 +13,17 @@ from typing import Any, Generic, TypeVar
 
 from seqkit.corpora.cards import Card
 from seqkit.corpora.label_columns import accepted, settle_columns
-from seqkit.corpora.split import Split, add_layout, in_layout_of
+from seqkit.corpora.split import Split, add_layout, in_layout_of, names_alone
 from seqkit.errors import DataError
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
 from seqkit.formats.json_values import as_object
-from seqkit.formats.manifest import beside, has_frames, row_frames
+from seqkit.formats.manifest import beside, has_frames, may_have_frames, not_read, row_frames
 from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
 from seqkit.formats.registry import FORMATS, described_frames, described_sentences, described_texts
 from seqkit.formats.spans import WIDENED
 from seqkit.formats.splitting import Choice, Splitter, choose_splitter, choose_splitter_for_text
+from seqkit.formats.tables import NoNamesError
 from seqkit.formats.text import read_lines
 from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
 from seqkit.tasks import TASKS
@@ -393,6 +394,21 @@ class Dataset:
     @property
     def has_frames(self) -> bool:
         """Whether the first split has sequences of vectors."""
+        return self.reads_frames(named=True)
+
+    def reads_frames(self, *, named: bool) -> bool:
+        """Whether the first split has sequences of vectors.
+
+        Args:
+            named: whether the user names the field of a text.
+
+        Returns:
+            Whether it has.
+
+        Raises:
+            DataError: no field of a text is named, and its rows have no text, but sequences that are not read: files
+                of other formats, or in a field of another name.
+        """
         if self.card is not None:
             return self.card.input == "frames"
         split = next(iter(self.splits.values()))
@@ -401,13 +417,23 @@ class Dataset:
             return isinstance(first, FrameRecord) or has_frames(getattr(first, "fields", None))
         if split.is_pipe:
             return False
+        faults: list[tuple[str, int]] = []
         with suppress(DataError):  # which reading them tells better
             path, description = split.first(texts=True)
             form = FORMATS[description.format]
             if form.rows is None or beside(path) is not None:
                 return form.frames is not None
             lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
-            return any(has_frames(row) for _, row in form.rows(lines, str(path), ReadOptions().of(description)))
+            try:
+                rows = list(form.rows(lines, str(path), ReadOptions().of(description)))
+            except NoNamesError:
+                return True
+            if any(has_frames(row) for _, row in rows) or may_have_frames(names_alone(path, description)):
+                return True
+            faults = [(not_read(row), line) for line, row in rows]
+            named |= bool(description.token_column)
+        if not named and faults and all(fault for fault, _ in faults):
+            raise DataError(faults[0][0], file=path, line=faults[0][1])
         return False
 
     def read_all_frames(self, split: str, field: str, faults: Any) -> list[FrameRecord]:
@@ -609,7 +635,7 @@ class Dataset:
                 found += described_frames(file, description, options)
             notes += notes_on(split.file, options.left_out)
         if not found:
-            raise DataError("no sequences of vectors found", file=self._place(name))
+            raise DataError(split.nothing_found, file=self._place(name))
         return found
 
     def _refuse_empty(self, name: str, found: Sequence[Sentence | TextRecord]) -> None:

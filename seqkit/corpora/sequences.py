@@ -18,6 +18,7 @@ from seqkit.formats.arrays import unsound
 from seqkit.formats.audio import AudioFile
 from seqkit.formats.format import Description, ReadOptions, notes_on
 from seqkit.formats.registry import FORMATS, described_frames
+from seqkit.formats.tables import NoNamesError
 from seqkit.formats.text import Line, read_lines
 from seqkit.formats.writers import short_cell
 from seqkit.metrics.scores import text_table
@@ -70,7 +71,7 @@ def check_sequences(
             found[name] += _readable(file, description, options, problems)
         notes += notes_on(split.file, left_out)
         if not found[name] and not problems.total:
-            problems.append(Problem(str(split.file), 0, "no sequences of vectors found"))
+            problems.append(Problem(str(split.file), 0, split.nothing_found))
     problems.extend(_content_problems(found, notes, is_checked=refusals is None))
     told = list(map(problem_of, refusals(found))) if refusals is not None else []
     if target != "":
@@ -126,7 +127,7 @@ def _readable(file: Path, description: Description, options: ReadOptions, proble
             break
         except DataError as error:
             problems.append(problem_of(error))
-            if error.line is None or form.name == "json" or problems.is_full:
+            if error.line is None or form.name == "json" or problems.is_full or isinstance(error, NoNamesError):
                 break
             start, broken = error.line, broken + 1
     problems.extend(map(problem_of, faults))

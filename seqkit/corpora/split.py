@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from seqkit.errors import DataError, file_errors
-from seqkit.formats.format import UNDESCRIBED, Description
+from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions
 from seqkit.formats.manifest import ARRAY_SUFFIXES, AUDIO_SUFFIXES
-from seqkit.formats.registry import COMPANIONS, describe, is_pipe
-from seqkit.formats.text import data_suffix
+from seqkit.formats.registry import COMPANIONS, FORMATS, describe, is_pipe
+from seqkit.formats.text import data_suffix, read_lines
 
 _SHOWN = 3
 """files of a folder of which it is said that they are unlike the first"""
@@ -103,6 +104,16 @@ class Split:
         """Whether it can be read only once."""
         return self.file is not None and (str(self.file) == "-" or is_pipe(self.file))
 
+    @property
+    def nothing_found(self) -> str:
+        """What to say where no sequence of vectors is in it."""
+        alone = names_alone(*self.first(texts=True)) if self.file is not None and not self.is_pipe else []
+        return (
+            f"no rows found, only the names of columns: {', '.join(alone)}"
+            if alone
+            else "no sequences of vectors found"
+        )
+
     def first(self, *, texts: bool = False) -> tuple[Path, Description]:
         """The first file, and how it is to be read."""
         return self.located(texts=texts)[0][:2]
@@ -121,6 +132,29 @@ def in_layout_of(known: Description | None, own: Description) -> Description:
     if known is None or own.format != known.format or own.token_column:
         return own
     return replace(own, token_column=known.token_column, columns=own.columns or known.columns)
+
+
+def names_alone(path: Path, description: Description) -> list[str]:
+    """The names of the columns of a table that has nothing else.
+
+    Args:
+        path: the file.
+        description: how it is read.
+
+    Returns:
+        The names; none of a file that has rows, or none in which columns have names.
+    """
+    form = FORMATS[description.format]
+    if form.rows is None or form.head is None:
+        return []
+    with suppress(DataError):
+        if next(
+            iter(form.rows(read_lines(path, description.encoding), str(path), ReadOptions().of(description))), None
+        ):
+            return []
+        head, _ = form.head(read_lines(path, description.encoding), str(path))
+        return list(map(str, head or ()))
+    return []
 
 
 def add_layout(notes: list[str], files: Sequence[tuple[Path, Description, list[str]]]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,15 @@ from seqkit.formats.number_tables import NumberTable, number_of
 from seqkit.formats.text import Line, data_suffix
 from seqkit.records import FrameRecord
 
-KEYS = ("frames", "audio", "audio_filepath", "path", "file")
-"""fields that may name a sequence; the last ones may as well name something else"""
+KEYS = ("frames", "audio", "audio_filepath", "path", "file", "file_name", "filename")
+"""fields that may name a sequence, in any case; the last ones may as well name something else"""
 _SURE_KEYS = KEYS[:2]
 ARRAY_SUFFIXES = (".npy", ".npz")
 AUDIO_SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".aif", ".aiff", ".au", ".mp3")
 TABLE_SUFFIXES = (".csv", ".tsv", ".txt")
+_OTHER_ARRAYS = (".mat", ".pt", ".pth", ".pkl", ".pickle", ".h5", ".hdf5", ".parquet", ".arrow", ".feather", ".ark")
+_OTHER_SOUNDS = (".m4a", ".aac", ".wma", ".mp4", ".webm", ".amr", ".3gp", ".mka", ".mov", ".mkv")
+"""what sequences are often in that no reader here knows, which only a message tells"""
 _ARRAY_IN_FILE = re.compile(r"\.np[yz](?=#)", re.IGNORECASE)
 _MOST_SIGNS = 8
 """of names of files with ``#`` in them so many are tried"""
@@ -48,16 +51,96 @@ def has_frames(row: object, field: str = "") -> bool:
     Returns:
         Whether it has: numbers, or the name of a file of arrays or sound.
     """
-    return isinstance(row, Mapping) and any(_is_sequence(row, key) for key in ((field,) if field else KEYS))
+    return isinstance(row, Mapping) and any(_is_sequence(row, key) for key in ((field,) if field else _usual(row)))
+
+
+def may_have_frames(columns: Sequence[str]) -> bool:
+    """Whether the rows of a table with such columns may have sequences of vectors, and no texts.
+
+    Args:
+        columns: the names of the columns.
+
+    Returns:
+        Whether they may.
+    """
+    return "text" not in columns and bool(_usual(dict.fromkeys(columns)))
+
+
+def _usual(row: Mapping[str, Any], keys: Sequence[str] = KEYS) -> list[str]:
+    """The fields of a row that have one of some names, in the order of these; in any case, such as ``Audio``."""
+    found = [key for key in keys if key in row]
+    if len(found) == len(row):
+        return found
+    folded = {key.casefold(): key for key in row if isinstance(key, str) and key not in found}
+    return found + [folded[key] for key in keys if key in folded and key not in found]
+
+
+def _named(value: Any) -> Any:
+    """What a field has; of a recording as Hugging Face describes it, ``{"path": …}``, the name of its file."""
+    path = value.get("path") if isinstance(value, Mapping) else None
+    return path if isinstance(path, str) else value
+
+
+def not_read(row: object) -> str:
+    """Why a row that has no text seems to name a sequence and yet has none that can be read.
+
+    Args:
+        row: the row.
+
+    Returns:
+        What is wrong and what to do; empty where the row may as well be a text with its fields.
+    """
+    if not isinstance(row, Mapping) or not row or {"text", "tokens"} & row.keys():
+        return ""
+    if has_frames(row) or any(_has_words(value) for key, value in row.items() if key not in _usual(row)):
+        return ""
+    for name in (_named(row[key]) for key in _usual(row, KEYS[:3])):
+        if isinstance(name, str) and name:
+            return f"{shown(name)}: {unreadable(name)}"
+    if any(is_sequence(value, key) or _is_numbers_list(value) for key, value in row.items()):
+        fields = ", ".join(map(repr, row))
+        return f"which field has the sequence? name it with --frames FIELD (fields: {fields})"
+    return ""
+
+
+def unreadable(name: str) -> str:
+    """What to say of a file whose name has no extension of a format with sequences of vectors.
+
+    Args:
+        name: its name.
+
+    Returns:
+        The message.
+    """
+    suffix = Path(name).suffix
+    if not suffix:
+        known = "an array (.npy, .npz), a table (.csv), a recording (.wav, .flac, .ogg) or a piece of music (.mid)"
+        return f"expected the name of {known}"
+    into = "npy or npz" if suffix.lower() in _OTHER_ARRAYS else "wav or flac"
+    into = into if suffix.lower() in (*_OTHER_ARRAYS, *_OTHER_SOUNDS) else "wav, flac, npy or npz"
+    return f"in no format that seqkit reads; convert it to {into}"
+
+
+def _has_words(value: Any) -> bool:
+    """Whether a value may be a text, or the tokens of one: of one word only a label is."""
+    return (
+        isinstance(value, list) and any(isinstance(each, str) for each in value)
+        if not isinstance(value, str)
+        else (" " in value.strip())
+    )
+
+
+def _is_numbers_list(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 1 and all(isinstance(each, int | float) for each in value)
 
 
 def _is_sequence(row: Mapping[str, Any], key: str) -> bool:
     """Whether what a row has under a key looks like a sequence: a table of numbers only where it is called frames."""
-    value = row.get(key)
+    value = _named(row.get(key))
     if isinstance(value, str):
         known = ARRAY_SUFFIXES + AUDIO_SUFFIXES + MIDI_SUFFIXES
         return (_ARRAY_IN_FILE.search(value) is not None or value.lower().endswith(known)) or (
-            key == "frames" and data_suffix(value) in TABLE_SUFFIXES
+            key.casefold() == "frames" and data_suffix(value) in TABLE_SUFFIXES
         )
     return isinstance(value, list) and len(value) > 0 and isinstance(value[0], list | int | float)
 
@@ -100,9 +183,9 @@ def _key_of(row: Mapping[str, Any], field: str, beside: bool) -> str | None:
     """The field of a row with its sequence; None where there is none, or an array beside the file has it."""
     if field:
         return field if field in row else None
-    found = [key for key in KEYS if key in row and _is_sequence(row, key)]
-    found += [key for key in (_SURE_KEYS if beside else KEYS) if key in row]
-    return found[0] if found else None
+    usual = _usual(row)
+    found = next((key for key in usual if _is_sequence(row, key)), None)
+    return found or next(iter(_usual(row, _SURE_KEYS) if beside else usual), None)
 
 
 def beside(manifest: str | Path) -> Path | None:
@@ -135,13 +218,30 @@ def object_rows(
         name: the file's name.
         options: not used.
 
-    Returns:
-        An iterator over the objects, each with its line.
+    Yields:
+        The objects, each with its line.
 
     Raises:
-        DataError: while iterating: invalid JSON.
+        DataError: invalid JSON.
     """
-    return objects(lines, name, container, once=True)
+    last = ""
+
+    def seen() -> Iterator[Line]:
+        nonlocal last
+        for number, line in lines:
+            last = line
+            yield number, line
+
+    try:
+        yield from objects(seen(), name, container, once=True)
+    except DataError as error:
+        if error.reason != "invalid JSON at character 1":
+            raise
+        expected = 'a JSON object with a sequence or the name of its file, such as {"audio": "x.wav"}'
+        known = has_frames({"frames": last.strip()})
+        hint = "; give the name of the file itself as an argument" if known and name == "<stdin>" else ""
+        found = f"expected {expected}, found {shown(last.strip())}{hint}"
+        raise DataError(found, file=error.file, line=error.line) from None
 
 
 def object_frames(
@@ -307,7 +407,7 @@ def row_frames(
         wanted = f"a field {field!r}" if field else 'a field "frames" or "audio"'
         hint = "" if field else "; --frames names another one"
         raise DataError(f"expected {wanted} with a sequence of vectors, found {found}{hint}", file=file, line=line)
-    value = row[key]
+    value = _named(row[key])
     fields = {name: each for name, each in row.items() if name != key}
     if isinstance(value, str):
         if value and folder is not None:
@@ -367,8 +467,7 @@ def _located(name: str, folder: Path, file: str, line: int) -> Any:
     if data_suffix(path) in TABLE_SUFFIXES:
         return _table(path)
     if suffix not in ARRAY_SUFFIXES:
-        known = "an array (.npy, .npz), a table (.csv), a recording (.wav, .flac, .ogg) or a piece of music (.mid)"
-        raise ValueError(f"expected the name of {known}")
+        raise ValueError(unreadable(name))
     if not member:
         several = [found.member for found in array_files(path)]
         if len(several) != 1:
@@ -380,7 +479,14 @@ def _located(name: str, folder: Path, file: str, line: int) -> Any:
 
 
 def _place(name: str, folder: Path) -> tuple[Path, str]:
-    """The file that a name means, and what is named in it: names of files may have ``#``, too."""
+    """The file that a name means, and what is named in it: names of files may have ``#``, too.
+
+    A manifest may come from a system whose names have backslashes, or name the folder of its user by ``~``.
+    """
+    if name.startswith("~") and not os.path.exists(folder / name):
+        name = os.path.expanduser(name)
+    if "\\" in name and os.sep == "/" and not os.path.exists(folder / name):
+        name = name.replace("\\", "/") if os.path.exists(_without_member(folder / name.replace("\\", "/"))) else name
     ends = [match.end() for match in _ARRAY_IN_FILE.finditer(name)][:_MOST_SIGNS]
     if not ends or os.path.exists(folder / name):
         return folder / name, ""

@@ -53,6 +53,10 @@ _FEWEST_ROWS = 10
 """rows without names from which on the first one is compared with the others"""
 
 
+class NoNamesError(DataError):
+    """The first row of a table names a file, and no columns."""
+
+
 class Row(NamedTuple):
     """One row of a table.
 
@@ -359,6 +363,7 @@ def named_rows(format: str, lines: Iterable[Line], name: str, options: ReadOptio
         The cells of each row by name, and its line.
 
     Raises:
+        NoNamesError: the first row has no names.
         DataError: a row is faulty.
     """
     columns = list(options.columns or options.head or ())
@@ -368,7 +373,7 @@ def named_rows(format: str, lines: Iterable[Line], name: str, options: ReadOptio
             if any(has_frames({"frames": cell}) for cell in columns):
                 found = ", ".join(columns)
                 message = f"expected a first row with the names of the columns, such as frames, found {found}"
-                raise DataError(f"{message}; --columns names them", file=name, line=line)
+                raise NoNamesError(f"{message}; --columns names them", file=name, line=line)
             continue
         if line == 1 and [cell.strip() for cell in cells] == columns:
             continue

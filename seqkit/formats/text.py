@@ -33,11 +33,25 @@ _FOREIGN = {
     **dict.fromkeys((b"\x1f\x8b", b"BZh", b"\xfd7zXZ\0", b"\x28\xb5\x2f\xfd"), "compressed data; unpack it first"),
 }
 """first bytes → the files that start with them and are often mistaken for text"""
-_UNMARKED_UTF_16 = {
+
+
+def _recording(kind: str, suffix: str) -> str:
+    return f"a recording ({kind}); give it as a file whose name ends in {suffix}, or its raw samples with --stream"
+
+
+_FOREIGN_START = {
+    re.compile(rb"(RIFF|RF64|RIFX).{4}WAVE", re.DOTALL): _recording("WAV", ".wav"),
+    re.compile(rb"FORM.{4}AIF[FC]", re.DOTALL): _recording("AIFF", ".aiff"),
+    re.compile(rb"fLaC\0"): _recording("FLAC", ".flac"),
+    re.compile(rb"OggS\0"): _recording("Ogg", ".ogg"),
+    re.compile(rb"\.snd\0"): _recording("AU", ".au"),
+    re.compile(rb"ID3[\2-\4]|\xff[\xfb\xf3\xf2\xfa]"): _recording("MP3", ".mp3"),
+    re.compile(rb"\x93NUMPY"): "an array of numbers; give it as a file whose name ends in .npy",
+    re.compile(rb"MThd\0"): "a piece of music (MIDI); give it as a file whose name ends in .mid",
     re.compile(rb"(?:[^\0]\0){2}"): "UTF-16 without a byte-order mark; --encoding utf-16-le reads it",
     re.compile(rb"(?:\0[^\0]){2}"): "UTF-16 without a byte-order mark; --encoding utf-16-be reads it",
 }
-"""the same, of the first two characters of a text whose letters are Latin"""
+"""the same; of UTF-16 the first two characters of a text whose letters are Latin"""
 COMPRESSED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 PART_BYTES = 1 << 18
 """how much is read and decoded at once"""
@@ -132,7 +146,7 @@ def foreign(raw: bytes) -> str:
         What it is and what to do; empty for any other.
     """
     found = (what for start, what in _FOREIGN.items() if raw.startswith(start))
-    return next(found, "") or next((what for start, what in _UNMARKED_UTF_16.items() if start.match(raw)), "")
+    return next(found, "") or next((what for start, what in _FOREIGN_START.items() if start.match(raw)), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -178,6 +178,9 @@ def test_conll_output_of_the_n_best(ner_model: Path, run: Run) -> None:
 def test_every_output_of_a_tagger_without_crf(output_format: str, flags: list[str], pos_model: Path, run: Run) -> None:
     arguments = ["tag", "-m", pos_model, "--output-format", output_format, "--quiet", *flags]
     result = run(*arguments, stdin="Ada met him.\n\n.\n")
+    if output_format == "inline" and "--probs" in flags:
+        assert result.err.endswith("error: --probs needs --output-format conll or jsonl; inline does not show it.\n")
+        return
     assert (result.status, result.err) == (0, "")
     assert result.out.count("Ada") >= 1
 

@@ -47,7 +47,7 @@ def frames(tmp_path: Path) -> Path:
             "--probs needs --output-format jsonl; textgrid does not show it.",
         ),
         ("transcribe", ["--lm-weight=2"], "--lm-weight needs a language model, --lm"),
-        ("transcribe", ["--length-bonus=0"], "--length-bonus needs a language model, --lm"),
+        ("transcribe", ["--length-bonus=-1"], "--length-bonus needs a language model, --lm"),
         ("classify", ["--frames=x"], "--frames names a field of manifests, and 0.npy has none: it is read as npy."),
         (
             "classify",

@@ -165,11 +165,7 @@ def broken(folder: Path) -> None:
         ("words.csv", "line 2: expected a number in column 2, found 'x'"),
         ("ragged.csv", "line 2: expected 2 numbers, as in the first row, found 1"),
         ("empty.csv", "expected a frame of numbers a row, found no row"),
-        (
-            "a.mat",
-            "expected the name of an array (.npy, .npz), a table (.csv), a recording (.wav, .flac, .ogg) "
-            "or a piece of music (.mid)",
-        ),
+        ("a.mat", "in no format that seqkit reads; convert it to npy or npz"),
     ],
 )
 def test_faults_of_files_name_the_row_and_the_file_once(tmp_path: Path, name: str, expected: str) -> None:

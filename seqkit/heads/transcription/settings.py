@@ -201,16 +201,18 @@ class TranscribeEvaluation(EvaluationOptions):
 
     @model_validator(mode="after")
     def _weighs(self) -> TranscribeEvaluation:
-        if self.tune and (given := _WEIGHTS & self.model_fields_set):
-            raise ValueError(f"tune finds {min(given)}; leave one of them out")
+        if self.tune and (given := _weights(self)):
+            raise ValueError(f"tune finds {given[0]}; leave one of them out")
         _refuse_unweighed(self)
         return self
 
 
-_WEIGHTS = {"lm_weight", "length_bonus"}
+def _weights(options: TranscribeOptions | TranscribeEvaluation) -> list[str]:
+    """What is asked of the language model, by the names of the options."""
+    fields = type(options).model_fields
+    return [name for name in ("lm_weight", "length_bonus") if getattr(options, name) != fields[name].default]
 
 
 def _refuse_unweighed(options: TranscribeOptions | TranscribeEvaluation) -> None:
-    given = sorted(_WEIGHTS & options.model_fields_set)
-    if given and not options.lm:
+    if not options.lm and (given := _weights(options)):
         raise ValueError(f"{given[0]} needs a language model, lm")
