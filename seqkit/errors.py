@@ -7,6 +7,7 @@ a traceback. A message says what was expected and what was found, with ``file:li
 from __future__ import annotations
 
 import errno
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,19 @@ class ModelError(SeqkitError):
 
 class TrainingError(SeqkitError):
     """A training run that cannot start or go on (an output directory in use, a loss that is not finite)."""
+
+
+def no_such_file(path: object) -> str:
+    """What to say of a file that another file names, relative to its folder, and that is not there.
+
+    Args:
+        path: the file.
+
+    Returns:
+        The message.
+    """
+    folder = os.path.dirname(os.path.abspath(str(path)))
+    return f"cannot be read: No such file or directory; looked for in {shown(folder, 300)}"
 
 
 @contextmanager

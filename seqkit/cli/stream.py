@@ -13,6 +13,7 @@ from seqkit.formats.live import read_bytes, read_pieces, whole_lines
 from seqkit.formats.registry import described_frames, is_pipe
 from seqkit.formats.text import is_blank
 from seqkit.formats.writers import OpenRows, to_json
+from seqkit.metrics.scores import plural
 from seqkit.serving.process import Answer, Job, bound_kernels, memory_returner, prepare_torch
 from seqkit.terminal import tell
 
@@ -174,7 +175,7 @@ def _chunks(model: Any, file: str, description: Description) -> Iterator[_Chunk]
     elif model.input.acoustics is not None:
         yield from _samples(file)
     else:
-        yield from _lines(file, description.encoding)
+        yield from _lines(file, description.encoding, model.input.size)
 
 
 def _samples(file: str) -> Iterator[_Chunk]:
@@ -203,8 +204,10 @@ def _samples(file: str) -> Iterator[_Chunk]:
         raise fault("the last sample is cut short: it has one byte of two")
 
 
-def _lines(file: str, encoding: str) -> Iterator[_Chunk]:
+def _lines(file: str, encoding: str, size: int) -> Iterator[_Chunk]:
     """Frames, one a line, of sequences with empty lines between them."""
+    expected = f"expected a JSON list of {plural(size, 'number')} a line, such as [{', '.join(['0.5'] * min(size, 2))}"
+    expected += "]" if size < 3 else ", …]"
     name, open = _name(file), False
     for line, text, _ in whole_lines(read_pieces(file, encoding)):
 
@@ -212,9 +215,12 @@ def _lines(file: str, encoding: str) -> Iterator[_Chunk]:
             return DataError(message, file=name, line=line)
 
         if not is_blank(text):
-            frame = line_value(text, name, line)
+            try:
+                frame = line_value(text, name, line)
+            except DataError:
+                frame = None
             if not isinstance(frame, list) or not all(isinstance(number, int | float) for number in frame):
-                raise fault(f"expected a frame, a list of numbers, found {shown(text)}")
+                raise fault(f"{expected}, found {shown(text)}")
             yield _Chunk([frame], False, fault)
         elif open:
             yield _Chunk((), True, fault)

@@ -24,7 +24,7 @@ from seqkit.formats.registry import FORMATS, described_frames, described_sentenc
 from seqkit.formats.spans import WIDENED
 from seqkit.formats.splitting import Choice, Splitter, choose_splitter, choose_splitter_for_text
 from seqkit.formats.tables import NoNamesError
-from seqkit.formats.text import read_lines
+from seqkit.formats.text import OTHER_ENCODING, read_lines
 from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
 from seqkit.tasks import TASKS
 
@@ -423,14 +423,18 @@ class Dataset:
             form = FORMATS[description.format]
             if form.rows is None or beside(path) is not None:
                 return form.frames is not None
-            lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
+            if may_have_frames(names_alone(path, description)):
+                return True
             try:
-                rows = list(form.rows(lines, str(path), ReadOptions().of(description)))
+                for row, line in _first_rows(path, description):
+                    if has_frames(row):
+                        return True
+                    faults.append((not_read(row), line))
             except NoNamesError:
                 return True
-            if any(has_frames(row) for _, row in rows) or may_have_frames(names_alone(path, description)):
-                return True
-            faults = [(not_read(row), line) for line, row in rows]
+            except DataError:
+                faults.clear()
+                raise
             named |= bool(description.token_column)
         if not named and faults and all(fault for fault, _ in faults):
             raise DataError(faults[0][0], file=path, line=faults[0][1])
@@ -668,6 +672,18 @@ def held_out_rows(labels: Sequence[Any], speakers: Sequence[Any], total: int) ->
     by_label = sorted(range(total), key=lambda row: str(labels[row]))  # stable: in the order of the file within a label
     several = [row for row in by_label if counts[str(labels[row])] > 1]  # one of its kind is needed to learn it
     return set(several[9::10]) or {several[-1]}, "one in ten of each label"
+
+
+def _first_rows(path: Path, description: Description) -> Iterator[tuple[Any, int]]:
+    """The first rows of a file; in which encoding it is does not matter for what kind of rows they are."""
+    read, encoding = FORMATS[description.format].rows, description.encoding
+    assert read is not None
+    try:
+        deque(islice(read_lines(path, encoding), _LOOKED_AT), maxlen=0)
+    except DataError as error:
+        encoding = "latin-1" if OTHER_ENCODING in error.reason else encoding
+    for line, row in read(islice(read_lines(path, encoding), _LOOKED_AT), str(path), ReadOptions().of(description)):
+        yield row, line
 
 
 def _accepted(records: list[R], file: Path, notes: list[str]) -> list[R]:

@@ -21,7 +21,7 @@ from seqkit.formats.registry import FORMATS, described_frames
 from seqkit.formats.tables import NoNamesError
 from seqkit.formats.text import Line, read_lines
 from seqkit.formats.writers import short_cell
-from seqkit.metrics.scores import text_table
+from seqkit.metrics.scores import plural, text_table
 from seqkit.records import LABEL_SEPARATOR, FrameRecord, labels_of_text
 
 _QUANTILES = (0.0, 0.5, 0.9, 1.0)
@@ -186,8 +186,9 @@ def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str], *, 
                 yield problem_of(record.fault(f"{expected}, found {frames.shape[1]}"))
             elif fault := unsound(frames):
                 yield problem_of(record.fault(fault))
-        unit = "samples" if first is not None and isinstance(first.source, AudioFile) else f"frames of {size} features"
-        notes.append(f"{split}: {len(records):,} sequences, {total:,} {unit}")
+        of_sound = first is not None and isinstance(first.source, AudioFile)
+        content = plural(total, "sample") if of_sound else f"{plural(total, 'frame')} of {plural(size, 'feature')}"
+        notes.append(f"{split}: {plural(len(records), 'sequence')}, {content}")
 
 
 def _label_problems(

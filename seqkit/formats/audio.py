@@ -20,7 +20,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from seqkit.errors import DataError, shown
+from seqkit.errors import DataError, no_such_file, shown
 from seqkit.resources import extra
 
 _BLOCK = 1 << 18
@@ -155,6 +155,8 @@ class AudioFile:
         try:
             is_file = stat.S_ISREG(self.path.stat().st_mode)
         except (OSError, ValueError) as error:  # ValueError: no system takes such a name
+            if isinstance(error, FileNotFoundError) and self.file:
+                raise self._fault(no_such_file(self.path)) from None
             raise self._fault(f"cannot be read: {getattr(error, 'strerror', None) or error}") from None
         if not is_file:  # opening a pipe would wait for ever
             raise self._fault("cannot be read: not a file")
@@ -176,7 +178,7 @@ class AudioFile:
         except OSError as error:
             raise self._fault(f"cannot be read: {error.strerror or error}") from None
         except soundfile.SoundFileError as error:
-            reason = str(getattr(error, "error_string", error)).rstrip(".")
+            reason = _no_sound(self.path) or str(getattr(error, "error_string", error)).rstrip(".")
             raise self._fault(f"not a recording that can be read: {reason}") from None
 
     def _ratio(self, rate: int, own: int) -> Fraction:
@@ -200,6 +202,21 @@ class AudioFile:
         if self.file:
             return DataError(f"recording {shown(str(self.path), 300)}: {reason}", file=self.file, line=self.line)
         return DataError(reason, file=self.path)
+
+
+def _no_sound(path: Path) -> str:
+    """What a file that is no recording is, where its first bytes tell."""
+    with open(path, "rb") as stream:
+        start = stream.read(512)
+    if not start:
+        return "the file is empty"
+    if any(byte < 32 and byte not in b"\t\n\r\f\x1b" for byte in start):
+        return ""
+    try:
+        text = start.decode("utf-8", "strict" if len(start) < 512 else "ignore")
+    except UnicodeDecodeError:
+        return ""
+    return f"it is a text, which begins with {shown(text.split(chr(10), 1)[0].strip(), 40)}"
 
 
 def _signal() -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from seqkit.errors import DataError, shown
+from seqkit.errors import DataError, no_such_file, shown
 from seqkit.formats.arrays import ArrayFile, ArraySource, array_files
 from seqkit.formats.format import Format, ReadOptions, Sample
 from seqkit.formats.json_text import Container, objects
@@ -235,7 +235,7 @@ def object_rows(
     try:
         yield from objects(seen(), name, container, once=True)
     except DataError as error:
-        if error.reason != "invalid JSON at character 1":
+        if not error.reason.startswith("invalid JSON") or last.lstrip().startswith(("{", "[")):
             raise
         expected = 'a JSON object with a sequence or the name of its file, such as {"audio": "x.wav"}'
         known = has_frames({"frames": last.strip()})
@@ -462,6 +462,8 @@ def _located(name: str, folder: Path, file: str, line: int) -> Any:
         from seqkit.formats.audio import AudioFile
 
         return AudioFile(path, file, line)
+    if suffix in (*MIDI_SUFFIXES, *ARRAY_SUFFIXES) or data_suffix(path) in TABLE_SUFFIXES:
+        _refuse_missing(path)
     if suffix in MIDI_SUFFIXES:
         return read_midi(path)
     if data_suffix(path) in TABLE_SUFFIXES:
@@ -479,19 +481,29 @@ def _located(name: str, folder: Path, file: str, line: int) -> Any:
 
 
 def _place(name: str, folder: Path) -> tuple[Path, str]:
-    """The file that a name means, and what is named in it: names of files may have ``#``, too.
-
-    A manifest may come from a system whose names have backslashes, or name the folder of its user by ``~``.
-    """
-    if name.startswith("~") and not os.path.exists(folder / name):
-        name = os.path.expanduser(name)
-    if "\\" in name and os.sep == "/" and not os.path.exists(folder / name):
-        name = name.replace("\\", "/") if os.path.exists(_without_member(folder / name.replace("\\", "/"))) else name
+    """The file that a name means, and what is named in it: names of files may have ``#``, too."""
     ends = [match.end() for match in _ARRAY_IN_FILE.finditer(name)][:_MOST_SIGNS]
     if not ends or os.path.exists(folder / name):
-        return folder / name, ""
-    end = next((end for end in ends if os.path.isfile(folder / name[:end])), ends[0])
-    return folder / name[:end], name[end + 1 :]
+        return _file(name, folder), ""
+    end = next((end for end in ends if os.path.isfile(_file(name[:end], folder))), ends[0])
+    return _file(name[:end], folder), name[end + 1 :]
+
+
+def _file(name: str, folder: Path) -> Path:
+    """The file of a name, which may have the backslashes of Windows, or ``~`` for the folder of the user."""
+    if ("\\" in name or name.startswith("~")) and not os.path.exists(folder / name):
+        name = name.replace("\\", "/")
+        name = os.path.expanduser(name) if name.startswith("~/") else name
+    return folder / name
+
+
+def _refuse_missing(path: Path) -> None:
+    try:
+        path.stat()
+    except FileNotFoundError:
+        raise ValueError(no_such_file(path)) from None
+    except (OSError, ValueError):  # which its reader tells
+        return
 
 
 def _table(path: Path) -> NumberTable:

@@ -45,8 +45,9 @@ _FOREIGN_START = {
     re.compile(rb"fLaC\0"): _recording("FLAC", ".flac"),
     re.compile(rb"OggS\0"): _recording("Ogg", ".ogg"),
     re.compile(rb"\.snd\0"): _recording("AU", ".au"),
-    re.compile(rb"ID3[\2-\4]|\xff[\xfb\xf3\xf2\xfa]"): _recording("MP3", ".mp3"),
+    re.compile(rb"ID3[\x02-\x04]|\xff[\xfb\xf3\xf2\xfa]"): _recording("MP3", ".mp3"),
     re.compile(rb"\x93NUMPY"): "an array of numbers; give it as a file whose name ends in .npy",
+    re.compile(rb"PK\x03\x04.{26}[^\0]{1,200}?\.npy", re.DOTALL): "arrays; give them as a file whose name ends in .npz",
     re.compile(rb"MThd\0"): "a piece of music (MIDI); give it as a file whose name ends in .mid",
     re.compile(rb"(?:[^\0]\0){2}"): "UTF-16 without a byte-order mark; --encoding utf-16-le reads it",
     re.compile(rb"(?:\0[^\0]){2}"): "UTF-16 without a byte-order mark; --encoding utf-16-be reads it",
@@ -145,8 +146,8 @@ def foreign(raw: bytes) -> str:
     Returns:
         What it is and what to do; empty for any other.
     """
-    found = (what for start, what in _FOREIGN.items() if raw.startswith(start))
-    return next(found, "") or next((what for start, what in _FOREIGN_START.items() if start.match(raw)), "")
+    found = next((what for start, what in _FOREIGN_START.items() if start.match(raw)), "")
+    return found or next((what for start, what in _FOREIGN.items() if raw.startswith(start)), "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from seqkit.inputs.base import Documents, Input, Sources
 from seqkit.inputs.feature_store import FeatureStore
 from seqkit.inputs.frame_statistics import Moments, Statistics
 from seqkit.inputs.frame_stream import VectorStream
+from seqkit.metrics.scores import plural
 from seqkit.nn.frames import FrameLayer
 from seqkit.nn.sequences import to_device
 from seqkit.records import FrameRecord
@@ -430,7 +431,7 @@ class FrameInput(Input):
             return {}, []
         others = sum(record.source.rate != self.acoustics.rate for record in records)
         told = self.description()[0].removeprefix("- Input: ")
-        return {}, [told, *([f"{others:,} recordings at other rates are resampled"] if others else [])]
+        return {}, [told, *([f"resampled: {plural(others, 'recording')} at another rate"] if others else [])]
 
     def description(self) -> list[str]:
         """See `Input.description`."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from seqkit.metrics.scores import plural
+
 
 @dataclass(frozen=True)
 class FrameReport:
@@ -55,6 +57,6 @@ class FrameReport:
                 f"loss  {self.loss:9.4f} nats a frame, the mean over all frames",
                 f"      {self.loss_by_sequence:9.4f} nats a frame, the mean over sequences of their means",
                 "",
-                f"{self.frames:,} frames of {self.sentences:,} sequences",
+                f"{plural(self.frames, 'frame')} of {plural(self.sentences, 'sequence')}",
             ]
         )

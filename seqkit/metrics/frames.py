@@ -95,7 +95,7 @@ class FrameTaggingReport(LabelReport):
         unit = self.unit if self.tolerance != 1 else self.unit.removesuffix("s")
         closing = (
             f"{frames} {plural(self.sentences, 'sequence')}; labels of runs in their order: error rate "
-            f"{self.run_error_rate:.4f} of {plural(self.exact.support, 'run')}; near: both ends within "
+            f"{100 * self.run_error_rate:.2f} % of {plural(self.exact.support, 'run')}; near: both ends within "
             f"{self.tolerance:g} {unit}"
         )
         closings = [closing] if self.lag is None else [closing, self.lag.render()]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from seqkit.metrics.perplexity import PerplexityReport
+from seqkit.metrics.scores import plural
 
 
 @dataclass(frozen=True)
@@ -73,5 +74,6 @@ class GenerationReport:
         ]
         if self.same_lines is not None:
             rows.append(f"same lines  {self.same_lines:12.4f} have as many lines, each as long")
-        closing = f"{self.sentences:,} texts, {self.tokens:,} units with their ends{self.prediction.unknown_note}"
+        closing = f"{plural(self.sentences, 'text')}, {plural(self.tokens, 'unit')} with their ends"
+        closing += self.prediction.unknown_note
         return "\n".join([*rows, "", closing])

@@ -25,6 +25,7 @@ from seqkit.inputs.pretrained import Vectors, read_vectors
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
 from seqkit.inputs.units import UNIT_NAMES, make_units
+from seqkit.metrics.scores import plural
 from seqkit.model.base import Model, Predictor
 from seqkit.model.files import read_config
 from seqkit.model.gold import notes_on_blank_lines, read_corpus
@@ -145,8 +146,10 @@ def _prepare_records(
 
 
 def _size(split: str, part: Sequence[Any], task: Task) -> str:
-    tokens = "" if task.records in ("fields", "frames") else f", {sum(len(record.tokens) for record in part):,} tokens"
-    return f"{split} {len(part):,} {task.record}s{tokens}"
+    found = f"{split} {plural(len(part), task.record)}"
+    if task.records in ("fields", "frames"):
+        return found
+    return f"{found}, {plural(sum(len(record.tokens) for record in part), 'token')}"
 
 
 def _say_sizes(dataset: Dataset, notes: Sequence[str], sizes: Sequence[str], progress: Progress) -> None:

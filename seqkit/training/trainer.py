@@ -39,6 +39,14 @@ CHECKPOINT_SPACING = 10
 """the end of an epoch has none if the last one took longer, and ended less than so many times its duration ago"""
 
 
+_ERROR_RATES = ("wer", "cer")
+"""scores of dev that are told in percent, as tables have them"""
+
+
+def _told(name: str, value: float) -> str:
+    return f"{100 * value:.2f} %" if name in _ERROR_RATES else f"{value:.4f}"
+
+
 class Trainer:
     """Trains a network.
 
@@ -242,7 +250,7 @@ class Trainer:
             self.progress.say(
                 f"warning: {skipped} of {self.position} batches skipped, their loss or gradient was not finite"
             )
-        shown = "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
+        shown = "  ".join(f"{name} {_told(name, value)}" for name, value in scores.items())
         mark = "*" if better else " "
         self.progress.say(
             f"epoch {self.epoch + 1:>3}/{self.settings.epochs}  loss {line['loss']:.4f}  dev {shown} {mark}"

@@ -56,7 +56,7 @@ def test_every_fault_is_found_with_its_line(tmp_path: Path) -> None:
     notes: list[str] = []
     found = [str(problem) for problem in check(resolve(tmp_path), notes=notes)]
     assert found == [
-        f"{train}:2: 'no.npy': cannot be read: No such file or directory",
+        f"{train}:2: 'no.npy': cannot be read: No such file or directory; looked for in {str(tmp_path)!r}",
         f"{train}:3: invalid JSON at character 19",
         f"{train}:4: expected 2 features a frame, as the first sequence has, found 3",
         f"{train}:6: 'nan.npy': expected finite numbers, found nan in frame 0, feature 1, counted from 0",
@@ -66,7 +66,7 @@ def test_every_fault_is_found_with_its_line(tmp_path: Path) -> None:
         f"{train}:11: expected an object, found [1]",
         f"{test}:1: label 'other' does not occur in train (1 in test); correct it or add it to train",
         f"{test}:2: the sequence is also in train, at {train}:1; remove one",
-        f"{test}:3: 'a.npy': cannot be read: No such file or directory",
+        f"{test}:3: 'a.npy': cannot be read: No such file or directory; looked for in {str(tmp_path)!r}",
     ]
     assert notes[:2] == ["train: 7 sequences, 16 frames of 2 features", "test: 2 sequences, 6 frames of 2 features"]
 
@@ -81,7 +81,7 @@ def test_faults_of_tables_and_archives(tmp_path: Path) -> None:
         f"{tmp_path / 'train.npz'}: 'd': expected finite numbers, found inf in frame 0, feature 0, counted from 0",
         f"{tmp_path / 'train.npz'}: no sequence has a label in the field 'label', as others have",
         f"{table}:3: expected 2 comma-separated columns (frames, label), found 1",
-        f"{table}:4: 'no.npy': cannot be read: No such file or directory",
+        f"{table}:4: 'no.npy': cannot be read: No such file or directory; looked for in {str(tmp_path)!r}",
         f"{table}:5: expected 2 comma-separated columns (frames, label), found 3",
     ]
 
@@ -240,7 +240,7 @@ def test_what_training_refuses_is_not_said_twice(tmp_path: Path, capsys: pytest.
     train = write(tmp_path / "train.jsonl", *rows)
     assert refused(train, "classify", capsys=capsys) == [
         "train.jsonl:4: label 'A' (1) differs from 'a' (5) only in case; spell both the same",
-        "train.jsonl:5: 'no.npy': cannot be read: No such file or directory",
+        f"train.jsonl:5: 'no.npy': cannot be read: No such file or directory; looked for in {str(tmp_path)!r}",
         "train.jsonl:6: expected finite numbers, found nan in frame 1, feature 1, counted from 0",
         "train.jsonl:7: expected 2 features a frame, as in training, found 4",
         "train.jsonl:8: expected a field 'label', found none",

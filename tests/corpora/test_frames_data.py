@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from pathlib import Path
 from typing import Any
@@ -274,7 +275,7 @@ def test_faults_of_python_objects(tmp_path: Path) -> None:
         "sequences train:4: expected 2 features a frame, as in training, found 3"
     )
     assert train([*good, {"frames": "no such.npy", "label": "odd"}]) == (
-        "sequences train:4: 'no such.npy': cannot be read: No such file or directory"
+        f"sequences train:4: 'no such.npy': cannot be read: No such file or directory; looked for in {os.getcwd()!r}"
     )
     assert train((np.ones((2, 3, 2)), ["a"])) == "expected as many labels as sequences, found 1 for 2"
     assert train([*good, {"label": "odd"}]) == (

@@ -132,7 +132,8 @@ def test_a_fault_names_the_recording_or_the_line_of_its_manifest(tmp_path: Path)
     missing = tmp_path / "x.wav"
     assert message(AudioFile(missing)) == f"{missing}: cannot be read: No such file or directory"
     told = message(AudioFile(missing, "train.jsonl", 3))
-    assert told == f"train.jsonl:3: recording '{missing}': cannot be read: No such file or directory"
+    known = f"train.jsonl:3: recording '{missing}': cannot be read: No such file or directory; looked for in "
+    assert told == f"{known}{str(missing.parent)!r}"
     with pytest.raises(DataError) as caught:
         _ = AudioFile(missing).samples
     assert str(caught.value) == f"{missing}: cannot be read: No such file or directory"
@@ -145,9 +146,10 @@ def test_what_is_not_a_recording_is_refused(tmp_path: Path) -> None:
     assert message(AudioFile(tmp_path)) == f"{tmp_path}: cannot be read: not a file"
     file = tmp_path / "x.wav"
     file.write_bytes(b"")
-    assert message(AudioFile(file)) == f"{file}: not a recording that can be read: Format not recognised"
+    assert message(AudioFile(file)) == f"{file}: not a recording that can be read: the file is empty"
     file.write_text("Ada met him.\n", encoding="utf-8")
-    assert message(AudioFile(file)) == f"{file}: not a recording that can be read: Format not recognised"
+    told = "it is a text, which begins with 'Ada met him.'"
+    assert message(AudioFile(file)) == f"{file}: not a recording that can be read: {told}"
     raw = tmp_path / "x.raw"
     raw.write_bytes(bytes(1000))
     assert message(AudioFile(raw)) == f"{raw}: not a recording that can be read: Format not recognised"
@@ -164,7 +166,7 @@ def test_an_empty_recording_is_refused(tmp_path: Path) -> None:
         file = tmp_path / f"x.{kind}"
         assert message(write(file, np.zeros(0))) == f"{file}: it has no samples"
     file = tmp_path / "x.flac"  # for which libsndfile writes no header
-    assert message(write(file, np.zeros(0))) == f"{file}: not a recording that can be read: Format not recognised"
+    assert message(write(file, np.zeros(0))) == f"{file}: not a recording that can be read: the file is empty"
 
 
 @pytest.mark.parametrize(

@@ -131,10 +131,10 @@ def broken(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("no.npy", "cannot be read: No such file or directory"),
-        ("no.npz", "cannot be read: No such file or directory"),
-        ("no.npz#a", "cannot be read: No such file or directory"),
-        ("no.csv", "cannot be read: No such file or directory"),
+        ("no.npy", "cannot be read: No such file or directory; looked for in {folder}"),
+        ("no.npz", "cannot be read: No such file or directory; looked for in {folder}"),
+        ("no.npz#a", "cannot be read: No such file or directory; looked for in {folder}"),
+        ("no.csv", "cannot be read: No such file or directory; looked for in {folder}"),
         ("folder.npy", "cannot be read: not a regular file"),
         ("empty.npy", "not an array of numbers (.npy): EOF: reading magic string, expected 8 bytes got 0"),
         ("four.npy", "expected an array [frames, features], found one of shape [2, 2, 2, 2]"),
@@ -171,7 +171,7 @@ def broken(folder: Path) -> None:
 def test_faults_of_files_name_the_row_and_the_file_once(tmp_path: Path, name: str, expected: str) -> None:
     broken(tmp_path)
     file = manifest(tmp_path, {"frames": [[1.0]]}, {"frames": name})
-    assert fault(read, file) == f"{file}:2: {name!r}: {expected}"
+    assert fault(read, file) == f"{file}:2: {name!r}: {expected}".replace("{folder}", repr(str(tmp_path)))
 
 
 def test_names_that_no_system_takes(tmp_path: Path) -> None:

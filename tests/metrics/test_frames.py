@@ -93,7 +93,7 @@ def test_a_report_as_json_and_as_a_table() -> None:
         },
     }
     assert " ".join(report.render().split("\n\n")[-1].split()) == (
-        "accuracy 0.7500 of 8 frames in 2 sequences; labels of runs in their order: error rate 0.0000 of 2 runs; "
+        "accuracy 0.7500 of 8 frames in 2 sequences; labels of runs in their order: error rate 0.00 % of 2 runs; "
         "near: both ends within 0.5 seconds"
     )
 

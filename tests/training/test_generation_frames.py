@@ -187,7 +187,7 @@ def test_faults_of_numbers_are_told_before_training(tmp_path: Path) -> None:
         run(settings(), tmp_path / "m", tmp_path, device="cpu")
     assert str(caught.value).startswith(f"{tmp_path / 'test.jsonl'}:5: ")
     assert str(caught.value).endswith(
-        "cannot be read: No such file or directory (field 'frames') "
+        f"cannot be read: No such file or directory; looked for in {str(tmp_path)!r} (field 'frames') "
         "(conditions found: frames; --condition names others, or none)"
     )
     assert not (tmp_path / "m").exists()

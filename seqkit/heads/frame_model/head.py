@@ -12,6 +12,7 @@ from seqkit.heads.base import Head, Loss
 from seqkit.inputs.base import Documents
 from seqkit.inputs.keys import KeyInput
 from seqkit.metrics.frame_model import FrameReport
+from seqkit.metrics.scores import plural
 from seqkit.nn.bernoulli import Bernoulli, mean_nats, nats
 from seqkit.nn.chain import working_type
 from seqkit.nn.encoder import Encoder
@@ -101,7 +102,7 @@ class FrameModelling(Head):
 
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""
-        return [f"{sum(record.frames for record in records):,} frames of {self.input.keys} keys to learn from"]
+        return [f"{plural(sum(record.frames for record in records), 'frame')} of {self.input.keys} keys to learn from"]
 
     def description(self) -> list[str]:
         """See `Head.description`."""
