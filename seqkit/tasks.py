@@ -156,8 +156,8 @@ TASKS: dict[str, Task] = {
     for task in (
         Task(
             name="tag",
-            summary="Label every token: parts of speech, entities, chunks.",
-            help="""Label every token: parts of speech, entities, chunks.
+            summary="Label every token or frame: parts of speech, entities, phones, gestures.",
+            help="""Label every token of a text, or every frame of a recording or an array.
 
             \b
             seqkit tag train conll2000 -o chunker         train on a data set, a folder or a file
@@ -180,7 +180,7 @@ TASKS: dict[str, Task] = {
             },
             options="seqkit.heads.tagging.settings:TagOptions",
             evaluation="seqkit.heads.tagging.settings:TagEvaluation",
-            predict="Tag the sentences of files or of standard input, in order.",
+            predict="Tag sentences, recordings or arrays, of files or of standard input, in order.",
             reads=("text", "tokens", "document", "conll", "conllu", "jsonl"),
             writes=("conll", "jsonl", "inline"),
             written="columns, JSON objects with character offsets, or [brackets]LABEL in the text",
@@ -213,8 +213,8 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="classify",
-            summary="Label every text: sentiment, topic, one label or several.",
-            help="""Label every text: sentiment, topic, one label or several.
+            summary="Label every text, recording or array: sentiment, topic, spoken word, gesture.",
+            help="""Label every text, recording or array: sentiment, topic, spoken word, gesture; one label or several.
 
             \b
             seqkit classify train sst2 -o opinions           train on a data set, a folder or a file
@@ -237,7 +237,7 @@ TASKS: dict[str, Task] = {
             },
             options="seqkit.heads.classification.settings:ClassifyOptions",
             evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",
-            predict="""Label the texts of files or of standard input, in order.
+            predict="""Label texts, recordings or arrays, of files or of standard input, in order.
 
             A text is a line, or the text column of a table, or the text field of a JSON object; a label beside it is
             ignored. Several labels are written in one column with | between them, and so are their probabilities.
@@ -267,8 +267,8 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="lm",
-            summary="Language models: train, measure, score and sample text.",
-            help="""Language models: how likely a text is, and sampling of new text.
+            summary="Language models: train, measure, score and sample text or music.",
+            help="""Language models: how likely a text or a piece of music is, and sampling of new ones.
 
             \b
             seqkit lm train ptb -c lm-ptb-small -o lm            train on a data set, a folder or a file
@@ -303,9 +303,9 @@ TASKS: dict[str, Task] = {
             },
             verbs={"score": "", "sample": "seqkit.cli.sample:sample_lines"},
             evaluation="seqkit.heads.language_model.settings:LmEvaluation",
-            predict="""Compute the log-probability of each line of files or of standard input, in order.
+            predict="""Compute the log-probability of lines or pieces of music, of files or of standard input, in order.
 
-            Each line is scored independently. The log-probability is in nats, the end of the line included.
+            Each is scored independently. The log-probability is in nats, the end of the line included.
             """,
             reads=("text",),
             writes=("tsv", "jsonl"),

@@ -58,7 +58,7 @@ SETTING_FLAGS = {
 }
 """flags of every ``train`` command that are settings; the settings give type, default and help"""
 
-_OF_WORDS = ("token_column", "span_borders")
+OF_WORDS = ("token_column", "span_borders")
 """what describes files of words alone, and is part of what describes any files"""
 
 OLD_FLAGS = {"--window": "--bptt"}
@@ -197,7 +197,7 @@ def checked_options(section: Any, given: dict[str, Any], row: Task) -> dict[str,
 
     values = {name: value for name, value in given.items() if value is not None}
     for name in values:
-        if name not in section.model_fields or (name in _OF_WORDS and row.records == "frames"):
+        if name not in section.model_fields or (name in OF_WORDS and row.records == "frames"):
             refuse_flag(_as_flag_name(name), row)
     try:
         checked: dict[str, Any] = validated(section, values, "options").model_dump(exclude_unset=True)
@@ -347,7 +347,7 @@ def _refuse_other_input(section: str, name: str, row: Task, reader: str, *, flag
     def has(row: Task) -> bool:
         field = row.settings_class().model_fields.get(section)
         known = getattr(field.annotation, "model_fields", {}) if field is not None else {}
-        return name in known and not (row.records == "frames" and section == "data" and name in _OF_WORDS)
+        return name in known and not (row.records == "frames" and section == "data" and name in OF_WORDS)
 
     if has(row) or not any(map(has, TASKS[row.name].rows)):
         return

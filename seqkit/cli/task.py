@@ -8,6 +8,7 @@ import click
 
 from seqkit.cli.evaluate import evaluate_command
 from seqkit.cli.group import HELP_OPTIONS, Commands, PredictByDefault
+from seqkit.cli.options import OF_WORDS
 from seqkit.cli.predict import predict_command
 from seqkit.cli.train import train_command
 from seqkit.resources import imported
@@ -30,4 +31,8 @@ def command(task: Task) -> click.Group:
     verbs = {verb: place for row in task.rows for verb, place in row.verbs.items()}
     for verb, place in verbs.items():
         group.add_command(imported(place) if place else predict_command(task, verb))
+    if all(row.records == "frames" for row in task.rows):
+        for option in (option for verb in group.commands.values() for option in verb.params):
+            if isinstance(option, click.Option) and str(option.name).rpartition("__")[2] in OF_WORDS:
+                option.hidden = True  # it is refused with a reason, and need not be listed
     return group
