@@ -159,6 +159,17 @@ class Units:
             return str(self._load().decoder.decode(list(units)))
         return self.separator.join(units)
 
+    def spelling(self, unit: str) -> str | bytes:
+        """What a unit spells.
+
+        Args:
+            unit: the unit.
+
+        Returns:
+            Of ``bpe`` bytes of UTF-8: a character may be of several units. Otherwise the unit itself.
+        """
+        return _bytes_of(unit) if self.kind == "bpe" else unit
+
     def joiner(self) -> Callable[[str | None], str]:
         """Join units that come one by one.
 
