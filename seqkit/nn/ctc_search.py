@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import codecs
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import lru_cache
 from heapq import nlargest
 from operator import attrgetter, itemgetter
@@ -359,6 +359,7 @@ def prefix_beam_search(
     model: LanguageModel | None = None,
     weight: float = 0.0,
     bonus: float = 0.0,
+    text: Callable[[tuple[int, ...]], Hashable] = lambda symbols: symbols,
 ) -> list[Hypothesis]:
     """The best texts of a sequence.
 
@@ -374,6 +375,8 @@ def prefix_beam_search(
         model: a language model.
         weight: the weight of ln p under it.
         bonus: what each unit of length adds: units of the language model, or symbols without one.
+        text: symbols → what they spell, by which texts differ. Of those that spell the same, the best one stands for
+            all, with their probability under CTC together.
 
     Returns:
         At most `nbest` different texts, best first, and at least one. Those that are impossible under the language
@@ -408,7 +411,16 @@ def prefix_beam_search(
         )
         for prefix, end in zip(kept, ends, strict=True)
     ]
-    return nlargest(nbest, found, key=attrgetter("score"))
+    found.sort(key=attrgetter("score", "ctc"), reverse=True)
+    texts: dict[Hashable, Hypothesis] = {}
+    for one in found:
+        spelled = text(one.symbols)
+        if (best := texts.get(spelled)) is None:
+            texts[spelled] = one
+        else:
+            ctc = _add(best.ctc, one.ctc)
+            texts[spelled] = best._replace(ctc=ctc, score=best.score + _rise(best.ctc, ctc))
+    return nlargest(nbest, texts.values(), key=attrgetter("score"))
 
 
 def _advance(

@@ -193,6 +193,7 @@ class Transcribing(Head):
                 model=options.model,
                 weight=options.lm_weight,
                 bonus=options.length_bonus,
+                text=self._text,
             )
             ids = torch.tensor([texts[0].symbols], dtype=torch.int64)  # [1, L]
             one = torch.tensor([steps])
