@@ -849,19 +849,17 @@ class SpokenSymbol:
     end: int
     posterior: float
 
-    def to_json(self, frame_rate: float = 0.0) -> dict[str, Any]:
+    def to_json(self, seconds: Callable[[int], float] | None = None) -> dict[str, Any]:
         """The symbol as a JSON object.
 
         Args:
-            frame_rate: frames a second, where times are to be in seconds.
+            seconds: see `Transcription`; None where times are in frames.
 
         Returns:
             An object with ``symbol``, ``start``, ``end`` and ``posterior``.
         """
-        times = {
-            name: round(value / frame_rate, 4) if frame_rate else value
-            for name, value in (("start", self.start), ("end", self.end))
-        }
+        frames = {"start": self.start, "end": self.end}
+        times = frames if seconds is None else {name: round(seconds(frame), 6) for name, frame in frames.items()}
         return {"symbol": self.symbol, **times, "posterior": round(self.posterior, 6)}
 
 
@@ -873,7 +871,7 @@ class Transcription:
         sentence: the input, as it was read.
         text: the text.
         symbols: its symbols and when they were said, where that was asked for.
-        frame_rate: frames a second; 0 where it is unknown.
+        seconds: see `TaggedFrames`; of the symbols, where these were asked for.
         alternatives: the n best texts, the best first, where they were asked for: each an object with ``text``,
             ``score``, ``log_prob`` and ``lm_log_prob``.
         loss: −ln p of the right text, where that was asked for, in nats.
@@ -884,7 +882,7 @@ class Transcription:
     sentence: FrameRecord
     text: str
     symbols: list[SpokenSymbol] | None = None
-    frame_rate: float = 0.0
+    seconds: Callable[[int], float] | None = field(default=None, compare=False)
     alternatives: list[dict[str, Any]] | None = None
     loss: float | None = None
     posteriors: NDArray[np.float32] | None = field(default=None, compare=False)
@@ -893,11 +891,11 @@ class Transcription:
         """The record as a JSON object: the input's name under its key, ``text``, and what was asked for.
 
         The symbols stand under ``symbols``, each an object with ``symbol``, ``start`` and ``end`` in seconds, or in
-        frames where their rate is unknown, and ``posterior``; n-best texts under ``nbest``.
+        frames where it is not known when these are, and ``posterior``; n-best texts under ``nbest``.
         """
         found: dict[str, Any] = {**self.sentence.given(), "text": self.text}
         if self.symbols is not None:
-            found["symbols"] = [symbol.to_json(self.frame_rate) for symbol in self.symbols]
+            found["symbols"] = [symbol.to_json(self.seconds) for symbol in self.symbols]
         if self.alternatives is not None:
             found["nbest"] = self.alternatives
         return found

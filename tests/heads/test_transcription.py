@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,21 @@ from torch import Tensor
 
 from seqkit.formats.manifest import row_frames
 from seqkit.heads.transcription.settings import TranscribeSettings
+from seqkit.inputs.frame_stream import Extent
 from seqkit.model.transcriber import Transcriber
+from seqkit.records import FrameRecord
 
 pytest.importorskip("jiwer")
 
 
 def build(texts: list[str], steps: int = 30, **changes: Any) -> Transcriber:
     """An untrained transcriber of such texts."""
-    tree = {"encoder": {"hidden": 4, "layers": 1, "direction": "forward"}, **changes}
     frames = np.zeros((steps, 3)).tolist()
-    records = [row_frames({"frames": frames, "text": text}) for text in texts]
+    return build_of([row_frames({"frames": frames, "text": text}) for text in texts], **changes)
+
+
+def build_of(records: list[FrameRecord], **changes: Any) -> Transcriber:
+    tree = {"encoder": {"hidden": 4, "layers": 1, "direction": "forward"}, **changes}
     return Transcriber.build(TranscribeSettings.model_validate(tree), records)
 
 
@@ -52,3 +58,24 @@ def test_n_best_texts_are_different_texts(data: dict[str, Any]) -> None:
         assert answer.text == texts[0]
         scores = [one["score"] for one in answer.alternatives or []]
         assert scores == sorted(scores, reverse=True)
+
+
+def test_times_are_those_of_labels_of_the_same_frames(tmp_path: Path) -> None:
+    """A window of 64 ms every 10 ms: the border of two frames lies halfway between their middles."""
+    soundfile = pytest.importorskip("soundfile")
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).normal(size=10_005) * 0.1, 8000, subtype="PCM_16")
+    row = {"audio": "a.wav", "text": "ab"}
+    model = build_of([row_frames(row, folder=tmp_path)], audio={"window": 64, "shift": 10}, frames={"stack": 5})
+    record = row_frames(row, folder=tmp_path)
+    (steps,) = model.input.lengths([record])
+    assert (len(record), steps) == (119, 24)  # (10,005 − 512) / 80 + 1
+    path = [("b", 0.99)] + [("", 0.99)] * 9 + [("a", 0.99)] * 2 + [("", 0.99)] * 11 + [("b", 0.99)]
+    options = model.options({"times": True}), model.options({"times": True, "beam": 4})
+    for chosen in options:
+        (answer,) = model.head.decode(scores_of(model, path), torch.tensor([steps]), [record], chosen)
+        times = [(one["symbol"], one["start"], one["end"]) for one in answer.to_json()["symbols"]]
+        assert times == [("b", 0.0, 0.077), ("a", 0.527, 0.627), ("b", 1.177, 1.250625)]
+    stream = model.head.stream(model.options({}))
+    found = [stream.to_json(one) for one in stream.accept(scores_of(model, path), Extent(119, 1.250625))]
+    assert [(one["symbol"], one["start"]) for one in found] == [("b", 0.0), ("a", 0.527), ("b", 1.177)]
+    assert model.head.report([["ab"]], [answer]).seconds_of_audio == 10_005 / 8000

@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError, SettingsError, shown
+from seqkit.formats.runs import Clock, duration
 from seqkit.heads.base import Head, Loss, StepTargets
+from seqkit.heads.times import clock_of, seconds_of
 from seqkit.heads.transcription.settings import TranscribeOptions, TranscribeSettings
 from seqkit.heads.transcription.stream import OpenText, SymbolStream
 from seqkit.inputs.base import Documents, Input
@@ -173,7 +175,11 @@ class Transcribing(Head):
         if found := next((name for name, given in asked.items() if given), ""):
             searched = "is for beam search, which takes back what it has begun with; a stream takes the best symbol of"
             raise SettingsError(f"{found}: it {searched} each step")
-        return SymbolStream(self.symbols.labels, self.settings.frames.step, self.input.frame_rate)
+        return SymbolStream(self.symbols.labels, self.settings.frames.step, self._clock)
+
+    @property
+    def _clock(self) -> Clock | None:
+        return clock_of(self.input, self.settings.data.frame_rate)
 
     def open_text(self) -> OpenText:
         """What writes the text of a sequence whose symbols come one by one."""
@@ -221,13 +227,12 @@ class Transcribing(Head):
     def _answer(self, record: FrameRecord, alignment: Alignment, options: TranscribeOptions) -> Transcription:
         answer = Transcription(record, self._text(alignment.symbols))
         if options.times:
-            rate = self.input.frame_rate
             stride = self.settings.frames.step
             answer.symbols = [
                 SpokenSymbol(self.symbols[symbol - 1], first * stride, min((last + 1) * stride, len(record)), posterior)
                 for symbol, first, last, posterior in zip(*alignment, strict=True)
             ]
-            answer.frame_rate = rate
+            answer.seconds = seconds_of(record, self._clock)
         return answer
 
     def _losses(self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord]) -> list[float | None]:
@@ -263,13 +268,13 @@ class Transcribing(Head):
         """See `Head.report`."""
         losses = [answer.loss for answer in answers if answer.loss is not None and np.isfinite(answer.loss)]
         frames = sum(len(answer.sentence) for answer in answers)
-        rate = self.input.frame_rate
+        clock = self._clock
         return transcription_report(
             [text for (text,) in gold],
             [answer.text for answer in answers],
             loss=sum(losses) / len(losses) if losses else None,
             frames=frames,
-            seconds_of_audio=frames / rate if rate else None,
+            seconds_of_audio=None if clock is None else sum(duration(answer.sentence, clock) for answer in answers),
             unit="words" if self.settings.data.unit in ("char", "bpe", "word") else "symbols",
         )
 

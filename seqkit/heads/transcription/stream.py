@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
+from seqkit.formats.runs import Clock
 from seqkit.formats.writers import clean
 from seqkit.inputs.frame_stream import Extent
 from seqkit.inputs.segmentation import Units
@@ -25,13 +27,13 @@ class SymbolStream:
     Args:
         symbols: the symbols by id − 1.
         stride: frames from one step to the next.
-        frame_rate: frames a second; 0 where that is unknown.
+        clock: when frames are; None where that is not known.
     """
 
     lag = 0
 
-    def __init__(self, symbols: Sequence[str], stride: int, frame_rate: float) -> None:
-        self._symbols, self._stride, self._frame_rate = symbols, stride, frame_rate
+    def __init__(self, symbols: Sequence[str], stride: int, clock: Clock | None) -> None:
+        self._symbols, self._stride, self._clock = symbols, stride, clock
         self._begin()
 
     def _begin(self) -> None:
@@ -70,8 +72,9 @@ class SymbolStream:
         return []
 
     def to_json(self, answer: SpokenSymbol) -> dict[str, Any]:
-        """An answer as a JSON object: ``symbol``, ``start`` in seconds, or in frames of unknown rate, ``posterior``."""
-        found = answer.to_json(self._frame_rate)
+        """An answer as a JSON object: ``symbol``, ``start`` in seconds, or in frames, ``posterior``."""
+        # The end of the sequence, which lies elsewhere, has not come.
+        found = answer.to_json(None if self._clock is None else partial(self._clock.seconds, frames=-1, duration=0.0))
         del found["end"]
         return found
 
