@@ -239,7 +239,8 @@ class Predictor(ABC):
         unknown = self.head.unknown(found.gold) if self.head is not None else []
         if unknown:
             shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
-            notes = [*notes, f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"]
+            told = "unknown to the model and count as errors"
+            notes = [*notes, f"{len(unknown)} {self.head.parts} of the data are {told}: {shown}"]
         return found._replace(notes=notes)
 
     @abstractmethod

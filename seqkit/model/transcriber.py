@@ -109,5 +109,9 @@ class Transcriber(Model):
         gold = self.head.gold(records, **options)
         known = ("beam", "lm", "lm_weight", "length_bonus")
         asked: dict[str, Any] = {name: options[name] for name in known if name in options}
-        answers = list((pipeline or self.pipeline())(records, self.options(asked).for_output(None)))
+        answers = list(
+            (pipeline or self.pipeline())(
+                records, self.options(asked).for_scores(options.get("target") or self.head.field)
+            )
+        )
         return Evaluation(self.head.report(gold, answers), gold, answers)

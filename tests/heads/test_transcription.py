@@ -79,3 +79,32 @@ def test_times_are_those_of_labels_of_the_same_frames(tmp_path: Path) -> None:
     found = [stream.to_json(one) for one in stream.accept(scores_of(model, path), Extent(119, 1.250625))]
     assert [(one["symbol"], one["start"]) for one in found] == [("b", 0.0), ("a", 0.527), ("b", 1.177)]
     assert model.head.report([["ab"]], [answer]).seconds_of_audio == 10_005 / 8000
+
+
+def test_the_loss_is_of_the_texts_that_are_scored() -> None:
+    model = build(["ab", "ba c"])
+    draw = np.random.default_rng(2)
+    rows = [{"frames": draw.normal(size=(9, 3)), "text": "ab", "other": other} for other in ("b", "  ba   c ", "")]
+    other = model.evaluate(rows, target="other")
+    renamed = model.evaluate([{"frames": row["frames"], "text": row["other"]} for row in rows])
+    assert other.report == renamed.report
+    assert other.report.loss != model.evaluate(rows).report.loss
+    (found,) = model.posteriors([rows[2]["frames"]])
+    blank = -np.log(found.posteriors[:, 0]).sum()  # of the empty text
+    assert model.evaluate(rows[2:], target="other").report.loss == pytest.approx(blank, rel=1e-4)
+
+
+def test_texts_that_the_loss_is_not_of_are_counted_and_their_symbols_named() -> None:
+    model = build(["ab", "ba c"])
+    texts = ["ab", "a z", "qz", "ab" * 9, "b"]
+    rows = [{"frames": np.full((9, 3), number), "text": text} for number, text in enumerate(texts)]
+    found = model.evaluate(rows)
+    assert found.report.loss == model.evaluate([rows[0], rows[4]]).report.loss
+    told = (
+        "the loss is of 2 of 5 texts; the others have symbols that training has not seen, or more of them than their "
+    )
+    assert found.report.left_out == {"loss": f"{told}sequences have steps"}
+    assert found.report.to_json()["left_out"] == found.report.left_out
+    assert found.notes == ["2 symbols of the data are unknown to the model and count as errors: q, z"]
+    assert model.evaluate(rows[1:3]).report.loss is None
+    assert model.evaluate(rows[:1]).report.left_out == {}

@@ -64,6 +64,7 @@ class Transcribing(Head):
     """
 
     scores_steps = True
+    parts = "symbols"
     module: CTC
 
     def __init__(self, settings: TranscribeSettings, input: FrameInput, units: Units, symbols: LabelVocabulary) -> None:
@@ -161,7 +162,7 @@ class Transcribing(Head):
                 for record, alignment in zip(records, greedy(scores, lengths), strict=True)
             ]
         if options.scored:
-            for answer, loss in zip(found, self._losses(scores, lengths, records), strict=True):
+            for answer, loss in zip(found, self._losses(scores, lengths, records, options.scored), strict=True):
                 answer.loss = loss
         if options.drawn:
             for answer, row, steps in zip(found, scores.exp().cpu(), lengths.tolist(), strict=True):
@@ -235,17 +236,15 @@ class Transcribing(Head):
             answer.seconds = seconds_of(record, self._clock)
         return answer
 
-    def _losses(self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord]) -> list[float | None]:
-        """−ln p of the right text of each sequence; None where it has a symbol that training has not seen."""
-        rows = [
-            self._ids(text) if isinstance(text := record.fields.get(self.field), str) else [0] for record in records
-        ]
+    def _losses(self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], field: str) -> list[float]:
+        """−ln p of the right text of each sequence; infinite where it has a symbol that training has not seen."""
+        rows = [self._ids(text_of(record, field)) for record in records]
         targets = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)  # [B, L]
         for number, row in enumerate(rows):
             if BLANK not in row:
                 targets[number, : len(row)] = torch.tensor(row, dtype=torch.int64)
         found = log_likelihood(scores, lengths, targets.to(scores.device)).tolist()
-        return [None if BLANK in row else -value for row, value in zip(rows, found, strict=True)]
+        return [np.inf if BLANK in row else -value for row, value in zip(rows, found, strict=True)]
 
     def empty(self, record: FrameRecord, options: TranscribeOptions) -> Transcription:
         """See `Head.empty`: no text."""
@@ -266,13 +265,15 @@ class Transcribing(Head):
         self, gold: Sequence[Sequence[str]], answers: Sequence[Transcription], baseline: Any = None
     ) -> TranscriptionReport:
         """See `Head.report`."""
-        losses = [answer.loss for answer in answers if answer.loss is not None and np.isfinite(answer.loss)]
+        scored = [answer.loss for answer in answers if answer.loss is not None]
+        losses = [loss for loss in scored if np.isfinite(loss)]
         frames = sum(len(answer.sentence) for answer in answers)
         clock = self._clock
         return transcription_report(
             [text for (text,) in gold],
             [answer.text for answer in answers],
             loss=sum(losses) / len(losses) if losses else None,
+            impossible=len(scored) - len(losses),
             frames=frames,
             seconds_of_audio=None if clock is None else sum(duration(answer.sentence, clock) for answer in answers),
             unit="words" if self.settings.data.unit in ("char", "bpe", "word") else "symbols",
@@ -288,6 +289,10 @@ class Transcribing(Head):
         shown_symbols = " ".join(symbol.replace(" ", "␣") for symbol in self.symbols.labels[:_SHOWN])
         more = " …" if len(self.symbols) > _SHOWN else ""
         return [f"learning {plural(len(self.symbols), 'symbol')}: {shown_symbols}{more}"]
+
+    def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
+        """See `Head.unknown`."""
+        return sorted({symbol for (text,) in gold for symbol in self.units.split(text)} - {*self.symbols.labels})
 
     def error(self, gold: Sequence[str], answer: Transcription) -> str:
         """See `Head.error`: the right text, what was found, and the name, between tabs."""

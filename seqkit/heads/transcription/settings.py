@@ -130,7 +130,7 @@ class TranscribeOptions(Options):
     """also write when each symbol was said, and its posterior probability (jsonl)"""
     streams: ClassVar[bool] = True
     _model: Any = PrivateAttr(default=None)
-    _scored: bool = PrivateAttr(default=False)
+    _scored: str = PrivateAttr(default="")
     _drawn: bool = PrivateAttr(default=False)
 
     @model_validator(mode="after")
@@ -150,8 +150,8 @@ class TranscribeOptions(Options):
         return self._model
 
     @property
-    def scored(self) -> bool:
-        """Whether the loss of the right text is wanted, too, as evaluation does."""
+    def scored(self) -> str:
+        """The field of the right text, where its loss is wanted, too, as evaluation does; otherwise empty."""
         return self._scored
 
     @property
@@ -162,21 +162,23 @@ class TranscribeOptions(Options):
     def for_picture(self) -> TranscribeOptions:
         """The options with what a picture has: times, and posteriors at every step."""
         found = self.model_copy(update={"times": True})
-        found._model, found._scored, found._drawn = self._model, self._scored, True
+        found._drawn = True
         return found
 
     def with_model(self, model: Any) -> TranscribeOptions:
         """The options with a language model, a `seqkit.nn.ctc_search.LanguageModel`."""
         found = self.model_copy()
-        found._model, found._scored = model, self._scored
+        found._model = model
         return found
 
     def for_output(self, output_format: str | None) -> TranscribeOptions:
-        """See `Options.for_output`: evaluation wants the loss, and no further texts."""
-        if output_format is not None:
-            return self
-        found = self.model_copy(update={"times": False})
-        found._model, found._scored = self._model, True
+        """See `Options.for_output`: evaluation wants no times."""
+        return self if output_format is not None else self.model_copy(update={"times": False})
+
+    def for_scores(self, field: str) -> TranscribeOptions:
+        """The options with what scores need: the loss of the right text in some field."""
+        found = self.for_output(None)
+        found._scored = field
         return found
 
 
