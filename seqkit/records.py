@@ -875,6 +875,7 @@ class Transcription:
         alternatives: the n best texts, the best first, where they were asked for: each an object with ``text``,
             ``score``, ``log_prob`` and ``lm_log_prob``.
         loss: −ln p of the right text, where that was asked for, in nats.
+        tried: the text by each pair of a weight and a bonus of the language model that were to be tried.
         posteriors: the probabilities of the blank and of each of K symbols at every step of the network, where they
             were asked for, float32 [T, K + 1].
     """
@@ -885,6 +886,7 @@ class Transcription:
     seconds: Callable[[int], float] | None = field(default=None, compare=False)
     alternatives: list[dict[str, Any]] | None = None
     loss: float | None = None
+    tried: list[str] | None = None
     posteriors: NDArray[np.float32] | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:

@@ -183,7 +183,7 @@ class TranscriptionReport:
     loss: float | None = None
     frames: int = 0
     seconds_of_audio: float | None = None
-    seconds: float | None = None
+    seconds: float | None = field(default=None, compare=False)
     unit: str = "words"
     impossible: int = 0
 

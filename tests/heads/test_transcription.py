@@ -11,8 +11,12 @@ import torch
 from torch import Tensor
 
 from seqkit.formats.manifest import row_frames
+from seqkit.heads.language_model.settings import LmSettings
 from seqkit.heads.transcription.settings import TranscribeSettings
 from seqkit.inputs.frame_stream import Extent
+from seqkit.inputs.segmentation import Units
+from seqkit.inputs.streams import Corpus
+from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.transcriber import Transcriber
 from seqkit.records import FrameRecord
 
@@ -108,3 +112,43 @@ def test_texts_that_the_loss_is_not_of_are_counted_and_their_symbols_named() -> 
     assert found.notes == ["2 symbols of the data are unknown to the model and count as errors: q, z"]
     assert model.evaluate(rows[1:3]).report.loss is None
     assert model.evaluate(rows[:1]).report.left_out == {}
+
+
+def test_the_real_time_factor_is_that_of_the_predictions(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([3.0, 3.5])
+    monkeypatch.setattr("seqkit.model.transcriber.time.perf_counter", lambda: next(clock))
+    model = build(["ab"], data={"frame_rate": 50.0})
+    report = model.evaluate([{"frames": np.ones((frames, 3)), "text": "b"} for frames in (50, 75)]).report
+    assert (report.seconds_of_audio, report.real_time_factor) == (2.5, 0.2)
+    assert report.to_json()["real_time_factor"] == 0.2
+
+
+def test_tuning_computes_posteriors_of_dev_for_many_pairs_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["ab ba", "ba c", "c ab", "ab"]
+    units = Units.word()
+    NgramLanguageModel.count(LmSettings.model_validate({"head": {"ngram": 2}}), units, Corpus.read(texts, units)).save(
+        tmp_path / "lm"
+    )
+    torch.manual_seed(3)
+    model = build(texts)
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.normal_()
+    draw = np.random.default_rng(0)
+    rows = [{"frames": draw.normal(size=(12, 3)), "text": text, "other": text[::-1]} for text in texts]
+    given: dict[str, Any] = {"lm": str(tmp_path / "lm"), "beam": 4, "target": "other"}
+    read: list[int] = []
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda batch, *rest: read.append(len(batch.lengths)) or encode(batch, *rest))
+    found = model.evaluate({"dev": rows, "test": rows[:1]}, "test", tune=True, **given)
+    assert sum(read) == 2 * len(rows) + 1  # dev for the coarse and the finer pairs, and test
+    pairs = {(weight, bonus) for weight in (0.25, 0.5, 0.75, 1, 1.5, 2, 3) for bonus in (-1, 0, 1, 2)}
+    for finer in (True, False):
+        reports = {
+            pair: model.evaluate(rows, lm_weight=pair[0], length_bonus=pair[1], **given).report for pair in pairs
+        }
+        best = min(reports, key=lambda pair: (reports[pair].wer, reports[pair].cer, pair))
+        pairs |= {(best[0] * by, best[1] + more) for by in (0.8, 1, 1.2) for more in (-0.5, 0, 0.5) if finer}
+    assert found.notes[-1] == f"tuned on dev: --lm-weight {best[0]:g} --length-bonus {best[1]:g}"

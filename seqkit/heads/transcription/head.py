@@ -154,6 +154,8 @@ class Transcribing(Head):
         self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], options: TranscribeOptions
     ) -> list[Transcription]:
         """See `Head.decode`."""
+        if options.pairs:
+            return self._tried(scores, lengths, records, options)
         if options.width:
             found = self._searched(scores, lengths, records, options)
         else:
@@ -193,15 +195,7 @@ class Transcribing(Head):
         found: list[Transcription] = []
         on_cpu = scores.cpu()  # [B, T, K + 1]
         for record, row, steps in zip(records, on_cpu, lengths.tolist(), strict=True):
-            texts = prefix_beam_search(
-                row[:steps],
-                beam=max(options.width, options.nbest),
-                nbest=options.nbest,
-                model=options.model,
-                weight=options.lm_weight,
-                bonus=options.length_bonus,
-                text=self._text,
-            )
+            texts = self._search(row[:steps], options, options.lm_weight, options.length_bonus)
             ids = torch.tensor([texts[0].symbols], dtype=torch.int64)  # [1, L]
             one = torch.tensor([steps])
             alignment = (
@@ -211,6 +205,29 @@ class Transcribing(Head):
             if options.nbest > 1:
                 answer.alternatives = [self._alternative(text) for text in texts]
             found.append(answer)
+        return found
+
+    def _search(self, scores: Tensor, options: TranscribeOptions, weight: float, bonus: float) -> list[Hypothesis]:
+        """The best texts of a sequence, [T, K + 1] on the CPU."""
+        return prefix_beam_search(
+            scores,
+            beam=max(options.width, options.nbest),
+            nbest=options.nbest,
+            model=options.model,
+            weight=weight,
+            bonus=bonus,
+            text=self._text,
+        )
+
+    def _tried(
+        self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], options: TranscribeOptions
+    ) -> list[Transcription]:
+        """The best text of each sequence by each weight and bonus that is to be tried."""
+        found: list[Transcription] = []
+        for record, row, steps in zip(records, scores.cpu(), lengths.tolist(), strict=True):
+            best = [self._search(row[:steps], options, weight, bonus)[0] for weight, bonus in options.pairs]
+            texts = [self._text(one.symbols) for one in best]
+            found.append(Transcription(record, texts[0], tried=texts))
         return found
 
     def _alternative(self, found: Hypothesis) -> dict[str, Any]:

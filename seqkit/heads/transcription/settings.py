@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -132,6 +133,7 @@ class TranscribeOptions(Options):
     _model: Any = PrivateAttr(default=None)
     _scored: str = PrivateAttr(default="")
     _drawn: bool = PrivateAttr(default=False)
+    _pairs: Sequence[tuple[float, float]] = PrivateAttr(default=())
 
     @model_validator(mode="after")
     def _searches(self) -> TranscribeOptions:
@@ -158,6 +160,17 @@ class TranscribeOptions(Options):
     def drawn(self) -> bool:
         """Whether the posteriors of all symbols at every step are wanted, too, as a picture has them."""
         return self._drawn
+
+    @property
+    def pairs(self) -> Sequence[tuple[float, float]]:
+        """Weights of the language model and bonuses for length by which texts are wanted, instead of all else."""
+        return self._pairs
+
+    def for_pairs(self, pairs: Sequence[tuple[float, float]]) -> TranscribeOptions:
+        """The options with several weights of the language model and bonuses for length, which are to be tried."""
+        found = self.model_copy()
+        found._pairs = pairs
+        return found
 
     def for_picture(self) -> TranscribeOptions:
         """The options with what a picture has: times, and posteriors at every step."""
