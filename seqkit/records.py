@@ -838,16 +838,19 @@ class SpokenSymbol:
     """A symbol of a transcription, and when it was said.
 
     Args:
-        symbol: the symbol.
+        symbol: the symbol; of byte pairs what it spells, together with those before it that spell the first bytes of
+            its first character.
         start: the first frame of its most probable path.
         end: one past the last.
-        posterior: the largest probability that it has in one of these frames.
+        posterior: the largest probability that it has in one of these frames; of several together the smallest.
+        id: its id, of several together that of the last.
     """
 
     symbol: str
     start: int
     end: int
     posterior: float
+    id: int = field(default=0, compare=False)
 
     def to_json(self, seconds: Callable[[int], float] | None = None) -> dict[str, Any]:
         """The symbol as a JSON object.

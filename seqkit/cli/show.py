@@ -224,7 +224,7 @@ def _draw_text(model: Any, records: list[FrameRecord], asked: _Asked) -> Drawn:
 
     record = records[0]
     answer = next(model.posteriors(records))
-    step, count, symbols = model.settings.frames.step, len(record), model.head.symbols.labels
+    step, count, symbols = model.settings.frames.step, len(record), model.head.names
     edges, in_seconds = _edges(count, answer.seconds), answer.seconds is not None
     drawn, wanted, note = _stretch(model, record, edges, in_seconds, asked)
     firsts = np.arange(0, count, step)  # [T]
@@ -233,15 +233,18 @@ def _draw_text(model: Any, records: list[FrameRecord], asked: _Asked) -> Drawn:
     peaks = []
     for spoken in answer.symbols:
         first, last = max(spoken.start // step, shown.start), min(-(-spoken.end // step), shown.stop)
-        values = answer.posteriors[first:last, symbols.index(spoken.symbol) + 1]
+        values = answer.posteriors[first:last, spoken.id]
         if len(values):
             highest = times[first:last][values >= values.max() - 0.01]
             peaks.append(Peak(spoken.symbol, float(highest.mean()), float(values.max())))
+    # A byte that completes a character is called as the character.
+    called = {each.id: each.symbol for each in answer.symbols}
+    names = [called.get(id, name) for id, name in enumerate(symbols, start=1)]
     target = asked.target or model.head.field
     known = asked.target is not None or isinstance(record.fields.get(target), str)
     right = model.head.gold([record], target=target)[0][0] if known else None
     transcription_png(
-        asked.output, drawn, times=times[shown], posteriors=answer.posteriors[shown], symbols=symbols, peaks=peaks,
+        asked.output, drawn, times=times[shown], posteriors=answer.posteriors[shown], symbols=names, peaks=peaks,
         found=answer.text, right=right,
     )  # fmt: skip
     steps = slice(wanted.start // step, -(-wanted.stop // step))

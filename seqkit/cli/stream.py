@@ -151,7 +151,9 @@ def _symbols(
         except DataError as error:
             raise chunk.fault(str(error)) from None
         if chunk.ended:
-            output += "" if text is None else text.end() + "\n"
+            if text is not None:
+                text.end()
+                output += "\n"
             sequences, begun = sequences + 1, False
         yield output, stream.extent.frames if chunk.ended else 0, chunk.ended
 

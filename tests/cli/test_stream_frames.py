@@ -197,7 +197,8 @@ def test_answers_come_before_the_pipe_is_closed(task: str, name: str, folder: Pa
                 answers = stream.accept([json.loads(part)]) if part.strip() else stream.finish()
             expected = "".join(json.dumps(stream.to_json(each)) + "\n" for each in answers)
             if text is not None:
-                expected = text.add(each.symbol for each in answers) + (text.end() + "\n" if part == b"\n" else "")
+                expected = text.add(each.symbol for each in answers) + ("\n" if part == b"\n" else "")
+                text = OpenText(model.head.units) if part == b"\n" else text
             process.stdin.write(part)
             process.stdin.flush()
             found = process.stdout.read(len(expected.encode())).decode()

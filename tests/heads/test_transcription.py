@@ -152,3 +152,25 @@ def test_tuning_computes_posteriors_of_dev_for_many_pairs_at_once(
         best = min(reports, key=lambda pair: (reports[pair].wer, reports[pair].cer, pair))
         pairs |= {(best[0] * by, best[1] + more) for by in (0.8, 1, 1.2) for more in (-0.5, 0, 0.5) if finer}
     assert found.notes[-1] == f"tuned on dev: --lm-weight {best[0]:g} --length-bonus {best[1]:g}"
+
+
+def test_byte_pairs_are_spelled_and_bytes_wait_for_the_rest_of_their_character() -> None:
+    model = build(["é dog", "dog é 日"], data={"unit": "bpe", "bpe_size": 257})
+    symbols = dict(zip(model.head.names, model.head.symbols.labels, strict=True))
+    assert {*symbols} >= {"<0xC3>", "<0xA9>", "<0xE6>", "<0x97>", "<0xA5>", " ", "g"}
+    said = ["<0xC3>", "", "<0xA9>", " ", " ", "g", "<0xE6>", "<0x97>", "", "<0xA5>", "<0xC3>"]
+    path = [(symbols.get(name, ""), 0.99 - place / 100) for place, name in enumerate(said)]
+    scores, record = scores_of(model, path), record_of(model, len(path))
+    expected = [("é", 0, 3, 0.97), (" ", 3, 5, 0.96), ("g", 5, 6, 0.94), ("日", 6, 10, 0.9), ("\ufffd", 10, 11, 0.89)]
+    for options in ({"times": True}, {"times": True, "beam": 9}):
+        (answer,) = model.head.decode(scores, torch.tensor([len(path)]), [record], model.options(options))
+        found = [(one.symbol, one.start, one.end, round(one.posterior, 4)) for one in answer.symbols or []]
+        assert (answer.text, found) == ("é g日\ufffd", expected)
+        columns = [model.head.names[one.id - 1] for one in answer.symbols or []]
+        assert columns == ["<0xA9>", " ", "g", "<0xA5>", "<0xC3>"]
+    stream = model.head.stream(model.options({}))
+    streamed = [one for step in range(len(path)) for one in stream.accept(scores[:, step : step + 1])]
+    assert [(one.symbol, one.start) for one in streamed + stream.finish()] == [each[:2] for each in expected]
+    assert model.head.unknown([["é ü"]]) == ["<0xBC>"]
+    (note,) = model.head.notes([], None)
+    assert note == "learning 8 symbols: do g <0xA5> <0xA9> <0xC3> <0xE6> ␣ <0x97>"

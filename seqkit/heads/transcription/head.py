@@ -14,7 +14,7 @@ from seqkit.formats.runs import Clock, duration
 from seqkit.heads.base import Head, Loss, StepTargets
 from seqkit.heads.times import clock_of, seconds_of
 from seqkit.heads.transcription.settings import TranscribeOptions, TranscribeSettings
-from seqkit.heads.transcription.stream import OpenText, SymbolStream
+from seqkit.heads.transcription.stream import OpenText, Speller, SymbolStream
 from seqkit.inputs.base import Documents, Input
 from seqkit.inputs.frames import FrameInput
 from seqkit.inputs.segmentation import Units
@@ -178,7 +178,12 @@ class Transcribing(Head):
         if found := next((name for name, given in asked.items() if given), ""):
             searched = "is for beam search, which takes back what it has begun with; a stream takes the best symbol of"
             raise SettingsError(f"{found}: it {searched} each step")
-        return SymbolStream(self.symbols.labels, self.settings.frames.step, self._clock)
+        return SymbolStream(self.units, self.symbols.labels, self.settings.frames.step, self._clock)
+
+    @property
+    def names(self) -> list[str]:
+        """What each symbol is called where it stands by itself."""
+        return [self.units.name(symbol) for symbol in self.symbols.labels]
 
     @property
     def _clock(self) -> Clock | None:
@@ -246,10 +251,13 @@ class Transcribing(Head):
         answer = Transcription(record, self._text(alignment.symbols))
         if options.times:
             stride = self.settings.frames.step
-            answer.symbols = [
-                SpokenSymbol(self.symbols[symbol - 1], first * stride, min((last + 1) * stride, len(record)), posterior)
-                for symbol, first, last, posterior in zip(*alignment, strict=True)
-            ]
+            speller = Speller(self.units)
+            answer.symbols = []
+            for symbol, first, last, posterior in zip(*alignment, strict=True):
+                end = min((last + 1) * stride, len(record))
+                spoken = SpokenSymbol(self.symbols[symbol - 1], first * stride, end, posterior, symbol)
+                answer.symbols += speller.add(spoken)
+            answer.symbols += speller.end()
             answer.seconds = seconds_of(record, self._clock)
         return answer
 
@@ -303,13 +311,14 @@ class Transcribing(Head):
 
     def notes(self, records: Sequence[FrameRecord], targets: Any) -> list[str]:
         """See `Head.notes`: which symbols are learned."""
-        shown_symbols = " ".join(symbol.replace(" ", "␣") for symbol in self.symbols.labels[:_SHOWN])
+        shown_symbols = " ".join(name.replace(" ", "␣") for name in self.names[:_SHOWN])
         more = " …" if len(self.symbols) > _SHOWN else ""
         return [f"learning {plural(len(self.symbols), 'symbol')}: {shown_symbols}{more}"]
 
     def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
         """See `Head.unknown`."""
-        return sorted({symbol for (text,) in gold for symbol in self.units.split(text)} - {*self.symbols.labels})
+        symbols = {symbol for (text,) in gold for symbol in self.units.split(text)} - {*self.symbols.labels}
+        return sorted(self.units.name(symbol).replace(" ", "␣") for symbol in symbols)
 
     def error(self, gold: Sequence[str], answer: Transcription) -> str:
         """See `Head.error`: the right text, what was found, and the name, between tabs."""
