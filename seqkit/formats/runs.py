@@ -77,7 +77,7 @@ def duration(record: FrameRecord, clock: Clock) -> float:
     """The length of a sequence in seconds; of an array until its last frame ends."""
     source = record.source
     if isinstance(source, AudioFile):
-        return source.samples / source.rate
+        return source.seconds
     return clock.duration(len(record))
 
 
