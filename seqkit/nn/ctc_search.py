@@ -32,6 +32,8 @@ from seqkit.nn.sequences import to_device
 _NEVER = -math.inf
 _REMEMBERED = 1 << 16
 """words after others whose scores a `WordModel` remembers"""
+_LONGEST = 128
+"""characters without a space that a `WordModel` looks at together, so that time grows only with a text's length"""
 
 
 class Scored(NamedTuple):
@@ -157,7 +159,8 @@ class _Reading:
 class WordModel:
     """A language model of words over symbols that spell them: a word counts when a space or the end comes after it.
 
-    Several spaces are like one, and those at the ends of a text are not counted.
+    Several spaces are like one, and those at the ends of a text are not counted. What goes on for more than `_LONGEST`
+    characters without a space, as in scripts that have none, is read in parts.
 
     Args:
         word_score: ln p of a word after the words before it; None stands for the end of the text.
@@ -214,6 +217,9 @@ class WordModel:
         """What is said of more characters."""
         words, charged = state.words, self._charge(state.begun, False)
         *whole, begun = (state.begun + more).split(" ")
+        while len(begun) > _LONGEST:
+            whole.append(begun[:_LONGEST])
+            begun = begun[_LONGEST:]
         total, units = 0.0, 0
         for text in whole:
             for word in self._words(text):

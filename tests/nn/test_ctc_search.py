@@ -175,6 +175,23 @@ def test_impossible_texts_that_are_spelled_alike() -> None:
     assert not any(math.isnan(one.score) for one in found)
 
 
+def test_what_has_no_spaces_is_read_in_parts() -> None:
+    asked: list[str] = []
+
+    def characters(text: str) -> list[str]:
+        asked.append(text)
+        return list(text)
+
+    model = WordModel(lambda history, word: -1.0, ["", "日", "本", "日本" * 100], context=1, words=characters)
+    state, total, units = model.start(), 0.0, 0
+    for symbol in (1, 2, 2, 1, 1, 3, 2) * 40:
+        (scored,) = model.scores([state], [symbol])
+        state, total, units = scored.state, total + scored.log_prob, units + scored.units
+    (end,) = model.ends([state])
+    assert (total + end.log_prob, units + end.units) == (-40 * 206.0 - 1, 40 * 206)
+    assert max(map(len, asked)) == 128
+
+
 def test_pieces_of_words_may_hold_spaces() -> None:
     asked: list[tuple[tuple[str, ...], str | None]] = []
 
