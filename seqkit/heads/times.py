@@ -26,11 +26,12 @@ def clock_of(input: FrameInput, frame_rate: float) -> Clock | None:
     return Clock(frame_rate, 1 / frame_rate) if frame_rate else None
 
 
-def seconds_of(record: FrameRecord, clock: Clock | None) -> Callable[[int], float] | None:
+def seconds_of(record: FrameRecord, frames: int, clock: Clock | None) -> Callable[[int], float] | None:
     """When each frame of a sequence begins.
 
     Args:
-        record: the sequence, whose number of frames is known.
+        record: the sequence.
+        frames: N.
         clock: when frames are.
 
     Returns:
@@ -38,4 +39,4 @@ def seconds_of(record: FrameRecord, clock: Clock | None) -> Callable[[int], floa
     """
     if clock is None:
         return None
-    return partial(clock.seconds, frames=len(record), duration=duration(record, clock))
+    return partial(clock.seconds, frames=frames, duration=duration(record, clock))

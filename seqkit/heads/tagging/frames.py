@@ -163,7 +163,9 @@ class FrameTagging(Tagging):
         outside = self.settings.data.outside if scheme == "none" else None
         found = TaggedFrames(record, labels, target=self.codec.target, unit=self._unit)
         found.runs = [TaggedRun(*run) for run in runs_of(labels, scheme) if run.label != outside]
-        found.seconds = seconds_of(record, clock_of(self.input, frame_rate or self.settings.data.frame_rate))
+        found.seconds = seconds_of(
+            record, len(labels), clock_of(self.input, frame_rate or self.settings.data.frame_rate)
+        )
         return found
 
     def stream(self, options: TagFramesOptions) -> RunStream:

@@ -258,7 +258,7 @@ class Transcribing(Head):
                 spoken = SpokenSymbol(self.symbols[symbol - 1], first * stride, end, posterior, symbol)
                 answer.symbols += speller.add(spoken)
             answer.symbols += speller.end()
-            answer.seconds = seconds_of(record, self._clock)
+            answer.seconds = seconds_of(record, len(record), self._clock)
         return answer
 
     def _losses(self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], field: str) -> list[float]:
