@@ -216,19 +216,22 @@ class Input(ABC):
 
     @property
     def surveys(self) -> bool:
-        """Whether what is read of a record depends on others given with it, so that `survey` sees all first."""
+        """Whether what is read of a record depends on others given with it, so that `surveyed` sees all first."""
         return False
 
-    def survey(self, records: Sequence[Any]) -> None:
-        """Note on each record what it takes from others that are given with it, such as those of the same speaker.
+    def surveyed(self: _Kind, records: Sequence[Any]) -> _Kind:
+        """The same input for records that say something of each other, such as those of the same speaker.
 
         Args:
             records: all records of a split, a file or a call.
 
+        Returns:
+            An object with `arrays` and `collate`, for these records or some of them; by default the input itself.
+
         Raises:
             DataError: one cannot be read.
         """
-        return
+        return self
 
     def check(self, records: Sequence[Any]) -> int:
         """See that records can be read whose content is read only when it is needed.

@@ -17,7 +17,7 @@ from seqkit.errors import SettingsError
 from seqkit.formats.manifest import row_frames
 from seqkit.heads.transcription.settings import TranscribeSettings
 from seqkit.inputs.base import NO_SOURCES
-from seqkit.inputs.frame_statistics import Moments
+from seqkit.inputs.frame_statistics import Moments, statistics_of
 from seqkit.inputs.frames import FrameInput
 from seqkit.records import FrameRecord
 from tests.cli.conftest import run  # noqa: F401
@@ -40,8 +40,7 @@ def made(given: list[FrameRecord], **changes: Any) -> FrameInput:
 
 def test_of_each_speaker_the_mean_is_0_and_the_deviation_1() -> None:
     given = records(np.random.default_rng(1))
-    input = made(given)
-    input.survey(given)
+    input = made(given).surveyed(given)
     batch = input.collate(input.arrays(given), np.arange(len(given)))
     for speaker in set(SPEAKERS):
         rows = [row for row, name in enumerate(SPEAKERS) if name == speaker]
@@ -50,6 +49,37 @@ def test_of_each_speaker_the_mean_is_0_and_the_deviation_1() -> None:
         deviation = raw.std(0)
         expected = (raw - raw.mean(0)) / np.where(deviation > 0, deviation, 1)
         np.testing.assert_allclose(inside, expected, atol=1e-5)
+
+
+def test_what_one_model_takes_from_a_speaker_is_unknown_to_all_others() -> None:
+    given = records(np.random.default_rng(6))
+    by_speaker = made(given)
+    by_sequence = made(given, frames={"normalize": "sequence"})
+    rows = np.arange(len(given))
+    alone = by_sequence.collate(by_sequence.arrays(given), rows).frames
+    surveyed = by_speaker.surveyed(given)
+    arrays = surveyed.arrays(given)
+    together = surveyed.collate(arrays, rows).frames
+    assert not np.allclose(together, alone)
+    assert np.array_equal(by_sequence.collate(by_sequence.arrays(given), rows).frames, alone)
+    assert np.array_equal(by_speaker.collate(by_speaker.arrays(given), rows).frames, alone)  # which has seen no others
+    by_speaker.surveyed(given[:2])
+    assert np.array_equal(surveyed.collate(arrays, rows).frames, together)
+
+
+def test_a_sequence_that_is_normalised_by_itself_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    given = records(np.random.default_rng(7))
+    input = made(given, frames={"normalize": "sequence"})
+    arrays = input.arrays(given)
+    read: list[FrameRecord] = []
+    original = FrameInput.read
+    monkeypatch.setattr(FrameInput, "read", lambda *known, **how: read.append(known[1]) or original(*known, **how))
+    batch = input.collate(arrays, np.arange(len(given)))
+    assert list(map(id, read)) == list(map(id, given))
+    for row, record in enumerate(given):
+        frames = record.source.read()
+        mean, scale = statistics_of([frames], 3)
+        assert np.array_equal(batch.frames[row, : len(frames)], (frames - mean) * scale)
 
 
 @pytest.mark.parametrize("factor", [1e-45, 1e-42, 1e-38, 1e-30, 1e25, 9e28])

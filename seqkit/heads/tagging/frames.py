@@ -140,7 +140,7 @@ class FrameTagging(Tagging):
     def _answer(
         self, record: FrameRecord, tags: list[int], probs: list[float] | None, frame_rate: float
     ) -> TaggedFrames:
-        count, step = len(record), self.settings.frames.step
+        count, step = self.input.count(record), self.settings.frames.step
         labels = to_frames(self.codec.decode(tags), step, count, self.codec.scheme)
         found = self.labelled(record, labels, frame_rate)
         if probs is not None:
@@ -154,7 +154,7 @@ class FrameTagging(Tagging):
         """A sequence with its labels, found or given, and the runs that they make.
 
         Args:
-            record: the sequence, whose number of frames is known.
+            record: the sequence.
             labels: one label a frame.
             frame_rate: frames a second of arrays; 0 for the model's.
 
@@ -167,7 +167,7 @@ class FrameTagging(Tagging):
         found.runs = [TaggedRun(*run) for run in runs_of(labels, scheme) if run.label != outside]
         clock = _clock(self.input, frame_rate or self.settings.data.frame_rate)
         if clock is not None:
-            found.seconds = partial(clock.seconds, frames=len(record), duration=duration(record, clock))
+            found.seconds = partial(clock.seconds, frames=len(labels), duration=duration(record, clock))
         return found
 
     def stream(self, options: TagFramesOptions) -> RunStream:
