@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,12 +17,12 @@ from torch import Tensor, nn
 from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.formats.arrays import ArraySource, unsound
 from seqkit.formats.audio import AudioFile
-from seqkit.formats.manifest import row_frames
 from seqkit.inputs.acoustics import Acoustics
-from seqkit.inputs.base import Documents, Input, Sources
+from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.feature_store import FeatureStore
 from seqkit.inputs.frame_statistics import Statistics, statistics_of
 from seqkit.inputs.frame_stream import VectorStream
+from seqkit.inputs.vectors import VectorInput
 from seqkit.nn.frames import FrameLayer
 from seqkit.nn.sequences import to_device
 from seqkit.records import FrameRecord
@@ -109,7 +109,7 @@ def _resampled(frames: Floats, count: int) -> Floats:
     return found
 
 
-class FrameInput(Input):
+class FrameInput(VectorInput):
     """Sequences of vectors.
 
     Args:
@@ -130,8 +130,7 @@ class FrameInput(Input):
         scale: Tensor | None = None,
         store: FeatureStore | None = None,
     ) -> None:
-        self.settings = settings
-        self.fields = tuple(dict.fromkeys(("frames", settings.data.frames or "frames")))
+        super().__init__(settings)
         self.size = size
         self.acoustics = None if rate is None else Acoustics(settings.audio, rate)
         self._mean, self._scale = mean, scale
@@ -405,27 +404,6 @@ class FrameInput(Input):
     def lengths(self, records: Sequence[FrameRecord]) -> list[int]:
         """See `Input.lengths`."""
         return list(map(int, self.steps(np.array([self.count(record) for record in records], dtype=np.int64))))
-
-    def record(self, given: Any) -> FrameRecord:
-        """What a user gives as a sequence; see `Input.record`.
-
-        Args:
-            given: an array [N, F], a list of frames, a record, or a mapping with one of them.
-
-        Returns:
-            The sequence.
-
-        Raises:
-            DataError: it is something else.
-        """
-        if isinstance(given, FrameRecord):
-            return given
-        if isinstance(given, Mapping):
-            field = self.settings.data.frames
-            return row_frames(given, field if field in given else "")
-        if isinstance(given, list | tuple) or hasattr(given, "__array__"):
-            return row_frames({"frames": given})
-        raise DataError(f"a record must be an array of frames [N, F], or a mapping with one, found {shown(given)}")
 
     def facts(self, records: Sequence[FrameRecord]) -> tuple[dict[str, Any], list[str]]:
         """See `Input.facts`: what recordings become, and how many are resampled for it."""

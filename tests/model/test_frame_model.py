@@ -192,6 +192,21 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
     }
 
 
+def test_requests_name_the_field_of_training() -> None:
+    settings = override(FrameModelSettings(), {"data": {"frames": "roll"}, "encoder": {"hidden": 7}})
+    model = FrameLanguageModel.build(settings, [record(np.zeros((1, 6)))])
+    (roll,) = rolls(7, 5)
+    expected = {"nats_per_frame": next(iter(model.predict([roll]))).nats_per_frame, "units": 5}
+    for field in ("roll", "frames"):
+        answer = model.answer({field: roll.tolist()})
+        assert {name: answer[name] for name in expected} == pytest.approx(expected)
+    answers = model.answer({"texts": [{"roll": roll.tolist()}, roll.tolist()]})["answers"]
+    assert [{name: each[name] for name in expected} for each in answers] == [pytest.approx(expected)] * 2
+    with pytest.raises(SettingsError) as caught:
+        model.answer({"rolls": roll.tolist()})
+    assert str(caught.value) == "a request has 'frames' or 'roll' beside options (none); this one has 'rolls'"
+
+
 @pytest.mark.parametrize(("section", "value"), [({"direction": "both"}, "direction"), ({"direction": "backward"}, "")])
 def test_the_future_is_unseen(section: dict[str, str], value: str) -> None:
     with pytest.raises(SettingsError, match=r"encoder\.direction"):
