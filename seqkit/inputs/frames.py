@@ -174,6 +174,11 @@ class FrameInput(VectorInput):
         """See `Input.documents`."""
         return {"frames.json": {"features": self.size, "rate": self.acoustics.rate if self.acoustics else None}}
 
+    @property
+    def dropout(self) -> float:
+        """See `Input.dropout`."""
+        return float(self.settings.frames.dropout)
+
     def module(self) -> FrameModule:
         """See `Input.module`."""
         frames = self.settings.frames
@@ -191,7 +196,6 @@ class FrameInput(VectorInput):
                 convolutions=frames.convolutions,
                 channels=frames.channels,
                 kernel=frames.kernel,
-                dropout=frames.dropout,
                 causal=frames.causal,
                 stack=frames.stack,
                 stride=frames.step,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from seqkit.config import override, parse_settings
 from seqkit.corpora.resolve import resolve
@@ -16,9 +18,13 @@ from seqkit.errors import DataError
 from seqkit.formats import arrays
 from seqkit.formats.arrays import ArrayFile, ArraySource
 from seqkit.formats.audio import AudioFile
+from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.inputs.base import NO_SOURCES
 from seqkit.inputs.frames import FrameInput
-from seqkit.records import FrameRecord
+from seqkit.model.classifier import Classifier
+from seqkit.model.generator import Generator
+from seqkit.nn.condition import FramePart
+from seqkit.records import FrameRecord, TextRecord
 
 SETTINGS = parse_settings({"task": "classify", "input": "frames"}, "settings")
 
@@ -161,3 +167,31 @@ def test_a_manifest_loads_no_numbers(tmp_path: Path, layout: str) -> None:
     assert batch.frames.shape == (2, 500, 40)
     assert set(found.lengths.tolist()) == {500}
     assert peak < count * one.nbytes / 4
+
+
+@pytest.mark.parametrize("convolutions", [0, 2])
+def test_dropout_is_on_the_vectors_that_the_encoder_reads(convolutions: int) -> None:
+    """Whole features of a sequence are zero, whatever makes them, with the probability of the setting."""
+    changes = {"dropout": 0.4, "normalize": "none", "convolutions": convolutions, "channels": 400, "stack": 2}
+    given = [record(np.random.default_rng(row).uniform(1, 2, (8, 400)), row) for row in range(6)]
+    for row, each in enumerate(given):
+        each.fields["label"] = "ab"[row % 2]
+    model = Classifier.build(override(SETTINGS, {"frames": changes, "encoder": {"hidden": 2}}), given)
+    seen: list[torch.Tensor] = []
+    model.network.encoder.register_forward_pre_hook(lambda module, values: seen.append(values[0].detach()))
+    batch = model.input.collate(model.input.arrays(given), np.arange(6))
+    for training in (True, False):
+        torch.manual_seed(1)
+        model.network.train(training)(batch)
+    dropped, kept = seen  # [B, T, I] each
+    alive = dropped.ne(0).any(1, keepdim=True) | kept.eq(0).all(1, keepdim=True)  # [B, 1, I]
+    torch.testing.assert_close(dropped, torch.where(alive, kept / 0.6, 0))
+    used = kept.ne(0).any(1)  # [B, I]
+    assert float(alive[:, 0][used].float().mean()) == pytest.approx(0.6, abs=5 * math.sqrt(0.24 / int(used.sum())))
+
+
+def test_dropout_is_on_sequences_that_are_conditions() -> None:
+    texts = [TextRecord("ab", {"text": "ab", "moves": np.ones((4, 3)) * row, "row": "x"}) for row in range(4)]
+    settings = override(GenerateSettings(), {"data": {"condition": "moves"}, "frames": {"dropout": 0.25}})
+    model = Generator.build(settings, texts)
+    assert [part.dropout for part in model.network.modules() if isinstance(part, FramePart)] == [0.25]
