@@ -119,6 +119,14 @@ class TestSample:
         one, other, third = (model.sample(length=30, seed=seed)[0].frames.tolist() for seed in (1, 1, 2))
         assert one == other != third
 
+    def test_without_a_seed_pieces_differ_and_the_generator_of_torch_is_left_alone(self) -> None:
+        model = made()
+        torch.manual_seed(1)
+        before = torch.random.get_rng_state()
+        one, other = (model.sample(length=30)[0].frames.tolist() for _ in range(2))
+        assert one != other
+        assert torch.random.get_rng_state().equal(before)
+
     def test_frames_are_drawn_from_the_model(self) -> None:
         """The frequencies of the first frame, which is drawn from the start alone."""
         model = made(keys=3)
