@@ -38,7 +38,8 @@ _TOLERANCE = {"seconds": 0.05, "frames": 5.0}
 class FrameTagging(Tagging):
     """A label for every frame, by a CRF or a softmax over the steps of the encoder, each of one or several frames.
 
-    A step learns the label of the middle one of its frames, and its own label is that of all of them.
+    Step t stands for the `frames.stride` frames from frame t · stride on, however many it reads (`frames.stack`): it
+    learns the label of frame t · stride + stride // 2, and its own label is that of all of them.
 
     Args:
         settings: the settings of the model.
