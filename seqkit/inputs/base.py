@@ -92,9 +92,11 @@ class Input(ABC):
     Attributes:
         reads_tokens: whether raw text is split into tokens first, as ``data.splitter`` says.
         fields: the fields of which a request has one (see `seqkit.model.base.Predictor.answer`); none for any fields.
+        optional_fields: those that it may have beside that one.
     """
 
     fields: tuple[str, ...] = ()
+    optional_fields: tuple[str, ...] = ()
     reads_tokens: bool = False
 
     @property

@@ -135,6 +135,7 @@ class FrameInput(VectorInput):
         self.acoustics = None if rate is None else Acoustics(settings.audio, rate)
         self._mean, self._scale = mean, scale
         self._store = store
+        self.optional_fields = (settings.data.speaker,) if self.surveys else ()
         self._speakers: dict[str | None, Statistics] = {}  # of `surveyed`
 
     @classmethod

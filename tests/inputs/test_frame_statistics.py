@@ -15,10 +15,12 @@ import seqkit
 from seqkit.config import override
 from seqkit.errors import SettingsError
 from seqkit.formats.manifest import row_frames
+from seqkit.heads.classification.settings import ClassifyFramesSettings
 from seqkit.heads.transcription.settings import TranscribeSettings
 from seqkit.inputs.base import NO_SOURCES
 from seqkit.inputs.frame_statistics import Moments, statistics_of
 from seqkit.inputs.frames import FrameInput
+from seqkit.model.classifier import Classifier
 from seqkit.records import FrameRecord
 from tests.cli.conftest import run  # noqa: F401
 
@@ -105,6 +107,34 @@ def test_data_without_speakers_are_refused() -> None:
         "frames.normalize is speaker, but no sequence has a field 'who'; name it by --set data.speaker, or use --set "
         "frames.normalize=sequence"
     )
+
+
+def test_a_request_tells_the_speaker() -> None:
+    numbers = np.random.default_rng(8)
+    rows: list[dict[str, Any]] = [
+        {"frames": numbers.normal(place, 1 + place, (5, 2)).tolist(), "who": "ab"[place % 2]} for place in range(6)
+    ]
+    changes = {"frames": {"normalize": "speaker"}, "data": {"speaker": "who"}, "encoder": {"hidden": 4}}
+    labelled = [row_frames({**row, "label": "xy"[place % 2]}) for place, row in enumerate(rows)]
+    model = Classifier.build(override(ClassifyFramesSettings(), changes), labelled)
+    together = [answer.probs for answer in model.predict(rows)]
+    alone = [next(iter(model.predict([row]))).probs for row in rows]
+    assert together[0] != pytest.approx(alone[0], abs=1e-4)
+    answers = model.answer({"texts": rows})["answers"]
+    for row, answer, expected, single in zip(rows, answers, together, alone, strict=True):
+        assert answer["probs"] == pytest.approx(expected, abs=1e-5)
+        assert model.answer(row)["probs"] == pytest.approx(single, abs=1e-5)
+        assert model.answer({"frames": row["frames"]})["probs"] == pytest.approx(single, abs=1e-5)
+    for request, found in (({"frames": [[0, 0]], "speaker": "a"}, "'frames', 'speaker'"), ({"who": "a"}, "'who'")):
+        with pytest.raises(SettingsError) as caught:
+            model.answer(request)
+        assert str(caught.value) == (
+            f"a request has 'frames', perhaps 'who', beside options (top); this one has {found}"
+        )
+    other = Classifier.build(override(ClassifyFramesSettings(), changes | {"frames": {"normalize": "data"}}), labelled)
+    with pytest.raises(SettingsError) as caught:
+        other.answer(rows[0])
+    assert str(caught.value) == "a request has 'frames' beside options (top); this one has 'frames', 'who'"
 
 
 def test_a_command_python_and_workers_read_the_same(run: Callable[..., Any], tmp_path: Path) -> None:  # noqa: F811
