@@ -331,9 +331,8 @@ class FrameRecord:
         file: where its row came from, for messages.
         line: the line of its row, counted from 1; 0 when it came from no file.
         vectors: the vectors, where they have been read or made already, [N, F].
-        frames: N, where it is known.
-        statistics: what its frames are normalised by, where these are those of all sequences of its speaker: what is
-            subtracted from each feature, [F], and what the difference is multiplied by, [F].
+        frames: N, where it is known; of what a model makes frames of, as the one counted that read it last, and no
+            other one relies on.
     """
 
     source: Any
@@ -344,7 +343,6 @@ class FrameRecord:
     line: int = 0
     vectors: NDArray[np.float32] | None = None
     frames: int = 0
-    statistics: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     tokens: ClassVar[Sequence[str]] = ()
 
     @property

@@ -190,9 +190,10 @@ class Predictor(ABC):
         """Answer a request, JSON in and JSON out: what workers, the processes of ``torchrun`` and servers use.
 
         Args:
-            request: ``{"text": …}`` or, of an input of words, ``{"tokens": […]}``, and options of prediction beside it;
-                or ``{"texts": […]}`` for several; or ``{"block": […], "output_format": …}`` for a block of a file (see
-                `seqkit.formats.blocks`), whose bytes are strings, each undecodable byte a lone surrogate.
+            request: ``{"text": …}`` or, of an input of words, ``{"tokens": […]}``, of sequences of vectors
+                ``{"frames": […]}``, with its speaker where frames are normalised by it, and options of prediction
+                beside it; or ``{"texts": […]}`` for several; or ``{"block": […], "output_format": …}`` for a block of a
+                file (see `seqkit.formats.blocks`), whose bytes are strings, each undecodable byte a lone surrogate.
             pipeline: what predicts; by default a new one.
 
         Returns:

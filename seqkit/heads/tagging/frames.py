@@ -36,7 +36,8 @@ _TOLERANCE = {"seconds": 0.05, "frames": 5.0}
 class FrameTagging(Tagging):
     """A label for every frame, by a CRF or a softmax over the steps of the encoder, each of one or several frames.
 
-    A step learns the label of the middle one of its frames, and its own label is that of all of them.
+    Step t stands for the `frames.stride` frames from frame t · stride on, however many it reads (`frames.stack`): it
+    learns the label of frame t · stride + stride // 2, and its own label is that of all of them.
 
     Args:
         settings: the settings of the model.
@@ -138,7 +139,7 @@ class FrameTagging(Tagging):
     def _answer(
         self, record: FrameRecord, tags: list[int], probs: list[float] | None, frame_rate: float
     ) -> TaggedFrames:
-        count, step = len(record), self.settings.frames.step
+        count, step = self.input.count(record), self.settings.frames.step
         labels = to_frames(self.codec.decode(tags), step, count, self.codec.scheme)
         found = self.labelled(record, labels, frame_rate)
         if probs is not None:
@@ -152,7 +153,7 @@ class FrameTagging(Tagging):
         """A sequence with its labels, found or given, and the runs that they make.
 
         Args:
-            record: the sequence, whose number of frames is known.
+            record: the sequence.
             labels: one label a frame.
             frame_rate: frames a second of arrays; 0 for the model's.
 

@@ -250,15 +250,15 @@ class Transcribing(Head):
     def _answer(self, record: FrameRecord, alignment: Alignment, options: TranscribeOptions) -> Transcription:
         answer = Transcription(record, self._text(alignment.symbols))
         if options.times:
-            stride = self.settings.frames.step
+            stride, count = self.settings.frames.step, self.input.count(record)
             speller = Speller(self.units)
             answer.symbols = []
             for symbol, first, last, posterior in zip(*alignment, strict=True):
-                end = min((last + 1) * stride, len(record))
+                end = min((last + 1) * stride, count)
                 spoken = SpokenSymbol(self.symbols[symbol - 1], first * stride, end, posterior, symbol)
                 answer.symbols += speller.add(spoken)
             answer.symbols += speller.end()
-            answer.seconds = seconds_of(record, len(record), self._clock)
+            answer.seconds = seconds_of(record, count, self._clock)
         return answer
 
     def _losses(self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], field: str) -> list[float]:
