@@ -161,11 +161,12 @@ class ArraySource:
         DataError: the file cannot be read.
     """
 
-    __slots__ = ("_array", "shape")
+    __slots__ = ("_array", "_known", "shape")
 
     def __init__(self, array: NDArray[Any] | ArrayFile) -> None:
         self._array = array
-        self.shape = _frames_of(array.shape)
+        self._known = array.shape
+        self.shape = _frames_of(self._known)
 
     def read(self) -> NDArray[np.float32]:
         """The vectors, float32 [N, F]; a number beyond those of float32 becomes infinite.
@@ -176,7 +177,9 @@ class ArraySource:
         Raises:
             DataError: the file cannot be read.
         """
-        return self._vectors(self._array if isinstance(self._array, np.ndarray) else self._array.read())
+        return self._vectors(
+            self._array if isinstance(self._array, np.ndarray) else self._unchanged(self._array).read()
+        )
 
     def parts(self, most: int) -> Iterator[NDArray[np.float32]]:
         """The vectors part by part; of an ``.npy`` file no more than that is in memory.
@@ -191,8 +194,15 @@ class ArraySource:
             DataError: the file cannot be read.
         """
         array = self._array
-        found = _slices(array, most) if isinstance(array, np.ndarray) else array.parts(most)
+        found = _slices(array, most) if isinstance(array, np.ndarray) else self._unchanged(array).parts(most)
         yield from map(self._vectors, found)
+
+    def _unchanged(self, array: ArrayFile) -> ArrayFile:
+        """The file, refused if its array has another shape than when it was opened."""
+        if (shape := array.shape) != self._known:
+            changed = f"found {list(shape)}: the file has changed meanwhile"
+            raise DataError(f"expected an array of shape {list(self._known)}, {changed}", file=array.path)
+        return array
 
     def _vectors(self, array: NDArray[Any]) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):

@@ -76,6 +76,11 @@ class AudioFile:
         return self._header.samples
 
     @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.samples / self.rate
+
+    @property
     def channels(self) -> int:
         """Channels, as its header says."""
         return self._header.channels

@@ -102,7 +102,7 @@ class FrameModelling(Head):
 
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""
-        return [f"{plural(sum(record.frames for record in records), 'frame')} of {self.input.keys} keys to learn from"]
+        return [f"{plural(sum(self.input.lengths(records)), 'frame')} of {self.input.keys} keys to learn from"]
 
     def description(self) -> list[str]:
         """See `Head.description`."""
