@@ -356,7 +356,8 @@ def described(
             notes.append(f"{file}: {note}")
     if not _is_read(FORMATS[found.format], task):
         reads = task.reads
-        which = "say which with --input" if len(reads) > 1 else f"--input {reads[0]} reads its lines as they are"
+        lines = task.records == "lines"
+        which = f"--input {reads[0]} reads its lines as they are" if lines else "say which with --input"
         message = f"the format is {found.format}, but this command reads {', '.join(reads)}; {which}"
         raise DataError(message, file=file)
     if not read_once and not FORMATS[found.format].opens:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.options import (
+    asked_of_words,
     device_options,
     json_option,
     quiet_option,
@@ -91,8 +93,16 @@ def train_command(task: Task) -> click.Command:
         silent = quiet or launch.rank > 0
         usage_unless(not (resume and force), "--resume and --force exclude each other.")
         usage_unless(data or recipe, "Missing argument 'DATA', and no recipe names a data set.")
-        input = None if recipe or not data else input_of(data, task, quiet=silent)
+        input = None if recipe or not data else input_of(data, task, assignments, given, quiet=silent)
         chosen = settings_from_flags(task.name, recipe, assignments, given, input=input, quiet=silent)
+        if (
+            recipe
+            and data
+            and not silent
+            and chosen.settings.row.records != "frames"
+            and input_of(data, task, quiet=True)
+        ):
+            tell(f"{data}: {recipe} is for words: the texts of the sequences are read, not their vectors")
         data = data or chosen.dataset
         usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
         usage_unless(place or dry_run, "Missing option '-o' / '--output'.")  # also where a shell's variable was empty
@@ -128,13 +138,17 @@ def train_command(task: Task) -> click.Command:
     return train
 
 
-def input_of(data: str, task: Task, *, quiet: bool) -> str | None:
-    """What a task reads of some data.
+def input_of(
+    data: str, task: Task, assignments: Sequence[str] = (), flags: dict[str, Any] | None = None, *, quiet: bool
+) -> str | None:
+    """What a task reads of some data: of sequences the texts beside them, if a setting of words is asked for.
 
     Args:
         data: the name of a data set, a folder or a file.
         task: the task.
-        quiet: whether a download shows nothing.
+        assignments: the values of ``--set``.
+        flags: the flags of settings, see `settings_from_flags`.
+        quiet: whether nothing is said, nor a download shown.
 
     Returns:
         What settings have under ``input``; None for what the task reads first.
@@ -146,7 +160,17 @@ def input_of(data: str, task: Task, *, quiet: bool) -> str | None:
         return None
     from seqkit.corpora.resolve import resolve
 
-    return "frames" if resolve(data, quiet=quiet).has_frames else None
+    dataset = resolve(data, quiet=quiet)
+    if not dataset.has_frames:
+        return None
+    flags = flags or {}
+    field = flags.get("data__text") or "text"
+    asked = asked_of_words(task, assignments, flags)
+    if not asked or not dataset.has_texts(field):
+        return "frames"
+    if not quiet:
+        tell(f"{data}: {asked} is for words: the texts of the sequences are read, not their vectors")
+    return None
 
 
 def _how_to_go_on(output: Path, launch: Launch) -> str:

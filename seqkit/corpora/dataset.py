@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
@@ -182,7 +182,7 @@ class Dataset:
         if first.is_pipe:
             return Choice("words", f"raw text is split by 'words', because {first.file} can be read only once")
         if kind == "lines":
-            return choose_splitter_for_text("\n".join(islice(self._lines(name), _SAMPLE)))
+            return choose_splitter_for_text("\n".join(islice(self._lines(name, text), _SAMPLE)))
         was_split, words = False, Splitter("words").split
 
         def split(text: str) -> Sequence[tuple[int, int]]:
@@ -406,9 +406,34 @@ class Dataset:
             form = FORMATS[description.format]
             if form.rows is None or beside(path) is not None:
                 return form.frames is not None
-            lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
-            return any(has_frames(row) for _, row in form.rows(lines, str(path), ReadOptions().of(description)))
+            return any(map(has_frames, self._first_rows()))
         return False
+
+    def has_texts(self, field: str) -> bool:
+        """Whether the first rows of the first split have texts, or tokens, beside their sequences of vectors.
+
+        Args:
+            field: the field of the text.
+
+        Returns:
+            Whether one has.
+        """
+        with suppress(DataError):
+            return any(isinstance(row.get(field), str) or "tokens" in row for row in self._first_rows())
+        return False
+
+    def _first_rows(self) -> list[Mapping[str, Any]]:
+        """The first rows of the first split, if it has any with fields."""
+        split = next(iter(self.splits.values()))
+        if split.content is not None:
+            return [record.fields for record in split.content[:_LOOKED_AT]]
+        path, description = split.first(texts=True)
+        form = FORMATS[description.format]
+        if form.rows is None:
+            return []
+        lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
+        found = form.rows(lines, str(path), ReadOptions().of(description))
+        return [row for _, row in found if isinstance(row, Mapping)]
 
     def read_all_frames(self, split: str, field: str, faults: Any) -> list[FrameRecord]:
         """The sequences of a split in memory that can be read; the others become faults.
@@ -480,11 +505,12 @@ class Dataset:
         del self.splits[self._source]
         self.splits["train"] = Split(content=[])
 
-    def lines(self, split: str) -> Iterator[str]:
+    def lines(self, split: str, text: str = "text") -> Iterator[str]:
         """Read one split as raw text, one line at a time.
 
         Args:
             split: ``train``, ``dev``, ``test``, or ``all`` for a lone file.
+            text: the field of the text, where records have fields.
 
         Yields:
             Of files of plain text every line as it is, also an empty one; of other formats the text of every record,
@@ -495,11 +521,11 @@ class Dataset:
                 out.
         """
         if not self._is_part(split):
-            yield from self._lines(split)
+            yield from self._lines(split, text)
             return
-        total = sum(1 for _ in self._lines(self._source))  # read once more, but never held in memory
+        total = sum(1 for _ in self._lines(self._source, text))  # read once more, but never held in memory
         begin, end = self._range(split, total, "lines")
-        yield from islice(self._lines(self._source), begin, end)
+        yield from islice(self._lines(self._source, text), begin, end)
 
     def held_out_note(self, total: int, items: str = "sentences") -> str:
         """What to tell the user about a dev split that is held out.
@@ -536,21 +562,23 @@ class Dataset:
     def _place(self, split: str) -> Path | str:
         return self.splits[split].file or self.name
 
-    def _lines(self, name: str) -> Iterator[str]:
+    def _lines(self, name: str, text: str) -> Iterator[str]:
         split = self.splits[name]
+        options = ReadOptions(left_out=split.left_out, text=text)
         if split.content is not None:
-            yield from _lines_of(split.content)
+            yield from (line for record in split.content for line in text_lines(_given_text(record, options).text))
             return
         split.left_out.clear()
-        options = ReadOptions(left_out=split.left_out)
         for file, description in self._files(name):
             form = FORMATS[description.format]
             if form.line_per_record:
-                yield from (text for _, text in read_lines(file, description.encoding))
+                yield from (line for _, line in read_lines(file, description.encoding))
             elif form.texts is None or form.has_label is None:
-                yield from _lines_of(described_sentences(file, description, options))
+                sentences = described_sentences(file, description, options)
+                yield from (line for record in sentences for line in text_lines(record.text))
             else:
-                yield from _lines_of(described_texts(file, description, options))
+                texts = described_texts(file, description, options)
+                yield from (line for record in texts for line in text_lines(record.text))
 
     def _sentences(self, name: str, splitter: SplitFunction | None, notes: list[str]) -> list[Sentence]:
         split = self.splits[name]
@@ -650,11 +678,17 @@ def _accepted(records: list[R], file: Path, notes: list[str]) -> list[R]:
     return kept
 
 
-def _lines_of(records: Iterable[Sentence | TextRecord]) -> Iterator[str]:
-    """The lines of each text: JSON and quoted cells can have several, also with a break after the last."""
-    for record in records:
-        lines = _LINE_BREAK.split(record.text)
-        yield from lines[:-1] if len(lines) > 1 and not lines[-1] else lines
+def text_lines(text: str) -> list[str]:
+    """The lines of a text: JSON and quoted cells can have several, also with a break after the last.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The lines, without line ends.
+    """
+    lines = _LINE_BREAK.split(text)
+    return lines[:-1] if len(lines) > 1 and not lines[-1] else lines
 
 
 def _given_sentence(record: Sentence | TextRecord, options: ReadOptions) -> Sentence:

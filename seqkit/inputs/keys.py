@@ -26,6 +26,15 @@ MOST_KEYS = 10_000
 """of a frame: more would not be keys"""
 
 
+_OF_TEXTS = "--unit char makes a language model of the texts beside the sequences"
+_NO_KEYS = "expected frames of keys that are on or off, found a recording"
+
+
+def _text_beside(record: FrameRecord) -> str:
+    """What to say of a sequence of other numbers than keys that has a text."""
+    return f"; {_OF_TEXTS}" if isinstance(record.fields.get("text"), str) else ""
+
+
 @dataclass(frozen=True)
 class KeyBatch:
     """Some frames of several sequences.
@@ -112,6 +121,8 @@ class KeyInput(Input):
     @classmethod
     def build(cls, settings: Any, records: Sequence[FrameRecord], sources: Sources) -> KeyInput:
         """See `Input.build`."""
+        if not hasattr(records[0].source, "shape"):
+            raise records[0].fault(f"{_NO_KEYS}; {_OF_TEXTS}, and `seqkit transcribe` learns from recordings")
         keys = records[0].source.shape[1]
         if keys > MOST_KEYS:
             raise records[0].fault(f"expected at most {MOST_KEYS:,} keys a frame, found {keys:,}")
@@ -160,7 +171,7 @@ class KeyInput(Input):
             elif hasattr(source, "shape"):
                 found = source.read()
             else:
-                raise DataError("expected frames of keys that are on or off, found a recording")
+                raise DataError(_NO_KEYS)
         except DataError as error:
             raise record.fault(str(error)) from None
         if found.shape[1] != self.keys:
@@ -170,7 +181,8 @@ class KeyInput(Input):
         wrong = (found != 0) & (found != 1)  # [N, K]
         if wrong.any():
             frame, key = np.argwhere(wrong)[0].tolist()
-            raise record.fault(f"expected zeros and ones, found {found[frame, key]:g} in frame {frame}, key {key}")
+            wrong_one = f"found {found[frame, key]:g} in frame {frame}, key {key}"
+            raise record.fault(f"expected zeros and ones, {wrong_one}{_text_beside(record)}")
         record.frames = len(found)
         return found.astype(np.uint8)
 

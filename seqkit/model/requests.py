@@ -8,6 +8,7 @@ from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
+from seqkit.corpora.dataset import text_lines
 from seqkit.errors import SettingsError, describe, shown
 from seqkit.formats.intervals import FILE_SUFFIXES, file_stem
 from seqkit.formats.registry import FORMATS, part_frames, part_sentences, part_texts
@@ -106,8 +107,11 @@ def block_records(model: Any, parts: Sequence[Part]) -> Iterator[Any]:
     split = model.input.split
     if task.records == "lines":
         for part in parts:
-            for number, line in part.lines():
-                yield TextRecord(line, file=part.name, line=number)
+            if FORMATS[part.format].line_per_record:
+                yield from (TextRecord(line, file=part.name, line=number) for number, line in part.lines())
+                continue
+            for record in part_texts(part, None, model.settings.data.text):
+                yield from (TextRecord(line, file=part.name, line=record.line) for line in text_lines(record.text))
     elif task.records == "frames":
         yield from chain.from_iterable(part_frames(part, model.settings.data.frames) for part in parts)
     elif task.records == "sentences":
