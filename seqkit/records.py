@@ -330,6 +330,8 @@ class FrameRecord:
         fields: the other fields of its row: a label, a text, a speaker.
         file: where its row came from, for messages.
         line: the line of its row, counted from 1; 0 when it came from no file.
+        segment: the fields of its row that say what part of the recording or array it is, such as ``start`` and
+            ``end``; empty where it is all.
         vectors: the vectors, where they have been read or made already, [N, F].
         frames: N, where it is known.
         statistics: what its frames are normalised by, where these are those of all sequences of its speaker: what is
@@ -342,6 +344,7 @@ class FrameRecord:
     fields: dict[str, Any] = field(default_factory=dict)
     file: str = ""
     line: int = 0
+    segment: dict[str, Any] = field(default_factory=dict)
     vectors: NDArray[np.float32] | None = None
     frames: int = 0
     statistics: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
@@ -349,12 +352,12 @@ class FrameRecord:
 
     @property
     def text(self) -> str:
-        """What messages call it: its name, or which one it is."""
-        return self.name or f"sequence {self.line}"
+        """What messages call it: its name and segment, or which one it is."""
+        return " ".join([self.name or f"sequence {self.line}", *(f"{name} {at}" for name, at in self.segment.items())])
 
     def given(self) -> dict[str, Any]:
-        """What a prediction says of the input: its name under its key, None for one that has none."""
-        return {self.key: self.name or None}
+        """What a prediction says of the input: its name under its key, None for one that has none, and its segment."""
+        return {self.key: self.name or None, **self.segment}
 
     def __len__(self) -> int:
         """The number of its frames, as far as it is known."""

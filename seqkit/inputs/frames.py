@@ -227,7 +227,7 @@ class FrameInput(Input):
             return record.vectors
         self._check_kind(record)
         if self.acoustics is not None and self._store is not None:
-            kept = self._store.get(record.source.path)
+            kept = self._store.get(record.source.path, record.source.segment)
             if kept is not None:
                 record.frames = len(kept)
                 return kept
@@ -240,7 +240,7 @@ class FrameInput(Input):
         if fault := unsound(frames):
             raise record.fault(fault)
         if keep and self.acoustics is not None and self._store is not None:
-            self._store.add(record.source.path, np.ascontiguousarray(frames))
+            self._store.add(record.source.path, np.ascontiguousarray(frames), record.source.segment)
         return frames
 
     def _features(self, recording: AudioFile) -> Floats:
