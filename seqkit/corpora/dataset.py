@@ -422,18 +422,18 @@ class Dataset:
             return any(isinstance(row.get(field), str) or "tokens" in row for row in self._first_rows())
         return False
 
-    def _first_rows(self) -> list[Mapping[str, Any]]:
-        """The first rows of the first split, if it has any with fields."""
+    def _first_rows(self) -> Iterator[Mapping[str, Any]]:
+        """The first rows of the first split, if it has any with fields, as far as there is no fault."""
         split = next(iter(self.splits.values()))
         if split.content is not None:
-            return [record.fields for record in split.content[:_LOOKED_AT]]
+            yield from (record.fields for record in split.content[:_LOOKED_AT])
+            return
         path, description = split.first(texts=True)
         form = FORMATS[description.format]
-        if form.rows is None:
-            return []
-        lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
-        found = form.rows(lines, str(path), ReadOptions().of(description))
-        return [row for _, row in found if isinstance(row, Mapping)]
+        if form.rows is not None:
+            lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
+            found = form.rows(lines, str(path), ReadOptions().of(description))
+            yield from (row for _, row in found if isinstance(row, Mapping))
 
     def read_all_frames(self, split: str, field: str, faults: Any) -> list[FrameRecord]:
         """The sequences of a split in memory that can be read; the others become faults.

@@ -15,7 +15,7 @@ from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn
 from seqkit.corpora.split import add_layout
 from seqkit.errors import DataError, SeqkitError
 from seqkit.formats.arrays import unsound
-from seqkit.formats.audio import AudioFile
+from seqkit.formats.audio import AudioFile, shown_rates
 from seqkit.formats.format import Description, ReadOptions, notes_on
 from seqkit.formats.registry import FORMATS, described_frames
 from seqkit.formats.text import Line, read_lines
@@ -149,6 +149,7 @@ def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str], *, 
     size = 0
     for split, records in found.items():
         total = 0
+        rates: Counter[int] = Counter()
         for record in records:
             first = first or record
             is_audio = isinstance(record.source, AudioFile)
@@ -172,6 +173,7 @@ def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str], *, 
                 yield problem_of(record.fault(f"the sequence is also in {earlier[0]}, at {earlier[1]}; remove one"))
             total += len(frames)
             if is_audio:
+                rates[record.source.rate] += 1
                 continue
             size = size or frames.shape[1]
             if not is_checked:
@@ -186,7 +188,8 @@ def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str], *, 
             elif fault := unsound(frames):
                 yield problem_of(record.fault(fault))
         unit = "samples" if first is not None and isinstance(first.source, AudioFile) else f"frames of {size} features"
-        notes.append(f"{split}: {len(records):,} sequences, {total:,} {unit}")
+        at = f" at {shown_rates(rates)}" if rates else ""
+        notes.append(f"{split}: {len(records):,} sequences, {total:,} {unit}{at}")
 
 
 def _label_problems(
@@ -260,6 +263,7 @@ class SequenceStatistics:
         lengths: frames of a sequence, or seconds of a recording: the mean and quantiles from ``0%`` to ``100%``.
         speakers: different values of the field ``speaker``.
         labels: label → sequences that have it.
+        rates: samples a second → recordings that have them; empty of arrays.
     """
 
     sequences: int
@@ -269,6 +273,7 @@ class SequenceStatistics:
     lengths: dict[str, float]
     speakers: int
     labels: dict[str, int] = field(default_factory=dict)
+    rates: dict[int, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as JSON holds them."""
@@ -302,10 +307,12 @@ def sequence_statistics(
 def _count(records: Sequence[FrameRecord], label: str, *, given: bool) -> SequenceStatistics:
     lengths: list[float] = []
     features, seconds = 0, None
+    rates: Counter[int] = Counter()
     for record in records:
         if isinstance(record.source, AudioFile):
             lengths.append(record.source.samples / record.source.rate)
             seconds = (seconds or 0.0) + lengths[-1]
+            rates[record.source.rate] += 1
         else:
             count, features = record.source.shape
             lengths.append(float(count))
@@ -320,6 +327,7 @@ def _count(records: Sequence[FrameRecord], label: str, *, given: bool) -> Sequen
         lengths={"mean": sum(lengths) / max(1, len(lengths)), **quantiles},
         speakers=len({str(record.fields["speaker"]) for record in records if "speaker" in record.fields}),
         labels=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        rates=dict(sorted(rates.items())),
     )
 
 
@@ -338,6 +346,8 @@ def render_sequences(found: dict[str, SequenceStatistics], *, most: int = 40) ->
     rows = [["", *found], ["sequences", *(f"{part.sequences:,}" for part in parts)]]
     if is_audio:
         rows.append(["seconds", *(f"{part.seconds or 0:,.1f}" for part in parts)])
+        rates = sorted({rate for part in parts for rate in part.rates})
+        rows += [[f"  at {rate:,} Hz", *(f"{part.rates.get(rate, 0):,}" for part in parts)] for rate in rates]
     else:
         rows.append(["frames", *(f"{part.frames:,}" for part in parts)])
         rows.append(["features", *(f"{part.features:,}" for part in parts)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -227,6 +227,20 @@ class AudioFile:
         if self.file:
             return DataError(f"recording {shown(str(self.path), 300)}: {reason}", file=self.file, line=self.line)
         return DataError(reason, file=self.path)
+
+
+def shown_rates(rates: Mapping[int, int]) -> str:
+    """The rates of recordings, as messages tell them.
+
+    Args:
+        rates: samples a second → how many recordings have them.
+
+    Returns:
+        Such as ``8,000 Hz (2), 16,000 Hz (30)``; of a single rate without the number.
+    """
+    if len(rates) == 1:
+        return f"{next(iter(rates)):,} Hz"
+    return ", ".join(f"{rate:,} Hz ({rates[rate]:,})" for rate in sorted(rates))
 
 
 def _signal() -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.formats.arrays import ArraySource, unsound
-from seqkit.formats.audio import AudioFile
+from seqkit.formats.audio import AudioFile, shown_rates
 from seqkit.formats.manifest import row_frames
 from seqkit.inputs.acoustics import Acoustics
 from seqkit.inputs.base import Documents, Input, Sources
@@ -90,6 +91,12 @@ class FrameModule(nn.Module):
         return steps
 
 
+def _usual_rate(records: Sequence[FrameRecord]) -> int:
+    """The rate that most recordings have, of several the highest."""
+    rates = Counter(record.source.rate for record in records if isinstance(record.source, AudioFile))
+    return max(rates, key=lambda rate: (rates[rate], rate))
+
+
 def _resampled(frames: Floats, count: int) -> Floats:
     """Frames [N, F] → as many as are wanted, [count, F], by linear interpolation; the first and last stay."""
     if len(frames) == count:
@@ -135,7 +142,7 @@ class FrameInput(Input):
         """See `Input.build`: all training sequences are read once, for the statistics of their features."""
         first = records[0].source
         is_audio = isinstance(first, AudioFile)
-        rate = (settings.audio.rate or first.rate) if is_audio else None
+        rate = (settings.audio.rate or _usual_rate(records)) if is_audio else None
         size = settings.audio.size if is_audio else first.shape[1]
         if not size:
             raise records[0].fault("the frames have no features")
@@ -414,9 +421,12 @@ class FrameInput(Input):
         """See `Input.facts`: what recordings become, and how many are resampled for it."""
         if self.acoustics is None:
             return {}, []
-        others = sum(record.source.rate != self.acoustics.rate for record in records)
-        told = self.description()[0].removeprefix("- Input: ")
-        return {}, [told, *([f"{others:,} recordings at other rates are resampled"] if others else [])]
+        rates = Counter(record.source.rate for record in records)
+        told = [self.description()[0].removeprefix("- Input: ")]
+        if set(rates) != {self.acoustics.rate}:
+            why = "as audio.rate says" if self.settings.audio.rate else "as most have; --set audio.rate=N changes this"
+            told.append(f"recordings at {shown_rates(rates)} are read at {self.acoustics.rate:,} Hz, {why}")
+        return {}, told
 
     def description(self) -> list[str]:
         """See `Input.description`."""

@@ -129,6 +129,7 @@ def test_statistics(tmp_path: Path) -> None:
         "lengths": {"mean": 5.5, "0%": 1.0, "50%": 5.0, "90%": 9.0, "100%": 10.0},
         "speakers": 3,
         "labels": {"a": 5, "b": 5},
+        "rates": {},
     }
     assert found["dev"].labels == {"a": 1, "b": 1}
     lines = render_sequences(found).splitlines()
