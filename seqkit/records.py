@@ -368,10 +368,28 @@ class FrameRecord:
 
     def fault(self, message: str) -> DataError:
         """What is wrong with it, as an error that names it."""
-        whole = os.path.basename(self.file)
-        # Of a sequence that is a file, or lies in one, this file is named already.
-        name = self.name.removeprefix(whole).removeprefix("#") if self.name.partition("#")[0] == whole else self.name
+        name = self._name_in_file
         return DataError(f"{shown(name)}: {message}" if name else message, file=self.file, line=self.line)
+
+    @property
+    def _name_in_file(self) -> str:
+        """Its name without what its file says already, as that of a sequence that is a file or lies in one does."""
+        ends = [len(self.name), *(place for place, char in enumerate(self.name[:1000]) if char == "#")]
+        for end in ends[:10]:
+            whole = self.name[:end]
+            if whole and (self.file == whole or self.file.endswith(os.sep + whole)):
+                return self.name[end + 1 :]
+        return self.name
+
+    def shorten(self, folder: str | os.PathLike[str]) -> None:
+        """Call it, if its file is in a folder, by the path below that.
+
+        Args:
+            folder: the folder; empty for none.
+        """
+        within = os.path.join(folder, "") if folder else ""
+        if within and self.name.startswith(within) and self.file.startswith(within):
+            self.name = self.name.removeprefix(within)
 
     def fault_of(self, error: DataError) -> DataError:
         """What is wrong with the file that it lies in, as an error that names it."""

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from seqkit.corpora.cards import Card
 from seqkit.corpora.label_columns import accepted, settle_columns
-from seqkit.corpora.split import Split, add_layout, in_layout_of
+from seqkit.corpora.split import LOOKED_AT, Split, add_layout, in_layout_of
 from seqkit.errors import DataError
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
@@ -33,8 +33,6 @@ _LINE_BREAK = re.compile(r"\r\n?|\n")
 
 _FEWEST_SPEAKERS = 10
 """speakers from which on whole speakers are held out"""
-_LOOKED_AT = 20
-"""lines of a file by which it is known whether they name sequences of vectors"""
 
 R = TypeVar("R", bound=Sentence | TextRecord | FrameRecord)
 Chooser = Callable[[Sequence[Any]], tuple[set[int], str] | None]
@@ -426,12 +424,12 @@ class Dataset:
         """The first rows of the first split, if it has any with fields, as far as there is no fault."""
         split = next(iter(self.splits.values()))
         if split.content is not None:
-            yield from (record.fields for record in split.content[:_LOOKED_AT])
+            yield from (record.fields for record in split.content[:LOOKED_AT])
             return
         path, description = split.first(texts=True)
         form = FORMATS[description.format]
         if form.rows is not None:
-            lines = islice(read_lines(path, description.encoding), _LOOKED_AT)
+            lines = islice(read_lines(path, description.encoding), LOOKED_AT)
             found = form.rows(lines, str(path), ReadOptions().of(description))
             yield from (row for _, row in found if isinstance(row, Mapping))
 
@@ -635,6 +633,8 @@ class Dataset:
             add_layout(notes, split.located(texts=True))
             for file, description in self._files(name, texts=True):
                 found += described_frames(file, description, options)
+            for record in found:
+                record.shorten(split.file if split.file is not None and split.file.is_dir() else "")
             notes += notes_on(split.file, options.left_out)
         if not found:
             raise DataError("no sequences of vectors found", file=self._place(name))

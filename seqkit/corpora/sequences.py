@@ -167,7 +167,7 @@ def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str], *, 
                     yield problem_of(error if is_audio else record.fault_of(error))
                 continue
             digest = hashlib.blake2b(frames.tobytes(), digest_size=16).digest()
-            where = f"{record.file}:{record.line}" if record.line else f"{record.file}: {record.text}"
+            where = f"{record.file}:{record.line}" if record.line else record.text
             earlier = seen.setdefault(digest, (split, where))
             if earlier[0] != split and len(frames):
                 yield problem_of(record.fault(f"the sequence is also in {earlier[0]}, at {earlier[1]}; remove one"))

@@ -231,7 +231,7 @@ def array_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iter
     """
     path = Path(name)
     for found in array_files(path, options.left_out):
-        said = f"{path.name}#{found.member}" if found.member else path.name
+        said = f"{name}#{found.member}" if found.member else name
         yield from _kept(options, made, partial(ArraySource, found), "frames", said, {}, name, 0)
 
 
@@ -250,7 +250,7 @@ def number_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Ite
         DataError: while iterating: the file cannot be read.
     """
     path = Path(name)
-    return _kept(options, made, partial(_table, path), "frames", path.name, {}, name, 0)
+    return _kept(options, made, partial(_table, path), "frames", name, {}, name, 0)
 
 
 def audio_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
@@ -265,7 +265,7 @@ def audio_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iter
         The one sequence.
     """
     path = Path(name)
-    yield made(partial(_located, path.name, path.parent, "", 0), "audio", path.name, {}, name, 0)
+    yield made(partial(_located, path.name, path.parent, "", 0), "audio", name, {}, name, 0)
 
 
 def _kept(options: ReadOptions, make: Callable[..., FrameRecord], *arguments: Any) -> Iterator[FrameRecord]:

@@ -210,7 +210,7 @@ def midi_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Itera
     """
     piece = read_midi(name)
     options.left_out.update(piece.left_out)
-    yield FrameRecord(piece, "frames", Path(name).name, {}, name)
+    yield FrameRecord(piece, "frames", name, {}, name)
 
 
 MIDI = Format(

@@ -408,14 +408,16 @@ def part_frames(part: Part, field: str = "") -> Iterator[FrameRecord]:
         part: the part.
         field: the field of the sequence; empty for the usual ones.
 
-    Returns:
-        An iterator over the sequences, the same ones that reading the whole input gives at this place.
+    Yields:
+        The sequences, the same ones that reading the whole input gives at this place.
 
     Raises:
         DataError: the format contains none; while iterating, anything wrong with the part.
     """
     options = replace(_part_options(part, None), frames=part.text or field)
-    return frame_reader(part.format, part.name)(part.lines(), part.name, options)
+    for record in frame_reader(part.format, part.name)(part.lines(), part.name, options):
+        record.shorten(part.below)
+        yield record
 
 
 def _part_options(part: Part, splitter: SplitFunction | None) -> ReadOptions:

@@ -82,7 +82,7 @@ def _parts(given: Any) -> list[Part]:
         rows = all(type(part.first) is int and isinstance(part.head, list | tuple | None) for part in parts)
         columns = all(
             isinstance(part.columns, list | tuple)
-            and all(isinstance(each, str) for each in (part.token_column, part.text, *part.columns))
+            and all(isinstance(each, str) for each in (part.token_column, part.text, part.below, *part.columns))
             and isinstance(part.comment_rows, bool)
             for part in parts
         )

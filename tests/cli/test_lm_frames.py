@@ -84,7 +84,11 @@ def test_score_gives_what_evaluate_is_the_mean_of(run: Run, folder: Path, model:
         assert np.mean(by_sequence) == pytest.approx(evaluated["loss_by_sequence"])
     table = run("lm", "score", pieces / "tune1.mid", "-m", model, "--quiet").out
     nats, _, frames, name = table.rstrip("\n").split("\t")
-    assert (nats, frames, name) == (f"{rows[1]['nats_per_frame']:.4f}", str(rows[1]["units"]), "tune1.mid")
+    assert (nats, frames, name) == (
+        f"{rows[1]['nats_per_frame']:.4f}",
+        str(rows[1]["units"]),
+        str(pieces / "tune1.mid"),
+    )
 
 
 def test_a_folder_of_pieces_is_data(run: Run, pieces: Path, tmp_path: Path) -> None:

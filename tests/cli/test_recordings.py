@@ -117,3 +117,61 @@ def test_segments_are_as_good_as_recordings_of_their_own(run: Run, tmp_path: Pat
         f"{tmp_path / 'times.jsonl'}: segments read, 'start' and 'end' in seconds: 8\n"
         in run("data", "check", tmp_path / "times.jsonl").err
     )
+
+
+# --- names --------------------------------------------------------------------------------------------------------
+
+
+def names(run: Run, model: Path, *files: object) -> list[str]:
+    """The names in both outputs of ``predict``, which are the same."""
+    table, objects = (
+        run("classify", "predict", *files, "-m", model, f"--output-format={form}", "--quiet")
+        for form in ("tsv", "jsonl")
+    )
+    found = [line.split("\t")[-1] for line in table.out.splitlines()]
+    rows = [json.loads(line) for line in objects.out.splitlines()]
+    assert table.status == 0 and [row["audio"] for row in rows] == found
+    return found
+
+
+def test_predictions_name_files_as_they_were_given(
+    run: Run, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ["s1/rec.wav", "s2/rec.wav", "./s1/rec.wav", "s#3/in/rec.wav", str(tmp_path / "s1" / "rec.wav")]
+    for name in given:
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        soundfile.write(name, tone(1), 8000)
+    assert names(run, model, *given) == given
+    write_rows(Path("s1/all.jsonl"), [{"audio": "rec.wav"}, {"audio": "../s2/rec.wav"}])
+    assert names(run, model, "s1/all.jsonl") == ["rec.wav", "../s2/rec.wav"]
+    Path("s1/all.jsonl").unlink()
+    assert names(run, model, tmp_path) == ["s#3/in/rec.wav", "s1/rec.wav", "s2/rec.wav"]
+    assert names(run, model, ".") == ["s#3/in/rec.wav", "s1/rec.wav", "s2/rec.wav"]
+    assert names(run, model, "s1/", "s2") == ["s1/rec.wav", "s2/rec.wav"]
+    Path("s2/rec.wav").write_bytes(b"no sound")
+    for place, file in (("s2", "s2/rec.wav"), ("s2/rec.wav", "s2/rec.wav")):
+        found = run("classify", "predict", place, "-m", model, "--quiet")
+        assert found.err.startswith(f"error: {file}: not a recording that can be read: ")
+
+
+def test_a_folder_is_read_once(run: Run, model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "all"
+    data = recordings(folder, [8000] * 3)
+    for foreign in ("notes.txt", ".DS_Store", "README", "Makefile.am", "model.bin"):
+        (folder / foreign).write_text("some notes\nabout it\n")
+    assert names(run, model, folder) == ["0.wav", "1.wav", "2.wav"]
+    (folder / "1.wav").write_bytes(b"")
+    told = run("classify", "predict", folder, "-m", model).err
+    others = ".DS_Store, 0.wav, 1.wav, 2.wav, Makefile.am and 3 more"
+    assert told.startswith(f"{folder}: 1 file read, not {others}\n")
+    data.unlink()
+    (folder / "1.wav").unlink()
+    assert names(run, model, folder) == ["0.wav", "2.wav"]
+    told = run("classify", "predict", folder, "-m", model).err
+    assert told.startswith(f"{folder}: 2 files read, not .DS_Store, Makefile.am, README, model.bin, notes.txt\n")
+    for number in (0, 2):
+        (folder / f"{number}.wav").unlink()
+    refused = run("classify", "predict", folder, "-m", model)
+    none = "no sequences of vectors in this folder: no manifest, array, recording or piece"
+    assert (refused.status, refused.err) == (1, f"error: {folder}: {none}\n")

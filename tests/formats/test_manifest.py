@@ -425,7 +425,7 @@ def test_tables_of_numbers(tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).write_text(text)
         (record,) = read(tmp_path / name)
-        assert (record.source.read().tolist(), record.name) == ([[1, 2.5], [3, 4]], name)
+        assert (record.source.read().tolist(), record.name) == ([[1, 2.5], [3, 4]], str(tmp_path / name))
     (tmp_path / "e.txt").write_text("1 2.5\n3 4 \n")
     (record,) = read(manifest(tmp_path, {"frames": "e.txt"}))
     assert record.source.read().tolist() == [[1, 2.5], [3, 4]]
