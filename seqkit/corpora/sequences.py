@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from seqkit.formats.arrays import unsound
 from seqkit.formats.audio import AudioFile, shown_rates
 from seqkit.formats.format import Description, ReadOptions, notes_on
 from seqkit.formats.registry import FORMATS, described_frames
+from seqkit.formats.runs import field_values
 from seqkit.formats.text import Line, read_lines
 from seqkit.formats.writers import short_cell
 from seqkit.metrics.scores import text_table
@@ -220,13 +222,29 @@ def _label_problems(
     for name, message in near_duplicates(counts):
         yield problem_of(next(where[split, name] for split in found if (split, name) in where).fault(message))
     known = "train" if "train" in found else next(iter(found), "")
-    if message := nothing_to_learn(labels.get(known, Counter()), "sequence"):
+    # Runs of a single label are learned beside the frames that no run covers.
+    has_runs = any(_are_runs(_of_cell(record, label)) for record in found.get(known, ()))
+    if not has_runs and (message := nothing_to_learn(labels.get(known, Counter()), "sequence")):
         yield Problem(found[known][0].file if found[known] else "", 0, message)
     for split, counted in labels.items():
         for name, count in counted.items() if known == "train" and split != "train" and labels["train"] else ():
             if name not in labels["train"]:
                 message = f"label {name!r} does not occur in train ({count} in {split}); correct it or add it to train"
                 yield problem_of(where[split, name].fault(message))
+
+
+def _of_cell(record: FrameRecord, field: str) -> Any:
+    """What a field holds; of a cell of a table the list in it, if it is one."""
+    value = record.fields.get(field)
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(DataError):  # it is a label that begins so
+            return field_values(record, field)
+    return value
+
+
+def _are_runs(value: Any) -> bool:
+    """Whether these are the runs of the frames of a sequence."""
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(each, dict) for each in value)
 
 
 def labels_of(record: FrameRecord, field: str) -> list[str]:
@@ -242,9 +260,11 @@ def labels_of(record: FrameRecord, field: str) -> list[str]:
     Raises:
         DataError: it has none, or something else.
     """
-    value = record.fields.get(field)
-    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):  # runs of frames
+    value = _of_cell(record, field)
+    if _are_runs(value):
         return list(dict.fromkeys(str(each.get("label")) for each in value))
+    if isinstance(value, list) and value is not record.fields.get(field):
+        return list(dict.fromkeys(map(str, value)))
     return labels_of_text(record, field, isinstance(value, list) or LABEL_SEPARATOR in str(value))
 
 
