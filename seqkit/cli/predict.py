@@ -33,7 +33,7 @@ from seqkit.cli.options import (
     workers_option,
 )
 from seqkit.cli.outputs import keep_inputs
-from seqkit.errors import DataError, SeqkitError, file_errors
+from seqkit.errors import DataError, SeqkitError, file_errors, shortened
 from seqkit.formats.format import Description
 from seqkit.formats.intervals import FILE_SUFFIXES
 from seqkit.formats.text import data_suffix, read_lines
@@ -147,14 +147,18 @@ def predict_command(task: Task, verb: str) -> click.Command:
                 tell(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it")
             began = time.perf_counter()
             total = {"records": 0, "tokens": 0, "unknown": 0, "shortened": 0}
+            left_out: Counter[str] = Counter()
             sys.stdout.flush()
             for found in answers:
+                left_out.update(found.get("left_out", {}))
                 _write(found.get("output", "") if written is None else written.take(found.get("files", [])))
                 if found["fault"] is not None:
                     raise SeqkitError(found["fault"])
                 total = {name: total[name] + found[name] for name in total}
             _write("" if written is None else written.rest())
             seconds = time.perf_counter() - began
+        for what, times in () if quiet else left_out.items():
+            tell(shortened(f"{what}: {times:,}"))
         if not (quiet or live):
             counted = f"{plural(total['records'], row.record)}, {plural(total['tokens'], row.unit)}"
             tell(f"{counted} in {seconds:.2f} s: {total['tokens'] / max(seconds, 1e-9):,.0f} {row.unit}s/s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
@@ -11,6 +12,7 @@ from typing import Any
 from seqkit.corpora.dataset import text_lines
 from seqkit.errors import SettingsError, describe, shown
 from seqkit.formats.intervals import FILE_SUFFIXES, file_stem
+from seqkit.formats.midi import Piece
 from seqkit.formats.registry import FORMATS, part_frames, part_sentences, part_texts
 from seqkit.formats.text import Part
 from seqkit.formats.writers import WRITERS, finite, write_records
@@ -93,15 +95,19 @@ def _parts(given: Any) -> list[Part]:
     raise SettingsError("a block is a list of objects with name, format, first, head and data, a string")
 
 
-def block_records(model: Any, parts: Sequence[Part]) -> Iterator[Any]:
+def block_records(model: Any, parts: Sequence[Part], left_out: Counter[str] | None = None) -> Iterator[Any]:
     """The records of a block, as a model's task reads them.
 
     Args:
         model: the model.
         parts: the block.
+        left_out: receives what was left out of sequences of vectors, a line for each file → how often.
 
     Yields:
         The records, in order.
+
+    Raises:
+        DataError: a piece of music has no note that the model could score.
     """
     task = model.task
     split = model.input.split
@@ -113,7 +119,14 @@ def block_records(model: Any, parts: Sequence[Part]) -> Iterator[Any]:
             for record in part_texts(part, None, model.settings.data.text):
                 yield from (TextRecord(line, file=part.name, line=record.line) for line in text_lines(record.text))
     elif task.records == "frames":
-        yield from chain.from_iterable(part_frames(part, model.settings.data.frames) for part in parts)
+        for part in parts:
+            counts: Counter[str] = Counter()
+            for record in part_frames(part, model.settings.data.frames, counts):
+                if isinstance(record.source, Piece) and record.source.silence:
+                    raise record.fault(record.source.silence)
+                yield record
+            if left_out is not None:
+                left_out.update({f"{part.name}: {what}": count for what, count in counts.items()})
     elif task.records == "sentences":
         yield from chain.from_iterable(part_sentences(part, split) for part in parts)
     else:
@@ -125,10 +138,11 @@ def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, 
     stream = io.StringIO()
     counts = {"records": 0, "tokens": 0, "unknown": 0, "shortened": 0}
     fault = None
+    left_out: Counter[str] = Counter()
     files: list[tuple[str, str]] = []
 
     def counted() -> Iterator[Any]:
-        for found in whole_documents(pipeline(block_records(model, parts), options)):
+        for found in whole_documents(pipeline(block_records(model, parts, left_out), options)):
             counts["records"] += 1
             counts["tokens"] += found.units if hasattr(found, "units") else len(found.sentence)
             counts["unknown"] += getattr(found, "unknown", 0)
@@ -144,4 +158,5 @@ def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, 
         fault = describe(error)
         if fault is None:
             raise
-    return {"output": stream.getvalue(), **({"files": files} if files else {}), **counts, "fault": fault}
+    more = {name: value for name, value in (("files", files), ("left_out", dict(left_out))) if value}
+    return {"output": stream.getvalue(), **more, **counts, "fault": fault}
