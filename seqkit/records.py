@@ -333,9 +333,8 @@ class FrameRecord:
         segment: the fields of its row that say what part of the recording or array it is, such as ``start`` and
             ``end``; empty where it is all.
         vectors: the vectors, where they have been read or made already, [N, F].
-        frames: N, where it is known.
-        statistics: what its frames are normalised by, where these are those of all sequences of its speaker: what is
-            subtracted from each feature, [F], and what the difference is multiplied by, [F].
+        frames: N, where it is known; of what a model makes frames of, as the one counted that read it last, and no
+            other one relies on.
     """
 
     source: Any
@@ -347,7 +346,6 @@ class FrameRecord:
     segment: dict[str, Any] = field(default_factory=dict)
     vectors: NDArray[np.float32] | None = None
     frames: int = 0
-    statistics: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
     tokens: ClassVar[Sequence[str]] = ()
 
     @property
@@ -859,30 +857,31 @@ class SpokenSymbol:
     """A symbol of a transcription, and when it was said.
 
     Args:
-        symbol: the symbol.
+        symbol: the symbol; of byte pairs what it spells, together with those before it that spell the first bytes of
+            its first character.
         start: the first frame of its most probable path.
         end: one past the last.
-        posterior: the largest probability that it has in one of these frames.
+        posterior: the largest probability that it has in one of these frames; of several together the smallest.
+        id: its id, of several together that of the last.
     """
 
     symbol: str
     start: int
     end: int
     posterior: float
+    id: int = field(default=0, compare=False)
 
-    def to_json(self, frame_rate: float = 0.0) -> dict[str, Any]:
+    def to_json(self, seconds: Callable[[int], float] | None = None) -> dict[str, Any]:
         """The symbol as a JSON object.
 
         Args:
-            frame_rate: frames a second, where times are to be in seconds.
+            seconds: see `Transcription`; None where times are in frames.
 
         Returns:
             An object with ``symbol``, ``start``, ``end`` and ``posterior``.
         """
-        times = {
-            name: round(value / frame_rate, 4) if frame_rate else value
-            for name, value in (("start", self.start), ("end", self.end))
-        }
+        frames = {"start": self.start, "end": self.end}
+        times = frames if seconds is None else {name: round(seconds(frame), 6) for name, frame in frames.items()}
         return {"symbol": self.symbol, **times, "posterior": round(self.posterior, 6)}
 
 
@@ -894,10 +893,11 @@ class Transcription:
         sentence: the input, as it was read.
         text: the text.
         symbols: its symbols and when they were said, where that was asked for.
-        frame_rate: frames a second; 0 where it is unknown.
+        seconds: see `TaggedFrames`; of the symbols, where these were asked for.
         alternatives: the n best texts, the best first, where they were asked for: each an object with ``text``,
             ``score``, ``log_prob`` and ``lm_log_prob``.
         loss: −ln p of the right text, where that was asked for, in nats.
+        tried: the text by each pair of a weight and a bonus of the language model that were to be tried.
         posteriors: the probabilities of the blank and of each of K symbols at every step of the network, where they
             were asked for, float32 [T, K + 1].
     """
@@ -905,20 +905,21 @@ class Transcription:
     sentence: FrameRecord
     text: str
     symbols: list[SpokenSymbol] | None = None
-    frame_rate: float = 0.0
+    seconds: Callable[[int], float] | None = field(default=None, compare=False)
     alternatives: list[dict[str, Any]] | None = None
     loss: float | None = None
+    tried: list[str] | None = None
     posteriors: NDArray[np.float32] | None = field(default=None, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object: the input's name under its key, ``text``, and what was asked for.
 
         The symbols stand under ``symbols``, each an object with ``symbol``, ``start`` and ``end`` in seconds, or in
-        frames where their rate is unknown, and ``posterior``; n-best texts under ``nbest``.
+        frames where it is not known when these are, and ``posterior``; n-best texts under ``nbest``.
         """
         found: dict[str, Any] = {**self.sentence.given(), "text": self.text}
         if self.symbols is not None:
-            found["symbols"] = [symbol.to_json(self.frame_rate) for symbol in self.symbols]
+            found["symbols"] = [symbol.to_json(self.seconds) for symbol in self.symbols]
         if self.alternatives is not None:
             found["nbest"] = self.alternatives
         return found

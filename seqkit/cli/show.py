@@ -174,6 +174,13 @@ def _chosen(
 # --- the stretch --------------------------------------------------------------------------------------------------
 
 
+def _edges(count: int, seconds: Callable[[int], float] | None) -> NDArray[np.float64]:
+    """Where N frames begin and the last one ends, in seconds where they are known, [N + 1]."""
+    import numpy as np
+
+    return np.array([float(each if seconds is None else seconds(each)) for each in range(count + 1)])
+
+
 def _stretch(
     model: Any, record: FrameRecord, edges: NDArray[np.float64], in_seconds: bool, asked: _Asked
 ) -> tuple[Stretch, slice, str]:
@@ -218,34 +225,37 @@ def _draw_text(model: Any, records: list[FrameRecord], asked: _Asked) -> Drawn:
 
     record = records[0]
     answer = next(model.posteriors(records))
-    step, count, symbols = model.settings.frames.step, len(record), model.head.symbols.labels
-    edges = np.arange(count + 1) / (answer.frame_rate or 1.0)  # [N + 1]
-    drawn, wanted, note = _stretch(model, record, edges, bool(answer.frame_rate), asked)
+    step, count, symbols = model.settings.frames.step, len(record), model.head.names
+    edges, in_seconds = _edges(count, answer.seconds), answer.seconds is not None
+    drawn, wanted, note = _stretch(model, record, edges, in_seconds, asked)
     firsts = np.arange(0, count, step)  # [T]
     times = (edges[firsts] + edges[np.minimum(firsts + step, count)]) / 2  # [T]
     shown = slice(wanted.start // step, -(-(wanted.start + len(drawn.frames)) // step))
     peaks = []
     for spoken in answer.symbols:
         first, last = max(spoken.start // step, shown.start), min(-(-spoken.end // step), shown.stop)
-        values = answer.posteriors[first:last, symbols.index(spoken.symbol) + 1]
+        values = answer.posteriors[first:last, spoken.id]
         if len(values):
             highest = times[first:last][values >= values.max() - 0.01]
             peaks.append(Peak(spoken.symbol, float(highest.mean()), float(values.max())))
+    # A byte that completes a character is called as the character.
+    called = {each.id: each.symbol for each in answer.symbols}
+    names = [called.get(id, name) for id, name in enumerate(symbols, start=1)]
     target = asked.target or model.head.field
     known = asked.target is not None or isinstance(record.fields.get(target), str)
     right = model.head.gold([record], target=target)[0][0] if known else None
     transcription_png(
-        asked.output, drawn, times=times[shown], posteriors=answer.posteriors[shown], symbols=symbols, peaks=peaks,
+        asked.output, drawn, times=times[shown], posteriors=answer.posteriors[shown], symbols=names, peaks=peaks,
         found=answer.text, right=right,
     )  # fmt: skip
     steps = slice(wanted.start // step, -(-wanted.stop // step))
     inside = [each for each in answer.symbols if each.start < wanted.stop and each.end > wanted.start]
     numbers = {
         "sequence": record.text,
-        "unit": "seconds" if answer.frame_rate else "frames",
+        "unit": "seconds" if in_seconds else "frames",
         "found": answer.text,
         "right": right,
-        "symbols": [each.to_json(answer.frame_rate) for each in inside],
+        "symbols": [each.to_json(answer.seconds) for each in inside],
         "times": [round(float(time), 6) for time in times[steps]],
         "columns": [None, *symbols],
         "posteriors": [[round(float(value), 6) for value in row] for row in answer.posteriors[steps]],
@@ -262,15 +272,12 @@ def _draw_labels(model: Any, records: list[FrameRecord], asked: _Asked) -> Drawn
     FILE is a recording, an array, or a manifest, of which --record N takes the Nth sequence. Above are the frames as
     they are before normalisation. The model has to be one of sequences of vectors.
     """
-    import numpy as np
-
     from seqkit.metrics.frame_pictures import Bar, runs_png
 
     record = records[0]
     answer = next(model.predict(records, ahead=1))
-    count, seconds = len(record), answer.seconds
-    edges = np.array([float(each if seconds is None else seconds(each)) for each in range(count + 1)])  # [N + 1]
-    drawn, wanted, note = _stretch(model, record, edges, seconds is not None, asked)
+    count, edges = len(record), _edges(len(record), answer.seconds)
+    drawn, wanted, note = _stretch(model, record, edges, answer.seconds is not None, asked)
     target = asked.target or model.head.codec.target
     rows: list[tuple[str, TaggedFrames]] = [("found", answer)]
     agreement = ""

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from seqkit.errors import DataError, describe, shown
+from seqkit.formats.audio import AudioFile
 from seqkit.formats.format import Description, ReadOptions, split_at_spaces
 from seqkit.formats.json_text import line_value
 from seqkit.formats.live import read_bytes, read_pieces, whole_lines
@@ -106,11 +107,13 @@ class _Chunk(NamedTuple):
         content: frames or samples, perhaps none.
         ended: whether the sequence ends with them.
         fault: a message → the error that says where they came from.
+        seconds: where the sequence ends, how long it was, if it was a recording in a file.
     """
 
     content: Any
     ended: bool
     fault: Callable[[str], DataError]
+    seconds: float | None = None
 
 
 def _is_live(file: str) -> bool:
@@ -147,11 +150,13 @@ def _symbols(
             if chunk.ended:
                 if output:  # before a fault of what is left
                     yield output, 0, False
-                output = _written(stream, text, stream.finish())
+                output = _written(stream, text, stream.finish(chunk.seconds))
         except DataError as error:
             raise chunk.fault(str(error)) from None
         if chunk.ended:
-            output += "" if text is None else text.end() + "\n"
+            if text is not None:
+                text.end()
+                output += "\n"
             sequences, begun = sequences + 1, False
         yield output, stream.extent.frames if chunk.ended else 0, chunk.ended
 
@@ -170,7 +175,9 @@ def _chunks(model: Any, file: str, description: Description) -> Iterator[_Chunk]
             file, description, ReadOptions(frames=description.text or model.settings.data.frames)
         ):
             yield from (_Chunk(part, False, record.fault) for part in model.input.parts(record))
-            yield _Chunk((), True, record.fault)
+            yield _Chunk(
+                (), True, record.fault, record.source.seconds if isinstance(record.source, AudioFile) else None
+            )
     elif model.input.acoustics is not None:
         yield from _samples(file)
     else:

@@ -35,7 +35,8 @@ def read_splits(
         data: the data settings, which name the fields.
         splitter: raw text → token offsets.
         splits: which; by default train, dev and test as far as there are any.
-        label: the field or column of the label, instead of the one that the settings name.
+        label: the field or column of the label, instead of the one that the settings name; what is held out as dev does
+            not depend on it.
 
     Returns:
         The records of each split, in the file's order.
@@ -48,7 +49,7 @@ def read_splits(
         return dataset.read_frames(
             splits,
             field=data.frames,
-            label=str(label or data.label) if hasattr(data, "label") else "",  # labels of frames say nothing of these
+            label=getattr(data, "label", ""),  # by which dev was held out in training, whatever is asked for now
             speaker=getattr(data, "speaker", ""),
         )
     if kind == "sentences":
@@ -68,7 +69,7 @@ def read_splits(
             if all(isinstance(each, str) for each in labels) and (order := sorted_by_label(labels)):
                 found.notes.append(f"warning: {order}")
     else:
-        choose = partial(_held_out_of_sequences, condition=getattr(data, "condition", ""), target=data.target)
+        choose = partial(_held_out_of_sequences, data=data)
         found = dataset.read_texts(None, splits, text=data.target, label=None, choose=choose)
     for split, records in found.records.items():
         if not any(record.text or record.fields for record in records):
@@ -77,11 +78,10 @@ def read_splits(
     return found
 
 
-def _held_out_of_sequences(records: Sequence[Any], condition: str, target: str) -> tuple[set[int], str] | None:
+def _held_out_of_sequences(records: Sequence[Any], data: Any) -> tuple[set[int], str] | None:
     """Which texts are held out as dev that are written from sequences of vectors; None where they are not."""
-    asked = condition.split(",") if condition else [name for name in records[0].fields if name != target]
     rows = [record.fields for record in records]
-    if any(all_sequences(rows, name.strip().removesuffix(":frames")) for name in asked):
+    if any(all_sequences(rows, name.strip().removesuffix(":frames")) for name in data.conditions(rows)):
         return held_out_rows([None] * len(rows), [row.get("speaker") for row in rows], len(rows))
     return None
 

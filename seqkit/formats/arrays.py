@@ -162,11 +162,12 @@ class ArraySource:
         DataError: the file cannot be read.
     """
 
-    __slots__ = ("_array", "_segment", "shape")
+    __slots__ = ("_array", "_known", "_segment", "shape")
 
     def __init__(self, array: NDArray[Any] | ArrayFile, segment: tuple[int, int] | None = None) -> None:
         self._array = array
-        self.shape = _frames_of(array.shape)
+        self._known = array.shape
+        self.shape = _frames_of(self._known)
         self._segment = segment
         if segment is not None:
             begin, end = segment
@@ -185,7 +186,9 @@ class ArraySource:
         """
         if self._segment is not None:
             return np.concatenate(list(self.parts(max(1, self.shape[0]))))
-        return self._vectors(self._array if isinstance(self._array, np.ndarray) else self._array.read())
+        return self._vectors(
+            self._array if isinstance(self._array, np.ndarray) else self._unchanged(self._array).read()
+        )
 
     def parts(self, most: int) -> Iterator[NDArray[np.float32]]:
         """The vectors part by part; of an ``.npy`` file no more than that is in memory.
@@ -203,7 +206,14 @@ class ArraySource:
         if isinstance(array, np.ndarray):
             yield from map(self._vectors, _slices(array, most, self._segment))
         else:
-            yield from map(self._vectors, array.parts(most, self._segment))
+            yield from map(self._vectors, self._unchanged(array).parts(most, self._segment))
+
+    def _unchanged(self, array: ArrayFile) -> ArrayFile:
+        """The file, refused if its array has another shape than when it was opened."""
+        if (shape := array.shape) != self._known:
+            changed = f"found {list(shape)}: the file has changed meanwhile"
+            raise DataError(f"expected an array of shape {list(self._known)}, {changed}", file=array.path)
+        return array
 
     def _vectors(self, array: NDArray[Any]) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):

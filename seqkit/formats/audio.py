@@ -88,6 +88,11 @@ class AudioFile:
         return end - begin
 
     @property
+    def seconds(self) -> float:
+        """How long it lasts."""
+        return self.samples / self.rate
+
+    @property
     def channels(self) -> int:
         """Channels, as its header says."""
         return self._header.channels

@@ -96,10 +96,24 @@ class Piece:
         np.cumsum(changes, axis=0, out=changes)
         return (changes[:-1] > 0).astype(np.uint8)
 
+    def count(self, frames_per_quarter: int = FRAMES_PER_QUARTER) -> int:
+        """How many frames `frames` gives.
+
+        Args:
+            frames_per_quarter: how many of them a quarter note has.
+
+        Returns:
+            N.
+
+        Raises:
+            DataError: see `frames`.
+        """
+        return self._length(*self._scale(frames_per_quarter, 0))
+
     @property
     def shape(self) -> tuple[int, int]:
         """See `seqkit.records.VectorSource`."""
-        return self._length(*self._scale(FRAMES_PER_QUARTER, 0)), KEYS
+        return self.count(), KEYS
 
     def read(self) -> NDArray[np.float32]:
         """See `seqkit.records.VectorSource`."""

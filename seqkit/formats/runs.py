@@ -77,7 +77,7 @@ def duration(record: FrameRecord, clock: Clock) -> float:
     """The length of a sequence in seconds; of an array until its last frame ends."""
     source = record.source
     if isinstance(source, AudioFile):
-        return source.samples / source.rate
+        return source.seconds
     return clock.duration(len(record))
 
 
@@ -310,15 +310,16 @@ def runs_of(labels: Sequence[str], scheme: str = "none") -> list[Run]:
 
 
 def to_steps(labels: Sequence[str], step: int, scheme: str) -> list[str]:
-    """Labels of frames → labels of steps that each stand for several frames.
+    """Labels of frames → labels of steps, of which step t stands for the frames from t · step to the next one's.
 
     Args:
         labels: one label a frame.
-        step: frames of a step.
+        step: frames from one step to the next, which may read more than these.
         scheme: how labels mark spans.
 
     Returns:
-        The label of each step's middle frame; of spans, which have to begin and end anew, the span of that frame.
+        The label of frame t · step + step // 2 for each step t, of the last frame where there is none; of spans, which
+        have to begin and end anew, the span of that frame.
     """
     if step == 1:
         return list(labels)
@@ -348,7 +349,7 @@ def to_frames(labels: Sequence[str], step: int, count: int, scheme: str) -> list
 
     Args:
         labels: one label a step.
-        step: frames of a step.
+        step: frames from one step to the next.
         count: how many frames there are.
         scheme: how labels mark spans.
 

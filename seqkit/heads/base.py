@@ -143,6 +143,7 @@ class Head(ABC):
         has_start: whether it says what the encoder begins with; see `conditions` and `start`.
         scores_steps: whether `score` gives numbers of each step, and not of each record.
         drops_outputs: whether it drops features of the encoder's outputs itself.
+        parts: what predictions consist of, for messages, in the plural.
         training_only: how the names of weights begin that only training needs; empty for none.
         baseline_scores: the dataclass of the scores of its `baseline`, if it has one.
         module: the trainable part.
@@ -152,6 +153,7 @@ class Head(ABC):
     has_start: bool = False
     drops_outputs: bool = False
     scores_steps: bool = False
+    parts: str = "labels"
     training_only: str = ""
     baseline_scores: Any = None
     module: Any

@@ -92,9 +92,11 @@ class Input(ABC):
     Attributes:
         reads_tokens: whether raw text is split into tokens first, as ``data.splitter`` says.
         fields: the fields of which a request has one (see `seqkit.model.base.Predictor.answer`); none for any fields.
+        optional_fields: those that it may have beside that one.
     """
 
     fields: tuple[str, ...] = ()
+    optional_fields: tuple[str, ...] = ()
     reads_tokens: bool = False
 
     @property
@@ -216,19 +218,22 @@ class Input(ABC):
 
     @property
     def surveys(self) -> bool:
-        """Whether what is read of a record depends on others given with it, so that `survey` sees all first."""
+        """Whether what is read of a record depends on others given with it, so that `surveyed` sees all first."""
         return False
 
-    def survey(self, records: Sequence[Any]) -> None:
-        """Note on each record what it takes from others that are given with it, such as those of the same speaker.
+    def surveyed(self: _Kind, records: Sequence[Any]) -> _Kind:
+        """The same input for records that say something of each other, such as those of the same speaker.
 
         Args:
             records: all records of a split, a file or a call.
 
+        Returns:
+            An object with `arrays` and `collate`, for these records or some of them; by default the input itself.
+
         Raises:
             DataError: one cannot be read.
         """
-        return
+        return self
 
     def check(self, records: Sequence[Any]) -> int:
         """See that records can be read whose content is read only when it is needed.

@@ -69,4 +69,4 @@ class WholeFrameSettings(FrameSettings):
     """What is done with frames where no label belongs to a single one."""
 
     speed: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
-    """greatest change of speed in training, as a share: another one for each sequence every time (Ko et al. 2015)"""
+    """greatest change of tempo in training, as a share: another one each time, by interpolation between frames"""

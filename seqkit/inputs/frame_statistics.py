@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -42,3 +44,19 @@ class Moments:
         # The inverse of a deviation that is too small for normal numbers of float32 would be too large for it.
         varies = deviation > np.maximum(_LEAST_DEVIATION * self.largest, np.finfo(np.float32).tiny)
         return self.mean.astype(np.float32), np.where(varies, 1 / np.where(varies, deviation, 1), 1).astype(np.float32)
+
+
+def statistics_of(sequences: Iterable[Floats], size: int) -> Statistics:
+    """What the frames of some sequences are normalised by.
+
+    Args:
+        sequences: each float32 [N, F].
+        size: F.
+
+    Returns:
+        What is subtracted from each feature, and what the difference is multiplied by.
+    """
+    moments = Moments(size)
+    for frames in sequences:
+        moments.add(frames)
+    return moments.normalisation()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from torch import Tensor, nn
 from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.formats.arrays import ArraySource, unsound
 from seqkit.formats.audio import AudioFile, shown_rates
-from seqkit.formats.manifest import row_frames
 from seqkit.inputs.acoustics import Acoustics
-from seqkit.inputs.base import Documents, Input, Sources
+from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.feature_store import FeatureStore
-from seqkit.inputs.frame_statistics import Moments, Statistics
+from seqkit.inputs.frame_statistics import Statistics, statistics_of
 from seqkit.inputs.frame_stream import VectorStream
+from seqkit.inputs.vectors import VectorInput
 from seqkit.nn.frames import FrameLayer
 from seqkit.nn.sequences import to_device
 from seqkit.records import FrameRecord
@@ -59,14 +60,20 @@ class FrameArrays:
         records: the sequences.
         frame_lengths: frames of each, int64 [S].
         lengths: steps of the encoder that they become, int64 [S].
+        statistics: what each is normalised by, where that is said by all sequences of its speaker.
     """
 
     def __init__(
-        self, records: Sequence[FrameRecord], frame_lengths: NDArray[np.int64], lengths: NDArray[np.int64]
+        self,
+        records: Sequence[FrameRecord],
+        frame_lengths: NDArray[np.int64],
+        lengths: NDArray[np.int64],
+        statistics: Sequence[Statistics | None],
     ) -> None:
         self.records = records
         self.frame_lengths = frame_lengths
         self.lengths = lengths
+        self.statistics = statistics
 
 
 def _bytes(frames: Floats) -> memoryview:
@@ -109,7 +116,7 @@ def _resampled(frames: Floats, count: int) -> Floats:
     return found
 
 
-class FrameInput(Input):
+class FrameInput(VectorInput):
     """Sequences of vectors.
 
     Args:
@@ -130,12 +137,13 @@ class FrameInput(Input):
         scale: Tensor | None = None,
         store: FeatureStore | None = None,
     ) -> None:
-        self.settings = settings
-        self.fields = tuple(dict.fromkeys(("frames", settings.data.frames or "frames")))
+        super().__init__(settings)
         self.size = size
         self.acoustics = None if rate is None else Acoustics(settings.audio, rate)
         self._mean, self._scale = mean, scale
         self._store = store
+        self.optional_fields = (settings.data.speaker,) if self.surveys else ()
+        self._speakers: dict[str | None, Statistics] = {}  # of `surveyed`
 
     @classmethod
     def build(cls, settings: Any, records: Sequence[FrameRecord], sources: Sources) -> FrameInput:
@@ -174,6 +182,11 @@ class FrameInput(Input):
         """See `Input.documents`."""
         return {"frames.json": {"features": self.size, "rate": self.acoustics.rate if self.acoustics else None}}
 
+    @property
+    def dropout(self) -> float:
+        """See `Input.dropout`."""
+        return float(self.settings.frames.dropout)
+
     def module(self) -> FrameModule:
         """See `Input.module`."""
         frames = self.settings.frames
@@ -191,7 +204,6 @@ class FrameInput(Input):
                 convolutions=frames.convolutions,
                 channels=frames.channels,
                 kernel=frames.kernel,
-                dropout=frames.dropout,
                 causal=frames.causal,
                 stack=frames.stack,
                 stride=frames.step,
@@ -209,11 +221,6 @@ class FrameInput(Input):
             )
         assert isinstance(module, FrameModule)
         return VectorStream(self, module.layer)
-
-    @property
-    def frame_rate(self) -> float:
-        """Frames a second; 0 where that is unknown."""
-        return self.acoustics.frame_rate if self.acoustics is not None else self.settings.data.frame_rate
 
     # --- reading --------------------------------------------------------------------------------------------------
 
@@ -236,14 +243,12 @@ class FrameInput(Input):
         if self.acoustics is not None and self._store is not None:
             kept = self._store.get(record.source.path, record.source.segment)
             if kept is not None:
-                record.frames = len(kept)
                 return kept
         try:
             frames = record.source.read() if self.acoustics is None else self._features(record.source)
         except DataError as error:
             raise record.fault_of(error) if self.acoustics is None else error from None
         self._refuse(record, *frames.shape)
-        record.frames = len(frames)
         if fault := unsound(frames):
             raise record.fault(fault)
         if keep and self.acoustics is not None and self._store is not None:
@@ -271,7 +276,7 @@ class FrameInput(Input):
         Raises:
             DataError: it cannot be read, has no frames, or frames of another size; numbers are not looked at.
         """
-        self._count(record)
+        self.count(record)
         if self.acoustics is not None:
             yield from record.source.blocks(self.acoustics.rate)
             return
@@ -302,13 +307,24 @@ class FrameInput(Input):
         """The message that there are no frames of a recording."""
         return f"the recording is shorter than one window of {self.settings.audio.window:g} ms (--set audio.window)"
 
-    def _count(self, record: FrameRecord) -> int:
-        """Frames of a sequence, without reading them."""
-        if record.frames:
-            return record.frames
+    def count(self, record: FrameRecord) -> int:
+        """Frames of a sequence, from its header alone; those of a recording are as many as this model makes of it.
+
+        Args:
+            record: the sequence, which notes their number for its `len`.
+
+        Returns:
+            N.
+
+        Raises:
+            DataError: it cannot be read, has no frames, or frames of another size.
+        """
         self._check_kind(record)
         if self.acoustics is None:
-            count, size = record.source.shape
+            try:
+                count, size = record.source.shape
+            except DataError as error:
+                raise record.fault_of(error) from None
         else:
             count, size = self.acoustics.frames(record.source.samples_at(self.acoustics.rate)), self.size
         self._refuse(record, count, size)
@@ -328,8 +344,9 @@ class FrameInput(Input):
 
     def arrays(self, records: Sequence[FrameRecord]) -> FrameArrays:
         """See `Input.arrays`; only the lengths are read."""
-        counts = np.array([self._count(record) for record in records], dtype=np.int64)
-        return FrameArrays(records, counts, self.steps(counts))
+        counts = np.array([self.count(record) for record in records], dtype=np.int64)
+        statistics = [self._speakers.get(self.speaker(record)) if self._speakers else None for record in records]
+        return FrameArrays(records, counts, self.steps(counts), statistics)
 
     def collate(self, arrays: FrameArrays, rows: NDArray[np.int64]) -> FrameBatch:
         """See `Input.collate`."""
@@ -351,26 +368,25 @@ class FrameInput(Input):
         """Some sequences as a batch, each of so many frames, between which numbers are interpolated."""
         frames = np.zeros((len(rows), int(counts.max(initial=0)), self.size), dtype=np.float32)  # [B, N, F]
         for place, (row, count) in enumerate(zip(rows.tolist(), counts.tolist(), strict=True)):
-            frames[place, :count] = _resampled(self._normalised(arrays.records[row]), count)
+            frames[place, :count] = _resampled(self._normalised(arrays, row), count)
         return FrameBatch(torch.from_numpy(frames), torch.from_numpy(counts), torch.from_numpy(self.steps(counts)))
 
-    def _normalised(self, record: FrameRecord) -> Floats:
+    def _normalised(self, arrays: FrameArrays, row: int) -> Floats:
         """Frames after what is normalised by their own sequence or by those of their speaker."""
+        record, count = arrays.records[row], int(arrays.frame_lengths[row])
         frames = self.read(record)
+        if len(frames) != count:
+            raise record.fault(f"expected {count:,} frames, found {len(frames):,}: the file has changed meanwhile")
         if self.settings.frames.normalize not in ("sequence", "speaker"):
             return frames
-        mean, scale = record.statistics or self._statistics([record])
+        mean, scale = arrays.statistics[row] or statistics_of([frames], self.size)
         return (frames - mean) * scale
 
     def _statistics(self, records: Iterable[FrameRecord]) -> Statistics:
-        """What is subtracted from the frames of sequences, and what the difference is multiplied by."""
-        moments = Moments(self.size)
-        for record in records:
-            moments.add(self.read(record, keep=True))
-        return moments.normalisation()
+        return statistics_of((self.read(record, keep=True) for record in records), self.size)
 
     def speaker(self, record: FrameRecord) -> str | None:
-        """Who speaks in a sequence, for `survey`; None where that is not known."""
+        """Who speaks in a sequence, for `surveyed`; None where that is not known."""
         speaker = record.fields.get(self.settings.data.speaker)
         return None if speaker is None or speaker == "" else str(speaker)
 
@@ -380,42 +396,21 @@ class FrameInput(Input):
         how: str = self.settings.frames.normalize
         return how == "speaker"
 
-    def survey(self, records: Sequence[FrameRecord]) -> None:
-        """See `Input.survey`; a sequence without a speaker is normalised by itself."""
-        speakers: dict[str, list[FrameRecord]] = {}
+    def surveyed(self, records: Sequence[FrameRecord]) -> FrameInput:
+        """See `Input.surveyed`; a sequence without a speaker is normalised by itself."""
+        if not self.surveys:
+            return self
+        speakers: dict[str | None, list[FrameRecord]] = {}
         for record in records:
-            record.statistics = None
             if (speaker := self.speaker(record)) is not None:
                 speakers.setdefault(speaker, []).append(record)
-        for spoken in speakers.values():
-            statistics = self._statistics(spoken)
-            for record in spoken:
-                record.statistics = statistics
+        found = copy(self)
+        found._speakers = {speaker: self._statistics(spoken) for speaker, spoken in speakers.items()}
+        return found
 
     def lengths(self, records: Sequence[FrameRecord]) -> list[int]:
         """See `Input.lengths`."""
-        return list(map(int, self.steps(np.array([self._count(record) for record in records], dtype=np.int64))))
-
-    def record(self, given: Any) -> FrameRecord:
-        """What a user gives as a sequence; see `Input.record`.
-
-        Args:
-            given: an array [N, F], a list of frames, a record, or a mapping with one of them.
-
-        Returns:
-            The sequence.
-
-        Raises:
-            DataError: it is something else.
-        """
-        if isinstance(given, FrameRecord):
-            return given
-        if isinstance(given, Mapping):
-            field = self.settings.data.frames
-            return row_frames(given, field if field in given else "")
-        if isinstance(given, list | tuple) or hasattr(given, "__array__"):
-            return row_frames({"frames": given})
-        raise DataError(f"a record must be an array of frames [N, F], or a mapping with one, found {shown(given)}")
+        return list(map(int, self.steps(np.array([self.count(record) for record in records], dtype=np.int64))))
 
     def facts(self, records: Sequence[FrameRecord]) -> tuple[dict[str, Any], list[str]]:
         """See `Input.facts`: what recordings become, and how many are resampled for it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError, shown
-from seqkit.formats.manifest import row_frames
 from seqkit.formats.midi import Piece
-from seqkit.inputs.base import Documents, Input, Sources
+from seqkit.formats.piano import KEYS
+from seqkit.inputs.base import Documents, Sources
+from seqkit.inputs.vectors import VectorInput
 from seqkit.nn.sequences import to_device
 from seqkit.records import FrameRecord
 
@@ -27,7 +28,6 @@ MOST_KEYS = 10_000
 
 
 _OF_TEXTS = "--unit char makes a language model of the texts beside the sequences"
-_NO_KEYS = "expected frames of keys that are on or off, found a recording"
 
 
 def _text_beside(record: FrameRecord) -> str:
@@ -104,7 +104,7 @@ class KeyModule(nn.Module):
         return torch.cat([batch.previous.unsqueeze(1), batch.frames[:, :-1]], 1)  # [B, T, K]
 
 
-class KeyInput(Input):
+class KeyInput(VectorInput):
     """Sequences of frames of zeros and ones.
 
     Args:
@@ -112,20 +112,20 @@ class KeyInput(Input):
         keys: K.
     """
 
-    fields = ("frames",)
+    shape = "[N, K]"
 
     def __init__(self, settings: Any, keys: int) -> None:
-        self.settings = settings
+        super().__init__(settings)
         self.keys = keys
 
     @classmethod
     def build(cls, settings: Any, records: Sequence[FrameRecord], sources: Sources) -> KeyInput:
         """See `Input.build`."""
-        if not hasattr(records[0].source, "shape"):
-            raise records[0].fault(f"{_NO_KEYS}; {_OF_TEXTS}, and `seqkit transcribe` learns from recordings")
-        keys = records[0].source.shape[1]
+        _, keys = _shape(records[0], settings.data.frames_per_quarter)
         if keys > MOST_KEYS:
             raise records[0].fault(f"expected at most {MOST_KEYS:,} keys a frame, found {keys:,}")
+        if not keys:
+            raise records[0].fault("the frames have no keys")
         return cls(settings, keys)
 
     @classmethod
@@ -164,16 +164,12 @@ class KeyInput(Input):
         Raises:
             DataError: they cannot be read, are no zeros and ones, none, or of another size.
         """
-        source = record.source
+        source, per_quarter = record.source, self.settings.data.frames_per_quarter
+        _refuse_recording(record)
         try:
-            if isinstance(source, Piece):
-                found: NDArray[Any] = source.frames(self.settings.data.frames_per_quarter)
-            elif hasattr(source, "shape"):
-                found = source.read()
-            else:
-                raise DataError(_NO_KEYS)
+            found: NDArray[Any] = source.frames(per_quarter) if isinstance(source, Piece) else source.read()
         except DataError as error:
-            raise record.fault(str(error)) from None
+            raise record.fault_of(error) from None
         if found.shape[1] != self.keys:
             raise record.fault(f"expected {self.keys} keys a frame, as in training, found {found.shape[1]}")
         if not len(found):
@@ -183,7 +179,6 @@ class KeyInput(Input):
             frame, key = np.argwhere(wrong)[0].tolist()
             wrong_one = f"found {found[frame, key]:g} in frame {frame}, key {key}"
             raise record.fault(f"expected zeros and ones, {wrong_one}{_text_beside(record)}")
-        record.frames = len(found)
         return found.astype(np.uint8)
 
     def check(self, records: Sequence[FrameRecord]) -> int:
@@ -226,30 +221,25 @@ class KeyInput(Input):
 
     def lengths(self, records: Sequence[FrameRecord]) -> list[int]:
         """See `Input.lengths`."""
-        return [record.frames or len(self.read(record)) for record in records]
-
-    def record(self, given: Any) -> FrameRecord:
-        """What a user gives as a sequence; see `Input.record`.
-
-        Args:
-            given: an array [N, K], a list of frames, a `Piece`, a record, or a mapping with one of them.
-
-        Returns:
-            The sequence.
-
-        Raises:
-            DataError: it is something else.
-        """
-        if isinstance(given, FrameRecord):
-            return given
-        if isinstance(given, Piece):
-            return FrameRecord(given, name=given.file)
-        if isinstance(given, Mapping):
-            return row_frames(given, self.settings.data.frames)
-        if isinstance(given, list) or hasattr(given, "__array__"):
-            return row_frames({"frames": given if isinstance(given, list) else np.asarray(given)})
-        raise DataError(f"a record must be an array of frames [N, K], or a mapping with one, found {shown(given)}")
+        return [_shape(record, self.settings.data.frames_per_quarter)[0] for record in records]
 
     def description(self) -> list[str]:
         """See `Input.description`."""
         return [f"- Input: frames of {self.keys} keys, {self.settings.data.frames_per_quarter} a quarter note"]
+
+
+def _refuse_recording(record: FrameRecord) -> None:
+    if not hasattr(type(record.source), "shape"):
+        beside = _text_beside(record)
+        beside += ", and `seqkit transcribe` learns from recordings" if beside else ""
+        raise record.fault(f"expected frames of keys that are on or off, found a recording{beside}")
+
+
+def _shape(record: FrameRecord, frames_per_quarter: int) -> tuple[int, int]:
+    """How many frames and keys a sequence has."""
+    source = record.source
+    _refuse_recording(record)
+    try:
+        return (source.count(frames_per_quarter), KEYS) if isinstance(source, Piece) else source.shape
+    except DataError as error:
+        raise record.fault_of(error) from None

@@ -159,6 +159,34 @@ class Units:
             return str(self._load().decoder.decode(list(units)))
         return self.separator.join(units)
 
+    def spelling(self, unit: str) -> str | bytes:
+        """What a unit spells.
+
+        Args:
+            unit: the unit.
+
+        Returns:
+            Of ``bpe`` bytes of UTF-8: a character may be of several units. Otherwise the unit itself.
+        """
+        return _bytes_of(unit) if self.kind == "bpe" else unit
+
+    def name(self, unit: str) -> str:
+        """What a unit is called where it stands by itself.
+
+        Args:
+            unit: the unit.
+
+        Returns:
+            Its text; of bytes that are no whole characters the bytes, as ``<0xC3>``.
+        """
+        spelled = self.spelling(unit)
+        if isinstance(spelled, str):
+            return spelled
+        try:
+            return spelled.decode()
+        except UnicodeDecodeError:
+            return "".join(f"<0x{byte:02X}>" for byte in spelled)
+
     def joiner(self) -> Callable[[str | None], str]:
         """Join units that come one by one.
 

@@ -19,6 +19,7 @@ from seqkit.formats.json_text import objects
 from seqkit.formats.manifest import KEYS, row_frames
 from seqkit.formats.writers import clean
 from seqkit.inputs.lookup import LookupInput
+from seqkit.inputs.units import UnitInput
 from seqkit.metrics.scores import text_table
 from seqkit.model.base import Model, Predictor
 from seqkit.nn.encoder import Encoder
@@ -252,6 +253,8 @@ def record_gates(model: Predictor, given: Any, conditions: Mapping[str, Any] | N
         record = model.record(fields if kind == "fields" else given)
     if isinstance(model.input, LookupInput):
         steps = model.input.units_of([record])[0]
+        if isinstance(model.input, UnitInput):
+            steps = [*map(model.input.units.name, steps)]
     else:
         steps = [f"{round(step * spacing, 4):.12g}" for step in range(*model.input.lengths([record]))]
     if all(step == getattr(settings.data, "end", None) for step in steps):

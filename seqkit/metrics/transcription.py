@@ -173,6 +173,7 @@ class TranscriptionReport:
         seconds_of_audio: how long they last, where their rate is known.
         seconds: how long transcribing them took, where it was measured.
         unit: what the words are called, in the plural.
+        impossible: how many texts the loss is not of, as the model finds them impossible.
     """
 
     sentences: int
@@ -182,8 +183,9 @@ class TranscriptionReport:
     loss: float | None = None
     frames: int = 0
     seconds_of_audio: float | None = None
-    seconds: float | None = None
+    seconds: float | None = field(default=None, compare=False)
     unit: str = "words"
+    impossible: int = 0
 
     @property
     def tokens(self) -> int:
@@ -224,6 +226,10 @@ class TranscriptionReport:
             if count > MOST_CONFUSIONS:
                 kept = f"the {MOST_CONFUSIONS:,} most frequent confusions of {count:,} are kept"
                 found[key] = f"{kept}; rates and counts are of all"
+        if self.impossible:
+            others = "symbols that training has not seen, or more of them than their sequences have steps"
+            scored = f"{self.sentences - self.impossible:,} of {plural(self.sentences, 'text')}"
+            found["loss"] = f"the loss is of {scored}; the others have {others}"
         return found
 
     def to_json(self) -> dict[str, Any]:
@@ -310,6 +316,7 @@ def transcription_report(
     seconds_of_audio: float | None = None,
     seconds: float | None = None,
     unit: str = "words",
+    impossible: int = 0,
 ) -> TranscriptionReport:
     """Compare transcriptions with the gold texts.
 
@@ -321,6 +328,7 @@ def transcription_report(
         seconds_of_audio: see `TranscriptionReport`.
         seconds: see `TranscriptionReport`.
         unit: what the words are called, in the plural.
+        impossible: see `TranscriptionReport`.
 
     Returns:
         The report.
@@ -337,4 +345,4 @@ def transcription_report(
     characters = [[" ".join(text) for text in texts] for texts in words]
     errors = unit_errors(*words), unit_errors(*characters)
     exact = sum(right == guess for right, guess in zip(*words, strict=True))
-    return TranscriptionReport(len(gold), exact, *errors, loss, frames, seconds_of_audio, seconds, unit)
+    return TranscriptionReport(len(gold), exact, *errors, loss, frames, seconds_of_audio, seconds, unit, impossible)

@@ -49,12 +49,14 @@ class Evaluation(NamedTuple):
         gold: the right labels of each record, where predictions are labels.
         answers: the predictions.
         notes: lines for the user, on the data.
+        seconds: how long the predictions took, where that was measured.
     """
 
     report: Any
     gold: Sequence[Sequence[str]] = ()
     answers: Sequence[Any] = ()
     notes: Sequence[str] = ()
+    seconds: float | None = None
 
 
 class Predictor(ABC):
@@ -188,9 +190,10 @@ class Predictor(ABC):
         """Answer a request, JSON in and JSON out: what workers, the processes of ``torchrun`` and servers use.
 
         Args:
-            request: ``{"text": …}`` or, of an input of words, ``{"tokens": […]}``, and options of prediction beside it;
-                or ``{"texts": […]}`` for several; or ``{"block": […], "output_format": …}`` for a block of a file (see
-                `seqkit.formats.blocks`), whose bytes are strings, each undecodable byte a lone surrogate.
+            request: ``{"text": …}`` or, of an input of words, ``{"tokens": […]}``, of sequences of vectors
+                ``{"frames": […]}``, with its speaker where frames are normalised by it, and options of prediction
+                beside it; or ``{"texts": […]}`` for several; or ``{"block": […], "output_format": …}`` for a block of a
+                file (see `seqkit.formats.blocks`), whose bytes are strings, each undecodable byte a lone surrogate.
             pipeline: what predicts; by default a new one.
 
         Returns:
@@ -220,27 +223,37 @@ class Predictor(ABC):
             DataError: the data cannot be read, or a record lacks its label.
             SettingsError: there is no such option, or it has another value.
         """
-        chosen = validated(self.task.evaluation_class(), options, "options").model_dump()
-        reading = {name: chosen.pop(name) for name in ReadingSettings.model_fields}
-        if isinstance(data, str | Path):
-            data = resolve(data, quiet=True)
-        elif not isinstance(data, Dataset):
-            label = chosen.get("label") or chosen.get("target") or self.settings.label
-            if has_splits(data):
-                data = from_items(self.task.records, data, label=label)
-            else:
-                data = from_items(self.task.records, None, test=() if data is None else data, label=label)
-        if data.card is None:  # which describes its files itself
-            data = data.described(self.settings.description())
-        data = data.described(ReadingSettings(**reading).description())
-        records, notes = read_gold(self, data, data.evaluation_split(split), chosen)
+        records, notes, chosen = self._read(data, split, options)
         baseline = self.recorded_baseline(checksum(self, records, **chosen))
         found = self.evaluate_records(records, baseline=baseline, pipeline=pipeline, **chosen)
         unknown = self.head.unknown(found.gold) if self.head is not None else []
         if unknown:
             shown = ", ".join(unknown[:5]) + (", …" if len(unknown) > 5 else "")
-            notes = [*notes, f"{len(unknown)} labels of the data are unknown to the model and count as errors: {shown}"]
+            told = "unknown to the model and count as errors"
+            notes = [*notes, f"{len(unknown)} {self.head.parts} of the data are {told}: {shown}"]
         return found._replace(notes=notes)
+
+    def _dataset(self, data: Any, options: Mapping[str, Any]) -> Dataset:
+        """Data as they may be given to `evaluate`, and its options, → a data set."""
+        if isinstance(data, str | Path):
+            return resolve(data, quiet=True)
+        if isinstance(data, Dataset):
+            return data
+        label = options.get("label") or options.get("target") or self.settings.label
+        if has_splits(data):
+            return from_items(self.task.records, data, label=label)
+        return from_items(self.task.records, None, test=() if data is None else data, label=label)
+
+    def _read(self, data: Any, split: str | None, options: Mapping[str, Any]) -> tuple[Any, list[str], dict[str, Any]]:
+        """What is to be evaluated, see `evaluate`, notes on it, and the options of evaluation, checked and all."""
+        chosen = validated(self.task.evaluation_class(), options, "options").model_dump()
+        reading = {name: chosen.pop(name) for name in ReadingSettings.model_fields}
+        data = self._dataset(data, chosen)
+        if data.card is None:  # which describes its files itself
+            data = data.described(self.settings.description())
+        data = data.described(ReadingSettings(**reading).description())
+        records, notes = read_gold(self, data, data.evaluation_split(split), chosen)
+        return records, list(notes), chosen
 
     @abstractmethod
     def evaluate_records(

@@ -54,8 +54,8 @@ class FrameLanguageModel(Model):
                 raise record.fault(record.source.silence)
             begun = self.input.read(record)[: chosen.prompt_length or None]
         low, high = self.key_range(chosen.keys)
-        seed = chosen.seed if chosen.seed is not None else int(torch.seed() % 2**63)
-        generator = torch.Generator().manual_seed(seed)  # of the CPU, so that a seed gives the same on every device
+        generator = torch.Generator()  # of the CPU, so that a seed gives the same on every device
+        generator.manual_seed(chosen.seed) if chosen.seed is not None else generator.seed()
         written, log_probs = self._write(begun, chosen, low, high, generator)
         source = record.source if record is not None else None
         tempo = chosen.tempo or (source.tempo if isinstance(source, Piece) else TEMPO)

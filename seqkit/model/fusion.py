@@ -25,7 +25,8 @@ def fused(model: UnitPredictor, units: Units, symbols: LabelVocabulary, place: s
     """A language model over the symbols of a transcriber.
 
     Args:
-        model: the language model: of the same units, or of words where characters or byte pairs are transcribed.
+        model: the language model: of the same units, or of words, which are found in what is transcribed as the
+            language model finds them in a text: between spaces, and then by its own splitter.
         units: text ↔ symbols of the transcriber.
         symbols: symbol ↔ id − 1.
         place: what messages call the language model.
@@ -37,9 +38,9 @@ def fused(model: UnitPredictor, units: Units, symbols: LabelVocabulary, place: s
         SettingsError: its units are others.
     """
     theirs = model.input.units
-    if theirs.kind == units.kind and (theirs.kind != "bpe" or theirs == units):
+    if theirs == units:
         return _of_symbols(model, symbols)
-    if theirs.kind == "word" and units.kind in ("char", "bpe"):
+    if theirs.kind == "word":
         return _of_words(model, units, symbols)
     raise SettingsError(
         f"{place}: a language model of unit {theirs.kind} does not fit a transcriber of unit {units.kind}; train one "
@@ -61,15 +62,23 @@ def _of_symbols(model: UnitPredictor, symbols: LabelVocabulary) -> LanguageModel
 
 
 def _of_words(model: UnitPredictor, units: Units, symbols: LabelVocabulary) -> LanguageModel:
-    spelling = ["", *(symbol if units.kind == "char" else units.join([symbol]) for symbol in symbols.labels)]
-    known = model.input.indexer.words
+    space = units.separator  # after a symbol that is a word
+    spelling: Any = ["", *(units.spelling(symbol + space) for symbol in symbols.labels)]
+    known, normalise, split = model.input.indexer.words, model.input.indexer.normalise, model.input.units.split
     if isinstance(model, NgramLanguageModel):
         score, context = _ngram_score(model), model.kneser_ney.order - 1
     else:
         score, context = _network_score(model), None
     vocabulary = frozenset(known.words[UNKNOWN + 1 :])
     unknown = -float(np.log(max(2, len(known))))  # one of the unknown words, all equally probable
-    return WordModel(score, spelling, context=context, vocabulary=vocabulary, unknown=unknown)
+    return WordModel(
+        score,
+        spelling,
+        context=context,
+        vocabulary=vocabulary,
+        unknown=unknown,
+        words=lambda text: [normalise(word) for word in split(text)],
+    )
 
 
 def _ngram_score(model: NgramLanguageModel) -> Callable[[tuple[str, ...], str | None], float]:

@@ -316,30 +316,30 @@ class Pipeline:
         Yields:
             One answer per record.
         """
-        options = options or self.options
+        options, predict = options or self.options, self._predict
         if self.model.input.surveys:
             records = list(records)
-            self.model.input.survey(records)
+            predict = partial(predict, surveyed=self.model.input.surveyed(records))
         if self.chosen is None and not multiplies_bf16(self.model.device):
             self._choose("fp32", "bf16 is not fast here")
         if self.chosen is None and self.ahead >= CHECKED_RECORDS:
             parts = chunks(records, CHECKED_RECORDS)
             first = next(parts, [])
-            exact = list(self._predict(first, options, "fp32"))
+            exact = list(predict(first, options, "fp32"))
             yield from exact  # before the next ones are read, in which there may be a fault
             following = next(parts, None)
             if following is None:
                 self._tell(f"fp32, since there are too few {self._records} to check bf16")
                 return
             try:
-                self._compare(exact, list(self._predict(first, options, "bf16")))
+                self._compare(exact, list(predict(first, options, "bf16")))
             except ModelError:  # the only one of a prediction: see `not_finite`
                 self._choose("fp32", "in bf16 what the network computes is not finite")
             records = chain(following, chain.from_iterable(parts))
         elif self.chosen is None:
             self._tell(f"fp32, since too few {self._records} are read ahead to check bf16")
         for chunk in chunks(records, self.ahead):
-            yield from self._predict(chunk, options, self.chosen or "fp32")
+            yield from predict(chunk, options, self.chosen or "fp32")
 
     def kept(self, name: str, make: Callable[[], Any]) -> Any:
         """What is made once and kept from call to call.
@@ -390,10 +390,10 @@ class Pipeline:
 
     # --- chunks and batches ---------------------------------------------------------------------------------------
 
-    def _predict(self, chunk: Sequence[Any], options: Any, precision: str) -> Iterator[Any]:
-        """Predict a chunk, in parts where memory asks for it."""
+    def _predict(self, chunk: Sequence[Any], options: Any, precision: str, surveyed: Any = None) -> Iterator[Any]:
+        """Predict a chunk, in parts where memory asks for it; `surveyed` is an input that has seen all records."""
         network = self.model.network
-        input = self.kept(precision, lambda: self.model.input.cached(network.input))
+        input = surveyed or self.kept(precision, lambda: self.model.input.cached(network.input))
 
         def predict(part: Sequence[Any], size: int) -> Sequence[Any]:
             network.eval()

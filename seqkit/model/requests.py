@@ -53,9 +53,11 @@ def _options(model: Any, given: Mapping[str, Any], pipeline: Any) -> Any:
 
 def _record(model: Any, given: Mapping[str, Any]) -> Any:
     """The record that a request is about."""
-    fields = model.input.fields
-    if (fields or not given) and (len(given) != 1 or not set(given) <= set(fields)):
+    fields, optional = model.input.fields, model.input.optional_fields
+    named = given.keys() - set(optional)
+    if (fields or not given) and (len(named) != 1 or not named <= set(fields)):
         needed = " or ".join(map(repr, fields or ("text",)))
+        needed += "".join(f", perhaps {name!r}," for name in optional)
         options = ", ".join(model.task.options_class().model_fields) or "none"
         found = ", ".join(map(repr, given)) or "nothing"
         raise SettingsError(f"a request has {needed} beside options ({options}); this one has {found}")

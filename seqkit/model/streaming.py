@@ -53,6 +53,7 @@ class Stream:
             )
         self._vectors = model.input.stream(model.network.input)
         self.delay: int = self._vectors.delay
+        self.extent: Any = self._vectors.extent
         self._encoder = EncoderStream(model.network.eval().encoder)
 
     @torch.inference_mode()
@@ -73,8 +74,12 @@ class Stream:
             return self._read(self._vectors.accept(chunk))
 
     @torch.inference_mode()
-    def finish(self) -> list[Any]:
+    def finish(self, seconds: float | None = None) -> list[Any]:
         """End the sequence; what comes next begins another one.
+
+        Args:
+            seconds: how long a recording was that has been resampled to the model's rate, see
+                `seqkit.formats.audio.AudioFile.seconds`; by default as long as the samples that were read.
 
         Returns:
             The answers that are left.
@@ -85,15 +90,10 @@ class Stream:
         """
         with precision_context(_PRECISION, self._model.device):
             left = self._vectors.finish()  # [1, t, I]
-            extent = self._vectors.extent
-            found = [*self._read(left, extent), *self._decided.finish(extent)]
+            self.extent = self._vectors.extent if seconds is None else self._vectors.extent._replace(seconds=seconds)
+            found = [*self._read(left, self.extent), *self._decided.finish(self.extent)]
         self._encoder.finish()
         return found
-
-    @property
-    def extent(self) -> Any:
-        """See the attributes."""
-        return self._vectors.extent
 
     def to_json(self, answer: Any) -> dict[str, Any]:
         """An answer as ``predict --stream`` writes it.

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 from seqkit.config.recipes import validated
 from seqkit.corpora.dataset import Dataset
-from seqkit.corpora.resolve import resolve
 from seqkit.errors import SettingsError
 from seqkit.heads.transcription.head import Transcribing
 from seqkit.heads.transcription.settings import TranscribeOptions
 from seqkit.inputs.frames import FrameInput
+from seqkit.metrics.transcription import transcription_report
 from seqkit.model.base import Evaluation, Model
 from seqkit.model.fusion import fused
 from seqkit.nn.ctc_search import LanguageModel
@@ -76,38 +78,50 @@ class Transcriber(Model):
     def evaluate(self, data: Any, split: str | None = None, *, pipeline: Any = None, **options: Any) -> Evaluation:
         """See `Predictor.evaluate`; with ``tune`` weight and bonus of the language model are first found on dev."""
         if not options.get("tune"):
-            return super().evaluate(data, split, pipeline=pipeline, **options)
+            found = super().evaluate(data, split, pipeline=pipeline, **options)
+            return found._replace(report=replace(found.report, seconds=found.seconds))
         if not options.get("lm"):
             raise SettingsError("tune needs a language model, --lm")
-        dataset = data if isinstance(data, Dataset) else resolve(data, quiet=True)
         given = {name: value for name, value in options.items() if name != "tune"}
+        dataset = self._dataset(data, given)
         best = self._tuned(dataset, given, pipeline)
-        found = super().evaluate(dataset, split, pipeline=pipeline, **given | best)
+        found = self.evaluate(dataset, split, pipeline=pipeline, **given | best)
         note = f"tuned on dev: --lm-weight {best['lm_weight']:g} --length-bonus {best['length_bonus']:g}"
         return found._replace(notes=[*found.notes, note])
 
     def _tuned(self, dataset: Dataset, given: Mapping[str, Any], pipeline: Any) -> dict[str, float]:
         """The weight and the bonus with the fewest errors in words on dev."""
+        records, _, chosen = self._read(dataset, "dev", given)
+        gold = [text for (text,) in self.head.gold(records, **chosen)]
+        options = self._prediction_options(chosen)
+        pipeline = pipeline or self.pipeline()
         tried: dict[tuple[float, float], tuple[float, float]] = {}
 
         def search(weights: Sequence[float], bonuses: Sequence[float]) -> tuple[float, float]:
-            for weight, bonus in product(weights, bonuses):
-                if (weight, bonus) not in tried:
-                    options = {**given, "lm_weight": weight, "length_bonus": bonus}
-                    report = super(Transcriber, self).evaluate(dataset, "dev", pipeline=pipeline, **options).report
-                    tried[weight, bonus] = (report.wer, report.cer)
+            pairs = [pair for pair in product(weights, bonuses) if pair not in tried]
+            texts = [answer.tried for answer in pipeline(records, options.for_pairs(pairs))]
+            for pair, found in zip(pairs, zip(*texts, strict=True), strict=True):
+                report = transcription_report(gold, found)
+                tried[pair] = (report.wer, report.cer)
             return min(tried, key=lambda pair: (tried[pair], pair))
 
         weight, bonus = search(_WEIGHTS, _BONUSES)
         weight, bonus = search((weight * 0.8, weight, weight * 1.2), (bonus - 0.5, bonus, bonus + 0.5))
         return {"lm_weight": weight, "length_bonus": bonus}
 
+    def _prediction_options(self, options: Mapping[str, Any]) -> TranscribeOptions:
+        """The options of prediction among those of evaluation."""
+        known = ("beam", "lm", "lm_weight", "length_bonus")
+        return self.options({name: options[name] for name in known if name in options})
+
     def evaluate_records(
         self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any
     ) -> Evaluation:
         """See `Predictor.evaluate_records`."""
         gold = self.head.gold(records, **options)
-        known = ("beam", "lm", "lm_weight", "length_bonus")
-        asked: dict[str, Any] = {name: options[name] for name in known if name in options}
-        answers = list((pipeline or self.pipeline())(records, self.options(asked).for_output(None)))
-        return Evaluation(self.head.report(gold, answers), gold, answers)
+        asked = self._prediction_options(options).for_scores(options.get("target") or self.head.field)
+        pipeline = pipeline or self.pipeline()
+        began = time.perf_counter()
+        answers = list(pipeline(records, asked))
+        seconds = time.perf_counter() - began
+        return Evaluation(self.head.report(gold, answers), gold, answers, seconds=seconds)

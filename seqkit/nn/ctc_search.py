@@ -13,8 +13,9 @@ with the weight of the language model and a bonus for its length, in the languag
 
 from __future__ import annotations
 
+import codecs
 import math
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from functools import lru_cache
 from heapq import nlargest
 from operator import attrgetter, itemgetter
@@ -31,6 +32,8 @@ from seqkit.nn.sequences import to_device
 _NEVER = -math.inf
 _REMEMBERED = 1 << 16
 """words after others whose scores a `WordModel` remembers"""
+_LONGEST = 128
+"""characters without a space that a `WordModel` looks at together, so that time grows only with a text's length"""
 
 
 class Scored(NamedTuple):
@@ -156,69 +159,117 @@ class _Reading:
 class WordModel:
     """A language model of words over symbols that spell them: a word counts when a space or the end comes after it.
 
-    Several spaces are like one, and those at the ends of a text are not counted.
+    Several spaces are like one, and those at the ends of a text are not counted. What goes on for more than `_LONGEST`
+    characters without a space, as in scripts that have none, is read in parts.
 
     Args:
         word_score: ln p of a word after the words before it; None stands for the end of the text.
-        spelling: what each symbol spells, by its id; a space separates words. That of the blank is not used.
+        spelling: what each symbol spells, by its id: a text, or bytes of UTF-8, of which those of several symbols may
+            make a character; a space separates words. That of the blank is not used.
         context: how many words before a word are given to `word_score`; None for all of them.
         vocabulary: the words that the model knows; None for all words.
-        unknown: what is added to ln p of a word outside the vocabulary, in nats; as soon as its beginning is that of no
-            word in it, so that such a beginning does not displace better ones until its end.
+        unknown: what is added to ln p of a word outside the vocabulary, in nats, finite if `words` cuts; as soon as its
+            beginning is that of no word in it, so that such a beginning does not displace better ones until its end.
+        words: what stands between two spaces → the words that the model reads there, as the vocabulary has them; by
+            default one word, as it is.
     """
 
     def __init__(
         self,
         word_score: Callable[[tuple[str, ...], str | None], float],
-        spelling: Sequence[str],
+        spelling: Sequence[str] | Sequence[bytes],
         *,
         context: int | None = None,
         vocabulary: Collection[str] | None = None,
         unknown: float = 0.0,
+        words: Callable[[str], Sequence[str]] = lambda text: [text] if text else [],
     ) -> None:
         self._spelling, self._context = spelling, context
         self._all_known, self._unknown = vocabulary is None, unknown
         self._vocabulary = frozenset(vocabulary or ())
-        self._beginnings = {word[:size] for word in self._vocabulary for size in range(len(word) + 1)} | {""}
+        begun = (_beginning(word) for word in self._vocabulary)
+        self._beginnings = {word[:size] for word in begun for size in range(len(word) + 1)} | {""}
         self._word_score = lru_cache(_REMEMBERED)(word_score)
+        self._words = lru_cache(_REMEMBERED)(words)
+        self._charge = lru_cache(_REMEMBERED)(self._charged)
 
-    def start(self) -> tuple[tuple[str, ...], str]:
-        """See `LanguageModel.start`: the words before, and the beginning of the next one."""
-        return (), ""
+    def start(self) -> _Spelled:
+        """See `LanguageModel.start`."""
+        return _Spelled((), "", b"")
 
-    def scores(self, states: Sequence[tuple[tuple[str, ...], str]], symbols: Sequence[int]) -> list[Scored]:
+    def scores(self, states: Sequence[_Spelled], symbols: Sequence[int]) -> list[Scored]:
         """See `LanguageModel.scores`."""
-        return [self._spelled(*state, self._spelling[symbol]) for state, symbol in zip(states, symbols, strict=True)]
+        found = []
+        for state, symbol in zip(states, symbols, strict=True):
+            more = self._spelling[symbol]
+            found.append(self._read(state, *(_decoded(state.rest, more) if isinstance(more, bytes) else (more, b""))))
+        return found
 
-    def ends(self, states: Sequence[tuple[tuple[str, ...], str]]) -> list[Scored]:
+    def ends(self, states: Sequence[_Spelled]) -> list[Scored]:
         """See `LanguageModel.ends`: the last word and the end."""
         found = []
         for state in states:
-            log_prob, units, (words, _) = self._spelled(*state, " ")
-            found.append(Scored(log_prob + self._word_score(words, None), units, None))
+            log_prob, units, after = self._read(state, state.rest.decode("utf-8", "replace") + " ", b"")
+            found.append(Scored(log_prob + self._word_score(after.words, None), units, None))
         return found
 
-    def _spelled(self, words: tuple[str, ...], begun: str, more: str) -> Scored:
-        """What is said of more characters after words and the beginning of another one."""
-        charged = self._is_unknown(begun, self._beginnings)
-        *whole, begun = (begun + more).split(" ")
+    def _read(self, state: _Spelled, more: str, rest: bytes) -> Scored:
+        """What is said of more characters."""
+        words, charged = state.words, self._charge(state.begun, False)
+        *whole, begun = (state.begun + more).split(" ")
+        while len(begun) > _LONGEST:
+            whole.append(begun[:_LONGEST])
+            begun = begun[_LONGEST:]
         total, units = 0.0, 0
-        for word in whole:
-            if word:
+        for text in whole:
+            for word in self._words(text):
                 total += self._word_score(words, word)
-                if not charged and self._is_unknown(word, self._vocabulary):
-                    total += self._unknown
                 units += 1
                 words = (*words, word)
                 if self._context is not None:
                     words = words[max(0, len(words) - self._context) :]
-            charged = False
-        if not charged and self._is_unknown(begun, self._beginnings):
-            total += self._unknown
-        return Scored(total, units, (words, begun))
+            total += _rise(charged, self._charge(text, True))
+            charged = 0.0
+        return Scored(total + _rise(charged, self._charge(begun, False)), units, _Spelled(words, begun, rest))
 
-    def _is_unknown(self, text: str, known: Collection[str]) -> bool:
-        return not self._all_known and text not in known
+    def _charged(self, text: str, ended: bool) -> float:
+        """What is added to ln p for the unknown words between two spaces, of which the last may go on."""
+        words = [] if self._all_known else self._words(text)
+        unknown = sum(word not in self._vocabulary for word in (words if ended else words[:-1]))
+        if words and not ended:
+            unknown += _beginning(words[-1]) not in self._beginnings
+        return self._unknown * unknown if unknown else 0.0  # 0 · ∞ is not a number
+
+
+class _Spelled(NamedTuple):
+    """A state of a `WordModel`.
+
+    Attributes:
+        words: the words before, as many as are looked at.
+        begun: the beginning of what stands before the next space.
+        rest: the first bytes of a character after it.
+    """
+
+    words: tuple[str, ...]
+    begun: str
+    rest: bytes
+
+
+@lru_cache(_REMEMBERED)
+def _decoded(rest: bytes, more: bytes) -> tuple[str, bytes]:
+    """Bytes of UTF-8 → the characters that they complete, and the bytes of one that goes on."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    decoder.setstate((rest, 0))
+    return decoder.decode(more), decoder.getstate()[0]
+
+
+def _beginning(word: str) -> str:
+    """A word, or a beginning of one, by which the other is found: a sigma is another letter at a word's end."""
+    return word.replace("ς", "σ")
+
+
+def _rise(before: float, after: float) -> float:
+    return 0.0 if before == after else after - before  # also of −∞
 
 
 class _Prefix:
@@ -314,6 +365,7 @@ def prefix_beam_search(
     model: LanguageModel | None = None,
     weight: float = 0.0,
     bonus: float = 0.0,
+    text: Callable[[tuple[int, ...]], Hashable] = lambda symbols: symbols,
 ) -> list[Hypothesis]:
     """The best texts of a sequence.
 
@@ -329,6 +381,8 @@ def prefix_beam_search(
         model: a language model.
         weight: the weight of ln p under it.
         bonus: what each unit of length adds: units of the language model, or symbols without one.
+        text: symbols → what they spell, by which texts differ. Of those that spell the same, the best one stands for
+            all, with their probability under CTC together.
 
     Returns:
         At most `nbest` different texts, best first, and at least one. Those that are impossible under the language
@@ -363,7 +417,16 @@ def prefix_beam_search(
         )
         for prefix, end in zip(kept, ends, strict=True)
     ]
-    return nlargest(nbest, found, key=attrgetter("score"))
+    found.sort(key=attrgetter("score", "ctc"), reverse=True)
+    texts: dict[Hashable, Hypothesis] = {}
+    for one in found:
+        spelled = text(one.symbols)
+        if (best := texts.get(spelled)) is None:
+            texts[spelled] = one
+        else:
+            ctc = _add(best.ctc, one.ctc)
+            texts[spelled] = best._replace(ctc=ctc, score=best.score + _rise(best.ctc, ctc))
+    return nlargest(nbest, texts.values(), key=attrgetter("score"))
 
 
 def _advance(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from seqkit.nn.sequences import SequenceDropout, check_padded, length_mask, to_device
+from seqkit.nn.sequences import check_padded, length_mask, to_device
 
 Lengths = TypeVar("Lengths", int, Tensor)
 """a length, or lengths int64 [B]"""
@@ -89,7 +89,7 @@ class FrameLayer(nn.Module):
     2. While training, for each sequence anew: Gaussian noise, and then time masks and feature masks, which hide
        consecutive frames or features by zeros, the mean (SpecAugment without time warping: Park et al. 2019). A mask's
        width is drawn from 0 to the greatest width with equal probability, then its place in the recording.
-    3. Convolutions over time, each followed by ReLU and dropout; zeros stand beyond both ends of the recording.
+    3. Convolutions over time, each followed by ReLU; zeros stand beyond both ends of the recording.
     4. Stacking and subsampling: step t consists of the `stack` frames from frame t · `stride` on, zeros past the end of
        the recording; :math:`T = \lceil N / \text{stride} \rceil`.
 
@@ -109,7 +109,6 @@ class FrameLayer(nn.Module):
         convolutions: the number of convolutions.
         channels: the output size of each convolution.
         kernel: the width of a convolution in frames; odd unless `causal`.
-        dropout: the probability of dropping a feature of a convolution's output, for all steps of a sequence.
         causal: a convolution reads no later frames; otherwise as many later as earlier ones.
         stack: the frames of a step.
         stride: the frames from one step to the next; `stack` by default.
@@ -140,7 +139,6 @@ class FrameLayer(nn.Module):
         convolutions: int = 0,
         channels: int = 128,
         kernel: int = 5,
-        dropout: float = 0.0,
         causal: bool = False,
         stack: int = 1,
         stride: int | None = None,
@@ -175,7 +173,6 @@ class FrameLayer(nn.Module):
         self.feature_mask_width = feature_mask_width
         inputs = [input_size, *[channels] * convolutions]  # of each convolution, and of the stacking
         self.convolutions = nn.ModuleList(_Convolution(size, channels, kernel, causal=causal) for size in inputs[:-1])
-        self.dropout = SequenceDropout(dropout)
         self.stacking = _Stacking(inputs[-1], stack, stride)
         self.output_size = self.stacking.output_size
         self.delay = sum(stage.after for stage in self.stages)
@@ -245,7 +242,7 @@ class FrameLayer(nn.Module):
             inside = to_device(inside, x.device)  # [B, N]
         for convolution in cast("Iterable[_Convolution]", self.convolutions):
             x = functional.pad(x, (0, 0, convolution.before, convolution.after))  # [B, before + N + after, D]
-            x = self.dropout(convolution(x, inside))  # [B, N, C]
+            x = convolution(x, inside)  # [B, N, C]
         return self._stacked(x)  # [B, T, I]
 
     def _stacked(self, x: Tensor) -> Tensor:

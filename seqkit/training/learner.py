@@ -182,9 +182,8 @@ class RecordLearner(Learner):
         super().__init__(model, len(train), digest(rows, start))
         self.dev = dev
         self.read = read
-        model.input.survey(train)
         with precision_context("fp32", model.device):  # a frozen network's features, as in prediction
-            self.arrays = model.input.arrays(train)
+            self.arrays = model.input.surveyed(train).arrays(train)
         self.targets = model.head.targets(train)
         self.conditions = model.head.conditions(train) if model.head.has_start else None
 

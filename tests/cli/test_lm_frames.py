@@ -52,6 +52,20 @@ def pieces(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return found
 
 
+def test_recordings_are_no_frames_of_keys(run: Run, tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile")
+    for number in range(12):
+        soundfile.write(tmp_path / f"{number}.wav", np.zeros(800, np.float32), 8000)
+    data = tmp_path / "train.jsonl"
+    data.write_text("".join(f'{{"audio": "{number}.wav"}}\n' for number in range(12)), encoding="utf-8")
+    expected = "'0.wav': expected frames of keys that are on or off, found a recording"
+    result = run("lm", "train", data, "-o", tmp_path / "m", *TINY)
+    assert (result.status, result.lines[-1]) == (1, f"error: {data}:1: {expected}")
+    result = run("data", "check", data, "--task", "lm")
+    assert result.status == 1
+    assert f"{data}:1: {expected}" in result.out + result.err
+
+
 def test_train_says_what_is_learned(run: Run, folder: Path, tmp_path: Path) -> None:
     result = run("lm", "train", folder, "-o", tmp_path / "m", *TINY)
     assert result.status == 0

@@ -13,6 +13,9 @@ import torch
 
 import seqkit
 from seqkit.cli.main import main
+from seqkit.formats.manifest import row_frames
+from seqkit.heads.transcription.settings import TranscribeSettings
+from seqkit.model.transcriber import Transcriber
 
 from .conftest import Run
 
@@ -135,6 +138,26 @@ def test_a_stretch_of_a_transcription(data: Path, listener: Path, run: Run, tmp_
     result = run("transcribe", "show", data, *flags, "--start", 9)
     told = f"{data}:1: '0.npy': expected --start before its end, {length:g} seconds, found 9"
     assert (result.status, result.err) == (1, f"error: {told}\n")
+
+
+def test_byte_pairs_are_spelled(run: Run, tmp_path: Path) -> None:
+    pytest.importorskip("jiwer", reason="needs the extra scores")
+    rows = [{"frames": np.eye(3)[[0, 1, 2, 0, 1, 2]].tolist(), "text": "éü"}]
+    tree = {"data": {"unit": "bpe", "bpe_size": 257}, "encoder": {"hidden": 4, "layers": 1}}
+    model = Transcriber.build(TranscribeSettings.model_validate(tree), [row_frames(row) for row in rows])
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.normal_(0, 3, generator=torch.Generator().manual_seed(3))
+    model.save(tmp_path / "model")
+    manifest = tmp_path / "a.jsonl"
+    manifest.write_text(json.dumps(rows[0]) + "\n", encoding="utf-8")
+    flags = ["-m", tmp_path / "model", "-o", tmp_path / "a.png", "--json", tmp_path / "a.json", "--threads", 1]
+    assert run("transcribe", "show", manifest, *flags).status == 0
+    found = read(tmp_path / "a.json")
+    assert found["columns"] == [None, *model.head.names]
+    assert "<0xC3>" in found["columns"]
+    assert found["symbols"]
+    assert "".join(each["symbol"] for each in found["symbols"]) == found["found"]
 
 
 def test_of_a_long_sequence_the_beginning_is_drawn(tagger: Path, listener: Path, run: Run, tmp_path: Path) -> None:

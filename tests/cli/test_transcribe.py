@@ -157,6 +157,11 @@ def test_times_are_in_seconds_where_the_rate_is_known(data: Path, tmp_path: Path
     loaded = seqkit.load(rated, device="cpu")
     loaded.network.head.output.bias.data[0] = -9.0  # so that something is said
     frames = np.zeros((5, 4), dtype=np.float32)
+    scores = tmp_path / "scores.json"
+    assert run("transcribe", "evaluate", data, "-m", rated, "--json", scores, "--quiet").status == 0
+    scored = json.loads(scores.read_text(encoding="utf-8"))
+    assert scored["seconds_of_audio"] == pytest.approx(scored["frames"] / 50)
+    assert 0 < scored["real_time_factor"] <= scored["seconds"] / scored["seconds_of_audio"]
     found = next(iter(loaded.predict([frames], times=True)))
     (symbol,) = found.to_json()["symbols"]
     assert (symbol["start"], symbol["end"]) == (0.0, 0.1)

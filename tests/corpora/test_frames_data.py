@@ -12,10 +12,13 @@ import pytest
 import torch
 
 import seqkit
+from seqkit.config import parse_settings
 from seqkit.corpora.dataset import Dataset, held_out_rows
 from seqkit.corpora.from_python import from_items
+from seqkit.corpora.reading import read_splits
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError, SettingsError
+from seqkit.heads.generation.settings import GenerateSettings
 
 SETTINGS = {
     "task": "classify",
@@ -172,6 +175,39 @@ def test_held_out_of_any_data() -> None:
             if len({str(each) for each in found}) < total:  # no label is held out whole because it occurs once
                 for row in rows:
                     assert sum(str(each) == str(found[row]) for each in found) > 1
+
+
+@pytest.mark.parametrize("task", ["classify", "tag", "transcribe"])
+def test_what_is_held_out_does_not_depend_on_what_is_scored(task: str) -> None:
+    kinds = [f"{'abc'[row % 3]}" for row in range(40)]
+    others = [f"{'xyzw'[row // 10]}" for row in range(40)]
+    given = [
+        {"frames": frames.tolist(), "number": row, "label": one, "labels": [one] * len(frames), "text": one}
+        | {"other": [other] * len(frames) if task == "tag" else other}
+        for row, (frames, one, other) in enumerate(zip(arrays(40), kinds, others, strict=True))
+    ]
+    dataset = from_items("frames", given)
+    data = parse_settings({"task": task, "input": "frames"}, "settings").data
+    train = read_splits(dataset, "frames", data, None, ["train"]).records["train"]
+    for label in (None, "other"):
+        dev = read_splits(dataset, "frames", data, None, ["dev"], label).records["dev"]
+        numbers = [record.fields["number"] for record in (*train, *dev)]
+        assert sorted(numbers) == list(range(40))
+
+
+def test_texts_of_sequences_are_held_out_by_the_conditions_that_are_found() -> None:
+    draw = np.random.default_rng(2)
+    for lacking in (None, 5):  # a field that one record lacks is no condition
+        given: list[dict[str, Any]] = [{"text": "ab"[row // 20], "note": "same", "number": row} for row in range(40)]
+        for row in given:
+            row |= {} if row["number"] == lacking else {"moves": draw.normal(size=(3, 2)).tolist()}
+        settings = GenerateSettings()
+        dataset = from_items("fields", given)
+        train = read_splits(dataset, "fields", settings.data, None, ["train"]).records["train"]
+        complete = settings.complete_by(train)
+        assert ("moves" in complete.data.condition.split(",")) == (lacking is None)
+        dev = read_splits(dataset, "fields", complete.data, None, ["dev"]).records["dev"]
+        assert sorted(record.fields["number"] for record in (*train, *dev)) == list(range(40))
 
 
 def test_too_few_sequences(tmp_path: Path) -> None:

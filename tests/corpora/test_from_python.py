@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 import seqkit
+from seqkit.config import parse_settings
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.frames import rows
 from seqkit.corpora.from_python import from_items
+from seqkit.corpora.reading import read_splits
 from seqkit.corpora.resolve import resolve
 from seqkit.errors import DataError, SettingsError
 from seqkit.formats.format import Description
@@ -621,3 +623,15 @@ def test_an_argument_that_is_a_setting(tmp_path: Path) -> None:
     )
     arguments = "it has recipe, output, data, dev, test, device, resume, force, quiet"
     assert told({}, forced=True) == f"train has no argument 'forced'; did you mean 'force'?; {arguments}"
+
+
+def test_labels_are_rewritten_for_one_model_and_not_for_the_next() -> None:
+    tags = ["B-PER", "L-PER", "O", "U-LOC"]
+    dataset = from_items("sentences", [(list("abcd"), tags)] * 20)
+    spans, as_they_are = (
+        parse_settings({"task": "tag", "data": {"target": "label", "scheme": scheme}}, "settings").data
+        for scheme in ("auto", "none")
+    )
+    for data, expected in ((as_they_are, tags), (spans, ["B-PER", "E-PER", "O", "S-LOC"]), (as_they_are, tags)):
+        found = read_splits(dataset, "sentences", data, None, ["train"]).records["train"]
+        assert [sentence.columns["label"] for sentence in found] == [expected] * 18

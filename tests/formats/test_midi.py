@@ -67,18 +67,12 @@ class TestReading:
         file = save(tmp_path_factory.getbasetemp() / "drawn.mid", notes, ticks=ticks, end=draw.randrange(250))
         found = read_midi(file).frames(**({"ticks": ticks} if by_ticks else {"frames_per_quarter": frames}))
         size = Fraction(ticks) if by_ticks else Fraction(ticks, frames)  # of a frame
-        for frame in range(len(found)):
-            middle = (frame + Fraction(1, 2)) * size
-            on = set()
-            for _, key, begin, end in notes:
-                middles = [
-                    m
-                    for m in range(int(begin / size), int(end / size) + 1)
-                    if begin < (m + Fraction(1, 2)) * size <= end
-                ]
-                if begin < middle <= end or (not middles and frame == begin // size):
-                    on.add(key - LOWEST)
-            assert set(np.flatnonzero(found[frame]).tolist()) == on, frame
+        expected: list[set[int]] = [set() for _ in found]
+        for _, key, begin, end in notes:
+            near = range(int(begin / size), min(int(end / size) + 1, len(found)))
+            for frame in [at for at in near if begin < (at + Fraction(1, 2)) * size <= end] or [int(begin // size)]:
+                expected[frame].add(key - LOWEST)
+        assert [set(np.flatnonzero(row).tolist()) for row in found] == expected
 
     def test_what_is_left_out_is_counted(self, tmp_path: Path) -> None:
         notes = [(9, 40, 0, 4), (9, 41, 0, 4), (0, 20, 0, 4), (0, 109, 0, 4), (0, 127, 0, 4), (0, 60, 4, -1)]

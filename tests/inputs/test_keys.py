@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,9 @@ import torch
 
 from seqkit.config import override
 from seqkit.errors import DataError, ModelError
-from seqkit.formats.arrays import ArraySource
-from seqkit.formats.midi import read_midi, write_midi
+from seqkit.formats.arrays import ArrayFile, ArraySource
+from seqkit.formats.audio import AudioFile
+from seqkit.formats.midi import Piece, read_midi, write_midi
 from seqkit.formats.piano import KEYS
 from seqkit.heads.frame_model.settings import FrameModelSettings
 from seqkit.inputs.base import NO_SOURCES, Documents
@@ -100,16 +102,55 @@ def test_what_is_not_on_or_off_is_refused() -> None:
     recording = FrameRecord(object(), name="a.wav")
     assert fault(input, recording) == "'a.wav': expected frames of keys that are on or off, found a recording"
     with pytest.raises(DataError) as untrainable:
-        KeyInput.build(None, [recording], NO_SOURCES)
+        KeyInput.build(FrameModelSettings(), [replace(recording, fields={"text": "yes"})], NO_SOURCES)
     ways = "--unit char makes a language model of the texts beside the sequences, and `seqkit transcribe` learns from"
     assert str(untrainable.value).endswith(
         f"'a.wav': expected frames of keys that are on or off, found a recording; {ways} recordings"
     )
     texts = record([[2.0, 0]], fields={"text": "yes"})
     assert fault(input, texts).endswith("; --unit char makes a language model of the texts beside the sequences")
+    for given, message in (
+        (record(np.zeros((1, 10_001))), "expected at most 10,000 keys a frame, found 10,001"),
+        (record(np.zeros((1, 0))), "the frames have no keys"),
+        (recording, "'a.wav': expected frames of keys that are on or off, found a recording"),
+        (FrameRecord(AudioFile(Path("a.wav"))), "expected frames of keys that are on or off, found a recording"),
+    ):
+        with pytest.raises(DataError) as caught:
+            KeyInput.build(FrameModelSettings(), [given], NO_SOURCES)
+        assert str(caught.value) == message
+
+
+def test_a_piece_may_be_as_long_as_its_own_resolution_allows(tmp_path: Path) -> None:
+    quarters = 70_000
+    long = Piece(np.array([[40, 0, 480 * quarters]]), 480 * quarters, 480, file="long.mid")
+    given = FrameRecord(long, name="long.mid", file="train.jsonl", line=2)
+    for per_quarter in (1, 3):
+        settings = override(FrameModelSettings(), {"data": {"frames_per_quarter": per_quarter}})
+        input = KeyInput.build(settings, [given], NO_SOURCES)
+        assert input.keys == KEYS
+        assert input.lengths([given]) == input.arrays([given]).lengths.tolist() == [per_quarter * quarters]
+    expected = "expected at most 262,144 frames, found 280,000; fewer frames a quarter note make it shorter"
     with pytest.raises(DataError) as caught:
-        made(10_001)
-    assert str(caught.value) == "expected at most 10,000 keys a frame, found 10,001"
+        KeyInput.build(FrameModelSettings(), [given], NO_SOURCES)
+    assert str(caught.value) == f"train.jsonl:2: 'long.mid': {expected}"
+
+
+def test_faults_of_files_name_them_once(tmp_path: Path) -> None:
+    write_midi(tmp_path / "a.mid", np.ones((2, KEYS), np.uint8))
+    piece = replace(read_midi(tmp_path / "a.mid"), ticks=0)
+    np.save(tmp_path / "a.npy", np.ones((2, KEYS)))
+    array = ArraySource(ArrayFile(tmp_path / "a.npy"))
+    (tmp_path / "a.npy").unlink()
+    input = made(KEYS)
+    for source, name, message in (
+        (piece, "a.mid", "its clock counts seconds, not quarter notes, of which frames are made"),
+        (array, "a.npy", "cannot be read: No such file or directory"),
+    ):
+        file = tmp_path / name
+        assert fault(input, FrameRecord(source, name=name, file="train.jsonl", line=2)) == (
+            f"train.jsonl:2: {name!r}: {message}"
+        )
+        assert fault(input, FrameRecord(source, name=name, file=str(file))) == f"{file}: {message}"
 
 
 def test_pieces_are_read_at_the_resolution_of_the_settings(tmp_path: Path) -> None:
@@ -123,8 +164,13 @@ def test_pieces_are_read_at_the_resolution_of_the_settings(tmp_path: Path) -> No
 
 def test_what_users_give() -> None:
     input = made(2)
-    for given in ([[0, 1]], np.array([[0, 1]]), {"frames": [[0, 1]]}, record([[0, 1]])):
+    for given in ([[0, 1]], ((0, 1),), np.array([[0, 1]]), torch.tensor([[0, 1]]), record([[0, 1]])):
         assert input.read(input.record(given)).tolist() == [[0, 1]]
+    assert input.fields == ("frames",)
+    named = KeyInput(override(FrameModelSettings(), {"data": {"frames": "roll"}}), 2)
+    assert named.fields == ("frames", "roll")
+    for reader, field in ((input, "frames"), (named, "frames"), (named, "roll")):
+        assert reader.read(reader.record({field: [[0, 1]]})).tolist() == [[0, 1]]
     with pytest.raises(DataError) as caught:
         input.record(7)
     assert str(caught.value) == "a record must be an array of frames [N, K], or a mapping with one, found 7"

@@ -57,6 +57,12 @@ def language_model(**encoder: object) -> LanguageModel:
     return LanguageModel.of_counts(settings, units, dict.fromkeys(TEXT.split(), 2))
 
 
+def test_byte_pairs_are_spelled() -> None:
+    units = Units.train_bpe(["ab ab ab"], 257)
+    model = LanguageModel.of_counts(override(LmSettings(), SMALL), units, dict.fromkeys(units.split("ab é"), 2))
+    assert record_gates(model, "ab é").steps == ["\n", "ab", " ", "<0xC3>", "<0xA9>"]
+
+
 def generator(**encoder: object) -> Generator:
     settings = override(override(GenerateSettings(), SMALL), {"encoder": {"direction": "forward", **encoder}})
     settings = override(settings, {"data": {"condition": "kind", "unit": "char"}})

@@ -119,6 +119,14 @@ class TestSample:
         one, other, third = (model.sample(length=30, seed=seed)[0].frames.tolist() for seed in (1, 1, 2))
         assert one == other != third
 
+    def test_without_a_seed_pieces_differ_and_the_generator_of_torch_is_left_alone(self) -> None:
+        model = made()
+        torch.manual_seed(1)
+        before = torch.random.get_rng_state()
+        one, other = (model.sample(length=30)[0].frames.tolist() for _ in range(2))
+        assert one != other
+        assert torch.random.get_rng_state().equal(before)
+
     def test_frames_are_drawn_from_the_model(self) -> None:
         """The frequencies of the first frame, which is drawn from the start alone."""
         model = made(keys=3)
@@ -190,6 +198,21 @@ def test_saved_and_loaded(tmp_path: Path) -> None:
         "log_prob": pytest.approx(both[0][0]),
         "units": 5,
     }
+
+
+def test_requests_name_the_field_of_training() -> None:
+    settings = override(FrameModelSettings(), {"data": {"frames": "roll"}, "encoder": {"hidden": 7}})
+    model = FrameLanguageModel.build(settings, [record(np.zeros((1, 6)))])
+    (roll,) = rolls(7, 5)
+    expected = {"nats_per_frame": next(iter(model.predict([roll]))).nats_per_frame, "units": 5}
+    for field in ("roll", "frames"):
+        answer = model.answer({field: roll.tolist()})
+        assert {name: answer[name] for name in expected} == pytest.approx(expected)
+    answers = model.answer({"texts": [{"roll": roll.tolist()}, roll.tolist()]})["answers"]
+    assert [{name: each[name] for name in expected} for each in answers] == [pytest.approx(expected)] * 2
+    with pytest.raises(SettingsError) as caught:
+        model.answer({"rolls": roll.tolist()})
+    assert str(caught.value) == "a request has 'frames' or 'roll' beside options (none); this one has 'rolls'"
 
 
 @pytest.mark.parametrize(("section", "value"), [({"direction": "both"}, "direction"), ({"direction": "backward"}, "")])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import tracemalloc
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,11 +19,12 @@ from seqkit.errors import DataError, SettingsError
 from seqkit.formats.manifest import row_frames
 from seqkit.formats.runs import runs_of
 from seqkit.formats.schemes import from_spans
-from seqkit.heads.transcription.stream import OpenText
+from seqkit.heads.transcription.stream import OpenText, Speller
 from seqkit.inputs.segmentation import Units
 from seqkit.model.base import Model
 from seqkit.model.tagger import FrameTagger
 from seqkit.model.transcriber import Transcriber
+from seqkit.records import SpokenSymbol
 
 SIZES = (1, 2, 7, 59, 1000)
 STACKINGS: tuple[dict[str, Any], ...] = (
@@ -149,7 +151,7 @@ def test_symbols_are_those_of_the_whole(frames: dict[str, Any]) -> None:
             ]
             assert stream.extent == (len(x), None)
             text = OpenText(model.head.units)
-            assert "".join(text.add([each.symbol]) for each in found) + text.end() == whole.text
+            assert "".join(text.add([each.symbol]) for each in found) == whole.text
             scores = scores_of(model, x).exp()[0]
             for each, same in zip(found, whole.symbols, strict=True):
                 assert each.end in (each.start + step, len(x))
@@ -399,11 +401,19 @@ def test_the_text_of_symbols_one_by_one_is_that_of_all() -> None:
         (Units.word("spaces"), ["ab", "c", "é"]),
     ]
     for units, known in kinds:
-        text = OpenText(units)
+        text, speller = OpenText(units), Speller(units)
         for _ in range(500):
             symbols = draw.choices(known, k=draw.randint(0, 9))
-            found = "".join(text.add(part) for part in chunks(symbols, 2)) + text.end()
+            spoken = [SpokenSymbol(symbol, place, place + 1, 1 / (place + 1)) for place, symbol in enumerate(symbols)]
+            spelled = [each for one in spoken for each in speller.add(one)] + speller.end()
+            found = "".join(text.add(part) for part in chunks([each.symbol for each in spelled], 2))
+            text.end()
             assert found == " ".join(units.join(symbols).split())
+            assert units.join(symbols) == units.separator.join(each.symbol for each in spelled)
+            assert all(
+                one.end <= other.start for one, other in pairwise(spelled) if "\ufffd" not in one.symbol + other.symbol
+            )
+            assert all(each.symbol and each.posterior == 1 / each.end for each in spelled)
 
 
 # --- memory -------------------------------------------------------------------------------------------------------

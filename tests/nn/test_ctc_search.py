@@ -139,6 +139,59 @@ def test_with_a_model_of_words_the_best_texts_are_those_of_enumeration(seed: int
     assert_same(found, [by_text[one.symbols] for one in found])
 
 
+@pytest.mark.parametrize("seed", range(30))
+@pytest.mark.parametrize("fusion", [False, True])
+def test_what_is_spelled_alike_is_one_text(seed: int, fusion: bool) -> None:
+    def spelled(symbols: Text) -> str:
+        return " ".join("".join(SPELLING[symbol] for symbol in symbols).split())
+
+    values, weight, bonus = some(seed, seed % 6, 3), 0.4, 0.6
+    parts = defaultdict(list)
+    for text, ctc in every_text(values).items():
+        parts[spelled(text)].append(math.exp(ctc))
+    expected = {}
+    for text, probabilities in parts.items():
+        words = text.split()
+        lm = sum(word_score(tuple(words[:place]), word) for place, word in enumerate([*words, None]))
+        ctc = math.log(sum(probabilities))
+        expected[text] = (ctc + weight * lm + bonus * len(words), ctc, lm) if fusion else (ctc, ctc, 0.0)
+    given: dict[str, Any] = {"model": WordModel(word_score, SPELLING), "weight": weight, "bonus": bonus}
+    for nbest in (WIDE, 2):
+        found = prefix_beam_search(
+            values, beam=WIDE, threshold=-math.inf, nbest=nbest, text=spelled, **(given if fusion else {})
+        )
+        assert len(found) == min(nbest, len(expected))
+        for one in found:
+            assert (one.score, one.ctc, one.lm) == pytest.approx(expected[spelled(one.symbols)])
+        best = sorted((score for score, *_ in expected.values()), reverse=True)
+        assert [one.score for one in found] == pytest.approx(best[:nbest])
+
+
+def test_impossible_texts_that_are_spelled_alike() -> None:
+    found = prefix_beam_search(
+        some(5, 5, 3), beam=WIDE, threshold=-math.inf, nbest=WIDE, model=Forbidding(), weight=1.0, text=len
+    )
+    assert [len(one.symbols) % 2 for one in found] == [0, 0, 0, 1, 1, 1]
+    assert not any(math.isnan(one.score) for one in found)
+
+
+def test_what_has_no_spaces_is_read_in_parts() -> None:
+    asked: list[str] = []
+
+    def characters(text: str) -> list[str]:
+        asked.append(text)
+        return list(text)
+
+    model = WordModel(lambda history, word: -1.0, ["", "日", "本", "日本" * 100], context=1, words=characters)
+    state, total, units = model.start(), 0.0, 0
+    for symbol in (1, 2, 2, 1, 1, 3, 2) * 40:
+        (scored,) = model.scores([state], [symbol])
+        state, total, units = scored.state, total + scored.log_prob, units + scored.units
+    (end,) = model.ends([state])
+    assert (total + end.log_prob, units + end.units) == (-40 * 206.0 - 1, 40 * 206)
+    assert max(map(len, asked)) == 128
+
+
 def test_pieces_of_words_may_hold_spaces() -> None:
     asked: list[tuple[tuple[str, ...], str | None]] = []
 

@@ -228,7 +228,7 @@ def test_numbers_of_steps() -> None:
 # --- precision and weights ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("options", [*SHAPES, {**SHAPES[-1], "dropout": 0.2}, MASKS], ids=str)
+@pytest.mark.parametrize("options", [*SHAPES, MASKS], ids=str)
 def test_mixed_precision_runs_and_is_near(options: dict[str, Any]) -> None:
     torch.manual_seed(9)
     layer, lengths = build(3, dtype=torch.float32, **options), torch.tensor([9, 0, 4])
@@ -280,7 +280,7 @@ def test_outputs_start_with_the_size_of_the_inputs() -> None:
 
 def test_nothing_is_drawn_in_evaluation_and_without_masks() -> None:
     frames, lengths = torch.randn(3, 9, 4), torch.tensor([9, 2, 0])
-    evaluated = build(4, dtype=torch.float32, **MASKS, convolutions=1, channels=2, kernel=3, dropout=0.5).eval()
+    evaluated = build(4, dtype=torch.float32, **MASKS, convolutions=1, channels=2, kernel=3).eval()
     plain = build(4, dtype=torch.float32, time_mask_width=9, feature_mask_width=4, convolutions=1, kernel=3)
     for layer in (evaluated, plain):
         before = torch.random.get_rng_state()
@@ -289,7 +289,7 @@ def test_nothing_is_drawn_in_evaluation_and_without_masks() -> None:
 
 
 def test_the_seed_decides() -> None:
-    layer = FrameLayer(4, **MASKS, convolutions=1, channels=5, kernel=3, dropout=0.3, stack=2)
+    layer = FrameLayer(4, **MASKS, convolutions=1, channels=5, kernel=3, stack=2)
     frames, lengths = torch.randn(3, 9, 4), torch.tensor([9, 2, 0])
     results = []
     for seed in (1, 1, 2):
@@ -370,17 +370,7 @@ def test_noise_has_its_deviation_and_no_place_in_padding() -> None:
     assert drawn.std().item() == pytest.approx(0.3, rel=5 / math.sqrt(2 * drawn.numel()))
 
 
-def test_dropout_drops_channels_of_a_whole_recording() -> None:
-    torch.manual_seed(16)
-    layer = build(3, convolutions=1, channels=50, kernel=3, dropout=0.4)
-    frames, lengths = torch.randn(6, 9, 3, dtype=torch.float64), torch.full((6,), 9)
-    dropped, kept = layer(frames, lengths), layer.eval()(frames, lengths)
-    alive = dropped.ne(0).any(1, keepdim=True)  # [B, 1, C]
-    torch.testing.assert_close(dropped, torch.where(alive, kept / 0.6, 0), rtol=1e-12, atol=1e-14)
-    assert len({tuple(row) for row in alive[:, 0].tolist()}) == 6
-
-
-@pytest.mark.parametrize("options", [*SHAPES, {**SHAPES[-2], **MASKS, "dropout": 0.3}], ids=str)
+@pytest.mark.parametrize("options", [*SHAPES, {**SHAPES[-2], **MASKS}], ids=str)
 def test_another_device_gives_the_same_and_is_not_waited_for(options: dict[str, Any]) -> None:
     torch.manual_seed(23)
     layer = build(3, dtype=torch.float32, **options)
@@ -514,7 +504,6 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"noise": math.inf}, "expected noise as a standard deviation of at least 0, found inf"),
     ({"noise": math.nan}, "expected noise as a standard deviation of at least 0, found nan"),
     ({"kernel": 4}, "expected an odd kernel of convolutions that are not causal, found 4"),
-    ({"dropout": 1.0}, "expected a dropout probability in 0 ≤ p < 1, found 1.0"),
     ({"mean": torch.zeros(3)}, "expected mean of shape [4], found [3]"),
     ({"scale": torch.ones(1, 4)}, "expected scale of shape [4], found [1, 4]"),
 ]
@@ -570,7 +559,6 @@ def test_repr_names_sizes_and_stages() -> None:
         "  (convolutions): ModuleList(\n"
         "    (0): _Convolution(4, 8, width=3, before=1, after=1)\n"
         "  )\n"
-        "  (dropout): SequenceDropout(p=0.0, variational=True)\n"
         "  (stacking): _Stacking(width=2, stride=2)\n"
         ")"
     )

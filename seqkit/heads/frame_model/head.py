@@ -101,7 +101,7 @@ class FrameModelling(Head):
 
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""
-        return [f"{sum(record.frames for record in records):,} frames of {self.input.keys} keys to learn from"]
+        return [f"{sum(self.input.lengths(records)):,} frames of {self.input.keys} keys to learn from"]
 
     def description(self) -> list[str]:
         """See `Head.description`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
@@ -26,6 +26,23 @@ class GenerateDataSettings(UnitDataSettings):
     """field, or column of a table, with the text to generate"""
     condition: str = ""
     """fields to generate the text from, separated by commas; field:label, :vector, :text or :frames sets its kind"""
+
+    def conditions(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+        """The fields that texts are written from: those named, perhaps with a kind, or all that can be.
+
+        Args:
+            rows: the fields of each record, at least one record's.
+
+        Returns:
+            Their names.
+        """
+        if self.condition:
+            return self.condition.split(",")
+        from seqkit.inputs.conditions import can_be_written
+
+        names = [name for name in rows[0] if name not in (self.target, "text", "tokens")]
+        names = [name for name in names if name == name.strip() != "" and not set(name) & set(",:")]
+        return [name for name in names if all(can_be_written(row.get(name)) for row in rows)]
 
 
 class GenerateEncoderSettings(UnitEncoderSettings):
@@ -91,11 +108,7 @@ class GenerateSettings(Settings):
         """See `Settings.complete_by`: the condition is of all fields that every record has and that can be one."""
         if self.data.condition:
             return self
-        from seqkit.inputs.conditions import can_be_written
-
-        names = [name for name in records[0].fields if name not in (self.data.target, "text", "tokens")]
-        names = [name for name in names if name == name.strip() != "" and not set(name) & set(",:")]
-        found = [name for name in names if all(can_be_written(one.fields.get(name)) for one in records)]
+        found = self.data.conditions([record.fields for record in records])
         return override(self, {"data": {"condition": ",".join(found) or "none"}})
 
     @model_validator(mode="after")

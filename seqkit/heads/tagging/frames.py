@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
 from seqkit.formats.runs import (
-    Clock,
     LabelReader,
-    duration,
     runs_of,
     to_frames,
     to_steps,
@@ -25,6 +22,7 @@ from seqkit.heads.tagging.head import Tagging, refuse_table
 from seqkit.heads.tagging.labels import TagCodec
 from seqkit.heads.tagging.runs import RunStream
 from seqkit.heads.tagging.settings import TagFramesOptions, TagFramesSettings
+from seqkit.heads.times import clock_of, seconds_of
 from seqkit.inputs.base import Documents
 from seqkit.inputs.frames import FrameInput
 from seqkit.metrics.frames import FrameTaggingReport, frame_tagging_report
@@ -38,7 +36,8 @@ _TOLERANCE = {"seconds": 0.05, "frames": 5.0}
 class FrameTagging(Tagging):
     """A label for every frame, by a CRF or a softmax over the steps of the encoder, each of one or several frames.
 
-    A step learns the label of the middle one of its frames, and its own label is that of all of them.
+    Step t stands for the `frames.stride` frames from frame t · stride on, however many it reads (`frames.stack`): it
+    learns the label of frame t · stride + stride // 2, and its own label is that of all of them.
 
     Args:
         settings: the settings of the model.
@@ -97,7 +96,7 @@ class FrameTagging(Tagging):
         times = options.get("times") or data.times
         unit = ("seconds" if input.acoustics is not None else "frames") if times == "auto" else times
         target = options.get("target") or data.target
-        return LabelReader(target, unit, data.outside, scheme, _clock(input, data.frame_rate))
+        return LabelReader(target, unit, data.outside, scheme, clock_of(input, data.frame_rate))
 
     def _labels(self, records: Sequence[FrameRecord], target: str, **options: Any) -> list[list[str]]:
         """One label a frame."""
@@ -140,7 +139,7 @@ class FrameTagging(Tagging):
     def _answer(
         self, record: FrameRecord, tags: list[int], probs: list[float] | None, frame_rate: float
     ) -> TaggedFrames:
-        count, step = len(record), self.settings.frames.step
+        count, step = self.input.count(record), self.settings.frames.step
         labels = to_frames(self.codec.decode(tags), step, count, self.codec.scheme)
         found = self.labelled(record, labels, frame_rate)
         if probs is not None:
@@ -154,7 +153,7 @@ class FrameTagging(Tagging):
         """A sequence with its labels, found or given, and the runs that they make.
 
         Args:
-            record: the sequence, whose number of frames is known.
+            record: the sequence.
             labels: one label a frame.
             frame_rate: frames a second of arrays; 0 for the model's.
 
@@ -165,9 +164,9 @@ class FrameTagging(Tagging):
         outside = self.settings.data.outside if scheme == "none" else None
         found = TaggedFrames(record, labels, target=self.codec.target, unit=self._unit)
         found.runs = [TaggedRun(*run) for run in runs_of(labels, scheme) if run.label != outside]
-        clock = _clock(self.input, frame_rate or self.settings.data.frame_rate)
-        if clock is not None:
-            found.seconds = partial(clock.seconds, frames=len(record), duration=duration(record, clock))
+        found.seconds = seconds_of(
+            record, len(labels), clock_of(self.input, frame_rate or self.settings.data.frame_rate)
+        )
         return found
 
     def stream(self, options: TagFramesOptions) -> RunStream:
@@ -177,7 +176,7 @@ class FrameTagging(Tagging):
             step=self.settings.frames.step,
             scheme=self.codec.scheme,
             outside=self.settings.data.outside if self.codec.scheme == "none" else None,
-            clock=_clock(self.input, options.frame_rate or self.settings.data.frame_rate),
+            clock=clock_of(self.input, options.frame_rate or self.settings.data.frame_rate),
             unit=self._unit,
         )
 
@@ -199,7 +198,7 @@ class FrameTagging(Tagging):
         tolerance: float | None = None,
     ) -> FrameTaggingReport:
         """See `Head.report` and `seqkit.metrics.frames.frame_tagging_report`; the tolerance is in seconds if known."""
-        clock = _clock(self.input, self.settings.data.frame_rate)
+        clock = clock_of(self.input, self.settings.data.frame_rate)
         unit = "frames" if clock is None else "seconds"
         tolerance = _TOLERANCE[unit] if tolerance is None else tolerance
         return frame_tagging_report(
@@ -249,18 +248,10 @@ class FrameTagging(Tagging):
     def description(self) -> list[str]:
         """See `Head.description`."""
         lines = super().description()
-        clock = _clock(self.input, self.settings.data.frame_rate)
+        clock = clock_of(self.input, self.settings.data.frame_rate)
         steps = self.settings.frames.step
         outside = f"{code(self.settings.data.outside)} where there is none"
         lines[0] = f"- Field of the labels: {code(self.codec.target)}, runs in {self._unit}, {outside}"
         if steps > 1:
             lines.append(f"- Resolution: {steps} frames" + (f", {steps / clock.rate:g} seconds" if clock else ""))
         return lines
-
-
-def _clock(input: FrameInput, frame_rate: float) -> Clock | None:
-    """When frames are: of recordings as their features are made, of arrays as somebody says."""
-    if input.acoustics is not None:
-        rate = input.acoustics.rate
-        return Clock(input.acoustics.frame_rate, input.settings.audio.window_samples(rate) / rate)
-    return Clock(frame_rate, 1 / frame_rate) if frame_rate else None

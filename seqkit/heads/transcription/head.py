@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from seqkit.errors import DataError, ModelError, SettingsError, shown
+from seqkit.formats.runs import Clock, duration
 from seqkit.heads.base import Head, Loss, StepTargets
+from seqkit.heads.times import clock_of, seconds_of
 from seqkit.heads.transcription.settings import TranscribeOptions, TranscribeSettings
-from seqkit.heads.transcription.stream import OpenText, SymbolStream
+from seqkit.heads.transcription.stream import OpenText, Speller, SymbolStream
 from seqkit.inputs.base import Documents, Input
 from seqkit.inputs.frames import FrameInput
 from seqkit.inputs.segmentation import Units
@@ -62,6 +64,7 @@ class Transcribing(Head):
     """
 
     scores_steps = True
+    parts = "symbols"
     module: CTC
 
     def __init__(self, settings: TranscribeSettings, input: FrameInput, units: Units, symbols: LabelVocabulary) -> None:
@@ -151,6 +154,8 @@ class Transcribing(Head):
         self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], options: TranscribeOptions
     ) -> list[Transcription]:
         """See `Head.decode`."""
+        if options.pairs:
+            return self._tried(scores, lengths, records, options)
         if options.width:
             found = self._searched(scores, lengths, records, options)
         else:
@@ -159,7 +164,7 @@ class Transcribing(Head):
                 for record, alignment in zip(records, greedy(scores, lengths), strict=True)
             ]
         if options.scored:
-            for answer, loss in zip(found, self._losses(scores, lengths, records), strict=True):
+            for answer, loss in zip(found, self._losses(scores, lengths, records, options.scored), strict=True):
                 answer.loss = loss
         if options.drawn:
             for answer, row, steps in zip(found, scores.exp().cpu(), lengths.tolist(), strict=True):
@@ -173,7 +178,16 @@ class Transcribing(Head):
         if found := next((name for name, given in asked.items() if given), ""):
             searched = "is for beam search, which takes back what it has begun with; a stream takes the best symbol of"
             raise SettingsError(f"{found}: it {searched} each step")
-        return SymbolStream(self.symbols.labels, self.settings.frames.step, self.input.frame_rate)
+        return SymbolStream(self.units, self.symbols.labels, self.settings.frames.step, self._clock)
+
+    @property
+    def names(self) -> list[str]:
+        """What each symbol is called where it stands by itself."""
+        return [self.units.name(symbol) for symbol in self.symbols.labels]
+
+    @property
+    def _clock(self) -> Clock | None:
+        return clock_of(self.input, self.settings.data.frame_rate)
 
     def open_text(self) -> OpenText:
         """What writes the text of a sequence whose symbols come one by one."""
@@ -186,14 +200,7 @@ class Transcribing(Head):
         found: list[Transcription] = []
         on_cpu = scores.cpu()  # [B, T, K + 1]
         for record, row, steps in zip(records, on_cpu, lengths.tolist(), strict=True):
-            texts = prefix_beam_search(
-                row[:steps],
-                beam=max(options.width, options.nbest),
-                nbest=options.nbest,
-                model=options.model,
-                weight=options.lm_weight,
-                bonus=options.length_bonus,
-            )
+            texts = self._search(row[:steps], options, options.lm_weight, options.length_bonus)
             ids = torch.tensor([texts[0].symbols], dtype=torch.int64)  # [1, L]
             one = torch.tensor([steps])
             alignment = (
@@ -203,6 +210,29 @@ class Transcribing(Head):
             if options.nbest > 1:
                 answer.alternatives = [self._alternative(text) for text in texts]
             found.append(answer)
+        return found
+
+    def _search(self, scores: Tensor, options: TranscribeOptions, weight: float, bonus: float) -> list[Hypothesis]:
+        """The best texts of a sequence, [T, K + 1] on the CPU."""
+        return prefix_beam_search(
+            scores,
+            beam=max(options.width, options.nbest),
+            nbest=options.nbest,
+            model=options.model,
+            weight=weight,
+            bonus=bonus,
+            text=self._text,
+        )
+
+    def _tried(
+        self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], options: TranscribeOptions
+    ) -> list[Transcription]:
+        """The best text of each sequence by each weight and bonus that is to be tried."""
+        found: list[Transcription] = []
+        for record, row, steps in zip(records, scores.cpu(), lengths.tolist(), strict=True):
+            best = [self._search(row[:steps], options, weight, bonus)[0] for weight, bonus in options.pairs]
+            texts = [self._text(one.symbols) for one in best]
+            found.append(Transcription(record, texts[0], tried=texts))
         return found
 
     def _alternative(self, found: Hypothesis) -> dict[str, Any]:
@@ -220,26 +250,26 @@ class Transcribing(Head):
     def _answer(self, record: FrameRecord, alignment: Alignment, options: TranscribeOptions) -> Transcription:
         answer = Transcription(record, self._text(alignment.symbols))
         if options.times:
-            rate = self.input.frame_rate
-            stride = self.settings.frames.step
-            answer.symbols = [
-                SpokenSymbol(self.symbols[symbol - 1], first * stride, min((last + 1) * stride, len(record)), posterior)
-                for symbol, first, last, posterior in zip(*alignment, strict=True)
-            ]
-            answer.frame_rate = rate
+            stride, count = self.settings.frames.step, self.input.count(record)
+            speller = Speller(self.units)
+            answer.symbols = []
+            for symbol, first, last, posterior in zip(*alignment, strict=True):
+                end = min((last + 1) * stride, count)
+                spoken = SpokenSymbol(self.symbols[symbol - 1], first * stride, end, posterior, symbol)
+                answer.symbols += speller.add(spoken)
+            answer.symbols += speller.end()
+            answer.seconds = seconds_of(record, count, self._clock)
         return answer
 
-    def _losses(self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord]) -> list[float | None]:
-        """−ln p of the right text of each sequence; None where it has a symbol that training has not seen."""
-        rows = [
-            self._ids(text) if isinstance(text := record.fields.get(self.field), str) else [0] for record in records
-        ]
+    def _losses(self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], field: str) -> list[float]:
+        """−ln p of the right text of each sequence; infinite where it has a symbol that training has not seen."""
+        rows = [self._ids(text_of(record, field)) for record in records]
         targets = torch.zeros(len(rows), max(map(len, rows), default=0), dtype=torch.int64)  # [B, L]
         for number, row in enumerate(rows):
             if BLANK not in row:
                 targets[number, : len(row)] = torch.tensor(row, dtype=torch.int64)
         found = log_likelihood(scores, lengths, targets.to(scores.device)).tolist()
-        return [None if BLANK in row else -value for row, value in zip(rows, found, strict=True)]
+        return [np.inf if BLANK in row else -value for row, value in zip(rows, found, strict=True)]
 
     def empty(self, record: FrameRecord, options: TranscribeOptions) -> Transcription:
         """See `Head.empty`: no text."""
@@ -260,15 +290,17 @@ class Transcribing(Head):
         self, gold: Sequence[Sequence[str]], answers: Sequence[Transcription], baseline: Any = None
     ) -> TranscriptionReport:
         """See `Head.report`."""
-        losses = [answer.loss for answer in answers if answer.loss is not None and np.isfinite(answer.loss)]
+        scored = [answer.loss for answer in answers if answer.loss is not None]
+        losses = [loss for loss in scored if np.isfinite(loss)]
         frames = sum(len(answer.sentence) for answer in answers)
-        rate = self.input.frame_rate
+        clock = self._clock
         return transcription_report(
             [text for (text,) in gold],
             [answer.text for answer in answers],
             loss=sum(losses) / len(losses) if losses else None,
+            impossible=len(scored) - len(losses),
             frames=frames,
-            seconds_of_audio=frames / rate if rate else None,
+            seconds_of_audio=None if clock is None else sum(duration(answer.sentence, clock) for answer in answers),
             unit="words" if self.settings.data.unit in ("char", "bpe", "word") else "symbols",
         )
 
@@ -279,9 +311,14 @@ class Transcribing(Head):
 
     def notes(self, records: Sequence[FrameRecord], targets: Any) -> list[str]:
         """See `Head.notes`: which symbols are learned."""
-        shown_symbols = " ".join(symbol.replace(" ", "␣") for symbol in self.symbols.labels[:_SHOWN])
+        shown_symbols = " ".join(name.replace(" ", "␣") for name in self.names[:_SHOWN])
         more = " …" if len(self.symbols) > _SHOWN else ""
         return [f"learning {plural(len(self.symbols), 'symbol')}: {shown_symbols}{more}"]
+
+    def unknown(self, gold: Sequence[Sequence[str]]) -> list[str]:
+        """See `Head.unknown`."""
+        symbols = {symbol for (text,) in gold for symbol in self.units.split(text)} - {*self.symbols.labels}
+        return sorted(self.units.name(symbol).replace(" ", "␣") for symbol in symbols)
 
     def error(self, gold: Sequence[str], answer: Transcription) -> str:
         """See `Head.error`: the right text, what was found, and the name, between tabs."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -130,8 +131,9 @@ class TranscribeOptions(Options):
     """also write when each symbol was said, and its posterior probability (jsonl)"""
     streams: ClassVar[bool] = True
     _model: Any = PrivateAttr(default=None)
-    _scored: bool = PrivateAttr(default=False)
+    _scored: str = PrivateAttr(default="")
     _drawn: bool = PrivateAttr(default=False)
+    _pairs: Sequence[tuple[float, float]] = PrivateAttr(default=())
 
     @model_validator(mode="after")
     def _searches(self) -> TranscribeOptions:
@@ -150,8 +152,8 @@ class TranscribeOptions(Options):
         return self._model
 
     @property
-    def scored(self) -> bool:
-        """Whether the loss of the right text is wanted, too, as evaluation does."""
+    def scored(self) -> str:
+        """The field of the right text, where its loss is wanted, too, as evaluation does; otherwise empty."""
         return self._scored
 
     @property
@@ -159,24 +161,37 @@ class TranscribeOptions(Options):
         """Whether the posteriors of all symbols at every step are wanted, too, as a picture has them."""
         return self._drawn
 
+    @property
+    def pairs(self) -> Sequence[tuple[float, float]]:
+        """Weights of the language model and bonuses for length by which texts are wanted, instead of all else."""
+        return self._pairs
+
+    def for_pairs(self, pairs: Sequence[tuple[float, float]]) -> TranscribeOptions:
+        """The options with several weights of the language model and bonuses for length, which are to be tried."""
+        found = self.model_copy()
+        found._pairs = pairs
+        return found
+
     def for_picture(self) -> TranscribeOptions:
         """The options with what a picture has: times, and posteriors at every step."""
         found = self.model_copy(update={"times": True})
-        found._model, found._scored, found._drawn = self._model, self._scored, True
+        found._drawn = True
         return found
 
     def with_model(self, model: Any) -> TranscribeOptions:
         """The options with a language model, a `seqkit.nn.ctc_search.LanguageModel`."""
         found = self.model_copy()
-        found._model, found._scored = model, self._scored
+        found._model = model
         return found
 
     def for_output(self, output_format: str | None) -> TranscribeOptions:
-        """See `Options.for_output`: evaluation wants the loss, and no further texts."""
-        if output_format is not None:
-            return self
-        found = self.model_copy(update={"times": False})
-        found._model, found._scored = self._model, True
+        """See `Options.for_output`: evaluation wants no times."""
+        return self if output_format is not None else self.model_copy(update={"times": False})
+
+    def for_scores(self, field: str) -> TranscribeOptions:
+        """The options with what scores need: the loss of the right text in some field."""
+        found = self.for_output(None)
+        found._scored = field
         return found
 
 
