@@ -330,6 +330,8 @@ class FrameRecord:
         fields: the other fields of its row: a label, a text, a speaker.
         file: where its row came from, for messages.
         line: the line of its row, counted from 1; 0 when it came from no file.
+        segment: the fields of its row that say what part of the recording or array it is, such as ``start`` and
+            ``end``; empty where it is all.
         vectors: the vectors, where they have been read or made already, [N, F].
         frames: N, where it is known; of what a model makes frames of, as the one counted that read it last, and no
             other one relies on.
@@ -341,18 +343,19 @@ class FrameRecord:
     fields: dict[str, Any] = field(default_factory=dict)
     file: str = ""
     line: int = 0
+    segment: dict[str, Any] = field(default_factory=dict)
     vectors: NDArray[np.float32] | None = None
     frames: int = 0
     tokens: ClassVar[Sequence[str]] = ()
 
     @property
     def text(self) -> str:
-        """What messages call it: its name, or which one it is."""
-        return self.name or f"sequence {self.line}"
+        """What messages call it: its name and segment, or which one it is."""
+        return " ".join([self.name or f"sequence {self.line}", *(f"{name} {at}" for name, at in self.segment.items())])
 
     def given(self) -> dict[str, Any]:
-        """What a prediction says of the input: its name under its key, None for one that has none."""
-        return {self.key: self.name or None}
+        """What a prediction says of the input: its name under its key, None for one that has none, and its segment."""
+        return {self.key: self.name or None, **self.segment}
 
     def __len__(self) -> int:
         """The number of its frames, as far as it is known."""
@@ -363,10 +366,28 @@ class FrameRecord:
 
     def fault(self, message: str) -> DataError:
         """What is wrong with it, as an error that names it."""
-        whole = os.path.basename(self.file)
-        # Of a sequence that is a file, or lies in one, this file is named already.
-        name = self.name.removeprefix(whole).removeprefix("#") if self.name.partition("#")[0] == whole else self.name
+        name = self._name_in_file
         return DataError(f"{shown(name)}: {message}" if name else message, file=self.file, line=self.line)
+
+    @property
+    def _name_in_file(self) -> str:
+        """Its name without what its file says already, as that of a sequence that is a file or lies in one does."""
+        ends = [len(self.name), *(place for place, char in enumerate(self.name[:1000]) if char == "#")]
+        for end in ends[:10]:
+            whole = self.name[:end]
+            if whole and (self.file == whole or self.file.endswith(os.sep + whole)):
+                return self.name[end + 1 :]
+        return self.name
+
+    def shorten(self, folder: str | os.PathLike[str]) -> None:
+        """Call it, if its file is in a folder, by the path below that.
+
+        Args:
+            folder: the folder; empty for none.
+        """
+        within = os.path.join(folder, "") if folder else ""
+        if within and self.name.startswith(within) and self.file.startswith(within):
+            self.name = self.name.removeprefix(within)
 
     def fault_of(self, error: DataError) -> DataError:
         """What is wrong with the file that it lies in, as an error that names it."""

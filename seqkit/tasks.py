@@ -296,6 +296,7 @@ TASKS: dict[str, Task] = {
                 "model of n-grams from the last few in its line."
             ),
             flags={
+                "--text": "data.text",
                 "--unit": "data.unit",
                 "--bptt": "training.bptt",
                 "--tied/--no-tied": "head.tied",
@@ -307,7 +308,7 @@ TASKS: dict[str, Task] = {
 
             Each is scored independently. The log-probability is in nats, the end of the line included.
             """,
-            reads=("text",),
+            reads=("text", "jsonl", "csv", "tsv"),
             writes=("tsv", "jsonl"),
             written="log-probability, units, perplexity and text separated by tabs, or JSON objects",
             learned="units",

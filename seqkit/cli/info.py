@@ -33,10 +33,17 @@ def command(directory: Path, as_json: bool) -> None:
     learned = settings.row.learned or next((name for name in _LEARNED if f"{name}.json" in files), "")
     report = _document(directory, files, "report.json")
     found = {learned: _document(directory, files, f"{learned}.json")} if learned else {}
+    reading = _document(directory, files, "frames.json") if "frames.json" in files else {}
     sizes = {name: len(content) for name, content in files.items()}
     if as_json:
         fault = _fault(directory, config, files)
-        about |= {"settings": settings.model_dump(mode="json"), **found, "files": sizes, "report": report}
+        about |= {
+            "settings": settings.model_dump(mode="json"),
+            **found,
+            **({"frames": reading} if reading else {}),
+            "files": sizes,
+            "report": report,
+        }
         print(json.dumps({**about, "fault": fault and str(fault)}, indent=2))
         if fault is not None:
             raise fault
@@ -44,6 +51,7 @@ def command(directory: Path, as_json: bool) -> None:
     size = sum(sizes.values()) / 1e6
     rows = [("model", f"{directory}: {settings.task}, {size:.1f} MB, format version {about['format_version']}")]
     try:
+        rows += _input(reading)
         rows += _rows(settings, learned, found.get(learned, {}), report)
     # Something else than seqkit may have written them.
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
@@ -65,6 +73,19 @@ def _fault(directory: Path, config: dict[str, Any], files: dict[str, bytes]) -> 
     except SeqkitError as error:
         return error
     return None
+
+
+def _input(reading: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a model of sequences of vectors reads."""
+    if reading.get("rate") is not None:
+        yield "input", f"recordings, read at {reading['rate']:,} Hz"
+    elif reading:
+        yield (
+            "input",
+            f"frames of {reading['keys']:,} keys"
+            if "keys" in reading
+            else f"frames of {reading['features']:,} features",
+        )
 
 
 def _rows(settings: Any, learned: str, document: dict[str, Any], report: dict[str, Any]) -> Iterator[tuple[str, str]]:

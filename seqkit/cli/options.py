@@ -8,7 +8,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar, get_args, get_origin
 
@@ -343,20 +343,55 @@ def settings_from_flags(
 
 def _refuse_other_input(section: str, name: str, row: Task, reader: str, *, flag: Any = None) -> None:
     """Refuse a setting that the task has over another input only; by its flag, if it has a value from one."""
+    if _is_of_other_input(section, name, row):
+        refuse_flag(_shown_setting(section, name, row, flag), row, reader)
+
+
+def _is_of_other_input(section: str, name: str, row: Task) -> bool:
+    """Whether a task has a setting, but not over this input."""
 
     def has(row: Task) -> bool:
         field = row.settings_class().model_fields.get(section)
         known = getattr(field.annotation, "model_fields", {}) if field is not None else {}
         return name in known and not (row.records == "frames" and section == "data" and name in OF_WORDS)
 
-    if has(row) or not any(map(has, TASKS[row.name].rows)):
-        return
+    return not has(row) and any(map(has, TASKS[row.name].rows))
+
+
+def _shown_setting(section: str, name: str, row: Task, flag: Any) -> str:
+    """A setting as messages call it: by its flag, if it has a value from one."""
     shown = f"{section}.{name}"
-    if flag is not None:
-        flags = {**SETTING_FLAGS, **{key: value for each in TASKS[row.name].rows for key, value in each.flags.items()}}
-        named = next((key for key, value in flags.items() if value == shown), shown)
-        shown = named.split(",")[0].split("/")[-1 if flag is False else 0]
-    refuse_flag(shown, row, reader)
+    if flag is None:
+        return shown
+    flags = {**SETTING_FLAGS, **{key: value for each in TASKS[row.name].rows for key, value in each.flags.items()}}
+    named = next((key for key, value in flags.items() if value == shown), shown)
+    return named.split(",")[0].split("/")[-1 if flag is False else 0]
+
+
+def asked_of_words(task: Task, assignments: Sequence[str], flags: dict[str, Any]) -> str:
+    """The first setting that is asked for and that a task has over words alone.
+
+    Args:
+        task: the task.
+        assignments: the values of ``--set``.
+        flags: see `settings_from_flags`.
+
+    Returns:
+        Its flag or name; empty if there is none.
+    """
+    from seqkit.config import parse_assignments
+
+    row = task.of("frames")
+    asked: dict[tuple[str, str], Any] = {}
+    for path, value in flags.items():
+        if value is not None:
+            *_, section, name = path.split("__")
+            asked[section, name] = value
+    with suppress(SettingsError):  # of which `settings_from_flags` says what is wrong
+        for section, values in parse_assignments(assignments).items():
+            asked |= {(section, name): None for name in values}
+    found = (_shown_setting(*where, row, flag) for where, flag in asked.items() if _is_of_other_input(*where, row))
+    return next(found, "")
 
 
 # --- options ------------------------------------------------------------------------------------------------------
@@ -523,7 +558,7 @@ def prediction_options(task: Task) -> Callable[[Function], Function]:
     text = click.option("--text", "text_field", metavar="FIELD", help="field of the text  [default: the model's]")
     told = "field of the sequence: array file, recording or numbers  [default: the model's]"
     frames = click.option("--frames", "frames_field", metavar="FIELD", help=told)
-    fields: dict[str, Callable[[Any], Any]] = {"texts": text, "frames": frames}
+    fields: dict[str, Callable[[Any], Any]] = {"texts": text, "lines": text, "frames": frames}
 
     def decorate(function: Function) -> Function:
         shown = output_format(function)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from inspect import cleandoc
-from itertools import chain, islice
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,7 +34,7 @@ from seqkit.cli.options import (
     workers_option,
 )
 from seqkit.cli.outputs import keep_inputs
-from seqkit.errors import DataError, SeqkitError, file_errors
+from seqkit.errors import DataError, SeqkitError, file_errors, shortened
 from seqkit.formats.format import Description
 from seqkit.formats.intervals import FILE_SUFFIXES
 from seqkit.formats.text import data_suffix, read_lines
@@ -51,6 +51,8 @@ Inputs = list[tuple[str, Description, int]]
 """names of files, or ``-``, how they are read, and their sizes where several processes have to have the same"""
 _LOOKED_AT = 400
 """lines in which a fault is found before anything is written"""
+_SHOWN = 5
+"""files of a folder that are not read and named"""
 _SPEAKERS_BYTES = 1 << 26
 """bytes of rows that are predicted together where all sequences of a speaker have to be: some 500,000 rows"""
 _STREAMED = ("text", "jsonl")
@@ -126,13 +128,14 @@ def predict_command(task: Task, verb: str) -> click.Command:
             for block in cut([(file, description) for file, description, _ in inputs], **_size(directory)):
                 yield block_request(block, output_format)
 
-        names = files_in(files, row) or ("-",)
+        launch = Launch.from_environment()
+        quiet = quiet or launch.rank > 0
+        names = files_in(files, row, quiet=quiet) or ("-",)
         keep_inputs(directory, *names)
         asked = described_by(input_format, columns, token_column, encoding)
-        asked = replace(asked, text=text_field or frames_field or "")
-        launch = Launch.from_environment()
+        folder_of_all = files[0] if len(files) == 1 and os.path.isdir(files[0]) else ""
+        asked = replace(asked, text=text_field or frames_field or "", below=folder_of_all)
         live = sys.stdin.isatty() and names == ("-",)
-        quiet = quiet or launch.rank > 0
 
         def find() -> Inputs:
             trained = trained_description(directory)
@@ -147,14 +150,18 @@ def predict_command(task: Task, verb: str) -> click.Command:
                 tell(f"reading {input_format or 'text'} from the terminal; Ctrl-D ends it")
             began = time.perf_counter()
             total = {"records": 0, "tokens": 0, "unknown": 0, "shortened": 0}
+            left_out: Counter[str] = Counter()
             sys.stdout.flush()
             for found in answers:
+                left_out.update(found.get("left_out", {}))
                 _write(found.get("output", "") if written is None else written.take(found.get("files", [])))
                 if found["fault"] is not None:
                     raise SeqkitError(found["fault"])
                 total = {name: total[name] + found[name] for name in total}
             _write("" if written is None else written.rest())
             seconds = time.perf_counter() - began
+        for what, times in () if quiet else left_out.items():
+            tell(shortened(f"{what}: {times:,}"))
         if not (quiet or live):
             counted = f"{plural(total['records'], row.record)}, {plural(total['tokens'], row.unit)}"
             tell(f"{counted} in {seconds:.2f} s: {total['tokens'] / max(seconds, 1e-9):,.0f} {row.unit}s/s")
@@ -250,22 +257,36 @@ def folder_option(task: Task) -> Callable[[Any], Any]:
     return option if formats else lambda function: function
 
 
-def files_in(files: Sequence[str], row: Task) -> tuple[str, ...]:
-    """The files, and of a folder of pieces of music or arrays, each a sequence of vectors, those in it.
+def files_in(files: Sequence[str], row: Task, *, quiet: bool) -> tuple[str, ...]:
+    """The files, and of a folder those of its files that are read, see `seqkit.corpora.split.sequence_files`.
 
     Args:
         files: names of files and folders.
         row: the task, as a model has it.
+        quiet: do not say which files of a folder are not read.
 
     Returns:
         Names of files.
+
+    Raises:
+        DataError: a folder has no sequences of vectors.
     """
     if row.records != "frames" or not any(map(os.path.isdir, files)):
         return tuple(files)
-    from seqkit.corpora.split import Split
+    from seqkit.corpora.split import sequence_files
 
-    inside = ([str(one) for one in Split(Path(file)).files()] if os.path.isdir(file) else [file] for file in files)
-    return tuple(chain.from_iterable(inside))
+    found: list[str] = []
+    for file in files:
+        if not os.path.isdir(file):
+            found.append(file)
+            continue
+        inside, others = sequence_files(Path(file))
+        found += map(str, inside)
+        if others and not quiet:
+            names = [str(path.relative_to(file)) for path in others[:_SHOWN]]
+            rest = f" and {len(others) - _SHOWN:,} more" if len(others) > _SHOWN else ""
+            tell(f"{file}: {plural(len(inside), 'file')} read, not {', '.join(names)}{rest}")
+    return tuple(found)
 
 
 def trained_row(directory: Path, task: Task) -> Task:
@@ -373,7 +394,8 @@ def described(
             notes.append(f"{file}: {note}")
     if not _is_read(FORMATS[found.format], task):
         reads = task.reads
-        which = "say which with --input" if len(reads) > 1 else f"--input {reads[0]} reads its lines as they are"
+        lines = task.records == "lines"
+        which = f"--input {reads[0]} reads its lines as they are" if lines else "say which with --input"
         message = f"the format is {found.format}, but this command reads {', '.join(reads)}; {which}"
         raise DataError(message, file=file)
     if not read_once and not FORMATS[found.format].opens:

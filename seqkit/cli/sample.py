@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -109,6 +110,9 @@ def sample_lines(
     from seqkit.model.loading import load
 
     model = load(directory, device, task=task_name())
+    if of_frames:
+        _refuse_other_keys(model.input.keys, str(output))
+        options["prompt"] = _read_prompt(options.get("prompt", ""), quiet)
     found = model.sample(**options)
     if of_frames:
         assert output is not None
@@ -129,6 +133,31 @@ def _check_written(output: str | None, picture: str | None) -> None:
         is_picture = picture.lower().endswith(".png")
         usage_unless(is_picture, f"Invalid value for '--picture': expected FILE.png, found {picture!r}")
         require_matplotlib("a piano roll")
+
+
+def _refuse_other_keys(keys: int, output: str) -> None:
+    from seqkit.formats.piano import KEYS
+
+    if keys != KEYS and not output.lower().endswith(".npy"):
+        name = Path(output).with_suffix(".npy").name
+        raise DataError(
+            f"a MIDI file has the {KEYS} keys of a piano, and this model has {keys:,}; -o {name} has its frames"
+        )
+
+
+def _read_prompt(file: str, quiet: bool) -> Any:
+    """The beginning of a piece; what is left out of it is said."""
+    if not file:
+        return ""
+    from seqkit.formats.format import notes_on
+    from seqkit.formats.manifest import row_frames
+    from seqkit.formats.midi import Piece
+
+    record = row_frames({"frames": file}, folder=Path())
+    if isinstance(record.source, Piece) and not (quiet or record.source.silence):
+        for note in notes_on(file, Counter(record.source.left_out)):
+            tell(note)
+    return record
 
 
 def _write_pieces(

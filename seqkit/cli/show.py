@@ -151,7 +151,8 @@ def _chosen(
 
     options = ReadOptions(frames=field or model.settings.data.frames)
     records = chain.from_iterable(
-        described_frames(each, described(each, asked, row, quiet), options) for each in files_in([file], row)
+        described_frames(each, described(each, asked, row, quiet), options)
+        for each in files_in([file], row, quiet=quiet)
     )
     found: FrameRecord | None = None
     others: list[FrameRecord] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ import click
 
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.options import (
+    asked_of_words,
     device_options,
     json_option,
     quiet_option,
@@ -96,6 +97,14 @@ def train_command(task: Task) -> click.Command:
         usage_unless(data or recipe, "Missing argument 'DATA', and no recipe names a data set.")
         input = None if recipe or not data else input_of(data, task, assignments, given, quiet=silent)
         chosen = settings_from_flags(task.name, recipe, assignments, given, input=input, quiet=silent)
+        if (
+            recipe
+            and data
+            and not silent
+            and chosen.settings.row.records != "frames"
+            and input_of(data, task, quiet=True)
+        ):
+            tell(f"{data}: {recipe} is for words: the texts of the sequences are read, not their vectors")
         data = data or chosen.dataset
         usage_unless(data, "Missing argument 'DATA', and no recipe names a data set.")
         usage_unless(place or dry_run, "Missing option '-o' / '--output'.")  # also where a shell's variable was empty
@@ -132,16 +141,16 @@ def train_command(task: Task) -> click.Command:
 
 
 def input_of(
-    data: str, task: Task, assignments: Sequence[str] = (), flags: Mapping[str, Any] | None = None, *, quiet: bool
+    data: str, task: Task, assignments: Sequence[str] = (), flags: dict[str, Any] | None = None, *, quiet: bool
 ) -> str | None:
-    """What a task reads of some data.
+    """What a task reads of some data: of sequences the texts beside them, if a setting of words is asked for.
 
     Args:
         data: the name of a data set, a folder or a file.
         task: the task.
         assignments: the values of ``--set``.
-        flags: ``section__key`` → value of every other flag; None where it was not given.
-        quiet: whether a download shows nothing.
+        flags: the flags of settings, see `settings_from_flags`.
+        quiet: whether nothing is said, nor a download shown.
 
     Returns:
         What settings have under ``input``; None for what the task reads first.
@@ -155,19 +164,27 @@ def input_of(
     from seqkit.corpora.resolve import resolve
     from seqkit.formats.format import Description, column_names
 
+    flags = flags or {}
     asked: dict[str, Any] = {}
     with suppress(SettingsError):  # of which `settings_from_flags` tells
         asked = parse_assignments(assignments).get("data", {})
     asked |= {
         name.removeprefix("data__"): value
-        for name, value in (flags or {}).items()
+        for name, value in flags.items()
         if name.startswith("data__") and value is not None
     }
     if asked.get("frames"):
         return "frames"
     columns, format, encoding = (str(asked.get(name, "")) for name in ("columns", "format", "encoding"))
-    found = resolve(data, quiet=quiet).described(Description(format, column_names(columns), encoding=encoding))
-    return "frames" if found.reads_frames(named="text" in asked or "token_column" in asked) else None
+    dataset = resolve(data, quiet=quiet).described(Description(format, column_names(columns), encoding=encoding))
+    if not dataset.reads_frames(named="text" in asked or "token_column" in asked):
+        return None
+    of_words = asked_of_words(task, assignments, flags)
+    if not of_words or not dataset.has_texts(asked.get("text") or "text"):
+        return "frames"
+    if not quiet:
+        tell(f"{data}: {of_words} is for words: the texts of the sequences are read, not their vectors")
+    return None
 
 
 def _how_to_go_on(output: Path, launch: Launch) -> str:

@@ -87,7 +87,7 @@ def load_recipe(recipe: str | Path, task: str = "tag") -> Recipe:
     about: dict[str, Any] = {name: tree.pop(name) for name in ("description", "dataset", "scores") if name in tree}
     kind = _kind({"task": task, **tree}, str(recipe))
     faults: list[str] = []
-    settings = _read(kind, tree, faults) or kind.model_validate({})
+    settings = _read(kind, _without_usual_input(kind, tree), faults) or kind.model_validate({})
     found = _read(Recipe, {**about, "settings": settings, "notes": notes}, faults)
     if faults or found is None:
         raise SettingsError(f"{recipe}: {listed(faults)}")
@@ -109,7 +109,13 @@ def parse_settings(tree: object, source: str) -> Settings:
     """
     if not isinstance(tree, Mapping):
         raise SettingsError(f"{source}: expected sections of settings, found {shown(tree)}")
-    return validated(_kind(tree, source), tree, source)
+    kind = _kind(tree, source)
+    return validated(kind, _without_usual_input(kind, tree), source)
+
+
+def _without_usual_input(kind: type[Settings], tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without ``input``, where it is what the task reads first, of which the class has no field."""
+    return {name: value for name, value in tree.items() if name != "input" or name in kind.model_fields}
 
 
 def _kind(tree: Mapping[str, Any], source: str) -> type[Settings]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import zipfile
@@ -100,7 +101,8 @@ def _write_archive(stream: BinaryIO, records: Sequence[FrameRecord], left_out: C
 
 def _names(records: Sequence[FrameRecord]) -> Iterator[str]:
     """The names of members: those that the sequences have, or their numbers."""
-    own = [re.sub(r"\.np[yz]$", "", record.name.rpartition("#")[2] or record.name) for record in records]
+    names = [record.name if record.line else os.path.basename(record.name) for record in records]
+    own = [re.sub(r"\.np[yz]$", "", name.rpartition("#")[2] or name) for name in names]
     if all(own) and len(set(own)) == len(own) and not any("\0" in name or len(name) > 200 for name in own):
         yield from map(clean, own)
         return

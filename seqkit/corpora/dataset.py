@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from itertools import islice
@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 
 from seqkit.corpora.cards import Card
 from seqkit.corpora.label_columns import accepted, settle_columns
-from seqkit.corpora.split import Split, add_layout, in_layout_of, names_alone
+from seqkit.corpora.split import LOOKED_AT, Split, add_layout, in_layout_of, names_alone
 from seqkit.errors import DataError
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_on
@@ -34,8 +34,6 @@ _LINE_BREAK = re.compile(r"\r\n?|\n")
 
 _FEWEST_SPEAKERS = 10
 """speakers from which on whole speakers are held out"""
-_LOOKED_AT = 20
-"""lines of a file by which it is known whether they name sequences of vectors"""
 
 R = TypeVar("R", bound=Sentence | TextRecord | FrameRecord)
 Chooser = Callable[[Sequence[Any]], tuple[set[int], str] | None]
@@ -183,7 +181,7 @@ class Dataset:
         if first.is_pipe:
             return Choice("words", f"raw text is split by 'words', because {first.file} can be read only once")
         if kind == "lines":
-            return choose_splitter_for_text("\n".join(islice(self._lines(name), _SAMPLE)))
+            return choose_splitter_for_text("\n".join(islice(self._lines(name, text), _SAMPLE)))
         was_split, words = False, Splitter("words").split
 
         def split(text: str) -> Sequence[tuple[int, int]]:
@@ -440,6 +438,28 @@ class Dataset:
             raise DataError(faults[0][0], file=path, line=faults[0][1])
         return False
 
+    def has_texts(self, field: str) -> bool:
+        """Whether the first rows of the first split have texts, or tokens, beside their sequences of vectors.
+
+        Args:
+            field: the field of the text.
+
+        Returns:
+            Whether one has.
+        """
+        split = next(iter(self.splits.values()))
+        with suppress(DataError):
+            if split.content is not None:
+                rows: Iterable[Any] = (record.fields for record in split.content[:LOOKED_AT])
+            else:
+                path, description = split.first(texts=True)
+                if FORMATS[description.format].rows is None:
+                    return False
+                rows = (row for row, _ in _first_rows(path, description))
+            found = [row for row in rows if isinstance(row, Mapping)]
+            return any(isinstance(row.get(field), str) or "tokens" in row for row in found)
+        return False
+
     def read_all_frames(self, split: str, field: str, faults: Any) -> list[FrameRecord]:
         """The sequences of a split in memory that can be read; the others become faults.
 
@@ -510,11 +530,12 @@ class Dataset:
         del self.splits[self._source]
         self.splits["train"] = Split(content=[])
 
-    def lines(self, split: str) -> Iterator[str]:
+    def lines(self, split: str, text: str = "text") -> Iterator[str]:
         """Read one split as raw text, one line at a time.
 
         Args:
             split: ``train``, ``dev``, ``test``, or ``all`` for a lone file.
+            text: the field of the text, where records have fields.
 
         Yields:
             Of files of plain text every line as it is, also an empty one; of other formats the text of every record,
@@ -525,11 +546,11 @@ class Dataset:
                 out.
         """
         if not self._is_part(split):
-            yield from self._lines(split)
+            yield from self._lines(split, text)
             return
-        total = sum(1 for _ in self._lines(self._source))  # read once more, but never held in memory
+        total = sum(1 for _ in self._lines(self._source, text))  # read once more, but never held in memory
         begin, end = self._range(split, total, "lines")
-        yield from islice(self._lines(self._source), begin, end)
+        yield from islice(self._lines(self._source, text), begin, end)
 
     def held_out_note(self, total: int, items: str = "sentences") -> str:
         """What to tell the user about a dev split that is held out.
@@ -566,21 +587,23 @@ class Dataset:
     def _place(self, split: str) -> Path | str:
         return self.splits[split].file or self.name
 
-    def _lines(self, name: str) -> Iterator[str]:
+    def _lines(self, name: str, text: str) -> Iterator[str]:
         split = self.splits[name]
+        options = ReadOptions(left_out=split.left_out, text=text)
         if split.content is not None:
-            yield from _lines_of(split.content)
+            yield from (line for record in split.content for line in text_lines(_given_text(record, options).text))
             return
         split.left_out.clear()
-        options = ReadOptions(left_out=split.left_out)
         for file, description in self._files(name):
             form = FORMATS[description.format]
             if form.line_per_record:
-                yield from (text for _, text in read_lines(file, description.encoding))
+                yield from (line for _, line in read_lines(file, description.encoding))
             elif form.texts is None or form.has_label is None:
-                yield from _lines_of(described_sentences(file, description, options))
+                sentences = described_sentences(file, description, options)
+                yield from (line for record in sentences for line in text_lines(record.text))
             else:
-                yield from _lines_of(described_texts(file, description, options))
+                texts = described_texts(file, description, options)
+                yield from (line for record in texts for line in text_lines(record.text))
 
     def _sentences(self, name: str, splitter: SplitFunction | None, notes: list[str]) -> list[Sentence]:
         split = self.splits[name]
@@ -637,6 +660,8 @@ class Dataset:
             add_layout(notes, split.located(texts=True))
             for file, description in self._files(name, texts=True):
                 found += described_frames(file, description, options)
+            for record in found:
+                record.shorten(split.file if split.file is not None and split.file.is_dir() else "")
             notes += notes_on(split.file, options.left_out)
         if not found:
             raise DataError(split.nothing_found, file=self._place(name))
@@ -679,10 +704,10 @@ def _first_rows(path: Path, description: Description) -> Iterator[tuple[Any, int
     read, encoding = FORMATS[description.format].rows, description.encoding
     assert read is not None
     try:
-        deque(islice(read_lines(path, encoding), _LOOKED_AT), maxlen=0)
+        deque(islice(read_lines(path, encoding), LOOKED_AT), maxlen=0)
     except DataError as error:
         encoding = "latin-1" if OTHER_ENCODING in error.reason else encoding
-    for line, row in read(islice(read_lines(path, encoding), _LOOKED_AT), str(path), ReadOptions().of(description)):
+    for line, row in read(islice(read_lines(path, encoding), LOOKED_AT), str(path), ReadOptions().of(description)):
         yield row, line
 
 
@@ -692,11 +717,17 @@ def _accepted(records: list[R], file: Path, notes: list[str]) -> list[R]:
     return kept
 
 
-def _lines_of(records: Iterable[Sentence | TextRecord]) -> Iterator[str]:
-    """The lines of each text: JSON and quoted cells can have several, also with a break after the last."""
-    for record in records:
-        lines = _LINE_BREAK.split(record.text)
-        yield from lines[:-1] if len(lines) > 1 and not lines[-1] else lines
+def text_lines(text: str) -> list[str]:
+    """The lines of a text: JSON and quoted cells can have several, also with a break after the last.
+
+    Args:
+        text: the text.
+
+    Returns:
+        The lines, without line ends.
+    """
+    lines = _LINE_BREAK.split(text)
+    return lines[:-1] if len(lines) > 1 and not lines[-1] else lines
 
 
 def _given_sentence(record: Sentence | TextRecord, options: ReadOptions) -> Sentence:

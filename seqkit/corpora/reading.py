@@ -105,7 +105,7 @@ def with_splitter(settings: _AnySettings, dataset: Dataset) -> tuple[_AnySetting
     if getattr(data, "unit", "word") != "word":
         return override(settings, {"data": {"splitter": "words"}}), []
     kind = settings.row.records
-    text = getattr(data, "text" if kind == "texts" else "target", "text")
+    text = getattr(data, "text" if kind in ("texts", "lines") else "target", "text")
     choice = dataset.choose_splitter(kind, text, data.label if kind == "texts" else None)
     return override(settings, {"data": {"splitter": choice.kind}}), [choice.reason]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn
 from seqkit.corpora.split import add_layout
 from seqkit.errors import DataError, SeqkitError
 from seqkit.formats.arrays import unsound
-from seqkit.formats.audio import AudioFile
+from seqkit.formats.audio import AudioFile, shown_rates
 from seqkit.formats.format import Description, ReadOptions, notes_on
 from seqkit.formats.registry import FORMATS, described_frames
+from seqkit.formats.runs import field_values
 from seqkit.formats.tables import NoNamesError
 from seqkit.formats.text import Line, read_lines
 from seqkit.formats.writers import short_cell
@@ -150,6 +152,7 @@ def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str], *, 
     size = 0
     for split, records in found.items():
         total = 0
+        rates: Counter[int] = Counter()
         for record in records:
             first = first or record
             is_audio = isinstance(record.source, AudioFile)
@@ -167,12 +170,13 @@ def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str], *, 
                     yield problem_of(error if is_audio else record.fault_of(error))
                 continue
             digest = hashlib.blake2b(frames.tobytes(), digest_size=16).digest()
-            where = f"{record.file}:{record.line}" if record.line else f"{record.file}: {record.text}"
+            where = f"{record.file}:{record.line}" if record.line else record.text
             earlier = seen.setdefault(digest, (split, where))
             if earlier[0] != split and len(frames):
                 yield problem_of(record.fault(f"the sequence is also in {earlier[0]}, at {earlier[1]}; remove one"))
             total += len(frames)
             if is_audio:
+                rates[record.source.rate] += 1
                 continue
             size = size or frames.shape[1]
             if not is_checked:
@@ -188,7 +192,8 @@ def _content_problems(found: dict[str, list[FrameRecord]], notes: list[str], *, 
                 yield problem_of(record.fault(fault))
         of_sound = first is not None and isinstance(first.source, AudioFile)
         content = plural(total, "sample") if of_sound else f"{plural(total, 'frame')} of {plural(size, 'feature')}"
-        notes.append(f"{split}: {plural(len(records), 'sequence')}, {content}")
+        at = f" at {shown_rates(rates)}" if rates else ""
+        notes.append(f"{split}: {plural(len(records), 'sequence')}, {content}{at}")
 
 
 def _label_problems(
@@ -219,13 +224,29 @@ def _label_problems(
     for name, message in near_duplicates(counts):
         yield problem_of(next(where[split, name] for split in found if (split, name) in where).fault(message))
     known = "train" if "train" in found else next(iter(found), "")
-    if message := nothing_to_learn(labels.get(known, Counter()), "sequence"):
+    # Runs of a single label are learned beside the frames that no run covers.
+    has_runs = any(_are_runs(_of_cell(record, label)) for record in found.get(known, ()))
+    if not has_runs and (message := nothing_to_learn(labels.get(known, Counter()), "sequence")):
         yield Problem(found[known][0].file if found[known] else "", 0, message)
     for split, counted in labels.items():
         for name, count in counted.items() if known == "train" and split != "train" and labels["train"] else ():
             if name not in labels["train"]:
                 message = f"label {name!r} does not occur in train ({count} in {split}); correct it or add it to train"
                 yield problem_of(where[split, name].fault(message))
+
+
+def _of_cell(record: FrameRecord, field: str) -> Any:
+    """What a field holds; of a cell of a table the list in it, if it is one."""
+    value = record.fields.get(field)
+    if isinstance(value, str) and value.lstrip().startswith("["):
+        with suppress(DataError):  # it is a label that begins so
+            return field_values(record, field)
+    return value
+
+
+def _are_runs(value: Any) -> bool:
+    """Whether these are the runs of the frames of a sequence."""
+    return isinstance(value, list) and len(value) > 0 and all(isinstance(each, dict) for each in value)
 
 
 def labels_of(record: FrameRecord, field: str) -> list[str]:
@@ -241,9 +262,11 @@ def labels_of(record: FrameRecord, field: str) -> list[str]:
     Raises:
         DataError: it has none, or something else.
     """
-    value = record.fields.get(field)
-    if isinstance(value, list) and value and all(isinstance(each, dict) for each in value):  # runs of frames
+    value = _of_cell(record, field)
+    if _are_runs(value):
         return list(dict.fromkeys(str(each.get("label")) for each in value))
+    if isinstance(value, list) and value is not record.fields.get(field):
+        return list(dict.fromkeys(map(str, value)))
     return labels_of_text(record, field, isinstance(value, list) or LABEL_SEPARATOR in str(value))
 
 
@@ -262,6 +285,7 @@ class SequenceStatistics:
         lengths: frames of a sequence, or seconds of a recording: the mean and quantiles from ``0%`` to ``100%``.
         speakers: different values of the field ``speaker``.
         labels: label → sequences that have it.
+        rates: samples a second → recordings that have them; empty of arrays.
     """
 
     sequences: int
@@ -271,6 +295,7 @@ class SequenceStatistics:
     lengths: dict[str, float]
     speakers: int
     labels: dict[str, int] = field(default_factory=dict)
+    rates: dict[int, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as JSON holds them."""
@@ -304,10 +329,12 @@ def sequence_statistics(
 def _count(records: Sequence[FrameRecord], label: str, *, given: bool) -> SequenceStatistics:
     lengths: list[float] = []
     features, seconds = 0, None
+    rates: Counter[int] = Counter()
     for record in records:
         if isinstance(record.source, AudioFile):
             lengths.append(record.source.samples / record.source.rate)
             seconds = (seconds or 0.0) + lengths[-1]
+            rates[record.source.rate] += 1
         else:
             count, features = record.source.shape
             lengths.append(float(count))
@@ -322,6 +349,7 @@ def _count(records: Sequence[FrameRecord], label: str, *, given: bool) -> Sequen
         lengths={"mean": sum(lengths) / max(1, len(lengths)), **quantiles},
         speakers=len({str(record.fields["speaker"]) for record in records if "speaker" in record.fields}),
         labels=dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))),
+        rates=dict(sorted(rates.items())),
     )
 
 
@@ -340,6 +368,8 @@ def render_sequences(found: dict[str, SequenceStatistics], *, most: int = 40) ->
     rows = [["", *found], ["sequences", *(f"{part.sequences:,}" for part in parts)]]
     if is_audio:
         rows.append(["seconds", *(f"{part.seconds or 0:,.1f}" for part in parts)])
+        rates = sorted({rate for part in parts for rate in part.rates})
+        rows += [[f"  at {rate:,} Hz", *(f"{part.rates.get(rate, 0):,}" for part in parts)] for rate in rates]
     else:
         rows.append(["frames", *(f"{part.frames:,}" for part in parts)])
         rows.append(["features", *(f"{part.features:,}" for part in parts)])

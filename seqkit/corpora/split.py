@@ -6,15 +6,19 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from seqkit.errors import DataError, file_errors
 from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions
-from seqkit.formats.manifest import ARRAY_SUFFIXES, AUDIO_SUFFIXES
+from seqkit.formats.manifest import ARRAY_SUFFIXES, AUDIO_SUFFIXES, beside, has_frames
+from seqkit.formats.midi import MIDI_SUFFIXES
 from seqkit.formats.registry import COMPANIONS, FORMATS, describe, is_pipe
 from seqkit.formats.text import data_suffix, read_lines
 
+LOOKED_AT = 20
+"""lines of a file by which it is known whether they name sequences of vectors"""
 _SHOWN = 3
 """files of a folder of which it is said that they are unlike the first"""
 NO_DATA = frozenset(
@@ -53,6 +57,58 @@ def vector_files(paths: Sequence[Path]) -> list[Path]:
     found = [path for path in paths if path.suffix.lower() in VECTORS and not path.name.startswith(".")]
     others = {path.stem for path in paths if path.suffix.lower() not in VECTORS}
     return [path for path in found if path.stem.rpartition(".")[0] not in others or path.suffix.lower() != ".npy"]
+
+
+def sequence_files(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files of a folder, and of the folders in it, that are read as sequences of vectors.
+
+    Those are its manifests where it has any, and otherwise the arrays, tables of numbers, recordings and pieces of
+    music.
+
+    Args:
+        folder: the folder.
+
+    Returns:
+        The files, and all others, each sorted by name.
+
+    Raises:
+        DataError: the folder cannot be read, or there are none.
+    """
+    with file_errors("cannot be read", folder):
+        inside = sorted(path for path in folder.rglob("*") if path.is_file())
+    manifests: list[Path] = []
+    sequences: list[Path] = []
+    for path in inside:
+        if path.name.startswith("."):
+            continue
+        suffix = path.suffix.lower()
+        if suffix in VECTORS or suffix in MIDI_SUFFIXES:
+            sequences.append(path)
+        elif not {suffix, data_suffix(path)} & (NO_DATA | COMPANIONS):
+            kind = _kind_of_sequences(path)
+            manifests += [path] if kind == "manifest" else []
+            sequences += [path] if kind == "sequence" else []
+    found = manifests or sequences
+    if not found:
+        raise DataError("no sequences of vectors in this folder: no manifest, array, recording or piece", file=folder)
+    taken = set(found)
+    return found, [path for path in inside if path not in taken]
+
+
+def _kind_of_sequences(path: Path) -> str:
+    """Whether a file is a ``manifest``, a ``sequence`` or several of them, or something else."""
+    with suppress(DataError):
+        description = describe(path, texts=True)[0]
+        form = FORMATS[description.format]
+        if form.frames is None:
+            return ""
+        if form.rows is None:
+            return "sequence"
+        lines = islice(read_lines(path, description.encoding), LOOKED_AT)
+        rows = form.rows(lines, str(path), ReadOptions().of(description))
+        if beside(path) is not None or any(has_frames(row) for _, row in rows):
+            return "manifest"
+    return ""
 
 
 @dataclass(slots=True)

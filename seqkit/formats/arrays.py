@@ -155,18 +155,25 @@ class ArraySource:
 
     Args:
         array: the vectors, [N, F] or [N], each a number; or where they lie, see `ArrayFile`.
+        segment: the first vector that is read and the one after the last; by default all.
 
     Raises:
-        ValueError: the array has another shape.
+        ValueError: the array has another shape, or the segment goes beyond its end.
         DataError: the file cannot be read.
     """
 
-    __slots__ = ("_array", "_known", "shape")
+    __slots__ = ("_array", "_known", "_segment", "shape")
 
-    def __init__(self, array: NDArray[Any] | ArrayFile) -> None:
+    def __init__(self, array: NDArray[Any] | ArrayFile, segment: tuple[int, int] | None = None) -> None:
         self._array = array
         self._known = array.shape
         self.shape = _frames_of(self._known)
+        self._segment = segment
+        if segment is not None:
+            begin, end = segment
+            if end > self.shape[0]:
+                raise ValueError(f"its segment, {begin:,} to {end:,} frames, goes beyond its {self.shape[0]:,} frames")
+            self.shape = (end - begin, self.shape[1])
 
     def read(self) -> NDArray[np.float32]:
         """The vectors, float32 [N, F]; a number beyond those of float32 becomes infinite.
@@ -177,6 +184,8 @@ class ArraySource:
         Raises:
             DataError: the file cannot be read.
         """
+        if self._segment is not None:
+            return np.concatenate(list(self.parts(max(1, self.shape[0]))))
         return self._vectors(
             self._array if isinstance(self._array, np.ndarray) else self._unchanged(self._array).read()
         )
@@ -194,8 +203,10 @@ class ArraySource:
             DataError: the file cannot be read.
         """
         array = self._array
-        found = _slices(array, most) if isinstance(array, np.ndarray) else self._unchanged(array).parts(most)
-        yield from map(self._vectors, found)
+        if isinstance(array, np.ndarray):
+            yield from map(self._vectors, _slices(array, most, self._segment))
+        else:
+            yield from map(self._vectors, self._unchanged(array).parts(most, self._segment))
 
     def _unchanged(self, array: ArrayFile) -> ArrayFile:
         """The file, refused if its array has another shape than when it was opened."""
@@ -262,11 +273,12 @@ class ArrayFile(NamedTuple):
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror or error}", file=self.path) from None
 
-    def parts(self, most: int) -> Iterator[NDArray[Any]]:
+    def parts(self, most: int, segment: tuple[int, int] | None = None) -> Iterator[NDArray[Any]]:
         """The numbers part by part; of an ``.npy`` file only those of a part are read, if rows lie one after another.
 
         Args:
             most: rows of a part, along the first dimension.
+            segment: the first row that is read and the one after the last; by default all.
 
         Yields:
             The parts.
@@ -276,7 +288,7 @@ class ArrayFile(NamedTuple):
         """
         header = None if _is_archive(self.path) else _array_header(self.path)
         if header is None or header.by_column:
-            yield from _slices(self.read(), most)
+            yield from _slices(self.read(), most, segment)
             return
         row = self._row(header.shape)
         shape = header.shape if row is None else header.shape[1:]
@@ -284,8 +296,9 @@ class ArrayFile(NamedTuple):
         begin = header.begin + (row or 0) * shape[0] * size
         try:
             with open_regular(self.path) as stream:
-                for place in range(0, shape[0], most):
-                    count = min(most, shape[0] - place)
+                first, end = segment or (0, shape[0])
+                for place in range(first, end, most):
+                    count = min(most, end - place)
                     yield _numbers(stream, header, begin + place * size, (count, *shape[1:]))
         except OSError as error:
             raise DataError(f"cannot be read: {error.strerror or error}", file=self.path) from None
@@ -302,8 +315,9 @@ class ArrayFile(NamedTuple):
         return row
 
 
-def _slices(array: NDArray[Any], most: int) -> Iterator[NDArray[Any]]:
-    return (array[begin : begin + most] for begin in range(0, len(array), most))
+def _slices(array: NDArray[Any], most: int, segment: tuple[int, int] | None = None) -> Iterator[NDArray[Any]]:
+    first, end = segment or (0, len(array))
+    return (array[begin : min(begin + most, end)] for begin in range(first, end, most))
 
 
 def _numbers(stream: BinaryIO, header: _Header, begin: int, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
@@ -35,6 +35,8 @@ _UNKNOWN = 0x7FFFF000
 """bytes of samples, or more, that programs promise in the header of a file whose length they do not know: of a pipe"""
 _NO_LENGTH = 1 << 62
 """frames, or more, that libsndfile gives for a header without their number"""
+_SEGMENT_ROUNDING = 0.05
+"""seconds by which a segment may go beyond the end of its recording, as rounded times do"""
 _OGG_PAGE = 27 + 255 + 255 * 255
 """bytes of the largest Ogg page"""
 _SPHERE = re.compile(rb"^(channel_count|sample_count|sample_n_bytes) -i (\d{1,18})\s*$", re.MULTILINE)
@@ -59,11 +61,20 @@ class AudioFile:
         path: the file.
         file: the manifest that names it, for messages; empty if none does.
         line: the line in that file.
+        start: where the segment begins that is read, in seconds.
+        end: where it ends; None for the end of the recording.
     """
 
     path: Path
     file: str = ""
     line: int = 0
+    start: float = 0.0
+    end: float | None = None
+
+    @property
+    def segment(self) -> tuple[float, float] | None:
+        """Where the segment begins and ends, in seconds; None where the whole recording is read."""
+        return None if self.end is None else (self.start, self.end)
 
     @property
     def rate(self) -> int:
@@ -72,8 +83,9 @@ class AudioFile:
 
     @property
     def samples(self) -> int:
-        """Samples of each channel, as its header says."""
-        return self._header.samples
+        """Samples of each channel in the segment, as its header says."""
+        begin, end = self._bounds(self.rate, self._header.samples)
+        return end - begin
 
     @property
     def seconds(self) -> float:
@@ -139,11 +151,14 @@ class AudioFile:
 
     def _decoded(self, recording: Any) -> Iterator[NDArray[np.float32]]:
         """The mean of the channels at the rate of the recording, as soundfile has opened it."""
-        promised, most, done = recording.frames, max(1, _BLOCK // recording.channels), 0
-        while done < promised:
-            block = recording.read(min(most, promised - done), dtype="float32", always_2d=True)
+        done, end = self._bounds(recording.samplerate, recording.frames)
+        most = max(1, _BLOCK // recording.channels)
+        if done:
+            recording.seek(done)
+        while done < end:
+            block = recording.read(min(most, end - done), dtype="float32", always_2d=True)
             if not len(block):
-                raise self._fault(f"cut short: its header promises {promised:,} samples, found {done:,}")
+                raise self._fault(f"cut short: its header promises {recording.frames:,} samples, found {done:,}")
             self._refuse_no_sound(block, done)
             yield block[:, 0] if block.shape[1] == 1 else block.mean(axis=1, dtype=np.float32)
             done += len(block)
@@ -195,6 +210,18 @@ class AudioFile:
             raise self._fault(f"recorded at {own:,} Hz, whose ratio to {rate:,} Hz is too fine for resampling")
         return ratio
 
+    def _bounds(self, rate: int, samples: int) -> tuple[int, int]:
+        """The first sample of the segment and the one after its last, of so many in the recording."""
+        if self.end is None:
+            return 0, samples
+        begin, end = round(self.start * rate), round(self.end * rate)
+        segment = f"its segment, {self.start:g} to {self.end:g} seconds,"
+        if end > samples + _SEGMENT_ROUNDING * rate:
+            raise self._fault(f"{segment} goes beyond its {samples / rate:g} seconds")
+        if begin >= min(end, samples):
+            raise self._fault(f"{segment} has no samples")
+        return begin, min(end, samples)
+
     def _refuse_no_sound(self, block: NDArray[np.float32], done: int) -> None:
         loudness = np.abs(block).max(axis=1)
         if loudness.max() <= _LOUDEST:  # not so where there is a NaN
@@ -222,6 +249,20 @@ def _no_sound(path: Path) -> str:
     except UnicodeDecodeError:
         return ""
     return f"it is a text, which begins with {shown(text.split(chr(10), 1)[0].strip(), 40)}"
+
+
+def shown_rates(rates: Mapping[int, int]) -> str:
+    """The rates of recordings, as messages tell them.
+
+    Args:
+        rates: samples a second → how many recordings have them.
+
+    Returns:
+        Such as ``8,000 Hz (2), 16,000 Hz (30)``; of a single rate without the number.
+    """
+    if len(rates) == 1:
+        return f"{next(iter(rates)):,} Hz"
+    return ", ".join(f"{rate:,} Hz ({rates[rate]:,})" for rate in sorted(rates))
 
 
 def _signal() -> Any:

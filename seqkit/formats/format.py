@@ -45,6 +45,7 @@ class Description:
         comment_rows: whether rows whose first cell is ``#`` are comments at the start of a sentence, however wide.
         text: the field of the texts, for prediction; empty for that of the model.
         target: the column that is learned by default; empty for the format's, or the last one.
+        below: the folder in which the files were found, for prediction; empty where they were named.
     """
 
     format: str = ""
@@ -55,6 +56,7 @@ class Description:
     comment_rows: bool = False
     text: str = ""
     target: str = ""
+    below: str = ""
 
 
 UNDESCRIBED = Description()

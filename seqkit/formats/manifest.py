@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -308,6 +308,8 @@ def frames_of_rows(rows: Iterable[tuple[int, Any]], name: str, options: ReadOpti
             for found in _kept(options, row_frames, row, options.frames, folder, name, line):
                 if isinstance(found.source, Piece):
                     options.left_out.update(found.source.left_out)
+                if note := _note_on_segment(found):
+                    options.left_out[note] += 1
                 yield found
     if array is not None and number < expected and (taken or not number):
         raise DataError(f"expected {expected:,} records, one per row of {array.name}, found {number:,}", file=name)
@@ -329,7 +331,7 @@ def array_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iter
     """
     path = Path(name)
     for found in array_files(path, options.left_out):
-        said = f"{path.name}#{found.member}" if found.member else path.name
+        said = f"{name}#{found.member}" if found.member else name
         yield from _kept(options, made, partial(ArraySource, found), "frames", said, {}, name, 0)
 
 
@@ -348,7 +350,7 @@ def number_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Ite
         DataError: while iterating: the file cannot be read.
     """
     path = Path(name)
-    return _kept(options, made, partial(_table, path), "frames", path.name, {}, name, 0)
+    return _kept(options, made, partial(_table, path), "frames", name, {}, name, 0)
 
 
 def audio_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[FrameRecord]:
@@ -363,7 +365,7 @@ def audio_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Iter
         The one sequence.
     """
     path = Path(name)
-    yield made(partial(_located, path.name, path.parent, "", 0), "audio", path.name, {}, name, 0)
+    yield made(partial(_located, path.name, path.parent, "", 0), "audio", name, {}, name, 0)
 
 
 def _kept(options: ReadOptions, make: Callable[..., FrameRecord], *arguments: Any) -> Iterator[FrameRecord]:
@@ -411,12 +413,65 @@ def row_frames(
     fields = {name: each for name, each in row.items() if name != key}
     if isinstance(value, str):
         if value and folder is not None:
-            return made(partial(_located, value, folder, file, line), key, value, fields, file, line)
+            segment = _segment_of(fields)
+            record = made(partial(_located, value, folder, file, line, segment), key, value, fields, file, line)
+            record.segment = {name: fields[name] for name in segment.names} if segment is not None else {}
+            return record
     elif _has_items(value):
         return made(lambda: ArraySource(numbers(value)), key, "", fields, file, line)
     wanted = "the name of a file, or a list of frames" if folder is not None else "a list of frames, each of numbers"
     hint = "; only the rows of files name files" if isinstance(value, str) and folder is None else ""
     raise DataError(f'expected {wanted} in "{key}", found {shown(value)}{hint}', file=file, line=line)
+
+
+class _Segment(NamedTuple):
+    """The part of a recording or an array that a row is about.
+
+    Attributes:
+        names: the fields that say it.
+        start: where it begins, in seconds or frames.
+        end: where it ends.
+    """
+
+    names: tuple[str, str]
+    start: float
+    end: float
+
+
+_SEGMENTS = (("start", "end"), ("offset", "duration"))
+"""fields of a segment; the second pair is that of NeMo's manifests, see
+https://docs.nvidia.com/nemo-framework/user-guide/latest/nemotoolkit/asr/datasets.html"""
+
+
+def _segment_of(fields: Mapping[str, Any]) -> _Segment | None:
+    """The segment that the fields of a row name; None unless both of a pair are numbers."""
+    for names in _SEGMENTS:
+        start, end = (_time_of(fields.get(name)) for name in names)
+        if start is not None and end is not None:
+            return _Segment(names, start, start + end if names[1] == "duration" else end)
+    return None
+
+
+def _time_of(value: Any) -> float | None:
+    """A number, a whole one as an integer; also one in a cell of a table. None of anything else."""
+    if isinstance(value, str):
+        value = int(value) if value.isascii() and value.isdecimal() and len(value) < 16 else number_of(value)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e15  # NaN is not
+    return value if is_number else None
+
+
+def _note_on_segment(record: FrameRecord) -> str:
+    """What to say of a row with fields that name a segment, or might."""
+    if record.segment:
+        unit = "seconds" if not hasattr(record.source, "shape") else "frames"
+        return f"segments read, {' and '.join(map(repr, record.segment))} in {unit}"
+    if not record.name:
+        return ""
+    found = next((name for names in _SEGMENTS for name in names if record.fields.get(name) not in (None, "")), None)
+    if found is None:
+        return ""
+    names = next(names for names in _SEGMENTS if found in names)
+    return f"read whole: {found!r} names no segment without numbers in {' and '.join(map(repr, names))}"
 
 
 def _has_items(value: Any) -> bool:
@@ -454,14 +509,19 @@ def made(make: Callable[[], Any], key: str, name: str, fields: dict[str, Any], f
     return record
 
 
-def _located(name: str, folder: Path, file: str, line: int) -> Any:
-    """What a row names: a recording, a table of numbers, an array file, or a part of one after ``#``."""
+def _located(name: str, folder: Path, file: str, line: int, segment: _Segment | None = None) -> Any:
+    """What a row names: a recording, a table of numbers, an array file, or a part of one after ``#``; or a segment."""
     path, member = _place(name, folder)
     suffix = path.suffix.lower()
+    if segment is not None and not 0 <= segment.start < segment.end:
+        said = " and ".join(map(repr, segment.names))
+        raise ValueError(f"expected a segment of some length in {said}, found {segment.start:g} to {segment.end:g}")
     if suffix in AUDIO_SUFFIXES:
         from seqkit.formats.audio import AudioFile
 
-        return AudioFile(path, file, line)
+        return AudioFile(path, file, line, *(segment[1:] if segment is not None else ()))
+    if segment is not None and suffix not in ARRAY_SUFFIXES:
+        raise ValueError("only segments of recordings and arrays (.npy, .npz) are read; cut this one out first")
     if suffix in (*MIDI_SUFFIXES, *ARRAY_SUFFIXES) or data_suffix(path) in TABLE_SUFFIXES:
         _refuse_missing(path)
     if suffix in MIDI_SUFFIXES:
@@ -477,7 +537,12 @@ def _located(name: str, folder: Path, file: str, line: int) -> Any:
             example = f"; name one of them, such as {path.name}#{several[0]}" if several else ""
             raise ValueError(f"expected one, found {len(several):,} {kind}{example}")
         member = several[0]
-    return ArraySource(ArrayFile(path, member))
+    if segment is None:
+        return ArraySource(ArrayFile(path, member))
+    if not isinstance(segment.start, int) or not isinstance(segment.end, int):
+        found = f"found {segment.start:g} to {segment.end:g}"
+        raise ValueError(f"expected a segment of an array in frames, whole numbers, {found}; cut it out first")
+    return ArraySource(ArrayFile(path, member), (segment.start, segment.end))
 
 
 def _place(name: str, folder: Path) -> tuple[Path, str]:

@@ -58,6 +58,14 @@ class Piece:
     left_out: dict[str, int] = field(default_factory=dict)
     file: str = ""
 
+    @property
+    def silence(self) -> str:
+        """Why there is nothing to hear: the message that no note is left; empty where there is one."""
+        if len(self.notes):
+            return ""
+        without = "; ".join(f"{what}: {count:,}" for what, count in self.left_out.items())
+        return f"no note is left in this piece ({without})" if without else "there is no note in this piece"
+
     def frames(self, frames_per_quarter: int = FRAMES_PER_QUARTER, *, ticks: int = 0) -> NDArray[np.uint8]:
         """The keys that sound.
 
@@ -224,7 +232,7 @@ def midi_frames(lines: Iterable[Line], name: str, options: ReadOptions) -> Itera
     """
     piece = read_midi(name)
     options.left_out.update(piece.left_out)
-    yield FrameRecord(piece, "frames", Path(name).name, {}, name)
+    yield FrameRecord(piece, "frames", name, {}, name)
 
 
 MIDI = Format(

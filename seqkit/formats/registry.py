@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
@@ -401,21 +402,25 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -
     return text_reader(part.format, part.name, None)(part.lines(), part.name, options)
 
 
-def part_frames(part: Part, field: str = "") -> Iterator[FrameRecord]:
+def part_frames(part: Part, field: str = "", left_out: Counter[str] | None = None) -> Iterator[FrameRecord]:
     """Read a part of an input of sequences of vectors.
 
     Args:
         part: the part.
         field: the field of the sequence; empty for the usual ones.
+        left_out: receives what was left out or changed, see `ReadOptions`.
 
-    Returns:
-        An iterator over the sequences, the same ones that reading the whole input gives at this place.
+    Yields:
+        The sequences, the same ones that reading the whole input gives at this place.
 
     Raises:
         DataError: the format contains none; while iterating, anything wrong with the part.
     """
-    options = replace(_part_options(part, None), frames=part.text or field)
-    return frame_reader(part.format, part.name)(part.lines(), part.name, options)
+    counted: Counter[str] = Counter() if left_out is None else left_out
+    options = replace(_part_options(part, None), frames=part.text or field, left_out=counted)
+    for record in frame_reader(part.format, part.name)(part.lines(), part.name, options):
+        record.shorten(part.below)
+        yield record
 
 
 def _part_options(part: Part, splitter: SplitFunction | None) -> ReadOptions:

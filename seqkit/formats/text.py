@@ -165,6 +165,7 @@ class Part:
         token_column: the column of its tokens, where it is known.
         comment_rows: whether rows whose first cell is ``#`` are comments.
         text: the field of its texts, where it is said.
+        below: the folder in which the input was found, which the names of its records do without.
     """
 
     name: str
@@ -176,6 +177,7 @@ class Part:
     token_column: str = ""
     comment_rows: bool = False
     text: str = ""
+    below: str = ""
 
     def lines(self) -> Lines:
         """The numbered lines, decoded when they are read."""

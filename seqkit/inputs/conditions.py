@@ -302,7 +302,7 @@ def _sequence(values: Mapping[str, Any], name: str, file: str, line: int) -> Fra
     else:
         value = list(value) if isinstance(value, tuple) else value
         try:
-            found = row_frames({name: value}, name, Path(file).parent if file else None, file, line)
+            found = row_frames({**values, name: value}, name, Path(file).parent if file else None, file, line)
         except DataError as error:
             named = repr(name) in str(error) or f'"{name}"' in str(error)
             raise DataError(str(error) if named else f"{error} (field {name!r})") from None

@@ -74,16 +74,17 @@ class FeatureStore:
             if stream is not None:
                 stream.close()
 
-    def get(self, recording: Path) -> Floats | None:
+    def get(self, recording: Path, segment: object = None) -> Floats | None:
         """The features of a recording.
 
         Args:
             recording: its file.
+            segment: what part of it is meant; None for all.
 
         Returns:
             float32 [N, F]; None if they are not kept, the file has changed since, or they are damaged.
         """
-        name = _identity(recording)
+        name = _identity(recording, segment)
         if name in self._new and self._made is not None:
             return self._read(self._made, self._new[name])
         if name not in self._old or self._kept is None:
@@ -96,12 +97,13 @@ class FeatureStore:
             self._checked.add(name)
         return found
 
-    def add(self, recording: Path, frames: Floats) -> None:
+    def add(self, recording: Path, frames: Floats, segment: object = None) -> None:
         """Keep the features of a recording.
 
         Args:
             recording: its file.
             frames: [N, F].
+            segment: what part of it they are of; None for all.
 
         Raises:
             DataError: they cannot be written.
@@ -116,7 +118,7 @@ class FeatureStore:
         except OSError as error:
             message = f"its features cannot be kept while training: {error.strerror or error}"
             raise DataError(message, file=recording) from None
-        self._new[_identity(recording)] = _Entry(begin, len(frames), zlib.crc32(frames.data))
+        self._new[_identity(recording, segment)] = _Entry(begin, len(frames), zlib.crc32(frames.data))
 
     def settle(self, file: Path) -> None:
         """Write what is kept to a file, unless it is all there, and read it from there from now on.
@@ -206,13 +208,14 @@ class FeatureStore:
         self._new, self._old, self._checked = {}, {}, set()
 
 
-def _identity(recording: Path) -> str:
-    """What names a recording and changes with it."""
+def _identity(recording: Path, segment: object) -> str:
+    """What names a recording, or a part of it, and changes with it."""
     try:
         state = os.stat(recording)
     except (OSError, ValueError):  # which reading it tells
         return ""
-    return f"{os.path.abspath(recording)}\t{state.st_size}\t{state.st_mtime_ns}"
+    part = "" if segment is None else f"\t{segment}"
+    return f"{os.path.abspath(recording)}\t{state.st_size}\t{state.st_mtime_ns}{part}"
 
 
 def _unnamed(beside: Path | None) -> BinaryIO:

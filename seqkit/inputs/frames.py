@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
@@ -17,14 +18,13 @@ from torch import Tensor, nn
 from seqkit.config.sections import Settings
 from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.formats.arrays import ArraySource, unsound
-from seqkit.formats.audio import AudioFile
+from seqkit.formats.audio import AudioFile, shown_rates
 from seqkit.inputs.acoustics import Acoustics
 from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.feature_store import FeatureStore
 from seqkit.inputs.frame_statistics import Statistics, statistics_of
 from seqkit.inputs.frame_stream import VectorStream
 from seqkit.inputs.vectors import VectorInput
-from seqkit.metrics.scores import plural
 from seqkit.nn.frames import FrameLayer
 from seqkit.nn.sequences import to_device
 from seqkit.records import FrameRecord
@@ -99,6 +99,12 @@ class FrameModule(nn.Module):
         return steps
 
 
+def _usual_rate(records: Sequence[FrameRecord]) -> int:
+    """The rate that most recordings have, of several the highest."""
+    rates = Counter(record.source.rate for record in records if isinstance(record.source, AudioFile))
+    return max(rates, key=lambda rate: (rates[rate], rate))
+
+
 def _resampled(frames: Floats, count: int) -> Floats:
     """Frames [N, F] → as many as are wanted, [count, F], by linear interpolation; the first and last stay."""
     if len(frames) == count:
@@ -156,7 +162,7 @@ class FrameInput(VectorInput):
         """See `Input.build`: all training sequences are read once, for the statistics of their features."""
         first = records[0].source
         is_audio = isinstance(first, AudioFile)
-        rate = (settings.audio.rate or first.rate) if is_audio else None
+        rate = (settings.audio.rate or _usual_rate(records)) if is_audio else None
         if isinstance(settings, Settings):  # not one field of several, which may be of both kinds
             _refuse_unused(settings, is_audio=is_audio)
         size = settings.audio.size if is_audio else first.shape[1]
@@ -249,7 +255,7 @@ class FrameInput(VectorInput):
             return record.vectors
         self._check_kind(record)
         if self.acoustics is not None and self._store is not None:
-            kept = self._store.get(record.source.path)
+            kept = self._store.get(record.source.path, record.source.segment)
             if kept is not None:
                 return kept
         try:
@@ -260,7 +266,7 @@ class FrameInput(VectorInput):
         if fault := unsound(frames):
             raise record.fault(fault)
         if keep and self.acoustics is not None and self._store is not None:
-            self._store.add(record.source.path, np.ascontiguousarray(frames))
+            self._store.add(record.source.path, np.ascontiguousarray(frames), record.source.segment)
         return frames
 
     def _features(self, recording: AudioFile) -> Floats:
@@ -424,9 +430,12 @@ class FrameInput(VectorInput):
         """See `Input.facts`: what recordings become, and how many are resampled for it."""
         if self.acoustics is None:
             return {}, []
-        others = sum(record.source.rate != self.acoustics.rate for record in records)
-        told = self.description()[0].removeprefix("- Input: ")
-        return {}, [told, *([f"resampled: {plural(others, 'recording')} at another rate"] if others else [])]
+        rates = Counter(record.source.rate for record in records)
+        told = [self.description()[0].removeprefix("- Input: ")]
+        if set(rates) != {self.acoustics.rate}:
+            why = "as audio.rate says" if self.settings.audio.rate else "as most have; --set audio.rate=N changes this"
+            told.append(f"recordings at {shown_rates(rates)} are read at {self.acoustics.rate:,} Hz, {why}")
+        return {}, told
 
     def description(self) -> list[str]:
         """See `Input.description`."""

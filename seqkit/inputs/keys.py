@@ -27,6 +27,14 @@ MOST_KEYS = 10_000
 """of a frame: more would not be keys"""
 
 
+_OF_TEXTS = "--unit char makes a language model of the texts beside the sequences"
+
+
+def _text_beside(record: FrameRecord) -> str:
+    """What to say of a sequence of other numbers than keys that has a text."""
+    return f"; {_OF_TEXTS}" if isinstance(record.fields.get("text"), str) else ""
+
+
 @dataclass(frozen=True)
 class KeyBatch:
     """Some frames of several sequences.
@@ -169,7 +177,8 @@ class KeyInput(VectorInput):
         wrong = (found != 0) & (found != 1)  # [N, K]
         if wrong.any():
             frame, key = np.argwhere(wrong)[0].tolist()
-            raise record.fault(f"expected zeros and ones, found {found[frame, key]:g} in frame {frame}, key {key}")
+            wrong_one = f"found {found[frame, key]:g} in frame {frame}, key {key}"
+            raise record.fault(f"expected zeros and ones, {wrong_one}{_text_beside(record)}")
         return found.astype(np.uint8)
 
     def check(self, records: Sequence[FrameRecord]) -> int:
@@ -221,7 +230,9 @@ class KeyInput(VectorInput):
 
 def _refuse_recording(record: FrameRecord) -> None:
     if not hasattr(type(record.source), "shape"):
-        raise record.fault("expected frames of keys that are on or off, found a recording")
+        beside = _text_beside(record)
+        beside += ", and `seqkit transcribe` learns from recordings" if beside else ""
+        raise record.fault(f"expected frames of keys that are on or off, found a recording{beside}")
 
 
 def _shape(record: FrameRecord, frames_per_quarter: int) -> tuple[int, int]:

@@ -43,13 +43,15 @@ class FrameLanguageModel(Model):
             The pieces.
 
         Raises:
-            DataError: the prompt cannot be read, or there are no such keys.
+            DataError: the prompt cannot be read or has no note, or there are no such keys.
             SettingsError: there is no such option, or it has another value.
         """
         chosen = validated(FrameSampling, options, "options")
         record = self._prompt(prompt)
         begun = np.zeros((0, self.input.keys), np.uint8)  # [N, K]
         if record is not None:
+            if isinstance(record.source, Piece) and record.source.silence:
+                raise record.fault(record.source.silence)
             begun = self.input.read(record)[: chosen.prompt_length or None]
         low, high = self.key_range(chosen.keys)
         generator = torch.Generator()  # of the CPU, so that a seed gives the same on every device

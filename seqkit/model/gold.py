@@ -30,10 +30,13 @@ def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, An
         DataError: the split cannot be read, or there is nothing in it.
     """
     if model.task.records == "lines":
-        corpus, lines = read_corpus(dataset, split, model.input.units)
+        text = model.settings.data.text
+        corpus, lines = read_corpus(dataset, split, model.input.units, text)
         left_out = notes_on_blank_lines(dataset, {split: lines - corpus.lines})
         held_out = dataset.held_out and split == "dev"
-        notes = [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train")), "lines")] if held_out else []
+        notes = (
+            [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train", text)), "lines")] if held_out else []
+        )
         return corpus, [*dataset.notes, *dataset.notes_on_lines(formats=False), *notes, *left_out]
     data, label = model.settings.data, options.get("label") or options.get("target")
     if getattr(getattr(model.head, "codec", None), "scheme", "") == "none":  # it was trained on labels as they are
@@ -59,13 +62,14 @@ def checksum(model: Any, records: Any, **options: Any) -> int:
     return digest(chain(read, model.head.gold(records, **options))) if model.head.baseline_scores else 0
 
 
-def read_corpus(dataset: Dataset, split: str, units: Units) -> tuple[Corpus, int]:
+def read_corpus(dataset: Dataset, split: str, units: Units, text: str = "text") -> tuple[Corpus, int]:
     """Read one split as a stream of units.
 
     Args:
         dataset: the data.
         split: ``train``, ``dev``, ``test``, or ``all`` for a lone file.
         units: what splits a line.
+        text: the field of the text, where records have fields.
 
     Returns:
         The corpus, and how many lines were read, blank ones too.
@@ -77,7 +81,7 @@ def read_corpus(dataset: Dataset, split: str, units: Units) -> tuple[Corpus, int
 
     def counted() -> Iterator[str]:
         nonlocal count
-        for line in dataset.lines(split):
+        for line in dataset.lines(split, text):
             count += 1
             yield line
 

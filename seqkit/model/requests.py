@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
+from seqkit.corpora.dataset import text_lines
 from seqkit.errors import SettingsError, describe, shown
 from seqkit.formats.intervals import FILE_SUFFIXES, file_stem
+from seqkit.formats.midi import Piece
 from seqkit.formats.registry import FORMATS, part_frames, part_sentences, part_texts
 from seqkit.formats.text import Part
 from seqkit.formats.writers import WRITERS, finite, write_records
@@ -83,7 +86,7 @@ def _parts(given: Any) -> list[Part]:
         rows = all(type(part.first) is int and isinstance(part.head, list | tuple | None) for part in parts)
         columns = all(
             isinstance(part.columns, list | tuple)
-            and all(isinstance(each, str) for each in (part.token_column, part.text, *part.columns))
+            and all(isinstance(each, str) for each in (part.token_column, part.text, part.below, *part.columns))
             and isinstance(part.comment_rows, bool)
             for part in parts
         )
@@ -94,24 +97,38 @@ def _parts(given: Any) -> list[Part]:
     raise SettingsError("a block is a list of objects with name, format, first, head and data, a string")
 
 
-def block_records(model: Any, parts: Sequence[Part]) -> Iterator[Any]:
+def block_records(model: Any, parts: Sequence[Part], left_out: Counter[str] | None = None) -> Iterator[Any]:
     """The records of a block, as a model's task reads them.
 
     Args:
         model: the model.
         parts: the block.
+        left_out: receives what was left out of sequences of vectors, a line for each file → how often.
 
     Yields:
         The records, in order.
+
+    Raises:
+        DataError: a piece of music has no note that the model could score.
     """
     task = model.task
     split = model.input.split
     if task.records == "lines":
         for part in parts:
-            for number, line in part.lines():
-                yield TextRecord(line, file=part.name, line=number)
+            if FORMATS[part.format].line_per_record:
+                yield from (TextRecord(line, file=part.name, line=number) for number, line in part.lines())
+                continue
+            for record in part_texts(part, None, model.settings.data.text):
+                yield from (TextRecord(line, file=part.name, line=record.line) for line in text_lines(record.text))
     elif task.records == "frames":
-        yield from chain.from_iterable(part_frames(part, model.settings.data.frames) for part in parts)
+        for part in parts:
+            counts: Counter[str] = Counter()
+            for record in part_frames(part, model.settings.data.frames, counts):
+                if isinstance(record.source, Piece) and record.source.silence:
+                    raise record.fault(record.source.silence)
+                yield record
+            if left_out is not None:
+                left_out.update({f"{part.name}: {what}": count for what, count in counts.items()})
     elif task.records == "sentences":
         yield from chain.from_iterable(part_sentences(part, split) for part in parts)
     else:
@@ -123,10 +140,11 @@ def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, 
     stream = io.StringIO()
     counts = {"records": 0, "tokens": 0, "unknown": 0, "shortened": 0}
     fault = None
+    left_out: Counter[str] = Counter()
     files: list[tuple[str, str]] = []
 
     def counted() -> Iterator[Any]:
-        for found in whole_documents(pipeline(block_records(model, parts), options)):
+        for found in whole_documents(pipeline(block_records(model, parts, left_out), options)):
             counts["records"] += 1
             counts["tokens"] += found.units if hasattr(found, "units") else len(found.sentence)
             counts["unknown"] += getattr(found, "unknown", 0)
@@ -142,4 +160,5 @@ def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, 
         fault = describe(error)
         if fault is None:
             raise
-    return {"output": stream.getvalue(), **({"files": files} if files else {}), **counts, "fault": fault}
+    more = {name: value for name, value in (("files", files), ("left_out", dict(left_out))) if value}
+    return {"output": stream.getvalue(), **more, **counts, "fault": fault}

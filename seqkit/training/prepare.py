@@ -192,9 +192,10 @@ def _read_corpora(
     """Text ↔ units, and train, dev and, where there is one, test."""
     if settings.data.unit == "bpe" and sources.start is None:
         progress.say(f"learning at most {settings.data.bpe_size:,} byte pairs")
-    units = make_units(settings.data, dataset.lines("train"), sources)
+    units = make_units(settings.data, dataset.lines("train", settings.data.text), sources)
     # The test split is not used before the end, where a fault in it would come too late.
-    read = {split: read_corpus(dataset, split, units) for split in ("train", "dev", "test") if dataset.has(split)}
+    splits = [split for split in ("train", "dev", "test") if dataset.has(split)]
+    read = {split: read_corpus(dataset, split, units, settings.data.text) for split in splits}
     corpora = {split: corpus for split, (corpus, _) in read.items()}
     notes = [*dataset.notes, *dataset.notes_on_lines(formats=True)]
     if dataset.held_out:

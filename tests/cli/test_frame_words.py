@@ -298,3 +298,59 @@ def test_texts_of_sequences_are_held_out_as_sequences_are(run: Run, tmp_path: Pa
     assert held_out(run, data, tmp_path / "speakers", "--condition=frames") == [
         f"{data} has no dev split: those of the last 1 of 10 speakers (4 of 40 texts) are held out of train"
     ]
+
+
+# --- texts beside sequences ---------------------------------------------------------------------------------------
+
+
+def text(row: int) -> str:
+    return ["a b", "b a", "a a"][row % 3]
+
+
+WORDS_ALONE = [
+    (["--unit", "char", "--ngram", "2"], "--unit"),
+    (["--ngram", "2"], "--ngram"),
+    (["--text", "text", "--set", "head.ngram=2"], "--text"),
+    (["--set", "head.ngram=2"], "head.ngram"),
+]
+
+
+@pytest.mark.parametrize(("flags", "named"), WORDS_ALONE)
+def test_lm_reads_the_texts_beside_sequences_if_words_are_asked_for(
+    flags: list[str], named: str, run: Run, tmp_path: Path
+) -> None:
+    path = write(tmp_path, text=text)
+    plain = tmp_path / "texts.txt"
+    plain.write_text("".join(f"{text(row)}\n" for row in range(6)))
+    found = run("lm", "train", path, "-o", tmp_path / "m", *flags)
+    said = f"{path}: {named} is for words: the texts of the sequences are read, not their vectors\n"
+    assert found.status == 0 and found.err.startswith(said)
+    expected = run("lm", "train", plain, "-o", tmp_path / "plain", *flags)
+    assert found.out == expected.out
+    for verb in ("evaluate", "score"):  # the model decides what is read
+        ours, theirs = (
+            run("lm", verb, data, "-m", tmp_path / model, "--quiet") for model, data in (("m", path), ("plain", plain))
+        )
+        assert ours.out.splitlines()[1:] == theirs.out.splitlines()[1:] != []
+
+
+def test_a_recipe_may_say_that_words_are_read(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path, text=text)
+    recipe = tmp_path / "letters.toml"
+    recipe.write_text('task = "lm"\ninput = "words"\n[data]\nunit = "char"\n[head]\nngram = 2\n')
+    found = run("lm", "train", path, "-o", tmp_path / "m", "-c", recipe)
+    said = f"{path}: {recipe} is for words: the texts of the sequences are read, not their vectors\n"
+    assert found.status == 0 and found.err.startswith(said)
+
+
+def test_classify_reads_the_texts_beside_sequences(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path, text=text, label=label)
+    found = run("classify", "train", path, "-o", tmp_path / "m", "--text", "text", *QUICK)
+    assert found.status == 0
+    assert f"{path}: --text is for words: the texts of the sequences are read, not their vectors\n" in found.err
+
+
+def test_words_are_refused_of_sequences_without_texts(run: Run, tmp_path: Path) -> None:
+    path = write(tmp_path, label=label)
+    found = run("lm", "train", path, "-o", tmp_path / "m", "--unit", "char")
+    assert found.status == 2 and found.err.endswith("error: --unit is for words; DATA are sequences of vectors.\n")

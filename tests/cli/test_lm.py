@@ -108,7 +108,7 @@ def test_score_reads_a_pipe_whole(run: Run, models: dict[str, Path], tmp_path: P
 
 @pytest.mark.parametrize(
     ("extension", "format"),
-    [("jsonl", "jsonl"), ("csv", "csv"), ("tsv", "tsv"), ("conll", "conll"), ("CONLLU", "conllu")],
+    [("conll", "conll"), ("CONLLU", "conllu")],
 )
 def test_score_reads_no_file_of_another_format_as_text(
     extension: str, format: str, run: Run, models: dict[str, Path], tmp_path: Path
@@ -117,10 +117,32 @@ def test_score_reads_no_file_of_another_format_as_text(
     for path in (file, plain):
         path.write_text('{"text": "to be"}\n')
     refused = run("lm", "score", file, "-m", models["char"])
-    fault = f"the format is {format}, but this command reads text; --input text reads its lines as they are"
+    reads = "text, jsonl, csv, tsv"
+    fault = f"the format is {format}, but this command reads {reads}; --input text reads its lines as they are"
     assert (refused.status, refused.out, refused.err) == (1, "", f"error: {file}: {fault}\n")
     forced = run("lm", "score", file, "-m", models["char"], "--input", "text", "--quiet")
     assert forced.status == 0 and forced.out == run("lm", "score", plain, "-m", models["char"], "--quiet").out != ""
+
+
+@pytest.mark.parametrize(
+    ("extension", "content"),
+    [
+        ("jsonl", '{"n": 1, "text": "to be\\nor not"}\n{"n": 2, "text": ""}\n'),
+        ("csv", 'n,text\n1,"to be\nor not"\n2,\n'),
+        ("tsv", "n\ttext\n1\tto be\n1\tor not\n2\t\n"),
+    ],
+)
+def test_score_reads_the_texts_of_records_line_by_line(
+    extension: str, content: str, run: Run, models: dict[str, Path], tmp_path: Path
+) -> None:
+    file = tmp_path / f"a.{extension}"
+    file.write_text(content)
+    expected = run("lm", "score", "-m", models["char"], "--quiet", stdin="to be\nor not\n\n").out
+    found = run("lm", "score", file, "-m", models["char"], "--quiet")
+    assert (found.out, found.err) == (expected, "")
+    named = tmp_path / f"b.{extension}"
+    named.write_text(content.replace("text", "said"))
+    assert run("lm", "score", named, "-m", models["char"], "--quiet", "--text", "said").out == expected
 
 
 def test_what_was_learned_is_likelier(run: Run, models: dict[str, Path]) -> None:

@@ -98,7 +98,11 @@ def test_score_gives_what_evaluate_is_the_mean_of(run: Run, folder: Path, model:
         assert np.mean(by_sequence) == pytest.approx(evaluated["loss_by_sequence"])
     table = run("lm", "score", pieces / "tune1.mid", "-m", model, "--quiet").out
     nats, _, frames, name = table.rstrip("\n").split("\t")
-    assert (nats, frames, name) == (f"{rows[1]['nats_per_frame']:.4f}", str(rows[1]["units"]), "tune1.mid")
+    assert (nats, frames, name) == (
+        f"{rows[1]['nats_per_frame']:.4f}",
+        str(rows[1]["units"]),
+        str(pieces / "tune1.mid"),
+    )
 
 
 def test_a_folder_of_pieces_is_data(run: Run, pieces: Path, tmp_path: Path) -> None:
@@ -202,3 +206,58 @@ class TestSample:
             assert result.status == 2
             name = {"-o": "--output"}.get(str(flag[0]), flag[0])
             assert result.err.endswith(f"error: {name} is for sequences of vectors; the model reads words.\n")
+
+
+# --- what is no note of the piano ---------------------------------------------------------------------------------
+
+
+def other_piece(path: Path, *notes: tuple[int, int]) -> Path:
+    """A piece of single notes, each a key as MIDI counts it and a channel from 0."""
+    mido = pytest.importorskip("mido", reason="needs the extra midi")
+    file = mido.MidiFile()
+    track = mido.MidiTrack()
+    file.tracks.append(track)
+    for key, channel in notes:
+        track.append(mido.Message("note_on", note=key, velocity=64, channel=channel, time=0))
+        track.append(mido.Message("note_off", note=key, channel=channel, time=480))
+    file.save(path)
+    return path
+
+
+def test_notes_that_are_left_out_are_told(run: Run, model: Path, tmp_path: Path) -> None:
+    file = other_piece(tmp_path / "mixed.mid", (60, 0), (36, 9), (38, 9), (5, 0))
+    told = f"{file}: notes of drums (channel 10) left out: 2\n"
+    told += f"{file}: notes outside the keys of a piano (A0 to C8) left out: 1\n"
+    assert run("lm", "score", file, "-m", model).err.startswith(told)
+    out = tmp_path / "out.npy"
+    assert run("lm", "sample", "-m", model, "--prompt", file, "-o", out, "--length=3").err.startswith(told)
+    assert run("lm", "sample", "-m", model, "--prompt", file, "-o", out, "--length=3", "--quiet").err == ""
+
+
+@pytest.mark.parametrize(
+    ("notes", "reason"),
+    [
+        ([(36, 9)], "no note is left in this piece (notes of drums (channel 10) left out: 1)"),
+        ([(5, 0)], "no note is left in this piece (notes outside the keys of a piano (A0 to C8) left out: 1)"),
+    ],
+)
+def test_pieces_without_a_note_are_refused(
+    run: Run, model: Path, tmp_path: Path, notes: list[tuple[int, int]], reason: str
+) -> None:
+    file = other_piece(tmp_path / "silent.mid", *notes)
+    scored = run("lm", "score", file, "-m", model)
+    assert (scored.status, scored.out, scored.err) == (1, "", f"error: {file}: {reason}\n")
+    begun = run("lm", "sample", "-m", model, "--prompt", file, "-o", tmp_path / "out.mid")
+    assert (begun.status, begun.out, begun.err) == (1, "", f"error: {str(file)!r}: {reason}\n")
+
+
+def test_other_keys_than_those_of_a_piano_are_no_midi_file(run: Run, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    np.savez(tmp_path / "train.npz", **{str(row): (draw.random((12, 5)) < 0.4).astype(np.uint8) for row in range(6)})
+    assert run("lm", "train", tmp_path / "train.npz", "-o", tmp_path / "m", "--quiet", *TINY).status == 0
+    refused = run("lm", "sample", "-m", tmp_path / "m", "-o", tmp_path / "a.mid", "--length=3")
+    reason = "a MIDI file has the 88 keys of a piano, and this model has 5; -o a.npy has its frames"
+    assert (refused.status, refused.err) == (1, f"error: {reason}\n")
+    assert run("lm", "sample", "-m", tmp_path / "m", "-o", tmp_path / "a.npy", "--length=3").status == 0
+    assert np.load(tmp_path / "a.npy").shape == (3, 5)
+    assert "input       frames of 5 keys\n" in run("info", tmp_path / "m").out

@@ -176,4 +176,4 @@ def test_a_textgrid_is_as_long_as_its_recording(run: Run, tmp_path: Path) -> Non
     grid = run("tag", "predict", tmp_path / "a.wav", "-m", place, "--quiet", "--output-format", "textgrid").out
     assert grid.count("xmax = 0.204625 \n") == 3
     (answer,) = map(json.loads, run("tag", "predict", tmp_path / "a.wav", "-m", place, "--quiet").out.splitlines())
-    assert (answer["audio"], answer["unit"]) == ("a.wav", "seconds")
+    assert (answer["audio"], answer["unit"]) == (str(tmp_path / "a.wav"), "seconds")

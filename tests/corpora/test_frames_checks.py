@@ -129,6 +129,7 @@ def test_statistics(tmp_path: Path) -> None:
         "lengths": {"mean": 5.5, "0%": 1.0, "50%": 5.0, "90%": 9.0, "100%": 10.0},
         "speakers": 3,
         "labels": {"a": 5, "b": 5},
+        "rates": {},
     }
     assert found["dev"].labels == {"a": 1, "b": 1}
     lines = render_sequences(found).splitlines()
@@ -317,3 +318,29 @@ def test_commands(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert len(list(array_files(tmp_path / "all.npz"))) == 20
     names = {row["name"] for row in json.loads(run("formats", "--json", "-"))}
     assert {"npy", "npz", "ts", "numbers", "audio"} <= names
+
+
+@pytest.mark.parametrize("outside", [True, False])
+@pytest.mark.parametrize("table", [True, False])
+def test_runs_of_one_label_are_learned_beside_the_other_frames(tmp_path: Path, table: bool, outside: bool) -> None:
+    runs = [{"start": 2, "end": 5, "label": "bark"}]
+    labels = [["O", "O", "bark", "bark", "bark"] if outside else ["bark"] * 5] if table else [runs]
+    for number in range(3):
+        np.save(tmp_path / f"{number}.npy", np.random.default_rng(number).normal(size=(5, 2)))
+    rows = [{"frames": f"{number}.npy", "labels": label} for number in range(3) for label in labels]
+    for given, name in ((rows, "lists"), ([{**row, "labels": runs} for row in rows], "runs")):
+        if table:
+            path = tmp_path / f"{name}.csv"
+            cells = "".join(
+                f'{row["frames"]},"{json.dumps(row["labels"]).replace(chr(34), chr(34) * 2)}"\n' for row in given
+            )
+            path.write_text(f"frames,labels\n{cells}")
+        else:
+            path = write(tmp_path / f"{name}.jsonl", *given)
+        told = [problem.message for problem in check(resolve(path), "labels")]
+        same = "every sequence has the label 'bark' (3 in all), so there is nothing to learn"
+        is_alone = table and not outside and name == "lists"
+        assert told == ([f"{same}; --target or --label names another column"] if is_alone else [])
+        assert sequence_statistics(resolve(path), "", "labels")[0]["all"].labels == (
+            {"O": 3, "bark": 3} if table and outside and name == "lists" else {"bark": 3}
+        )

@@ -342,3 +342,36 @@ def test_without_the_extra_one_line_names_it(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(SeqkitError) as caught:
         recording.read(8000)
     assert str(caught.value) == 'reading recordings needs soundfile: pip install "seqkit-nlp[audio]"'
+
+
+# --- segments -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("suffix", "subtype"), [("wav", "PCM_16"), ("flac", "PCM_16"), ("ogg", "VORBIS")])
+@pytest.mark.parametrize("rate", [8000, 5000])
+def test_a_segment_is_what_a_file_with_it_alone_would_be(tmp_path: Path, suffix: str, subtype: str, rate: int) -> None:
+    draw = np.random.default_rng(0)
+    whole = write(tmp_path / f"a.{suffix}", draw.uniform(-0.5, 0.5, (8000, 2)), subtype=subtype)
+    decoded = whole.read(8000)
+    for _ in range(10):
+        begin, end = sorted(draw.choice(8001, 2, replace=False).tolist())
+        segment = AudioFile(whole.path, start=begin / 8000, end=end / 8000)
+        alone = write(tmp_path / "b.wav", decoded[begin:end], subtype="FLOAT")
+        assert (segment.samples, segment.samples_at(rate)) == (alone.samples, alone.samples_at(rate))
+        np.testing.assert_allclose(segment.read(rate), alone.read(rate), atol=1e-6)
+        np.testing.assert_array_equal(np.concatenate(list(segment.blocks(rate))), segment.read(rate))
+
+
+def test_a_segment_ends_with_its_recording(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.wav", sine(440, 8000)).path
+    assert AudioFile(path, start=0.25, end=0.51).samples == 2000  # as rounded times do
+    for start, end, expected in (
+        (0.25, 0.6, "its segment, 0.25 to 0.6 seconds, goes beyond its 0.5 seconds"),
+        (0.5, 0.52, "its segment, 0.5 to 0.52 seconds, has no samples"),
+        (0.1, 0.10001, "its segment, 0.1 to 0.10001 seconds, has no samples"),
+        (3, 1e15, "its segment, 3 to 1e+15 seconds, goes beyond its 0.5 seconds"),
+    ):
+        segment = AudioFile(path, "m.jsonl", 3, start, end)
+        assert message(segment) == f"m.jsonl:3: recording '{path}': {expected}"
+        with pytest.raises(DataError):
+            segment.samples  # noqa: B018

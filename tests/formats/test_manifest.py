@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,75 @@ def manifest(folder: Path, *rows: Any, name: str = "train.jsonl") -> Path:
     file = folder / name
     file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return file
+
+
+# --- segments -----------------------------------------------------------------------------------------------------
+
+
+def test_segments_of_arrays_are_in_frames(tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    whole = draw.normal(size=(50, 3)).astype(np.float32)
+    np.save(tmp_path / "a.npy", whole)
+    np.save(tmp_path / "column.npy", np.asfortranarray(whole))
+    np.savez(tmp_path / "all.npz", one=whole, two=whole)
+    np.save(tmp_path / "rows.npy", np.stack([whole - 1, whole]))
+    for name in ("a.npy", "column.npy", "all.npz#two", "rows.npy#1"):
+        cuts = [sorted(draw.choice(51, 2, replace=False).tolist()) for _ in range(20)]
+        rows = [{"frames": name, "start": start, "end": end} for start, end in cuts]
+        rows += [{"frames": name, "offset": start, "duration": end - start} for start, end in cuts]
+        file = manifest(tmp_path, *rows)
+        left_out: Counter[str] = Counter()
+        records = read(file, left_out=left_out)
+        for row, (start, end), record in zip(rows, cuts * 2, records, strict=True):
+            assert record.source.shape == (end - start, 3)
+            assert record.source.read().tolist() == whole[start:end].tolist()
+            assert np.concatenate(list(record.source.parts(7))).tolist() == whole[start:end].tolist()
+            assert record.given() == row
+        assert left_out == {
+            "segments read, 'start' and 'end' in frames": 20,
+            "segments read, 'offset' and 'duration' in frames": 20,
+        }
+    table = tmp_path / "t.csv"
+    table.write_text("frames,start,end,label\na.npy,3,5,x\n")
+    (record,) = read(table)
+    assert record.source.read().tolist() == whole[3:5].tolist()
+
+
+def test_segments_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", NUMBERS)
+    (tmp_path / "t.csv").write_text("1,2\n3,4\n")
+    for row, expected in (
+        ({"start": 0, "end": 4}, "its segment, 0 to 4 frames, goes beyond its 3 frames"),
+        ({"start": 2, "end": 2}, "expected a segment of some length in 'start' and 'end', found 2 to 2"),
+        ({"start": -1, "end": 2}, "expected a segment of some length in 'start' and 'end', found -1 to 2"),
+        ({"offset": 1, "duration": -1}, "expected a segment of some length in 'offset' and 'duration', found 1 to 0"),
+        (
+            {"start": 0.0, "end": 1.5},
+            "expected a segment of an array in frames, whole numbers, found 0 to 1.5; cut it out first",
+        ),
+    ):
+        file = manifest(tmp_path, {"frames": "a.npy", **row})
+        assert fault(read, file) == f"{file}:1: 'a.npy': {expected}"
+    file = manifest(tmp_path, {"frames": "t.csv", "start": 0, "end": 1})
+    expected = "only segments of recordings and arrays (.npy, .npz) are read; cut this one out first"
+    assert fault(read, file) == f"{file}:1: 't.csv': {expected}"
+
+
+def test_what_names_no_segment_is_read_whole_and_told(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", NUMBERS)
+    for row, first, pair in (
+        ({"duration": 3}, "duration", "'offset' and 'duration'"),
+        ({"start": "00:00:01", "end": "00:00:02"}, "start", "'start' and 'end'"),
+        ({"start": 1, "end": float("nan")}, "start", "'start' and 'end'"),
+        ({"end": True}, "end", "'start' and 'end'"),
+    ):
+        left_out: Counter[str] = Counter()
+        (record,) = read(manifest(tmp_path, {"frames": "a.npy", **row}), left_out=left_out)
+        assert record.source.shape == (3, 2) and not record.segment
+        assert left_out == {f"read whole: {first!r} names no segment without numbers in {pair}": 1}
+    left_out = Counter()
+    (record,) = read(manifest(tmp_path, {"frames": [[1], [2]], "start": 0, "end": 1}), left_out=left_out)
+    assert record.source.shape == (2, 1) and not left_out
 
 
 # --- names of files -----------------------------------------------------------------------------------------------
@@ -351,7 +421,7 @@ def test_tables_of_numbers(tmp_path: Path) -> None:
     }.items():
         (tmp_path / name).write_text(text)
         (record,) = read(tmp_path / name)
-        assert (record.source.read().tolist(), record.name) == ([[1, 2.5], [3, 4]], name)
+        assert (record.source.read().tolist(), record.name) == ([[1, 2.5], [3, 4]], str(tmp_path / name))
     (tmp_path / "e.txt").write_text("1 2.5\n3 4 \n")
     (record,) = read(manifest(tmp_path, {"frames": "e.txt"}))
     assert record.source.read().tolist() == [[1, 2.5], [3, 4]]

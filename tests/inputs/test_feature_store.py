@@ -192,9 +192,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     made: list[int] = []
     original = feature_store.FeatureStore.add
 
-    def add(self: FeatureStore, recording: Path, frames: Any) -> None:
+    def add(self: FeatureStore, recording: Path, frames: Any, segment: Any) -> None:
         made.append(len(frames))
-        original(self, recording, frames)
+        original(self, recording, frames, segment)
 
     monkeypatch.setattr(feature_store.FeatureStore, "add", add)
     return lambda: len(made)
@@ -254,3 +254,21 @@ def test_recordings_that_changed_are_other_data(spoken: Path, tmp_path: Path) ->
     with pytest.raises(TrainingError) as caught:
         seqkit.train(settings(2), tmp_path / "run", data, device="cpu", resume=True)
     assert "checksum of the data" in str(caught.value)
+
+
+def test_segments_of_a_recording_are_kept_each(tmp_path: Path) -> None:
+    file = tmp_path / "features"
+    store, known = filled(tmp_path, file)
+    path = next(iter(known))
+    segments = {(0.0, 0.5): np.ones((2, 3), np.float32), (0.5, 1.0): np.zeros((1, 3), np.float32)}
+    for segment, features in segments.items():
+        store.add(path, features, segment)
+    for reader in (store, None):
+        if reader is None:
+            store.settle(file)
+            reader = FeatureStore(SETTINGS, 3, file, take_up=True)
+        assert_kept(reader, known)
+        for segment, features in segments.items():
+            found = reader.get(path, segment)
+            assert found is not None and found.tolist() == features.tolist()
+        assert reader.get(path, (0.0, 1.0)) is None

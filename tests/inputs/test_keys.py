@@ -101,6 +101,14 @@ def test_what_is_not_on_or_off_is_refused() -> None:
     assert fault(input, record(np.zeros((0, 2)))) == "the sequence has no frames"
     recording = FrameRecord(object(), name="a.wav")
     assert fault(input, recording) == "'a.wav': expected frames of keys that are on or off, found a recording"
+    with pytest.raises(DataError) as untrainable:
+        KeyInput.build(FrameModelSettings(), [replace(recording, fields={"text": "yes"})], NO_SOURCES)
+    ways = "--unit char makes a language model of the texts beside the sequences, and `seqkit transcribe` learns from"
+    assert str(untrainable.value).endswith(
+        f"'a.wav': expected frames of keys that are on or off, found a recording; {ways} recordings"
+    )
+    texts = record([[2.0, 0]], fields={"text": "yes"})
+    assert fault(input, texts).endswith("; --unit char makes a language model of the texts beside the sequences")
     for given, message in (
         (record(np.zeros((1, 10_001))), "expected at most 10,000 keys a frame, found 10,001"),
         (record(np.zeros((1, 0))), "the frames have no keys"),

@@ -54,7 +54,9 @@ def compare(
     usage_unless(not (how["resume"] and how["force"]), "--resume and --force exclude each other.")
     own = [text for text in assignments if text.partition("=")[0].strip() == "encoder.cell"]
     usage_unless(not own, "Use --cells instead of --set encoder.cell.")
-    input = None if task is None or not data else input_of(data, TASKS[task], quiet=how["quiet"])
+    input = None
+    if task is not None and data:
+        input = input_of(data, TASKS[task], assignments, flags, quiet=how["quiet"])
     if task is None:
         from seqkit.config import load_recipe
 

@@ -43,6 +43,13 @@ class UnitEncoderSettings(EncoderSettings):
     """dropout on every layer's output"""
 
 
+class LmDataSettings(UnitDataSettings):
+    """What a language model of text reads."""
+
+    text: str = "text"
+    """field, or column of a table, with the text"""
+
+
 class LmHeadSettings(Section):
     """The language model's head."""
 
@@ -89,7 +96,7 @@ class LmSettings(Settings):
 
     task: Literal["lm"] = "lm"
     """shape of the task"""
-    data: UnitDataSettings = UnitDataSettings()
+    data: LmDataSettings = LmDataSettings()
     """data"""
     embedding: UnitEmbeddingSettings = UnitEmbeddingSettings()
     """embedding"""
