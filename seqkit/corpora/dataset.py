@@ -731,9 +731,9 @@ def text_lines(text: str) -> list[str]:
 
 
 def _given_sentence(record: Sentence | TextRecord, options: ReadOptions) -> Sentence:
-    """A sentence that came from no file, or from the fields of its row; its labels may be rewritten for a model."""
+    """A sentence that came from no file: as it is, or read from the fields of its row."""
     if isinstance(record, Sentence):
-        return replace(record, columns=dict(record.columns))
+        return record
     return object_sentence(record.fields, options, record.file, record.line)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from seqkit.errors import shortened
@@ -71,7 +72,7 @@ def _are_numbers(name: str, sentences: Sequence[Sentence]) -> bool:
     return all(label.lstrip("-").isdigit() for sentence in sentences for label in sentence.columns[name])
 
 
-def read_notation(splits: Sequence[Sequence[Sentence]], target: str) -> list[str]:
+def read_notation(splits: Sequence[list[Sentence]], target: str, *, copy: bool = False) -> list[str]:
     """Rewrite the labels of one column as `seqkit.formats.schemes` has them.
 
     Each split may be in a notation of its own. One that is too small to tell is in that of another one, if this has all
@@ -80,6 +81,7 @@ def read_notation(splits: Sequence[Sequence[Sentence]], target: str) -> list[str
     Args:
         splits: the sentences of each split, whose column is replaced.
         target: the column, see `Sentence.column`.
+        copy: leave the sentences as they are, and put rewritten ones into the lists instead.
 
     Returns:
         Notes for the user, in which notation the labels were; none if they are as they were.
@@ -88,11 +90,13 @@ def read_notation(splits: Sequence[Sequence[Sentence]], target: str) -> list[str
     found = [detect_notation(sentence.column(target) for sentence in some) for some in labelled]
     known = next(filter(None, found), None)
     notes: dict[str, str] = {}
-    for some, own in zip(labelled, found, strict=True):
+    for sentences, some, own in zip(splits, labelled, found, strict=True):
         notation = own or known
         if notation is None or (own is None and not _fits(notation, some, target)):
             continue
-        for sentence in some:
+        for place, sentence in enumerate(sentences if copy else ()):
+            sentences[place] = replace(sentence, columns=dict(sentence.columns)) if sentence.tokens else sentence
+        for sentence in (sentence for sentence in sentences if sentence.tokens):
             name = sentence.column_name(target)
             sentence.columns[name] = notation.read(sentence.columns[name])
         if own is not None:
@@ -167,7 +171,7 @@ def labels_of_splits(
         }, []
     wanted, notes = target or dataset.target, []
     if all(wanted or sentence.columns for some in splits.values() for sentence in some if sentence.tokens):
-        notes = read_notation(list(splits.values()), wanted)
+        notes = read_notation([list(some) for some in splits.values()], wanted)
     return {
         split: [sentence.column(wanted) if wanted or sentence.columns else None for sentence in some]
         for split, some in splits.items()

@@ -55,7 +55,9 @@ def read_splits(
     if kind == "sentences":
         found = dataset.read_sentences(splitter, splits)
         if getattr(data, "scheme", "none") != "none":
-            found.notes.extend(read_notation(list(found.records.values()), label or data.target))
+            in_memory = any(split.content is not None for split in dataset.splits.values())
+            rewritten = read_notation(list(found.records.values()), label or data.target, copy=in_memory)
+            found.notes.extend(rewritten)
             found.notes.extend(note_on_numbers(found.records.get("train", []), label or data.target))
     elif kind == "texts":
         text, field = getattr(data, "text", "text"), str(label or getattr(data, "label", "label"))

@@ -301,11 +301,15 @@ def _parts(text: str, borders: Any) -> Iterator[str]:
     begin = 0
     for run in _RUN.finditer(text) if len(text) > LONGEST_PIECE else ():
         place = run.start() if run.end() - run.start() > LONGEST_PIECE else run.end()
+        place -= (
+            text.startswith(" ", place - 1) if run.start() and place < run.end() else 0
+        )  # it may change the borders
         while place < run.end():
             window = text[place : min(place + _PIECE, run.end())]  # of which the library lets no signal act
             start = place
             for _, (first, last) in borders.pre_tokenize_str(window):
-                place = start + first  # the last piece goes on in the next window
+                after_space = window.startswith(" ", first) and not window[first:last].isspace()
+                place = start + first + after_space  # the last piece goes on in the next window
                 while start + last - place > LONGEST_PIECE:
                     place += LONGEST_PIECE
                     yield text[begin:place]

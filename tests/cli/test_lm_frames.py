@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from seqkit.errors import shown
 from seqkit.formats.midi import read_midi, write_midi
 from seqkit.formats.piano import KEYS
 
@@ -248,7 +249,7 @@ def test_pieces_without_a_note_are_refused(
     scored = run("lm", "score", file, "-m", model)
     assert (scored.status, scored.out, scored.err) == (1, "", f"error: {file}: {reason}\n")
     begun = run("lm", "sample", "-m", model, "--prompt", file, "-o", tmp_path / "out.mid")
-    assert (begun.status, begun.out, begun.err) == (1, "", f"error: {str(file)!r}: {reason}\n")
+    assert (begun.status, begun.out, begun.err) == (1, "", f"error: {shown(str(file))}: {reason}\n")
 
 
 def test_other_keys_than_those_of_a_piano_are_no_midi_file(run: Run, tmp_path: Path) -> None:

@@ -188,7 +188,7 @@ def test_runs_that_are_found_and_right_ones(data: Path, tagger: Path, run: Run, 
     assert run("tag", "show", data, *flags, "--record", 2, "--start", 4, "--end", 9).status == 0
     assert read(numbers)["right"] == part
     assert run("tag", "show", data.parent / "1.npy", *flags).status == 0
-    assert read(numbers) == {**found, "right": None}
+    assert read(numbers) == {**found, "sequence": str(data.parent / "1.npy"), "right": None}
     other = tmp_path / "other.jsonl"
     frames = np.load(data.parent / "1.npy").tolist()
     other.write_text(json.dumps({"frames": frames, "phones": rows(data)[1]["labels"]}) + "\n", encoding="utf-8")

@@ -177,7 +177,7 @@ def test_every_documented_training_flag_is_in_the_help(run: Run) -> None:
 def test_every_documented_flag_is_in_the_help(verb: str, documented: str, run: Run) -> None:
     shown = run("tag", verb, "--help").out
     assert {*documented.split(), "-m"} <= set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", shown))
-    assert f"a longer sentence is a batch of its own [default: {BATCH_TOKENS}]" in " ".join(shown.split())
+    assert f"a longer record is a batch of its own [default: {BATCH_TOKENS}]" in " ".join(shown.split())
 
 
 # --- settings -----------------------------------------------------------------------------------------------------
