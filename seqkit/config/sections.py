@@ -158,6 +158,8 @@ class TrainingSettings(Section):
     """clip the norm of the whole gradient, or each of its values"""
     patience: Count = 0
     """early stopping: stop after so many epochs without a better dev score; 0 to run all epochs"""
+    keep: Literal["best", "last"] = "best"
+    """weights that are kept: those of the best dev score, or the last ones, if dev is too small to choose by"""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """decay of an exponential moving average of the weights, used for dev scores and the saved model; 0 for none"""
     asgd_patience: Count = 0
@@ -181,6 +183,9 @@ class TrainingSettings(Section):
 
     @model_validator(mode="after")
     def _fit_together(self) -> TrainingSettings:
+        waits = "patience" if self.patience else "asgd_patience" if self.asgd_patience else ""
+        if self.keep == "last" and waits:
+            raise ValueError(f"keep last needs {waits} 0: that waits for a better dev score")
         if self.average and self.asgd_patience:
             raise ValueError("average and asgd_patience exclude each other")
         if self.deterministic and self.time_limit:

@@ -44,6 +44,8 @@ class FrameSettings(Section):
     """dropout on the vectors that the encoder reads"""
     noise: Weight = 0.0
     """standard deviation of Gaussian noise that is added in training, to normalised features"""
+    offset: Weight = 0.0
+    """the same of what is added to each feature of a whole sequence: another microphone, another sensor"""
     time_masks: Count = 0
     """stretches of time that are masked in training (SpecAugment, Park et al. 2019)"""
     time_mask: Positive = 20

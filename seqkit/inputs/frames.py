@@ -210,6 +210,7 @@ class FrameInput(VectorInput):
                 mean=self._mean,
                 scale=self._scale,
                 noise=frames.noise,
+                offset=frames.offset,
                 time_masks=frames.time_masks,
                 time_mask_width=frames.time_mask,
                 time_mask_share=0.2,

@@ -86,7 +86,8 @@ class FrameLayer(nn.Module):
     r"""Turns frames into the steps of an encoder: :math:`(\text{frames} [B, N, F], \text{lengths}) → [B, T, I]`.
 
     1. Normalisation: :math:`(x - \text{mean}) \odot \text{scale}`.
-    2. While training, for each sequence anew: Gaussian noise, and then time masks and feature masks, which hide
+    2. While training, for each sequence anew: Gaussian noise and a Gaussian offset of each feature, the same in all
+       frames, as another microphone or sensor has it; and then time masks and feature masks, which hide
        consecutive frames or features by zeros, the mean (SpecAugment without time warping: Park et al. 2019). A mask's
        width is drawn from 0 to the greatest width with equal probability, then its place in the recording.
     3. Convolutions over time, each followed by ReLU; zeros stand beyond both ends of the recording.
@@ -101,6 +102,7 @@ class FrameLayer(nn.Module):
         scale: what the difference is multiplied by, such as the inverse of the standard deviation, [F]; ones by
             default.
         noise: the standard deviation of the noise, in units of the normalised features.
+        offset: the standard deviation of the offsets, in the same units.
         time_masks: the number of time masks of a sequence; they may overlap.
         time_mask_width: the greatest width of a time mask, in frames.
         time_mask_share: the greatest width of a time mask, as a share of the recording; the smaller of both counts.
@@ -131,6 +133,7 @@ class FrameLayer(nn.Module):
         mean: Tensor | None = None,
         scale: Tensor | None = None,
         noise: float = 0.0,
+        offset: float = 0.0,
         time_masks: int = 0,
         time_mask_width: int = 0,
         time_mask_share: float = 1.0,
@@ -155,8 +158,9 @@ class FrameLayer(nn.Module):
             raise ValueError(f"expected feature_mask_width from 0 to {input_size}, found {feature_mask_width}")
         if not 0.0 <= time_mask_share <= 1.0:
             raise ValueError(f"expected time_mask_share from 0 to 1, found {time_mask_share}")
-        if not 0.0 <= noise < math.inf:
-            raise ValueError(f"expected noise as a standard deviation of at least 0, found {noise}")
+        for name, deviation in (("noise", noise), ("offset", offset)):
+            if not 0.0 <= deviation < math.inf:
+                raise ValueError(f"expected {name} as a standard deviation of at least 0, found {deviation}")
         if not causal and not kernel % 2:
             raise ValueError(f"expected an odd kernel of convolutions that are not causal, found {kernel}")
         for name, values, default in (("mean", mean, 0.0), ("scale", scale, 1.0)):
@@ -166,6 +170,7 @@ class FrameLayer(nn.Module):
             self.register_buffer(name, vector)
         self.input_size = input_size
         self.noise = noise
+        self.offset = offset
         self.time_masks = time_masks
         self.time_mask_width = time_mask_width
         self.time_mask_share = time_mask_share
@@ -228,6 +233,8 @@ class FrameLayer(nn.Module):
         shown = inside
         if self.training and self.noise:
             x.add_(torch.randn_like(x), alpha=self.noise)  # [B, N, F]
+        if self.training and self.offset:
+            x.add_(torch.randn_like(x[:, :1]), alpha=self.offset)  # [B, N, F]
         if self.training and self.time_masks:
             widest = (lengths.double() * self.time_mask_share).floor().clamp(max=self.time_mask_width)  # [B]
             unmasked = ~_random_masks(self.time_masks, widest, lengths, size)  # [B, N]
@@ -265,9 +272,10 @@ class FrameLayer(nn.Module):
     def extra_repr(self) -> str:
         """Sizes and augmentation, for `repr`."""
         return (
-            f"{self.input_size}, {self.output_size}, noise={self.noise}, time_masks={self.time_masks}, "
-            f"time_mask_width={self.time_mask_width}, time_mask_share={self.time_mask_share}, "
-            f"feature_masks={self.feature_masks}, feature_mask_width={self.feature_mask_width}"
+            f"{self.input_size}, {self.output_size}, noise={self.noise}, offset={self.offset}, "
+            f"time_masks={self.time_masks}, time_mask_width={self.time_mask_width}, "
+            f"time_mask_share={self.time_mask_share}, feature_masks={self.feature_masks}, "
+            f"feature_mask_width={self.feature_mask_width}"
         )
 
 

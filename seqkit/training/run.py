@@ -231,7 +231,7 @@ def _fit(learner: Learner, output: Path, progress: Progress, group: Group, *, re
     began = time.monotonic()
     with training_arithmetic(training.precision, group.device):
         trainer.run()
-    progress.say(f"best epoch {trainer.best_epoch}, {(time.monotonic() - began) / 60:.1f} minutes")
+    progress.say(f"{training.keep} epoch {trainer.best_epoch}, {(time.monotonic() - began) / 60:.1f} minutes")
     spent = sum(line["seconds"] + line["dev_seconds"] for line in trainer.history)
     return {"best_epoch": trainer.best_epoch, "epochs": trainer.epoch, "seconds": spent}
 

@@ -198,7 +198,7 @@ class Trainer:
             score = next(iter(scores.values()))
             # Of equal scores, which small dev data often have, the one with the smaller loss is better.
             tie = -scores.get("loss", math.inf)
-            better = (score, tie) > (self.best_score, self.best_tie)
+            better = self.settings.keep == "last" or (score, tie) > (self.best_score, self.best_tie)
             if better:
                 self.best_score, self.best_tie = score, tie
                 self.best_epoch, self.stale = self.epoch + 1, 0

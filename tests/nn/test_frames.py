@@ -80,6 +80,7 @@ SHAPES: list[dict[str, Any]] = [
 ]
 MASKS: dict[str, Any] = {
     "noise": 0.5,
+    "offset": 0.5,
     "time_masks": 2,
     "time_mask_width": 5,
     "time_mask_share": 0.4,
@@ -358,6 +359,18 @@ def test_masks_hide_by_the_mean_without_a_trace_of_noise() -> None:
     assert steps.eq(0).equal(frames[:, :, None] | features[:, None, :])
 
 
+def test_an_offset_is_the_same_in_all_frames_of_a_sequence() -> None:
+    torch.manual_seed(3)
+    layer, lengths = build(5, dtype=torch.float32, offset=0.7), torch.tensor([20, 7] * 400)
+    frames = torch.randn(800, 20, 5)
+    offsets = layer(frames, lengths) - layer.eval()(frames, lengths)
+    assert offsets[1::2, 7:].eq(0).all()
+    torch.testing.assert_close(offsets[1::2, :7], offsets[1::2, :1].expand(-1, 7, -1), atol=1e-5, rtol=0)
+    drawn = offsets[:, 0].double()  # [S, F]
+    torch.testing.assert_close(drawn.std(0), torch.full((5,), 0.7, dtype=torch.float64), atol=0.05, rtol=0)
+    assert drawn.T.corrcoef().triu(1).abs().max() < 0.15
+
+
 def test_noise_has_its_deviation_and_no_place_in_padding() -> None:
     torch.manual_seed(15)
     layer, lengths = build(5, dtype=torch.float32, noise=0.3), torch.tensor([100, 37] * 40)
@@ -503,6 +516,7 @@ FAULTS: list[tuple[dict[str, Any], str]] = [
     ({"noise": -0.5}, "expected noise as a standard deviation of at least 0, found -0.5"),
     ({"noise": math.inf}, "expected noise as a standard deviation of at least 0, found inf"),
     ({"noise": math.nan}, "expected noise as a standard deviation of at least 0, found nan"),
+    ({"offset": -1.0}, "expected offset as a standard deviation of at least 0, found -1.0"),
     ({"kernel": 4}, "expected an odd kernel of convolutions that are not causal, found 4"),
     ({"mean": torch.zeros(3)}, "expected mean of shape [4], found [3]"),
     ({"scale": torch.ones(1, 4)}, "expected scale of shape [4], found [1, 4]"),
@@ -554,7 +568,7 @@ def test_repr_names_sizes_and_stages() -> None:
     text = repr(FrameLayer(4, noise=0.1, convolutions=1, channels=8, kernel=3, stack=2, time_masks=1))
     assert text == (
         "FrameLayer(\n"
-        "  4, 16, noise=0.1, time_masks=1, time_mask_width=0, time_mask_share=1.0, feature_masks=0, "
+        "  4, 16, noise=0.1, offset=0.0, time_masks=1, time_mask_width=0, time_mask_share=1.0, feature_masks=0, "
         "feature_mask_width=0\n"
         "  (convolutions): ModuleList(\n"
         "    (0): _Convolution(4, 8, width=3, before=1, after=1)\n"

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from seqkit.config.sections import TrainingSettings
 from seqkit.training.progress import Progress
 from seqkit.training.trainer import NOTE_EVERY, Trainer
 from tests.training.regression import BATCHES, Regression, equal, lines_of, make, weights
@@ -158,6 +159,21 @@ def test_the_best_weights_on_dev_are_left_in_the_network(tmp_path: Path) -> None
     assert (trainer.best_epoch, trainer.best_score) == (2, 0.7)
     assert [line["best_epoch"] for line in trainer.history] == [1, 2, 2, 2, 2]
     assert not learner.network.training
+
+
+def test_the_last_weights_are_left_where_that_is_asked_for(tmp_path: Path) -> None:
+    learner = Regression(scores=[0.1, 0.7, 0.3])
+    trainer = make(tmp_path, learner, epochs=3, keep="last")
+    trainer.run()
+    assert equal(weights(trainer), learner.evaluated[2])
+    assert not equal(weights(trainer), learner.evaluated[1])
+    assert [line["best_epoch"] for line in trainer.history] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("name", ["patience", "asgd_patience"])
+def test_what_waits_for_a_better_score_excludes_the_last_weights(name: str) -> None:
+    with pytest.raises(ValueError, match=f"keep last needs {name} 0: that waits for a better dev score"):
+        TrainingSettings(keep="last", **{name: 3})
 
 
 def test_the_moving_average_is_what_is_scored_and_kept(tmp_path: Path) -> None:
