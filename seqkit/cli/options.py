@@ -7,7 +7,7 @@ import math
 import re
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TextIO, TypeVar, get_args, get_origin
@@ -21,7 +21,7 @@ from seqkit.terminal import tell
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
-    from seqkit.config.sections import Options
+    from seqkit.config.sections import Options, Settings
     from seqkit.formats.format import Description
     from seqkit.tasks import Task
 
@@ -305,7 +305,7 @@ def settings_from_flags(
         SettingsError: the recipe cannot be used.
         UsageError: a flag or ``--set`` cannot be used.
     """
-    from seqkit.config import Recipe, load_recipe, override, parse_assignments, parse_settings
+    from seqkit.config import Recipe, load_recipe, parse_assignments, parse_settings
     from seqkit.config.renamed import current_names
 
     tree: dict[str, Any] = {"task": task} if input is None else {"task": task, "input": input}
@@ -332,13 +332,25 @@ def settings_from_flags(
             for name in values:
                 _refuse_other_input(section, name, chosen.settings.row, reader)
         notes += [*current_names(asked)[1], *current_names(tree)[1]]
-        settings = override(chosen.settings, asked, "--set")
-        chosen = chosen.model_copy(update={"settings": override(settings, tree, "command line")})
+        chosen = chosen.model_copy(update={"settings": _overridden(chosen.settings, current_names(asked)[0], tree)})
     except SettingsError as error:
         raise click.UsageError(str(error)) from None
     for note in () if quiet else notes:
         tell(f"note: {note}")
     return chosen
+
+
+def _overridden(settings: Settings, asked: Mapping[str, Any], flags: Mapping[str, Any]) -> Settings:
+    """Settings after ``--set``, and after flags, which may put right what does not fit together without them."""
+    from seqkit.config import override
+
+    try:
+        return override(override(settings, asked, "--set"), flags, "command line")
+    except SettingsError as error:
+        both = {name: {**asked.get(name, {}), **flags.get(name, {})} for name in (*asked, *flags)}
+        with suppress(SettingsError):
+            return override(settings, both, "command line")
+        raise error
 
 
 def _refuse_other_input(section: str, name: str, row: Task, reader: str, *, flag: Any = None) -> None:

@@ -419,6 +419,19 @@ def lines(tmp_path: Path) -> Path:
 SMALL = ("--hidden=4", "--epochs=1", "--batch-size=2", "--set=embedding.word_size=4", "--set=head.baseline=0")
 
 
+def test_a_flag_puts_right_what_does_not_fit_without_it(lines: Path, run: Run) -> None:
+    arguments = ["lm", "train", lines, "--dry-run", "--device=cpu", "--set", "training.keep=last"]
+    fault = "keep last needs patience 0: that waits for a better dev score"
+    result = run(*arguments, "--patience=3")
+    assert (result.status, result.lines[-1]) == (2, f"error: command line: training: {fault}")
+    recipe = lines / "patient.toml"
+    recipe.write_text("task = 'lm'\n[training]\npatience = 3\n", encoding="utf-8")
+    result = run(*arguments, "-c", recipe)
+    assert (result.status, result.lines[-1]) == (2, f"error: --set: training: {fault}")
+    result = run(*arguments, "-c", recipe, "--patience=0")
+    assert result.status == 0 and '\nkeep = "last"\n' in result.out and "\npatience = 0\n" in result.out
+
+
 def test_old_names_are_read_with_a_note_that_gives_the_new_one(lines: Path, run: Run) -> None:
     recipe = lines / "old.toml"
     recipe.write_text("task = 'lm'\n[encoder]\njoin = 'top'\n[training]\nvariable_window = true\n", encoding="utf-8")
