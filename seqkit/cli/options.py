@@ -347,6 +347,8 @@ def _overridden(settings: Settings, asked: Mapping[str, Any], flags: Mapping[str
     try:
         return override(override(settings, asked, "--set"), flags, "command line")
     except SettingsError as error:
+        if any(set(values) & set(asked.get(name, ())) for name, values in flags.items()):
+            raise  # a wrong value stays a fault, though a flag has another one
         both = {name: {**asked.get(name, {}), **flags.get(name, {})} for name in (*asked, *flags)}
         with suppress(SettingsError):
             return override(settings, both, "command line")

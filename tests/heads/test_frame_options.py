@@ -27,6 +27,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
     "causal": {"convolutions": 1, "channels": 4, "causal": True},
     "dropout": {"dropout": 0.5},
     "noise": {"noise": 0.5},
+    "offset": {"offset": 0.5},
     "time_masks": {"time_masks": 2},
     "time_mask": {"time_masks": 1, "time_mask": 3},
     "feature_masks": {"feature_masks": 2},
