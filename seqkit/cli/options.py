@@ -16,14 +16,13 @@ import click
 
 from seqkit.cli.outputs import output_file
 from seqkit.errors import DataError, SettingsError, file_errors
-from seqkit.tasks import TASKS
+from seqkit.tasks import TASKS, Task
 from seqkit.terminal import tell
 
 if TYPE_CHECKING:
     from seqkit.config import Recipe
     from seqkit.config.sections import Options, Settings
     from seqkit.formats.format import Description
-    from seqkit.tasks import Task
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
