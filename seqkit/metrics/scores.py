@@ -15,6 +15,8 @@ _MOST_ROWS = 100
 """labels in a printed table"""
 _LEAST = 9
 """columns that the names of a table keep on a narrow terminal"""
+_ERROR_RATES = ("wer", "cer")
+"""scores that are shown in percent"""
 
 
 @dataclass(frozen=True)
@@ -144,6 +146,19 @@ def text_table(rows: Sequence[Sequence[str]], names: int = 1, width: int | None 
             cells.append(shown.ljust(size) if column < names else shown.rjust(size))
         lines.append("  ".join(cells).rstrip())
     return "\n".join(lines)
+
+
+def shown_score(name: str, value: float) -> str:
+    """A score as progress lines show it.
+
+    Args:
+        name: what it is called.
+        value: the score.
+
+    Returns:
+        An error rate in percent, as tables have it, such as ``5.03 %``; any other score with four decimals.
+    """
+    return f"{100 * value:.2f} %" if name in _ERROR_RATES else f"{value:.4f}"
 
 
 def plural(count: int, noun: str) -> str:

@@ -20,6 +20,7 @@ from seqkit.devices import arithmetic
 from seqkit.errors import TrainingError, shown
 from seqkit.files import write_atomically
 from seqkit.formats.writers import finite
+from seqkit.metrics.scores import shown_score
 from seqkit.training.checkpoint import read_checkpoint, saying_what_is_left, write_checkpoint
 from seqkit.training.distribution import ALONE, Group, Tensors
 from seqkit.training.learner import Learner
@@ -37,14 +38,6 @@ CHEAP_SECONDS = 1.0
 """a checkpoint that takes no longer is written at the end of every epoch"""
 CHECKPOINT_SPACING = 10
 """the end of an epoch has none if the last one took longer, and ended less than so many times its duration ago"""
-
-
-_ERROR_RATES = ("wer", "cer")
-"""scores of dev that are told in percent, as tables have them"""
-
-
-def _told(name: str, value: float) -> str:
-    return f"{100 * value:.2f} %" if name in _ERROR_RATES else f"{value:.4f}"
 
 
 class Trainer:
@@ -250,7 +243,7 @@ class Trainer:
             self.progress.say(
                 f"warning: {skipped} of {self.position} batches skipped, their loss or gradient was not finite"
             )
-        shown = "  ".join(f"{name} {_told(name, value)}" for name, value in scores.items())
+        shown = "  ".join(f"{name} {shown_score(name, value)}" for name, value in scores.items())
         mark = "*" if better else " "
         self.progress.say(
             f"epoch {self.epoch + 1:>3}/{self.settings.epochs}  loss {line['loss']:.4f}  dev {shown} {mark}"
