@@ -72,10 +72,10 @@ class AudioSettings(Section):
         # As the library does: the spectrum has a frequency every `distance` Hz, without the last, and a filter lies
         # between two of the points that are equally far apart in mel.
         points = 1 << (window - 1).bit_length()
-        distance, low = rate / points, _mel(self.low_frequency)
-        step = (_mel(high) - low) / (self.bins + 1)
+        distance, low = rate / points, mel(self.low_frequency)
+        step = (mel(high) - low) / (self.bins + 1)
         for number in range(self.bins):
-            begin, end = _hertz(low + number * step), _hertz(low + (number + 2) * step)
+            begin, end = hertz(low + number * step), hertz(low + (number + 2) * step)
             first = math.floor(begin / distance) + 1
             if first * distance >= end or first >= points // 2:
                 raise ValueError(
@@ -99,9 +99,9 @@ class AudioSettings(Section):
         return self
 
 
-def _mel(hertz: float) -> float:
+def mel(hertz: float) -> float:
     return 1127.0 * math.log1p(hertz / 700.0)
 
 
-def _hertz(mel: float) -> float:
+def hertz(mel: float) -> float:
     return 700.0 * math.expm1(mel / 1127.0)

@@ -46,6 +46,10 @@ class FrameSettings(Section):
     """standard deviation of Gaussian noise that is added in training, to normalised features"""
     offset: Weight = 0.0
     """the same of what is added to each feature of a whole sequence: another microphone, another sensor"""
+    warp: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    """greatest change of the frequencies in training, as a share: another vocal tract each time (VTLP)"""
+    spectrum: Literal["", "logmel", "mfcc"] = ""
+    """what arrays hold, for warp; of recordings that is known"""
     time_masks: Count = 0
     """stretches of time that are masked in training (SpecAugment, Park et al. 2019)"""
     time_mask: Positive = 20

@@ -25,6 +25,7 @@ from seqkit.inputs.feature_store import FeatureStore
 from seqkit.inputs.frame_statistics import Statistics, statistics_of
 from seqkit.inputs.frame_stream import VectorStream
 from seqkit.inputs.vectors import VectorInput
+from seqkit.inputs.warping import Warping
 from seqkit.nn.frames import FrameLayer
 from seqkit.nn.sequences import to_device
 from seqkit.records import FrameRecord
@@ -105,6 +106,11 @@ def _usual_rate(records: Sequence[FrameRecord]) -> int:
     return max(rates, key=lambda rate: (rates[rate], rate))
 
 
+def _factors(most: float, count: int) -> NDArray[np.float64]:
+    """Random factors between 1 − most and 1 + most, [count]."""
+    return 1 + most * (2 * torch.rand(count, dtype=torch.float64).numpy() - 1)
+
+
 def _resampled(frames: Floats, count: int) -> Floats:
     """Frames [N, F] → as many as are wanted, [count, F], by linear interpolation; the first and last stay."""
     if len(frames) == count:
@@ -152,6 +158,11 @@ class FrameInput(VectorInput):
         super().__init__(settings)
         self.size = size
         self.acoustics = None if rate is None else Acoustics(settings.audio, rate)
+        if rate is None:
+            kind = settings.frames.spectrum or "logmel"
+            self._warping = Warping(kind, size, bins=size if kind == "logmel" else max(40, size))
+        else:
+            self._warping = Warping.of_recordings(settings.audio, rate)
         self._mean, self._scale = mean, scale
         self._store = store
         self.optional_fields = (settings.data.speaker,) if self.surveys else ()
@@ -365,33 +376,43 @@ class FrameInput(VectorInput):
 
     def collate(self, arrays: FrameArrays, rows: NDArray[np.int64]) -> FrameBatch:
         """See `Input.collate`."""
-        counts = arrays.frame_lengths[rows]  # [B]
-        return self._batch(arrays, rows, counts)
+        return self._batch(arrays, rows, arrays.frame_lengths[rows])
 
     def training_batch(self, arrays: FrameArrays, rows: NDArray[np.int64], targets: Any) -> FrameBatch:
-        """See `Input.training_batch`: with `speed`, faster or slower, but no shorter than the targets need."""
+        """See `Input.training_batch`: with `speed`, faster or slower, but no shorter than the targets need; with `warp`,
+        as of a shorter or longer vocal tract.
+        """
         counts = arrays.frame_lengths[rows]  # [B]
-        most = getattr(self.settings.frames, "speed", 0.0)
-        if not most:
-            return self._batch(arrays, rows, counts)
-        factors = 1 + most * (2 * torch.rand(len(rows), dtype=torch.float64).numpy() - 1)  # [B]
-        needed = getattr(targets, "needed", None)  # steps, of each record
-        least = 1 if needed is None else needed[rows] * self.settings.frames.step
-        return self._batch(arrays, rows, np.maximum(np.rint(counts / factors).astype(np.int64), least))
+        if most := getattr(self.settings.frames, "speed", 0.0):
+            needed = getattr(targets, "needed", None)  # steps, of each record
+            least = 1 if needed is None else needed[rows] * self.settings.frames.step
+            counts = np.maximum(np.rint(counts / _factors(most, len(rows))).astype(np.int64), least)
+        if most := self.settings.frames.warp:
+            return self._batch(arrays, rows, counts, _factors(most, len(rows)))
+        return self._batch(arrays, rows, counts)
 
-    def _batch(self, arrays: FrameArrays, rows: NDArray[np.int64], counts: NDArray[np.int64]) -> FrameBatch:
+    def _batch(
+        self,
+        arrays: FrameArrays,
+        rows: NDArray[np.int64],
+        counts: NDArray[np.int64],
+        warps: NDArray[np.float64] | None = None,
+    ) -> FrameBatch:
         """Some sequences as a batch, each of so many frames, between which numbers are interpolated."""
         frames = np.zeros((len(rows), int(counts.max(initial=0)), self.size), dtype=np.float32)  # [B, N, F]
         for place, (row, count) in enumerate(zip(rows.tolist(), counts.tolist(), strict=True)):
-            frames[place, :count] = _resampled(self._normalised(arrays, row), count)
+            warp = None if warps is None else float(warps[place])
+            frames[place, :count] = _resampled(self._normalised(arrays, row, warp), count)
         return FrameBatch(torch.from_numpy(frames), torch.from_numpy(counts), torch.from_numpy(self.steps(counts)))
 
-    def _normalised(self, arrays: FrameArrays, row: int) -> Floats:
-        """Frames after what is normalised by their own sequence or by those of their speaker."""
+    def _normalised(self, arrays: FrameArrays, row: int, warp: float | None = None) -> Floats:
+        """Frames, warped if asked, after what is normalised by their own sequence or by those of their speaker."""
         record, count = arrays.records[row], int(arrays.frame_lengths[row])
         frames = self.read(record)
         if len(frames) != count:
             raise record.fault(f"expected {count:,} frames, found {len(frames):,}: the file has changed meanwhile")
+        if warp is not None:
+            frames = self._warping(frames, warp)
         if self.settings.frames.normalize not in ("sequence", "speaker"):
             return frames
         mean, scale = arrays.statistics[row] or statistics_of([frames], self.size)
