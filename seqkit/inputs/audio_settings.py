@@ -100,8 +100,10 @@ class AudioSettings(Section):
 
 
 def mel(hertz: float) -> float:
+    """A frequency in mel: 1127 ln(1 + Hz / 700)."""
     return 1127.0 * math.log1p(hertz / 700.0)
 
 
 def hertz(mel: float) -> float:
+    """A frequency in Hz, of one in mel."""
     return 700.0 * math.expm1(mel / 1127.0)

@@ -124,11 +124,19 @@ def _resampled(frames: Floats, count: int) -> Floats:
 
 
 def _refuse_unused(settings: Any, *, is_audio: bool) -> None:
-    """Refuse settings of recordings where sequences are arrays, and of arrays where they are recordings."""
+    """Refuse settings of recordings for arrays, of arrays for recordings, and a warp of what may be no spectrum."""
     usual = type(settings.audio)()
     changed = [name for name in type(usual).model_fields if getattr(settings.audio, name) != getattr(usual, name)]
     if changed and not is_audio:
         raise SettingsError(f"audio.{changed[0]} is for recordings, and these sequences are arrays; leave it out")
+    if settings.frames.warp and not settings.frames.spectrum and not is_audio:
+        raise SettingsError(
+            "frames.warp moves a spectrum, and these sequences are arrays of anything; "
+            "say by --set frames.spectrum=logmel or mfcc what they hold"
+        )
+    if settings.frames.spectrum and (is_audio or not settings.frames.warp):
+        why = "of recordings it follows from audio.features" if is_audio else "it is for frames.warp alone"
+        raise SettingsError(f"frames.spectrum says what arrays hold; {why}; leave it out")
     if is_audio and settings.data.frame_rate:
         how = "of recordings it follows from audio.shift"
         raise SettingsError(f"data.frame_rate is for arrays, and these sequences are recordings; {how}")
@@ -158,10 +166,8 @@ class FrameInput(VectorInput):
         super().__init__(settings)
         self.size = size
         self.acoustics = None if rate is None else Acoustics(settings.audio, rate)
-        if rate is None:
-            kind = settings.frames.spectrum or "logmel"
-            self._warping = Warping(kind, size, bins=size if kind == "logmel" else max(40, size))
-        else:
+        self._warping = Warping.of_arrays(settings.frames.spectrum, size)
+        if rate is not None:
             self._warping = Warping.of_recordings(settings.audio, rate)
         self._mean, self._scale = mean, scale
         self._store = store
@@ -379,9 +385,7 @@ class FrameInput(VectorInput):
         return self._batch(arrays, rows, arrays.frame_lengths[rows])
 
     def training_batch(self, arrays: FrameArrays, rows: NDArray[np.int64], targets: Any) -> FrameBatch:
-        """See `Input.training_batch`: with `speed`, faster or slower, but no shorter than the targets need; with `warp`,
-        as of a shorter or longer vocal tract.
-        """
+        """See `Input.training_batch`: with `speed` and `warp` changed, but no shorter than the targets need."""
         counts = arrays.frame_lengths[rows]  # [B]
         if most := getattr(self.settings.frames, "speed", 0.0):
             needed = getattr(targets, "needed", None)  # steps, of each record

@@ -49,6 +49,11 @@ class Warping:
         size = settings.size // blocks
         return cls(settings.features, size, blocks, settings.bins, settings.low_frequency, high, lifter=22.0)
 
+    @classmethod
+    def of_arrays(cls, features: Literal["", "logmel", "mfcc"], size: int) -> Warping:
+        """That of features of which only the kind is known: filters up to 8,000 Hz, and no lifter."""
+        return cls("mfcc", size, bins=max(40, size)) if features == "mfcc" else cls("logmel", size, bins=size)
+
     def matrix(self, factor: float) -> Floats:
         """What a block of features, as a column, is multiplied by.
 
@@ -61,7 +66,9 @@ class Warping:
         edges = np.linspace(mel(self.low), mel(self.high), self.bins + 2)  # the filters' centres and outer ends
         centres = edges[1:-1]  # [M]
         read = np.array([mel(hertz(centre) / factor) for centre in centres])  # [M]
-        places = np.clip((read - centres[0]) / (edges[1] - edges[0]), 0, self.bins - 1)  # [M], in filters from the first
+        places = np.clip(
+            (read - centres[0]) / (edges[1] - edges[0]), 0, self.bins - 1
+        )  # [M], in filters from the first
         if self.features == "logmel":
             rows = np.stack([np.interp(places, np.arange(self.bins), unit) for unit in np.eye(self.bins)], axis=1)
             return rows.astype(np.float32)  # [M, M]
@@ -70,7 +77,8 @@ class Warping:
         series = np.cos(np.pi * orders * (places[:, None] + 0.5) / self.bins) * scale  # [M, C]
         back = np.cos(np.pi * orders[:, None] * (np.arange(self.bins) + 0.5) / self.bins) / self.bins  # [C, M]
         lift = 1 + self.lifter / 2 * np.sin(np.pi * orders / self.lifter) if self.lifter else np.ones(self.size)  # [C]
-        return (lift[:, None] * (back @ series) / lift).astype(np.float32)  # [C, C]
+        found: Floats = (lift[:, None] * (back @ series) / lift).astype(np.float32)  # [C, C]
+        return found
 
     def __call__(self, frames: Floats, factor: float) -> Floats:
         """Warp frames.
