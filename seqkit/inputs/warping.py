@@ -73,9 +73,9 @@ class Warping:
             rows = np.stack([np.interp(places, np.arange(self.bins), unit) for unit in np.eye(self.bins)], axis=1)
             return rows.astype(np.float32)  # [M, M]
         orders = np.arange(self.size)  # [C]
-        scale = np.where(orders == 0, 1.0, 2.0)  # of the series; its coefficients are means of products
+        scale = np.sqrt(np.where(orders == 0, 1, 2) / self.bins)  # of the orthonormal transform, [C]
         series = np.cos(np.pi * orders * (places[:, None] + 0.5) / self.bins) * scale  # [M, C]
-        back = np.cos(np.pi * orders[:, None] * (np.arange(self.bins) + 0.5) / self.bins) / self.bins  # [C, M]
+        back = (np.cos(np.pi * orders * (np.arange(self.bins)[:, None] + 0.5) / self.bins) * scale).T  # [C, M]
         lift = 1 + self.lifter / 2 * np.sin(np.pi * orders / self.lifter) if self.lifter else np.ones(self.size)  # [C]
         found: Floats = (lift[:, None] * (back @ series) / lift).astype(np.float32)  # [C, C]
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -53,6 +54,29 @@ def test_coefficients_are_those_of_the_moved_spectrum(lifter: float, factor: flo
     back = coefficients @ np.linalg.inv(transform).T
     span = spectrum.max() - spectrum.min()
     assert np.abs(back - moved).max() < 0.06 * span < np.abs(spectrum - moved).max()
+
+
+@pytest.mark.parametrize("lifter", [0.0, 22.0])
+@pytest.mark.parametrize("factor", [0.85, 0.9, 1.2])
+def test_coefficients_are_those_of_their_series_read_at_other_places(lifter: float, factor: float) -> None:
+    """The inverse of the orthonormal transform between the filters, term by term, and the transform of what is read."""
+    low, high, size = 100.0, 6000.0, 13
+    coefficients = np.random.default_rng(5).normal(size=size) * 10
+    plain = coefficients / [1 + lifter / 2 * math.sin(math.pi * n / lifter) if lifter else 1.0 for n in range(size)]
+    first, last = (1127 * math.log1p(hertz / 700) for hertz in (low, high))
+    distance = (last - first) / (BINS + 1)
+    spectrum = np.zeros(BINS)
+    for number in range(BINS):
+        hertz = 700 * math.expm1((first + (number + 1) * distance) / 1127) / factor
+        place = (1127 * math.log1p(hertz / 700) - first) / distance - 1
+        place = min(max(place, 0.0), BINS - 1.0)
+        terms = [
+            value * math.sqrt((2 if n else 1) / BINS) * math.cos(math.pi * n * (place + 0.5) / BINS)
+            for n, value in enumerate(plain)
+        ]
+        spectrum[number] = sum(terms)
+    found = Warping("mfcc", size, 1, BINS, low, high, lifter)(coefficients[None].astype(np.float32), factor)
+    np.testing.assert_allclose(found[0], (cosines(lifter) @ spectrum)[:size], rtol=1e-4, atol=1e-3)
 
 
 @pytest.mark.parametrize("features", ["logmel", "mfcc"])
