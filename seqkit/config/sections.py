@@ -45,6 +45,11 @@ class Section(BaseModel):
             raise ValueError(f"expected a number, found {str(value).lower()}")
         return value
 
+    def changed(self) -> list[str]:
+        """The names of the settings that do not have their defaults."""
+        usual = type(self)()
+        return [name for name in type(self).model_fields if getattr(self, name) != getattr(usual, name)]
+
     def __setattr__(self, name: str, value: Any) -> None:
         """Refuse to change a value; `seqkit.config.override` makes changed settings."""
         try:

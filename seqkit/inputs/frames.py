@@ -125,9 +125,7 @@ def _resampled(frames: Floats, count: int) -> Floats:
 
 def _refuse_unused(settings: Any, *, is_audio: bool) -> None:
     """Refuse settings of recordings for arrays, of arrays for recordings, and a warp of what may be no spectrum."""
-    usual = type(settings.audio)()
-    changed = [name for name in type(usual).model_fields if getattr(settings.audio, name) != getattr(usual, name)]
-    if changed and not is_audio:
+    if not is_audio and (changed := settings.audio.changed()):
         raise SettingsError(f"audio.{changed[0]} is for recordings, and these sequences are arrays; leave it out")
     if settings.frames.warp and not settings.frames.spectrum and not is_audio:
         raise SettingsError(

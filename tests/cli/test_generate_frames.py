@@ -50,6 +50,39 @@ def test_what_is_read_is_said(data: Path, tmp_path: Path, run: Run) -> None:
     assert 'condition = "move"' in dry.out and "(layer): FrameLayer(" in dry.out
 
 
+@pytest.mark.parametrize(
+    ("condition", "setting", "message"),
+    [
+        ("move", "audio.bins=30", "audio.bins is for recordings, and no condition is one; leave it out"),
+        ("text2", "audio.rate=8000", "audio.rate is for recordings, and no condition is one; leave it out"),
+        ("text2", "frames.stack=2", "frames.stack is for sequences of vectors, and no condition is one; leave it out"),
+        ("move", "frames.warp=0.2", "frames.warp is not for conditions, whose spectrum is not moved; leave it out"),
+        (
+            "move",
+            "frames.spectrum=mfcc",
+            "frames.spectrum is not for conditions, whose spectrum is not moved; leave it out",
+        ),
+        (
+            "move",
+            "frames.normalize=speaker",
+            "frames.normalize is speaker, but conditions are not read speaker by speaker; "
+            "use --set frames.normalize=sequence, or data",
+        ),
+    ],
+)
+def test_settings_that_would_do_nothing(
+    condition: str, setting: str, message: str, data: Path, tmp_path: Path, run: Run
+) -> None:
+    for split in ("train", "dev"):
+        rows = [json.loads(line) for line in (data / f"{split}.jsonl").read_text(encoding="utf-8").splitlines()]
+        made = [{**row, "move": str(data / row["move"]), "text2": row["text"]} for row in rows]
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in made), encoding="utf-8")
+    arguments = ["generate", "train", tmp_path, "-o", tmp_path / "m", *TINY, "--condition", condition, "--quiet"]
+    result = run(*arguments, "--set", setting)
+    assert (result.status, result.lines) == (1, [f"error: {message}"])
+    assert not (tmp_path / "m").exists()
+
+
 def test_evaluation_and_info(data: Path, model: Path, run: Run) -> None:
     scores = json.loads(run("generate", "evaluate", data, "-m", model, "--json", "-").out)
     assert (scores["split"], scores["sentences"], scores["exact_match"]) == ("test", 4, 1.0)

@@ -67,7 +67,14 @@ class Generation(UnitHead):
         if settings.data.target in [name for name, _ in asked]:
             fields = f"both have {settings.data.target!r}"
             raise SettingsError(f"data.condition and data.target must be different fields, {fields}")
-        return cls(settings, input, ConditionCodec.build(records, asked, _condition_units(input.units).split, settings))
+        if settings.frames.normalize == "speaker":
+            raise SettingsError(
+                "frames.normalize is speaker, but conditions are not read speaker by speaker; "
+                "use --set frames.normalize=sequence, or data"
+            )
+        codec = ConditionCodec.build(records, asked, _condition_units(input.units).split, settings)
+        _refuse_unused(settings, codec)
+        return cls(settings, input, codec)
 
     @classmethod
     def restore(cls, settings: GenerateSettings, documents: Documents, input: Any) -> Generation:
@@ -154,3 +161,16 @@ class Generation(UnitHead):
 def _condition_units(units: Units) -> Units:
     """What a text in a condition is split into: as the generated texts, but words where those are byte pairs."""
     return Units.word("words") if units.kind == "bpe" else units
+
+
+def _refuse_unused(settings: GenerateSettings, codec: ConditionCodec) -> None:
+    """Refuse settings of sequences of vectors that do nothing to a condition."""
+    sequences = [field.frames for field in codec.fields if field.frames is not None]
+    for name in settings.audio.changed():
+        if all(each.acoustics is None for each in sequences):
+            raise SettingsError(f"audio.{name} is for recordings, and no condition is one; leave it out")
+    for name in settings.frames.changed():
+        if not sequences:
+            raise SettingsError(f"frames.{name} is for sequences of vectors, and no condition is one; leave it out")
+        if name in ("warp", "spectrum"):
+            raise SettingsError(f"frames.{name} is not for conditions, whose spectrum is not moved; leave it out")
