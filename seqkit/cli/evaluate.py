@@ -138,6 +138,7 @@ def evaluate_command(task: Task) -> click.Command:
         if json_file is not None:
             scores = found.report.to_json()
             about = {"task": task.name, "data": dataset.name, "split": chosen, "model": str(directory), **options}
+            about.update(found.tuned or {})
             speed = {"seconds": seconds, "tokens_per_second": scores["tokens"] / max(seconds, 1e-9)}
             write_json({**about, **scores, **speed, "seqkit_version": __version__}, json_file)
         if "-" not in (errors, json_file):

@@ -50,6 +50,7 @@ class Evaluation(NamedTuple):
         answers: the predictions.
         notes: lines for the user, on the data.
         seconds: how long the predictions took, where that was measured.
+        tuned: options that were found on dev, None if none were to be found.
     """
 
     report: Any
@@ -57,6 +58,7 @@ class Evaluation(NamedTuple):
     answers: Sequence[Any] = ()
     notes: Sequence[str] = ()
     seconds: float | None = None
+    tuned: Mapping[str, Any] | None = None
 
 
 class Predictor(ABC):

@@ -87,14 +87,16 @@ class Transcriber(Model):
         best = self._tuned(dataset, given, pipeline)
         found = self.evaluate(dataset, split, pipeline=pipeline, **given | best)
         note = f"tuned on dev: --lm-weight {best['lm_weight']:g} --length-bonus {best['length_bonus']:g}"
-        return found._replace(notes=[*found.notes, note])
+        return found._replace(notes=[*found.notes, note], tuned=best)
 
     def _tuned(self, dataset: Dataset, given: Mapping[str, Any], pipeline: Any) -> dict[str, float]:
-        """The weight and the bonus with the fewest errors in words on dev."""
+        """The weight and the bonus with the fewest errors in words on dev, of several those nearest to the defaults."""
         records, _, chosen = self._read(dataset, "dev", given)
         gold = [text for (text,) in self.head.gold(records, **chosen)]
         options = self._prediction_options(chosen)
         pipeline = pipeline or self.pipeline()
+        fields = TranscribeOptions.model_fields
+        usual = fields["lm_weight"].default, fields["length_bonus"].default
         tried: dict[tuple[float, float], tuple[float, float]] = {}
 
         def search(weights: Sequence[float], bonuses: Sequence[float]) -> tuple[float, float]:
@@ -103,7 +105,7 @@ class Transcriber(Model):
             for pair, found in zip(pairs, zip(*texts, strict=True), strict=True):
                 report = transcription_report(gold, found)
                 tried[pair] = (report.wer, report.cer)
-            return min(tried, key=lambda pair: (tried[pair], pair))
+            return min(tried, key=lambda pair: (tried[pair], abs(pair[1] - usual[1]), abs(pair[0] - usual[0]), pair))
 
         weight, bonus = search(_WEIGHTS, _BONUSES)
         weight, bonus = search((weight * 0.8, weight, weight * 1.2), (bonus - 0.5, bonus, bonus + 0.5))

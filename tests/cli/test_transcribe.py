@@ -182,6 +182,7 @@ def test_a_language_model_helps_and_is_tuned_on_dev(
     (tuned,) = (line for line in result.lines if line.startswith("tuned on dev: --lm-weight "))
     scores = json.loads((tmp_path / "r.json").read_text(encoding="utf-8"))
     _, weight, _, bonus = tuned.removeprefix("tuned on dev: ").split()
+    assert (f"{scores['lm_weight']:g}", f"{scores['length_bonus']:g}") == (weight, bonus)
     again = loaded.evaluate(str(data), lm=str(words), lm_weight=float(weight), length_bonus=float(bonus), beam=4).report
     assert scores["wer"] == again.wer
     heavy = loaded.predict([np.load(data / "2-0.npy")], lm=str(words), lm_weight=1e6, beam=8)

@@ -149,9 +149,27 @@ def test_tuning_computes_posteriors_of_dev_for_many_pairs_at_once(
         reports = {
             pair: model.evaluate(rows, lm_weight=pair[0], length_bonus=pair[1], **given).report for pair in pairs
         }
-        best = min(reports, key=lambda pair: (reports[pair].wer, reports[pair].cer, pair))
+        best = min(
+            reports, key=lambda pair: (reports[pair].wer, reports[pair].cer, abs(pair[1]), abs(pair[0] - 0.5), pair)
+        )
         pairs |= {(best[0] * by, best[1] + more) for by in (0.8, 1, 1.2) for more in (-0.5, 0, 0.5) if finer}
     assert found.notes[-1] == f"tuned on dev: --lm-weight {best[0]:g} --length-bonus {best[1]:g}"
+    assert found.tuned == {"lm_weight": best[0], "length_bonus": best[1]}
+
+
+def test_of_pairs_that_are_equally_good_on_dev_the_nearest_to_the_defaults_is_taken(tmp_path: Path) -> None:
+    """A single frame has at most one symbol, and any one is as far from a text of two others as none is."""
+    units = Units.word()
+    settings = LmSettings.model_validate({"head": {"ngram": 2}})
+    NgramLanguageModel.count(settings, units, Corpus.read(["ab", "ba"], units)).save(tmp_path / "lm")
+    model = build(["ab", "ba"])
+    with torch.no_grad():
+        for parameter in model.network.parameters():
+            parameter.zero_()
+    rows = [{"frames": np.ones((1, 3)), "text": "cd"}]
+    given: dict[str, Any] = {"lm": str(tmp_path / "lm")}
+    found = model.evaluate({"dev": rows, "test": rows}, "test", tune=True, **given)
+    assert found.tuned == {"lm_weight": 0.5, "length_bonus": 0.0}
 
 
 def test_byte_pairs_are_spelled_and_bytes_wait_for_the_rest_of_their_character() -> None:
