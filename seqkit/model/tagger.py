@@ -28,6 +28,7 @@ class _Tagger(Model):
         pipeline: Any = None,
         lag: int | None = None,
         tolerance: float | None = None,
+        frame_rate: float = 0.0,
         **options: Any,
     ) -> Evaluation:
         """See `Predictor.evaluate_records`.
@@ -39,6 +40,7 @@ class _Tagger(Model):
             lag: score the labels that a stream gives which waits for so many further steps before each.
             tolerance: of frames: by how much both ends of a run may be off, in seconds, or in frames where these are
                 not known.
+            frame_rate: of frames: how many a second the arrays have; 0 for the model's.
             **options: those of evaluation.
 
         Returns:
@@ -49,13 +51,14 @@ class _Tagger(Model):
         """
         if lag is not None:
             self.stream(lag=lag)  # which says why, if it cannot be
-        scoring = {} if tolerance is None else {"tolerance": tolerance}
-        gold = self.head.gold(records, **options)
-        answers = self.predicted(records, pipeline)
+        clock = {"frame_rate": frame_rate} if frame_rate else {}
+        scoring = clock if tolerance is None else {"tolerance": tolerance, **clock}
+        gold = self.head.gold(records, **clock, **options)
+        answers = self.predicted(records, pipeline, **clock)
         report = self.head.report(gold, answers, baseline, **scoring)
         if lag is None:
             return Evaluation(report, gold, answers)
-        lagged = self.predicted(records, pipeline, lag=lag)
+        lagged = self.predicted(records, pipeline, lag=lag, **clock)
         pairs = zip(answers, lagged, strict=True)
         differing = sum(one != other for pair in pairs for one, other in zip(*map(self.head.labels, pair), strict=True))
         share = differing / max(1, report.tokens)

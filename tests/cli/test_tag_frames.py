@@ -119,10 +119,37 @@ def test_flags_that_do_not_fit(run: Run, model: Path, flags: list[str], message:
 
 def test_frames_without_a_rate_have_no_seconds(run: Run, data: Path, tmp_path: Path) -> None:
     place = tmp_path / "unknown"
-    assert run("tag", "train", data, "-o", place, "--hidden=2", "--epochs=1", "--quiet").status == 0
+    assert run("tag", "train", data, "-o", place, "--quiet", *FLAGS[:-1]).status == 0
     result = run("tag", "predict", tmp_path / "one.npy", "-m", place, "--output-format", "textgrid", "--quiet")
     told = "it is not known how many frames a second the arrays have, so runs have no times in seconds"
     assert result.err == f"error: {tmp_path / 'one.npy'}: {told}; --frame-rate N says it\n"
+
+    seconds = [[{**run, "start": run["start"] / 10, "end": run["end"] / 10} for run in row["labels"]] for row in ROWS]
+    rows = [{**row, "labels": labels} for row, labels in zip(ROWS, seconds, strict=True)]
+    timed = data.with_name("seconds.jsonl")
+    timed.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    flags = ["-m", place, "--json", "-", "--quiet"]
+    result = run("tag", "evaluate", timed, *flags, "--times", "seconds")
+    unknown = "the runs are in seconds, and the frames a second of the arrays are not known; --frame-rate N says them"
+    assert result.err == f"error: {timed}:1: 'one.npy': {unknown}\n"
+    found = json.loads(run("tag", "evaluate", timed, *flags, "--times", "seconds", "--frame-rate", 10).out)
+    assert (found["accuracy"], found["runs"]["exact"]["f1"], found["frame_rate"]) == (1.0, 1.0, 10.0)
+    assert (found["runs"]["tolerance"], found["runs"]["unit"]) == (0.05, "seconds")
+
+
+def test_a_rate_of_arrays_is_not_for_recordings(run: Run, tmp_path: Path) -> None:
+    soundfile = pytest.importorskip("soundfile", reason="needs the extra audio")
+    rows = [
+        {"audio": f"{n}.wav", "labels": [{"start": 0.1, "end": 0.2, "label": label}]} for n, label in enumerate("abab")
+    ]
+    for row in rows:
+        soundfile.write(tmp_path / str(row["audio"]), np.zeros(4000), 8000)
+    file = tmp_path / "train.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    assert run("tag", "train", file, "-o", tmp_path / "m", "--hidden=2", "--epochs=1", "--quiet").status == 0
+    result = run("tag", "evaluate", file, "-m", tmp_path / "m", "--split", "all", "--frame-rate", "50", "--quiet")
+    told = "frame_rate is for arrays; this model reads recordings, which tell it themselves"
+    assert (result.status, result.err) == (1, f"error: {told}\n")
 
 
 @pytest.mark.parametrize("flag", ["--target", "--label", "--label-column"])

@@ -97,7 +97,8 @@ class FrameTagging(Tagging):
         times = options.get("times") or data.times
         unit = ("seconds" if input.acoustics is not None else "frames") if times == "auto" else times
         target = options.get("target") or data.target
-        return LabelReader(target, unit, data.outside, scheme, clock_of(input, data.frame_rate))
+        rate = _asked_rate(input, options.get("frame_rate", 0.0)) or data.frame_rate
+        return LabelReader(target, unit, data.outside, scheme, clock_of(input, rate))
 
     def _labels(self, records: Sequence[FrameRecord], target: str, **options: Any) -> list[list[str]]:
         """One label a frame."""
@@ -129,7 +130,7 @@ class FrameTagging(Tagging):
         self, scores: Tensor, lengths: Tensor, records: Sequence[FrameRecord], options: TagFramesOptions
     ) -> list[TaggedFrames]:
         """See `Head.decode`."""
-        rate = _asked_rate(self.input, options)
+        rate = _asked_rate(self.input, options.frame_rate)
         decoded, tags = self._decoded(scores, lengths, options)
         sizes = lengths.tolist()
         probs = self._token_probs(decoded) if options.probs else [None] * len(records)
@@ -178,7 +179,7 @@ class FrameTagging(Tagging):
             step=self.settings.frames.step,
             scheme=self.codec.scheme,
             outside=self.settings.data.outside if self.codec.scheme == "none" else None,
-            clock=clock_of(self.input, _asked_rate(self.input, options) or self.settings.data.frame_rate),
+            clock=clock_of(self.input, _asked_rate(self.input, options.frame_rate) or self.settings.data.frame_rate),
             unit=self._unit,
         )
 
@@ -198,9 +199,10 @@ class FrameTagging(Tagging):
         answers: Sequence[TaggedFrames],
         baseline: Any = None,
         tolerance: float | None = None,
+        frame_rate: float = 0.0,
     ) -> FrameTaggingReport:
         """See `Head.report` and `seqkit.metrics.frames.frame_tagging_report`; the tolerance is in seconds if known."""
-        clock = clock_of(self.input, self.settings.data.frame_rate)
+        clock = clock_of(self.input, frame_rate or self.settings.data.frame_rate)
         unit = "frames" if clock is None else "seconds"
         tolerance = _TOLERANCE[unit] if tolerance is None else tolerance
         return frame_tagging_report(
@@ -259,8 +261,8 @@ class FrameTagging(Tagging):
         return lines
 
 
-def _asked_rate(input: FrameInput, options: TagFramesOptions) -> float:
+def _asked_rate(input: FrameInput, frame_rate: float) -> float:
     """The frames a second of arrays that are asked for; a `SettingsError` where the model reads recordings."""
-    if options.frame_rate and input.acoustics is not None:
+    if frame_rate and input.acoustics is not None:
         raise SettingsError("frame_rate is for arrays; this model reads recordings, which tell it themselves")
-    return options.frame_rate
+    return frame_rate

@@ -208,6 +208,8 @@ class TagFramesEvaluation(EvaluationOptions):
     """field of the labels  [default: the model's]"""
     times: Literal["auto", "frames", "seconds"] | None = None
     """what start and end of runs are  [default: as in training]"""
+    frame_rate: Weight = 0.0
+    """frames a second of arrays, for runs and tolerance in seconds  [default: the model's]"""
     tolerance: Weight | None = None
     """by how much both ends of a run may be off: seconds, or frames of unknown rate  [default: 0.05, or 5 frames]"""
     lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
