@@ -21,6 +21,7 @@ from seqkit.records import FrameRecord, Sentence, TextRecord, refuse_one
 
 _FEWEST = 4
 """pairs from which on their order is checked"""
+_OF_VECTORS = '; for sequences of vectors the settings need "input": "frames"'
 
 
 def from_items(kind: str, train: Any, dev: Any = None, test: Any = None, label: str = "label") -> Dataset:
@@ -119,10 +120,24 @@ def _records(items: Any, make: Callable[[Any, str], Any], label: str, place: str
         try:
             record = make(item, label)
         except (ValueError, DataError) as error:
-            raise DataError(str(error), file=place, line=number) from None
+            hint = "" if make is _sequence or not _has_sequence(item) else _OF_VECTORS
+            raise DataError(f"{error}{hint}", file=place, line=number) from None
         record.file, record.line = place, number
         content.append(record)
     return content
+
+
+def _has_sequence(item: Any) -> bool:
+    """Whether an item is, or has, a sequence of vectors: an array or a tensor, or lists of numbers."""
+    values = item.values() if isinstance(item, Mapping) else item if isinstance(item, tuple) else ()
+    return any(map(_is_vectors, (item, *values)))
+
+
+def _is_vectors(value: Any) -> bool:
+    if getattr(value, "ndim", 0) == 2:
+        return True
+    first = value[0] if isinstance(value, list | tuple) and value else None
+    return isinstance(first, list | tuple) and bool(first) and isinstance(first[0], int | float)
 
 
 def _has_no_labels(content: list[Any], label: str) -> bool:

@@ -6,7 +6,7 @@ import inspect
 import platform
 import time
 from collections.abc import Iterable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from seqkit.heads.base import Report
 from seqkit.model.base import Predictor
 from seqkit.model.files import path_of
 from seqkit.model.pipeline import BatchSize
+from seqkit.tasks import TASKS
 from seqkit.training.checkpoint import features_file, has_checkpoint, saying_what_is_left
 from seqkit.training.distribution import Group, training_group
 from seqkit.training.learner import Learner
@@ -126,7 +127,15 @@ def _settings_of(recipe: Any) -> tuple[Settings, str]:
     """The settings of a recipe, and the data set that it names."""
     chosen = load_recipe(recipe) if isinstance(recipe, str | Path) else recipe
     settings, named = (chosen.settings, chosen.dataset) if isinstance(chosen, Recipe) else (chosen, "")
-    return (settings if isinstance(settings, Settings) else parse_settings(settings, "settings")), named
+    if isinstance(settings, Settings):
+        return settings, named
+    try:
+        return parse_settings(settings, "settings"), named
+    except SettingsError:
+        if isinstance(settings, Mapping) and "input" not in settings:
+            with suppress(SettingsError):  # settings that only sequences of vectors have
+                return parse_settings({**settings, "input": "frames"}, "settings"), named
+        raise
 
 
 def run(
@@ -175,6 +184,7 @@ def run(
         quiet = quiet or not group.is_first
         with group.in_turn():
             dataset = _dataset(data if data is not None else named, dev, test, settings, quiet)
+            settings = _settings_of_data(recipe, settings, dataset)
         dataset = dataset.described(settings.description())
         dataset.refuse_untrainable()
         settings = settings.complete(dataset)
@@ -200,6 +210,30 @@ def run(
         reports = _finish(prepared, training, dataset, output) if group.is_first else {}
         prepared.model.report = group.tell(prepared.model.report)[0]
     return Trained(prepared.model, reports)
+
+
+def _settings_of_data(recipe: Any, settings: Settings, dataset: Dataset) -> Settings:
+    """The settings, where a mapping does not say what is read: as on the command line, sequences of vectors.
+
+    Texts beside them are read where it has a setting that only words have.
+
+    Raises:
+        SettingsError: it has such a setting, and there are no texts.
+    """
+    if not isinstance(recipe, Mapping) or "input" in recipe or settings.row.records == "frames":
+        return settings
+    if all(row.records != "frames" for row in TASKS[settings.row.name].rows):
+        return settings
+    data: Any = settings.data
+    asked = recipe.get("data", {})
+    if not dataset.described(settings.description()).reads_frames(named="text" in asked or "token_column" in asked):
+        return settings
+    try:
+        return parse_settings({**recipe, "input": "frames"}, "settings")
+    except SettingsError:
+        if dataset.has_texts(data.text):
+            return settings
+        raise
 
 
 def _dataset(data: Any, dev: Any, test: Any, settings: Settings, quiet: bool) -> Dataset:

@@ -280,6 +280,38 @@ def test_training_on_python_objects(tmp_path: Path, kind: str) -> None:
             assert one == pytest.approx(other, abs=2e-6)
 
 
+def test_settings_that_do_not_say_what_is_read_leave_it_to_the_data(tmp_path: Path) -> None:
+    """Of a file as on the command line: the vectors, unless a setting is of words; the same of mappings."""
+    sequences, file = arrays(12), tmp_path / "train.jsonl"
+    write_manifest(file, sequences, label=labels(12), text=[f"text {row}" for row in range(12)])
+    rows = [{"frames": array, "label": label} for array, label in zip(sequences, labels(12), strict=True)]
+    unsaid = {name: value for name, value in SETTINGS.items() if name != "input"}
+    found = {}
+    for name, settings, data in (
+        ("said", SETTINGS, file),
+        ("file", unsaid, file),
+        ("mappings", unsaid, rows),
+        ("of frames", {**unsaid, "frames": {"stack": 2}}, file),
+        ("words", {**unsaid, "input": "words"}, file),
+        ("of words", {**unsaid, "embedding": {"word_size": 4}}, file),
+        ("named", {**unsaid, "data": {"text": "text"}}, file),
+    ):
+        found[name] = seqkit.train(settings, tmp_path / name, data, device="cpu")
+    kinds = [model.settings.row.records for model in found.values()]
+    assert kinds == ["frames"] * 4 + ["texts"] * 3
+    weights = {name: model.weights() for name, model in found.items()}
+    for name in ("file", "mappings"):
+        assert all(torch.equal(weights[name][key], value) for key, value in weights["said"].items())
+
+
+@pytest.mark.parametrize("task", ["tag", "classify", "lm"])
+def test_pairs_of_arrays_need_to_be_said(task: str, tmp_path: Path) -> None:
+    array = np.zeros((2, 3), np.float32)
+    items = {"tag": [(array, ["a", "b"])], "classify": [(array, "a")], "lm": [array]}[task]
+    found = fault(seqkit.train, {"task": task}, tmp_path / "m", items, device="cpu")
+    assert found.endswith('; for sequences of vectors the settings need "input": "frames"')
+
+
 def test_a_pair_is_told_from_a_sequence_of_two_frames() -> None:
     frames = np.ones((2, 2))
     for item, fields in (
