@@ -590,6 +590,8 @@ def numbers(value: Any) -> NDArray[Any]:
     Raises:
         ValueError: it has something else than numbers, or frames of different lengths.
     """
+    if np.ma.is_masked(value):  # not of a masked array without a masked number
+        raise ValueError("expected numbers, found a masked array of which some are missing; fill them in")
     if hasattr(type(value), "detach") and not value.is_complex():  # a tensor, on any device and of any type
         value = value.detach().cpu().float()
     try:

@@ -304,6 +304,10 @@ def test_literals_that_are_no_json(tmp_path: Path) -> None:
         ([[[1]]], "expected an array [frames, features], found one of shape [1, 1, 1]"),
         (np.array([["a"]]), "expected an array of numbers, found one of type <U1"),
         (np.array([[1j]]), "expected an array of numbers, found one of type complex128"),
+        (
+            np.ma.masked_less(np.array([[1.0], [-9.0]]), 0),
+            "expected numbers, found a masked array of which some are missing; fill them in",
+        ),
         ([], 'expected a list of frames, each of numbers in "frames", found []'),
         (None, 'expected a list of frames, each of numbers in "frames", found None'),
         ({}, 'expected a list of frames, each of numbers in "frames", found {}'),
@@ -320,6 +324,10 @@ def test_faults_of_numbers(given: Any, expected: str) -> None:
     assert fault(row_frames, {"frames": given}).replace("found 3.0", "found np.float32(3.0)") == expected
     told = fault(row_frames, {"frames": given}, file="train.jsonl", line=7)
     assert told.startswith("train.jsonl:7: ")
+
+
+def test_a_masked_array_without_a_masked_number_is_an_array() -> None:
+    assert row_frames({"frames": np.ma.masked_less(np.array([[1.0], [9.0]]), 0)}).source.read().tolist() == [[1], [9]]
 
 
 def test_faults_of_rows(tmp_path: Path) -> None:
