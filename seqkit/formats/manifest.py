@@ -452,6 +452,20 @@ def _segment_of(fields: Mapping[str, Any]) -> _Segment | None:
     return None
 
 
+def segment_fields(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """The fields of a row that say which part of a file it is about.
+
+    Args:
+        row: the row.
+
+    Returns:
+        Their names; none of a row that names no file with a sequence of vectors.
+    """
+    segment = _segment_of(row)
+    named = segment is not None and any(isinstance(each, str) and is_sequence(each, name) for name, each in row.items())
+    return segment.names if segment is not None and named else ()
+
+
 def _time_of(value: Any) -> float | None:
     """A number, a whole one as an integer; also one in a cell of a table. None of anything else."""
     if isinstance(value, str):

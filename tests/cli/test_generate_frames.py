@@ -83,6 +83,28 @@ def test_settings_that_would_do_nothing(
     assert not (tmp_path / "m").exists()
 
 
+def test_segments_are_read_and_are_no_conditions(data: Path, tmp_path: Path, run: Run) -> None:
+    """Rows that name parts of one array learn what rows with an array each learn."""
+    np.save(tmp_path / "all.npy", np.concatenate([MOVES["up"], MOVES["down"]]))
+    ends = {"up": {"start": 0, "end": 3}, "down": {"start": 3, "end": 7}}
+    np.savez(tmp_path / "moves.npz", **{name: np.array(move) for name, move in MOVES.items()})
+    weights, flags = [], [flag for flag in TINY if not flag.startswith("--epochs")]
+    for kind in ("whole", "parts"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        for split in ("train", "dev"):
+            content = (data / f"{split}.jsonl").read_text(encoding="utf-8")
+            rows = [{**json.loads(line), "move": f"../{json.loads(line)['move']}"} for line in content.splitlines()]
+            if kind == "parts":
+                rows = [{**row, "move": "../all.npy", **ends[row["text"]]} for row in rows]
+            (folder / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+        result = run("generate", "train", folder, "-o", tmp_path / f"{kind}-model", *flags, "--epochs=1")
+        told = [line for line in result.lines if line.startswith("generating from")]
+        assert told == ["generating from move: a sequence of vectors of 2 numbers"], result.err
+        weights.append((tmp_path / f"{kind}-model" / "weights.safetensors").read_bytes())
+    assert weights[0] == weights[1]
+
+
 def test_evaluation_and_info(data: Path, model: Path, run: Run) -> None:
     scores = json.loads(run("generate", "evaluate", data, "-m", model, "--json", "-").out)
     assert (scores["split"], scores["sentences"], scores["exact_match"]) == ("test", 4, 1.0)

@@ -30,6 +30,8 @@ class GenerateDataSettings(UnitDataSettings):
     def conditions(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """The fields that texts are written from: those named, perhaps with a kind, or all that can be.
 
+        What says which part of a recording or an array is read is none.
+
         Args:
             rows: the fields of each record, at least one record's.
 
@@ -38,9 +40,11 @@ class GenerateDataSettings(UnitDataSettings):
         """
         if self.condition:
             return self.condition.split(",")
+        from seqkit.formats.manifest import segment_fields
         from seqkit.inputs.conditions import can_be_written
 
-        names = [name for name in rows[0] if name not in (self.target, "text", "tokens")]
+        others = (self.target, "text", "tokens", *segment_fields(rows[0]))
+        names = [name for name in rows[0] if name not in others]
         names = [name for name in names if name == name.strip() != "" and not set(name) & set(",:")]
         return [name for name in names if all(can_be_written(row.get(name)) for row in rows)]
 
