@@ -49,7 +49,7 @@ class FrameSettings(Section):
     warp: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     """greatest change of the frequencies in training, as a share: another vocal tract each time (VTLP)"""
     spectrum: Literal["", "logmel", "mfcc"] = ""
-    """what arrays hold, for warp; of recordings that is known"""
+    """what arrays hold, for warp, without differences in time; of recordings that is known"""
     time_masks: Count = 0
     """stretches of time that are masked in training (SpecAugment, Park et al. 2019)"""
     time_mask: Positive = 20

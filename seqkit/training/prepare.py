@@ -220,7 +220,8 @@ def _load_sources(settings: _AnySettings) -> tuple[Sources, _AnySettings]:
     if settings.training.init_from:
         start = load(settings.training.init_from, network=True)
         theirs, ours = (str(getattr(some.data, "unit", "word")) for some in (start.settings, settings))
-        if theirs != ours:
+        of_frames = "frames" in (start.settings.row.records, settings.row.records)  # of which `adopt` tells
+        if theirs != ours and not of_frames:
             fits_context = theirs == "char" and hasattr(embedding, "context")
             hint = "; --context takes a model of characters" if fits_context else ""
             expected = f"expected a model of unit {ours} to start from, found one of {theirs}{hint}"

@@ -191,6 +191,16 @@ def test_a_language_model_helps_and_is_tuned_on_dev(
     assert (result.status, result.lines[-1]) == (1, "error: tune needs a language model, --lm")
 
 
+def test_a_transcriber_starts_from_no_other_model(
+    data: Path, model: Path, letters: Path, run: Run, tmp_path: Path
+) -> None:
+    for other in (model, letters):  # of other units, too
+        flags = ["--unit", "word", "--init-from", other, "--quiet"]
+        result = run("transcribe", "train", data, "-o", tmp_path / "m", *flags)
+        told = f"--init-from {other}: a model can only start from another where both read words or units"
+        assert (result.status, result.lines) == (1, [f"error: {told}"])
+
+
 def test_n_best_texts(data: Path, model: Path, words: Path, run: Run) -> None:
     for flags in ([], ["--lm", words, "--lm-weight", "0.7", "--length-bonus", "0.3"]):
         result = run(
