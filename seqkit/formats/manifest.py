@@ -653,7 +653,8 @@ def _is_numbers(sample: Sample) -> bool:
     delimiter = next((each for each in "\t;," if each in sample.rows[-1]), None)
     rows = [row.replace(",", ".").split(";") if delimiter == ";" else row.split(delimiter) for row in sample.rows]
     named = {cell.strip().lower() for cell in rows[0]} & {"text", "label", *KEYS}
-    return not named and len(rows) > 1 and all(number_of(cell) is not None for cells in rows[1:] for cell in cells)
+    beyond = rows[1:] or rows  # the first may have names
+    return not named and all(number_of(cell) is not None for cells in beyond for cell in cells)
 
 
 def _opened(name: str, content: str, source: str, suffixes: tuple[str, ...], frames: Any) -> Format:

@@ -430,6 +430,9 @@ def test_tables_of_numbers(tmp_path: Path) -> None:
         (tmp_path / name).write_text(text)
         (record,) = read(tmp_path / name)
         assert (record.source.read().tolist(), record.name) == ([[1, 2.5], [3, 4]], str(tmp_path / name))
+    for text in ("1,2.5\n", "x,y\n1,2.5\n", "1;2,5"):  # a single frame
+        (tmp_path / "one.csv").write_text(text)
+        assert [record.source.read().tolist() for record in read(tmp_path / "one.csv")] == [[[1, 2.5]]]
     (tmp_path / "e.txt").write_text("1 2.5\n3 4 \n")
     (record,) = read(manifest(tmp_path, {"frames": "e.txt"}))
     assert record.source.read().tolist() == [[1, 2.5], [3, 4]]
