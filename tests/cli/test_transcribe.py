@@ -202,8 +202,8 @@ def test_nothing_is_tuned_on_what_was_trained_on(data: Path, words: Path, run: R
     result = run("transcribe", "evaluate", alone, "-m", tmp_path / "m", "--split", "dev", "--lm", words, "--tune")
     assert (result.status, result.lines[-1]) == (
         1,
-        "error: tune: dev may have been trained on (training.on_dev); tune on a model without it, and give what was found "
-        "as --lm-weight and --length-bonus",
+        "error: tune: dev may have been trained on (training.on_dev); tune on a model without it, and give what was "
+        "found as --lm-weight and --length-bonus",
     )
 
 

@@ -144,6 +144,8 @@ def test_what_is_held_out_can_be_trained_on_as_well(
     evaluation = load(tmp_path / "all").evaluate(resolve(tmp_path / "train.jsonl"), split="dev")
     assert evaluation.report.to_json() == dev[0]
     assert evaluation.notes == [note]
+    cards = [(tmp_path / name / "README.md").read_text() for name in ("all", "given")]
+    assert ["- dev, which training has seen: " in card for card in cards] == [True, False]
     settings["training"]["on_dev"] = True
     with pytest.raises(SettingsError) as caught:
         run(settings, tmp_path / "refused", tmp_path / "data", device="cpu")
