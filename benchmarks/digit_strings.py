@@ -16,7 +16,8 @@ the string, the ends that remain fade over 5 ms, and the run of the digit is wha
 
 Five speakers are few, so each training string is changed as a whole: its spectrum is moved up or down, as a shorter or
 longer vocal tract does (resampling by 0.9, 1.0 or 1.1 and a further random factor; the tempo is restored by overlapping
-and adding, and changed by another factor), a smooth random filter stands for a microphone, and level and noise vary.
+and adding, and changed by another factor), noise of another loudness and colour is in its recordings, as in those of
+some speakers, a smooth random filter stands for a microphone, and level and noise vary.
 Dev and test strings only have the noise. The seed chooses the strings, all changes, and the network's weights.
 """
 
@@ -184,6 +185,22 @@ def filtered(samples: Samples, rng: np.random.Generator) -> Samples:
     return np.fft.irfft(spectrum * 10 ** (decibels / 20), len(samples))
 
 
+def noise(length: int, rng: np.random.Generator) -> Samples:
+    """Noise whose power falls by a random slope towards high frequencies.
+
+    Args:
+        length: the number of samples.
+        rng: chooses it.
+
+    Returns:
+        float64 [length], of power 1.
+    """
+    spectrum = np.fft.rfft(rng.standard_normal(length))
+    spectrum /= (1 + np.arange(len(spectrum))) ** rng.uniform(0, 1)  # in amplitude
+    samples = np.fft.irfft(spectrum, length)
+    return samples / np.sqrt(np.mean(samples**2) + 1e-12)
+
+
 # --- strings ------------------------------------------------------------------------------------------------------
 
 
@@ -200,6 +217,7 @@ def string(recordings: Sequence[Recording], rng: np.random.Generator, *, change:
     """
     spectrum = rng.choice([0.9, 1.0, 1.1]) * rng.uniform(0.92, 1.09) if change else 1.0
     tempo = rng.uniform(0.75, 1.3) if change else 1.0
+    loudness = rng.uniform(-50, -12)  # of the noise in the recordings, dB
     parts: list[Samples] = []
     runs: list[Any] = []
     done = 0
@@ -214,7 +232,9 @@ def string(recordings: Sequence[Recording], rng: np.random.Generator, *, change:
         recording = recordings[rng.integers(len(recordings))]
         samples = recording.samples / np.sqrt(np.mean(recording.samples**2) + 1e-12)
         if change:
-            samples = moved(samples, spectrum, tempo * rng.uniform(0.93, 1.07)) * 10 ** (rng.uniform(-4, 4) / 20)
+            samples = moved(samples, spectrum, tempo * rng.uniform(0.93, 1.07))
+            samples = samples + 10 ** (loudness / 20) * noise(len(samples), rng)
+            samples = samples * 10 ** (rng.uniform(-4, 4) / 20)
         fade = np.minimum(1, np.arange(1, len(samples) + 1) / (0.005 * RATE))
         runs.append({"start": done / RATE, "end": (done + len(samples)) / RATE, "label": recording.digit})
         add(samples * fade * fade[::-1])

@@ -165,6 +165,8 @@ class TrainingSettings(Section):
     """early stopping: stop after so many epochs without a better dev score; 0 to run all epochs"""
     keep: Literal["best", "last"] = "best"
     """weights that are kept: those of the best dev score, or the last ones, if dev is too small to choose by"""
+    on_dev: bool = False
+    """train on what is held out as dev as well, once all settings are chosen; dev scores then tell nothing new"""
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     """decay of an exponential moving average of the weights, used for dev scores and the saved model; 0 for none"""
     asgd_patience: Count = 0
@@ -191,6 +193,8 @@ class TrainingSettings(Section):
         waits = "patience" if self.patience else "asgd_patience" if self.asgd_patience else ""
         if self.keep == "last" and waits:
             raise ValueError(f"keep last needs {waits} 0: that waits for a better dev score")
+        if self.on_dev and self.keep != "last":
+            raise ValueError("on_dev needs keep last: no epoch can be chosen by what is trained on")
         if self.average and self.asgd_patience:
             raise ValueError("average and asgd_patience exclude each other")
         if self.deterministic and self.time_limit:

@@ -63,6 +63,7 @@ class Dataset:
         card: the data set's card, if it has one.
         notes: what the user should know.
         not_taken: files of the folder that are no split, which messages name.
+        dev_in_train: whether what is held out as dev is in train as well.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Dataset:
     card: Card | None = None
     notes: list[str] = field(default_factory=list)
     not_taken: Sequence[str] = ()
+    dev_in_train: bool = False
     _dev: set[int] | None = None
     """which records were held out, where that is not the last tenth"""
 
@@ -505,13 +507,17 @@ class Dataset:
                 found.records[split] = load(split, found.notes)
                 continue
             whole = load(source, found.notes) if whole is None else whole
+            if split == "train" and self.dev_in_train:
+                found.records[split] = list(whole)
+                continue
             if len(whole) > 1 and (choice := choose(whole)) is not None:
                 rows, how = choice
                 self._dev = rows
                 found.records[split] = [record for row, record in enumerate(whole) if (row in rows) == (split == "dev")]
                 if split == "dev":
                     held_out = f"{how} ({len(rows):,} of {len(whole):,} {chosen})"
-                    found.notes.append(f"{self.name} has no dev split: {held_out} are held out of train")
+                    what = "are dev, and in train as well" if self.dev_in_train else "are held out of train"
+                    found.notes.append(f"{self.name} has no dev split: {held_out} {what}")
                 continue
             begin, end = self._range(split, len(whole), items)
             found.records[split] = whole[begin:end]
@@ -563,7 +569,8 @@ class Dataset:
             The note.
         """
         share = f"{max(1, total // 10):,} of {total:,} {items}"
-        return f"{self.name} has no dev split: the last tenth of train ({share}) is held out"
+        what = "is dev, and in train as well" if self.dev_in_train else "is held out"
+        return f"{self.name} has no dev split: the last tenth of train ({share}) {what}"
 
     @property
     def _source(self) -> str:
@@ -582,6 +589,8 @@ class Dataset:
             message = f"expected at least 2 {items}, one of them to hold out as dev, found {total}"
             raise DataError(message, file=self._place(self._source))
         cut = total - max(1, total // 10) if total > 1 else total
+        if split == "train" and self.dev_in_train:
+            return 0, total
         return (0, cut) if split == "train" else (cut, total)
 
     def _place(self, split: str) -> Path | str:

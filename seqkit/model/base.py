@@ -364,7 +364,8 @@ class Predictor(ABC):
             shown = ", ".join(
                 f"{markdown(name)} {value:.4f}" for name, value in scores.items() if isinstance(value, float)
             )
-            lines += [f"- {markdown(split)}: {shown}"]
+            known = ", which training has seen" if split == "dev" and self.settings.training.on_dev else ""
+            lines += [f"- {markdown(split)}{known}: {shown}"]
             beside = scores.get("baseline") or {}
             numbers = [f"{markdown(name)} {value:.4f}" for name, value in beside.items() if isinstance(value, float)]
             lines += [f"- {markdown(split)}, {markdown(beside['name'])}: {', '.join(numbers)}"] if numbers else []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import chain
 from typing import Any
 
@@ -29,14 +30,15 @@ def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, An
     Raises:
         DataError: the split cannot be read, or there is nothing in it.
     """
+    dataset = replace(dataset, dev_in_train=model.settings.training.on_dev)
     if model.task.records == "lines":
         text = model.settings.data.text
         corpus, lines = read_corpus(dataset, split, model.input.units, text)
         left_out = notes_on_blank_lines(dataset, {split: lines - corpus.lines})
-        held_out = dataset.held_out and split == "dev"
-        notes = (
-            [dataset.held_out_note(lines + sum(1 for _ in dataset.lines("train", text)), "lines")] if held_out else []
-        )
+        notes: list[str] = []
+        if dataset.held_out and split == "dev":
+            train = sum(1 for _ in dataset.lines("train", text))
+            notes = [dataset.held_out_note(train + (0 if dataset.dev_in_train else lines), "lines")]
         return corpus, [*dataset.notes, *dataset.notes_on_lines(formats=False), *notes, *left_out]
     data, label = model.settings.data, options.get("label") or options.get("target")
     if getattr(getattr(model.head, "codec", None), "scheme", "") == "none":  # it was trained on labels as they are

@@ -84,6 +84,9 @@ class Transcriber(Model):
             raise SettingsError("tune needs a language model, --lm")
         given = {name: value for name, value in options.items() if name != "tune"}
         dataset = self._dataset(data, given)
+        if self.settings.training.on_dev and dataset.held_out:
+            how = "tune on a model without it, and give what was found as --lm-weight and --length-bonus"
+            raise SettingsError(f"tune: dev may have been trained on (training.on_dev); {how}")
         best = self._tuned(dataset, given, pipeline)
         found = self.evaluate(dataset, split, pipeline=pipeline, **given | best)
         note = f"tuned on dev: --lm-weight {best['lm_weight']:g} --length-bonus {best['length_bonus']:g}"

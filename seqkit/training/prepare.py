@@ -199,7 +199,8 @@ def _read_corpora(
     corpora = {split: corpus for split, (corpus, _) in read.items()}
     notes = [*dataset.notes, *dataset.notes_on_lines(formats=True)]
     if dataset.held_out:
-        notes.append(dataset.held_out_note(sum(lines for _, lines in (read["train"], read["dev"])), "lines"))
+        total = read["train"][1] + (0 if dataset.dev_in_train else read["dev"][1])
+        notes.append(dataset.held_out_note(total, "lines"))
     notes += notes_on_blank_lines(dataset, {split: lines - corpus.lines for split, (corpus, lines) in read.items()})
     told = [f"{split} {part.lines:,} lines, {len(part):,} {UNIT_NAMES[units.kind]}" for split, part in corpora.items()]
     _say_sizes(dataset, notes, told, progress)

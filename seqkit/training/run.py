@@ -7,6 +7,7 @@ import platform
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,6 +187,8 @@ def run(
             dataset = _dataset(data if data is not None else named, dev, test, settings, quiet)
             settings = _settings_of_data(recipe, settings, dataset)
         dataset = dataset.described(settings.description())
+        if settings.training.on_dev:
+            dataset = _with_dev_in_train(dataset)
         dataset.refuse_untrainable()
         settings = settings.complete(dataset)
         if group.is_first:
@@ -247,6 +250,12 @@ def _dataset(data: Any, dev: Any, test: Any, settings: Settings, quiet: bool) ->
             raise SettingsError("no data to train on: none was given, and the recipe names no data set")
         return resolve(data, quiet=quiet)
     return from_items(settings.row.records, data, dev, test, settings.label)
+
+
+def _with_dev_in_train(dataset: Dataset) -> Dataset:
+    if not dataset.held_out:
+        raise SettingsError(f"training.on_dev is for dev that is held out of train, and {dataset.name} has a dev split")
+    return replace(dataset, dev_in_train=True)
 
 
 def _fit(learner: Learner, output: Path, progress: Progress, group: Group, *, resume: bool) -> dict[str, Any]:

@@ -201,6 +201,23 @@ def test_a_transcriber_starts_from_no_other_model(
         assert (result.status, result.lines) == (1, [f"error: {told}"])
 
 
+def test_nothing_is_tuned_on_what_was_trained_on(data: Path, words: Path, run: Run, tmp_path: Path) -> None:
+    rows = (data / "train.jsonl").read_text(encoding="utf-8").splitlines()
+    parsed = [{**json.loads(row), "frames": str(data / json.loads(row)["frames"])} for row in rows]
+    alone = tmp_path / "alone.jsonl"
+    alone.write_text("".join(json.dumps(row) + "\n" for row in parsed), encoding="utf-8")
+    flags = ["--hidden=4", "--layers=1", "--epochs=1", "--patience=0"]
+    everything = ["--set", "training.keep=last", "--set", "training.on_dev=true"]
+    result = run("transcribe", "train", alone, "-o", tmp_path / "m", *flags, *everything)
+    assert result.status == 0, result.err
+    result = run("transcribe", "evaluate", alone, "-m", tmp_path / "m", "--split", "dev", "--lm", words, "--tune")
+    assert (result.status, result.lines[-1]) == (
+        1,
+        "error: tune: dev may have been trained on (training.on_dev); tune on a model without it, and give what was "
+        "found as --lm-weight and --length-bonus",
+    )
+
+
 def test_n_best_texts(data: Path, model: Path, words: Path, run: Run) -> None:
     for flags in ([], ["--lm", words, "--lm-weight", "0.7", "--length-bonus", "0.3"]):
         result = run(

@@ -104,6 +104,55 @@ def test_without_dev_a_tenth_is_held_out_and_that_is_said(
     assert "the last tenth of train (3 of 30 sentences) is held out" in err
 
 
+@pytest.mark.parametrize(
+    ("task", "rows"),
+    [
+        ("tag", [{"tokens": ["a", word], "labels": ["O", word.upper()]} for word in ("b", "c", "d") * 10]),
+        ("classify", [{"text": f"a {word}", "label": word} for word in ("b", "c", "d") * 10]),
+        ("classify", [{"frames": [[n, 1.0]] * 3, "label": "xyz"[n % 3]} for n in range(30)]),
+        ("transcribe", [{"frames": [[n, 1.0]] * 9, "text": "xyz"[n % 3], "speaker": str(n // 2)} for n in range(30)]),
+        ("lm", [{"text": f"a {word} e"} for word in ("b", "c", "d") * 10]),
+    ],
+)
+def test_what_is_held_out_can_be_trained_on_as_well(
+    task: str, rows: list[dict[str, Any]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same model as by all rows as train and those that would be held out as dev."""
+    frames = "frames" in rows[0]
+    settings: dict[str, Any] = {"task": task, "encoder": {"hidden": 3}, **({"input": "frames"} if frames else {})}
+    settings["training"] = {"epochs": 2, "keep": "last", "patience": 0}
+    lines = [json.dumps(row) + "\n" for row in rows]
+    (tmp_path / "train.jsonl").write_text("".join(lines))
+    run(settings, tmp_path / "held-out", tmp_path / "train.jsonl", device="cpu", quiet=False)
+    assert "is held out" in (told := capsys.readouterr().err) or "are held out" in told
+    settings["training"]["on_dev"] = True
+    run(settings, tmp_path / "all", tmp_path / "train.jsonl", device="cpu", quiet=False)
+    (note,) = [line for line in capsys.readouterr().err.splitlines() if "has no dev split" in line]
+    assert note.endswith("dev, and in train as well") and f"of {len(rows)} " in note
+    settings["training"]["on_dev"] = False
+    by_label = task == "classify" and frames
+    held_out = sorted(range(30), key=lambda row: row % 3)[9::10] if by_label else [27, 28, 29]
+    if task == "transcribe":  # whole speakers of two rows each, of which there are fifteen
+        held_out = [28, 29]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_text("".join(lines))
+    (tmp_path / "data" / "dev.jsonl").write_text("".join(lines[row] for row in sorted(held_out)))
+    run(settings, tmp_path / "given", tmp_path / "data", device="cpu")
+    assert weights(tmp_path / "all") == weights(tmp_path / "given") != weights(tmp_path / "held-out")
+    dev = [json.loads((tmp_path / name / "report.json").read_text())["scores"]["dev"] for name in ("all", "given")]
+    assert dev[0] == dev[1]
+    evaluation = load(tmp_path / "all").evaluate(resolve(tmp_path / "train.jsonl"), split="dev")
+    assert evaluation.report.to_json() == dev[0]
+    assert evaluation.notes == [note]
+    cards = [(tmp_path / name / "README.md").read_text() for name in ("all", "given")]
+    assert ["- dev, which training has seen: " in card for card in cards] == [True, False]
+    settings["training"]["on_dev"] = True
+    with pytest.raises(SettingsError) as caught:
+        run(settings, tmp_path / "refused", tmp_path / "data", device="cpu")
+    fault = "training.on_dev is for dev that is held out of train, and"
+    assert str(caught.value) == f"{fault} {tmp_path / 'data'} has a dev split"
+
+
 def test_the_same_seed_gives_the_same_model_and_another_seed_another(
     make_pairs: Make, tiny_settings: Make, tmp_path: Path
 ) -> None:
