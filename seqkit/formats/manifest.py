@@ -479,11 +479,11 @@ def _note_on_segment(record: FrameRecord) -> str:
     if record.segment:
         unit = "seconds" if not hasattr(record.source, "shape") else "frames"
         return f"segments read, {' and '.join(map(repr, record.segment))} in {unit}"
-    if not record.name:
-        return ""
     found = next((name for names in _SEGMENTS for name in names if record.fields.get(name) not in (None, "")), None)
     if found is None:
         return ""
+    if not record.name:
+        return f"read whole: {found!r} names a segment only where a row names a file"
     names = next(names for names in _SEGMENTS if found in names)
     return f"read whole: {found!r} names no segment without numbers in {' and '.join(map(repr, names))}"
 
