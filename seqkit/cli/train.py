@@ -213,12 +213,13 @@ def _dry_run(chosen: Recipe, data: str, device: str, quiet: bool) -> None:
     import torch
 
     from seqkit.config import to_toml
+    from seqkit.corpora.reading import training_data
     from seqkit.corpora.resolve import resolve
     from seqkit.devices import choose_device, precision_context
     from seqkit.training.prepare import prepare
     from seqkit.training.progress import Progress
 
-    dataset = resolve(data, quiet=quiet).described(chosen.settings.description())
+    dataset = training_data(resolve(data, quiet=quiet), chosen.settings)
     settings = chosen.settings.complete(dataset)
     place = choose_device(device)
     precision_context(settings.training.precision, place)  # a precision that the device lacks is an error here, too

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -12,11 +13,32 @@ from seqkit.corpora.dataset import Dataset, Splits, held_out_rows
 from seqkit.corpora.label_columns import note_on_numbers, read_notation
 from seqkit.corpora.label_faults import sorted_by_label
 from seqkit.corpora.text_labels import refuse_header, refuse_no_labels
-from seqkit.errors import DataError
+from seqkit.errors import DataError, SettingsError
 from seqkit.formats.manifest import all_sequences
 from seqkit.records import SplitFunction
 
 _AnySettings = TypeVar("_AnySettings", bound=Settings)
+
+
+def training_data(dataset: Dataset, settings: Settings) -> Dataset:
+    """A data set as training reads it.
+
+    Args:
+        dataset: the data set.
+        settings: those of training.
+
+    Returns:
+        The data set, read as the settings describe it, with dev in train as well where they say so.
+
+    Raises:
+        SettingsError: dev is to be in train as well, but is a split of its own.
+    """
+    found = dataset.described(settings.description())
+    if not settings.training.on_dev:
+        return found
+    if not found.held_out:
+        raise SettingsError(f"training.on_dev is for dev that is held out of train, and {found.name} has a dev split")
+    return replace(found, dev_in_train=True)
 
 
 def read_splits(

@@ -7,7 +7,6 @@ import platform
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +16,7 @@ from seqkit._version import __version__
 from seqkit.config import BATCH_TOKENS, Recipe, Settings, load_recipe, parse_settings
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.from_python import from_items
+from seqkit.corpora.reading import training_data
 from seqkit.corpora.resolve import resolve
 from seqkit.devices import repeatable, training_arithmetic
 from seqkit.errors import SettingsError, TrainingError, describe, nearest, shown
@@ -186,9 +186,7 @@ def run(
         with group.in_turn():
             dataset = _dataset(data if data is not None else named, dev, test, settings, quiet)
             settings = _settings_of_data(recipe, settings, dataset)
-        dataset = dataset.described(settings.description())
-        if settings.training.on_dev:
-            dataset = _with_dev_in_train(dataset)
+        dataset = training_data(dataset, settings)
         dataset.refuse_untrainable()
         settings = settings.complete(dataset)
         if group.is_first:
@@ -250,12 +248,6 @@ def _dataset(data: Any, dev: Any, test: Any, settings: Settings, quiet: bool) ->
             raise SettingsError("no data to train on: none was given, and the recipe names no data set")
         return resolve(data, quiet=quiet)
     return from_items(settings.row.records, data, dev, test, settings.label)
-
-
-def _with_dev_in_train(dataset: Dataset) -> Dataset:
-    if not dataset.held_out:
-        raise SettingsError(f"training.on_dev is for dev that is held out of train, and {dataset.name} has a dev split")
-    return replace(dataset, dev_in_train=True)
 
 
 def _fit(learner: Learner, output: Path, progress: Progress, group: Group, *, resume: bool) -> dict[str, Any]:
