@@ -17,8 +17,9 @@ the string, the ends that remain fade over 5 ms, and the run of the digit is wha
 Five speakers are few, so each training string is changed as a whole: its spectrum is moved up or down, as a shorter or
 longer vocal tract does (resampling by 0.9, 1.0 or 1.1 and a further random factor; the tempo is restored by overlapping
 and adding, and changed by another factor), noise of another loudness and colour is in its recordings, as in those of
-some speakers, a smooth random filter stands for a microphone, and level and noise vary.
-Dev and test strings only have the noise. The seed chooses the strings, all changes, and the network's weights.
+some speakers, a smooth random filter stands for a microphone, and level and noise vary. Dev and test strings only have
+the noise. Features are normalised by all strings of their speaker. The seed chooses the strings, all changes, and the
+network's weights.
 """
 
 from __future__ import annotations
@@ -49,17 +50,17 @@ RESULTS = Path(__file__).parent / "results" / "digit_strings.json"
 RATE = 8000
 SILENCE = "silence"
 SETTINGS = {
-    "tag": ["--set", f"data.outside={SILENCE}"],
-    "transcribe": ["--unit", "word"],
+    "tag": ["--set", f"data.outside={SILENCE}", "--epochs", "8"],
+    "transcribe": ["--unit", "word", "--epochs", "12", "--stack", "3"],
 }
 """flags of each task beside those that both have"""
 COMMON = [
-    *("--normalize", "sequence", "--hidden", "128", "--dropout", "0.4", "--lr", "2e-3", "--batch-size", "16"),
-    *("--epochs", "20", "--patience", "0"),
+    *("--normalize", "speaker", "--hidden", "128", "--dropout", "0.4", "--lr", "2e-3", "--batch-size", "16"),
+    *("--layers", "2", "--set", "encoder.skip=residual", "--patience", "0", "--precision", "bf16"),
     *("--set", "training.schedule=cosine", "--set", "training.average=0.995"),
     *("--set", "audio.bins=26", "--set", "audio.low_frequency=80"),
     *("--set", "frames.convolutions=2", "--set", "frames.channels=64", "--set", "frames.noise=0.2"),
-    *("--set", "frames.feature_masks=2", "--set", "frames.feature_mask=5"),
+    *("--set", "frames.feature_masks=2", "--set", "frames.feature_mask=5", "--set", "frames.warp=0.1"),
 ]
 
 
@@ -319,7 +320,7 @@ def main() -> None:
     arguments.add_argument("--dev", default="", help="speaker of dev")
     arguments.add_argument("--test", default="yweweler", help="speaker of test")
     arguments.add_argument("--leave-one-out", action="store_true", help="each speaker in turn is that of test")
-    arguments.add_argument("--strings", type=int, default=4000, help="training strings")
+    arguments.add_argument("--strings", type=int, default=3000, help="training strings")
     arguments.add_argument("--threads", type=int, default=2)
     arguments.add_argument("--tasks", nargs="+", default=[name for name in SETTINGS if name in TASKS])
     arguments.add_argument("--strings-only", action="store_true", help="train nothing")
