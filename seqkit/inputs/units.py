@@ -40,7 +40,7 @@ def target_text(record: TextRecord, field: str) -> str:
         return record.text
     if isinstance(found, str):
         return found
-    what = f"found {found!r:.40}" if found is not None else f"the fields are {', '.join(map(repr, record.fields))}"
+    what = f"found {found!r:.40}" if field in record.fields else f"the fields are {', '.join(map(repr, record.fields))}"
     raise DataError(f"expected a text in field {field!r}, {what}", file=record.file, line=record.line)
 
 

@@ -277,6 +277,9 @@ def test_what_cannot_be_learned_is_refused_with_its_place(data: Path, tmp_path: 
         json.dumps({"frames": "short.npy", "text": 3, "id": 1}) + "\n": (
             "'short.npy': expected a text in field 'text', found 3"
         ),
+        json.dumps({"frames": "short.npy", "text": None}) + "\n": (
+            "'short.npy': expected a text in field 'text', found None"
+        ),
     }
     for line, fault in faults.items():
         (tmp_path / "a.jsonl").write_text(good + line + good * 2, encoding="utf-8")

@@ -93,7 +93,8 @@ def test_what_is_no_record_of_units(name: str, given: Any, models: dict[str, Any
 
 @pytest.mark.parametrize("name", ["lm", "ngram"])
 def test_fields_without_a_text(name: str, models: dict[str, Any]) -> None:
-    for given, found in (({"text": 3}, "found 3"), ({"txt": "a"}, "the fields are 'txt'")):
+    faults = [({"text": 3}, "found 3"), ({"text": None}, "found None"), ({"txt": "a"}, "the fields are 'txt'")]
+    for given, found in faults:
         message = fault(DataError, lambda given=given: list(models[name].predict([given])))  # type: ignore[misc]
         assert message == f"records:1: expected a text in field 'text', {found}"
     assert [one.text for one in models[name].predict(["a", {"text": "a"}, TextRecord("a")])] == ["a"] * 3

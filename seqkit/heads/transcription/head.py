@@ -352,5 +352,5 @@ def text_of(record: FrameRecord, field: str) -> str:
     if isinstance(found, str):
         return " ".join(found.split())
     known = ", ".join(map(repr, record.fields)) or "none"
-    what = f"found {shown(found)}" if found is not None else f"the other fields are {known}"
+    what = f"found {shown(found)}" if field in record.fields else f"the other fields are {known}"
     raise record.fault(f"expected a text in field {field!r}, {what}")
