@@ -28,6 +28,7 @@ NUMBERS: dict[str, dict[str, Any]] = {
     "dropout": {"dropout": 0.5},
     "noise": {"noise": 0.5},
     "offset": {"offset": 0.5},
+    "warp": {"warp": 0.2, "spectrum": "logmel"},
     "time_masks": {"time_masks": 2},
     "time_mask": {"time_masks": 1, "time_mask": 3},
     "feature_masks": {"feature_masks": 2},
@@ -50,12 +51,14 @@ def options(section: str, kind: Any) -> Iterator[tuple[str, dict[str, Any]]]:
     """Every option of a section, with each of its values if there are only a few."""
     for name, field in kind.model_fields.items():
         if get_origin(field.annotation) is Literal:
-            yield from ((section, {name: value}) for value in get_args(field.annotation))
+            beside = {"warp": 0.2} if name == "spectrum" else {}
+            yield from ((section, {name: value, **beside}) for value in get_args(field.annotation) if value)
         else:
             yield section, NUMBERS[name]
 
 
-FRAMES, AUDIO = list(options("frames", FrameSettings)), list(options("audio", AudioSettings))
+FRAMES = list(options("frames", FrameSettings))
+AUDIO = [*options("audio", AudioSettings), ("frames", {"warp": 0.2})]
 
 
 def named(value: Any) -> str:
@@ -123,7 +126,8 @@ def test_every_option_of_recordings_trains(
 ) -> None:
     pytest.importorskip("soundfile", reason="needs the extra audio")
     pytest.importorskip("kaldi_native_fbank", reason="needs the extra audio")
-    trained("tag", recordings, tmp_path / "model", **{section: {"bins": 20, **values}})
+    sections = {"audio": {"bins": 20}, "frames": {}}
+    trained("tag", recordings, tmp_path / "model", **sections | {section: {**sections[section], **values}})
 
 
 @pytest.mark.parametrize("pool", ["mean", "max", "last", "attention", "concat"])
