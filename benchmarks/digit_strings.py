@@ -9,10 +9,10 @@ recordings of one speaker are held out for test; `--leave-one-out` takes each in
 4 of each digit are held out for dev, by which the epoch is chosen; with `--dev SPEAKER` all recordings of that speaker
 are, by which settings can be chosen.
 
-What is speech: a recording has silence before and after the digit, which labels must not call a digit. It is cut to
-what lies between the first and the last 20 ms whose energy is above a threshold: 35 dB below the loudest 20 ms, or 6 dB
-above the quietest tenth if that is more, but never above 20 dB below the loudest. What is cut off does not get into
-the string, the ends that remain fade over 5 ms, and the run of the digit is what remains.
+What is speech: the recordings were trimmed by those who made them, but for some that begin or end with silence, which
+labels must not call a digit. Each is cut to what lies between the first and the last 20 ms whose energy is less than 45
+dB below that of the loudest. What is cut off does not get into the string, the ends that remain fade over 5 ms, and the
+run of the digit is what remains.
 
 Five speakers are few, so each training string is changed as a whole: its spectrum is moved up or down, as a shorter or
 longer vocal tract does (resampling by 0.9, 1.0 or 1.1 and a further random factor; the tempo is restored by overlapping
@@ -111,8 +111,7 @@ def speech(samples: Samples) -> Samples:
     begins = np.arange(0, max(1, len(samples) - window + 1), shift)
     energy = squares[np.minimum(begins + window, len(samples))] - squares[begins]
     level = 10 * np.log10(energy / window + 1e-10)  # dB
-    peak, floor = level.max(), np.quantile(level, 0.1)
-    loud = np.flatnonzero(level > max(peak - 45, min(floor + 10, peak - 30)))
+    loud = np.flatnonzero(level > level.max() - 45)
     # The window that first gets loud has its sound at its end, the last one at its beginning.
     begin, end = begins[loud[0]] + window // 2 - shift, begins[loud[-1]] + window // 2 + shift
     return samples[max(0, begin) : end]
