@@ -339,7 +339,8 @@ def array_files(path: Path, left_out: Counter[str] | None = None) -> Iterator[Ar
         Where each lies, in order.
 
     Raises:
-        DataError: the file cannot be read, or two members have the same name.
+        DataError: the file cannot be read, two members have the same name, or all rows are empty, of which a short
+            header can tell any number.
     """
     if _is_archive(path):
         names, others = _archive(path).names()
@@ -347,6 +348,10 @@ def array_files(path: Path, left_out: Counter[str] | None = None) -> Iterator[Ar
             left_out["members that are no arrays left out"] += others
         yield from (ArrayFile(path, name) for name in names)
     elif len(shape := ArrayFile(path).shape) == 3:
+        if 0 in shape[1:]:
+            raise DataError(
+                f"expected sequences with frames and features, found an array of shape {list(shape)}", file=path
+            )
         yield from (ArrayFile(path, str(row)) for row in range(shape[0]))
     else:
         yield ArrayFile(path)

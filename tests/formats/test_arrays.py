@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from seqkit.errors import DataError
-from seqkit.formats.arrays import ArrayFile, ArraySource, attach_arrays, load_array
+from seqkit.formats.arrays import ArrayFile, ArraySource, array_files, attach_arrays, load_array
 from seqkit.records import Sentence
 
 
@@ -107,6 +107,17 @@ def test_no_room_is_made_for_numbers_that_are_not_there(tmp_path: Path) -> None:
     assert peak < 1 << 20
     file.write_bytes(content[:-1])
     assert message(load_array, file).endswith("it has 23 of the 24 bytes of numbers that its header promises")
+
+
+@pytest.mark.parametrize("shape", [(10**12, 0, 2), (3, 4, 0)])
+def test_rows_without_frames_or_features_are_not_gone_through(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "a.npy", np.zeros((0, 0, 0), np.float32))
+    content = (tmp_path / "a.npy").read_bytes().replace(b"(0, 0, 0), }" + b" " * 20, f"{shape}, }}".encode().ljust(32))
+    (tmp_path / "a.npy").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        list(array_files(tmp_path / "a.npy"))
+    expected = "expected sequences with frames and features, found an array of shape"
+    assert str(caught.value) == f"{tmp_path / 'a.npy'}: {expected} {list(shape)}"
 
 
 def test_an_archive_is_no_array(tmp_path: Path) -> None:
