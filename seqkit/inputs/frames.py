@@ -164,8 +164,9 @@ class FrameInput(VectorInput):
         super().__init__(settings)
         self.size = size
         self.acoustics = None if rate is None else Acoustics(settings.audio, rate)
-        self._warping = Warping.of_arrays(settings.frames.spectrum, size)
-        if rate is not None:
+        if rate is None:
+            self._warping = Warping.of_arrays(settings.frames.spectrum, size)
+        else:
             self._warping = Warping.of_recordings(settings.audio, rate)
         self._mean, self._scale = mean, scale
         self._store = store
