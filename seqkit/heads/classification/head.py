@@ -212,6 +212,12 @@ class Classification(Head):
         shown = some([f"{label} ({counts[label]:,})" for label in self.codec.labels], _SHOWN)
         many = "any number of labels" if self.codec.multi else "one label"
         notes = [f"learning {many} per {self.settings.row.record}: {shown}"]
+        settings = self.settings
+        if settings.row.records == "texts" and settings.head.baseline and settings.training.on_dev:
+            notes.append(
+                "warning: the TF-IDF baseline may look worse than it is: its regularisation is chosen on dev, which it "
+                "is trained on, too (training.on_dev)"
+            )
         first = rows[0]
         if len(rows) > 2 and len(first) == 1 and counts[first[0]] == 1:
             notes.append(
