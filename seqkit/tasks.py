@@ -391,6 +391,7 @@ TASKS: dict[str, Task] = {
                 "--unit": "data.unit",
                 "--attention": "head.attention",
             },
+            verbs={"predict": "", "show": "seqkit.cli.show_attention:show_attention"},
             options="seqkit.heads.translation.settings:TranslateOptions",
             evaluation="seqkit.heads.translation.settings:TranslateEvaluation",
             predict="Translate texts, of files or of standard input, in order.",

@@ -57,7 +57,7 @@ def test_all_commands_are_there() -> None:
         "classify": ["train", "evaluate", "predict"],
         "lm": ["train", "evaluate", "score", "sample"],
         "generate": ["train", "sample", "evaluate"],
-        "translate": ["train", "evaluate", "predict"],
+        "translate": ["train", "evaluate", "predict", "show"],
         "transcribe": ["train", "evaluate", "predict", "show"],
         "lab": ["gradients", "memory", "compare", "gates"],
         "data": ["list", "fetch", "formats", "check", "stats", "convert"],

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqkit.config.sections import EncoderSettings
 from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.heads.base import Head, Loss, StepTargets
-from seqkit.heads.translation.search import Decoding, translated
+from seqkit.heads.translation.search import Decoding, rounded, translated
 from seqkit.heads.translation.settings import TranslateOptions, TranslateSettings
 from seqkit.inputs.arrays import Integers
 from seqkit.inputs.base import Documents, Input, Sources
@@ -276,6 +276,24 @@ class Translating(Head):
             copies = to_device(copies, outputs.device)  # [B, T]
             spelled = [{id: unit for unit, id in extra.items()} for _, extra in found]
         return Decoding(self.module, self.module.read(outputs, lengths, copies), self.table, spelled)
+
+    def looked(self, decoding: Decoding, record: Any, text: str) -> dict[str, Any]:
+        """How much each unit of a given text looks at each of its source.
+
+        Args:
+            decoding: what decodes the record.
+            record: the source.
+            text: the text.
+
+        Returns:
+            ``source`` and ``target``, units, an empty one for the end, and ``weights``, a row for each of the target.
+        """
+        extra = {} if decoding.spelled is None else {unit: id for id, unit in decoding.spelled[0].items()}
+        units = torch.tensor([self.ids(text, extra)], device=decoding.source.memory.lengths.device)  # [1, L]
+        weights = decoding.steps(units, self.end)[1][0]  # [L, T]
+        target = [*map(self.units.name, self.units.split(text)), ""]
+        source = [*map(self.input.units.name, self.input.units_of([record])[0])]
+        return {"source": source, "target": target, "weights": rounded(weights)}
 
     def empty(self, record: Any, options: TranslateOptions) -> Translation:
         """See `Head.empty`: no text."""

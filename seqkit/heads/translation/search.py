@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -192,14 +192,15 @@ def _translated(
             weights = _attention(head, models[0].part(place), found)
             source = head.input.units_of([answer.sentence])[0]
             for one, looked in zip(found, weights, strict=True):
-                one.point(looked, source)
+                one.point(looked, source, options.words)
         if found:
             best = found[0]
             answer.text, answer.log_prob, answer.units, answer.ended = best.text, best.log_prob, best.count, best.ended
             if options.nbest > 1:
                 answer.alternatives = [{"text": one.text, "log_prob": one.log_prob} for one in found]
             if options.attention:
-                answer.attention = {"source": [*source], "target": best.shown, "weights": best.weights}
+                read = [*map(head.input.units.name, source)]
+                answer.attention = {"source": read, "target": best.shown, "weights": best.weights}
     return answers
 
 
@@ -221,12 +222,12 @@ class _Written:
         self.units = [spelled.get(id) or head.words[id] for id in one.tokens]
         self.weights: list[list[float]] = []
 
-    def point(self, weights: Tensor, source: Sequence[str]) -> None:
-        """Tell how much each unit looks at the source, [L, T], whose unit replaces an unknown one."""
+    def point(self, weights: Tensor, source: Sequence[str], words: Mapping[str, str]) -> None:
+        """Take the weights, [L, T]: unknown units become those that they point to, or what `words` has for these."""
         places = weights.argmax(1).tolist()
         pairs = zip(self.tokens, self.units, places, strict=False)
-        self.units = [source[place] if id == UNKNOWN else unit for id, unit, place in pairs]
-        self.weights = [[round(value, 6) for value in row] for row in weights.tolist()]
+        self.units = [words.get(source[place], source[place]) if id == UNKNOWN else unit for id, unit, place in pairs]
+        self.weights = rounded(weights)
 
     @property
     def text(self) -> str:
@@ -237,6 +238,11 @@ class _Written:
     def shown(self) -> list[str]:
         """The units, and the end where there is one, each as it is called by itself."""
         return [*map(self.head.units.name, self.units), *([""] if self.ended else [])]
+
+
+def rounded(weights: Tensor) -> list[list[float]]:
+    """Weights, [L, T], as JSON has them."""
+    return [[round(value, 6) for value in row] for row in weights.tolist()]
 
 
 def _step(models: Sequence[Decoding]) -> Callable[[Tensor, JointState], tuple[Tensor, JointState]]:

@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 from seqkit.config.recipes import override
 from seqkit.config.sections import (
     Count,
+    Elsewhere,
     EncoderSettings,
     Layers,
     Options,
@@ -240,17 +241,23 @@ class TranslateOptions(Options):
     """how every text begins"""
     replace_unknown: bool = False
     """write the source's unit that attention points to where the unknown unit is the most probable"""
+    dictionary: Elsewhere = ""
+    """translations of units that the model does not know, for replace_unknown: lines of source, tab, target"""
+    ensemble: Elsewhere = ""
+    """further models, directories between commas, whose probabilities are averaged with the model's (also -m A,B)"""
     attention: bool = False
     """also write how much each unit looks at each of the source (jsonl)"""
     shown_in: ClassVar[Mapping[str, Sequence[str]]] = {"nbest": ("jsonl",), "attention": ("jsonl",)}
     _scored: str = PrivateAttr(default="")
-    _loss_only: bool = PrivateAttr(default=False)
     _others: Sequence[Any] = PrivateAttr(default=())
+    _words: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _search_or_sampling(self) -> TranslateOptions:
         if not self.sample and (self.temperature, self.top_k, self.top_p, self.seed) != (1.0, 0, 1.0, None):
             raise ValueError("temperature, top_k, top_p and seed are for sample")
+        if self.dictionary and not self.replace_unknown:
+            raise ValueError("dictionary is for replace_unknown")
         return self
 
     @property
@@ -268,16 +275,21 @@ class TranslateOptions(Options):
         """Further models whose probabilities are averaged with the model's."""
         return self._others
 
+    @property
+    def words(self) -> Mapping[str, str]:
+        """Unit of the source → what is written for it where the model does not know."""
+        return self._words
+
     def for_scores(self, field: str) -> TranslateOptions:
         """The options with what scores need: the log-probability of the right text in some field."""
-        found = self.model_copy(update={"attention": False})
-        found._scored, found._others = field, self._others
+        found = self.model_copy()
+        found._scored = field
         return found
 
-    def with_models(self, others: Sequence[Any]) -> TranslateOptions:
-        """The options with further models, each a `seqkit.model.translator.Translator`."""
+    def with_models(self, others: Sequence[Any], words: Mapping[str, str]) -> TranslateOptions:
+        """The options with further models, each a `seqkit.model.translator.Translator`, and a dictionary."""
         found = self.model_copy()
-        found._others = others
+        found._others, found._words = others, words
         return found
 
 
@@ -296,5 +308,9 @@ class TranslateEvaluation(EvaluationOptions):
     """at most so many units for each unit of the source, and ten more  [default: the most in the training data]"""
     replace_unknown: bool = False
     """write the source's unit that attention points to where the unknown unit is the most probable"""
+    dictionary: Elsewhere = ""
+    """translations of units that the model does not know, for replace_unknown: lines of source, tab, target"""
+    ensemble: Elsewhere = ""
+    """further models, directories between commas, whose probabilities are averaged with the model's (also -m A,B)"""
     bleu_tokens: Literal["auto", "none", "13a", "char", "intl", "zh"] = "auto"
     """how BLEU cuts texts into words (sacrebleu)  [auto: none where texts come as tokens, else 13a]"""
