@@ -88,6 +88,8 @@ class FusedModel(Model):
             from seqkit.model.loading import load
 
             model: Any = load(place, task="lm")
+            if not isinstance(model, UnitPredictor):
+                raise SettingsError(f"{place}: expected a language model of text, found one of {model.task.content}")
             self._language_models[place] = self.over(model, place)
         return self._language_models[place]
 

@@ -9,22 +9,26 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 import seqkit
 from seqkit.config import override, parse_assignments
 from seqkit.errors import ModelError, SettingsError
+from seqkit.formats.arrays import ArraySource
+from seqkit.heads.frame_model.settings import FrameModelSettings
 from seqkit.heads.language_model.settings import LmSettings
 from seqkit.heads.tagging.settings import TagSettings
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
+from seqkit.model.frame_model import FrameLanguageModel
 from seqkit.model.fusion import over_labels
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.tagger import Tagger
-from seqkit.records import Sentence
+from seqkit.records import FrameRecord, Sentence
 
 SIGNS = {"ka": "αβγ", "mi": "δε", "to": "ζ"}
 """the signs that a syllable may be written with"""
@@ -236,6 +240,15 @@ def test_a_stream_and_weights_that_are_no_numbers(models: dict[str, Path]) -> No
     with pytest.raises(ModelError) as caught_later:
         units.step(units.last, units.state)
     assert str(caught_later.value).startswith("LM: what the language model computes is not finite, or too large: ")
+
+
+def test_a_language_model_of_something_else(tmp_path: Path) -> None:
+    roll = FrameRecord(ArraySource(np.zeros((1, 6), np.float32)))
+    FrameLanguageModel.build(override(FrameModelSettings(), {"encoder": {"hidden": 2}}), [roll]).save(tmp_path / "keys")
+    with pytest.raises(SettingsError) as caught:
+        tagger().options({"lm": str(tmp_path / "keys")})
+    told = "expected a language model of text, found one of sequences of vectors"
+    assert str(caught.value) == f"{tmp_path / 'keys'}: {told}"
 
 
 # --- the command line ---------------------------------------------------------------------------------------------
