@@ -4,14 +4,15 @@
     python benchmarks/pinyin.py ../shared/data/tang /tmp/input-method --seeds 1 2 3 --threads 2
 
 The poems of `tang` are cut at full stops, and what stands between two of them, without commas, is a sentence of five to
-fourteen characters. `pypinyin` says how each character of a line is read, without tones, as people type it (`lv` for
-lü). That makes two data sets in the folder: `pinyin`, columns of syllables and characters, and `pinyin-text`, the same
+fourteen characters. `pypinyin` says how each character of it is read, without tones, as people type it (`lv` for lü).
+That makes two data sets in the folder: `pinyin`, columns of syllables and characters, and `pinyin-text`, the same
 sentences as lines of characters. Poems stay in their split.
 
 Three methods choose a character for each syllable: the one that most often was read so in train; a tagger, which sees
 the whole sentence (recipe `tag-pinyin`); and a beam search by the tagger and a language model of the characters,
 trained on the same sentences (recipe `lm-pinyin`), whose weight is found on dev. A character that train does not have
-counts as an error. `--data-only` stops after the data sets: `SEQKIT_DATA=FOLDER seqkit tag train -c tag-pinyin -o M`.
+counts as an error. Models that are in the folder are not trained again. `--data-only` stops after the data sets:
+`SEQKIT_DATA=FOLDER seqkit tag train -c tag-pinyin -o M`.
 """
 
 from __future__ import annotations
@@ -50,14 +51,8 @@ def sentences(poem: str) -> list[Pairs]:
     """
     from pypinyin import Style, lazy_pinyin
 
-    found: list[Pairs] = []
-    for sentence in STOP.split(poem):
-        pairs: Pairs = []
-        for line in filter(None, COMMA.split(sentence)):
-            pairs += zip(lazy_pinyin(line, style=Style.NORMAL, errors=list), line, strict=True)
-        if pairs:
-            found.append(pairs)
-    return found
+    lines = filter(None, (COMMA.sub("", sentence) for sentence in STOP.split(poem)))
+    return [list(zip(lazy_pinyin(line, style=Style.NORMAL, errors=list), line, strict=True)) for line in lines]
 
 
 def write(source: Path, folder: Path) -> None:
@@ -97,7 +92,7 @@ def by_frequency(folder: Path, split: str) -> float:
 
 
 def seqkit(*arguments: object) -> float:
-    """Call the command line in a process of its own; returns the minutes that it took."""
+    """Call the command line in a process of its own; gives the minutes that it took."""
     began = time.monotonic()
     command = [sys.executable, "-m", "seqkit", *map(str, arguments), "--quiet"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -117,11 +112,10 @@ def run(folder: Path, seed: int, threads: int) -> dict[str, Any]:
     """
     data, tagger, lm = folder / "pinyin", folder / f"tagger-{seed}", folder / f"lm-{seed}"
     flags = ["--threads", threads]
-    trained = [*flags, "--seed", seed, "--force"]
-    minutes = {
-        "tagger": seqkit("tag", "train", data, "-c", "tag-pinyin", "-o", tagger, *trained),
-        "lm": seqkit("lm", "train", folder / "pinyin-text", "-c", "lm-pinyin", "-o", lm, *trained),
-    }
+    minutes: dict[str, float] = {}
+    for task, of, output in (("tag", data, tagger), ("lm", folder / "pinyin-text", lm)):
+        if not (output / "config.json").exists():
+            minutes[task] = seqkit(task, "train", of, "-c", f"{task}-pinyin", "-o", output, "--seed", seed, *flags)
     found: dict[str, Any] = {method: {} for method in METHODS}
     weighed = ["--tune"]
     for split in ("dev", "test"):
