@@ -181,7 +181,7 @@ def over_labels(model: UnitPredictor, labels: Sequence[str], place: str) -> Labe
     def step(last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
         with precision_context("fp32", last.device):
             found, after = writer.step(last, state)  # [N, V]
-        if bool(found.isnan().any()):
+        if bool(found.amax().isnan()):
             raise not_finite(f"{place}: what the language model computes", "fp32")
         return found, after
 

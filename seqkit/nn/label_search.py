@@ -98,17 +98,18 @@ def label_beam_search(
     found: list[list[JudgedLabels]] = [[] for _ in steps]
     for step in range(max(steps, default=-1) + 1):
         read, state = model.step(last, state)  # [B · N, V]
-        read = read.to(exact).view(*lm.shape, -1)  # [B, N, V]
+        ends = read[:, model.end].to(exact).view(lm.shape)  # [B, N]
         going = sum(length > step for length in steps)  # B': the others end here
         for row in range(going, len(rows)):
-            ended = lm[row] + read[row, :, model.end]  # [N]
-            found[int(order[row])] = _ranked(tags[row], tagger[row], ended, weight, nbest)
+            found[int(order[row])] = _ranked(tags[row], tagger[row], lm[row] + ends[row], weight, nbest)
         if not going:
             break
         rows, steps = rows[:going], steps[:going]
         given = log_probabilities(order[:going], step).to(device, exact)  # [B', K]
         own = tagger[:going, :, None] + given[:, None]  # [B', N, K]
-        theirs = lm[:going, :, None] + read[:going].index_select(2, model.units)  # [B', N, K]
+        read = read[: going * lm.shape[1]]  # [B' · N, V]
+        spelled = read.gather(1, model.units.expand(len(read), -1)).to(exact)  # [B' · N, K]
+        theirs = lm[:going, :, None] + spelled.view(own.shape)  # [B', N, K]
         judged = _judged(own, theirs, weight).flatten(1)  # [B', N · K]
         places = judged.topk(min(beam, judged.shape[1])).indices  # [B', N']
         before, label = places // own.shape[2], places % own.shape[2]  # [B', N']
@@ -135,7 +136,7 @@ def sequences_together(beam: int, model: LabelUnits, labels: int) -> int:
 
 
 def _judged(own: Tensor, theirs: Tensor, weight: float) -> Tensor:
-    return own + weight * theirs if weight else own  # 0 · ∞ is not a number
+    return torch.add(own, theirs, alpha=weight) if weight else own  # 0 · ∞ is not a number
 
 
 def _ranked(tags: Tensor, tagger: Tensor, lm: Tensor, weight: float, nbest: int) -> list[JudgedLabels]:
