@@ -39,7 +39,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 # Each part trains on an embedded sample, scores the model on the test split, and uses it, in less than a minute.
-demo: demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures
+demo: demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures demo-translate
 
 demo-tag: $(READY)
 	$(BIN)/seqkit tag train --recipe sample-ner --output $(DEMO)/tag --force
@@ -64,6 +64,12 @@ demo-generate: $(READY)
 	$(BIN)/seqkit generate evaluate sample-names --model $(DEMO)/generate --split test
 	$(BIN)/seqkit generate sample --model $(DEMO)/generate --condition category=dragon --count 3 --seed 1
 	$(BIN)/seqkit generate sample --model $(DEMO)/generate --condition category=river --count 3 --seed 1
+
+demo-translate: $(READY)
+	$(BIN)/seqkit translate train --recipe sample-tolari --output $(DEMO)/translator --force
+	$(BIN)/seqkit translate evaluate sample-tolari --model $(DEMO)/translator --split test
+	echo "the two old dogs see a red boat in the garden ." | $(BIN)/seqkit translate --model $(DEMO)/translator
+	$(BIN)/seqkit translate show "the two old dogs see a red boat in the garden ." --model $(DEMO)/translator --output $(DEMO)/translation.png
 
 # From here on of sequences of vectors.
 demo-contours: $(READY)
