@@ -136,6 +136,65 @@ def _flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Functi
     return click.option(*names, name, default=None, help=told if shows else f"{told}  [default: {default}]", **kind)
 
 
+SECOND_TEXT = "second"
+"""the setting in section data that names the second text of a pair"""
+_TEXT_HELP = "field of the text; given twice, the fields of both texts of a pair"
+
+
+def one_or_two(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """A click callback: see that a flag is given twice at most.
+
+    Args:
+        context: the command's context.
+        parameter: the option.
+        value: its values.
+
+    Returns:
+        The values.
+
+    Raises:
+        BadParameter: there are more.
+    """
+    if len(value) > 2:
+        raise click.BadParameter(f"expected the field of a text, or of two, found {len(value)}", context, parameter)
+    return value
+
+
+def texts_option(*names: str, default: str) -> Callable[[Function], Function]:
+    """A decorator that adds ``--text``, which may be given twice.
+
+    Args:
+        *names: the flag and, if it is another, the name of the parameter.
+        default: what is read where it is not given.
+
+    Returns:
+        The decorator.
+    """
+    told = f"{_TEXT_HELP}  [default: {default}]"
+    return click.option(*names, multiple=True, metavar="FIELD", callback=one_or_two, help=told)
+
+
+def _texts_flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Function], Function]:
+    """``--text`` as a setting; see `with_second_text`."""
+    return texts_option(flag, setting.replace(".", "__"), default=default)
+
+
+def with_second_text(flags: dict[str, Any]) -> dict[str, Any]:
+    """The flags of settings with each text under the name of its own setting.
+
+    Args:
+        flags: see `settings_from_flags`; of ``--text`` that may be given twice all values.
+
+    Returns:
+        The flags.
+    """
+    texts = flags.get("data__text")
+    if not isinstance(texts, tuple):
+        return flags
+    first, second = (*texts, None, None)[:2]
+    return {**flags, "data__text": first, f"data__{SECOND_TEXT}": second}
+
+
 def section_options(
     *sections: Callable[[], Any], besides: Callable[[], Any] | None = None
 ) -> Callable[[Function], Function]:
@@ -250,12 +309,14 @@ def settings_options(task: Task) -> Callable[[Function], Function]:
         flags = {flag: setting for row in task.rows for flag, setting in row.flags.items()}
         for flag, setting in reversed({**flags, **SETTING_FLAGS}.items()):
             section, name = setting.split(".")
-            known = (row.settings_class().model_fields.get(section) for row in task.rows)
+            known_fields = [row.settings_class().model_fields.get(section) for row in task.rows]
             default = next(
-                (field.default for field in known if field is not None and hasattr(field.default, name)), None
+                (field.default for field in known_fields if field is not None and hasattr(field.default, name)), None
             )
             if default is not None:
-                function = _flag(flag, setting, type(default).model_fields[name], getattr(default, name))(function)
+                fields = [getattr(field.default, SECOND_TEXT, None) for field in known_fields if field is not None]
+                make = _texts_flag if setting == "data.text" and any(fields) else _flag
+                function = make(flag, setting, type(default).model_fields[name], getattr(default, name))(function)
                 for old in (old for old, new in OLD_FLAGS.items() if new == flag):
                     kind, place = type(getattr(default, name)), f"old__{setting.replace('.', '__')}"
                     function = click.option(old, place, type=kind, hidden=True)(function)
@@ -568,7 +629,9 @@ def prediction_options(task: Task) -> Callable[[Function], Function]:
     usual = " or ".join(dict.fromkeys(row.writes[0] for row in task.rows))
     told = f"output format: {written}  [default: {usual}]"
     output_format = click.option("--output-format", type=click.Choice(outputs), metavar="|".join(outputs), help=told)
+    of_pairs = any(row.records == "pairs" for row in task.rows)
     text = click.option("--text", "text_field", metavar="FIELD", help="field of the text  [default: the model's]")
+    text = texts_option("--text", "text_field", default="the model's") if of_pairs else text
     told = "field of the sequence: array file, recording or numbers  [default: the model's]"
     frames = click.option("--frames", "frames_field", metavar="FIELD", help=told)
     fields: dict[str, Callable[[Any], Any]] = {"texts": text, "lines": text, "frames": frames}

@@ -758,7 +758,7 @@ def _given_frames(record: FrameRecord | TextRecord, field: str) -> FrameRecord:
 def _given_text(record: Sentence | TextRecord, options: ReadOptions) -> Sentence | TextRecord:
     """A text that came from no file, split into tokens unless it was given as tokens."""
     fields, label = record.fields, options.label
-    if isinstance(record, TextRecord) and label is not None:
+    if isinstance(record, TextRecord) and (label is not None or options.second):
         return object_text(dict(fields), options, record.file, record.line)
     if label is not None and label not in fields:
         found = ", ".join(map(repr, fields)) or "none"

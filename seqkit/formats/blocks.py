@@ -71,6 +71,7 @@ def _parts(file: str, description: Description, size: int) -> Iterator[tuple[Par
     """The parts of one input, and of each whether it ended early because nothing more came."""
     name, line, head, form = "<stdin>" if file == "-" else file, 1, None, FORMATS[description.format]
     known = description.columns, description.token_column, description.comment_rows, description.text, description.below
+    known = *known, description.second
     if form.opens:
         if file == "-":
             raise DataError(f"{form.content} cannot come from standard input; name the file", file=name)

@@ -247,7 +247,7 @@ def _dataset(data: Any, dev: Any, test: Any, settings: Settings, quiet: bool) ->
         if not str(data):
             raise SettingsError("no data to train on: none was given, and the recipe names no data set")
         return resolve(data, quiet=quiet)
-    return from_items(settings.row.records, data, dev, test, settings.label)
+    return from_items(settings.row.records, data, dev, test, settings.label, settings.texts)
 
 
 def _fit(learner: Learner, output: Path, progress: Progress, group: Group, *, resume: bool) -> dict[str, Any]:

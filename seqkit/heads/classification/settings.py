@@ -16,6 +16,7 @@ from seqkit.config.sections import (
     Rate,
     Section,
     Settings,
+    SizeOrNone,
     TrainingSettings,
 )
 from seqkit.inputs.audio_settings import AudioSettings
@@ -30,6 +31,25 @@ class ClassifyDataSettings(DataSettings):
     """field that holds the text"""
     label: str = "label"
     """field that holds the label"""
+    group: str = ""
+    """field whose value candidates of one ranking share, of which MAP and MRR are told; empty for no ranking"""
+    positive: str = ""
+    """label of the candidates that are relevant, where group is set  [default: the last of two labels]"""
+
+
+class ClassifyPairDataSettings(ClassifyDataSettings):
+    """What a classifier of pairs of texts reads."""
+
+    text: str = "sentence1"
+    """field that holds the text; of pairs that of the first, given twice for both"""
+    second: str = "sentence2"
+    """field that holds the second text"""
+
+    @model_validator(mode="after")
+    def _two_texts(self) -> ClassifyPairDataSettings:
+        if not self.text or not self.second or self.text == self.second:
+            raise ValueError(f"text and second must be two different fields, found {self.text!r} and {self.second!r}")
+        return self
 
 
 class ClassifyHeadSettings(Section):
@@ -39,12 +59,32 @@ class ClassifyHeadSettings(Section):
     """how the encoder's outputs become one vector; concat: last, max and mean side by side"""
     multi_label: bool = False
     """a text may have several labels or none"""
+    regression: bool = False
+    """the label is a number, which is predicted: least squares instead of probabilities"""
+    hidden: SizeOrNone = 0
+    """size of a layer with ReLU between the pooled vector and the scores; 0 for none"""
     class_weights: Literal["none", "balanced"] = "none"
     """balanced: weight the loss of each label by its inverse frequency"""
     dropout: Probability = 0.0
     """dropout on the pooled vector"""
     baseline: bool = True
-    """also train a baseline, TF-IDF with logistic regression, and report both"""
+    """also train a baseline, TF-IDF with logistic regression (ridge regression of numbers), and report both"""
+
+    @model_validator(mode="after")
+    def _numbers_are_no_labels(self) -> ClassifyHeadSettings:
+        if self.regression and (self.multi_label or self.class_weights != "none"):
+            name = "multi_label" if self.multi_label else "class_weights"
+            raise ValueError(f"regression excludes {name}, which is for labels")
+        return self
+
+
+class ClassifyPairHeadSettings(ClassifyHeadSettings):
+    """The classification head over pairs of texts."""
+
+    join: Literal["concat", "attention"] = "attention"
+    """concat: [u; v; |u − v|; u ⊙ v] of both pooled texts; attention: the words of each look at those of the other first"""
+    hidden: SizeOrNone = 200
+    """size of a layer with ReLU between the pooled vectors and the scores; 0 for none"""
 
 
 class ClassifyTrainingSettings(TrainingSettings):
@@ -81,8 +121,15 @@ class ClassifySettings(Settings):
     training: ClassifyTrainingSettings = ClassifyTrainingSettings()
     """training"""
 
+    @property
+    def predicts(self) -> str:
+        """See `Settings.predicts`."""
+        return "regression" if self.head.regression else ""
+
     @model_validator(mode="after")
     def _label_unread(self) -> ClassifySettings:
+        if self.data.label == getattr(self.data, "second", None):
+            raise ValueError(f"data.label and data.second must be different fields, both are {self.data.label!r}")
         if self.data.label == self.data.text:
             raise ValueError(f"data.label and data.text must be different fields, both are {self.data.text!r}")
         return self
@@ -93,11 +140,34 @@ class ClassifySettings(Settings):
         return override(self, {"data": {"label": dataset.target}}) if dataset.target and is_default else self
 
 
+class ClassifyPairSettings(ClassifySettings):
+    """All settings of a classifier of pairs of texts."""
+
+    input: Literal["pair"] = "pair"
+    """what is read"""
+    data: ClassifyPairDataSettings = ClassifyPairDataSettings()
+    """data"""
+    head: ClassifyPairHeadSettings = ClassifyPairHeadSettings()
+    """head"""
+
+    def complete(self, dataset: Any) -> ClassifyPairSettings:
+        """See `Settings.complete`: also the fields of the texts."""
+        found, usual = super().complete(dataset), type(self)().data
+        texts = dataset.card.texts if dataset.card is not None else ()
+        if texts and (self.data.text, self.data.second) == (usual.text, usual.second):
+            found = override(found, {"data": dict(zip(("text", "second"), texts, strict=True))})
+        return found
+
+
 class ClassifyFrameDataSettings(FrameDataSettings):
     """What a classifier of sequences of vectors reads."""
 
     label: str = "label"
     """field that holds the label"""
+    group: str = ""
+    """field whose value candidates of one ranking share, of which MAP and MRR are told; empty for no ranking"""
+    positive: str = ""
+    """label of the candidates that are relevant, where group is set  [default: the last of two labels]"""
 
 
 class ClassifyFramesTrainingSettings(ClassifyTrainingSettings):
@@ -129,6 +199,11 @@ class ClassifyFramesSettings(Settings):
     training: ClassifyFramesTrainingSettings = ClassifyFramesTrainingSettings()
     """training"""
 
+    @property
+    def predicts(self) -> str:
+        """See `Settings.predicts`."""
+        return "regression" if self.head.regression else ""
+
 
 MOST_PROBS = 1000
 """labels with their probabilities in an answer, unless more are asked for"""
@@ -158,3 +233,7 @@ class ClassifyEvaluation(EvaluationOptions):
 
     label: str | None = None
     """field of the label  [default: the model's]"""
+    group: str | None = None
+    """field whose value candidates of one ranking share: tells MAP and MRR  [default: the model's]"""
+    positive: str | None = None
+    """label of the candidates that are relevant  [default: the model's, or the last of two labels]"""
