@@ -246,8 +246,8 @@ TASKS: dict[str, Task] = {
             record="text",
             train="Train a classifier on DATA, and a simple baseline beside it, and report on dev and test.",
             evaluate=(
-                "Score a classifier and its baseline on DATA: accuracy, and precision, recall and F1 per label; of numbers "
-                "the mean squared error and correlations; of candidates in groups (--group) MAP and MRR."
+                "Score a classifier and its baseline on DATA: accuracy, and precision, recall and F1 per label; of "
+                "numbers the mean squared error and correlations; of candidates in groups (--group) MAP and MRR."
             ),
             flags={"--text": "data.text", **_CLASSIFY_FLAGS},
             options="seqkit.heads.classification.settings:ClassifyOptions",

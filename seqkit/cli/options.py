@@ -222,18 +222,22 @@ def section_options(
     return decorate
 
 
-def refuse_flag(flag: str, row: Task, reader: str = "the model reads") -> None:
-    """Refuse a flag, or the name of a setting, that is for the other of the inputs that a task may have.
+def refuse_flag(
+    flag: str, row: Task, reader: str = "the model reads", has: Callable[[Task], bool] = lambda row: True
+) -> None:
+    """Refuse a flag, or the name of a setting, that is for another of the inputs that a task may have.
 
     Args:
         flag: the flag.
         row: the task over what is read.
         reader: what reads it, or is it.
+        has: whether a row of the task has the flag.
 
     Raises:
         UsageError: always.
     """
-    other = next((each.content for each in TASKS[row.name].rows if each.content != row.content), "another input")
+    rows = [each for each in TASKS[row.name].rows if each.content != row.content]
+    other = next((each.content for each in rows if has(each)), "another input")
     raise click.UsageError(f"{flag} is for {other}; {reader} {row.content}.")
 
 
@@ -256,7 +260,12 @@ def checked_options(section: Any, given: dict[str, Any], row: Task) -> dict[str,
     values = {name: value for name, value in given.items() if value is not None}
     for name in values:
         if name not in section.model_fields or (name in OF_WORDS and row.records == "frames"):
-            refuse_flag(_as_flag_name(name), row)
+            classes = ("options_class", "evaluation_class")
+            refuse_flag(
+                _as_flag_name(name),
+                row,
+                has=lambda other: any(name in getattr(other, each)().model_fields for each in classes),  # noqa: B023
+            )
     try:
         checked: dict[str, Any] = validated(section, values, "options").model_dump(exclude_unset=True)
     except SettingsError as error:
@@ -418,18 +427,20 @@ def _overridden(settings: Settings, asked: Mapping[str, Any], flags: Mapping[str
 def _refuse_other_input(section: str, name: str, row: Task, reader: str, *, flag: Any = None) -> None:
     """Refuse a setting that the task has over another input only; by its flag, if it has a value from one."""
     if _is_of_other_input(section, name, row):
-        refuse_flag(_shown_setting(section, name, row, flag), row, reader)
+        refuse_flag(_shown_setting(section, name, row, flag), row, reader, lambda other: _has(section, name, other))
 
 
 def _is_of_other_input(section: str, name: str, row: Task) -> bool:
     """Whether a task has a setting, but not over this input."""
 
-    def has(row: Task) -> bool:
-        field = row.settings_class().model_fields.get(section)
-        known = getattr(field.annotation, "model_fields", {}) if field is not None else {}
-        return name in known and not (row.records == "frames" and section == "data" and name in OF_WORDS)
+    return not _has(section, name, row) and any(_has(section, name, other) for other in TASKS[row.name].rows)
 
-    return not has(row) and any(map(has, TASKS[row.name].rows))
+
+def _has(section: str, name: str, row: Task) -> bool:
+    """Whether a task has a setting over an input."""
+    field = row.settings_class().model_fields.get(section)
+    known = getattr(field.annotation, "model_fields", {}) if field is not None else {}
+    return name in known and not (row.records == "frames" and section == "data" and name in OF_WORDS)
 
 
 def _shown_setting(section: str, name: str, row: Task, flag: Any) -> str:

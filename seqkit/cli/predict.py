@@ -111,7 +111,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         of_words = {"--text": text_field or None, "--token-column": token_column}
         others = of_words if row.records == "frames" else {"--frames": frames_field}
         for flag in (flag for flag, value in others.items() if value is not None):
-            refuse_flag(flag, row)
+            refuse_flag(flag, row, has=lambda other: (other.records == "frames") != (row.records == "frames"))
         output_format = output_format or row.writes[0]
         usage_unless(
             output_format in row.writes,

@@ -64,6 +64,7 @@ class GeneratorCard(BaseModel):
         "sample-ner",
         "sample-pos",
         "sample-reviews",
+        "sample-pairs",
         "sample-sentences",
         "sample-names",
         "digits",

@@ -108,6 +108,11 @@ class Dataset:
             return ""
 
     @property
+    def second(self) -> str:
+        """The field of the second text, where texts come in pairs."""
+        return next(iter(self.splits.values())).description.second
+
+    @property
     def scheme(self) -> str:
         """The card's label scheme, or ``auto``."""
         return self.card.scheme if self.card is not None else "auto"

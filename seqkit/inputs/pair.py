@@ -8,14 +8,16 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.json_values import as_object
 from seqkit.formats.objects import object_text
 from seqkit.inputs.arrays import Integers, TokenArrays
-from seqkit.inputs.lookup import LookupBatch, TypeCache
+from seqkit.inputs.building import build_embedding
+from seqkit.inputs.lookup import LookupBatch, LookupModule, TypeCache
 from seqkit.inputs.words import WordInput
 from seqkit.records import TextPair
 
@@ -57,6 +59,22 @@ class PairInput(WordInput):
     def units_of(self, records: Sequence[Any]) -> list[Sequence[str]]:
         """See `LookupInput.units_of`: of each pair both texts."""
         return list(chain.from_iterable(record.sides for record in records))
+
+    def module(self) -> LookupModule:
+        """See `Input.module`."""
+        embedding = self.settings.embedding
+        return LookupModule(build_embedding(embedding, self.indexer, self._vectors), features=int(embedding.match))
+
+    def features_of(self, records: Sequence[Any]) -> Tensor | None:
+        """See `LookupInput.features_of`: whether the other text of the pair has a word, in any case, [N, 1]."""
+        if not self.settings.embedding.match:
+            return None
+        found: list[bool] = []
+        for record in records:
+            first, second = ([token.lower() for token in side] for side in record.sides)
+            others = (set(second), set(first))
+            found += (token in other for side, other in zip((first, second), others, strict=True) for token in side)
+        return torch.tensor(found, dtype=torch.float32)[:, None]  # [N, 1]
 
     def arrays(self, records: Sequence[Any]) -> PairArrays:  # type: ignore[override]
         """See `Input.arrays`."""

@@ -77,8 +77,8 @@ class ClassificationReport(LabelReport):
         Returns:
             ``sentences``, ``tokens``, ``accuracy``, ``macro_f1`` and ``per_label``; where a text may have several
             labels also ``micro_f1``; where a baseline was trained also ``baseline`` with its ``name``, ``accuracy``
-            and ``macro_f1``; where it is known ``loss``; where candidates are ranked ``map``, ``mrr`` and ``ranking``; and ``left_out``, as in every report on labels (see
-            `LabelReport.left_out`).
+            and ``macro_f1``; where it is known ``loss``; where candidates are ranked ``map``, ``mrr`` and ``ranking``;
+            and ``left_out``, as in every report on labels (see `LabelReport.left_out`).
         """
         micro = {} if self.micro is None else {"micro_f1": self.micro.f1}
         baseline = {"baseline": asdict(self.baseline)} if isinstance(self.baseline, Baseline) else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,5 +77,5 @@ def ranking(
             precisions.append(sum(count / rank for count, rank in enumerate(ranks, start=1)) / len(ranks))
             reciprocals.append(1 / ranks[0])
     scored = len(precisions)
-    means = (sum(values) / max(1, scored) for values in (precisions, reciprocals))
-    return Ranking(*means, scored, len(candidates) - scored, group, positive)
+    average, reciprocal = (math.fsum(values) / max(1, scored) for values in (precisions, reciprocals))
+    return Ranking(average, reciprocal, scored, len(candidates) - scored, group, positive)

@@ -82,12 +82,17 @@ class RegressionReport:
         """
         rows: list[Any] = [self, *([self.baseline] if isinstance(self.baseline, RegressionBaseline) else [])]
         cells = [
-            [getattr(row, "name", "this model"), *(f"{getattr(row, name):.4f}" for name in ("mse", "pearson", "spearman"))]
+            [
+                getattr(row, "name", "this model"),
+                *(f"{getattr(row, name):.4f}" for name in ("mse", "pearson", "spearman")),
+            ]
             for row in rows
         ]
         head = ["", "mean squared error", "Pearson", "Spearman"]
         parts = [text_table([head, [], *cells], width=width), f"scores of {plural(self.sentences, self.unit)}"]
-        return "\n\n".join([*parts, *([textwrap.fill(self.ranking.render(), max(width, 20))] if self.ranking is not None else [])])
+        return "\n\n".join(
+            [*parts, *([textwrap.fill(self.ranking.render(), max(width, 20))] if self.ranking is not None else [])]
+        )
 
 
 def pearson(first: Sequence[float], second: Sequence[float]) -> float:

@@ -74,7 +74,9 @@ class Classifier(Model):
         """The label of relevant candidates: the one that is named or, of two, the last in the order of code points."""
         if isinstance(self.head, Regression):
             if given:
-                raise SettingsError("positive names a label, and this model predicts a number: those above 0 are relevant")
+                raise SettingsError(
+                    "positive names a label, and this model predicts a number: those above 0 are relevant"
+                )
             return ""
         labels = self.head.codec.labels.labels
         if given and given not in labels:
@@ -101,7 +103,9 @@ def group_of(record: Any, field: str) -> Any:
     if isinstance(value, str | int | float):
         return value
     found = shown(value) if field in record.fields else f"the fields {', '.join(map(repr, record.fields)) or 'none'}"
-    message = f"expected a string or a number in field {field!r}, by which candidates are ranked together, found {found}"
+    message = (
+        f"expected a string or a number in field {field!r}, by which candidates are ranked together, found {found}"
+    )
     raise DataError(message, file=record.file, line=record.line)
 
 

@@ -174,8 +174,10 @@ class Regression(Head):
 
     def description(self) -> list[str]:
         """See `Head.description`."""
-        return [f"- A number per {self.settings.row.record} (in training mean {self.mean:.4g}, "
-                f"standard deviation {self.deviation:.4g})"]
+        return [
+            f"- A number per {self.settings.row.record} (in training mean {self.mean:.4g}, "
+            f"standard deviation {self.deviation:.4g})"
+        ]
 
 
 def number_of(record: Any, field: str) -> float:

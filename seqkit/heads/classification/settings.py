@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from pydantic import PrivateAttr, model_validator
 
@@ -82,7 +82,7 @@ class ClassifyPairHeadSettings(ClassifyHeadSettings):
     """The classification head over pairs of texts."""
 
     join: Literal["concat", "attention"] = "attention"
-    """concat: [u; v; |u − v|; u ⊙ v] of both pooled texts; attention: the words of each look at those of the other first"""
+    """how both texts become one vector, [u; v; |u − v|; u ⊙ v]; attention: after the words of each saw the other's"""
     hidden: SizeOrNone = 200
     """size of a layer with ReLU between the pooled vectors and the scores; 0 for none"""
 
@@ -140,6 +140,13 @@ class ClassifySettings(Settings):
         return override(self, {"data": {"label": dataset.target}}) if dataset.target and is_default else self
 
 
+class ClassifyPairEmbeddingSettings(ClassifyEmbeddingSettings):
+    """How a word of a pair of texts becomes a vector."""
+
+    match: bool = True
+    """a feature of each word beside its vector: whether the other text has the word, too"""
+
+
 class ClassifyPairSettings(ClassifySettings):
     """All settings of a classifier of pairs of texts."""
 
@@ -147,12 +154,15 @@ class ClassifyPairSettings(ClassifySettings):
     """what is read"""
     data: ClassifyPairDataSettings = ClassifyPairDataSettings()
     """data"""
+    embedding: ClassifyPairEmbeddingSettings = ClassifyPairEmbeddingSettings()
+    """embedding"""
     head: ClassifyPairHeadSettings = ClassifyPairHeadSettings()
     """head"""
 
     def complete(self, dataset: Any) -> ClassifyPairSettings:
         """See `Settings.complete`: also the fields of the texts."""
-        found, usual = super().complete(dataset), type(self)().data
+        found = cast("ClassifyPairSettings", super().complete(dataset))
+        usual = type(self)().data
         texts = dataset.card.texts if dataset.card is not None else ()
         if texts and (self.data.text, self.data.second) == (usual.text, usual.second):
             found = override(found, {"data": dict(zip(("text", "second"), texts, strict=True))})
