@@ -432,7 +432,6 @@ def _refuse_other_input(section: str, name: str, row: Task, reader: str, *, flag
 
 def _is_of_other_input(section: str, name: str, row: Task) -> bool:
     """Whether a task has a setting, but not over this input."""
-
     return not _has(section, name, row) and any(_has(section, name, other) for other in TASKS[row.name].rows)
 
 

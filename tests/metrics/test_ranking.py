@@ -41,7 +41,8 @@ def test_equal_scores_flatter_in_no_order(candidates: list[tuple[int, bool]]) ->
 def test_what_is_told() -> None:
     found = ranking(["q", "q", "r"], [True, False, False], [2.0, 1.0, 1.0], "question", "yes")
     assert found.render() == (
-        "MAP 1.0000  MRR 1.0000  of 1 group by 'question', relevant: 'yes'; 1 group without a relevant candidate left out"
+        "MAP 1.0000  MRR 1.0000  of 1 group by 'question', relevant: 'yes'; "
+        "1 group without a relevant candidate left out"
     )
     about = {"group": "question", "positive": "yes", "groups": 1, "left_out": 1}
     assert found.to_json() == {"map": 1.0, "mrr": 1.0, "ranking": about}

@@ -51,5 +51,5 @@ def test_the_report() -> None:
         "spearman": 0.0,
         "left_out": {"baseline": "too large"},
     }
-    with pytest.raises(ValueError, match="^expected numbers for 1 text, found 2$"):
+    with pytest.raises(ValueError, match=r"^expected numbers for 1 text, found 2$"):
         regression_report([1.0], [1.0, 2.0])

@@ -240,7 +240,7 @@ def test_single_texts_and_frames_have_numbers_too(tmp_path: Path) -> None:
     chosen = {**texts, "head": {"regression": True}, "training": {"epochs": 30, "lr": 0.03}}
     model = seqkit.train(chosen, tmp_path / "texts", rows, dev=rows, device="cpu")
     assert model.classify("so good").value > model.classify("so bad").value
-    assert list(model.predict(["", "so"]))[0].sentence.text == ""
+    assert next(iter(model.predict(["", "so"]))).sentence.text == ""
     sequences = [{"frames": [[float(number), 1.0]] * 3, "label": number / 2} for number in range(12)]
     frames = {"task": "classify", "head": {"regression": True}, "training": {"epochs": 2}, "encoder": {"hidden": 4}}
     model = seqkit.train(frames, tmp_path / "frames", sequences, device="cpu")

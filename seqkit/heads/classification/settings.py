@@ -81,6 +81,10 @@ class ClassifyHeadSettings(Section):
 class ClassifyPairHeadSettings(ClassifyHeadSettings):
     """The classification head over pairs of texts."""
 
+    pool: Literal["mean", "max", "last", "attention", "concat"] = "concat"
+    """how the outputs for each text become one vector; concat: last, max and mean side by side"""
+    dropout: Probability = 0.3
+    """dropout on the pooled vectors"""
     join: Literal["concat", "attention"] = "attention"
     """how both texts become one vector, [u; v; |u − v|; u ⊙ v]; attention: after the words of each saw the other's"""
     hidden: SizeOrNone = 200
@@ -145,6 +149,17 @@ class ClassifyPairEmbeddingSettings(ClassifyEmbeddingSettings):
 
     match: bool = True
     """a feature of each word beside its vector: whether the other text has the word, too"""
+    dropout: Probability = 0.2
+    """dropout on word vectors, one mask a text"""
+
+
+class PairEncoderSettings(EncoderSettings):
+    """The shared recurrent encoder, with defaults for pairs of texts."""
+
+    skip: Literal["none", "residual", "highway", "dense"] = "residual"
+    """connections around the layers; without them attention finds the same word in the other text less surely"""
+    dropout: Probability = 0.2
+    """dropout on every layer's output"""
 
 
 class ClassifyPairSettings(ClassifySettings):
@@ -156,6 +171,8 @@ class ClassifyPairSettings(ClassifySettings):
     """data"""
     embedding: ClassifyPairEmbeddingSettings = ClassifyPairEmbeddingSettings()
     """embedding"""
+    encoder: PairEncoderSettings = PairEncoderSettings()
+    """encoder"""
     head: ClassifyPairHeadSettings = ClassifyPairHeadSettings()
     """head"""
 
