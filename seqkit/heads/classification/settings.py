@@ -151,6 +151,8 @@ class ClassifyPairEmbeddingSettings(ClassifyEmbeddingSettings):
     """a feature of each word beside its vector: whether the other text has the word, too"""
     dropout: Probability = 0.2
     """dropout on word vectors, one mask a text"""
+    word_dropout: Probability = 0.0
+    """probability that a word is replaced by the unknown word in training"""
 
 
 class PairEncoderSettings(EncoderSettings):
