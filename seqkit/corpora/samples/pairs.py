@@ -124,7 +124,7 @@ def _hypothesis(scene: _Scene, label: str, drawn: random.Random) -> tuple[str, _
             return told.told(passive=passive), told
         denied = told._replace(look="")
         return denied.told(passive=passive, denied=True), denied
-    change = drawn.choice(("turn", "place", "agent", "look"))
+    change = drawn.choice(("turn", "turn", "turn", "place", "agent", "look"))
     if change == "turn":
         told = scene._replace(agent=scene.patient, patient=scene.agent, look="")
     elif change == "place":
