@@ -283,6 +283,9 @@ def _likely_fields(record: dict[str, Any], text: str, label: str) -> str:
     """What a message about a missing field says of the flags that name the fields of an object."""
     if text in record and _label_key(record, label) in record:
         return ""
+    texts = [key for key, value in record.items() if isinstance(value, str) and key != label]
+    if text not in record and label in record and len(texts) == 2:
+        return f"; if these are pairs of texts, --text {texts[0]} --text {texts[1]} says so"
     likely = names_of_columns([key for key, value in record.items() if not isinstance(value, list | dict)])
     if likely is None:
         return ""

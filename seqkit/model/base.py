@@ -354,7 +354,7 @@ class Predictor(ABC):
     def card(self) -> str:
         """The README of the directory: what the model is, what it was trained on, how well it does, how to use it."""
         data = self.report.get("data", {}).get("name", "unknown data")
-        read = "FILE" if self.task.records == "frames" else "< text.txt"
+        read = {"frames": "FILE", "pairs": "< pairs.txt"}.get(self.task.records, "< text.txt")
         verbs = [
             f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else read}".rstrip()
             for verb, place in self.task.verbs.items()

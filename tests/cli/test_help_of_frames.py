@@ -18,7 +18,7 @@ Run = Callable[..., Any]
         (
             "classify",
             "Label every text, pair of texts, recording or array: sentiment, topic, entailment, spoken word, gesture; "
-                "one label or several, or a number (--regression).",
+            "one label or several, or a number (--regression).",
         ),
         ("classify predict", "Label texts, recordings or arrays, of files or of standard input, in order."),
         ("lm", "Language models: how likely a text or a piece of music is, and sampling of new ones."),
