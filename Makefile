@@ -114,7 +114,7 @@ $(TORCH23)/.ready: pyproject.toml constraints.txt constraints-torch23.txt
 	@echo "Setting up $(TORCH23) (on Linux torch brings its CUDA libraries: 2.5 GB to download, 5.5 GB on the disk)"
 	$(PYTHON) -m venv $(TORCH23)
 	awk -F '==' 'NR == FNR { other[$$1]; print; next } !($$1 in other)' constraints-torch23.txt constraints.txt > $(TORCH23)/constraints.txt
-	$(TORCH23)/bin/python -m pip install --quiet $(PIP_FLAGS) -c $(TORCH23)/constraints.txt -e '.[dev,audio,midi,plots,scores]' torchdata portalocker
+	$(TORCH23)/bin/python -m pip install --quiet $(PIP_FLAGS) -c $(TORCH23)/constraints.txt -e '.[dev,audio,midi,plots,scores]' torchdata
 	@touch $@
 
 # One reader: make fuzz PYTEST_FLAGS="-k columns"; one case, as printed with a finding: SEQKIT_FUZZ_CASE=columns:1234 make fuzz

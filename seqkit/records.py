@@ -994,6 +994,56 @@ class Transcription:
         return found
 
 
+@dataclass(slots=True)
+class Translation:
+    """A text that was written from another one.
+
+    Args:
+        sentence: the input, as it was read.
+        text: the text.
+        field: the field of the input that was read.
+        log_prob: ln p of the text and its end, in nats.
+        units: how many units were written, the end included.
+        ended: whether the model ended it, and not only the greatest length.
+        alternatives: the n best texts, the best first, where they were asked for: each an object with ``text`` and
+            ``log_prob``.
+        attention: how much each unit looks at each of the source, where that was asked for: an object with ``source``,
+            ``target`` and ``weights``, a row for each unit of the target.
+        gold: ln p of the right text, its units and how many of these are unknown, where that was asked for.
+    """
+
+    sentence: Any
+    text: str
+    field: str = "text"
+    log_prob: float = 0.0
+    units: int = 0
+    ended: bool = True
+    alternatives: list[dict[str, Any]] | None = None
+    attention: dict[str, Any] | None = None
+    gold: tuple[float, int, int] | None = None
+
+    @property
+    def source(self) -> str:
+        """The text that it was written from."""
+        found = self.sentence.fields.get(self.field)
+        return found if isinstance(found, str) else str(self.sentence.text)
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: ``source``, ``text``, ``log_prob``, ``units``, and what was asked for."""
+        found: dict[str, Any] = {
+            "source": self.source,
+            "text": self.text,
+            "log_prob": self.log_prob,
+            "units": self.units,
+            "ended": self.ended,
+        }
+        if self.alternatives is not None:
+            found["nbest"] = self.alternatives
+        if self.attention is not None:
+            found["attention"] = self.attention
+        return found
+
+
 def digest(rows: Iterable[Sequence[str]], start: int = 0) -> int:
     """A checksum of strings.
 

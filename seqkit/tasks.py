@@ -401,6 +401,41 @@ TASKS: dict[str, Task] = {
             options="seqkit.heads.generation.settings:GenerateOptions",
             learned="conditions",
         ),
+        Task(
+            name="translate",
+            summary="Write a text from a text: translation, pronunciation, dialogue acts.",
+            help="""Write a text from a text, by an encoder and a decoder with attention.
+
+            \b
+            seqkit translate train multi30k -o translator        train on a data set, a folder or a file
+            seqkit translate evaluate multi30k -m translator     BLEU, chrF, TER, error rates, exact match
+            seqkit translate -m translator < text.txt            one text per line (short for predict)
+            """,
+            settings="seqkit.heads.translation.settings:TranslateSettings",
+            input="seqkit.inputs.source:SourceInput",
+            head="seqkit.heads.translation.head:Translating",
+            models={"": "seqkit.model.translator:Translator"},
+            records="fields",
+            record="text",
+            unit="unit",
+            train="Train a translator on pairs of texts of DATA and report on dev and test.",
+            evaluate="Translate DATA and compare: BLEU, chrF, TER, error rates, exact match, and perplexity.",
+            flags={
+                "--source": "data.source",
+                "--target": "data.target",
+                "--unit": "data.unit",
+                "--attention": "head.attention",
+            },
+            verbs={"predict": "", "show": "seqkit.cli.show_attention:show_attention"},
+            options="seqkit.heads.translation.settings:TranslateOptions",
+            evaluation="seqkit.heads.translation.settings:TranslateEvaluation",
+            predict="Translate texts, of files or of standard input, in order.",
+            reads=("text", "tsv", "csv", "jsonl"),
+            writes=("text", "jsonl"),
+            written="a line of text for each, or JSON objects",
+            errors="write the texts with errors, one per line: source, right text, text that was written",
+            learned="units",
+        ),
         _OVER_FRAMES._replace(
             name="transcribe",
             summary="Write the text of a recording: speech to characters, words or phones.",

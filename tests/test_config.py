@@ -123,7 +123,7 @@ def test_a_recipe_names_all_its_faults_at_once(recipe_file: Any) -> None:
             "[settings]\nx = 1",
             "settings: unknown name, expected one of task, data, embedding, encoder, head, training",
         ),
-        ("task = 'cook'", "task: expected one of tag, classify, lm, generate, transcribe, found 'cook'"),
+        ("task = 'cook'", "task: expected one of tag, classify, lm, generate, translate, transcribe, found 'cook'"),
         ("scores = 3", "scores: expected a valid dictionary, found 3"),
         ("[head]\nneighbour_words = 1", "head.neighbour_words (now head.lm_loss_words): expected at least 2, found 1"),
         ("[head]\ncrf = 'perhaps'", "head.crf: expected a valid boolean, unable to interpret input, found 'perhaps'"),

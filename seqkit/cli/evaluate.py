@@ -18,6 +18,7 @@ from seqkit.cli.options import (
     device_options,
     json_option,
     model_option,
+    of_ensemble,
     opened,
     quiet_option,
     section_options,
@@ -94,6 +95,7 @@ def evaluate_command(task: Task) -> click.Command:
         confusion: str | None = None,
         **given: Any,
     ) -> int:
+        directory = of_ensemble(directory, given, task)
         row = trained_row(directory, task)
         options = checked_options(row.evaluation_class(), given, row)
         usage_unless(not json_file == errors == "-", "--json and --errors cannot both go to standard output.")

@@ -722,6 +722,25 @@ model_option = click.option(
 )
 """adds ``--model``"""
 
+
+def of_ensemble(directory: Path, options: dict[str, Any], row: Task) -> Path:
+    """The first of several models that ``-m`` names between commas, of a task that has ensembles.
+
+    Args:
+        directory: what the user named.
+        options: the options given, which get the other models.
+        row: the task.
+
+    Returns:
+        The model's directory.
+    """
+    names = str(directory).split(",")
+    if len(names) == 1 or directory.exists() or "ensemble" not in row.options_class().model_fields:
+        return directory
+    options["ensemble"] = ",".join(filter(None, [*names[1:], options.get("ensemble")]))
+    return Path(names[0])
+
+
 quiet_option = click.option("--quiet", is_flag=True, help="print errors only")
 """adds ``--quiet``"""
 

@@ -24,6 +24,7 @@ from seqkit.cli.options import (
     checked_options,
     described_by,
     device_options,
+    of_ensemble,
     prediction_options,
     quiet_option,
     refuse_flag,
@@ -105,6 +106,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         stream: bool = False,
         **given: Any,
     ) -> int:
+        directory = of_ensemble(directory, given, task)
         row = trained_row(directory, task)
         options = checked_options(row.options_class(), given, row)
         texts = text_field if isinstance(text_field, tuple) else (text_field,) if text_field else ()

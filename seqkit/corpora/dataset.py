@@ -20,6 +20,7 @@ from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_o
 from seqkit.formats.json_values import as_object
 from seqkit.formats.manifest import beside, has_frames, may_have_frames, not_read, row_frames
 from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
+from seqkit.formats.plain import punctuation_is_apart
 from seqkit.formats.registry import FORMATS, described_frames, described_sentences, described_texts
 from seqkit.formats.spans import WIDENED
 from seqkit.formats.splitting import Choice, Splitter, choose_splitter, choose_splitter_for_text
@@ -113,6 +114,17 @@ class Dataset:
         return next(iter(self.splits.values())).description.second
 
     @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of the columns or of the parallel texts, as far as a card, a user or the names of files say it."""
+        split = next(iter(self.splits.values()))
+        found = split.description.columns or (self.card.columns if self.card is not None else ())
+        if found or split.file is None or split.is_pipe:
+            return found
+        with suppress(DataError):  # which reading it says again, after what else may be wrong
+            return split.first(texts=True)[1].columns
+        return ()
+
+    @property
     def scheme(self) -> str:
         """The card's label scheme, or ``auto``."""
         return self.card.scheme if self.card is not None else "auto"
@@ -169,13 +181,16 @@ class Dataset:
             add_layout(found, split.located())
         return found + [note for split in files for note in notes_on(split.file, split.left_out)]
 
-    def choose_splitter(self, kind: str, text: str = "text", label: str | None = None) -> Choice:
+    def choose_splitter(
+        self, kind: str, text: str = "text", label: str | None = None, *, spaced: bool = False
+    ) -> Choice:
         """Choose how raw text is split into tokens, by the first records of the first split.
 
         Args:
             kind: what the data set holds, see `seqkit.tasks.Task.records`.
             text: the field of the text.
             label: the field of the label; None if texts need none.
+            spaced: whether texts may be tokens with spaces between them, without saying so.
 
         Returns:
             A kind of splitter, and the reason: the one that finds the given tokens best, or a guess from the text.
@@ -209,7 +224,10 @@ class Dataset:
         given = [record for record in records if isinstance(record, Sentence) and record.tokens]
         if kind == "sentences" and given and not was_split:
             return choose_splitter(((record.text, record.offsets) for record in given), name)
-        return choose_splitter_for_text("\n".join(record.text for record in records))
+        texts = [record.text for record in records]
+        if spaced and punctuation_is_apart(texts):
+            return Choice("spaces", "texts are split at spaces only, since no punctuation is attached to their words")
+        return choose_splitter_for_text("\n".join(texts))
 
     @staticmethod
     def _fewest_widened(file: Path, description: Description, widened: int) -> Choice:

@@ -12,9 +12,10 @@ from seqkit.corpora.cards import Card, card_names, load_card
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.split import Split, data_files, vector_files
 from seqkit.errors import DataError, file_errors, nearest
-from seqkit.formats.format import Description
+from seqkit.formats.format import UNDESCRIBED, Description
 from seqkit.formats.midi import MIDI_SUFFIXES
-from seqkit.formats.registry import COMPANIONS
+from seqkit.formats.parallel_files import PARALLEL_FILES, parallel_words
+from seqkit.formats.registry import COMPANIONS, USUAL_SUFFIXES
 from seqkit.formats.text import data_suffix
 
 _WORDS = {"train": "train", "dev": "dev devel development valid validation val testa", "test": "test testb"}
@@ -43,12 +44,14 @@ class _Found(NamedTuple):
     """What lies in a folder.
 
     Attributes:
-        files: split → file, or folder of files.
+        files: split → file, or folder of files; of parallel files the first.
         not_taken: the names of the files that are no split.
+        parallel: split → the words that name the texts of its parallel files, see `seqkit.formats.parallel_files`.
     """
 
     files: dict[str, Path]
     not_taken: list[str]
+    parallel: dict[str, tuple[str, ...]]
 
 
 def split_files(folder: Path) -> dict[str, Path]:
@@ -74,6 +77,8 @@ def _look_into(folder: Path) -> _Found:
     with file_errors("cannot be read", folder):
         paths = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     files: dict[str, Path] = {}
+    parallel: dict[str, tuple[str, ...]] = {}
+    texts: set[Path] = set()
     inside = [path for path in paths if path.is_file()]
     data = data_files(inside)
     arrays = [path for path in vector_files(inside) if path not in data]
@@ -88,13 +93,20 @@ def _look_into(folder: Path) -> _Found:
         found = [path for path in found if data_suffix(path) == path.suffix.lower() or path.stem not in plain]
         # Of vectors a split may be a manifest and another an array; beside a split's file an array belongs to it.
         found = found or [path for path in arrays if path.name.lower().split(".")[0] == split]
+        words = parallel_words([path.name for path in found])
+        suffixes = {data_suffix(path) for path in found}  # text has none that identifies its format
+        if words and not suffixes & USUAL_SUFFIXES.keys() and not set(words) & _SPLIT_OF_WORD.keys():
+            parallel[split] = words
+            texts.update(found)
+            found = found[:1]
         if len(found) > 1:
             names = ", ".join(path.name for path in found)
             raise DataError(f"several {split} files: {names}; give each split a folder named {split}", file=folder)
         found = found or [folder for name, folder in folders.items() if name == split]
         if found:
             files[split] = found[0]
-    return _Found(files, [path.name for path in data if path not in files.values()])
+    taken = {*files.values(), *texts}
+    return _Found(files, [path.name for path in data if path not in taken], parallel)
 
 
 def _affix(path: Path) -> tuple[str, str, str]:
@@ -159,12 +171,14 @@ def _shown_names(names: Sequence[str]) -> str:
 
 
 def _resolve_folder(name: str, folder: Path) -> Dataset:
-    files, others = _look_into(folder)
+    files, others, parallel = _look_into(folder)
     if files:
         taken = ", ".join(f"{split} {file.name}" for split, file in files.items())
         left = [other for other in others if not _ABOUT_DATA.match(other)]
         notes = [f"{name}: read {taken}; not taken: {', '.join(left)}"] if left else []
-        return Dataset(name, {split: Split(file) for split, file in files.items()}, notes=notes, not_taken=left)
+        known = {split: Description(PARALLEL_FILES.name, words) for split, words in parallel.items()}
+        splits = {split: Split(file, known.get(split, UNDESCRIBED)) for split, file in files.items()}
+        return Dataset(name, splits, notes=notes, not_taken=left)
     with file_errors("cannot be read", folder):
         annotated = any(path.suffix.lower() in COMPANIONS for path in folder.iterdir())
     alone = bool(others) and all(Path(other).suffix.lower() in MIDI_SUFFIXES for other in others)

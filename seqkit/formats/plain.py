@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from seqkit.errors import DataError
@@ -60,12 +60,23 @@ def _evidence(sample: Sample) -> list[str]:
     is no sign: French is written so.)
     """
     rows = sample.rows
-    attached = sum(_ATTACHED.search(row) is not None for row in rows)
-    if not rows or sample.texts or attached > _MOST_ATTACHED * len(rows):
+    if not rows or sample.texts or not punctuation_is_apart(rows):
         return []
     signs = [sign for sign, pattern in _SIGNS.items() if sum(map(bool, map(pattern.search, rows))) * 100 >= len(rows)]
     apart = sum(_APART.search(row) is not None for row in rows)
     return signs + ["spaces around punctuation"] * (apart >= _LEAST_APART * len(rows) and len(rows) >= _LEAST_ROWS)
+
+
+def punctuation_is_apart(rows: Sequence[str]) -> bool:
+    """Whether punctuation stands apart from words, as in text that is cut into tokens; so it does where there is none.
+
+    Args:
+        rows: lines of a text.
+
+    Returns:
+        Whether hardly a line has a comma at a word, or ends with a full stop at one.
+    """
+    return sum(_ATTACHED.search(row) is not None for row in rows) <= _MOST_ATTACHED * len(rows)
 
 
 def _is_cut(sample: Sample) -> bool:

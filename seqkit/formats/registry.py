@@ -24,6 +24,7 @@ from seqkit.formats.label_studio import LABEL_STUDIO
 from seqkit.formats.manifest import AUDIO, NPY, NPZ, NUMBERS
 from seqkit.formats.midi import MIDI
 from seqkit.formats.named_columns import NAMED_COLUMNS
+from seqkit.formats.parallel_files import PARALLEL_FILES
 from seqkit.formats.plain import TEXT, TOKENS, WIKITEXT
 from seqkit.formats.predicates import CONLL2009, CONLL2012
 from seqkit.formats.prodigy import PRODIGY
@@ -38,7 +39,7 @@ from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
 
 _ANNOTATED = (LABEL_STUDIO, PRODIGY, DOCCANO, SPACY_JSON, SPACY, BRAT, WEBANNO)
 _COLUMNS = (CONLLU, CONLLU_PLUS, CONLL2009, CONLL2012, *NAMED_COLUMNS, CONLL)
-_TABLES = (TOKEN_TABLE, TSV, CSV, SEMICOLONS, TABS, PARALLEL, FASTTEXT, *PUBLISHED)
+_TABLES = (TOKEN_TABLE, TSV, CSV, SEMICOLONS, TABS, PARALLEL, PARALLEL_FILES, FASTTEXT, *PUBLISHED)
 _VECTORS = (NPY, NPZ, TIME_SERIES, NUMBERS, AUDIO, MIDI)
 FORMATS = {
     each.name: each

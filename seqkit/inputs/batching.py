@@ -16,7 +16,13 @@ of one length: measured with the reference tagger on two cores"""
 
 
 def training_batches(
-    lengths: Integers, *, batch_size: int, batch_tokens: int = 0, equal: bool = False, seed: tuple[int, ...] = (0,)
+    lengths: Integers,
+    *,
+    written: Integers | None = None,
+    batch_size: int,
+    batch_tokens: int = 0,
+    equal: bool = False,
+    seed: tuple[int, ...] = (0,),
 ) -> list[Integers]:
     """Cut a corpus into batches of near-equal lengths, in random order.
 
@@ -24,8 +30,10 @@ def training_batches(
 
     Args:
         lengths: tokens in each sentence, [S].
+        written: units of the text that is written from each, [S]; batches are then of texts that are alike in both.
         batch_size: sentences per batch, if `batch_tokens` is 0.
-        batch_tokens: the largest number of tokens per batch, with padding (a longer sentence is a batch of its own).
+        batch_tokens: the largest number of tokens per batch, of both sides, with padding (a longer sentence is a batch
+            of its own).
         equal: only sentences of equal length in a batch: there is no padding, but some batches are small.
         seed: the same seed gives the same batches; it should contain the number of the epoch.
 
@@ -40,14 +48,16 @@ def training_batches(
     generator = np.random.default_rng(seed)
     rows = generator.permutation(len(lengths)).astype(np.int64)
     rows = rows[lengths[rows] > 0]
-    mean = max(1.0, float(lengths[rows].mean())) if len(rows) else 1.0
+    both = lengths if written is None else lengths + written  # [S]
+    mean = max(1.0, float(both[rows].mean())) if len(rows) else 1.0
     pool = _POOL_BATCHES * (max(1, int(batch_tokens / mean)) if batch_tokens else batch_size)
     batches: list[Integers] = []
     for begin in range(0, len(rows), pool):
         part = rows[begin : begin + pool]
-        part = part[np.argsort(lengths[part], kind="stable")]
+        order = np.argsort(lengths[part], kind="stable")
+        part = part[order if written is None else np.lexsort((lengths[part], written[part]))]
         for piece in np.split(part, np.flatnonzero(np.diff(lengths[part])) + 1) if equal else [part]:
-            batches.extend(_cut(piece, lengths, batch_size, batch_tokens))
+            batches.extend(_cut(piece, lengths, written, batch_size, batch_tokens))
     return [batches[number] for number in generator.permutation(len(batches))]
 
 
@@ -112,15 +122,19 @@ def _cheapest_runs(steps: Integers, counts: Integers, batch_tokens: int) -> list
     return runs[::-1]
 
 
-def _cut(rows: Integers, lengths: Integers, batch_size: int, batch_tokens: int) -> Iterator[Integers]:
-    """Cut sentences that are sorted by length into batches."""
+def _cut(
+    rows: Integers, lengths: Integers, written: Integers | None, batch_size: int, batch_tokens: int
+) -> Iterator[Integers]:
+    """Cut sentences that are sorted by length, or by that of what is written from them, into batches."""
     begin = 0
     size = batch_size
+    sorted_by = lengths if written is None else written
     while begin < len(rows):
         if batch_tokens:
-            most = max(1, batch_tokens // int(lengths[rows[begin]]))  # the others are not shorter than the first
-            part = lengths[rows[begin : begin + most]]
-            padded = part * np.arange(1, len(part) + 1)  # tokens with padding in a batch that ends there
+            most = max(1, batch_tokens // int(sorted_by[rows[begin]]))  # the others are not shorter than the first
+            part = rows[begin : begin + most]
+            longest = np.maximum.accumulate(lengths[part]) + (0 if written is None else written[part])
+            padded = longest * np.arange(1, len(part) + 1)  # tokens with padding in a batch that ends there
             size = max(1, int(np.searchsorted(padded, batch_tokens, side="right")))
         yield rows[begin : begin + size]
         begin += size

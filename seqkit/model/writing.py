@@ -123,7 +123,8 @@ class UnitWriter(ABC):
             if beam:
                 options |= {"beam": max(beam, count), "length_penalty": length_penalty}
                 for row in range(conditions):
-                    found += beam_search(step, *starts([row]), **options)[:count]
+                    (texts,) = beam_search(step, *starts([row]), **options)
+                    found += texts[:count]
             else:
                 generator = torch.Generator()
                 generator.manual_seed(seed) if seed is not None else generator.seed()

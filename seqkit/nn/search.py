@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import chain
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from seqkit.nn.sequences import running_sum, to_device
 
-SearchState = tuple[tuple[Tensor, ...], ...]
-"""the state of a model: tensors whose first dimension is the sequence"""
+
+class RowState(Protocol):
+    """The state of a model for some sequences, of a kind of its own."""
+
+    def select(self, index: Tensor) -> RowState:
+        """The state of some of the sequences, int64 [M]; repetitions are allowed."""
+
+
+SearchState = Any
+"""the state of a model: tuples of tensors whose first dimension is the sequence, or a `RowState`"""
 Step = Callable[[Tensor, SearchState], tuple[Tensor, SearchState]]
 """the last symbol of each of N sequences, int64 [N], and their state → log p(next symbol) [N, V] and the state after"""
+Penalty = Callable[[SearchState], Tensor]
+"""the state of N sequences → how much worse each is than its probability says, at least 0, [N], on the CPU"""
 Allowed = Callable[[int, list[list[int]]], "Tensor | None"]
 """the number of symbols so far, and those of each of N sequences → the allowed ones, bool [N, V] or [V]; None: all"""
 
@@ -45,6 +56,8 @@ def select_rows(state: SearchState, index: Tensor) -> SearchState:
     Returns:
         The state of M sequences.
     """
+    if not isinstance(state, tuple):
+        return state.select(index)
     return tuple(tuple(part[index] for part in layer) for layer in state)
 
 
@@ -182,18 +195,19 @@ def beam_search(
     first: Tensor,
     *,
     end: int,
-    length: int,
+    length: int | Sequence[int],
     beam: int,
     ends: int = 1,
     length_penalty: float = 0.0,
     allowed: Allowed | None = None,
-) -> list[Continuation]:
-    r"""Search for the most likely continuations of one sequence.
+    penalty: Penalty | None = None,
+) -> list[list[Continuation]]:
+    r"""Search for the most likely continuations of each of N sequences.
 
     The `beam` most likely prefixes of each length are kept, and every end that one of them can reach is considered. The
-    search stops when no prefix can lead to one of the `beam` best continuations any more, since further symbols never
-    make a sequence more likely. It is exact if `beam` is at least the number of prefixes of each length. The search
-    itself is on the CPU, and the device is waited for once a symbol.
+    search of a sequence stops when no prefix can lead to one of the `beam` best continuations any more, since further
+    symbols never make a sequence more likely. It is exact if `beam` is at least the number of prefixes of each length.
+    The search itself is on the CPU, and the device is waited for once a symbol. Sequences do not influence each other.
 
     The most likely sequences are often short. With a length penalty α > 0 the best sequence has the largest
     :math:`\log p / n^\alpha` with n symbols, ends included (Wu et al. 2016, "Google's neural machine translation
@@ -201,61 +215,127 @@ def beam_search(
 
     Args:
         step: the model.
-        state: its state before the first symbol, for one sequence.
-        first: the first symbol, int64 [1].
+        state: its state before the first symbol, for N sequences.
+        first: the first symbols, int64 [N].
         end: the symbol that ends a sequence (or a line of it).
-        length: the maximum number of symbols, ends included; sequences of that length are results even without an end.
-        beam: the number of prefixes to keep, and the maximum number of continuations to return.
+        length: the maximum number of symbols, of all or of each, ends included; sequences of that length are results
+            even without an end.
+        beam: the number of prefixes to keep, and the maximum number of continuations to return, of each.
         ends: the number of end symbols after which a sequence stops. 0: it stops at `length` only.
         length_penalty: α; 0 for the most likely sequence, 1 for the most likely per symbol.
         allowed: the symbols that may be next.
+        penalty: what is subtracted from :math:`\log p / n^\alpha` of a continuation, by the state that its last symbol
+            was predicted from; it never grows with further symbols.
 
     Returns:
-        Different continuations, the best first; none if no first symbol is allowed.
+        Of each sequence different continuations, the best first; none if no first symbol is allowed.
 
     Raises:
-        ValueError: an argument is outside its range, or `first` is not one symbol.
+        ValueError: an argument is outside its range.
     """
-    _check_least(0, ("length", length), ("ends", ends), ("a length penalty", length_penalty))
+    count = len(first)
+    lengths = [length] * count if isinstance(length, int) else list(length)
+    _check_least(0, *(("length", each) for each in lengths), ("ends", ends), ("a length penalty", length_penalty))
     _check_least(1, ("a beam", beam))
-    if first.shape != (1,):
-        raise ValueError(f"expected one first symbol, found shape {list(first.shape)}")
-    found: list[tuple[float, Continuation]] = []
-    live: list[list[int]] = [[]]
-    scores = torch.zeros(1, dtype=torch.float64)  # [L]; in float64, so that long sums do not tie
+    nothing = _ranked(Continuation([], 0.0, False), length_penalty)
+    found: list[list[tuple[float, Continuation]]] = [[] if most else [nothing] for most in lengths]
+    live: list[list[list[int]]] = [[[]] if most else [] for most in lengths]  # of each sequence its prefixes
+    scores = torch.zeros(sum(map(len, live)), dtype=torch.float64)  # [L]; in float64, so that long sums do not tie
+    if not all(lengths):
+        started = to_device(
+            torch.tensor([row for row, most in enumerate(lengths) if most], dtype=torch.int64), first.device
+        )
+        first, state = first[started], select_rows(state, started)
     last = first
-    for count in range(length):
-        log_probabilities, state = step(last, state)  # [L, V]
-        permitted = _restrict(log_probabilities, allowed, count, live)  # [L, V]
-        totals = scores.unsqueeze(1) + permitted.cpu().double()  # [L, V]; in this order: not every device has float64
-        for row, tokens in enumerate(live):
-            if ends and tokens.count(end) + 1 == ends:
-                if (score := float(totals[row, end])) > -torch.inf:
-                    found.append(_ranked(Continuation(tokens, score, True), length_penalty))
-                totals[row, end] = -torch.inf
-        found = _best(found, beam)
-        scores, places = totals.flatten().topk(min(beam, totals.numel()))  # [L']
-        bound = found[-1][0] if len(found) == beam else -torch.inf
-        worst = length_penalty * math.log(count + 1) - bound
-        kept = scores.neg().clamp_(min=0).log_() < worst  # [L'], as in `_ranked`; false also for -inf: not allowed
-        scores, places = scores[kept], places[kept]  # [L']
-        rows, symbols = places // totals.shape[1], places % totals.shape[1]  # [L']
-        live = [[*live[row], symbol] for row, symbol in zip(rows.tolist(), symbols.tolist(), strict=True)]
-        if not live:
+    for position in range(max(lengths, default=0)):
+        if not len(scores):
             break
-        last = to_device(symbols, first.device)  # [L']
-        state = select_rows(state, to_device(rows, first.device))
-    unended = [Continuation(tokens, score, False) for tokens, score in zip(live, scores.tolist(), strict=True)]
-    return [one for _, one in _best([*found, *(_ranked(one, length_penalty) for one in unended)], beam)]
+        prefixes = list(chain.from_iterable(live))
+        log_probabilities, state = step(last, state)  # [L, V]
+        penalties = [0.0] * len(prefixes) if penalty is None else penalty(state).tolist()
+        permitted = _restrict(log_probabilities, allowed, position, prefixes)  # [L, V]
+        totals = scores.unsqueeze(1) + permitted.cpu().double()  # [L, V]; in this order: not every device has float64
+        closing = totals[:, end].tolist()
+        closes = [ends > 0 and tokens.count(end) + 1 == ends for tokens in prefixes]
+        totals[torch.tensor(closes, dtype=torch.bool), end] = -torch.inf
+        best, places = _best_of_each(totals, list(map(len, live)), beam)  # of each sequence [K]
+        rows: list[int] = []
+        begin = 0
+        kept_scores: list[Tensor] = []
+        symbols: list[int] = []
+        for number, own in enumerate(live):
+            if not own:
+                continue
+            for row, tokens in enumerate(own, begin):
+                if closes[row] and closing[row] > -torch.inf:
+                    one = Continuation(tokens, closing[row], True)
+                    found[number].append(_ranked(one, length_penalty, penalties[row]))
+            found[number] = _best(found[number], beam)
+            bound = found[number][-1][0] if len(found[number]) == beam else -torch.inf
+            worst = length_penalty * math.log(position + 1) - bound
+            kept = (
+                best[number].neg().clamp_(min=0).log_() < worst
+            )  # [K], as in `_ranked`; false also for -inf: not allowed
+            chosen, where = best[number][kept], places[number][kept].tolist()  # [K']
+            begin += len(own)
+            live[number] = [[*prefixes[place // totals.shape[1]], place % totals.shape[1]] for place in where]
+            if position + 1 == lengths[number]:
+                parts = zip(live[number], chosen.tolist(), where, strict=True)
+                ranked = [
+                    _ranked(Continuation(tokens, score, False), length_penalty, penalties[place // totals.shape[1]])
+                    for tokens, score, place in parts
+                ]
+                found[number] = _best([*found[number], *ranked], beam)
+                live[number] = []
+                continue
+            kept_scores.append(chosen)
+            rows += [place // totals.shape[1] for place in where]
+            symbols += [place % totals.shape[1] for place in where]
+        scores = torch.cat(kept_scores) if kept_scores else scores[:0]  # [L']
+        if not len(scores):
+            break
+        last = to_device(torch.tensor(symbols, dtype=torch.int64), first.device)  # [L']
+        state = select_rows(state, to_device(torch.tensor(rows, dtype=torch.int64), first.device))
+    return [[one for _, one in each] for each in found]
+
+
+def _best_of_each(totals: Tensor, sizes: Sequence[int], beam: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
+    """The best symbols after the prefixes of each sequence.
+
+    Args:
+        totals: the score of each symbol after each prefix, [L, V].
+        sizes: how many of the prefixes are those of each sequence.
+        beam: how many symbols at most.
+
+    Returns:
+        Of each sequence with prefixes the best scores, [K], and their places in the flattened totals, [K].
+    """
+    width = totals.shape[1]
+    some = [number for number, size in enumerate(sizes) if size]
+    # Of each prefix no more symbols are needed than of all its sequence.
+    values, symbols = totals.topk(min(beam, width), 1)  # [L, K]
+    best: dict[int, Tensor] = {}
+    places: dict[int, Tensor] = {}
+    begin = 0
+    for number in some:
+        own = slice(begin, begin + sizes[number])
+        chosen = values[own].flatten().topk(min(beam, sizes[number] * values.shape[1]))  # [K]
+        row = torch.arange(begin, begin + sizes[number]).unsqueeze(1) * width  # [rows, 1]
+        best[number], places[number] = chosen.values, (symbols[own] + row).flatten()[chosen.indices]
+        begin += sizes[number]
+    return best, places
 
 
 def _best(found: list[tuple[float, Continuation]], count: int) -> list[tuple[float, Continuation]]:
     return sorted(found, key=itemgetter(0), reverse=True)[:count]
 
 
-def _ranked(one: Continuation, length_penalty: float) -> tuple[float, Continuation]:
+def _ranked(one: Continuation, length_penalty: float, penalty: float = 0.0) -> tuple[float, Continuation]:
     """With -log(-log p / n^α), which ranks as log p / n^α does, without a power that overflows."""
     units = max(1, len(one.tokens) + one.ended)
+    if penalty:
+        worth = penalty - one.log_prob * math.exp(-length_penalty * math.log(units))
+        return (-math.log(worth) if worth > 0 else math.inf), one
     return (length_penalty * math.log(units) - math.log(-one.log_prob) if one.log_prob < 0 else math.inf), one
 
 

@@ -151,6 +151,18 @@ def linear_cross_entropy(
     return _cross_entropy(x, weight, bias, targets, (False, False, False), dtype)[0].sum()
 
 
+def _above_mean(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
+    """By how much the scores of the correct words are above the mean of all words but padding, summed over rows.
+
+    Of the smoothed loss this is all that is added to the plain one: the sum over the vocabulary in it cancels out.
+    """
+    rows = (targets != IGNORED).nonzero().squeeze(1)  # [n]
+    known, x = targets.index_select(0, rows), x.index_select(0, rows)  # [n], [n, D]
+    words = slice(PADDING + 1, None)
+    right = (x * functional.embedding(known, weight)).sum() + bias[known].sum()
+    return right - x.sum(0) @ weight[words].mean(0) - len(rows) * bias[words].mean()
+
+
 class Softmax(nn.Module):
     r"""Features → a probability for each word of a vocabulary, :math:`p(w \mid h) = \mathrm{softmax}(W h + b)_w`.
 
@@ -196,14 +208,18 @@ class Softmax(nn.Module):
             self.project = nn.Linear(input_size, tied_size, bias=False)
             nn.init.xavier_uniform_(self.project.weight)
 
-    def loss(self, features: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:
-        """The negative log-likelihood of the correct words, summed.
+    def loss(self, features: Tensor, targets: Tensor, table: Tensor | None = None, *, smoothing: float = 0.0) -> Tensor:
+        r"""The negative log-likelihood of the correct words, summed.
+
+        With label smoothing ε (Szegedy et al. 2016) a share of it is that of all words in equal parts:
+        :math:`-(1 - ε) \log p_y - ε \frac{1}{V} \sum_w \log p_w`, with V without padding.
 
         Args:
             features: [N, D]; if they are bfloat16, the factors of the gradients are rounded to it as well.
             targets: the correct words, int64 [N]; `IGNORED` for positions without one. On the CPU or the device of the
                 features; for an adaptive softmax they are read, and the latter waits for the device.
             table: the embedding table, [V, E], if the layer is tied.
+            smoothing: ε; not with an adaptive softmax.
 
         Returns:
             A scalar, in nats.
@@ -213,7 +229,9 @@ class Softmax(nn.Module):
                 return -self._adaptive_log_probabilities(features, targets).sum()
             products = torch.bfloat16 if features.dtype == torch.bfloat16 else self.products
             targets = to_device(targets, features.device)
-            return linear_cross_entropy(*self._layer(features, table), targets, products=products)
+            x, weight, bias = self._layer(features, table)  # [N, D], [V, D], [V]
+            found = linear_cross_entropy(x, weight, bias, targets, products=products)
+            return found + smoothing * _above_mean(x, weight, bias, targets) if smoothing else found
 
     @torch.no_grad()
     def target_log_probabilities(self, features: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:

@@ -192,6 +192,7 @@ class RecordLearner(Learner):
         training = self.settings.training
         batches = training_batches(
             self.arrays.lengths,
+            written=getattr(self.targets, "written", None),
             batch_size=training.batch_size,
             batch_tokens=training.batch_tokens,
             equal=training.equal_lengths,
@@ -202,7 +203,11 @@ class RecordLearner(Learner):
     def compute(self, batch: Integers, carried: Any = None) -> Computed:
         """See `Learner.compute`."""
         model = self.model
-        targets = None if self.targets is None else to_device(self.targets.collate(batch), model.device)
+        targets: Any = None if self.targets is None else self.targets.collate(batch)
+        if isinstance(targets, Tensor):
+            targets = to_device(targets, model.device)
+        elif targets is not None:
+            targets = targets.to(model.device)
         condition = None if self.conditions is None else self.conditions.collate(batch)
         vectors = model.input.training_batch(self.arrays, batch, self.targets).to(model.device)
         with precision_context(self.settings.training.precision, model.device):

@@ -57,6 +57,7 @@ def test_all_commands_are_there() -> None:
         "classify": ["train", "evaluate", "predict"],
         "lm": ["train", "evaluate", "score", "sample"],
         "generate": ["train", "sample", "evaluate"],
+        "translate": ["train", "evaluate", "predict", "show"],
         "transcribe": ["train", "evaluate", "predict", "show"],
         "lab": ["gradients", "memory", "compare", "gates"],
         "data": ["list", "fetch", "formats", "check", "stats", "convert"],
@@ -84,7 +85,7 @@ def test_help_on_every_level(place: list[str], run: Run) -> None:
 def test_help_of_the_whole_shows_every_command_and_how_to_begin(run: Run) -> None:
     out = run("--help").out
     assert re.findall(r"^  (\w+) +\w", out.partition("Commands:")[2], re.MULTILINE) == [
-        *("tag", "classify", "lm", "generate", "transcribe", "lab", "data", "info", "bench")
+        *("tag", "classify", "lm", "generate", "translate", "transcribe", "lab", "data", "info", "bench")
     ]
     assert "seqkit tag train sample-ner -c sample-ner -o model" in out
 
@@ -135,13 +136,14 @@ def test_a_group_alone_shows_its_help_and_is_wrong_usage(place: list[str], run: 
         (
             ["tga"],
             "",
-            "expected a command among tag, classify, lm, generate, transcribe, lab, data, info, bench, found 'tga'; "
-            "did you mean 'tag'?",
+            "expected a command among tag, classify, lm, generate, translate, transcribe, lab, data, info, bench, "
+            "found 'tga'; did you mean 'tag'?",
         ),
         (
             ["xyz"],
             "",
-            "expected a command among tag, classify, lm, generate, transcribe, lab, data, info, bench, found 'xyz'",
+            "expected a command among tag, classify, lm, generate, translate, transcribe, lab, data, info, bench, "
+            "found 'xyz'",
         ),
         (
             ["tag", "trian"],

@@ -42,6 +42,11 @@ def start(count: int = 1) -> Tensor:
     return torch.zeros(count, dtype=torch.int64)
 
 
+def searched_one(step: Step, state: SearchState, first: Tensor, **options: Any) -> list[Continuation]:
+    (found,) = beam_search(step, state, first, **options)
+    return found
+
+
 def enumerate_all(table: Tensor, length: int, ends: int = 1) -> dict[tuple[tuple[int, ...], bool], float]:
     """Every continuation and its log-probability, by trying all strings: the oracle of this file."""
     found = {}
@@ -62,7 +67,7 @@ def enumerate_all(table: Tensor, length: int, ends: int = 1) -> dict[tuple[tuple
 def test_a_wide_beam_finds_all_sequences_in_their_order(seed: int, length: int, ends: int) -> None:
     table = chain(seed)
     expected = enumerate_all(table, length, ends)
-    found = beam_search(markov(table), initial(), start(), end=END, length=length, beam=200, ends=ends)
+    found = searched_one(markov(table), initial(), start(), end=END, length=length, beam=200, ends=ends)
     assert {(tuple(one.tokens), one.ended): one.log_prob for one in found} == pytest.approx(expected, abs=1e-5)
     assert len(found) == len(expected)
     assert [one.log_prob for one in found] == sorted((one.log_prob for one in found), reverse=True)
@@ -74,7 +79,7 @@ def test_a_wide_beam_finds_all_sequences_in_their_order(seed: int, length: int, 
 def test_a_narrow_beam_gives_true_scores_of_different_sequences_and_never_beats_the_best(seed: int, beam: int) -> None:
     table = chain(seed)
     expected = enumerate_all(table, 4)
-    found = beam_search(markov(table), initial(), start(), end=END, length=4, beam=beam)
+    found = searched_one(markov(table), initial(), start(), end=END, length=4, beam=beam)
     assert 1 <= len(found) <= beam
     assert len({(tuple(one.tokens), one.ended) for one in found}) == len(found)
     for one in found:
@@ -86,7 +91,7 @@ def test_a_narrow_beam_gives_true_scores_of_different_sequences_and_never_beats_
 def test_a_length_penalty_ranks_by_what_a_symbol_costs(penalty: float) -> None:
     table = chain(4)
     expected = enumerate_all(table, 4)
-    found = beam_search(markov(table), initial(), start(), end=END, length=4, beam=500, length_penalty=penalty)
+    found = searched_one(markov(table), initial(), start(), end=END, length=4, beam=500, length_penalty=penalty)
     ranks = [one.log_prob / (len(one.tokens) + one.ended) ** penalty for one in found]
     assert ranks == sorted(ranks, reverse=True)
     assert {(tuple(one.tokens), one.ended): one.log_prob for one in found} == pytest.approx(expected, abs=1e-5)
@@ -96,8 +101,8 @@ def test_a_length_penalty_finds_long_sequences_where_the_likeliest_is_short() ->
     rows = [[0.3, 0.7, 0.0, 0.0], [0.0, 0.0, 0.6, 0.4], [0.0, 0.0, 0.4, 0.6], [1.0, 0.0, 0.0, 0.0]]
     table = torch.tensor([rows, rows]).log()
     options = {"end": END, "length": 9, "beam": 3}
-    assert beam_search(markov(table), initial(), start(), **options)[0].tokens == []
-    best = beam_search(markov(table), initial(), start(), length_penalty=1.0, **options)[0]
+    assert searched_one(markov(table), initial(), start(), **options)[0].tokens == []
+    best = searched_one(markov(table), initial(), start(), length_penalty=1.0, **options)[0]
     assert best.tokens == [1, 2, 3]
     assert best.log_prob == pytest.approx(math.log(0.7 * 0.6 * 0.6))
 
@@ -106,7 +111,7 @@ def test_a_length_penalty_finds_long_sequences_where_the_likeliest_is_short() ->
 def test_no_length_penalty_is_too_great(penalty: float) -> None:
     table = chain(4)
     expected = enumerate_all(table, 4)
-    found = beam_search(markov(table), initial(), start(), end=END, length=4, beam=500, length_penalty=penalty)
+    found = searched_one(markov(table), initial(), start(), end=END, length=4, beam=500, length_penalty=penalty)
     assert {(tuple(one.tokens), one.ended): one.log_prob for one in found} == pytest.approx(expected, abs=1e-5)
     if penalty == 1000.0:  # the longest come first, and of one length the likeliest
         ranks = [(len(one.tokens) + one.ended, one.log_prob) for one in found]
@@ -117,7 +122,7 @@ def test_a_sequence_that_is_certain_comes_first() -> None:
     rows = [[0.0, 1.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0]]
     table = torch.tensor([rows, rows]).log()
     for penalty in (0.0, 1.0):
-        (best,) = beam_search(markov(table), initial(), start(), end=END, length=9, beam=1, length_penalty=penalty)
+        (best,) = searched_one(markov(table), initial(), start(), end=END, length=9, beam=1, length_penalty=penalty)
         assert (best.tokens, best.log_prob, best.ended) == ([1], 0.0, True)
 
 
@@ -126,7 +131,7 @@ def test_a_beam_sees_past_the_greedy_choice() -> None:
     table = torch.tensor([odds, odds]).log()
     greedy = sample(markov(table), initial(), start(), end=END, length=5, temperature=0)
     assert greedy[0].tokens == [1]
-    best = beam_search(markov(table), initial(), start(), end=END, length=5, beam=2)[0]
+    best = searched_one(markov(table), initial(), start(), end=END, length=5, beam=2)[0]
     assert best.tokens == [2]
     assert best.log_prob == pytest.approx(math.log(0.4))
     assert best.ended
@@ -141,7 +146,7 @@ def test_a_beam_stops_once_nothing_can_improve() -> None:
         calls.append(len(last))
         return model(last, state)
 
-    found = beam_search(counted, initial(), start(), end=END, length=1000, beam=2)
+    found = searched_one(counted, initial(), start(), end=END, length=1000, beam=2)
     assert [one.tokens for one in found] == [[], [1]]
     assert len(calls) == 2
 
@@ -212,7 +217,7 @@ def test_what_is_not_allowed_is_never_chosen_and_scores_stay_those_of_the_model(
     expected = enumerate_all(table, 5)
     generator = torch.Generator().manual_seed(0)
     drawn = sample(markov(table), initial(300), start(300), end=END, length=5, allowed=never_twice, generator=generator)
-    found = beam_search(markov(table), initial(), start(), end=END, length=5, beam=100, allowed=never_twice)
+    found = searched_one(markov(table), initial(), start(), end=END, length=5, beam=100, allowed=never_twice)
     for one in (*drawn, *found):
         assert len(set(one.tokens)) == len(one.tokens)
         assert one.log_prob == pytest.approx(expected[tuple(one.tokens), one.ended], abs=1e-5)
@@ -234,7 +239,7 @@ def test_where_nothing_may_be_next() -> None:
 
     with pytest.raises(ValueError, match=r"^no symbol is allowed at position 2$"):
         sample(markov(chain()), initial(), start(), end=END, length=3, ends=0, allowed=nothing)
-    (found,) = beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=1, allowed=nothing)[:1]
+    (found,) = searched_one(markov(chain()), initial(), start(), end=END, length=3, beam=1, allowed=nothing)[:1]
     assert (found.tokens, found.ended) == ([], True)
 
 
@@ -310,13 +315,44 @@ def test_arguments_outside_their_range(options: dict, message: str) -> None:
     assert str(caught.value) == message
 
 
+@given(
+    seed=st.integers(0, 1000),
+    beam=st.integers(1, 6),
+    lengths=st.lists(st.integers(0, 6), max_size=6),
+    ends=st.integers(0, 2),
+    length_penalty=st.sampled_from([0.0, 0.6, 1.0]),
+)
+@settings(max_examples=60, deadline=None)
+def test_several_searches_at_once_find_what_each_does_alone(
+    seed: int, beam: int, lengths: list[int], ends: int, length_penalty: float
+) -> None:
+    table = chain(seed)
+    sums = torch.arange(len(lengths))  # they begin in different states
+    given: dict[str, Any] = {"end": END, "beam": beam, "ends": ends, "length_penalty": length_penalty}
+    together = beam_search(markov(table), ((sums,),), start(len(lengths)), length=lengths, **given)
+    for row, (length, found) in enumerate(zip(lengths, together, strict=True)):
+        assert found == searched_one(markov(table), ((sums[row : row + 1],),), start(), length=length, **given)
+
+
+def test_a_penalty_ranks_what_was_found_and_does_not_change_its_probability() -> None:
+    table = chain(3)
+
+    def penalty(state: SearchState) -> Tensor:
+        return state[0][0] * 0.7  # the sum of all symbols that were read
+
+    plain = searched_one(markov(table), initial(), start(), end=END, length=4, beam=300)
+    found = searched_one(markov(table), initial(), start(), end=END, length=4, beam=300, penalty=penalty)
+    ended = [one for one in found if one.ended]  # of the others the last symbol was not read
+    assert {(*one.tokens, one.log_prob) for one in found} == {(*one.tokens, one.log_prob) for one in plain}
+    assert ended == sorted(ended, key=lambda one: 0.7 * sum(one.tokens) - one.log_prob)
+    assert found != plain
+
+
 def test_beams_that_cannot_be() -> None:
     with pytest.raises(ValueError, match=r"^expected a beam of at least 1, found 0$"):
-        beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=0)
+        searched_one(markov(chain()), initial(), start(), end=END, length=3, beam=0)
     with pytest.raises(ValueError, match=r"^expected a length penalty of at least 0, found -1$"):
-        beam_search(markov(chain()), initial(), start(), end=END, length=3, beam=1, length_penalty=-1)
-    with pytest.raises(ValueError, match=r"^expected one first symbol, found shape \[2\]$"):
-        beam_search(markov(chain()), initial(2), start(2), end=END, length=3, beam=2)
+        searched_one(markov(chain()), initial(), start(), end=END, length=3, beam=1, length_penalty=-1)
 
 
 @pytest.mark.parametrize("odd", [math.nan, math.inf])
@@ -422,9 +458,9 @@ def test_a_beam_waits_for_the_device_once_a_symbol() -> None:
 
     mask = torch.arange(SYMBOLS) != 1
     searched = {"end": END, "length": 6, "beam": 3}
-    expected = beam_search(markov(table), initial(), start(), allowed=lambda count, rows: mask, **searched)
+    expected = searched_one(markov(table), initial(), start(), allowed=lambda count, rows: mask, **searched)
     _Away.waits.clear()
     there = mask.as_subclass(_Away)
-    found = beam_search(away(step), initial(), start(), allowed=lambda count, rows: there, **searched)
+    found = searched_one(away(step), initial(), start(), allowed=lambda count, rows: there, **searched)
     assert found == expected
     assert _Away.waits == {"cpu": calls["steps"]}

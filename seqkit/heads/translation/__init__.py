@@ -1,0 +1,1 @@
+"""Many to many, unaligned: a text from a text, by a decoder with attention."""

@@ -1,0 +1,352 @@
+"""Many to many, unaligned: a text, unit by unit, that looks back at the text it is written from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from seqkit.config.sections import EncoderSettings
+from seqkit.errors import DataError, ModelError, SettingsError, shown
+from seqkit.heads.base import Head, Loss, StepTargets
+from seqkit.heads.translation.search import Decoding, rounded, translated
+from seqkit.heads.translation.settings import TranslateOptions, TranslateSettings
+from seqkit.inputs.arrays import Integers
+from seqkit.inputs.base import Documents, Input, Sources
+from seqkit.inputs.building import build_encoder
+from seqkit.inputs.segmentation import Units
+from seqkit.inputs.source import SourceInput, target_texts
+from seqkit.inputs.units import UNIT_NAMES, make_units
+from seqkit.inputs.vocabulary import PAD, UNKNOWN, Normaliser, Vocabulary
+from seqkit.metrics.translation import TranslationReport
+from seqkit.nn.attention import Attention
+from seqkit.nn.decoder import Decoder
+from seqkit.nn.encoder import Encoder
+from seqkit.nn.network import Encoded
+from seqkit.nn.sequences import to_device
+from seqkit.nn.softmax import IGNORED
+from seqkit.records import Translation
+
+_SMALLEST = 1e-6
+
+
+class TargetBatch(NamedTuple):
+    """The texts to be written of a batch.
+
+    Attributes:
+        units: the units of each, with its end, int64 [B, L], `IGNORED` past it.
+        copies: what each step of the source would be copied as, int64 [B, T]; None without copying.
+    """
+
+    units: Tensor
+    copies: Tensor | None = None
+
+    def to(self, device: torch.device) -> TargetBatch:
+        """The same on a device."""
+        return TargetBatch(*(None if part is None else to_device(part, device) for part in self))  # type: ignore[arg-type]
+
+
+class TextTargets:
+    """The texts to be written.
+
+    Args:
+        rows: the ids of each text's units, the end included.
+        copies: the ids of what each step of the sources would be copied as; None without copying.
+
+    Attributes:
+        written: units of each text, int64 [S], by which batches are made, too.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]], copies: Sequence[Sequence[int]] | None = None) -> None:
+        self._units = StepTargets(rows)
+        self._copies = None if copies is None else StepTargets(copies)
+        self.written: Integers = self._units.rows.lengths
+
+    def collate(self, rows: Integers) -> TargetBatch:
+        """See `Targets.collate`."""
+        copies = None if self._copies is None else self._copies.collate(rows).clamp_(min=PAD)  # [B, T]
+        return TargetBatch(self._units.collate(rows), copies)
+
+
+class Translating(Head):
+    """A text for every source.
+
+    Args:
+        settings: the settings of the model.
+        input: what the network reads.
+        units: text ↔ units that are written.
+        words: unit ↔ id.
+        ratio: the most units that a text of the training data has for each of its source.
+    """
+
+    scores_steps = True
+    parts = "units"
+    module: Decoder
+
+    def __init__(
+        self, settings: TranslateSettings, input: SourceInput, units: Units, words: Vocabulary, ratio: float
+    ) -> None:
+        self.settings = settings
+        self.input = input
+        self.units = units
+        self.words = words
+        self.ratio = ratio
+        self.normalise = Normaliser(settings.data.lowercase, settings.data.digits)
+        self.field = settings.data.target
+        self.end = words.index(settings.data.end)
+        self._shared: Any = None
+
+    @classmethod
+    def build(cls, settings: TranslateSettings, records: Sequence[Any], input: Input) -> Translating:
+        """See `Head.build`."""
+        assert isinstance(input, SourceInput)
+        data = settings.data
+        texts = [target_texts(record, data.target)[0] for record in records]
+        units = input.units if data.shared else make_units(data, texts, Sources())
+        normalise = Normaliser(data.lowercase, data.digits)
+        split = [units.split(text) for text in texts]
+        counts = Counter(normalise(unit) for row in split for unit in row)
+        if not counts:
+            raise DataError(f"all texts in field {data.target!r} of the training data are empty")
+        kept = {unit: max(data.min_count, counts.get(unit, 0)) for unit in units.inventory()}
+        kept[data.end] = counts.total() + data.min_count
+        words = (
+            input.indexer.words
+            if data.shared
+            else Vocabulary.build(counts | kept, data.min_count, data.max_words or None)
+        )
+        ratio = max((len(row) + 1) / max(1, steps) for row, steps in zip(split, input.lengths(records), strict=True))
+        return cls(settings, input, units, words, ratio)
+
+    @classmethod
+    def restore(cls, settings: TranslateSettings, documents: Documents, input: Input) -> Translating:
+        """See `Head.restore`."""
+        assert isinstance(input, SourceInput)
+        tree = documents["target.json"]
+        keys = {"units", "words", "ratio"}
+        if not isinstance(tree, dict) or set(tree) != keys or not isinstance(tree["ratio"], int | float):
+            raise ModelError(f"{documents.place}: target.json: expected units, words and ratio, found {shown(tree)}")
+        words = input.indexer.words if settings.data.shared else Vocabulary.from_json(tree["words"])
+        if settings.data.end not in words:
+            raise ModelError(f"{documents.place}: target.json: the end of a text is missing")
+        return cls(settings, input, Units.from_json(tree["units"]), words, float(tree["ratio"]))
+
+    def documents(self) -> dict[str, Any]:
+        """See `Head.documents`; a shared vocabulary is the input's."""
+        words = None if self.settings.data.shared else self.words.to_json()
+        return {"target.json": {"units": self.units.to_json(), "words": words, "ratio": self.ratio}}
+
+    def make_module(self, encoder: Encoder, inputs: nn.Module, *, training: bool) -> Decoder:
+        """See `Head.make_module`."""
+        head, encoding = self.settings.head, self.settings.encoder
+        self._shared = inputs.embedding if self.settings.data.shared else None
+        cell = encoding.cell if head.cell == "same" else head.cell
+        stack = EncoderSettings(
+            cell=cell,
+            hidden=head.hidden,
+            layers=head.layers,
+            direction="forward",
+            dropout=head.dropout,
+            last_dropout=0.0,
+            variational=encoding.variational,
+        )
+        try:
+            attention = Attention(
+                head.hidden,
+                encoder.output_size,
+                kind=head.attention,
+                heads=head.heads,
+                window=head.window,
+                coverage=head.coverage > 0,
+                dropout=head.attention_dropout,
+            )
+        except ValueError as error:
+            raise SettingsError(f"head.attention: {error}") from None
+        size = Decoder.input_size(head.size, head.hidden, feeding=head.feeding)
+        self.module = Decoder(
+            encoder.output_size,
+            encoder.forward_size,
+            len(self.words),
+            head.size,
+            build_encoder(stack, size),
+            attention,
+            feeding=head.feeding,
+            copy=head.copy_source,
+            tied=head.tied,
+            shared=self.settings.data.shared,
+            dropout=head.dropout,
+            word_dropout=head.word_dropout,
+            sampling=head.sampling,
+        )
+        return self.module
+
+    @property
+    def table(self) -> Tensor | None:
+        """The units' vectors, [V, E], where the input has them, too."""
+        return None if self._shared is None else self._shared.table
+
+    # --- training -------------------------------------------------------------------------------------------------
+
+    def targets(self, records: Sequence[Any]) -> TextTargets:
+        """See `Head.targets`."""
+        texts = [target_texts(record, self.field)[0] for record in records]
+        copies = self.copies(records) if self.settings.head.copy_source else None
+        extra = [{}] * len(records) if copies is None else [spelled for _, spelled in copies]
+        rows = [self.ids(text, known) for text, known in zip(texts, extra, strict=True)]
+        return TextTargets(rows, None if copies is None else [ids for ids, _ in copies])
+
+    def ids(self, text: str, extra: dict[str, int]) -> list[int]:
+        """The ids of a text's units and of its end.
+
+        Args:
+            text: the text.
+            extra: the ids of units that the vocabulary lacks and that can be copied.
+
+        Returns:
+            The ids.
+        """
+        units = [self.normalise(unit) for unit in self.units.split(text)]
+        found = self.words.indices(units)
+        return [extra.get(unit, UNKNOWN) if id == UNKNOWN else id for unit, id in zip(units, found, strict=True)] + [
+            self.end
+        ]
+
+    def copies(self, records: Sequence[Any]) -> list[tuple[list[int], dict[str, int]]]:
+        """What the units of sources are as units that are written.
+
+        Args:
+            records: the records.
+
+        Returns:
+            Of each record an id a unit, from V on of those that the vocabulary lacks, and the ids of these.
+        """
+        found: list[tuple[list[int], dict[str, int]]] = []
+        for source in self.input.units_of(records):
+            extra: dict[str, int] = {}
+            row: list[int] = []
+            for unit in map(self.normalise, source):
+                id = self.words.index(unit)
+                row.append(extra.setdefault(unit, len(self.words) + len(extra)) if id == UNKNOWN else id)
+            found.append((row, extra))
+        return found
+
+    def loss(self, encoded: Encoded, targets: TargetBatch) -> Loss:
+        """See `Head.loss`; the units are those of the texts, ends included."""
+        head = self.settings.head
+        source = self.module.read(encoded.outputs, encoded.lengths, targets.copies)
+        steps = self.module.steps(source, self.module.before(targets.units, self.end), self.table)
+        total = self.module.nats(source, steps, targets.units, self.table, head.smoothing)
+        if head.coverage:
+            total = total + head.coverage * self.module.coverage_loss(steps, targets.units)
+        units = int((targets.units != IGNORED).sum())
+        return Loss(total / units, units)
+
+    # --- decoding -------------------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def score(self, encoded: Encoded) -> Tensor:
+        """See `Head.score`: the encoder's outputs, which a search looks at, [B, T, D]."""
+        return encoded.outputs.float()
+
+    def decode(
+        self, scores: Tensor, lengths: Tensor, records: Sequence[Any], options: TranslateOptions
+    ) -> list[Translation]:
+        """See `Head.decode`."""
+        return translated(self, scores, lengths, records, options)
+
+    def decoding(self, outputs: Tensor, lengths: Tensor, records: Sequence[Any]) -> Decoding:
+        """What decodes some records.
+
+        Args:
+            outputs: the encoder's outputs, [B, T, D].
+            lengths: their steps, int64 [B], on the CPU.
+            records: the records.
+
+        Returns:
+            It.
+        """
+        copies = spelled = None
+        if self.settings.head.copy_source:
+            found = self.copies(records)
+            copies = StepTargets([row for row, _ in found]).collate(np.arange(len(found))).clamp_(min=PAD)
+            copies = to_device(copies, outputs.device)  # [B, T]
+            spelled = [{id: unit for unit, id in extra.items()} for _, extra in found]
+        return Decoding(self.module, self.module.read(outputs, lengths, copies), self.table, spelled)
+
+    def looked(self, decoding: Decoding, record: Any, text: str) -> dict[str, Any]:
+        """How much each unit of a given text looks at each of its source.
+
+        Args:
+            decoding: what decodes the record.
+            record: the source.
+            text: the text.
+
+        Returns:
+            ``source`` and ``target``, units, an empty one for the end, and ``weights``, a row for each of the target.
+        """
+        extra = {} if decoding.spelled is None else {unit: id for id, unit in decoding.spelled[0].items()}
+        units = torch.tensor([self.ids(text, extra)], device=decoding.source.memory.lengths.device)  # [1, L]
+        weights = decoding.steps(units, self.end)[1][0]  # [L, T]
+        target = [*map(self.units.name, self.units.split(text)), ""]
+        source = [*map(self.input.units.name, self.input.units_of([record])[0])]
+        return {"source": source, "target": target, "weights": rounded(weights)}
+
+    def empty(self, record: Any, options: TranslateOptions) -> Translation:
+        """See `Head.empty`: no text."""
+        return Translation(record, "", self.input.field)
+
+    def labels(self, answer: Translation) -> Sequence[Hashable]:
+        """See `Head.labels`: the text."""
+        return [answer.text]
+
+    # --- scores ---------------------------------------------------------------------------------------------------
+
+    def gold(self, records: Sequence[Any], **options: Any) -> list[list[str]]:
+        """See `Head.gold`: the right texts of each, one or several."""
+        return [target_texts(record, options.get("target") or self.field) for record in records]
+
+    def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
+        """See `Head.learned`."""
+        from seqkit.inputs.source import source_text
+
+        for record in records:
+            yield [source_text(record, self.input.field)]
+            yield target_texts(record, self.field)
+
+    def report(
+        self, gold: Sequence[Sequence[str]], answers: Sequence[Translation], baseline: Any = None
+    ) -> TranslationReport:
+        """See `Head.report`."""
+        raise NotImplementedError  # pragma: no cover - `seqkit.model.translator.Translator` makes it
+
+    def dev_scores(self, report: Any) -> dict[str, float]:
+        """See `Head.dev_scores`."""
+        return {"bleu": report.unit_bleu, "exact": report.exact_match, "perplexity": report.perplexity}
+
+    def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
+        """See `Head.notes`."""
+        read, written = len(self.input.indexer.words) - 2, len(self.words) - 2
+        kinds = UNIT_NAMES[self.input.units.kind], UNIT_NAMES[self.units.kind]
+        data = self.settings.data
+        return [f"translating {data.source} ({read:,} {kinds[0]}) into {data.target} ({written:,} {kinds[1]})"]
+
+    def error(self, gold: Sequence[str], answer: Translation) -> str:
+        """See `Head.error`: the source, the right texts, and what was written, between tabs."""
+        if answer.text in gold:
+            return ""
+        return f"{answer.source}\t{' | '.join(gold)}\t{answer.text}\n"
+
+    def description(self) -> list[str]:
+        """See `Head.description`."""
+        head, data = self.settings.head, self.settings.data
+        return [
+            f"- Reads: {data.source}, {len(self.input.indexer.words) - 2:,} {UNIT_NAMES[self.input.units.kind]}",
+            f"- Writes: {data.target}, {len(self.words) - 2:,} {UNIT_NAMES[self.units.kind]}",
+            f"- Decoder: {head.layers} × {head.hidden}, attention {head.attention}"
+            + (", input feeding" if head.feeding else "")
+            + (", copies the source" if head.copy_source else ""),
+        ]

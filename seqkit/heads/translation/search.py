@@ -1,0 +1,338 @@
+"""Writing texts with a decoder: search and sampling over many sources at once, several models together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from seqkit.errors import DataError
+from seqkit.heads.base import StepTargets
+from seqkit.heads.translation.settings import TranslateOptions
+from seqkit.inputs.source import target_texts
+from seqkit.inputs.vocabulary import UNKNOWN
+from seqkit.nn.decoder import Carried, Decoder, Source, select_layers, select_source
+from seqkit.nn.search import Allowed, Continuation, beam_search, sample
+from seqkit.nn.sequences import to_device
+from seqkit.nn.softmax import IGNORED
+from seqkit.records import Translation
+
+if TYPE_CHECKING:
+    from seqkit.heads.translation.head import Translating
+
+_TOGETHER = 1 << 11
+"""prefixes that are searched side by side at most"""
+_LOWEST = 1e-9
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What decodes some sources.
+
+    Args:
+        module: the decoder.
+        source: what is decoded from.
+        table: the units' vectors, where the input has them.
+        spelled: of each source id → unit for those that can be copied and the vocabulary lacks; None without copying.
+    """
+
+    module: Decoder
+    source: Source
+    table: Tensor | None
+    spelled: Sequence[dict[int, str]] | None = None
+
+    def part(self, rows: Tensor) -> Decoding:
+        """The same for some sources, int64 [M], on the device."""
+        spelled = None if self.spelled is None else [self.spelled[row] for row in rows.tolist()]
+        return replace(self, source=select_source(self.source, rows), spelled=spelled)
+
+    def steps(self, units: Tensor, end: int) -> tuple[Tensor, Tensor]:
+        """Read known texts.
+
+        Args:
+            units: the units of each, with its end, int64 [B, L], `IGNORED` past it.
+            end: the unit that ends a text.
+
+        Returns:
+            ln p of every unit, [B, L], and how much each looks at each of the source, the mean over heads, [B, L, T].
+        """
+        steps = self.module.steps(self.source, self.module.before(units, end), self.table)
+        found = self.module.target_log_probabilities(self.source, steps, units, self.table)
+        return found, steps.weights.mean(1)
+
+
+class DecoderState:
+    """The state of a search, a `seqkit.nn.search.RowState`: what each prefix carries, and the source that it is of.
+
+    The parts of the sources that a prefix looks at are copied only when the prefixes are of others than before.
+
+    Args:
+        whole: what is decoded from, of all sources.
+        rows: the source of each prefix, int64 [N], on the CPU.
+        source: what is decoded from, of each prefix.
+        carried: what the step before left.
+    """
+
+    def __init__(self, whole: Source, rows: Tensor, source: Source, carried: Carried) -> None:
+        self.whole = whole
+        self.rows = rows
+        self.source = source
+        self.carried = carried
+
+    @classmethod
+    def begin(cls, decoding: Decoding) -> DecoderState:
+        """The state before the first unit."""
+        source = decoding.source
+        return cls(source, torch.arange(len(source.memory.lengths)), source, decoding.module.begin(source))
+
+    def select(self, index: Tensor) -> DecoderState:
+        """See `seqkit.nn.search.RowState.select`."""
+        rows = self.rows[index.cpu()]
+        source = self.source
+        if not torch.equal(rows, self.rows):
+            source = select_source(self.whole, to_device(rows, index.device))
+        layers, fed, covered = self.carried
+        carried = Carried(select_layers(layers, index), fed.index_select(0, index), covered.index_select(0, index))
+        return DecoderState(self.whole, rows, source, carried)
+
+
+class JointState:
+    """The states of several models; see `DecoderState`."""
+
+    def __init__(self, parts: Sequence[DecoderState]) -> None:
+        self.parts = parts
+
+    def select(self, index: Tensor) -> JointState:
+        """See `seqkit.nn.search.RowState.select`."""
+        return JointState([part.select(index) for part in self.parts])
+
+
+def translated(
+    head: Translating, outputs: Tensor, lengths: Tensor, records: Sequence[Any], options: TranslateOptions
+) -> list[Translation]:
+    """Write a text for every source.
+
+    Args:
+        head: the head.
+        outputs: the encoder's outputs, [B, T, D].
+        lengths: their steps, int64 [B], on the CPU.
+        records: the sources.
+        options: how to search, and what is wanted beside the texts.
+
+    Returns:
+        An answer each.
+    """
+    size = max(1, _TOGETHER // (1 if options.sample else options.width))
+    found: list[Translation] = []
+    for begin in range(0, len(records), size):
+        part = slice(begin, begin + size)
+        steps = int(lengths[part].max())
+        own = head.decoding(outputs[part, :steps], lengths[part], records[part])
+        further = [other.decoding_of(records[part]) for other in options.others]
+        found += _translated(head, [own, *further], lengths[part], records[part], options)
+    return found
+
+
+def _translated(
+    head: Translating, models: Sequence[Decoding], lengths: Tensor, records: Sequence[Any], options: TranslateOptions
+) -> list[Translation]:
+    ratio = options.max_ratio or head.ratio * 1.2
+    longest = [int(ratio * steps) + 10 for steps in lengths.tolist()]
+    device = models[0].source.memory.lengths.device
+    answers = [Translation(record, "", head.input.field) for record in records]
+    if options.scored:
+        for answer, (log_prob, units, unknown) in zip(
+            answers, _gold(head, models, records, options.scored), strict=True
+        ):
+            answer.gold = (log_prob, units, unknown)
+    state = JointState([DecoderState.begin(model) for model in models])
+    first = torch.full((len(records),), head.end, dtype=torch.int64, device=device)  # [B]
+    common: dict[str, Any] = {"end": head.end, "allowed": _allowed(head, options)}
+    step = _step(models)
+    if options.sample:
+        generator = torch.Generator()
+        generator.manual_seed(options.seed) if options.seed is not None else generator.seed()
+        drawing = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p")}
+        rows = torch.arange(len(records)).repeat_interleave(options.nbest)
+        drawn = sample(
+            step,
+            state.select(to_device(rows, device)),
+            first[to_device(rows, device)],
+            length=max(longest),
+            generator=generator,
+            **common,
+            **drawing,
+        )
+        texts = [drawn[row : row + options.nbest] for row in range(0, len(drawn), options.nbest)]
+    elif options.width == 1:
+        texts = [[one] for one in _greedy(step, state, first, longest, common)]
+    else:
+        penalty = None
+        if options.coverage_penalty:
+            penalty = lambda state: options.coverage_penalty * _uncovered(state.parts[0])  # noqa: E731
+        texts = beam_search(
+            step,
+            state,
+            first,
+            length=longest,
+            beam=options.width,
+            length_penalty=options.length_penalty,
+            penalty=penalty,
+            **common,
+        )
+    spelled = models[0].spelled or [{}] * len(records)
+    pointed = options.replace_unknown or options.attention
+    for row, (answer, continuations) in enumerate(zip(answers, texts, strict=True)):
+        found = [_Written(head, one, spelled[row]) for one in continuations[: options.nbest]]
+        if pointed and found:
+            place = torch.full((len(found),), row, dtype=torch.int64, device=device)
+            weights = _attention(head, models[0].part(place), found)
+            source = head.input.units_of([answer.sentence])[0]
+            for one, looked in zip(found, weights, strict=True):
+                one.point(looked, source, options.words)
+        if found:
+            best = found[0]
+            answer.text, answer.log_prob, answer.units, answer.ended = best.text, best.log_prob, best.count, best.ended
+            if options.nbest > 1:
+                answer.alternatives = [{"text": one.text, "log_prob": one.log_prob} for one in found]
+            if options.attention:
+                read = [*map(head.input.units.name, source)]
+                answer.attention = {"source": read, "target": best.shown, "weights": best.weights}
+    return answers
+
+
+class _Written:
+    """What was written.
+
+    Args:
+        head: the head.
+        one: the units.
+        spelled: id → unit of those that were copied and that the vocabulary lacks.
+    """
+
+    def __init__(self, head: Translating, one: Continuation, spelled: dict[int, str]) -> None:
+        self.head = head
+        self.tokens = one.tokens
+        self.log_prob = one.log_prob
+        self.ended = one.ended
+        self.count = len(one.tokens) + one.ended
+        self.units = [spelled.get(id) or head.words[id] for id in one.tokens]
+        self.weights: list[list[float]] = []
+
+    def point(self, weights: Tensor, source: Sequence[str], words: Mapping[str, str]) -> None:
+        """Take the weights, [L, T]: unknown units become those that they point to, or what `words` has for these."""
+        places = weights.argmax(1).tolist()
+        pairs = zip(self.tokens, self.units, places, strict=False)
+        self.units = [words.get(source[place], source[place]) if id == UNKNOWN else unit for id, unit, place in pairs]
+        self.weights = rounded(weights)
+
+    @property
+    def text(self) -> str:
+        """The text."""
+        return self.head.units.join(self.units)
+
+    @property
+    def shown(self) -> list[str]:
+        """The units, and the end where there is one, each as it is called by itself."""
+        return [*map(self.head.units.name, self.units), *([""] if self.ended else [])]
+
+
+def rounded(weights: Tensor) -> list[list[float]]:
+    """Weights, [L, T], as JSON has them."""
+    return [[round(value, 6) for value in row] for row in weights.tolist()]
+
+
+def _step(models: Sequence[Decoding]) -> Callable[[Tensor, JointState], tuple[Tensor, JointState]]:
+    """The models as one, whose probabilities are the means of theirs."""
+
+    def step(last: Tensor, state: JointState) -> tuple[Tensor, JointState]:
+        found: list[Tensor] = []
+        parts: list[DecoderState] = []
+        for model, part in zip(models, state.parts, strict=True):
+            log_probabilities, carried = model.module.next(last, part.source, part.carried, model.table)  # [N, V]
+            found.append(log_probabilities)
+            parts.append(DecoderState(part.whole, part.rows, part.source, carried))
+        if len(found) > 1:
+            together = torch.stack(found).logsumexp(0) - torch.tensor(float(len(found))).log()  # [N, V]
+            return together, JointState(parts)
+        return found[0], JointState(parts)
+
+    return step
+
+
+def _greedy(
+    step: Callable[[Tensor, JointState], tuple[Tensor, JointState]],
+    state: JointState,
+    first: Tensor,
+    longest: Sequence[int],
+    common: dict[str, Any],
+) -> list[Continuation]:
+    """The most probable unit of each step."""
+    return [
+        found if len(found.tokens) + found.ended <= most else Continuation(found.tokens[:most], found.log_prob, False)
+        for found, most in zip(
+            sample(step, state, first, length=max(longest), temperature=0, **common), longest, strict=True
+        )
+    ]
+
+
+def _allowed(head: Translating, options: TranslateOptions) -> Allowed:
+    """Which units may come next: all but padding and the unknown one, and first those of the prefix."""
+    size = len(head.words)
+    prefix: list[int] = []
+    if options.prefix:
+        units = [head.normalise(unit) for unit in head.units.split(options.prefix)]
+        prefix = head.words.indices(units)
+        unknown = [unit for unit, id in zip(units, prefix, strict=True) if id == UNKNOWN]
+        if unknown:
+            raise DataError(f"the prefix has units that the model cannot write: {', '.join(map(repr, unknown[:5]))}")
+    least = UNKNOWN if options.replace_unknown else UNKNOWN + 1
+
+    def allowed(count: int, histories: Sequence[Sequence[int]]) -> Tensor:
+        width = max([size, *(max(row, default=0) + 1 for row in histories)])
+        ids = torch.arange(width)
+        return ids == prefix[count] if count < len(prefix) else ids >= least
+
+    return allowed
+
+
+def _uncovered(state: DecoderState) -> Tensor:
+    """−Σ ln min(1, what was looked at) over each source's steps, the mean over heads, float64 [N] (Wu et al. 2016)."""
+    looked = state.carried.covered.mean(1).clamp(_LOWEST, 1.0)  # [N, T]
+    inside = state.source.memory.mask[:, 0, 0] == 0  # [N, T]
+    return -looked.log().masked_fill(~inside, 0.0).sum(1).double().cpu()
+
+
+def _gold(
+    head: Translating, models: Sequence[Decoding], records: Sequence[Any], field: str
+) -> list[tuple[float, int, int]]:
+    """ln p of the right text of each source, its units, and how many of them are unknown."""
+    texts = [target_texts(record, field)[0] for record in records]
+    extra = (
+        [{}] * len(records)
+        if models[0].spelled is None
+        else [{unit: id for id, unit in row.items()} for row in models[0].spelled]
+    )
+    rows = [head.ids(text, known) for text, known in zip(texts, extra, strict=True)]
+    units = _padded(rows, models[0].source.memory.lengths.device)  # [B, L]
+    each = [model.steps(units, head.end)[0].double() for model in models]  # each [B, L]
+    steps = torch.stack(each).logsumexp(0) - torch.tensor(float(len(each))).log()  # [B, L]
+    steps = steps.masked_fill(units == IGNORED, 0.0)
+    return [(total, len(row), row.count(UNKNOWN)) for total, row in zip(steps.sum(1).tolist(), rows, strict=True)]
+
+
+def _attention(head: Translating, decoding: Decoding, found: Sequence[_Written]) -> list[Tensor]:
+    """How much each unit that was written looks at each of the source, [L, T] each."""
+    units = _padded([[*one.tokens, head.end] for one in found], decoding.source.memory.lengths.device)
+    _, weights = decoding.steps(units, head.end)  # [B, L, T]
+    steps = [int(length) for length in decoding.source.memory.lengths.tolist()]
+    return [row[: one.count, :length].cpu() for row, one, length in zip(weights, found, steps, strict=True)]
+
+
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    import numpy as np
+
+    return to_device(StepTargets(rows).collate(np.arange(len(rows))), device)  # [B, L]

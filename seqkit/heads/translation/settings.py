@@ -1,0 +1,316 @@
+"""Settings of translation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field, PrivateAttr, model_validator
+
+from seqkit.config.recipes import override
+from seqkit.config.sections import (
+    Count,
+    Elsewhere,
+    EncoderSettings,
+    Layers,
+    Options,
+    Positive,
+    Probability,
+    Rate,
+    Section,
+    Settings,
+    Size,
+    SizeOrNone,
+    TrainingSettings,
+    Weight,
+)
+from seqkit.errors import SettingsError
+from seqkit.inputs.settings import EvaluationOptions, UnitDataSettings, UnitEmbeddingSettings
+
+_WIDEST = 1_000
+"""bound of --beam and --nbest"""
+
+
+class TranslateDataSettings(UnitDataSettings):
+    """What is translated, and into which units."""
+
+    end: ClassVar[str] = "\n\n"
+    """no unit of a text is spelled so"""
+    source: str = "source"
+    """field, column or parallel file with the text that is read"""
+    target: str = "target"
+    """field, column or parallel file with the text to write; of several references training takes the first"""
+    unit: Literal["word", "char", "bpe"] = "word"
+    """unit of what is written: words, characters, or byte pairs (BPE) learned from the data"""
+    source_unit: Literal["same", "word", "char", "bpe"] = "same"
+    """unit of what is read  [same: as unit]"""
+    shared: bool = False
+    """one vocabulary, and one table of vectors, for what is read and what is written"""
+
+    @property
+    def unit_read(self) -> str:
+        """The unit of what is read."""
+        return self.unit if self.source_unit == "same" else self.source_unit
+
+    @model_validator(mode="after")
+    def _two_texts(self) -> TranslateDataSettings:
+        if self.source == self.target:
+            raise ValueError(f"source and target must be different fields, both are {self.source!r}")
+        if self.shared and self.unit_read != self.unit:
+            raise ValueError(f"shared needs one unit, and source_unit is {self.unit_read}, unit {self.unit}")
+        return self
+
+
+class TranslateEncoderSettings(EncoderSettings):
+    """The shared recurrent encoder, with the defaults of translation."""
+
+    hidden: Size = 256
+    """size of the state of one direction"""
+    dropout: Probability = 0.3
+    """dropout on every layer's output"""
+    variational: bool = False
+    """one dropout mask a sequence instead of one per step"""
+
+
+class TranslateEmbeddingSettings(UnitEmbeddingSettings):
+    """How a unit of what is read becomes a vector."""
+
+    word_size: SizeOrNone = 256
+    """size of the trained vectors; 0 for none"""
+    dropout: Probability = 0.3
+    """dropout on unit vectors, one mask per sequence"""
+
+
+class TranslateHeadSettings(Section):
+    """The decoder."""
+
+    cell: Literal[
+        "same",
+        "lstm",
+        "gru",
+        "rnn_tanh",
+        "rnn_relu",
+        "irnn",
+        "rnn_linear",
+        "lstm_peephole",
+        "lstm_coupled",
+        "lstm_depth",
+        "gru_simple",
+        "clockwork",
+        "mingru",
+        "minlstm",
+        "running_sum",
+    ] = "same"
+    """recurrent cell  [same: that of the encoder]"""
+    hidden: Size = 512
+    """size of the state"""
+    layers: Layers = 1
+    """layers on top of each other"""
+    size: Size = 256
+    """size of the vectors of what was written"""
+    attention: Literal["dot", "general", "additive"] = "general"
+    """energy: dot (needs equal sizes), general (Luong et al. 2015) or additive (Bahdanau et al. 2015)"""
+    heads: Positive = 1
+    """attention heads"""
+    window: Weight = 0.0
+    """local attention (Luong et al. 2015): width, in steps, around a predicted place; 0 for all of the source"""
+    coverage: Weight = 0.0
+    """weight of the coverage loss (See et al. 2017), for which energies also read what was looked at; 0 for neither"""
+    feeding: bool = True
+    """input feeding: the decoder's output joins its next input (Luong et al. 2015); without it training is faster"""
+    copy_source: bool = False
+    """units of the source may be copied (pointer-generator, See et al. 2017)"""
+    tied: bool = False
+    """the output layer shares the vectors of what was written (Press & Wolf 2017)"""
+    dropout: Probability = 0.3
+    """dropout on the vectors of what was written, between layers, and before the output layer"""
+    attention_dropout: Probability = 0.0
+    """dropout on attention weights"""
+    word_dropout: Probability = 0.0
+    """probability that a unit that was written is read as the unknown unit in training"""
+    smoothing: Probability = 0.1
+    """label smoothing (Szegedy et al. 2016)"""
+    sampling: Probability = 0.0
+    """scheduled sampling (Bengio et al. 2015): in training, probability of reading the decoder's own best unit"""
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> TranslateHeadSettings:
+        if self.copy_source and self.smoothing:
+            raise ValueError("copy_source needs smoothing 0: what is copied has no distribution to smooth")
+        if self.coverage and self.attention != "additive":
+            raise ValueError("coverage needs attention additive")
+        return self
+
+
+class TranslateTrainingSettings(TrainingSettings):
+    """The training loop, with the defaults of translation."""
+
+    epochs: Positive = 20
+    """maximal number of passes over the training data"""
+    batch_size: Positive = 64
+    """texts per batch"""
+    batch_tokens: Count = 0
+    """units per batch instead, of both sides; 0 for batch_size"""
+    lr: Rate = 1e-3
+    """learning rate at the start (after warm-up)"""
+    schedule: Literal["constant", "inverse", "cosine", "plateau", "step"] = "cosine"
+    """learning rate over time; inverse: lr / (1 + decay · epoch); cosine: to zero; plateau: or step: by a factor"""
+    clip: Weight = 1.0
+    """clip the gradient's norm (or values: clip_by) to this; 0 for no clipping"""
+
+
+class TranslateSettings(Settings):
+    """All settings of translation."""
+
+    task: Literal["translate"] = "translate"
+    """shape of the task"""
+    data: TranslateDataSettings = TranslateDataSettings()
+    """data"""
+    embedding: TranslateEmbeddingSettings = TranslateEmbeddingSettings()
+    """embedding"""
+    encoder: TranslateEncoderSettings = TranslateEncoderSettings()
+    """encoder"""
+    head: TranslateHeadSettings = TranslateHeadSettings()
+    """head"""
+    training: TranslateTrainingSettings = TranslateTrainingSettings()
+    """training"""
+
+    @property
+    def label(self) -> str:
+        """See `Settings.label`: of pairs the second is the target."""
+        return self.data.target
+
+    def complete(self, dataset: Any) -> TranslateSettings:
+        """See `Settings.complete`: which field is which, where a data set has two; text that is tokenised already."""
+        usual = type(self)().data
+        names = [*dataset.columns]
+        tree: dict[str, str] = {}
+        source, target = self.data.source, self.data.target
+        if names and not {source, target} <= set(names):
+            if target == usual.target:
+                target = dataset.target if dataset.target in names and dataset.target != source else target
+            if target not in names and source in names and target == usual.target and len(names) == 2:
+                target = names[1 - names.index(source)]
+            if source not in names and target in names and source == usual.source and len(names) == 2:
+                source = names[1 - names.index(target)]
+            if not {source, target} <= set(names) and (source, target) == (usual.source, usual.target):
+                first, second, *_ = [*names, *names]
+                flags = f"--source {first} --target {second}"
+                raise SettingsError(f"{dataset.name} has the texts {', '.join(names)}; say what to translate: {flags}")
+            tree = {"source": source, "target": target}
+        if self.data.unit == "word" and self.data.splitter == "auto" and dataset.has_tokens:
+            tree["splitter"] = "spaces"
+        return override(self, {"data": tree}) if tree else self
+
+    @model_validator(mode="after")
+    def _shared_table(self) -> TranslateSettings:
+        if self.data.shared:
+            embedding = self.embedding
+            if embedding.one_hot or embedding.vectors or embedding.word_size != self.head.size:
+                raise ValueError(
+                    "data.shared needs trained vectors of one size: embedding.word_size equal to head.size, and "
+                    "neither one_hot nor vectors"
+                )
+        return self
+
+
+class TranslateOptions(Options):
+    """Options of prediction."""
+
+    beam: Annotated[int, Field(ge=1, le=_WIDEST)] = 5
+    """beam search of this width; 1: the most probable unit of each step (greedy)"""
+    nbest: Annotated[int, Field(ge=1, le=_WIDEST)] = 1
+    """texts of each source, the best first (jsonl)"""
+    sample: bool = False
+    """draw texts at random instead of searching"""
+    temperature: Weight = 1.0
+    """of drawing; below 1: likely units become likelier; above 1: less so"""
+    top_k: Count = 0
+    """draw from the N most probable units only  [default: all]"""
+    top_p: Annotated[float, Field(gt=0.0, le=1.0, allow_inf_nan=False)] = 1.0
+    """draw from the most probable units that together have this probability  [default: all]"""
+    seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    """the same seed draws the same texts"""
+    length_penalty: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 1.0
+    """beam search ranks by log p / units to the power of this, at most 10; 0 prefers short texts"""
+    coverage_penalty: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] = 0.0
+    """weight of the penalty on parts of the source that nothing looked at (Wu et al. 2016)"""
+    max_ratio: Weight = 0.0
+    """at most so many units for each unit of the source, and ten more  [default: the most in the training data]"""
+    prefix: str = ""
+    """how every text begins"""
+    replace_unknown: bool = False
+    """write the source's unit that attention points to where the unknown unit is the most probable"""
+    dictionary: Elsewhere = ""
+    """translations of units that the model does not know, for replace_unknown: lines of source, tab, target"""
+    ensemble: Elsewhere = ""
+    """further models, directories between commas, whose probabilities are averaged with the model's (also -m A,B)"""
+    attention: bool = False
+    """also write how much each unit looks at each of the source (jsonl)"""
+    shown_in: ClassVar[Mapping[str, Sequence[str]]] = {"nbest": ("jsonl",), "attention": ("jsonl",)}
+    _scored: str = PrivateAttr(default="")
+    _others: Sequence[Any] = PrivateAttr(default=())
+    _words: Mapping[str, str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _search_or_sampling(self) -> TranslateOptions:
+        if not self.sample and (self.temperature, self.top_k, self.top_p, self.seed) != (1.0, 0, 1.0, None):
+            raise ValueError("temperature, top_k, top_p and seed are for sample")
+        if self.dictionary and not self.replace_unknown:
+            raise ValueError("dictionary is for replace_unknown")
+        return self
+
+    @property
+    def width(self) -> int:
+        """Prefixes that the search keeps."""
+        return max(self.beam, self.nbest)
+
+    @property
+    def scored(self) -> str:
+        """The field of the right text, where its log-probability is wanted, too; otherwise empty."""
+        return self._scored
+
+    @property
+    def others(self) -> Sequence[Any]:
+        """Further models whose probabilities are averaged with the model's."""
+        return self._others
+
+    @property
+    def words(self) -> Mapping[str, str]:
+        """Unit of the source → what is written for it where the model does not know."""
+        return self._words
+
+    def for_scores(self, field: str) -> TranslateOptions:
+        """The options with what scores need: the log-probability of the right text in some field."""
+        found = self.model_copy()
+        found._scored = field
+        return found
+
+    def with_models(self, others: Sequence[Any], words: Mapping[str, str]) -> TranslateOptions:
+        """The options with further models, each a `seqkit.model.translator.Translator`, and a dictionary."""
+        found = self.model_copy()
+        found._others, found._words = others, words
+        return found
+
+
+class TranslateEvaluation(EvaluationOptions):
+    """Options of evaluation."""
+
+    target: str | None = None
+    """field of the right text, or of several  [default: the model's]"""
+    beam: Annotated[int, Field(ge=1, le=_WIDEST)] = 5
+    """beam search of this width; 1: the most probable unit of each step (greedy)"""
+    length_penalty: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 1.0
+    """beam search ranks by log p / units to the power of this, at most 10; 0 prefers short texts"""
+    coverage_penalty: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] = 0.0
+    """weight of the penalty on parts of the source that nothing looked at (Wu et al. 2016)"""
+    max_ratio: Weight = 0.0
+    """at most so many units for each unit of the source, and ten more  [default: the most in the training data]"""
+    replace_unknown: bool = False
+    """write the source's unit that attention points to where the unknown unit is the most probable"""
+    dictionary: Elsewhere = ""
+    """translations of units that the model does not know, for replace_unknown: lines of source, tab, target"""
+    ensemble: Elsewhere = ""
+    """further models, directories between commas, whose probabilities are averaged with the model's (also -m A,B)"""
+    bleu_tokens: Literal["auto", "none", "13a", "char", "intl", "zh"] = "auto"
+    """how BLEU cuts texts into words (sacrebleu)  [auto: none where texts come as tokens, else 13a]"""

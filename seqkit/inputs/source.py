@@ -1,0 +1,114 @@
+"""The text that another one is written from: its units, as words are read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+
+from seqkit.errors import DataError
+from seqkit.inputs.arrays import Indexer
+from seqkit.inputs.base import Documents, Sources
+from seqkit.inputs.building import build_indexer, pretrained_table
+from seqkit.inputs.lookup import LookupInput, restore_indexer
+from seqkit.inputs.segmentation import Units
+from seqkit.inputs.units import make_units
+from seqkit.records import Sentence, TextRecord
+
+
+class SourceInput(LookupInput):
+    """The units of a text that is translated.
+
+    Args:
+        settings: the settings of the model.
+        units: text ↔ units.
+        indexer: units → ids.
+        vectors: the table of pretrained vectors, [N, E], or None.
+
+    Attributes:
+        field: the field of a record that holds the text.
+    """
+
+    def __init__(self, settings: Any, units: Units, indexer: Indexer, vectors: Tensor | None = None) -> None:
+        super().__init__(settings, indexer, vectors)
+        self.units = units
+        self.field: str = settings.data.source
+        self.fields = (self.field,) if self.field == "text" else (self.field, "text")
+
+    @classmethod
+    def build(cls, settings: Any, records: Sequence[TextRecord], sources: Sources) -> SourceInput:
+        """See `Input.build`."""
+        data = settings.data
+        texts = [source_text(record, data.source) for record in records]
+        read = [*texts, *(target_texts(record, data.target)[0] for record in records)] if data.shared else texts
+        units = make_units(data.model_copy(update={"unit": data.unit_read}), read, sources)
+        counts = Counter(unit for text in read for unit in units.split(text))
+        if not any(map(units.split, texts)):
+            raise DataError(f"all texts in field {data.source!r} of the training data are empty")
+        kept = {unit: max(data.min_count, counts.get(unit, 0)) for unit in units.inventory()}
+        if data.shared:
+            kept[data.end] = sum(counts.values()) + data.min_count
+        return cls(settings, units, build_indexer(data, {**counts, **kept}, sources), pretrained_table(sources))
+
+    @classmethod
+    def restore(cls, settings: Any, documents: Documents) -> SourceInput:
+        """See `Input.restore`."""
+        units = Units.from_json(documents["units.json"])
+        return cls(
+            settings, units, restore_indexer(settings.data, documents), documents.weight("input.embedding.vectors")
+        )
+
+    def units_of(self, records: Sequence[Any]) -> list[Sequence[str]]:
+        """See `LookupInput.units_of`."""
+        return [self.units.split(source_text(record, self.field)) for record in records]
+
+    def documents(self) -> dict[str, Any]:
+        """See `Input.documents`."""
+        return {**super().documents(), "units.json": self.units.to_json()}
+
+
+def source_text(record: TextRecord | Sentence, field: str) -> str:
+    """The text of a record that is to be translated.
+
+    Args:
+        record: the record.
+        field: the field that holds it; the record's own text where it has no such field, as a line of plain text.
+
+    Returns:
+        The text.
+
+    Raises:
+        DataError: there is no such field and no text, or the field holds something else.
+    """
+    found = record.fields.get(field)
+    if isinstance(found, str):
+        return found
+    if found is None and (record.text or not record.fields or set(record.fields) == {"text"}):
+        return record.text
+    what = f"found {found!r:.40}" if field in record.fields else f"the fields are {', '.join(map(repr, record.fields))}"
+    raise DataError(f"expected a text in field {field!r}, {what}", file=record.file, line=record.line)
+
+
+def target_texts(record: TextRecord | Sentence, field: str) -> list[str]:
+    """The right texts of a record.
+
+    Args:
+        record: the record.
+        field: the field that holds one text or a list of several.
+
+    Returns:
+        At least one text.
+
+    Raises:
+        DataError: there is no such field, or it holds something else.
+    """
+    found = record.fields.get(field)
+    texts = found if isinstance(found, list) else [found]
+    if texts and all(isinstance(text, str) for text in texts):
+        return [*texts]
+    what = f"found {found!r:.40}" if field in record.fields else f"the fields are {', '.join(map(repr, record.fields))}"
+    raise DataError(
+        f"expected a text, or a list of several, in field {field!r}, {what}", file=record.file, line=record.line
+    )

@@ -1,0 +1,144 @@
+"""Scores of translations: BLEU, chrF and TER, error rates of words and characters, exact match, perplexity."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from seqkit.metrics.scores import plural
+from seqkit.metrics.transcription import unit_errors
+from seqkit.resources import extra
+
+
+@dataclass(frozen=True)
+class TranslationReport:
+    """The scores of translations.
+
+    Args:
+        sentences: how many texts were translated.
+        units: how many units the right texts have, ends included; of several right texts the first counts.
+        log_prob: ln p of them.
+        unknown: how many of these units are unknown to the model.
+        exact: how many translations equal a right text.
+        scores: ``bleu``, ``chrf`` and ``ter``, in percent.
+        signatures: of each how sacrebleu computed it.
+        errors: ``wer`` and ``cer`` by the first right text, shares.
+        unit_bleu: BLEU of the model's own units, in percent.
+    """
+
+    sentences: int
+    units: int
+    log_prob: float
+    unknown: int
+    exact: int
+    unit_bleu: float
+    scores: dict[str, float] = field(default_factory=dict)
+    signatures: dict[str, str] = field(default_factory=dict)
+    errors: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        """The number of units of the right texts."""
+        return self.units
+
+    @property
+    def loss(self) -> float:
+        """Nats a unit of the right texts."""
+        return -self.log_prob / max(1, self.units)
+
+    @property
+    def perplexity(self) -> float:
+        """e to the power of the loss."""
+        return math.exp(min(self.loss, 709.0))
+
+    @property
+    def exact_match(self) -> float:
+        """The share of translations that equal a right text."""
+        return self.exact / max(1, self.sentences)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as a JSON object."""
+        return {
+            "sentences": self.sentences,
+            "tokens": self.units,
+            "loss": self.loss,
+            "perplexity": self.perplexity,
+            "unknown": self.unknown,
+            "exact_match": self.exact_match,
+            "unit_bleu": self.unit_bleu,
+            **self.scores,
+            **self.errors,
+            "signatures": self.signatures,
+        }
+
+    def render(self, width: int = 80) -> str:
+        """The report as a table of text.
+
+        Args:
+            width: columns of the terminal.
+
+        Returns:
+            Lines without a final line ending.
+        """
+        names = {"bleu": "BLEU", "chrf": "chrF", "ter": "TER", "wer": "word error rate", "cer": "character error rate"}
+        rows = [["perplexity", f"{self.perplexity:,.2f}"], ["loss", f"{self.loss:.4f} nats per unit"]]
+        rows += [[names[name], f"{value:.2f}"] for name, value in self.scores.items()]
+        rows += [[names[name], f"{100 * value:.2f} %"] for name, value in self.errors.items()]
+        rows.append(["exact match", f"{100 * self.exact_match:.2f} %"])
+        told = f"{plural(self.sentences, 'text')}, {plural(self.units, 'unit')} with their ends"
+        if self.unknown:
+            told += f"; {self.unknown:,} are unknown to the model"
+        wide = max(len(name) for name, _ in rows)
+        signed = [f"{names[name]} {signature}" for name, signature in self.signatures.items()]
+        return "\n".join([*(f"{name:{wide}}  {value}" for name, value in rows), "", told, *signed])
+
+
+def corpus_bleu(gold: Sequence[Sequence[Sequence[str]]], found: Sequence[Sequence[str]]) -> float:
+    """BLEU of texts that are cut already (Papineni et al. 2002), by sacrebleu.
+
+    Args:
+        gold: of each text the units of every right one.
+        found: the units of each text.
+
+    Returns:
+        Percent.
+    """
+    metrics = extra("sacrebleu.metrics", "scores", "BLEU")
+    most = max((len(texts) for texts in gold), default=1)
+    streams = [[" ".join(texts[min(n, len(texts) - 1)]) for texts in gold] for n in range(most)]
+    bleu = metrics.BLEU(tokenize="none", force=True)
+    return float(bleu.corpus_score([" ".join(text) for text in found], streams).score) if found else 0.0
+
+
+def translation_scores(
+    gold: Sequence[Sequence[str]], found: Sequence[str], tokens: str = "none"
+) -> tuple[dict[str, float], dict[str, str], dict[str, float]]:
+    """BLEU, chrF and TER by sacrebleu, and error rates by jiwer.
+
+    Args:
+        gold: the right texts of each source, at least one.
+        found: the translations.
+        tokens: how BLEU cuts texts into words, a name of sacrebleu's.
+
+    Returns:
+        Scores in percent, their signatures, and error rates as shares.
+    """
+    if not found:
+        return {}, {}, {}
+    metrics = extra("sacrebleu.metrics", "scores", "BLEU, chrF and TER")
+    most = max(map(len, gold))
+    streams: list[list[str | None]] = [[texts[n] if n < len(texts) else None for texts in gold] for n in range(most)]
+    scores: dict[str, float] = {}
+    signatures: dict[str, str] = {}
+    for name, metric in {
+        "bleu": metrics.BLEU(tokenize=tokens, force=True),
+        "chrf": metrics.CHRF(),
+        "ter": metrics.TER(),
+    }.items():
+        scores[name] = float(metric.corpus_score(list(found), streams).score)
+        signatures[name] = str(metric.get_signature())
+    words = [[text.split() for text in texts] for texts in ([texts[0] for texts in gold], found)]
+    characters = [[list(" ".join(text)) for text in texts] for texts in words]
+    return scores, signatures, {"wer": unit_errors(*words).rate, "cer": unit_errors(*characters).rate}

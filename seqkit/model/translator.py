@@ -1,0 +1,162 @@
+"""The translator: a text → another one, written by a decoder with attention."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from seqkit.config.recipes import validated
+from seqkit.errors import DataError, SettingsError, shown
+from seqkit.formats.text import read_lines
+from seqkit.heads.translation.head import Translating
+from seqkit.heads.translation.search import Decoding
+from seqkit.heads.translation.settings import TranslateOptions
+from seqkit.inputs.source import SourceInput
+from seqkit.metrics.translation import TranslationReport, corpus_bleu, translation_scores
+from seqkit.model.base import Evaluation, Model
+from seqkit.records import Translation
+
+_SEARCHING = ("beam", "length_penalty", "coverage_penalty", "max_ratio", "replace_unknown", "ensemble", "dictionary")
+"""options of prediction that evaluation has, too"""
+
+
+class Translator(Model):
+    """A translator. See `Model`; its `predict` takes the options of `TranslateOptions`."""
+
+    input: SourceInput
+    head: Translating
+
+    def __init__(self, settings: Any, input: Any, head: Any, network: Any, report: dict[str, Any]) -> None:
+        super().__init__(settings, input, head, network, report)
+        self._others: dict[str, Translator] = {}
+        self._dictionaries: dict[str, dict[str, str]] = {}
+
+    def translate(self, text: str | Mapping[str, Any], **options: Any) -> str:
+        """Translate one text.
+
+        Args:
+            text: the text, or a mapping with the field that the model reads.
+            **options: see `Model.predict`.
+
+        Returns:
+            The best translation.
+        """
+        found: Translation = next(self.predict([text], **options))
+        return found.text
+
+    def attention(self, text: str | Mapping[str, Any], written: str | None = None) -> dict[str, Any]:
+        """How much each unit of a translation looks at each of its source.
+
+        Args:
+            text: the source, see `translate`.
+            written: the translation; by default the one that the model finds.
+
+        Returns:
+            ``text``, the translation; ``source`` and ``target``, their units, an empty one for the end; and
+            ``weights``, a row for each unit of the target.
+
+        Raises:
+            DataError: there is nothing to translate.
+        """
+        record = self.record(text)
+        if not self.input.units_of([record])[0]:
+            raise DataError("there is nothing to translate in an empty text")
+        if written is None:
+            answer: Translation = next(self.predict([record], attention=True))
+            assert answer.attention is not None
+            return {"text": answer.text, **answer.attention}
+        with torch.inference_mode():
+            return {"text": written, **self.head.looked(self.decoding_of([record]), record, written)}
+
+    def options(self, given: Mapping[str, Any]) -> TranslateOptions:
+        """See `Predictor.options`; the models and the dictionary that they name are read once."""
+        found = validated(TranslateOptions, given, "options")
+        others = [self._other(place) for place in found.ensemble.split(",") if place]
+        return found.with_models(others, self._dictionary(found.dictionary) if found.dictionary else {})
+
+    def _other(self, place: str) -> Translator:
+        """Another model whose probabilities can be averaged with this one's."""
+        if place not in self._others:
+            from seqkit.model.loading import load
+
+            other: Translator = load(place, str(self.device), task="translate")
+            alike = {
+                "units": other.head.units == self.head.units,
+                "vocabulary of what is written": other.head.words == self.head.words,
+                "settings of the vocabulary": other.head.normalise == self.head.normalise,
+                "copying": other.head.settings.head.copy_source == self.head.settings.head.copy_source,
+                "data.source": other.input.field == self.input.field,
+            }
+            if unlike := [name for name, same in alike.items() if not same]:
+                needed = "models that write together are trained on the same data, with other seeds"
+                raise SettingsError(f"{place}: its {unlike[0]} differs from the first model's; {needed}")
+            other.network.eval()
+            self._others[place] = other
+        return self._others[place]
+
+    def _dictionary(self, place: str) -> dict[str, str]:
+        """The lines of a dictionary: a unit of the source, a tab, what is written for it."""
+        if place not in self._dictionaries:
+            found: dict[str, str] = {}
+            for number, line in read_lines(place):
+                source, tab, target = line.partition("\t")
+                if not tab and line.strip():
+                    fault = "expected a unit of the source, a tab and its translation"
+                    raise DataError(f"{fault}, found {shown(line)}", file=place, line=number)
+                found.setdefault(source, target)
+            self._dictionaries[place] = found
+        return self._dictionaries[place]
+
+    def decoding_of(self, records: Sequence[Any]) -> Decoding:
+        """What decodes some records with this model, in an ensemble with others.
+
+        Args:
+            records: the records, none of them empty.
+
+        Returns:
+            It.
+        """
+        arrays = self.input.arrays(records)
+        batch = self.input.collate(arrays, np.arange(len(records))).to(self.device)
+        encoded = self.encode(batch)
+        return self.head.decoding(self.head.score(encoded), encoded.lengths, records)
+
+    def dev_report(self, records: Sequence[Any], pipeline: Any = None) -> TranslationReport:
+        """See `Model.dev_report`: of texts that are written greedily, and without what no epoch is chosen by."""
+        return self._evaluated(records, pipeline, self.head.field, scores="", beam=1)[0]
+
+    def evaluate_records(
+        self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any
+    ) -> Evaluation:
+        """See `Predictor.evaluate_records`."""
+        searching = {name: options[name] for name in _SEARCHING if name in options}
+        tokens = options.get("bleu_tokens", "auto")
+        if tokens == "auto":
+            data: Any = self.settings.data
+            whole = data.unit == "word" and data.split_kind == "spaces"
+            tokens = "none" if whole else "13a"
+        field = options.get("target") or self.head.field
+        began = time.perf_counter()
+        report, gold, answers = self._evaluated(records, pipeline, field, scores=tokens, **searching)
+        return Evaluation(report, gold, answers, seconds=time.perf_counter() - began)
+
+    def _evaluated(
+        self, records: Sequence[Any], pipeline: Any, field: str, *, scores: str, **searching: Any
+    ) -> tuple[TranslationReport, list[list[str]], list[Translation]]:
+        gold = self.head.gold(records, target=field)
+        options = self.options(searching).for_scores(field)
+        answers: list[Translation] = list((pipeline or self.pipeline())(records, options))
+        split = self.head.units.split
+        right = [[[self.head.normalise(unit) for unit in split(text)] for text in texts] for texts in gold]
+        written = [split(answer.text) for answer in answers]
+        exact = sum(units in texts for units, texts in zip(written, right, strict=True))
+        predicted = [answer.gold or (0.0, 0, 0) for answer in answers]
+        log_prob, units, unknown = (sum(each) for each in zip(*predicted, strict=True)) if answers else (0.0, 0, 0)
+        texts = [answer.text for answer in answers]
+        found = translation_scores(gold, texts, scores) if scores else ({}, {}, {})
+        bleu = corpus_bleu(right, written)
+        return TranslationReport(len(answers), int(units), log_prob, int(unknown), exact, bleu, *found), gold, answers
