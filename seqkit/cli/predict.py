@@ -417,8 +417,6 @@ def _is_read(form: Format, task: Task) -> bool:
     """Whether files of a format have records of a task."""
     if task.records == "lines":
         return form.name in task.reads
-    if task.records == "pairs" and form.name == "document":
-        return False
     reader = {"sentences": form.sentences, "frames": form.frames}.get(task.records, form.texts)
     return reader is not None
 

@@ -60,7 +60,10 @@ class Classifier(Model):
             return super().evaluate_records(records, baseline=baseline, pipeline=pipeline, **options)
         groups = [group_of(record, group) for record in records]
         positive = self._positive(positive)
-        found = super().evaluate_records(records, baseline=baseline, pipeline=pipeline, **options)
+        gold = self.head.gold(records, **options)
+        # With the probabilities of all labels, and not only of the predicted one.
+        answers = list((pipeline or self.pipeline())(records, self.options({}).for_output("jsonl")))
+        found = Evaluation(self.head.report(gold, answers, baseline), gold, answers)
         if isinstance(self.head, Regression):
             relevant = [float(value) > 0 for (value,) in found.gold]
             scores = [answer.value for answer in found.answers]
@@ -78,6 +81,8 @@ class Classifier(Model):
                     "positive names a label, and this model predicts a number: those above 0 are relevant"
                 )
             return ""
+        if self.head.codec.multi:
+            raise SettingsError("group is for models of one label, by whose probability candidates can be ranked")
         labels = self.head.codec.labels.labels
         if given and given not in labels:
             raise SettingsError(f"positive: expected a label among {some(labels)}, found {shown(given)}")

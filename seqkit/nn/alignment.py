@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.pooling import Pooling
@@ -26,17 +27,28 @@ def align(first: Tensor, second: Tensor, first_lengths: Tensor, second_lengths: 
     Returns:
         ã, [B, T, D], and b̃, [B, U, D]: zeros past a sequence's end, and where the other sequence is empty.
     """
-    inside_first = token_mask(first_lengths, first)  # [B, T]
-    inside_second = token_mask(second_lengths, second)  # [B, U]
-    first = torch.where(inside_first[:, :, None], first, 0)  # [B, T, D]
-    second = torch.where(inside_second[:, :, None], second, 0)  # [B, U, D]
-    energy = first @ second.transpose(1, 2)  # [B, T, U]
-    inside = inside_first[:, :, None] & inside_second[:, None, :]  # [B, T, U]
+    steps = first.shape[1], second.shape[1]
+    # A long text and a short one that are padded alike would take the square of the long one's length.
+    first = first[:, : _longest(first_lengths)]  # [B, T', D]
+    second = second[:, : _longest(second_lengths)]  # [B, U', D]
+    inside_first = token_mask(first_lengths, first)  # [B, T']
+    inside_second = token_mask(second_lengths, second)  # [B, U']
+    first = torch.where(inside_first[:, :, None], first, 0)  # [B, T', D]
+    second = torch.where(inside_second[:, :, None], second, 0)  # [B, U', D]
+    energy = first @ second.transpose(1, 2)  # [B, T', U']
+    inside = inside_first[:, :, None] & inside_second[:, None, :]  # [B, T', U']
     # The least finite number instead of -inf, so that a row of padding alone gives no NaN.
-    energy = energy.masked_fill(~inside, torch.finfo(energy.dtype).min)  # [B, T, U]
-    to_second = torch.where(inside, energy.softmax(2), 0)  # [B, T, U]
-    to_first = torch.where(inside, energy.softmax(1), 0)  # [B, T, U]
-    return to_second @ second, to_first.transpose(1, 2) @ first  # [B, T, D], [B, U, D]
+    energy = energy.masked_fill(~inside, torch.finfo(energy.dtype).min)  # [B, T', U']
+    to_second = torch.where(inside, energy.softmax(2), 0)  # [B, T', U']
+    to_first = torch.where(inside, energy.softmax(1), 0)  # [B, T', U']
+    to_first = to_first.transpose(1, 2)  # [B, U', T']
+    found = ((to_second @ second, steps[0]), (to_first @ first, steps[1]))  # [B, T', D], [B, U', D]
+    aligned, other = (functional.pad(each, (0, 0, 0, size - each.shape[1])) for each, size in found)
+    return aligned, other  # [B, T, D], [B, U, D]
+
+
+def _longest(lengths: Tensor) -> int:
+    return int(lengths.max()) if len(lengths) else 0
 
 
 class Comparison(nn.Module):

@@ -127,6 +127,14 @@ def test_what_is_no_pair_in_a_pipe(
     assert told.err == f"error: {message}\n" and told.out.count("\n") == 1
 
 
+def test_documents_are_no_pairs(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "document.txt"
+    file.write_text("One sentence. Another one.\n")
+    assert run("classify", "predict", file, "-m", model, "--input", "document", "--quiet") == 1
+    message = "expected the fields 'q' and 'a', found 'text'; --text FIELD --text FIELD names those of the two texts"
+    assert capsys.readouterr().err == f"error: {file}:1: {message}\n"
+
+
 def test_evaluation_with_groups_errors_and_confusion(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

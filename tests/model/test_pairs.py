@@ -227,6 +227,28 @@ def test_ranking(directory: Path) -> None:
     )
 
 
+def test_ranking_of_single_texts_and_of_several_labels(tmp_path: Path) -> None:
+    texts = {name: values for name, values in TINY.items() if name not in ("input", "data")}
+    rows = [{"text": f"so {word}", "label": word, "n": number % 3} for number, word in enumerate(["a", "b", "c"] * 6)]
+    model = seqkit.train(
+        {**texts, "training": {"epochs": 20, "lr": 0.05}}, tmp_path / "one", rows, dev=rows, device="cpu"
+    )
+    for row, each in enumerate(rows):  # each candidate in a group with one of every label
+        each["n"] = row // 3
+    found = model.evaluate(rows, group="n", positive="b").report.ranking
+    assert found is not None and found.map == 1.0
+    with pytest.raises(SettingsError) as caught:
+        model.evaluate(rows, group="n")
+    assert str(caught.value) == "positive: say which of the labels is that of relevant candidates: a, b, c"
+    several = [{"text": row["text"], "label": [row["label"]], "n": row["n"]} for row in rows]
+    chosen = {**texts, "head": {"multi_label": True}, "training": {"epochs": 1}}
+    model = seqkit.train(chosen, tmp_path / "several", several, dev=several, device="cpu")
+    with pytest.raises(
+        SettingsError, match=r"^group is for models of one label, by whose probability candidates can be"
+    ):
+        model.evaluate(several, group="n")
+
+
 def test_ranking_in_training_decides_which_epoch_is_best(tmp_path: Path) -> None:
     chosen = settings(data={"group": "question", "positive": "yes"}, training={"epochs": 2})
     model = seqkit.train(chosen, tmp_path / "model", make_pairs(10), dev=make_pairs(5, 1), device="cpu")
