@@ -16,6 +16,7 @@ from seqkit.config.sections import (
     Rate,
     Section,
     Settings,
+    Size,
     SizeOrNone,
     TrainingSettings,
 )
@@ -158,10 +159,23 @@ class ClassifyPairEmbeddingSettings(ClassifyEmbeddingSettings):
 class PairEncoderSettings(EncoderSettings):
     """The shared recurrent encoder, with defaults for pairs of texts."""
 
+    hidden: Size = 100
+    """size of the state of one direction"""
     skip: Literal["none", "residual", "highway", "dense"] = "residual"
     """connections around the layers; without them attention finds the same word in the other text less surely"""
     dropout: Probability = 0.2
     """dropout on every layer's output"""
+
+
+class ClassifyPairTrainingSettings(ClassifyTrainingSettings):
+    """The training loop, with the defaults of a classifier of pairs of texts."""
+
+    epochs: Positive = 30
+    """maximal number of passes over the training data"""
+    lr: Rate = 2e-3
+    """learning rate at the start (after warm-up)"""
+    patience: Count = 8
+    """early stopping: stop after so many epochs without a better dev score; 0 to run all epochs"""
 
 
 class ClassifyPairSettings(ClassifySettings):
@@ -177,6 +191,8 @@ class ClassifyPairSettings(ClassifySettings):
     """encoder"""
     head: ClassifyPairHeadSettings = ClassifyPairHeadSettings()
     """head"""
+    training: ClassifyPairTrainingSettings = ClassifyPairTrainingSettings()
+    """training"""
 
     def complete(self, dataset: Any) -> ClassifyPairSettings:
         """See `Settings.complete`: also the fields of the texts."""
