@@ -20,6 +20,7 @@ from seqkit.inputs.building import build_embedding
 from seqkit.inputs.lookup import LookupBatch, LookupModule, TypeCache
 from seqkit.inputs.words import WordInput
 from seqkit.records import TextPair
+from seqkit.terminal import code
 
 _PARALLEL = "a record must be a pair (text, text) or a mapping of fields"
 
@@ -84,6 +85,11 @@ class PairInput(WordInput):
         """See `Input.collate`; 2 B sequences."""
         sides: TokenArrays = arrays.sides
         return super().collate(sides, _rows(rows))
+
+    def description(self) -> list[str]:
+        """See `Input.description`."""
+        data = self.settings.data
+        return [f"- Pairs of texts, fields {code(data.text)} and {code(data.second)}", *super().description()]
 
     def lengths(self, records: Sequence[Any]) -> list[int]:
         """See `Input.lengths`, and `PairArrays.lengths`."""

@@ -70,6 +70,8 @@ def probs(answers: Any) -> list[list[float]]:
 
 def test_it_learns_what_the_texts_have_in_common(directory: Path) -> None:
     scores = load(directory).report["scores"]["test"]
+    card = (directory / "README.md").read_text()
+    assert "- Pairs of texts, fields `claim` and `answer`\n" in card and "predict -m THIS_FOLDER < pairs.txt" in card
     assert scores["accuracy"] >= 0.9 and scores["baseline"]["name"] == "tf-idf + logistic regression"
 
 
