@@ -67,6 +67,7 @@ class GeneratorCard(BaseModel):
         "sample-pairs",
         "sample-sentences",
         "sample-names",
+        "sample-tolari",
         "digits",
         "sample-tones",
         "sample-melodies",

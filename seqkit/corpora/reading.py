@@ -98,7 +98,11 @@ def read_splits(
                 found.notes.append(f"warning: {order}")
     else:
         choose = partial(_held_out_of_sequences, data=data)
-        found = dataset.read_texts(None, splits, text=data.target, label=getattr(data, "source", None), choose=choose)
+        source, target = getattr(data, "source", ""), str(label or data.target)
+        if source:  # a text and what is written from it
+            found = dataset.read_texts(None, splits, text=source, label=target)
+        else:
+            found = dataset.read_texts(None, splits, text=data.target, label=None, choose=choose)
     for split, records in found.records.items():
         if not any(record.text or record.fields for record in records):
             what = "sentences" if kind == "sentences" else "texts"
@@ -114,8 +118,6 @@ def in_pairs(dataset: Dataset, data: Any) -> Dataset:
 def _held_out_of_sequences(records: Sequence[Any], data: Any) -> tuple[set[int], str] | None:
     """Which texts are held out as dev that are written from sequences of vectors; None where they are not."""
     rows = [record.fields for record in records]
-    if not hasattr(data, "conditions"):
-        return None
     if any(all_sequences(rows, name.strip().removesuffix(":frames")) for name in data.conditions(rows)):
         return held_out_rows([None] * len(rows), [row.get("speaker") for row in rows], len(rows))
     return None
@@ -140,9 +142,11 @@ def with_splitter(settings: _AnySettings, dataset: Dataset) -> tuple[_AnySetting
     if "word" not in (getattr(data, "unit", "word"), getattr(data, "unit_read", "")):
         return override(settings, {"data": {"splitter": "words"}}), []
     kind = settings.row.records
-    text = getattr(data, "text" if kind in ("texts", "pairs", "lines") else "target", "text")
-    other = data.label if kind in ("texts", "pairs") else getattr(data, "source", None)
-    choice = in_pairs(dataset, data).choose_splitter(kind, text, other, spaced=hasattr(data, "source"))
+    spaced = hasattr(data, "source")
+    of_texts = kind in ("texts", "pairs")
+    text = getattr(data, "text" if of_texts or kind == "lines" else "source" if spaced else "target", "text")
+    label = data.label if of_texts else data.target if spaced else None
+    choice = in_pairs(dataset, data).choose_splitter(kind, text, label, spaced=spaced)
     return override(settings, {"data": {"splitter": choice.kind}}), [choice.reason]
 
 

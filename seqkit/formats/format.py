@@ -47,6 +47,7 @@ class Description:
         target: the column that is learned by default; empty for the format's, or the last one.
         below: the folder in which the files were found, for prediction; empty where they were named.
         second: the field of the second text of each record, where texts come in pairs.
+        text_first: whether of two columns without names the first is the text, and the other what is learned of it.
     """
 
     format: str = ""
@@ -59,6 +60,7 @@ class Description:
     target: str = ""
     below: str = ""
     second: str = ""
+    text_first: bool = False
 
 
 UNDESCRIBED = Description()
@@ -113,6 +115,7 @@ class ReadOptions:
         rows_before: of sequences of vectors in an array beside the file, how many rows come before these lines.
         faults: receives what is wrong with sequences of vectors, which are left out then; None to raise it.
         second: the field of the second text, where texts come in pairs; empty for single texts.
+        text_first: whether of two columns without names the first is the text.
         left_out: what a reader leaves out or changes → how often, which the user is told; see `notes_on`.
     """
 
@@ -129,6 +132,7 @@ class ReadOptions:
     rows_before: int = 0
     faults: list[DataError] | None = None
     second: str = ""
+    text_first: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
 
     def of(self, description: Description) -> ReadOptions:
@@ -147,6 +151,7 @@ class ReadOptions:
             span_borders=description.span_borders,
             comment_rows=description.comment_rows,
             second=description.second or self.second,
+            text_first=description.text_first,
         )
 
     def record(self, text: str, fields: dict[str, Any], file: str, line: int) -> Sentence | TextRecord:

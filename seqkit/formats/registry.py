@@ -382,7 +382,9 @@ def part_sentences(part: Part, splitter: SplitFunction | None) -> Iterator[Sente
     return sentence_reader(part.format, part.name)(part.lines(), part.name, _part_options(part, splitter))
 
 
-def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text", second: str = "") -> Iterator[Any]:
+def part_texts(
+    part: Part, splitter: SplitFunction | None, text: str = "text", second: str = "", *, text_first: bool = False
+) -> Iterator[Any]:
     """Read a part of an input of texts that need no label; see `read_texts`.
 
     Args:
@@ -390,6 +392,7 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text", s
         splitter: splits the text into tokens.
         text: the column or key of the text, where the part does not say it.
         second: that of the second text, where texts come in pairs.
+        text_first: whether of two columns without names the first is the text.
 
     Returns:
         An iterator over the texts, the same ones that reading the whole input gives at this place; in ``text`` and
@@ -398,7 +401,8 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text", s
     Raises:
         DataError: the format contains no texts; while iterating, anything wrong with the part.
     """
-    options = replace(_part_options(part, splitter), text=part.text or text, second=part.second or second)
+    texts: dict[str, Any] = {"text": part.text or text, "second": part.second or second, "text_first": text_first}
+    options = replace(_part_options(part, splitter), **texts)
     if format_named(part.format).line_per_record:
         return sentence_reader(part.format, part.name)(part.lines(), part.name, options)
     return text_reader(part.format, part.name, None)(part.lines(), part.name, options)

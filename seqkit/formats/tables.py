@@ -207,7 +207,7 @@ def _columns(cells: Sequence[str], name: str, line: int, options: ReadOptions) -
         looks_like = f"the first row looks like names of columns: {', '.join(found)}"
         raise DataError(looks_like + what_to_do, file=name, line=line)
     if len(found) == len(texts) + 1 and (labelled or not options.second):
-        return [label, *texts], False
+        return [*texts, label] if options.text_first else [label, *texts], False
     if len(found) == len(texts) and not labelled:
         return texts, False
     if options.second:

@@ -134,9 +134,11 @@ def block_records(model: Any, parts: Sequence[Part], left_out: Counter[str] | No
     elif task.records == "sentences":
         yield from chain.from_iterable(part_sentences(part, split) for part in parts)
     else:
-        field = getattr(model.settings.data, "text", "text")
-        second = getattr(model.settings.data, "second", "")
-        yield from chain.from_iterable(part_texts(part, split, field, second) for part in parts)
+        data = model.settings.data
+        source, second = getattr(data, "source", ""), getattr(data, "second", "")
+        field = source or getattr(data, "text", "text")
+        read = (part_texts(part, split, field, second, text_first=bool(source)) for part in parts)
+        yield from chain.from_iterable(read)
 
 
 def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, pipeline: Any) -> dict[str, Any]:

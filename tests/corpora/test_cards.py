@@ -42,7 +42,7 @@ def write(folder: Path, **fields: str) -> Path:
 
 
 def test_there_is_a_card_for_every_known_set_and_the_samples() -> None:
-    assert card_names() == sorted([*REAL, "conll2003", "nottingham", *GENERATORS])
+    assert card_names() == sorted([*REAL, "conll2003", "nottingham", "pinyin", "pinyin-text", *GENERATORS])
     assert [card.name for card in list_cards()] == card_names()
 
 
@@ -174,7 +174,7 @@ def test_a_card_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_missing_card(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"unknown data set 'nonesuch'; choose from an4, conll2000, .*wnut17"):
+    with pytest.raises(DataError, match=r"unknown data set 'nonesuch'; choose from an4, babi-1, .*wnut17"):
         load_card("nonesuch")
     with pytest.raises(DataError, match=r"toy\.toml: cannot be read: No such file"):
         read_card(tmp_path / "toy.toml")

@@ -6,6 +6,7 @@
 ``sample-pairs``          pairs of sentences, of which the one follows from the other, contradicts it, or neither
 ``sample-sentences``      sentences whose agreement and homophones depend on words further away
 ``sample-names``          names whose spelling depends on what they name
+``sample-tolari``        sentences and their translation into an invented language of another order
 ``digits``                images of handwritten digits, and how each digit is spelled
 ``sample-tones``          frames of tones and rests: what each is, the contour of the tones, their names as a text
 ``sample-melodies``       tunes as frames of 88 keys
@@ -22,7 +23,7 @@ from functools import partial
 from typing import Any
 
 from seqkit.corpora.cards import Card
-from seqkit.corpora.samples import sequences, tagged, untagged
+from seqkit.corpora.samples import sequences, tagged, translations, untagged
 from seqkit.corpora.samples.digits import digits
 from seqkit.corpora.samples.pairs import pairs
 from seqkit.errors import DataError
@@ -40,6 +41,7 @@ GENERATORS: Mapping[str, Generator] = {
     "sample-pairs": pairs,
     "sample-sentences": untagged.sentences,
     "sample-names": untagged.names,
+    "sample-tolari": translations.translations,
     "digits": digits,
     "sample-tones": sequences.tones,
     "sample-melodies": sequences.melodies,

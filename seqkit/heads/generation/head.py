@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from seqkit.errors import SettingsError
 from seqkit.heads.base import Loss, Start
@@ -19,6 +19,7 @@ from seqkit.inputs.base import Documents
 from seqkit.inputs.conditions import ConditionCodec, Value, parse_fields
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import UnitInput
+from seqkit.nn.attention import Attention, Memory
 from seqkit.nn.condition import Condition, ConditionInput, FramePart, LabelPart, Part, TextPart, VectorPart
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
@@ -115,9 +116,27 @@ class Generation(UnitHead):
             len(self.input.indexer.words),
             self._condition,
             encoder.layers,
+            attention=self._attention(encoder.output_size),
             tied_size=self.settings.embedding.word_size if self.settings.head.tied else None,
         )
         return self.module
+
+    def _attention(self, query_size: int) -> Attention | None:
+        """What looks at the texts and sequences of vectors in the condition."""
+        head = self.settings.head
+        if head.attention == "none":
+            return None
+        if not any(field.units is not None or field.frames is not None for field in self.codec.fields):
+            raise SettingsError("head.attention looks at texts and sequences of vectors, and no condition is one")
+        size = 2 * head.text_hidden  # both directions of their encoders
+        try:
+            return Attention(query_size, size, kind=head.attention)
+        except ValueError as error:
+            raise SettingsError(f"head.attention: {error}") from None
+
+    def look(self, outputs: Tensor, memory: Memory) -> Tensor:
+        """See `Head.look`."""
+        return self.module.look(outputs, memory)
 
     def conditions(self, records: Sequence[Any]) -> Conditions:
         """See `Head.conditions`."""

@@ -71,6 +71,8 @@ class GenerateHeadSettings(Section):
     """hidden size, in each direction, of the encoder of a condition that is a text or a sequence of vectors"""
     pool: Literal["mean", "max", "last", "attention", "concat"] = "mean"
     """pooling of that encoder's outputs"""
+    attention: Literal["none", "dot", "general", "additive"] = "none"
+    """every step looks at that encoder's outputs, too: dot, general (Luong 2015) or additive (Bahdanau 2015)"""
 
 
 class GenerateSettings(Settings):
