@@ -78,7 +78,8 @@ def test_files_of_every_kind_give_the_same(
     renamed = write(tmp_path / f"renamed.{suffix}", [{"one": row["q"], "two": row["a"]} for row in rows])
     named = ["--text", "one", "--text", "two"]
     assert predicted(capsys, "classify", "predict", renamed, "-m", model, "--quiet", *named) == lines
-    assert predicted(capsys, "classify", "predict", file, "-m", model, "--quiet", "--workers", "2") == lines
+    if suffix == "csv":
+        assert predicted(capsys, "classify", "predict", file, "-m", model, "--quiet", "--workers", "2") == lines
 
 
 def test_training_from_a_table_gives_the_same_model_as_from_json(tmp_path: Path) -> None:
