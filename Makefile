@@ -25,7 +25,7 @@ BENCH_FLAGS := --threads $(THREADS) $(if $(ROUNDS),--rounds $(ROUNDS))
 READY := $(VENV)/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures demo-translate test test-torch23 fuzz check format-check lint types docstrings format wheel bench clean
+.PHONY: help venv demo demo-tag demo-classify demo-pairs demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures demo-translate test test-torch23 fuzz check format-check lint types docstrings format wheel bench clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -39,7 +39,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 # Each part trains on an embedded sample, scores the model on the test split, and uses it, in less than a minute.
-demo: demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures demo-translate
+demo: demo-tag demo-classify demo-pairs demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures demo-translate
 
 demo-tag: $(READY)
 	$(BIN)/seqkit tag train --recipe sample-ner --output $(DEMO)/tag --force
@@ -51,6 +51,12 @@ demo-classify: $(READY)
 	$(BIN)/seqkit classify evaluate sample-reviews --model $(DEMO)/classify --split test
 	echo "The plot was dull, but the ending was wonderful." | $(BIN)/seqkit classify --model $(DEMO)/classify
 	echo "The ending was wonderful, but the plot was dull." | $(BIN)/seqkit classify --model $(DEMO)/classify
+
+demo-pairs: $(READY)
+	$(BIN)/seqkit classify train --recipe sample-pairs --output $(DEMO)/pairs --force
+	$(BIN)/seqkit classify evaluate sample-pairs --model $(DEMO)/pairs --split test
+	printf 'An old dog chases a cat.\tA cat is chased by an animal.\n' | $(BIN)/seqkit classify --model $(DEMO)/pairs
+	printf 'An old dog chases a cat.\tA cat chases a dog.\n' | $(BIN)/seqkit classify --model $(DEMO)/pairs
 
 demo-lm: $(READY)
 	$(BIN)/seqkit lm train --recipe sample-sentences --output $(DEMO)/lm --force

@@ -4,10 +4,10 @@
 
 A bidirectional LSTM of 2 x 256 over vectors of 256, and a decoder: an LSTM of 512 with input feeding, general attention
 and a softmax over 8,000 words; label smoothing 0.1, Adam. Pairs of 5 to 25 random words, 64 in a batch, the same
-batches for both, without dropout. The plain loop packs the source (``pack_padded_sequence``), takes a step of ``nn.LSTMCell``
-after the other, and computes the scores of all steps at once. With ``--no-feeding`` neither has input feeding, and the
-plain loop's decoder is one call of ``nn.LSTM``. Prints words of the source per second of training and the median of the
-rounds' ratios; writes ``benchmarks/results/translate_speed.json``.
+batches for both, without dropout. The plain loop packs the source (``pack_padded_sequence``), takes a step of
+``nn.LSTMCell`` after the other, and computes the scores of all steps at once. With ``--no-feeding`` neither has input
+feeding, and the plain loop's decoder is one call of ``nn.LSTM``. Prints words of the source per second of training and
+the median of the rounds' ratios; writes ``benchmarks/results/translate_speed.json``.
 """
 
 from __future__ import annotations

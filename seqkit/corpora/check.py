@@ -23,7 +23,7 @@ from seqkit.corpora.text_labels import refuse_no_labels
 from seqkit.errors import DataError, SeqkitError
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.schemes import detect_scheme, invalid_moves
-from seqkit.records import FrameRecord, Sentence, control_fault
+from seqkit.records import FrameRecord, Sentence, TextPair, control_fault
 from seqkit.tasks import TASKS
 
 _STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more, the column is something else
@@ -256,7 +256,8 @@ def _condition(sentence: Sentence, conditional: bool) -> str:
     """What distinguishes two records of the same words: vectors; if texts are generated from fields, all of them."""
     fields = {name: _as_read(value) for name, value in sentence.fields.items()}
     distinct = fields if conditional else {name: value for name, value in fields.items() if _is_vector(value)}
-    return repr(sorted(distinct.items()))
+    border = sentence.border if isinstance(sentence, TextPair) else 0  # the same words may be another pair
+    return repr((border, sorted(distinct.items())))
 
 
 def _as_read(value: Any) -> Any:

@@ -109,6 +109,11 @@ class Dataset:
             return ""
 
     @property
+    def second(self) -> str:
+        """The field of the second text, where texts come in pairs."""
+        return next(iter(self.splits.values())).description.second
+
+    @property
     def columns(self) -> tuple[str, ...]:
         """The names of the columns or of the parallel texts, as far as a card, a user or the names of files say it."""
         split = next(iter(self.splits.values()))
@@ -776,7 +781,7 @@ def _given_frames(record: FrameRecord | TextRecord, field: str) -> FrameRecord:
 def _given_text(record: Sentence | TextRecord, options: ReadOptions) -> Sentence | TextRecord:
     """A text that came from no file, split into tokens unless it was given as tokens."""
     fields, label = record.fields, options.label
-    if isinstance(record, TextRecord) and label is not None:
+    if isinstance(record, TextRecord) and (label is not None or options.second):
         return object_text(dict(fields), options, record.file, record.line)
     if label is not None and label not in fields:
         found = ", ".join(map(repr, fields)) or "none"

@@ -47,6 +47,8 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
         },
     ),
     "classify": ("classify", "sample-reviews", {"embedding": CHARACTERS, "head": {"pool": "attention"}}),
+    "classify-pair": ("classify", "sample-pairs", {"head": {"hidden": 4}}),
+    "classify-number": ("classify", "sample-pairs", {"data": {"label": "relatedness"}, "head": {"regression": True}}),
     "lm": (
         *("lm", "sample-sentences"),
         {
@@ -66,12 +68,21 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
 """name → task, sample, and settings beside those of `TINY`; together they have every file that a model may have"""
 
 
+PAIRS = {"data": {"text": "premise", "second": "hypothesis"}, "encoder": {"hidden": 3}}
+"""settings of models of pairs"""
+
+
 def make(name: str, place: Path, working: Path) -> None:
     """Train a model of a kind and write it, without what only a training leaves behind."""
     task, sample, changes = KINDS[name]
     splits = generate(sample, {"train": 40, "dev": 20}, seed=1)
     data = Dataset(sample, {split: Split(content=sentences) for split, sentences in splits.items()})
     row = TASKS[task].of("frames") if data.has_frames else TASKS[task]
+    if sample == "sample-pairs":
+        row, changes = (
+            TASKS[task].of("pair"),
+            {**PAIRS, **changes, "data": {**PAIRS["data"], **changes.get("data", {})}},
+        )
     tiny = {section: TINY[section] for section in (("encoder", "training") if data.has_frames else TINY)}
     settings = override(override(row.settings_class()(), tiny), changes)
     seqkit.train(settings, working / name, data, device="cpu")
@@ -123,6 +134,10 @@ def predictions(name: str, directory: Path) -> list[Any]:
         texts = ["Ronald met Gerald in Paris.", "O, 1984 was dull ☃", ""]
         tagged = [model.tag(text, probs=True) for text in texts]
         return [[one.sentence.tokens, one.labels, one.probs] for one in tagged]
+    if model.task.records == "pairs":
+        pairs = [("An old man feeds a hen.", "A person feeds a hen."), ("A dog.", ""), ("", "")]
+        found = list(map(model.classify, pairs))
+        return [one.value if name == "classify-number" else [one.labels, one.probs] for one in found]
     if task == "classify":
         texts = ["The salad was bland, but the cake was good.", "The menu changes in August.", "☃", ""]
         return [[one.labels, one.probs] for one in map(model.classify, texts)]
