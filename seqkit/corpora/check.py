@@ -65,6 +65,8 @@ def check(
     Raises:
         DataError: a file cannot be opened, is in a format without sentences, or there is no such column.
     """
+    if task == "translate" or (task is None and dataset.in_parallel):
+        return list(_parallel_problems(dataset, target, refusals, [] if notes is None else notes))
     wanted = None if task is None else TASKS[task]
     if frames or dataset.reads_frames(named=text != "text" or (wanted is not None and wanted.records == "fields")):
         settings = None if wanted is None else settings_of(dataset, wanted, target, text, frames)
@@ -105,6 +107,30 @@ def check(
     names = [name for split, content in contents.items() for name in (*_files(dataset.splits[split]), content.file)]
     order = {name: place for place, name in enumerate(names)}
     return problems.listed(lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
+
+
+def _parallel_problems(
+    dataset: Dataset, target: str | None, refusals: Callable[..., Any] | None, notes: list[str]
+) -> Iterator[Problem]:
+    """The faults of texts and what is written from each: what training refuses, and pairs that are in two splits."""
+    for split in dataset.splits.values():
+        yield from _checksum_problems(dataset, split)
+    settings = settings_of(dataset, TASKS["translate"], target)
+    try:
+        found = read_splits(dataset, "fields", settings.data, None)
+    except DataError as error:
+        yield problem_of(error)
+        return
+    notes += found.notes
+    yield from map(problem_of, refusals(settings, found.records) if refusals is not None else ())
+    first: dict[str, tuple[str, str]] = {}
+    for name, records in found.records.items():
+        for record in records:
+            pair = repr([record.fields.get(field) for field in (settings.data.source, settings.data.target)])
+            earlier = first.setdefault(pair, (name, f"{record.file}:{record.line}"))
+            if earlier[0] != name:
+                message = f"the pair is also in {earlier[0]}, at {earlier[1]}; remove one"
+                yield Problem(str(record.file), record.line, message)
 
 
 def _refused_texts(dataset: Dataset, settings: Any, refusals: Callable[..., Any] | None) -> Iterator[Problem]:

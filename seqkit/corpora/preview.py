@@ -134,6 +134,8 @@ def settings_of(dataset: Dataset, task: Task, target: str | None = None, text: s
         task = task.of("pair", f"seqkit {task.name}")
     settings: Any = task.settings_class()(task=task.name)
     name = _learned_field(settings)
+    if hasattr(settings.data, "source"):  # of several texts the second is written, where it is not said which
+        target = target or dataset.target or "".join(dataset.columns[1:2])
     changes = {name: target} if target and name else {}
     if task.records in ("texts", "pairs"):
         changes["text"] = text
