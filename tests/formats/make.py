@@ -59,6 +59,13 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
         },
     ),
     "generate": ("generate", "sample-names", {"data": {"condition": "category"}}),
+    "translate": (
+        *("translate", "sample-tolari"),
+        {
+            "data": {"source": "english", "target": "tolari", "splitter": "spaces"},
+            "head": {"hidden": 6, "size": 6, "copy_source": True, "smoothing": 0.0},
+        },
+    ),
     "tag-frames": ("tag", "sample-tones", {"frames": {"stack": 2, "convolutions": 1, "channels": 4}}),
     "classify-frames": ("classify", "sample-tones", {"frames": {"normalize": "none"}}),
     "lm-frames": ("lm", "sample-melodies", {"encoder": {"hidden": 4}}),
@@ -144,6 +151,9 @@ def predictions(name: str, directory: Path) -> list[Any]:
     if task == "generate":
         written = [model.generate({"category": kind}, count=2, beam=4) for kind in ("dragon", "robot")]
         return [[one.text, one.log_prob] for several in written for one in several]
+    if task == "translate":
+        texts = ["the old dog sees a boat .", "Naïve ☃", ""]
+        return [[one.text, one.log_prob] for one in model.predict(texts, beam=4, max_ratio=0.1)]
     lines = ["The king and his son are quiet.", "Naïve ☃", ""]
     scored = [model.score(line) for line in lines]
     written = model.sample("The", count=2, beam=4, length=12)
