@@ -9,12 +9,15 @@ from typing import Any
 from torch import Tensor
 
 from seqkit.errors import DataError
+from seqkit.formats.dialogue_act import DialogueAct, parse_act
+from seqkit.inputs.acts import Acts
 from seqkit.inputs.arrays import Indexer
 from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.building import build_indexer, pretrained_table
 from seqkit.inputs.lookup import LookupInput, restore_indexer
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import make_units
+from seqkit.metrics.slots import SlotErrors
 from seqkit.records import Sentence, TextRecord
 
 
@@ -29,18 +32,24 @@ class SourceInput(LookupInput):
 
     Attributes:
         field: the field of a record that holds the text.
+        acts: what is read of dialogue acts, where the texts are such; otherwise None.
     """
 
     def __init__(self, settings: Any, units: Units, indexer: Indexer, vectors: Tensor | None = None) -> None:
         super().__init__(settings, indexer, vectors)
         self.units = units
         self.field: str = settings.data.source
+        self.acts = Acts(settings.acts) if settings.data.unit_read == "act" else None
         self.fields = (self.field,) if self.field == "text" else (self.field, "text")
 
     @classmethod
     def build(cls, settings: Any, records: Sequence[TextRecord], sources: Sources) -> SourceInput:
         """See `Input.build`."""
         data = settings.data
+        if data.unit_read == "act":
+            input = cls(settings, Units.word(), build_indexer(data, {}, sources))
+            counts = Counter(unit for row in input.units_of(records) for unit in row)
+            return cls(settings, input.units, build_indexer(data, counts, sources), pretrained_table(sources))
         texts = [source_text(record, data.source) for record in records]
         read = [*texts, *(target_texts(record, data.target)[0] for record in records)] if data.shared else texts
         units = make_units(data.model_copy(update={"unit": data.unit_read}), read, sources)
@@ -62,7 +71,44 @@ class SourceInput(LookupInput):
 
     def units_of(self, records: Sequence[Any]) -> list[Sequence[str]]:
         """See `LookupInput.units_of`."""
+        if self.acts is not None:
+            return [self.acts.units(self.act(record)) for record in records]
         return [self.units.split(source_text(record, self.field)) for record in records]
+
+    def act(self, record: TextRecord | Sentence) -> DialogueAct:
+        """The dialogue act of a record.
+
+        Args:
+            record: the record.
+
+        Returns:
+            The act.
+        """
+        return parse_act(source_text(record, self.field), file=record.file, line=record.line)
+
+    def texts(self, record: TextRecord | Sentence, field: str) -> list[str]:
+        """The right texts of a record, as they are learned: of a dialogue act with symbols for its values.
+
+        Args:
+            record: the record.
+            field: see `target_texts`.
+
+        Returns:
+            At least one text.
+        """
+        found = target_texts(record, field)
+        if self.acts is None:
+            return found
+        act = self.act(record)
+        return [self.acts.delexicalise(text, act) for text in found]
+
+    def finished(self, text: str, record: TextRecord | Sentence) -> str:
+        """A text that was written, with the values of its dialogue act for symbols."""
+        return text if self.acts is None else self.acts.lexicalise(text, self.act(record))
+
+    def slot_errors(self, text: str, record: TextRecord | Sentence) -> SlotErrors:
+        """Which slots of its dialogue act a text lacks, and which it has beside them; none without acts."""
+        return SlotErrors() if self.acts is None else self.acts.errors(text, self.act(record))
 
     def documents(self) -> dict[str, Any]:
         """See `Input.documents`."""

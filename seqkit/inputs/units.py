@@ -19,7 +19,7 @@ from seqkit.inputs.segmentation import Units
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.records import TextRecord
 
-UNIT_NAMES = {"word": "words", "char": "characters", "bpe": "byte pairs"}
+UNIT_NAMES = {"word": "words", "char": "characters", "bpe": "byte pairs", "act": "act types and slots"}
 
 
 def target_text(record: TextRecord, field: str) -> str:

@@ -8,8 +8,30 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqkit.metrics.scores import plural
+from seqkit.metrics.slots import SlotErrors
 from seqkit.metrics.transcription import unit_errors
 from seqkit.resources import extra
+
+
+@dataclass(frozen=True)
+class BestTexts:
+    """The scores of several texts of each act, all counted alike (Wen et al. 2015 take five).
+
+    Args:
+        count: how many of each at most.
+        texts: how many in all.
+        bleu: BLEU, in percent, each text a translation of its own.
+        slots: slot errors.
+    """
+
+    count: int
+    texts: int
+    bleu: float
+    slots: SlotErrors
+
+    def to_json(self) -> dict[str, Any]:
+        """The scores as a JSON object."""
+        return {"count": self.count, "texts": self.texts, "bleu": self.bleu, "slot_errors": self.slots.to_json()}
 
 
 @dataclass(frozen=True)
@@ -26,6 +48,8 @@ class TranslationReport:
         signatures: of each how sacrebleu computed it.
         errors: ``wer`` and ``cer`` by the first right text, shares.
         unit_bleu: BLEU of the model's own units, in percent.
+        slots: slot errors, where the texts say dialogue acts.
+        best: the scores of several of the best texts of each act together, where they were asked for.
     """
 
     sentences: int
@@ -37,6 +61,8 @@ class TranslationReport:
     scores: dict[str, float] = field(default_factory=dict)
     signatures: dict[str, str] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)
+    slots: SlotErrors | None = None
+    best: BestTexts | None = None
 
     @property
     def tokens(self) -> int:
@@ -71,6 +97,8 @@ class TranslationReport:
             **self.scores,
             **self.errors,
             "signatures": self.signatures,
+            **({} if self.slots is None else {"slot_errors": self.slots.to_json()}),
+            **({} if self.best is None else {"best": self.best.to_json()}),
         }
 
     def render(self, width: int = 80) -> str:
@@ -87,12 +115,23 @@ class TranslationReport:
         rows += [[names[name], f"{value:.2f}"] for name, value in self.scores.items()]
         rows += [[names[name], f"{100 * value:.2f} %"] for name, value in self.errors.items()]
         rows.append(["exact match", f"{100 * self.exact_match:.2f} %"])
+        if self.slots is not None:
+            rows.append(["slot errors", slot_line(self.slots)])
+        if self.best is not None:
+            rows.append([f"BLEU, best {self.best.count}", f"{self.best.bleu:.2f}"])
+            rows.append([f"slot errors, best {self.best.count}", slot_line(self.best.slots)])
         told = f"{plural(self.sentences, 'text')}, {plural(self.units, 'unit')} with their ends"
         if self.unknown:
             told += f"; {self.unknown:,} are unknown to the model"
         wide = max(len(name) for name, _ in rows)
         signed = [f"{names[name]} {signature}" for name, signature in self.signatures.items()]
         return "\n".join([*(f"{name:{wide}}  {value}" for name, value in rows), "", told, *signed])
+
+
+def slot_line(slots: SlotErrors) -> str:
+    """Slot errors as a person reads them."""
+    counts = f"{slots.missing:,} missing, {slots.redundant:,} redundant of {plural(slots.slots, 'slot')}"
+    return f"{100 * slots.rate:.2f} % ({counts})"
 
 
 def corpus_bleu(gold: Sequence[Sequence[Sequence[str]]], found: Sequence[Sequence[str]]) -> float:
@@ -112,6 +151,28 @@ def corpus_bleu(gold: Sequence[Sequence[Sequence[str]]], found: Sequence[Sequenc
     return float(bleu.corpus_score([" ".join(text) for text in found], streams).score) if found else 0.0
 
 
+def text_bleu(gold: Sequence[Sequence[str]], found: Sequence[str], tokens: str = "none") -> float:
+    """BLEU by sacrebleu.
+
+    Args:
+        gold: the right texts of each source, at least one.
+        found: the translations.
+        tokens: how texts are cut into words, a name of sacrebleu's.
+
+    Returns:
+        Percent.
+    """
+    metrics = extra("sacrebleu.metrics", "scores", "BLEU")
+    bleu = metrics.BLEU(tokenize=tokens, force=True)
+    return float(bleu.corpus_score(list(found), _streams(gold)).score) if found else 0.0
+
+
+def _streams(gold: Sequence[Sequence[str]]) -> list[list[str | None]]:
+    """Right texts as sacrebleu takes them: the first of each, the second of each, and so on."""
+    most = max(map(len, gold))
+    return [[texts[n] if n < len(texts) else None for texts in gold] for n in range(most)]
+
+
 def translation_scores(
     gold: Sequence[Sequence[str]], found: Sequence[str], tokens: str = "none"
 ) -> tuple[dict[str, float], dict[str, str], dict[str, float]]:
@@ -128,8 +189,7 @@ def translation_scores(
     if not found:
         return {}, {}, {}
     metrics = extra("sacrebleu.metrics", "scores", "BLEU, chrF and TER")
-    most = max(map(len, gold))
-    streams: list[list[str | None]] = [[texts[n] if n < len(texts) else None for texts in gold] for n in range(most)]
+    streams = _streams(gold)
     scores: dict[str, float] = {}
     signatures: dict[str, str] = {}
     for name, metric in {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,21 @@ from seqkit.heads.translation.head import Translating
 from seqkit.heads.translation.search import Decoding
 from seqkit.heads.translation.settings import TranslateOptions
 from seqkit.inputs.source import SourceInput
-from seqkit.metrics.translation import TranslationReport, corpus_bleu, translation_scores
+from seqkit.metrics.slots import SlotErrors
+from seqkit.metrics.translation import BestTexts, TranslationReport, corpus_bleu, text_bleu, translation_scores
 from seqkit.model.base import Evaluation, Model
 from seqkit.records import Translation
 
-_SEARCHING = ("beam", "length_penalty", "coverage_penalty", "max_ratio", "replace_unknown", "ensemble", "dictionary")
+_SEARCHING = (
+    "beam",
+    "length_penalty",
+    "coverage_penalty",
+    "max_ratio",
+    "replace_unknown",
+    "ensemble",
+    "dictionary",
+    "rerank",
+)
 """options of prediction that evaluation has, too"""
 
 
@@ -140,15 +151,18 @@ class Translator(Model):
             whole = data.unit == "word" and data.split_kind == "spaces"
             tokens = "none" if whole else "13a"
         field = options.get("target") or self.head.field
+        top = options.get("top", 1)
+        if top > 1 and self.input.acts is None:
+            raise SettingsError("top is for models that read dialogue acts; leave it out")
         began = time.perf_counter()
-        report, gold, answers = self._evaluated(records, pipeline, field, scores=tokens, **searching)
+        report, gold, answers = self._evaluated(records, pipeline, field, scores=tokens, top=top, **searching)
         return Evaluation(report, gold, answers, seconds=time.perf_counter() - began)
 
     def _evaluated(
-        self, records: Sequence[Any], pipeline: Any, field: str, *, scores: str, **searching: Any
+        self, records: Sequence[Any], pipeline: Any, field: str, *, scores: str, top: int = 1, **searching: Any
     ) -> tuple[TranslationReport, list[list[str]], list[Translation]]:
         gold = self.head.gold(records, target=field)
-        options = self.options(searching).for_scores(field)
+        options = self.options({**searching, "nbest": top}).for_scores(field)
         answers: list[Translation] = list((pipeline or self.pipeline())(records, options))
         split = self.head.units.split
         right = [[[self.head.normalise(unit) for unit in split(text)] for text in texts] for texts in gold]
@@ -159,4 +173,22 @@ class Translator(Model):
         texts = [answer.text for answer in answers]
         found = translation_scores(gold, texts, scores) if scores else ({}, {}, {})
         bleu = corpus_bleu(right, written)
-        return TranslationReport(len(answers), int(units), log_prob, int(unknown), exact, bleu, *found), gold, answers
+        report = TranslationReport(len(answers), int(units), log_prob, int(unknown), exact, bleu, *found)
+        if self.input.acts is not None:
+            errors = [self.input.slot_errors(answer.text, answer.sentence) for answer in answers]
+            best = self._best_texts(top, gold, answers, scores) if top > 1 else None
+            report = replace(report, slots=SlotErrors.total(errors), best=best)
+        return report, gold, answers
+
+    def _best_texts(
+        self, top: int, gold: Sequence[Sequence[str]], answers: Sequence[Translation], tokens: str
+    ) -> BestTexts:
+        """The scores of all texts that were found of each act."""
+        pairs = [
+            (right, answer.sentence, one["text"])
+            for right, answer in zip(gold, answers, strict=True)
+            for one in answer.alternatives or []
+        ]
+        bleu = text_bleu([right for right, _, _ in pairs], [text for _, _, text in pairs], tokens)
+        slots = SlotErrors.total(self.input.slot_errors(text, record) for _, record, text in pairs)
+        return BestTexts(top, len(pairs), bleu, slots)

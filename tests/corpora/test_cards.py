@@ -19,7 +19,7 @@ from seqkit.formats.schemes import SCHEMES
 TAGGING = ("conll2000", "conll2002-es", "ud-english-ewt", "wnut17")
 SEQUENCES = ("an4", "fsdd", "japanese-vowels", "natops")
 PAIRS = ("g2p-bul", "g2p-dut", "g2p-eng", "g2p-ice", "multi30k", "scan-length", "scan-simple")
-REAL = (*TAGGING, *SEQUENCES, *PAIRS, "ptb", "sst2", "tang", "tinyshakespeare", "trec6")
+REAL = (*TAGGING, *SEQUENCES, *PAIRS, "ptb", "restaurant-acts", "sst2", "tang", "tinyshakespeare", "trec6")
 MINIMAL = {
     "name": '"toy"',
     "task": '"tag"',

@@ -105,7 +105,7 @@ class Translating(Head):
         """See `Head.build`."""
         assert isinstance(input, SourceInput)
         data = settings.data
-        texts = [target_texts(record, data.target)[0] for record in records]
+        texts = [input.texts(record, data.target)[0] for record in records]
         units = input.units if data.shared else make_units(data, texts, Sources())
         normalise = Normaliser(data.lowercase, data.digits)
         split = [units.split(text) for text in texts]
@@ -193,7 +193,7 @@ class Translating(Head):
 
     def targets(self, records: Sequence[Any]) -> TextTargets:
         """See `Head.targets`."""
-        texts = [target_texts(record, self.field)[0] for record in records]
+        texts = [self.input.texts(record, self.field)[0] for record in records]
         copies = self.copies(records) if self.settings.head.copy_source else None
         extra = [{}] * len(records) if copies is None else [spelled for _, spelled in copies]
         rows = [self.ids(text, known) for text, known in zip(texts, extra, strict=True)]
@@ -306,8 +306,9 @@ class Translating(Head):
     # --- scores ---------------------------------------------------------------------------------------------------
 
     def gold(self, records: Sequence[Any], **options: Any) -> list[list[str]]:
-        """See `Head.gold`: the right texts of each, one or several."""
-        return [target_texts(record, options.get("target") or self.field) for record in records]
+        """See `Head.gold`: the right texts of each, one or several; of dialogue acts also those of acts like it."""
+        found = [target_texts(record, options.get("target") or self.field) for record in records]
+        return self.input.acts.references(list(map(self.input.act, records)), found) if self.input.acts else found
 
     def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
         """See `Head.learned`."""
@@ -330,7 +331,7 @@ class Translating(Head):
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""
         read, written = len(self.input.indexer.words) - 2, len(self.words) - 2
-        kinds = UNIT_NAMES[self.input.units.kind], UNIT_NAMES[self.units.kind]
+        kinds = UNIT_NAMES[self.settings.data.unit_read], UNIT_NAMES[self.units.kind]
         data = self.settings.data
         return [f"translating {data.source} ({read:,} {kinds[0]}) into {data.target} ({written:,} {kinds[1]})"]
 
@@ -344,7 +345,7 @@ class Translating(Head):
         """See `Head.description`."""
         head, data = self.settings.head, self.settings.data
         return [
-            f"- Reads: {data.source}, {len(self.input.indexer.words) - 2:,} {UNIT_NAMES[self.input.units.kind]}",
+            f"- Reads: {data.source}, {len(self.input.indexer.words) - 2:,} {UNIT_NAMES[data.unit_read]}",
             f"- Writes: {data.target}, {len(self.words) - 2:,} {UNIT_NAMES[self.units.kind]}",
             f"- Decoder: {head.layers} × {head.hidden}, attention {head.attention}"
             + (", input feeding" if head.feeding else "")

@@ -25,7 +25,7 @@ from seqkit.config.sections import (
     Weight,
 )
 from seqkit.errors import SettingsError
-from seqkit.inputs.settings import EvaluationOptions, UnitDataSettings, UnitEmbeddingSettings
+from seqkit.inputs.settings import ActSettings, EvaluationOptions, UnitDataSettings, UnitEmbeddingSettings
 
 _WIDEST = 1_000
 """bound of --beam and --nbest"""
@@ -42,8 +42,8 @@ class TranslateDataSettings(UnitDataSettings):
     """field, column or parallel file with the text to write; of several references training takes the first"""
     unit: Literal["word", "char", "bpe"] = "word"
     """unit of what is written: words, characters, or byte pairs (BPE) learned from the data"""
-    source_unit: Literal["same", "word", "char", "bpe"] = "same"
-    """unit of what is read  [same: as unit]"""
+    source_unit: Literal["same", "word", "char", "bpe", "act"] = "same"
+    """unit of what is read; act: the slots of dialogue acts, type(slot=value;slot=value)  [same: as unit]"""
     shared: bool = False
     """one vocabulary, and one table of vectors, for what is read and what is written"""
 
@@ -58,6 +58,8 @@ class TranslateDataSettings(UnitDataSettings):
             raise ValueError(f"source and target must be different fields, both are {self.source!r}")
         if self.shared and self.unit_read != self.unit:
             raise ValueError(f"shared needs one unit, and source_unit is {self.unit_read}, unit {self.unit}")
+        if self.unit_read == "act" and self.digits:
+            raise ValueError("source_unit act needs digits false: symbols for values have numbers")
         return self
 
 
@@ -166,6 +168,8 @@ class TranslateSettings(Settings):
     """shape of the task"""
     data: TranslateDataSettings = TranslateDataSettings()
     """data"""
+    acts: ActSettings = ActSettings()
+    """dialogue acts, where data.source_unit is act"""
     embedding: TranslateEmbeddingSettings = TranslateEmbeddingSettings()
     """embedding"""
     encoder: TranslateEncoderSettings = TranslateEncoderSettings()
@@ -201,6 +205,12 @@ class TranslateSettings(Settings):
         if self.data.unit == "word" and self.data.splitter == "auto" and dataset.has_tokens:
             tree["splitter"] = "spaces"
         return override(self, {"data": tree}) if tree else self
+
+    @model_validator(mode="after")
+    def _acts_are_read(self) -> TranslateSettings:
+        if self.data.unit_read != "act" and (changed := self.acts.changed()):
+            raise ValueError(f"acts.{changed[0]} is for dialogue acts: set data.source_unit to act, or leave it out")
+        return self
 
     @model_validator(mode="after")
     def _shared_table(self) -> TranslateSettings:
@@ -239,6 +249,8 @@ class TranslateOptions(Options):
     """at most so many units for each unit of the source, and ten more  [default: the most in the training data]"""
     prefix: str = ""
     """how every text begins"""
+    rerank: Literal["slots", "none"] = "slots"
+    """of dialogue acts: slots: of the texts that are found, those with the fewest slot errors come first"""
     replace_unknown: bool = False
     """write the source's unit that attention points to where the unknown unit is the most probable"""
     dictionary: Elsewhere = ""
@@ -312,5 +324,9 @@ class TranslateEvaluation(EvaluationOptions):
     """translations of units that the model does not know, for replace_unknown: lines of source, tab, target"""
     ensemble: Elsewhere = ""
     """further models, directories between commas, whose probabilities are averaged with the model's (also -m A,B)"""
+    rerank: Literal["slots", "none"] = "slots"
+    """of dialogue acts: slots: of the texts that are found, those with the fewest slot errors come first"""
+    top: Annotated[int, Field(ge=1, le=_WIDEST)] = 1
+    """of dialogue acts: also score so many of the best texts of each together"""
     bleu_tokens: Literal["auto", "none", "13a", "char", "intl", "zh"] = "auto"
     """how BLEU cuts texts into words (sacrebleu)  [auto: none where texts come as tokens, else 13a]"""

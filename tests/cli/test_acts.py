@@ -1,0 +1,123 @@
+"""Dialogue acts on the command line: training, evaluation, and sentences with values that training never saw."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., Any]  # the fixture `run`
+
+TINY = ["--hidden=16", "--epochs=30", "--lr=0.02", "--batch-size=8", "--quiet"]
+TINY += [f"--set={one}" for one in ("embedding.word_size=8", "head.size=8", "head.hidden=24", "head.dropout=0.0")]
+TINY += [f"--set={one}" for one in ("encoder.dropout=0.0", "embedding.dropout=0.0", "head.smoothing=0.0")]
+ACTS = ["--source=act", "--target=text", "--set=data.source_unit=act", "--set=data.splitter=spaces"]
+ACTS += ["--set=acts.keywords=parking=park,garden=garden", "--set=acts.spelled=kind"]
+NAMES = ["rose", "old mill", "green hat", "mill", "crown and cup", "north star", "fox", "bell"]
+PLACES = ["north end", "old town", "mill lane", "dock"]
+
+
+def rows(first: int, count: int) -> list[dict[str, str]]:
+    """Acts of a system that finds places to eat, and what it says."""
+    found: list[dict[str, str]] = []
+    for number in range(first, first + count):
+        name, area = NAMES[number % len(NAMES)], PLACES[number // 3 % len(PLACES)]
+        parking = ("yes", "no")[number // 2 % 2]
+        allowed = "you can park there" if parking == "yes" else "you cannot park there"
+        found += [
+            {"act": f"inform(name='{name}';area='{area}';kind=pub)", "text": f"{name} is a pub in {area}"},
+            {"act": f"inform(name='{name}';parking={parking})", "text": f"{name} is nice and {allowed}"},
+            {"act": "?request(area)", "text": "which part of town"},
+        ]
+    return found
+
+
+def write(path: Path, items: list[dict[str, str]]) -> Path:
+    path.write_text("".join(json.dumps(item) + "\n" for item in items), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("acts")
+    for split, first, count in (("train", 0, 16), ("dev", 3, 3), ("test", 5, 4)):
+        write(folder / f"{split}.jsonl", rows(first, count))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from seqkit.cli.main import main
+
+    output = tmp_path_factory.mktemp("models") / "speaker"
+    assert main(["translate", "train", str(data), "-o", str(output), *ACTS, *TINY]) == 0
+    return output
+
+
+def test_values_that_are_new_are_written(trained: Path, run: Run) -> None:
+    acts = "inform(area='far, far away';name=\"joe's\";kind=pub)\ninform(name=x;parking=no)\n"
+    result = run("translate", "-m", trained, stdin=acts)
+    assert (result.status, result.out) == (0, "joe's is a pub in far, far away\nx is nice and you cannot park there\n")
+
+
+def test_evaluation_counts_slots_against_all_texts_for_acts_that_are_alike(
+    trained: Path, data: Path, tmp_path: Path, run: Run
+) -> None:
+    result = run("translate", "evaluate", data, "-m", trained, "--json", "-", "--beam=4", "--top=2")
+    assert result.status == 0, result.err
+    found = json.loads(result.out)
+    assert found["slot_errors"] == {"rate": 0.0, "missing": 0, "redundant": 0, "slots": 16}
+    assert found["exact_match"] == 1.0
+    assert found["bleu"] == pytest.approx(100.0)
+    assert found["best"]["count"] == 2
+    assert found["best"]["texts"] > found["sentences"]
+    table = run("translate", "evaluate", data, "-m", trained, "--top=2").out
+    assert "slot errors           0.00 % (0 missing, 0 redundant of 16 slots)" in table
+    assert "BLEU, best 2" in table
+    other = write(tmp_path / "other.jsonl", [{"act": "inform(name=a;parking=yes)", "text": f"a {n}"} for n in "xy"])
+    found = json.loads(run("translate", "evaluate", other, "-m", trained, "--json", "-").out)
+    assert found["signatures"]["bleu"].startswith("nrefs:2|")
+
+
+def test_reranking_puts_texts_first_that_say_what_they_should(trained: Path, run: Run) -> None:
+    asked = "inform(name=x;area=y;kind=pub;parking=yes;garden=yes)\n"
+    options = ("-m", trained, "--beam=40", "--nbest=40", "--output-format=jsonl")
+    plain = json.loads(run("translate", "predict", *options, "--rerank=none", stdin=asked).out)["nbest"]
+    ranked = json.loads(run("translate", "predict", *options, stdin=asked).out)["nbest"]
+
+    def errors(text: str) -> int:
+        words = text.split()
+        return sum(abs(words.count(word) - 1) for word in ("x", "y", "park", "garden"))
+
+    assert sorted(plain, key=lambda one: errors(one["text"])) == ranked
+    assert plain != ranked
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ('{"act": "inform(name=a", "text": "a"}', "expected a dialogue act such as "),
+        ('{"act": "inform(=a)", "text": "a"}', "a slot of the dialogue act 'inform(=a)' has no name"),
+        ('{"act": 3, "text": "a"}', "expected a dialogue act such as "),
+    ],
+)
+def test_what_is_no_act_is_told_with_its_line(line: str, message: str, trained: Path, tmp_path: Path, run: Run) -> None:
+    path = tmp_path / "odd.jsonl"
+    path.write_text('{"act": "bye()", "text": "bye"}\n' + line + "\n", encoding="utf-8")
+    for arguments in (("translate", "train", path, "-o", tmp_path / "m", *ACTS), ("translate", "evaluate", path)):
+        result = run(*arguments, *(() if "train" in arguments else ("-m", trained)))
+        assert result.status == 1
+        assert f"error: {path}:2: {message}" in result.err
+
+
+def test_scores_of_the_best_texts_need_acts(tmp_path: Path, run: Run) -> None:
+    path = write(tmp_path / "plain.jsonl", [{"source": "a b", "target": "b a"}] * 4)
+    assert run("translate", "train", path, "-o", tmp_path / "m", "--epochs=1", *TINY[:1]).status == 0
+    result = run("translate", "evaluate", path, "-m", tmp_path / "m", "--top=2")
+    assert (result.status, result.err.splitlines()[-1]) == (
+        1,
+        "error: top is for models that read dialogue acts; leave it out",
+    )
