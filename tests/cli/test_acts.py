@@ -96,6 +96,25 @@ def test_reranking_puts_texts_first_that_say_what_they_should(trained: Path, run
     assert plain != ranked
 
 
+def test_the_decoder_may_have_the_cell_that_consumes_the_act(data: Path, tmp_path: Path, run: Run) -> None:
+    cell = ("--set=head.cell=sc_lstm", "--set=head.feeding=false")
+    result = run("translate", "train", data, "-o", tmp_path / "m", *ACTS, *TINY, *cell, "--epochs=16", "--json", "-")
+    assert result.status == 0, result.err
+    acts = "inform(area=x;name=y;kind=pub)\n?request(area)\n"
+    assert run("translate", "-m", tmp_path / "m", stdin=acts).out == "y is a pub in x\nwhich part of town\n"
+
+
+def test_that_cell_needs_acts(data: Path, tmp_path: Path, run: Run) -> None:
+    result = run("translate", "train", data, "-o", tmp_path / "m", *ACTS[:2], "--set=head.cell=sc_lstm")
+    needed = "set data.source_unit to act, or take another cell"
+    assert result.status == 1
+    assert f"head.cell sc_lstm is for dialogue acts: {needed}" in result.err
+    result = run(
+        "translate", "train", data, "-o", tmp_path / "m", *ACTS, *TINY, "--set=head.cell=sc_lstm", "--set=head.layers=2"
+    )
+    assert "head: cell sc_lstm needs layers 1: it has one dialogue act to read" in result.err
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [

@@ -40,10 +40,12 @@ class TargetBatch(NamedTuple):
     Attributes:
         units: the units of each, with its end, int64 [B, L], `IGNORED` past it.
         copies: what each step of the source would be copied as, int64 [B, T]; None without copying.
+        acts: dialogue acts as ones and zeros, [B, F], where the decoder is given them.
     """
 
     units: Tensor
     copies: Tensor | None = None
+    acts: Tensor | None = None
 
     def to(self, device: torch.device) -> TargetBatch:
         """The same on a device."""
@@ -56,20 +58,25 @@ class TextTargets:
     Args:
         rows: the ids of each text's units, the end included.
         copies: the ids of what each step of the sources would be copied as; None without copying.
+        acts: dialogue acts as ones and zeros, [S, F], where the decoder is given them.
 
     Attributes:
         written: units of each text, int64 [S], by which batches are made, too.
     """
 
-    def __init__(self, rows: Sequence[Sequence[int]], copies: Sequence[Sequence[int]] | None = None) -> None:
+    def __init__(
+        self, rows: Sequence[Sequence[int]], copies: Sequence[Sequence[int]] | None = None, acts: Tensor | None = None
+    ) -> None:
         self._units = StepTargets(rows)
         self._copies = None if copies is None else StepTargets(copies)
+        self._acts = acts
         self.written: Integers = self._units.rows.lengths
 
     def collate(self, rows: Integers) -> TargetBatch:
         """See `Targets.collate`."""
         copies = None if self._copies is None else self._copies.collate(rows).clamp_(min=PAD)  # [B, T]
-        return TargetBatch(self._units.collate(rows), copies)
+        acts = None if self._acts is None else self._acts[torch.from_numpy(rows)]  # [B, F]
+        return TargetBatch(self._units.collate(rows), copies, acts)
 
 
 class Translating(Head):
@@ -145,8 +152,10 @@ class Translating(Head):
         head, encoding = self.settings.head, self.settings.encoder
         self._shared = inputs.embedding if self.settings.data.shared else None
         cell = encoding.cell if head.cell == "same" else head.cell
+        # The cell that is given an act is none of encoders.
+        given: dict[str, Any] = {"cell": cell, "act_size": len(self.input.indexer.words)} if cell == "sc_lstm" else {}
         stack = EncoderSettings(
-            cell=cell,
+            cell="lstm" if cell == "sc_lstm" else cell,
             hidden=head.hidden,
             layers=head.layers,
             direction="forward",
@@ -172,7 +181,7 @@ class Translating(Head):
             encoder.forward_size,
             len(self.words),
             head.size,
-            build_encoder(stack, size),
+            build_encoder(stack, size, **given),
             attention,
             feeding=head.feeding,
             copy=head.copy_source,
@@ -197,7 +206,24 @@ class Translating(Head):
         copies = self.copies(records) if self.settings.head.copy_source else None
         extra = [{}] * len(records) if copies is None else [spelled for _, spelled in copies]
         rows = [self.ids(text, known) for text, known in zip(texts, extra, strict=True)]
-        return TextTargets(rows, None if copies is None else [ids for ids, _ in copies])
+        return TextTargets(rows, None if copies is None else [ids for ids, _ in copies], self.acts(records))
+
+    def acts(self, records: Sequence[Any]) -> Tensor | None:
+        """Dialogue acts as the decoder is given them.
+
+        Args:
+            records: the records.
+
+        Returns:
+            A one for each unit that is read of an act, float32 [B, F]; None where the decoder is given none.
+        """
+        if self.settings.head.cell != "sc_lstm":
+            return None
+        words = self.input.indexer.words
+        found = torch.zeros(len(records), len(words))  # [B, F]
+        for row, units in enumerate(self.input.units_of(records)):
+            found[row, words.indices(list(units))] = 1.0
+        return found
 
     def ids(self, text: str, extra: dict[str, int]) -> list[int]:
         """The ids of a text's units and of its end.
@@ -237,11 +263,13 @@ class Translating(Head):
     def loss(self, encoded: Encoded, targets: TargetBatch) -> Loss:
         """See `Head.loss`; the units are those of the texts, ends included."""
         head = self.settings.head
-        source = self.module.read(encoded.outputs, encoded.lengths, targets.copies)
+        source = self.module.read(encoded.outputs, encoded.lengths, targets.copies, targets.acts)
         steps = self.module.steps(source, self.module.before(targets.units, self.end), self.table)
         total = self.module.nats(source, steps, targets.units, self.table, head.smoothing)
         if head.coverage:
             total = total + head.coverage * self.module.coverage_loss(steps, targets.units)
+        if steps.acts is not None:
+            total = total + head.reading * self.module.reading_loss(source, steps, targets.units)
         units = int((targets.units != IGNORED).sum())
         return Loss(total / units, units)
 
@@ -275,7 +303,9 @@ class Translating(Head):
             copies = StepTargets([row for row, _ in found]).collate(np.arange(len(found))).clamp_(min=PAD)
             copies = to_device(copies, outputs.device)  # [B, T]
             spelled = [{id: unit for unit, id in extra.items()} for _, extra in found]
-        return Decoding(self.module, self.module.read(outputs, lengths, copies), self.table, spelled)
+        acts = self.acts(records)
+        acts = None if acts is None else to_device(acts, outputs.device)  # [B, F]
+        return Decoding(self.module, self.module.read(outputs, lengths, copies, acts), self.table, spelled)
 
     def looked(self, decoding: Decoding, record: Any, text: str) -> dict[str, Any]:
         """How much each unit of a given text looks at each of its source.

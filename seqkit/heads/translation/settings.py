@@ -102,8 +102,9 @@ class TranslateHeadSettings(Section):
         "mingru",
         "minlstm",
         "running_sum",
+        "sc_lstm",
     ] = "same"
-    """recurrent cell  [same: that of the encoder]"""
+    """recurrent cell; sc_lstm: that of Wen et al. 2015, given a dialogue act  [same: that of the encoder]"""
     hidden: Size = 512
     """size of the state"""
     layers: Layers = 1
@@ -132,6 +133,8 @@ class TranslateHeadSettings(Section):
     """probability that a unit that was written is read as the unknown unit in training"""
     smoothing: Probability = 0.1
     """label smoothing (Szegedy et al. 2016)"""
+    reading: Weight = 1.0
+    """weight of what it costs the cell sc_lstm not to say an act, or all of it at once"""
     sampling: Probability = 0.0
     """scheduled sampling (Bengio et al. 2015): in training, probability of reading the decoder's own best unit"""
 
@@ -141,6 +144,8 @@ class TranslateHeadSettings(Section):
             raise ValueError("copy_source needs smoothing 0: what is copied has no distribution to smooth")
         if self.coverage and self.attention != "additive":
             raise ValueError("coverage needs attention additive")
+        if self.cell == "sc_lstm" and self.layers > 1:
+            raise ValueError("cell sc_lstm needs layers 1: it has one dialogue act to read")
         return self
 
 
@@ -210,6 +215,10 @@ class TranslateSettings(Settings):
     def _acts_are_read(self) -> TranslateSettings:
         if self.data.unit_read != "act" and (changed := self.acts.changed()):
             raise ValueError(f"acts.{changed[0]} is for dialogue acts: set data.source_unit to act, or leave it out")
+        if self.data.unit_read != "act" and self.head.cell == "sc_lstm":
+            raise ValueError(
+                "head.cell sc_lstm is for dialogue acts: set data.source_unit to act, or take another cell"
+            )
         return self
 
     @model_validator(mode="after")
