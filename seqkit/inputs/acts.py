@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from itertools import permutations
+from typing import Any
 
-from seqkit.formats.dialogue_act import DialogueAct, Slot
+from seqkit.formats.dialogue_act import DialogueAct, Slot, parse_act
 from seqkit.inputs.settings import ActSettings
-from seqkit.metrics.slots import SlotErrors
+from seqkit.metrics.slots import SayingScores, SlotErrors
+from seqkit.metrics.translation import text_bleu
 
 _SYMBOL = re.compile(r"(?<!\w)SLOT_[^\W_]+(?:_\d+)?(?!\w)", re.IGNORECASE)
 _JOINED = re.compile(r" (?:or|and) ")
@@ -146,6 +148,79 @@ class Acts:
         return [
             [*dict.fromkeys([*own, *(self.lexicalise(text, act) for text in alike[key])])] for key, act, own in rows
         ]
+
+
+class RecordActs:
+    """The dialogue acts of records; see `Acts`.
+
+    Args:
+        settings: how acts are read.
+        text_of: record → its act, as a string.
+    """
+
+    def __init__(self, settings: ActSettings, text_of: Callable[[Any], str]) -> None:
+        self.acts = Acts(settings)
+        self._text_of = text_of
+
+    def act(self, record: Any) -> DialogueAct:
+        """The act of a record.
+
+        Args:
+            record: the record.
+
+        Returns:
+            The act.
+        """
+        return parse_act(self._text_of(record), file=record.file, line=record.line)
+
+    def units(self, record: Any) -> list[str]:
+        """What is read of a record; see `Acts.units`."""
+        return self.acts.units(self.act(record))
+
+    def delexicalise(self, text: str, record: Any) -> str:
+        """A text that says the act of a record, with symbols for values."""
+        return self.acts.delexicalise(text, self.act(record))
+
+    def lexicalise(self, text: str, record: Any) -> str:
+        """A text with the values of a record's act for symbols."""
+        return self.acts.lexicalise(text, self.act(record))
+
+    def errors(self, text: str, record: Any) -> SlotErrors:
+        """The slot errors of a text that is to say the act of a record."""
+        return self.acts.errors(text, self.act(record))
+
+    def references(self, records: Sequence[Any], texts: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The right texts of each record; see `Acts.references`."""
+        return self.acts.references(list(map(self.act, records)), texts)
+
+    def scores(
+        self,
+        count: int,
+        records: Sequence[Any],
+        gold: Sequence[Sequence[str]],
+        found: Sequence[Sequence[str]],
+        how: str,
+    ) -> SayingScores:
+        """Compare texts with what they should say.
+
+        Args:
+            count: how many of the texts of each record count, the first ones.
+            records: the records.
+            gold: the right texts of each, see `references`.
+            found: the texts that were written for each.
+            how: how BLEU cuts texts into words, a name of sacrebleu's.
+
+        Returns:
+            The scores, every text counted alike.
+        """
+        rows = [
+            (record, right, text)
+            for record, right, texts in zip(records, gold, found, strict=True)
+            for text in texts[:count]
+        ]
+        bleu = text_bleu([right for _, right, _ in rows], [text for _, _, text in rows], how)
+        slots = SlotErrors.total(self.errors(text, record) for record, _, text in rows)
+        return SayingScores(count, len(rows), bleu, slots)
 
 
 @lru_cache(maxsize=1 << 12)

@@ -9,15 +9,13 @@ from typing import Any
 from torch import Tensor
 
 from seqkit.errors import DataError
-from seqkit.formats.dialogue_act import DialogueAct, parse_act
-from seqkit.inputs.acts import Acts
+from seqkit.inputs.acts import RecordActs
 from seqkit.inputs.arrays import Indexer
 from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.building import build_indexer, pretrained_table
 from seqkit.inputs.lookup import LookupInput, restore_indexer
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import make_units
-from seqkit.metrics.slots import SlotErrors
 from seqkit.records import Sentence, TextRecord
 
 
@@ -39,7 +37,7 @@ class SourceInput(LookupInput):
         super().__init__(settings, indexer, vectors)
         self.units = units
         self.field: str = settings.data.source
-        self.acts = Acts(settings.acts) if settings.data.unit_read == "act" else None
+        self.acts = RecordActs(settings.acts, self._act) if settings.data.unit_read == "act" else None
         self.fields = (self.field,) if self.field == "text" else (self.field, "text")
 
     @classmethod
@@ -72,19 +70,11 @@ class SourceInput(LookupInput):
     def units_of(self, records: Sequence[Any]) -> list[Sequence[str]]:
         """See `LookupInput.units_of`."""
         if self.acts is not None:
-            return [self.acts.units(self.act(record)) for record in records]
+            return [self.acts.units(record) for record in records]
         return [self.units.split(source_text(record, self.field)) for record in records]
 
-    def act(self, record: TextRecord | Sentence) -> DialogueAct:
-        """The dialogue act of a record.
-
-        Args:
-            record: the record.
-
-        Returns:
-            The act.
-        """
-        return parse_act(source_text(record, self.field), file=record.file, line=record.line)
+    def _act(self, record: TextRecord | Sentence) -> str:
+        return source_text(record, self.field)
 
     def texts(self, record: TextRecord | Sentence, field: str) -> list[str]:
         """The right texts of a record, as they are learned: of a dialogue act with symbols for its values.
@@ -97,18 +87,7 @@ class SourceInput(LookupInput):
             At least one text.
         """
         found = target_texts(record, field)
-        if self.acts is None:
-            return found
-        act = self.act(record)
-        return [self.acts.delexicalise(text, act) for text in found]
-
-    def finished(self, text: str, record: TextRecord | Sentence) -> str:
-        """A text that was written, with the values of its dialogue act for symbols."""
-        return text if self.acts is None else self.acts.lexicalise(text, self.act(record))
-
-    def slot_errors(self, text: str, record: TextRecord | Sentence) -> SlotErrors:
-        """Which slots of its dialogue act a text lacks, and which it has beside them; none without acts."""
-        return SlotErrors() if self.acts is None else self.acts.errors(text, self.act(record))
+        return found if self.acts is None else [self.acts.delexicalise(text, record) for text in found]
 
     def documents(self) -> dict[str, Any]:
         """See `Input.documents`."""

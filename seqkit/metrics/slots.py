@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
+
+from seqkit.metrics.scores import plural
 
 
 @dataclass(frozen=True)
@@ -43,3 +46,34 @@ class SlotErrors:
         """The errors as a JSON object."""
         counts = {"missing": self.missing, "redundant": self.redundant, "slots": self.slots}
         return {"rate": self.rate, **counts}
+
+    def __str__(self) -> str:
+        """The errors as a person reads them."""
+        counts = f"{self.missing:,} missing, {self.redundant:,} redundant of {plural(self.slots, 'slot')}"
+        return f"{100 * self.rate:.2f} % ({counts})"
+
+
+@dataclass(frozen=True)
+class SayingScores:
+    """The scores of texts that say dialogue acts, one or several of each, all counted alike.
+
+    Args:
+        count: how many of each at most; Wen et al. 2015 take five.
+        texts: how many in all.
+        bleu: BLEU against all right texts, in percent, each text a hypothesis of its own.
+        slots: slot errors.
+    """
+
+    count: int
+    texts: int
+    bleu: float
+    slots: SlotErrors
+
+    def to_json(self) -> dict[str, Any]:
+        """The scores as a JSON object."""
+        return {"count": self.count, "texts": self.texts, "bleu": self.bleu, "slot_errors": self.slots.to_json()}
+
+    def rows(self) -> list[list[str]]:
+        """The scores as rows of a table."""
+        which = f", best {self.count}" if self.count > 1 else ""
+        return [[f"BLEU{which}", f"{self.bleu:.2f}"], [f"slot errors{which}", str(self.slots)]]

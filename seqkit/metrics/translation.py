@@ -8,30 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqkit.metrics.scores import plural
-from seqkit.metrics.slots import SlotErrors
+from seqkit.metrics.slots import SayingScores, SlotErrors
 from seqkit.metrics.transcription import unit_errors
 from seqkit.resources import extra
-
-
-@dataclass(frozen=True)
-class BestTexts:
-    """The scores of several texts of each act, all counted alike (Wen et al. 2015 take five).
-
-    Args:
-        count: how many of each at most.
-        texts: how many in all.
-        bleu: BLEU, in percent, each text a translation of its own.
-        slots: slot errors.
-    """
-
-    count: int
-    texts: int
-    bleu: float
-    slots: SlotErrors
-
-    def to_json(self) -> dict[str, Any]:
-        """The scores as a JSON object."""
-        return {"count": self.count, "texts": self.texts, "bleu": self.bleu, "slot_errors": self.slots.to_json()}
 
 
 @dataclass(frozen=True)
@@ -62,7 +41,7 @@ class TranslationReport:
     signatures: dict[str, str] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)
     slots: SlotErrors | None = None
-    best: BestTexts | None = None
+    best: SayingScores | None = None
 
     @property
     def tokens(self) -> int:
@@ -116,22 +95,15 @@ class TranslationReport:
         rows += [[names[name], f"{100 * value:.2f} %"] for name, value in self.errors.items()]
         rows.append(["exact match", f"{100 * self.exact_match:.2f} %"])
         if self.slots is not None:
-            rows.append(["slot errors", slot_line(self.slots)])
+            rows.append(["slot errors", str(self.slots)])
         if self.best is not None:
-            rows.append([f"BLEU, best {self.best.count}", f"{self.best.bleu:.2f}"])
-            rows.append([f"slot errors, best {self.best.count}", slot_line(self.best.slots)])
+            rows += self.best.rows()
         told = f"{plural(self.sentences, 'text')}, {plural(self.units, 'unit')} with their ends"
         if self.unknown:
             told += f"; {self.unknown:,} are unknown to the model"
         wide = max(len(name) for name, _ in rows)
         signed = [f"{names[name]} {signature}" for name, signature in self.signatures.items()]
         return "\n".join([*(f"{name:{wide}}  {value}" for name, value in rows), "", told, *signed])
-
-
-def slot_line(slots: SlotErrors) -> str:
-    """Slot errors as a person reads them."""
-    counts = f"{slots.missing:,} missing, {slots.redundant:,} redundant of {plural(slots.slots, 'slot')}"
-    return f"{100 * slots.rate:.2f} % ({counts})"
 
 
 def corpus_bleu(gold: Sequence[Sequence[Sequence[str]]], found: Sequence[Sequence[str]]) -> float:

@@ -18,7 +18,7 @@ from seqkit.heads.translation.search import Decoding
 from seqkit.heads.translation.settings import TranslateOptions
 from seqkit.inputs.source import SourceInput
 from seqkit.metrics.slots import SlotErrors
-from seqkit.metrics.translation import BestTexts, TranslationReport, corpus_bleu, text_bleu, translation_scores
+from seqkit.metrics.translation import TranslationReport, corpus_bleu, translation_scores
 from seqkit.model.base import Evaluation, Model
 from seqkit.records import Translation
 
@@ -174,21 +174,12 @@ class Translator(Model):
         found = translation_scores(gold, texts, scores) if scores else ({}, {}, {})
         bleu = corpus_bleu(right, written)
         report = TranslationReport(len(answers), int(units), log_prob, int(unknown), exact, bleu, *found)
-        if self.input.acts is not None:
-            errors = [self.input.slot_errors(answer.text, answer.sentence) for answer in answers]
-            best = self._best_texts(top, gold, answers, scores) if top > 1 else None
-            report = replace(report, slots=SlotErrors.total(errors), best=best)
+        acts = self.input.acts
+        if acts is not None:
+            slots = SlotErrors.total(acts.errors(answer.text, answer.sentence) for answer in answers)
+            best = None
+            if top > 1:
+                several = [[one["text"] for one in answer.alternatives or []] for answer in answers]
+                best = acts.scores(top, records, gold, several, scores)
+            report = replace(report, slots=slots, best=best)
         return report, gold, answers
-
-    def _best_texts(
-        self, top: int, gold: Sequence[Sequence[str]], answers: Sequence[Translation], tokens: str
-    ) -> BestTexts:
-        """The scores of all texts that were found of each act."""
-        pairs = [
-            (right, answer.sentence, one["text"])
-            for right, answer in zip(gold, answers, strict=True)
-            for one in answer.alternatives or []
-        ]
-        bleu = text_bleu([right for right, _, _ in pairs], [text for _, _, text in pairs], tokens)
-        slots = SlotErrors.total(self.input.slot_errors(text, record) for _, record, text in pairs)
-        return BestTexts(top, len(pairs), bleu, slots)

@@ -46,7 +46,8 @@ class Steps(NamedTuple):
         features: what the output layer reads, [B, L, A].
         weights: how much each step looks at each of the memory, [B, N, L, T]; without dropout.
         generate: the probability that a unit is written and not copied, [B, L]; None without copying.
-        acts: what is left of a dialogue act, [B, L, F]; None but in training and of the cell ``sc_lstm``.
+        acts: what there is of a dialogue act before and after each step, [B, L, 2, F]; None but in training and of the
+            cell ``sc_lstm``.
     """
 
     features: Tensor
@@ -309,7 +310,9 @@ class Decoder(nn.Module):
         seen = torch.cat([states, means], 2)  # [B, L, H + M]
         features = self.output_dropout(torch.tanh(self.readout(seen)))  # [B, L, A]
         generate = None if self.gate is None else torch.sigmoid(self.gate(torch.cat([seen, x], 2))).squeeze(2)  # [B, L]
-        return Steps(features, weights, generate, None if self.cell is None else self.cell.take_acts())
+        acts = None if self.cell is None else self.cell.take_acts()  # [B, L + 1, F]
+        pairs = None if acts is None else torch.stack([acts[:, :-1], acts[:, 1:]], 2)  # [B, L, 2, F]
+        return Steps(features, weights, generate, pairs)
 
     @property
     def cell(self) -> SemanticLSTM | None:
@@ -341,11 +344,10 @@ class Decoder(nn.Module):
         return self.output.loss(features, targets.flatten()[places], table, smoothing=smoothing)
 
     @staticmethod
-    def reading_loss(source: Source, steps: Steps, targets: Tensor) -> Tensor:
+    def reading_loss(steps: Steps, targets: Tensor) -> Tensor:
         """What it costs that a dialogue act is not said, or all at once; see `reading_cost`.
 
         Args:
-            source: what was decoded from.
             steps: what `steps` gave in training.
             targets: see `nats`.
 
@@ -355,7 +357,7 @@ class Decoder(nn.Module):
         if steps.acts is None:
             return steps.features.new_zeros(())
         lengths = (targets != IGNORED).sum(1).cpu()  # [B]
-        return reading_cost(source.state[0][2], steps.acts, lengths)
+        return reading_cost(torch.cat([steps.acts[:, :1, 0], steps.acts[:, :, 1]], 1), lengths)
 
     def coverage_loss(self, steps: Steps, targets: Tensor) -> Tensor:
         r"""What was looked at again, :math:`\sum_t \sum_j \min(\alpha_{tj}, \sum_{t' < t} \alpha_{t'j})` (See 2017).

@@ -269,7 +269,7 @@ class Translating(Head):
         if head.coverage:
             total = total + head.coverage * self.module.coverage_loss(steps, targets.units)
         if steps.acts is not None:
-            total = total + head.reading * self.module.reading_loss(source, steps, targets.units)
+            total = total + head.reading * self.module.reading_loss(steps, targets.units)
         units = int((targets.units != IGNORED).sum())
         return Loss(total / units, units)
 
@@ -338,7 +338,7 @@ class Translating(Head):
     def gold(self, records: Sequence[Any], **options: Any) -> list[list[str]]:
         """See `Head.gold`: the right texts of each, one or several; of dialogue acts also those of acts like it."""
         found = [target_texts(record, options.get("target") or self.field) for record in records]
-        return self.input.acts.references(list(map(self.input.act, records)), found) if self.input.acts else found
+        return self.input.acts.references(records, found) if self.input.acts else found
 
     def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
         """See `Head.learned`."""

@@ -186,8 +186,9 @@ def _translated(
     pointed = options.replace_unknown or options.attention
     for row, (answer, continuations) in enumerate(zip(answers, texts, strict=True)):
         found = [_Written(head, one, spelled[row]) for one in continuations]
-        if options.rerank == "slots" and head.input.acts is not None:
-            found.sort(key=lambda one: head.input.slot_errors(one.text, answer.sentence).errors)
+        acts, record = head.input.acts, answer.sentence
+        if acts is not None and options.rerank == "slots":
+            found.sort(key=lambda one: acts.errors(one.text, record).errors)
         found = found[: options.nbest]
         if pointed and found:
             place = torch.full((len(found),), row, dtype=torch.int64, device=device)
@@ -197,7 +198,7 @@ def _translated(
                 one.point(looked, source, options.words)
         if found:
             best = found[0]
-            finished = [head.input.finished(one.text, answer.sentence) for one in found]
+            finished = [one.text if acts is None else acts.lexicalise(one.text, record) for one in found]
             answer.text, answer.log_prob, answer.units, answer.ended = (
                 finished[0],
                 best.log_prob,

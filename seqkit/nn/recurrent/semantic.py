@@ -97,20 +97,21 @@ class SemanticLSTM(UnrolledLayer):
     ) -> list[State]:
         states = super()._unroll(x, state, recurrent, gates)
         if self.training and torch.is_grad_enabled():
-            self._acts = torch.stack([d for _, _, d in states], 1)  # [B, T, F]
+            first = self.begin(x, state, self.bias.dtype)[2]  # [B, F]
+            self._acts = torch.stack([first, *(d for _, _, d in states)], 1)  # [B, T + 1, F]
         return states
 
     def take_acts(self) -> Tensor | None:
-        """What was left of the act after each step of the last call in training.
+        """What there was of the act in the last call in training.
 
         Returns:
-            d, [B, T, F], the first time that it is asked for; otherwise None.
+            d before the first step and after each, [B, T + 1, F], the first time that it is asked for; otherwise None.
         """
         acts, self._acts = self._acts, None
         return acts
 
 
-def reading_cost(first: Tensor, acts: Tensor, lengths: Tensor, *, eta: float = 1e-4, xi: float = 100.0) -> Tensor:
+def reading_cost(acts: Tensor, lengths: Tensor, *, eta: float = 1e-4, xi: float = 100.0) -> Tensor:
     r"""The cost of an act that is not said, or said at once (Wen et al. 2015).
 
     .. math:: \|d_T\|_1 + \sum_{t=1}^{T} \sum_k \eta\, (\xi^{|d_{tk} - d_{t-1, k}|} - 1)
@@ -119,8 +120,7 @@ def reading_cost(first: Tensor, acts: Tensor, lengths: Tensor, *, eta: float = 1
     steps that change nothing is left out, so that the length of a text costs nothing.
 
     Args:
-        first: d before the first step, [B, F].
-        acts: d after each step, [B, T, F].
+        acts: d before the first step and after each, [B, T + 1, F].
         lengths: steps of each sequence, int64 [B], on the CPU, each at least 1.
         eta: η.
         xi: ξ.
@@ -128,8 +128,8 @@ def reading_cost(first: Tensor, acts: Tensor, lengths: Tensor, *, eta: float = 1
     Returns:
         A scalar, the sum over sequences.
     """
-    last = to_device(lengths - 1, acts.device).view(-1, 1, 1).expand(-1, 1, acts.shape[2])  # [B, 1, F]
+    last = to_device(lengths, acts.device).view(-1, 1, 1).expand(-1, 1, acts.shape[2])  # [B, 1, F]
     left = acts.gather(1, last).abs().sum()
-    change = (acts - torch.cat([first.unsqueeze(1), acts[:, :-1]], 1)).abs()  # [B, T, F]
-    change = change * token_mask(lengths, acts).unsqueeze(2)  # [B, T, F]
+    change = acts.diff(dim=1).abs()  # [B, T, F]
+    change = change * token_mask(lengths, change).unsqueeze(2)  # [B, T, F]
     return left + eta * torch.expm1(change * math.log(xi)).sum()
