@@ -140,3 +140,55 @@ def test_scores_of_the_best_texts_need_acts(tmp_path: Path, run: Run) -> None:
         1,
         "error: top is for models that read dialogue acts; leave it out",
     )
+
+
+GENERATE = ["--condition=act:act", "--target=text", "--set=data.unit=word", "--set=data.splitter=spaces", "--quiet"]
+GENERATE += ["--set=acts.keywords=parking=park", "--set=acts.spelled=kind", "--hidden=24", "--lr=0.02"]
+GENERATE += ["--set=embedding.word_size=8", "--set=encoder.dropout=0.0", "--batch-size=8"]
+
+
+@pytest.mark.parametrize("cell", ["sc_lstm", "gru"])
+def test_generate_writes_from_acts(cell: str, data: Path, tmp_path: Path, run: Run) -> None:
+    model = tmp_path / "m"
+    result = run("generate", "train", data, "-o", model, *GENERATE, "--epochs=30", "--cell", cell, "--json", "-")
+    assert result.status == 0, result.err
+    act = ("--condition", "act=inform(area='the far end';name=y;kind=pub)")
+    for how in (("--temperature=0",), ("--beam=3",)):
+        assert run("generate", "sample", "-m", model, *act, *how).out == "y is a pub in the far end\n"
+    many = run("generate", "sample", "-m", model, *act, "--count=20", "--seed=1", "--temperature=3").out.splitlines()
+    plain = ("--count=20", "--seed=1", "--temperature=3", "--rerank=none")
+    unranked = run("generate", "sample", "-m", model, *act, *plain).out.splitlines()
+
+    def errors(text: str) -> int:
+        words = text.replace("the far end", "END").split()
+        return sum(abs(words.count(word) - 1) for word in ("y", "END")) + words.count("park")
+
+    assert len(many) == 20
+    assert sorted(unranked, key=errors) == many
+    found = json.loads(run("generate", "evaluate", data, "-m", model, "--json", "-", "--beam=4", "--top=3").out)
+    assert found["slot_errors"] == {"rate": 0.0, "missing": 0, "redundant": 0, "slots": 16}
+    assert found["exact_match"] == 1.0
+    assert found["bleu"] == pytest.approx(100.0)
+    assert found["best"]["count"] == 3
+    table = run("generate", "evaluate", data, "-m", model).out
+    assert "BLEU        100.00\nslot errors 0.00 % (0 missing, 0 redundant of 16 slots)" in table
+    fault = run("generate", "sample", "-m", model, "--condition", "act=inform")
+    assert fault.err == (
+        "error: expected a dialogue act such as inform(name='red door cafe';kidsallowed=yes), found 'inform'\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--cell=sc_lstm"], "encoder.cell sc_lstm is for dialogue acts: set data.condition to a dialogue act"),
+        (["--set=acts.spelled=a"], "acts.spelled is for dialogue acts: set data.condition to a dialogue act"),
+        (["--condition=a:act,b:act"], "condition: one field may be a dialogue act, not several"),
+        (["--condition=a:act", "--set=data.digits=true"], "a condition that is a dialogue act needs digits false"),
+        (["--condition=a:act", "--cell=sc_lstm", "--layers=2"], "encoder.cell sc_lstm needs layers 1"),
+    ],
+)
+def test_settings_of_generation_from_acts(flags: list[str], message: str, data: Path, tmp_path: Path, run: Run) -> None:
+    result = run("generate", "train", data, "-o", tmp_path / "m", *flags)
+    assert result.status == 2
+    assert message in result.err

@@ -22,6 +22,7 @@ from seqkit.inputs.units import UnitInput
 from seqkit.nn.condition import Condition, ConditionInput, FramePart, LabelPart, Part, TextPart, VectorPart
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
+from seqkit.nn.recurrent.semantic import SemanticLSTM, reading_cost
 from seqkit.nn.sequences import to_device
 from seqkit.terminal import code, markdown, one_line
 
@@ -59,6 +60,10 @@ class Generation(UnitHead):
         super().__init__(settings, input)
         self.codec = codec
         self._condition: Condition | None = None
+        # The field that is a part of the first state, and joins nothing else.
+        alone = settings.encoder.cell == "sc_lstm"
+        self._given = next((place for place, field in enumerate(codec.fields) if alone and field.acts), None)
+        self._cell: SemanticLSTM | None = None
 
     @classmethod
     def build(cls, settings: GenerateSettings, records: Sequence[Any], input: Any) -> Generation:
@@ -89,11 +94,23 @@ class Generation(UnitHead):
     def make_start(self) -> int:
         """See `Head.make_start`: the module of the condition, if a text is generated from something."""
         head, embedding = self.settings.head, self.settings.embedding
-        encoder: Any = {"cell": self.settings.encoder.cell, "hidden_size": head.text_hidden, "pooling": head.pool}
+        cell = self.settings.encoder.cell
+        encoder: Any = {
+            "cell": "lstm" if cell == "sc_lstm" else cell,
+            "hidden_size": head.text_hidden,
+            "pooling": head.pool,
+        }
         parts: list[Part] = []
         for field in self.codec.fields:
             if field.labels is not None:
                 parts.append(LabelPart(len(field.labels), head.label_size))
+            elif field.acts is not None and field.units is not None:
+                if self._given is not None:
+                    self.encoder_options = {"act_size": len(field.units)}
+                    continue
+                size = len(field.units)
+                mean, scale = torch.zeros(size, device="cpu"), torch.ones(size, device="cpu")  # [F] each
+                parts.append(VectorPart(mean, scale, head.vector_size))
             elif field.units is not None:
                 size = embedding.word_size or head.text_hidden
                 parts.append(TextPart(len(field.units), size, dropout=embedding.dropout, **encoder))
@@ -110,6 +127,8 @@ class Generation(UnitHead):
     def make_module(self, encoder: Encoder, inputs: nn.Module, *, training: bool) -> GenerationHead:
         """See `Head.make_module`."""
         self._embedding = inputs.embedding
+        first = encoder.layers[0]
+        self._cell = first if isinstance(first, SemanticLSTM) else None
         self.module = GenerationHead(
             encoder.output_size,
             len(self.input.indexer.words),
@@ -136,12 +155,20 @@ class Generation(UnitHead):
         moved = tuple(
             to_device(part, device) if isinstance(part, torch.Tensor) else part.to(device) for part in condition
         )
-        return self.module.begin(moved, size)
+        if self._given is None:
+            return self.module.begin(moved, size)
+        given = moved[self._given]
+        assert isinstance(given, torch.Tensor)
+        return self.module.begin(moved[: self._given] + moved[self._given + 1 :], size, given)
 
     def loss(self, encoded: Encoded, targets: None) -> Loss:
         """See `Head.loss`; the units are those of the texts, ends included."""
         mean = self.module.loss(encoded.outputs, self.following(encoded), self.table)
-        return Loss(mean, int(encoded.lengths.sum()))
+        units = int(encoded.lengths.sum())
+        acts = None if self._cell is None else self._cell.take_acts()  # [B, T + 1, F]
+        if acts is not None:
+            mean = mean + self.settings.head.reading * reading_cost(acts, encoded.lengths) / units
+        return Loss(mean, units)
 
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""

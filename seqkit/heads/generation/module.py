@@ -43,12 +43,13 @@ class GenerationHead(nn.Module):
         self.initial = InitialState(0 if condition is None else condition.output_size, layers)
         self.output = Softmax(input_size, num_units, tied_size=tied_size)
 
-    def begin(self, inputs: ConditionInput, batch: int) -> Start:
+    def begin(self, inputs: ConditionInput, batch: int, given: Tensor | None = None) -> Start:
         """The initial state of the decoder for B texts.
 
         Args:
             inputs: the values of each field of the condition; empty without a condition.
             batch: B.
+            given: the dialogue act that is a part of the first state, [B, F], where there is one.
 
         Returns:
             The layers' states, and further features of the input of every step.
@@ -59,9 +60,9 @@ class GenerationHead(nn.Module):
         if self.condition is None:
             if inputs:
                 raise ValueError(f"expected no condition inputs, found {len(inputs)}")
-            return Start(self.initial(self.initial.bias[0].new_zeros(batch, 0)))
+            return Start(self.initial(self.initial.bias[0].new_zeros(batch, 0), given))
         vectors = self.condition(inputs)  # [B, C]
-        return Start(self.initial(vectors), vectors)
+        return Start(self.initial(vectors, given), vectors)
 
     def loss(self, outputs: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:
         """The training loss: −log p of each correct unit, in nats, the mean over units, ends of texts included.
