@@ -89,6 +89,11 @@ class Translator(Model):
         others = [self._other(place) for place in found.ensemble.split(",") if place]
         return found.with_models(others, self._dictionary(found.dictionary) if found.dictionary else {})
 
+    @property
+    def reading_of_acts(self) -> Any:
+        """How dialogue acts are read, to be compared; None where none are."""
+        return None if self.input.acts is None else self.input.settings.acts
+
     def _other(self, place: str) -> Translator:
         """Another model whose probabilities can be averaged with this one's."""
         if place not in self._others:
@@ -101,6 +106,7 @@ class Translator(Model):
                 "settings of the vocabulary": other.head.normalise == self.head.normalise,
                 "copying": other.head.settings.head.copy_source == self.head.settings.head.copy_source,
                 "data.source": other.input.field == self.input.field,
+                "reading of acts": other.reading_of_acts == self.reading_of_acts,
             }
             if unlike := [name for name, same in alike.items() if not same]:
                 needed = "models that write together are trained on the same data, with other seeds"

@@ -192,3 +192,21 @@ def test_settings_of_generation_from_acts(flags: list[str], message: str, data: 
     result = run("generate", "train", data, "-o", tmp_path / "m", *flags)
     assert result.status == 2
     assert message in result.err
+
+
+def test_attention_is_on_units_of_the_act(trained: Path) -> None:
+    import seqkit
+
+    model = seqkit.load(trained, task="translate")
+    found = model.attention({"act": "inform(area='far end';name=x;kind=pub)"}, "x is a pub in Far End")
+    assert found["source"] == ["inform", "SLOT_AREA", "SLOT_NAME", "kind=pub"]
+    assert found["target"] == ["SLOT_NAME", "is", "a", "pub", "in", "SLOT_AREA", ""]
+
+
+def test_models_that_write_together_read_acts_alike(trained: Path, data: Path, tmp_path: Path, run: Run) -> None:
+    assert run("translate", "-m", f"{trained},{trained}", stdin="?request(area)").out == "which part of town\n"
+    other = tmp_path / "other"
+    others = [*ACTS[:-2], ACTS[-1]]
+    assert run("translate", "train", data, "-o", other, *others, *TINY, "--epochs=1").status == 0
+    result = run("translate", "-m", f"{trained},{other}", stdin="?request(area)")
+    assert f"error: {other}: its reading of acts differs from the first model's; models that write" in result.err

@@ -318,6 +318,8 @@ class Translating(Head):
         Returns:
             ``source`` and ``target``, units, an empty one for the end, and ``weights``, a row for each of the target.
         """
+        if self.input.acts is not None:
+            text = self.input.acts.delexicalise(text, record)
         extra = {} if decoding.spelled is None else {unit: id for id, unit in decoding.spelled[0].items()}
         units = torch.tensor([self.ids(text, extra)], device=decoding.source.memory.lengths.device)  # [1, L]
         weights = decoding.steps(units, self.end)[1][0]  # [L, T]
