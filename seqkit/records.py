@@ -518,6 +518,8 @@ class TaggedSentence:
         alternatives: the n best label sequences, the best first, each with its probability, where they were asked for.
         marks_spans: whether labels such as these mark spans: a sentence of ``O`` alone does not show it.
         sentences: first and past-the-last token of each sentence of a document; None for a single sentence.
+        scores: of alternatives that a language model helped to choose: what each is judged by, and ln p of it under the
+            language model.
     """
 
     sentence: Sentence
@@ -527,12 +529,13 @@ class TaggedSentence:
     alternatives: list[tuple[list[str], float]] | None = None
     marks_spans: bool = False
     sentences: list[tuple[int, int]] | None = None
+    scores: list[tuple[float, float]] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object: ``text``, ``tokens`` and ``spans`` with character offsets into the text.
 
-        N-best predictions stand under ``nbest``, each an object with ``labels`` and ``prob``; the sentences of a
-        document under ``sentences``.
+        N-best predictions stand under ``nbest``, each an object with ``labels`` and ``prob``, and ``score`` and
+        ``lm_log_prob`` where a language model helped to choose; the sentences of a document under ``sentences``.
         """
         sentence = self.sentence
         tokens: list[dict[str, Any]] = [
@@ -552,6 +555,8 @@ class TaggedSentence:
             found["sentences"] = [{"start": start, "end": end} for start, end in places]
         if self.alternatives is not None:
             found["nbest"] = [{"labels": labels, "prob": round(float(prob), 6)} for labels, prob in self.alternatives]
+            for each, (score, lm) in zip(found["nbest"], self.scores or (), strict=False):
+                each |= {"score": score, "lm_log_prob": lm}
         return found
 
 

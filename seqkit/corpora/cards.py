@@ -66,6 +66,7 @@ class GeneratorCard(BaseModel):
         "sample-reviews",
         "sample-sentences",
         "sample-names",
+        "sample-tolari",
         "digits",
         "sample-tones",
         "sample-melodies",

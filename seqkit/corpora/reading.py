@@ -94,7 +94,11 @@ def read_splits(
                 found.notes.append(f"warning: {order}")
     else:
         choose = partial(_held_out_of_sequences, data=data)
-        found = dataset.read_texts(None, splits, text=data.target, label=getattr(data, "source", None), choose=choose)
+        source, target = getattr(data, "source", ""), str(label or data.target)
+        if source:  # a text and what is written from it
+            found = dataset.read_texts(None, splits, text=source, label=target)
+        else:
+            found = dataset.read_texts(None, splits, text=data.target, label=None, choose=choose)
     for split, records in found.records.items():
         if not any(record.text or record.fields for record in records):
             what = "sentences" if kind == "sentences" else "texts"
@@ -105,8 +109,6 @@ def read_splits(
 def _held_out_of_sequences(records: Sequence[Any], data: Any) -> tuple[set[int], str] | None:
     """Which texts are held out as dev that are written from sequences of vectors; None where they are not."""
     rows = [record.fields for record in records]
-    if not hasattr(data, "conditions"):
-        return None
     if any(all_sequences(rows, name.strip().removesuffix(":frames")) for name in data.conditions(rows)):
         return held_out_rows([None] * len(rows), [row.get("speaker") for row in rows], len(rows))
     return None
@@ -131,9 +133,10 @@ def with_splitter(settings: _AnySettings, dataset: Dataset) -> tuple[_AnySetting
     if "word" not in (getattr(data, "unit", "word"), getattr(data, "unit_read", "")):
         return override(settings, {"data": {"splitter": "words"}}), []
     kind = settings.row.records
-    text = getattr(data, "text" if kind in ("texts", "lines") else "target", "text")
-    other = data.label if kind == "texts" else getattr(data, "source", None)
-    choice = dataset.choose_splitter(kind, text, other, spaced=hasattr(data, "source"))
+    spaced = hasattr(data, "source")
+    text = getattr(data, "text" if kind in ("texts", "lines") else "source" if spaced else "target", "text")
+    label = data.label if kind == "texts" else data.target if spaced else None
+    choice = dataset.choose_splitter(kind, text, label, spaced=spaced)
     return override(settings, {"data": {"splitter": choice.kind}}), [choice.reason]
 
 

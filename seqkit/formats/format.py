@@ -46,6 +46,7 @@ class Description:
         text: the field of the texts, for prediction; empty for that of the model.
         target: the column that is learned by default; empty for the format's, or the last one.
         below: the folder in which the files were found, for prediction; empty where they were named.
+        text_first: whether of two columns without names the first is the text, and the other what is learned of it.
     """
 
     format: str = ""
@@ -57,6 +58,7 @@ class Description:
     text: str = ""
     target: str = ""
     below: str = ""
+    text_first: bool = False
 
 
 UNDESCRIBED = Description()
@@ -110,6 +112,7 @@ class ReadOptions:
         frames: the field of a sequence of vectors; empty for the usual ones.
         rows_before: of sequences of vectors in an array beside the file, how many rows come before these lines.
         faults: receives what is wrong with sequences of vectors, which are left out then; None to raise it.
+        text_first: whether of two columns without names the first is the text.
         left_out: what a reader leaves out or changes → how often, which the user is told; see `notes_on`.
     """
 
@@ -125,6 +128,7 @@ class ReadOptions:
     frames: str = ""
     rows_before: int = 0
     faults: list[DataError] | None = None
+    text_first: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
 
     def of(self, description: Description) -> ReadOptions:
@@ -142,6 +146,7 @@ class ReadOptions:
             token_column=description.token_column,
             span_borders=description.span_borders,
             comment_rows=description.comment_rows,
+            text_first=description.text_first,
         )
 
     def record(self, text: str, fields: dict[str, Any], file: str, line: int) -> Sentence | TextRecord:

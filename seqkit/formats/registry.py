@@ -382,13 +382,16 @@ def part_sentences(part: Part, splitter: SplitFunction | None) -> Iterator[Sente
     return sentence_reader(part.format, part.name)(part.lines(), part.name, _part_options(part, splitter))
 
 
-def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -> Iterator[Any]:
+def part_texts(
+    part: Part, splitter: SplitFunction | None, text: str = "text", *, text_first: bool = False
+) -> Iterator[Any]:
     """Read a part of an input of texts that need no label; see `read_texts`.
 
     Args:
         part: the part.
         splitter: splits the text into tokens.
         text: the column or key of the text, where the part does not say it.
+        text_first: whether of two columns without names the first is the text.
 
     Returns:
         An iterator over the texts, the same ones that reading the whole input gives at this place; in ``text`` and
@@ -399,7 +402,7 @@ def part_texts(part: Part, splitter: SplitFunction | None, text: str = "text") -
     """
     if format_named(part.format).line_per_record:
         return part_sentences(part, splitter)
-    options = replace(_part_options(part, splitter), text=part.text or text)
+    options = replace(_part_options(part, splitter), text=part.text or text, text_first=text_first)
     return text_reader(part.format, part.name, None)(part.lines(), part.name, options)
 
 

@@ -206,7 +206,7 @@ def _columns(cells: Sequence[str], name: str, line: int, options: ReadOptions) -
         looks_like = f"the first row looks like names of columns: {', '.join(found)}"
         raise DataError(looks_like + what_to_do, file=name, line=line)
     if len(found) == 2:
-        return [label, text], False
+        return [text, label] if options.text_first else [label, text], False
     if len(found) == 1 and not labelled:
         return [text], False
     expected = f"expected 2 columns (label and text) or a header with {text!r} and {label!r}"

@@ -143,8 +143,9 @@ def format_conll(record: TaggedSentence) -> str:
     r"""One prediction as rows ``token<TAB>label`` (``<TAB>probability`` if there are any) and a blank line.
 
     A sentence of a document is such a block, too. N-best predictions are a block each, after a comment,
-    ``# nbest = 1 prob = 0.9300``. Where rows might be read as something else than tokens, such as ``-DOCSTART-`` or
-    ``#``, the comment ``# text = …`` before them says that they are.
+    ``# nbest = 1 prob = 0.9300``, or ``score`` where a language model helped to choose. Where rows might be read as
+    something else than tokens, such as ``-DOCSTART-`` or ``#``, the comment ``# text = …`` before them says that they
+    are.
 
     Args:
         record: the prediction; a sentence without tokens is only the blank line.
@@ -160,8 +161,8 @@ def format_conll(record: TaggedSentence) -> str:
         raise DataError("empty token; use --output-format jsonl", file=record.sentence.file, line=record.sentence.line)
     if record.alternatives:
         sentences = [
-            (f"# nbest = {rank} prob = {prob:.4f}\n", [tokens, labels])
-            for rank, (labels, prob) in enumerate(record.alternatives, start=1)
+            (f"# nbest = {rank} {_judged(record)} = {value:.4f}\n", [tokens, labels])
+            for rank, (labels, value) in enumerate(_alternatives(record), start=1)
         ]
     else:
         columns = [tokens, record.labels]
@@ -283,7 +284,7 @@ def format_inline(record: TaggedSentence) -> str:
     r"""One prediction as running text: ``[Ada Lovelace]PER met …``, or ``Ada_PROPN met_VERB …`` without spans.
 
     With spans it is the original text with its spacing; a document is one line, too. N-best predictions are a line
-    each, after ``probability<TAB>``.
+    each, after ``probability<TAB>``, or ``score<TAB>`` where a language model helped to choose.
 
     Args:
         record: the prediction.
@@ -300,10 +301,24 @@ def format_inline(record: TaggedSentence) -> str:
         sentence = replace(sentence, text=sentence.text.replace("\n", " "))
     lines = [_inline(sentence, record.labels, record.marks_spans, borders)]
     if record.alternatives:
-        lines = [f"{prob:.4f}\t{_inline(sentence, labels, record.marks_spans)}" for labels, prob in record.alternatives]
+        lines = [
+            f"{value:.4f}\t{_inline(sentence, labels, record.marks_spans)}" for labels, value in _alternatives(record)
+        ]
     block = "".join(f"{line}\n" for line in lines)
     refuse_breaks(block, None, len(lines), sentence)
     return clean(block)
+
+
+def _alternatives(record: TaggedSentence) -> list[tuple[list[str], float]]:
+    """The n best label sequences, each with what they are ranked by: its probability, or its score."""
+    found = record.alternatives or []
+    if record.scores is None:
+        return found
+    return [(labels, score) for (labels, _), (score, _) in zip(found, record.scores, strict=True)]
+
+
+def _judged(record: TaggedSentence) -> str:
+    return "prob" if record.scores is None else "score"
 
 
 def _inline(

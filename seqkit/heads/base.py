@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from seqkit.errors import SettingsError
 from seqkit.inputs.arrays import Integers, TypeRows
 from seqkit.inputs.base import Documents, Input
+from seqkit.nn.attention import Memory
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.nn.recurrent import State
@@ -42,10 +43,12 @@ class Start(NamedTuple):
     Attributes:
         state: the state of every layer; None for zeros.
         features: what joins the input of every step, [B, C], or None.
+        memory: what every step can look at, for `Head.look`, or None.
     """
 
     state: tuple[State, ...] | None = None
     features: Tensor | None = None
+    memory: Memory | None = None
 
 
 class Targets(Protocol):
@@ -248,6 +251,18 @@ class Head(ABC):
             States and features.
         """
         raise NotImplementedError  # pragma: no cover - every head with `has_start` overrides it
+
+    def look(self, outputs: Tensor, memory: Memory) -> Tensor:
+        """What the head reads of a batch whose steps can look at something.
+
+        Args:
+            outputs: the encoder's outputs, [B, T, D].
+            memory: what `start` gave.
+
+        Returns:
+            [B, T, D].
+        """
+        raise NotImplementedError  # pragma: no cover - every head whose `start` gives a memory overrides it
 
     @abstractmethod
     def loss(self, encoded: Encoded, targets: Any) -> Loss:

@@ -176,11 +176,6 @@ class ConditionCodec:
             elif field.kind == "vector":
                 vectors = np.array(column, dtype=np.float32).reshape(len(column), len(field.mean))  # [B, F]
                 found.append(torch.from_numpy(vectors))
-            elif field.acts is not None and field.units is not None:
-                acts = torch.zeros(len(column), len(field.units))  # [B, F]
-                for row, units in enumerate(column):
-                    acts[row, units] = 1.0
-                found.append(acts)
             elif field.frames is not None:
                 batch = field.frames.collate(field.frames.arrays(column), np.arange(len(column)))
                 found.append(FrameSequences(batch.frames, batch.frame_lengths))

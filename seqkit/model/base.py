@@ -20,7 +20,7 @@ from seqkit.corpora.from_python import from_items, has_splits
 from seqkit.corpora.resolve import resolve
 from seqkit.devices import survive_forks
 from seqkit.errors import DataError, SettingsError, shown
-from seqkit.heads.base import Head
+from seqkit.heads.base import Head, Start
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
 from seqkit.inputs.building import build_encoder
 from seqkit.inputs.settings import ReadingSettings
@@ -465,9 +465,13 @@ class Model(Predictor):
         Returns:
             See `Encoded`.
         """
-        first, features = self.head.start(condition, len(batch.lengths)) if self.head.has_start else (None, None)
-        encoded: Encoded = self.network(batch, state=state or first, features=features, return_state=return_state)
-        return encoded
+        start = self.head.start(condition, len(batch.lengths)) if self.head.has_start else Start()
+        encoded: Encoded = self.network(
+            batch, state=state or start.state, features=start.features, return_state=return_state
+        )
+        if start.memory is None:
+            return encoded
+        return encoded._replace(outputs=self.head.look(encoded.outputs, start.memory))
 
     def stream(self, **options: Any) -> Stream:
         """See `Predictor.stream`."""

@@ -119,7 +119,7 @@ class Generator(Model):
         def starts(rows: Sequence[int]) -> tuple[SearchState, Tensor]:
             start = self.head.start(codes.collate(rows), len(rows))  # type: ignore[arg-type]
             assert start.state is not None
-            return writer.begin(first, start.state, start.features)
+            return writer.begin(first, start.state, start.features, start.memory)
 
         permitted = None if allowed is None else allowed(chosen["length"])
         acts, count = self.input.acts, chosen["count"]

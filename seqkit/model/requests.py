@@ -132,8 +132,10 @@ def block_records(model: Any, parts: Sequence[Part], left_out: Counter[str] | No
     elif task.records == "sentences":
         yield from chain.from_iterable(part_sentences(part, split) for part in parts)
     else:
-        field = getattr(model.settings.data, "text", "text")
-        yield from chain.from_iterable(part_texts(part, split, field) for part in parts)
+        data = model.settings.data
+        source = getattr(data, "source", "")
+        field = source or getattr(data, "text", "text")
+        yield from chain.from_iterable(part_texts(part, split, field, text_first=bool(source)) for part in parts)
 
 
 def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, pipeline: Any) -> dict[str, Any]:

@@ -6,13 +6,22 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from seqkit.corpora.dataset import Dataset
+from seqkit.errors import SettingsError
 from seqkit.heads.tagging.frames import FrameTagging
 from seqkit.heads.tagging.head import Tagging
+from seqkit.heads.tagging.settings import TagOptions
 from seqkit.inputs.frames import FrameInput
 from seqkit.inputs.words import WordInput
 from seqkit.metrics.tagging import LagReport
 from seqkit.model.base import Evaluation, Model
+from seqkit.model.fusion import FusedModel, over_labels
+from seqkit.model.scoring import UnitPredictor
+from seqkit.nn.label_search import LabelUnits
 from seqkit.records import TaggedFrames, TaggedSentence
+
+_WEIGHTS = (0.125, 0.25, 0.5, 1.0, 2.0)
+"""of which the best is found by ``--tune``, and then a finer one around it"""
 
 
 class _Tagger(Model):
@@ -51,10 +60,12 @@ class _Tagger(Model):
         """
         if lag is not None:
             self.stream(lag=lag)  # which says why, if it cannot be
-        clock = {"frame_rate": frame_rate} if frame_rate else {}
+        clock: dict[str, Any] = {"frame_rate": frame_rate} if frame_rate else {}
+        shared = self.task.options_class().model_fields.keys() & options.keys()
+        search = {name: options.pop(name) for name in shared}
         scoring = clock if tolerance is None else {"tolerance": tolerance, **clock}
         gold = self.head.gold(records, **clock, **options)
-        answers = self.predicted(records, pipeline, **clock)
+        answers = self.predicted(records, pipeline, **clock, **search)
         report = self.head.report(gold, answers, baseline, **scoring)
         if lag is None:
             return Evaluation(report, gold, answers)
@@ -67,11 +78,36 @@ class _Tagger(Model):
         return Evaluation(replace(found, lag=about), gold, lagged)
 
 
-class Tagger(_Tagger):
-    """A tagger: one label per token. See `Model`; its `predict` takes ``probs`` and ``nbest``."""
+class Tagger(_Tagger, FusedModel):
+    """A tagger: one label per token. See `Model`; its `predict` takes the options of `TagOptions`."""
 
     input: WordInput
     head: Tagging
+
+    def over(self, model: UnitPredictor, place: str) -> LabelUnits:
+        """See `FusedModel.over`: each label is one of its units, and they do not depend on each other."""
+        if not self.head.module.independent:
+            kind = "by a CRF" if self.head.module.learns_transitions else "that mark spans"
+            how = "train with --no-crf" + ("" if self.head.codec.encoding == "none" else " --scheme none")
+            raise SettingsError(
+                f"lm: labels {kind} depend on each other, and are not searched with another model; {how}"
+            )
+        return over_labels(model, self.head.codec.tags.labels, place)
+
+    def tuned(self, dataset: Dataset, given: Mapping[str, Any], pipeline: Any) -> dict[str, float]:
+        """See `FusedModel.tuned`: the best score, of several weights that nearest to the default."""
+        records, _, chosen = self._read(dataset, "dev", given)
+        usual = TagOptions.model_fields["lm_weight"].default
+        tried: dict[float, float] = {}
+
+        def search(weights: Sequence[float]) -> float:
+            for weight in weights:
+                found = self.evaluate_records(records, pipeline=pipeline, **chosen | {"lm_weight": weight})
+                tried[weight] = found.report.score
+            return max(tried, key=lambda weight: (tried[weight], -abs(weight - usual), -weight))
+
+        best = search(_WEIGHTS)
+        return {"lm_weight": search([round(best * part, 6) for part in (0.7, 0.85, 1.2, 1.4)])}
 
     def tag(
         self, text: str | Sequence[str] | Mapping[str, Any], *, probs: bool = False, nbest: int = 1

@@ -8,15 +8,14 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
-from seqkit.config.recipes import validated
 from seqkit.corpora.dataset import Dataset
-from seqkit.errors import SettingsError
 from seqkit.heads.transcription.head import Transcribing
 from seqkit.heads.transcription.settings import TranscribeOptions
 from seqkit.inputs.frames import FrameInput
 from seqkit.metrics.transcription import transcription_report
-from seqkit.model.base import Evaluation, Model
-from seqkit.model.fusion import fused
+from seqkit.model.base import Evaluation
+from seqkit.model.fusion import FusedModel, fused
+from seqkit.model.scoring import UnitPredictor
 from seqkit.nn.ctc_search import LanguageModel
 from seqkit.records import Transcription, refuse_one
 
@@ -25,15 +24,13 @@ _BONUSES = (-1.0, 0.0, 1.0, 2.0)
 """of which the best pair is found by ``--tune``, and then a finer one around it"""
 
 
-class Transcriber(Model):
+class Transcriber(FusedModel):
     """A transcriber. See `Model`; its `predict` takes the options of `TranscribeOptions`."""
 
     input: FrameInput
     head: Transcribing
 
-    def __init__(self, settings: Any, input: Any, head: Any, network: Any, report: dict[str, Any]) -> None:
-        super().__init__(settings, input, head, network, report)
-        self._language_models: dict[str, LanguageModel] = {}
+    weighed = ("lm_weight", "length_bonus")
 
     def transcribe(self, given: Any, **options: Any) -> Transcription:
         """Transcribe one sequence.
@@ -62,38 +59,17 @@ class Transcriber(Model):
         chosen = self.options(options).for_picture()
         return iter(self.pipeline(ahead=1)(self._records(records), chosen))
 
-    def options(self, given: Mapping[str, Any]) -> TranscribeOptions:
-        """See `Predictor.options`; the language model that they name is read once."""
-        found = validated(TranscribeOptions, given, "options")
-        return found.with_model(self._language_model(found.lm)) if found.lm else found
-
-    def _language_model(self, place: str) -> LanguageModel:
-        if place not in self._language_models:
-            from seqkit.model.loading import load
-
-            model: Any = load(place, task="lm")
-            self._language_models[place] = fused(model, self.head.units, self.head.symbols, place)
-        return self._language_models[place]
+    def over(self, model: UnitPredictor, place: str) -> LanguageModel:
+        """See `FusedModel.over`: of the same units, or of words."""
+        return fused(model, self.head.units, self.head.symbols, place)
 
     def evaluate(self, data: Any, split: str | None = None, *, pipeline: Any = None, **options: Any) -> Evaluation:
-        """See `Predictor.evaluate`; with ``tune`` weight and bonus of the language model are first found on dev."""
-        if not options.get("tune"):
-            found = super().evaluate(data, split, pipeline=pipeline, **options)
-            return found._replace(report=replace(found.report, seconds=found.seconds))
-        if not options.get("lm"):
-            raise SettingsError("tune needs a language model, --lm")
-        given = {name: value for name, value in options.items() if name != "tune"}
-        dataset = self._dataset(data, given)
-        if self.settings.training.on_dev and dataset.held_out:
-            how = "tune on a model without it, and give what was found as --lm-weight and --length-bonus"
-            raise SettingsError(f"tune: dev may have been trained on (training.on_dev); {how}")
-        best = self._tuned(dataset, given, pipeline)
-        found = self.evaluate(dataset, split, pipeline=pipeline, **given | best)
-        note = f"tuned on dev: --lm-weight {best['lm_weight']:g} --length-bonus {best['length_bonus']:g}"
-        return found._replace(notes=[*found.notes, note], tuned=best)
+        """See `FusedModel.evaluate`; its report tells how long it took."""
+        found = super().evaluate(data, split, pipeline=pipeline, **options)
+        return found._replace(report=replace(found.report, seconds=found.seconds))
 
-    def _tuned(self, dataset: Dataset, given: Mapping[str, Any], pipeline: Any) -> dict[str, float]:
-        """The weight and the bonus with the fewest errors in words on dev, of several those nearest to the defaults."""
+    def tuned(self, dataset: Dataset, given: Mapping[str, Any], pipeline: Any) -> dict[str, float]:
+        """See `FusedModel.tuned`: the fewest errors in words, of several those nearest to the defaults."""
         records, _, chosen = self._read(dataset, "dev", given)
         gold = [text for (text,) in self.head.gold(records, **chosen)]
         options = self._prediction_options(chosen)
@@ -117,7 +93,8 @@ class Transcriber(Model):
     def _prediction_options(self, options: Mapping[str, Any]) -> TranscribeOptions:
         """The options of prediction among those of evaluation."""
         known = ("beam", "lm", "lm_weight", "length_bonus")
-        return self.options({name: options[name] for name in known if name in options})
+        found: TranscribeOptions = self.options({name: options[name] for name in known if name in options})
+        return found
 
     def evaluate_records(
         self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any

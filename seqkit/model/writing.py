@@ -16,6 +16,7 @@ from seqkit.inputs.lookup import LookupBatch, type_batch
 from seqkit.inputs.units import UnitInput
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.model.pipeline import not_finite
+from seqkit.nn.attention import Memory
 from seqkit.nn.recurrent import State
 from seqkit.nn.search import Continuation, SearchState, beam_search, sample
 from seqkit.nn.sequences import to_device
@@ -144,7 +145,9 @@ class UnitWriter(ABC):
 
 
 class NetworkWriter(UnitWriter):
-    """Writes units with a network; the state is what joins every step's input, [N, C], and that of the encoder.
+    """Writes units with a network.
+
+    The state is what joins every step's input, [N, C], what steps can look at, and that of the encoder.
 
     Args:
         model: a `seqkit.model.base.Model` whose head is a `seqkit.heads.language_model.head.UnitHead`.
@@ -175,7 +178,11 @@ class NetworkWriter(UnitWriter):
             return super().write(*arguments, **options)
 
     def begin(
-        self, units: Sequence[int], state: tuple[State, ...], features: Tensor | None = None
+        self,
+        units: Sequence[int],
+        state: tuple[State, ...],
+        features: Tensor | None = None,
+        memory: Memory | None = None,
     ) -> tuple[SearchState, Tensor]:
         """Read how N texts begin.
 
@@ -183,13 +190,14 @@ class NetworkWriter(UnitWriter):
             units: the first units, alike for all texts; at least one, the end that stands before every text.
             state: the encoder's state before the first of them.
             features: what joins the input of every step of each text, [N, C].
+            memory: what every step can look at, see `seqkit.heads.base.Start`.
 
         Returns:
             The state after all of them but the last, and the last one, int64 [N].
         """
         size = len(state[0][0])
         joined = self.vectors.new_empty(size, 0) if features is None else features  # [N, C]
-        carried: SearchState = ((joined,), *state)
+        carried: SearchState = ((joined,), () if memory is None else tuple(memory), *state)
         *before, last = (torch.full((size,), unit, dtype=torch.int64, device=self._ids.device) for unit in units)
         for given in before:
             carried = self._encode(given, carried)[1]
@@ -201,9 +209,10 @@ class NetworkWriter(UnitWriter):
         return self._head.module.log_probabilities(outputs, self._head.table), after
 
     def _encode(self, last: Tensor, state: SearchState) -> tuple[Tensor, SearchState]:
-        (joined,), *layers = state
+        (joined,), memory, *layers = state
         lengths = torch.ones(len(last), dtype=torch.int64)  # [N]
         batch = LookupBatch(lengths, last.unsqueeze(1), self._ids, vectors=self.vectors)
         features = joined if joined.shape[1] else None
         encoded = self._network(batch, state=tuple(layers), features=features, return_state=True)
-        return encoded.outputs[:, 0], ((joined,), *encoded.state)
+        outputs = encoded.outputs if not memory else self._head.look(encoded.outputs, Memory(*memory))  # [N, 1, D]
+        return outputs[:, 0], ((joined,), memory, *encoded.state)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -31,6 +32,12 @@ class Memory(NamedTuple):
     def rows(self, index: Tensor) -> Memory:
         """The memory of some sequences, int64 [M]."""
         return Memory(*(part.index_select(0, index) for part in self))
+
+
+def joined(memories: Sequence[Memory]) -> Memory:
+    """Several memories of the same B sequences as one, one after the other."""
+    keys, values, masks, lengths = zip(*memories, strict=True)
+    return Memory(torch.cat(keys, 2), torch.cat(values, 2), torch.cat(masks, 3), torch.stack(lengths).sum(0))
 
 
 class Attention(nn.Module):

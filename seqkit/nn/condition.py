@@ -176,11 +176,25 @@ class TextPart(nn.Module):
         Raises:
             ValueError: the input is of another kind.
         """
+        return self.read(texts)[0]
+
+    def read(self, texts: FieldInput) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode texts; see `forward`.
+
+        Args:
+            texts: B texts.
+
+        Returns:
+            Vectors, [B, output_size], the outputs that they are pooled from, [B, T, D], and how many there are, [B].
+
+        Raises:
+            ValueError: the input is of another kind.
+        """
         if not isinstance(texts, TextUnits):
             raise ValueError(f"expected texts as units and lengths, found {_shape(texts)}")
         x = functional.dropout(self.table(texts.units), self.dropout, self.training)  # [B, T, E]
-        vectors: Tensor = self.pooling(self.encoder(x, texts.lengths).outputs, texts.lengths)  # [B, output_size]
-        return vectors
+        outputs = self.encoder(x, texts.lengths).outputs  # [B, T, D]
+        return self.pooling(outputs, texts.lengths), outputs, texts.lengths
 
 
 class FramePart(nn.Module):
@@ -222,13 +236,27 @@ class FramePart(nn.Module):
         Raises:
             ValueError: the input is of another kind.
         """
+        return self.read(sequences)[0]
+
+    def read(self, sequences: FieldInput) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode sequences; see `TextPart.read`.
+
+        Args:
+            sequences: B sequences.
+
+        Returns:
+            Vectors, [B, output_size], the outputs that they are pooled from, [B, T, D], and how many there are, [B].
+
+        Raises:
+            ValueError: the input is of another kind.
+        """
         if not isinstance(sequences, FrameSequences):
             raise ValueError(f"expected sequences of vectors and lengths, found {_shape(sequences)}")
         x = self.layer(sequences.frames, sequences.lengths)  # [B, T, I]
         x = functional.dropout(x, self.dropout, self.training)  # [B, T, I]
         steps = self.layer.steps(sequences.lengths)  # [B]
-        vectors: Tensor = self.pooling(self.encoder(x, steps).outputs, steps)  # [B, output_size]
-        return vectors
+        outputs = self.encoder(x, steps).outputs  # [B, T, D]
+        return self.pooling(outputs, steps), outputs, steps
 
 
 Part = LabelPart | VectorPart | TextPart | FramePart
@@ -261,9 +289,33 @@ class Condition(nn.Module):
         Raises:
             ValueError: the number of inputs differs from the number of parts, or is zero, or an input has another kind.
         """
+        return self.read(inputs)[0]
+
+    def read(self, inputs: ConditionInput) -> tuple[Tensor, list[tuple[Tensor, Tensor]]]:
+        """Compute the condition of B texts, and what attention can look at.
+
+        Args:
+            inputs: see `forward`.
+
+        Returns:
+            Vectors, [B, C]; and of each part that is a text or a sequence of vectors the outputs of its encoder,
+            [B, T, D], and how many there are, [B].
+
+        Raises:
+            ValueError: see `forward`.
+        """
         if len(inputs) != len(self.parts) or not inputs:
             raise ValueError(f"expected inputs for {len(self.parts) or 'at least one'} parts, found {len(inputs)}")
-        return torch.cat([part(values) for part, values in zip(self.parts, inputs, strict=True)], 1)  # [B, C]
+        vectors: list[Tensor] = []
+        sequences: list[tuple[Tensor, Tensor]] = []
+        for part, values in zip(self.parts, inputs, strict=True):
+            if isinstance(part, TextPart | FramePart):
+                vector, outputs, lengths = part.read(values)
+                sequences.append((outputs, lengths))
+            else:
+                vector = part(values)
+            vectors.append(vector)
+        return torch.cat(vectors, 1), sequences  # [B, C]
 
 
 class InitialState(nn.Module):

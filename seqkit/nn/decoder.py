@@ -32,11 +32,13 @@ class Source(NamedTuple):
         state: the state of every layer before the first unit.
         copies: the unit that each step would be copied as, int64 [B, T], V and more for those that the vocabulary
             lacks, `PADDING` past a sequence's end; None without copying.
+        units: how many units can be written or copied; 0 without copying.
     """
 
     memory: Memory
     state: tuple[State, ...]
     copies: Tensor | None = None
+    units: int = 0
 
 
 class Steps(NamedTuple):
@@ -168,8 +170,10 @@ class Decoder(nn.Module):
         Returns:
             See `Source`.
         """
-        state = self.bridge(self.last(outputs, lengths), act)
-        return Source(self.attention.prepare(outputs, lengths), state, None if self.gate is None else copies)
+        state, memory = self.bridge(self.last(outputs, lengths), act), self.attention.prepare(outputs, lengths)
+        if self.gate is None or copies is None:
+            return Source(memory, state)
+        return Source(memory, state, copies, max(self.num_units, int(copies.max()) + 1))
 
     def begin(self, source: Source) -> Carried:
         """What the first step takes over.
@@ -433,11 +437,10 @@ class Decoder(nn.Module):
         found = self.output.log_probabilities(steps.features.squeeze(1), self._output_table(table))  # [B, V]
         if source.copies is None or steps.generate is None:
             return found, after
-        size = max(self.num_units, int(source.copies.max()) + 1)
         weights = steps.weights.float().mean(1).squeeze(1)  # [B, T]
-        copied = weights.new_zeros(len(weights), size).scatter_add_(1, source.copies, weights)  # [B, V']
+        copied = weights.new_zeros(len(weights), source.units).scatter_add_(1, source.copies, weights)  # [B, V']
         copied[:, PADDING] = 0.0
-        written = functional.pad(found.exp(), (0, size - self.num_units))  # [B, V']
+        written = functional.pad(found.exp(), (0, source.units - self.num_units))  # [B, V']
         share = steps.generate.float()  # [B, 1]
         return (share * written + (1 - share) * copied).log(), after
 
@@ -453,7 +456,7 @@ def select_source(source: Source, index: Tensor) -> Source:
         Of M texts.
     """
     copies = None if source.copies is None else source.copies.index_select(0, index)
-    return Source(source.memory.rows(index), select_layers(source.state, index), copies)
+    return Source(source.memory.rows(index), select_layers(source.state, index), copies, source.units)
 
 
 def select_layers(state: Sequence[State], index: Tensor) -> tuple[State, ...]:

@@ -113,7 +113,7 @@ def sample(
     first: Tensor,
     *,
     end: int,
-    length: int,
+    length: int | Sequence[int],
     ends: int = 1,
     temperature: float = 1.0,
     top_k: int = 0,
@@ -133,7 +133,7 @@ def sample(
         state: its state before the first symbol, for N sequences.
         first: the first symbols, int64 [N]; they are not part of the result.
         end: the symbol that ends a sequence (or a line of it).
-        length: the maximum number of symbols to draw, ends included.
+        length: the maximum number of symbols to draw, for all sequences or for each, ends included.
         ends: the number of end symbols after which a sequence stops; earlier ones are among its tokens. 0: it stops at
             `length` only.
         temperature: see `filter_probabilities`; 0 always selects the most likely symbol.
@@ -149,13 +149,18 @@ def sample(
         ValueError: an argument is outside its range, or no symbol is allowed next.
     """
     _check_filter(temperature, top_k, top_p)
-    _check_least(0, ("length", length), ("ends", ends))
+    lengths = [length] * len(first) if isinstance(length, int) else list(length)
+    _check_least(0, *(("length", each) for each in {*lengths, 0}), ("ends", ends))
     tokens: list[list[int]] = [[] for _ in range(len(first))]
     scores = [0.0] * len(first)
     ended = [False] * len(first)
     active = list(range(len(first)))  # A rows
     last = first
-    for count in range(length):
+    if not all(lengths):
+        active = [row for row, most in enumerate(lengths) if most]
+        index = to_device(torch.tensor(active, dtype=torch.int64), first.device)  # [A]
+        last, state = last[index], select_rows(state, index)
+    for count in range(max(lengths, default=0)):
         if not active:
             break
         log_probabilities, state = step(last, state)  # [A, V]
@@ -179,7 +184,8 @@ def sample(
             ended[row] = token == end and ends > 0 and tokens[row].count(end) + 1 == ends
             if not ended[row]:
                 tokens[row].append(token)
-                kept.append(position)
+                if count + 1 < lengths[row]:
+                    kept.append(position)
         active = [active[position] for position in kept]
         last = drawn
         if len(kept) < len(drawn):

@@ -120,7 +120,6 @@ def test_that_cell_needs_acts(data: Path, tmp_path: Path, run: Run) -> None:
     [
         ('{"act": "inform(name=a", "text": "a"}', "expected a dialogue act such as "),
         ('{"act": "inform(=a)", "text": "a"}', "a slot of the dialogue act 'inform(=a)' has no name"),
-        ('{"act": 3, "text": "a"}', "expected a dialogue act such as "),
     ],
 )
 def test_what_is_no_act_is_told_with_its_line(line: str, message: str, trained: Path, tmp_path: Path, run: Run) -> None:

@@ -40,7 +40,7 @@ def write(folder: Path, **fields: str) -> Path:
 
 
 def test_there_is_a_card_for_every_known_set_and_the_samples() -> None:
-    assert card_names() == sorted([*REAL, "conll2003", "nottingham", *GENERATORS])
+    assert card_names() == sorted([*REAL, "conll2003", "nottingham", "pinyin", "pinyin-text", *GENERATORS])
     assert [card.name for card in list_cards()] == card_names()
 
 

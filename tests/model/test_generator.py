@@ -58,6 +58,8 @@ TREES: list[dict[str, Any]] = [
     {"data": {"condition": "none"}},
     {"data": {"unit": "word", "splitter": "characters"}, "embedding": {"chars": "cnn"}},
     {"data": {"unit": "bpe", "bpe_size": 257}, "head": {"pool": "attention"}},
+    {"head": {"attention": "general"}},
+    {"head": {"attention": "additive", "tied": True}, "data": {"condition": "title:text,kind:text"}},
     {"data": {"condition": "size"}, "encoder": {"cell": "rnn_tanh", "skip": "dense", "layers": 2}},
 ]
 
@@ -119,6 +121,26 @@ def test_scores_do_not_depend_on_batch_mates() -> None:
         assert count == units
     loss = -sum(total for total, _ in together) / sum(units for _, units in together)
     assert model.perplexity(ROWS) == pytest.approx(math.exp(loss))
+
+
+@pytest.mark.parametrize("kind", ["general", "additive"])
+def test_with_attention_no_text_depends_on_the_titles_of_others_and_empty_ones_are_read(kind: str) -> None:
+    model = build({"head": {"attention": kind}})
+    given = [*ROWS, {**ROWS[0], "title": ""}, {**ROWS[1], "title": "new old " * 9}]
+    together = model.log_probs([TextRecord("", fields=row) for row in given])
+    alone = [model.log_probs([TextRecord("", fields=row)])[0] for row in given]
+    assert [score for score, _ in together] == pytest.approx([score for score, _ in alone], abs=1e-5)
+    assert together[0] != together[4]
+
+
+def test_attention_needs_something_to_look_at() -> None:
+    rows = [TextRecord("", fields=row) for row in ROWS]
+    tree = {"data": {"condition": "kind:label"}, "head": {"attention": "general"}}
+    message = "head.attention looks at texts and sequences of vectors, and no condition is one"
+    assert fault(Generator.build, override(override(GenerateSettings(), TINY), tree), rows) == message
+    uneven = override(override(GenerateSettings(), TINY), {"head": {"attention": "dot"}})
+    found = fault(Generator.build, uneven, rows)
+    assert found == "head.attention: dot needs vectors of one size, and these have 8 and 6; use general"
 
 
 def test_a_perplexity_that_is_too_large_a_number(monkeypatch: pytest.MonkeyPatch) -> None:

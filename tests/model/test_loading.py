@@ -64,7 +64,11 @@ def test_a_task_of_another_installation(trained: Path, tmp_path: Path) -> None:
     config, files = read_config(path)
     for name, fault in (
         ("novel", "there is no task 'novel' in this installation of seqkit"),
-        (3, f"damaged: {path / 'config.json'}: task: expected one of tag, classify, lm, generate, transcribe, found 3"),
+        (
+            3,
+            f"damaged: {path / 'config.json'}: task: expected one of tag, classify, lm, generate, translate, transcribe, "
+            "found 3",
+        ),
     ):
         write_config(path, {"settings": {**config["settings"], "task": name}}, files)
         with pytest.raises(ModelError) as caught:

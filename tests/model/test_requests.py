@@ -212,7 +212,7 @@ def test_the_fault_of_a_block_comes_with_what_is_before_it(models: dict[str, Any
 
 # --- what cannot be asked -----------------------------------------------------------------------------------------
 
-TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, lag); this one has "
+TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, lag, lm, lm_weight, beam); this one has "
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,8 @@ TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, lag); 
         ("tag", {"text": "a", "nbest": 0}, "options: nbest: expected at least 1, found 0"),
         ("tag", {"text": "a", "nbest": 1001}, "options: nbest: expected at most 1000, found 1001"),
         ("tag", {"text": "a", "spans": False}, TAGGING + "'text', 'spans'"),
-        ("tag", {"block": [], "spans": False}, "options: spans: unknown name, expected one of probs, nbest, lag"),
+        ("tag", {"block": [], "spans": False},
+         "options: spans: unknown name, expected one of probs, nbest, lag, lm, lm_weight, beam"),
         ("tag", {"text": "a", "probs": "perhaps"}, "options: probs: expected a valid boolean, unable to interpret "
          "input, found 'perhaps'"),
         ("tag", {"texts": "ab"}, "a request for several texts has a list of them as 'texts', and nothing else but "
@@ -240,7 +241,7 @@ TAGGING = "a request has 'text' or 'tokens' beside options (probs, nbest, lag); 
         ("tag", {"texts": ["a"], "text": "a"}, "a request for several texts has a list of them as 'texts', and nothing "
          "else but options"),
         ("tag", {"block": [], "output_format": "conll", "nbset": 3},
-         "options: nbset: unknown name, expected one of probs, nbest, lag"),
+         "options: nbset: unknown name, expected one of probs, nbest, lag, lm, lm_weight, beam"),
         ("tag", {"block": [], "output_format": "tsv"}, "output_format: choose from conll, jsonl, inline, found 'tsv'"),
         ("lm", {"block": [], "output_format": "conll"}, "output_format: choose from tsv, jsonl, found 'conll'"),
         ("tag", [1], "a request is a JSON object, found [1]"),

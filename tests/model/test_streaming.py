@@ -219,7 +219,7 @@ def test_other_tasks_are_about_the_whole(make: Any) -> None:
         ),
         ({"lag": -1}, "options: lag: expected at least 0, found -1"),
         ({"lag": 1_000_001}, "options: lag: expected at most 1000000, found 1000001"),
-        ({"delay": 1}, "options: delay: unknown name, expected one of probs, nbest, lag"),
+        ({"delay": 1}, "options: delay: unknown name, expected one of probs, nbest, lag, lm, lm_weight, beam"),
     ],
 )
 def test_options_that_need_the_whole_sentence_are_refused(options: dict[str, Any], message: str) -> None:

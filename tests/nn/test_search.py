@@ -334,6 +334,14 @@ def test_several_searches_at_once_find_what_each_does_alone(
         assert found == searched_one(markov(table), ((sums[row : row + 1],),), start(), length=length, **given)
 
 
+def test_each_sequence_is_drawn_to_its_own_length() -> None:
+    table, lengths = chain(5), [3, 0, 7, 1]
+    drawn = sample(markov(table), initial(4), start(4), end=END, length=lengths, ends=0, temperature=0)
+    for found, length in zip(drawn, lengths, strict=True):
+        (alone,) = sample(markov(table), initial(), start(), end=END, length=length, ends=0, temperature=0)
+        assert found == alone and len(found.tokens) == length
+
+
 def test_a_penalty_ranks_what_was_found_and_does_not_change_its_probability() -> None:
     table = chain(3)
 

@@ -5,6 +5,7 @@
 ``sample-reviews``        texts with a label that depends on the order of their words
 ``sample-sentences``      sentences whose agreement and homophones depend on words further away
 ``sample-names``          names whose spelling depends on what they name
+``sample-tolari``        sentences and their translation into an invented language of another order
 ``digits``                images of handwritten digits, and how each digit is spelled
 ``sample-tones``          frames of tones and rests: what each is, the contour of the tones, their names as a text
 ``sample-melodies``       tunes as frames of 88 keys
@@ -21,7 +22,7 @@ from functools import partial
 from typing import Any
 
 from seqkit.corpora.cards import Card
-from seqkit.corpora.samples import sequences, tagged, untagged
+from seqkit.corpora.samples import sequences, tagged, translations, untagged
 from seqkit.corpora.samples.digits import digits
 from seqkit.errors import DataError
 
@@ -37,6 +38,7 @@ GENERATORS: Mapping[str, Generator] = {
     "sample-reviews": untagged.reviews,
     "sample-sentences": untagged.sentences,
     "sample-names": untagged.names,
+    "sample-tolari": translations.translations,
     "digits": digits,
     "sample-tones": sequences.tones,
     "sample-melodies": sequences.melodies,

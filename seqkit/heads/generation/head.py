@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from seqkit.errors import SettingsError
 from seqkit.heads.base import Loss, Start
@@ -19,7 +19,8 @@ from seqkit.inputs.base import Documents
 from seqkit.inputs.conditions import ConditionCodec, Value, parse_fields
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import UnitInput
-from seqkit.nn.condition import Condition, ConditionInput, FramePart, LabelPart, Part, TextPart, VectorPart
+from seqkit.nn.attention import Attention, Memory
+from seqkit.nn.condition import Condition, ConditionInput, FramePart, LabelPart, Part, TextPart, TextUnits, VectorPart
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
 from seqkit.nn.recurrent.semantic import SemanticLSTM, reading_cost
@@ -104,13 +105,8 @@ class Generation(UnitHead):
         for field in self.codec.fields:
             if field.labels is not None:
                 parts.append(LabelPart(len(field.labels), head.label_size))
-            elif field.acts is not None and field.units is not None:
-                if self._given is not None:
-                    self.encoder_options = {"act_size": len(field.units)}
-                    continue
-                size = len(field.units)
-                mean, scale = torch.zeros(size, device="cpu"), torch.ones(size, device="cpu")  # [F] each
-                parts.append(VectorPart(mean, scale, head.vector_size))
+            elif self._given is not None and field.acts is not None and field.units is not None:
+                self.encoder_options = {"act_size": len(field.units)}
             elif field.units is not None:
                 size = embedding.word_size or head.text_hidden
                 parts.append(TextPart(len(field.units), size, dropout=embedding.dropout, **encoder))
@@ -134,9 +130,28 @@ class Generation(UnitHead):
             len(self.input.indexer.words),
             self._condition,
             encoder.layers,
+            attention=self._attention(encoder.output_size),
             tied_size=self.settings.embedding.word_size if self.settings.head.tied else None,
         )
         return self.module
+
+    def _attention(self, query_size: int) -> Attention | None:
+        """What looks at the texts and sequences of vectors in the condition."""
+        head = self.settings.head
+        if head.attention == "none":
+            return None
+        fields = [field for place, field in enumerate(self.codec.fields) if place != self._given]
+        if not any(field.units is not None or field.frames is not None for field in fields):
+            raise SettingsError("head.attention looks at texts and sequences of vectors, and no condition is one")
+        size = 2 * head.text_hidden  # both directions of their encoders
+        try:
+            return Attention(query_size, size, kind=head.attention)
+        except ValueError as error:
+            raise SettingsError(f"head.attention: {error}") from None
+
+    def look(self, outputs: Tensor, memory: Memory) -> Tensor:
+        """See `Head.look`."""
+        return self.module.look(outputs, memory)
 
     def conditions(self, records: Sequence[Any]) -> Conditions:
         """See `Head.conditions`."""
@@ -157,8 +172,10 @@ class Generation(UnitHead):
         )
         if self._given is None:
             return self.module.begin(moved, size)
-        given = moved[self._given]
-        assert isinstance(given, torch.Tensor)
+        texts = moved[self._given]
+        assert isinstance(texts, TextUnits)
+        given = torch.zeros(size, self.encoder_options["act_size"], device=device)  # [B, F]
+        given.scatter_(1, texts.units, 1.0)[:, 0] = 0.0  # without padding
         return self.module.begin(moved[: self._given] + moved[self._given + 1 :], size, given)
 
     def loss(self, encoded: Encoded, targets: None) -> Loss:

@@ -105,6 +105,8 @@ class GenerateHeadSettings(Section):
     """pooling of that encoder's outputs"""
     reading: Weight = 1.0
     """weight of what it costs the cell sc_lstm not to say an act, or all of it at once"""
+    attention: Literal["none", "dot", "general", "additive"] = "none"
+    """every step looks at that encoder's outputs, too: dot, general (Luong 2015) or additive (Bahdanau 2015)"""
 
 
 class GenerateSettings(Settings):

@@ -54,7 +54,7 @@ class FrameTagging(Tagging):
         codec: TagCodec,
         input: FrameInput,
         notes: Sequence[str] = (),
-        transitions: bool | None = None,
+        transitions: bool = False,
     ) -> None:
         super().__init__(settings, codec, 0, transitions)
         self.input = input

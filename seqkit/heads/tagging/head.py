@@ -17,6 +17,7 @@ from seqkit.formats.writers import clean, rows
 from seqkit.heads.base import MOST_NAMED, Head, Loss, StepTargets, some
 from seqkit.heads.tagging.labels import TagCodec
 from seqkit.heads.tagging.module import MOST_TAGS, DecodedTags, TaggingHead, TagSegment
+from seqkit.heads.tagging.settings import TagOptions
 from seqkit.heads.tagging.stream import DEFAULT_LAG, LabelStream
 from seqkit.inputs.base import Documents
 from seqkit.metrics.tagging import tagging_report
@@ -39,8 +40,8 @@ class Tagging(Head):
         settings: the settings of the model.
         codec: labels ↔ ids of tags.
         vocabulary_size: how many words the input knows, for the auxiliary loss.
-        transitions: whether the model's files have a table of transitions between tags, though it may need none; by
-            default if it is not too large.
+        transitions: whether the model's files have a table of transitions between tags, though it may need none, as
+            those of earlier versions do.
     """
 
     has_labels = True
@@ -48,11 +49,11 @@ class Tagging(Head):
     training_only = "head.auxiliary."
     module: TaggingHead
 
-    def __init__(self, settings: Any, codec: TagCodec, vocabulary_size: int, transitions: bool | None = None) -> None:
+    def __init__(self, settings: Any, codec: TagCodec, vocabulary_size: int, transitions: bool = False) -> None:
         self.settings = settings
         self.codec = codec
         self._vocabulary_size = vocabulary_size
-        self._transitions = len(codec.tags) <= MOST_TAGS if transitions is None else transitions
+        self._transitions = transitions
 
     @classmethod
     def build(cls, settings: Any, records: Sequence[Any], input: Any) -> Tagging:
@@ -74,7 +75,7 @@ class Tagging(Head):
     def _saved_transitions(settings: Any, codec: TagCodec, documents: Documents) -> bool:
         """Whether a model's files have a table of transitions; checked before so many legal ones are computed."""
         legal, size = documents.weight("head.crf.legal_transitions"), len(codec.tags)
-        if legal is None and size > MOST_TAGS and not settings.head.crf and codec.encoding == "none":
+        if legal is None and not settings.head.crf and codec.encoding == "none":
             return False
         if legal is None or list(legal.shape) != [size, size]:
             found = "none" if legal is None else f"{list(legal.shape)}"
@@ -133,6 +134,8 @@ class Tagging(Head):
 
     def decode(self, scores: Tensor, lengths: Tensor, records: Sequence[Any], options: Any) -> list[Any]:
         """See `Head.decode`."""
+        if options.model is not None:
+            return self._searched(scores, lengths, records, options)
         decoded, rows = self._decoded(scores, lengths, options)
         sizes = lengths.tolist()
         marks_spans = self.codec.encoding != "none"
@@ -155,6 +158,23 @@ class Tagging(Head):
                 result.alternatives = [
                     (self.codec.decode(path[:size]), math.exp(value)) for path, value in pairs if value > -math.inf
                 ]
+        return results
+
+    def _searched(
+        self, scores: Tensor, lengths: Tensor, records: Sequence[Any], options: TagOptions
+    ) -> list[TaggedSentence]:
+        """The best labels of each sentence by a search with a language model; such labels mark no spans."""
+        found = self.module.search(
+            scores, lengths, options.model, weight=options.lm_weight, beam=options.width, nbest=options.nbest
+        )
+        results = []
+        for sentence, best in zip(records, found, strict=True):
+            result = TaggedSentence(sentence, self.codec.decode(best[0].labels))
+            if options.nbest > 1:
+                likely = [one for one in best if one.score > -math.inf]
+                result.alternatives = [(self.codec.decode(one.labels), math.exp(one.log_prob)) for one in likely]
+                result.scores = [(one.score, one.lm) for one in likely]
+            results.append(result)
         return results
 
     def _decoded(self, scores: Tensor, lengths: Tensor, options: Any) -> tuple[DecodedTags, list[list[int]]]:
@@ -182,6 +202,8 @@ class Tagging(Head):
     def _label_stream(self, options: Any) -> LabelStream:
         if getattr(options, "nbest", 1) > 1:
             raise SettingsError("nbest: the best sequences of labels are those of whole sentences, not of a stream")
+        if getattr(options, "lm", ""):
+            raise SettingsError("lm: a search with a language model needs the whole sentence, not a stream")
         self._refuse_probs(options)
         lag = DEFAULT_LAG if options.lag is None else options.lag
         return LabelStream(self.codec, self.module, lag=lag, probs=options.probs)

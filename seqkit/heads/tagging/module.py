@@ -12,6 +12,7 @@ from torch.nn import functional
 from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.chain import working_type
 from seqkit.nn.crf import CRF
+from seqkit.nn.label_search import JudgedLabels, LabelUnits, label_beam_search, sequences_together
 from seqkit.nn.parts import row_parts, workspace
 from seqkit.nn.sequences import check_padded, token_mask
 from seqkit.nn.softmax import IGNORED, linear_cross_entropy
@@ -241,6 +242,42 @@ class TaggingHead(nn.Module):
         alternatives = alternatives.masked_fill(~inside[:, None] | weights.isneginf()[:, :, None], 0)
         total = normalizer.masked_fill(~inside, 0.0).sum(1, keepdim=True)  # [B, 1]
         return DecodedTags(tags, None, chosen, alternatives, (weights - total).clamp(max=0.0))
+
+    @torch.no_grad()
+    def search(
+        self, scores: Tensor, lengths: Tensor, model: LabelUnits, *, weight: float, beam: int, nbest: int = 1
+    ) -> list[list[JudgedLabels]]:
+        """Choose the best tags together with a language model, see `seqkit.nn.label_search`.
+
+        Args:
+            scores: what `score` gave of independent tags, [B, T, K] or [B, T, D].
+            lengths: tokens in each sentence, int64 [B], on the CPU.
+            model: the language model.
+            weight: its weight.
+            beam: how many sequences of tags are kept at each token.
+            nbest: how many of each sentence are returned, at most `beam`.
+
+        Returns:
+            The best ones of each of the B sentences, best first.
+
+        Raises:
+            ValueError: the tags depend on each other, or `scores` are not what `score` gives.
+        """
+        if not self.independent:
+            raise ValueError("a language model beside tags that depend on each other is not searched with")
+        check_padded(scores, lengths, self.emission.in_features if self.late else self.num_tags, "scores")
+        found: list[list[JudgedLabels]] = [[] for _ in range(len(lengths))]
+        for rows in lengths.argsort(stable=True).split(sequences_together(beam, model, self.num_tags)):
+
+            def log_probabilities(numbers: Tensor, step: int, rows: Tensor = rows) -> Tensor:
+                given = scores[rows[numbers], step]  # [N, D or K]
+                emissions = self.emissions(given) if self.late else given  # [N, K]
+                return emissions.to(working_type(scores.device)).log_softmax(1)
+
+            each = label_beam_search(log_probabilities, lengths[rows], model, weight=weight, beam=beam, nbest=nbest)
+            for row, best in zip(rows.tolist(), each, strict=True):
+                found[row] = best
+        return found
 
     @torch.no_grad()
     def segment_probabilities(self, emissions: Tensor, lengths: Tensor, segments: Sequence[TagSegment]) -> Tensor:

@@ -21,9 +21,12 @@ from seqkit.config.sections import (
     TrainingSettings,
     Weight,
 )
+from seqkit.heads.fusion import FusedOptions, changed, refuse_without_model
 from seqkit.inputs.audio_settings import AudioSettings
 from seqkit.inputs.frame_settings import FrameDataSettings, FrameSettings
 from seqkit.inputs.settings import DataSettings, EmbeddingSettings, EvaluationOptions
+
+Beam = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class TagDataSettings(DataSettings):
@@ -148,7 +151,7 @@ class TagFramesSettings(Settings):
         return override(self, {"data": {"times": unit_of(records, self.data.target)}})
 
 
-class TagOptions(Options):
+class TagOptions(FusedOptions):
     """Options of prediction."""
 
     probs: bool = False
@@ -157,6 +160,12 @@ class TagOptions(Options):
     """the N best label sequences with the probability of each; at most 1,000"""
     lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
     """of labels that depend on each other, decide each N tokens later  [default: at the end; with --stream 8]"""
+    lm: Elsewhere = ""
+    """language model, a directory of seqkit lm: n-grams or a network, each label one of its units; needs --no-crf"""
+    lm_weight: Weight = 0.5
+    """weight of the language model's log-probability"""
+    beam: Beam = 20
+    """sequences of labels that the search keeps with --lm"""
     streams: ClassVar[bool] = True
     shown_in: ClassVar[Mapping[str, Sequence[str]]] = {"probs": ("conll", "jsonl")}
     _spans: bool = PrivateAttr(default=True)
@@ -165,7 +174,15 @@ class TagOptions(Options):
     def _of_whole_sentences(self) -> TagOptions:
         if self.lag is not None and self.nbest > 1:
             raise ValueError("nbest: the best sequences of labels are those of whole sentences, which lag excludes")
+        _refuse_beside_model(self)
+        if self.lm and self.probs:
+            raise ValueError("probs: there are none of labels that are searched for with a language model, lm")
         return self
+
+    @property
+    def width(self) -> int:
+        """Sequences of labels that the search keeps."""
+        return max(self.beam, self.nbest)
 
     @property
     def spans(self) -> bool:
@@ -186,6 +203,21 @@ class TagEvaluation(EvaluationOptions):
     """label column  [default: the model's]"""
     lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
     """score the labels as a stream gives them, each decided N tokens later, and tell how many that changes"""
+    lm: Elsewhere = ""
+    """language model, a directory of seqkit lm: n-grams or a network, each label one of its units; needs --no-crf"""
+    lm_weight: Weight = 0.5
+    """weight of the language model's log-probability"""
+    beam: Beam = 20
+    """sequences of labels that the search keeps with --lm"""
+    tune: bool = False
+    """first find the --lm-weight with the best score on dev"""
+
+    @model_validator(mode="after")
+    def _weighs(self) -> TagEvaluation:
+        _refuse_beside_model(self)
+        if self.tune and changed(self, ["lm_weight"]):
+            raise ValueError("tune finds lm_weight; leave one of them out")
+        return self
 
 
 class TagFramesOptions(Options):
@@ -214,3 +246,9 @@ class TagFramesEvaluation(EvaluationOptions):
     """by how much both ends of a run may be off: seconds, or frames of unknown rate  [default: 0.05, or 5 frames]"""
     lag: Annotated[int, Field(ge=0, le=LARGEST)] | None = None
     """score the labels as a stream gives them, each decided N steps later, and tell how many that changes"""
+
+
+def _refuse_beside_model(options: TagOptions | TagEvaluation) -> None:
+    refuse_without_model(options, ("lm_weight", "beam"))
+    if options.lm and options.lag is not None:
+        raise ValueError("lag: a search with a language model, lm, needs the whole sentence, which lag excludes")

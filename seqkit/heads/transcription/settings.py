@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -13,7 +13,6 @@ from seqkit.config.sections import (
     Elsewhere,
     EncoderSettings,
     Layers,
-    Options,
     Positive,
     Probability,
     Rate,
@@ -22,11 +21,13 @@ from seqkit.config.sections import (
     TrainingSettings,
     Weight,
 )
+from seqkit.heads.fusion import FusedOptions, changed, refuse_without_model
 from seqkit.inputs.audio_settings import AudioSettings
 from seqkit.inputs.frame_settings import FrameDataSettings, WholeFrameSettings
 from seqkit.inputs.settings import EvaluationOptions
 
 _KINDS = ("char", "word", "bpe")
+_WEIGHTS = ("lm_weight", "length_bonus")
 Bonus = Annotated[float, Field(ge=-GREATEST, le=GREATEST, allow_inf_nan=False)]
 
 
@@ -114,7 +115,7 @@ class TranscribeSettings(Settings):
     """training"""
 
 
-class TranscribeOptions(Options):
+class TranscribeOptions(FusedOptions):
     """Options of prediction."""
 
     beam: Annotated[int, Field(ge=0, le=10_000)] = 0
@@ -131,7 +132,6 @@ class TranscribeOptions(Options):
     """also write when each symbol was said, and its posterior probability (jsonl)"""
     streams: ClassVar[bool] = True
     shown_in: ClassVar[Mapping[str, Sequence[str]]] = {"nbest": ("jsonl",), "times": ("jsonl",)}
-    _model: Any = PrivateAttr(default=None)
     _scored: str = PrivateAttr(default="")
     _drawn: bool = PrivateAttr(default=False)
     _pairs: Sequence[tuple[float, float]] = PrivateAttr(default=())
@@ -140,18 +140,13 @@ class TranscribeOptions(Options):
     def _searches(self) -> TranscribeOptions:
         if (self.lm or self.nbest > 1) and self.beam == 1:
             raise ValueError("beam must be more than 1 for lm and nbest")
-        _refuse_unweighed(self)
+        refuse_without_model(self, _WEIGHTS)
         return self
 
     @property
     def width(self) -> int:
         """Prefixes that the search keeps; 0 where the best path is taken."""
         return self.beam or (max(20, self.nbest) if self.lm or self.nbest > 1 else 0)
-
-    @property
-    def model(self) -> Any:
-        """The language model over the model's symbols, where there is one."""
-        return self._model
 
     @property
     def scored(self) -> str:
@@ -178,12 +173,6 @@ class TranscribeOptions(Options):
         """The options with what a picture has: times, and posteriors at every step."""
         found = self.model_copy(update={"times": True})
         found._drawn = True
-        return found
-
-    def with_model(self, model: Any) -> TranscribeOptions:
-        """The options with a language model, a `seqkit.nn.ctc_search.LanguageModel`."""
-        found = self.model_copy()
-        found._model = model
         return found
 
     def for_output(self, output_format: str | None) -> TranscribeOptions:
@@ -215,18 +204,7 @@ class TranscribeEvaluation(EvaluationOptions):
 
     @model_validator(mode="after")
     def _weighs(self) -> TranscribeEvaluation:
-        if self.tune and (given := _weights(self)):
+        if self.tune and (given := changed(self, _WEIGHTS)):
             raise ValueError(f"tune finds {given[0]}; leave one of them out")
-        _refuse_unweighed(self)
+        refuse_without_model(self, _WEIGHTS)
         return self
-
-
-def _weights(options: TranscribeOptions | TranscribeEvaluation) -> list[str]:
-    """What is asked of the language model, by the names of the options."""
-    fields = type(options).model_fields
-    return [name for name in ("lm_weight", "length_bonus") if getattr(options, name) != fields[name].default]
-
-
-def _refuse_unweighed(options: TranscribeOptions | TranscribeEvaluation) -> None:
-    if not options.lm and (given := _weights(options)):
-        raise ValueError(f"{given[0]} needs a language model, lm")

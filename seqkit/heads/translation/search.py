@@ -149,7 +149,7 @@ def _translated(
             answer.gold = (log_prob, units, unknown)
     state = JointState([DecoderState.begin(model) for model in models])
     first = torch.full((len(records),), head.end, dtype=torch.int64, device=device)  # [B]
-    common: dict[str, Any] = {"end": head.end, "allowed": _allowed(head, options)}
+    common: dict[str, Any] = {"end": head.end, "allowed": _allowed(head, options, models[0].source.units)}
     step = _step(models)
     if options.sample:
         generator = torch.Generator()
@@ -160,14 +160,14 @@ def _translated(
             step,
             state.select(to_device(rows, device)),
             first[to_device(rows, device)],
-            length=max(longest),
+            length=[most for most in longest for _ in range(options.nbest)],
             generator=generator,
             **common,
             **drawing,
         )
         texts = [drawn[row : row + options.nbest] for row in range(0, len(drawn), options.nbest)]
     elif options.width == 1:
-        texts = [[one] for one in _greedy(step, state, first, longest, common)]
+        texts = [[one] for one in sample(step, state, first, length=longest, temperature=0, **common)]
     else:
         penalty = None
         if options.coverage_penalty:
@@ -274,37 +274,19 @@ def _step(models: Sequence[Decoding]) -> Callable[[Tensor, JointState], tuple[Te
     return step
 
 
-def _greedy(
-    step: Callable[[Tensor, JointState], tuple[Tensor, JointState]],
-    state: JointState,
-    first: Tensor,
-    longest: Sequence[int],
-    common: dict[str, Any],
-) -> list[Continuation]:
-    """The most probable unit of each step."""
-    return [
-        found if len(found.tokens) + found.ended <= most else Continuation(found.tokens[:most], found.log_prob, False)
-        for found, most in zip(
-            sample(step, state, first, length=max(longest), temperature=0, **common), longest, strict=True
-        )
-    ]
-
-
-def _allowed(head: Translating, options: TranslateOptions) -> Allowed:
+def _allowed(head: Translating, options: TranslateOptions, units: int) -> Allowed:
     """Which units may come next: all but padding and the unknown one, and first those of the prefix."""
-    size = len(head.words)
+    ids = torch.arange(max(len(head.words), units))
     prefix: list[int] = []
     if options.prefix:
-        units = [head.normalise(unit) for unit in head.units.split(options.prefix)]
-        prefix = head.words.indices(units)
-        unknown = [unit for unit, id in zip(units, prefix, strict=True) if id == UNKNOWN]
+        spelled = [head.normalise(unit) for unit in head.units.split(options.prefix)]
+        prefix = head.words.indices(spelled)
+        unknown = [unit for unit, id in zip(spelled, prefix, strict=True) if id == UNKNOWN]
         if unknown:
             raise DataError(f"the prefix has units that the model cannot write: {', '.join(map(repr, unknown[:5]))}")
     least = UNKNOWN if options.replace_unknown else UNKNOWN + 1
 
     def allowed(count: int, histories: Sequence[Sequence[int]]) -> Tensor:
-        width = max([size, *(max(row, default=0) + 1 for row in histories)])
-        ids = torch.arange(width)
         return ids == prefix[count] if count < len(prefix) else ids >= least
 
     return allowed

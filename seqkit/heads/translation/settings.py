@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
@@ -183,6 +184,10 @@ class TranslateSettings(Settings):
     """head"""
     training: TranslateTrainingSettings = TranslateTrainingSettings()
     """training"""
+
+    def description(self) -> Any:
+        """See `Settings.description`; of two columns without names the first is what is read."""
+        return replace(super().description(), text_first=True)
 
     @property
     def label(self) -> str:

@@ -1,0 +1,424 @@
+"""`seqkit translate` on an invented language: every word has its own translation, and the order is reversed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import seqkit
+from seqkit.cli.main import main
+from seqkit.errors import DataError, ModelError, SettingsError
+
+pytest.importorskip("sacrebleu")
+pytest.importorskip("jiwer")
+
+ROOT = Path(__file__).resolve().parents[2]
+Run = Callable[..., Any]
+WORDS = dict(zip("abcdef", ["ka", "lo", "mi", "nu", "pe", "so"], strict=True))
+TINY = ["--set=encoder.hidden=16", "--set=head.hidden=32", "--set=embedding.word_size=12", "--set=head.size=12"]
+TINY += ["--set=encoder.dropout=0", "--set=embedding.dropout=0", "--set=head.dropout=0", "--set=head.smoothing=0"]
+TINY += ["--set=training.lr=0.01", "--set=training.batch_size=8", "--device=cpu", "--threads=1"]
+
+
+def pairs(count: int, seed: int, longest: int = 4) -> list[tuple[str, str]]:
+    draw = random.Random(seed)
+    sources = [draw.choices("abcdef", k=draw.randint(1, longest)) for _ in range(count)]
+    return [(" ".join(source), " ".join(WORDS[word] for word in reversed(source))) for source in sources]
+
+
+def write(folder: Path, split: str, rows: list[tuple[str, str]]) -> None:
+    for number, name in enumerate(("xx", "yy")):
+        lines = "".join(f"{row[number]}\n" for row in rows)
+        (folder / f"{split}.{name}").write_text(lines, encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pairs")
+    for number, (split, size) in enumerate({"train": 240, "dev": 30, "test": 30}.items()):
+        write(folder, split, pairs(size, number))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def model(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(data, tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def second(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return trained(data, tmp_path_factory.mktemp("second"), "--seed=2")
+
+
+def trained(data: Path, place: Path, *flags: str, epochs: int = 14) -> Path:
+    arguments = [
+        "translate",
+        "train",
+        str(data),
+        "--source=xx",
+        f"--epochs={epochs}",
+        "-o",
+        str(place / "m"),
+        "--quiet",
+    ]
+    assert main([*arguments, *TINY, *flags]) == 0
+    return place / "m"
+
+
+# --- training and scores ------------------------------------------------------------------------------------------
+
+
+def test_training_tells_what_is_translated_and_how_well(data: Path, tmp_path: Path, run: Run) -> None:
+    found = run("translate", "train", data, "--target", "yy", "--epochs", 1, "-o", tmp_path / "m", *TINY)
+    assert (found.status, found.out.count("exact match")) == (0, 2)
+    assert "translating xx (6 words) into yy (7 words)" in found.lines
+    assert any("train 240 texts, dev 30 texts, test 30 texts" in line for line in found.lines)
+    assert "texts are split at spaces only, since no punctuation is attached to their words" in found.lines
+
+
+def test_the_toy_language_is_learned(data: Path, model: Path, run: Run, tmp_path: Path) -> None:
+    scores = tmp_path / "scores.json"
+    found = run("translate", "evaluate", data, "-m", model, "--json", scores, "--beam", 5)
+    assert found.status == 0
+    read = json.loads(scores.read_text())
+    assert read["exact_match"] > 0.9 and read["bleu"] > 90 and read["chrf"] > 90 and read["ter"] < 10
+    assert read["wer"] < 0.1 and read["cer"] < 0.1 and read["split"] == "test"
+    assert set(read["signatures"]) == {"bleu", "chrf", "ter"} and "tok:none" in read["signatures"]["bleu"]
+    assert run("translate", "evaluate", data, "-m", model).out.count("BLEU") == 2
+
+
+def test_the_evaluated_loss_is_that_of_forced_decoding(data: Path, model: Path) -> None:
+    loaded = seqkit.load(model)
+    report = loaded.evaluate(data).report
+    total, units = 0.0, 0
+    for source, target in pairs(30, 2):
+        record = loaded.record(source)
+        with torch.inference_mode():
+            decoding = loaded.decoding_of([record])
+            ids = torch.tensor([loaded.head.ids(target, {})])
+            total += float(decoding.steps(ids, loaded.head.end)[0].sum())
+            units += ids.shape[1]
+    assert report.units == units
+    assert report.loss == pytest.approx(-total / units, abs=1e-5)
+
+
+def test_scores_are_those_of_sacrebleu_on_the_texts(data: Path, model: Path) -> None:
+    from sacrebleu.metrics import BLEU, CHRF, TER
+
+    loaded = seqkit.load(model)
+    report = loaded.evaluate(data, beam=1).report
+    texts = [answer.text for answer in loaded.predict([source for source, _ in pairs(30, 2)], beam=1)]
+    right = [[target for _, target in pairs(30, 2)]]
+    for name, metric in {"bleu": BLEU(tokenize="none"), "chrf": CHRF(), "ter": TER()}.items():
+        assert report.scores[name] == pytest.approx(metric.corpus_score(texts, right).score)
+
+
+def test_several_references_count_together(model: Path, tmp_path: Path) -> None:
+    loaded = seqkit.load(model)
+    rows = [{"xx": source, "yy": ["so so so so", target]} for source, target in pairs(20, 5)]
+    alone = loaded.evaluate([{"xx": row["xx"], "yy": row["yy"][1]} for row in rows]).report
+    together = loaded.evaluate(rows).report
+    assert together.exact_match == alone.exact_match > 0.8
+    assert together.scores["bleu"] > 70 and together.loss > alone.loss  # that of the first reference
+
+
+@pytest.mark.parametrize("suffix", ["tsv", "jsonl"])
+def test_tables_and_objects_are_read_like_parallel_files(suffix: str, data: Path, model: Path, tmp_path: Path) -> None:
+    rows = pairs(30, 2)
+    lines = [f"{a}\t{b}" if suffix == "tsv" else json.dumps({"yy": b, "xx": a}) for a, b in rows]
+    head = ["xx\tyy"] if suffix == "tsv" else []
+    file = tmp_path / f"some.{suffix}"
+    file.write_text("\n".join([*head, *lines]) + "\n", encoding="utf-8")
+    loaded = seqkit.load(model)
+    assert loaded.evaluate(file).report == loaded.evaluate(data).report
+
+
+def test_rows_without_names_are_source_and_target(tmp_path: Path, run: Run) -> None:
+    for number, (split, size) in enumerate({"train": 40, "dev": 8}.items()):
+        rows = "".join(f"{a}\t{b}\n" for a, b in pairs(size, number))
+        (tmp_path / f"{split}.tsv").write_text(rows, encoding="utf-8")
+    found = run("translate", "train", tmp_path, "--epochs", 1, "-o", tmp_path / "m", *TINY)
+    assert found.status == 0
+    assert "translating source (6 words) into target (7 words)" in found.lines
+
+
+# --- prediction ---------------------------------------------------------------------------------------------------
+
+
+def test_lines_stay_in_order_and_empty_ones_stay(model: Path, run: Run) -> None:
+    found = run("translate", "-m", model, stdin="a b\n\nc\n   \nunknown words\n")
+    lines = found.out.split("\n")
+    assert (found.status, lines[:5], len(lines)) == (0, ["lo ka", "", "mi", "", lines[4]], 6)
+    assert lines[4]
+
+
+def test_objects_tell_probabilities_the_best_texts_and_attention(model: Path, run: Run) -> None:
+    options = ["--nbest", 3, "--attention", "--output-format", "jsonl", "--beam", 6]
+    found = run("translate", "predict", "-m", model, *options, stdin="a b c\n")
+    read = json.loads(found.out)
+    assert (read["source"], read["text"], read["units"], read["ended"]) == ("a b c", "mi lo ka", 4, True)
+    assert read["nbest"][0]["text"] == "mi lo ka" and len(read["nbest"]) == 3
+    assert read["attention"]["source"] == ["a", "b", "c"]
+    assert read["attention"]["target"] == ["mi", "lo", "ka", ""]
+    weights = np.array(read["attention"]["weights"])
+    assert weights.shape == (4, 3) and np.allclose(weights.sum(1), 1, atol=1e-4)
+
+
+def test_n_best_scores_are_true_log_probabilities_and_a_wide_beam_finds_the_most_probable_text(model: Path) -> None:
+    loaded = seqkit.load(model)
+    answer = next(loaded.predict(["b a"], nbest=40, beam=400, length_penalty=0.0, max_ratio=1e-9))
+    assert len({each["text"] for each in answer.alternatives}) == 40
+    with torch.inference_mode():
+        decoding = loaded.decoding_of([loaded.record("b a")])
+        for each in answer.alternatives:
+            ids = torch.tensor([loaded.head.ids(each["text"], {})])
+            total = float(decoding.steps(ids, loaded.head.end)[0].sum())
+            assert each["log_prob"] == pytest.approx(total, abs=1e-4)
+    found = [each["log_prob"] for each in answer.alternatives]
+    assert found == sorted(found, reverse=True)
+
+
+def test_beam_one_is_greedy_and_batches_equal_one_by_one(model: Path) -> None:
+    loaded = seqkit.load(model)
+    texts = [source for source, _ in pairs(40, 9, longest=7)]
+    for options in ({"beam": 1}, {"beam": 4}, {"beam": 3, "coverage_penalty": 0.5}):
+        together = [(each.text, each.log_prob) for each in loaded.predict(texts, **options)]
+        alone = [(each.text, each.log_prob) for text in texts for each in loaded.predict([text], **options)]
+        assert [text for text, _ in together] == [text for text, _ in alone]
+        assert [score for _, score in together] == pytest.approx([score for _, score in alone], abs=1e-4)
+    with torch.inference_mode():
+        for text, found in zip(texts, loaded.predict(texts, beam=1), strict=True):
+            decoding = loaded.decoding_of([loaded.record(text)])
+            source, module = decoding.source, decoding.module
+            carried, last, written = module.begin(source), torch.tensor([loaded.head.end]), []
+            for _ in range(30):
+                scores, carried = module.next(last, source, carried)
+                scores[:, 1] = -torch.inf  # the unknown unit
+                last = scores.argmax(1)
+                if int(last) == loaded.head.end:
+                    break
+                written.append(loaded.head.words[int(last)])
+            assert found.text == " ".join(written)
+
+
+def test_a_text_begins_with_the_prefix_and_is_no_longer_than_allowed(model: Path, run: Run) -> None:
+    loaded = seqkit.load(model)
+    assert next(loaded.predict(["a b"], prefix="so mi")).text.startswith("so mi")
+    longest = next(loaded.predict(["a b c d"], prefix=" ".join(["so"] * 12), max_ratio=0.5, length_penalty=0.0))
+    assert longest.units <= int(0.5 * 4) + 10
+    with pytest.raises(DataError, match=r"^the prefix has units that the model cannot write: 'zz'$"):
+        list(loaded.predict(["a"], prefix="zz"))
+
+
+def test_texts_are_drawn_again_by_their_seed(model: Path) -> None:
+    loaded = seqkit.load(model)
+    options: dict[str, Any] = {"sample": True, "temperature": 3.0, "nbest": 5, "seed": 4}
+    first, again = (next(loaded.predict(["a b c"], **options)).alternatives for _ in range(2))
+    assert first == again and len({each["text"] for each in first}) > 1
+    cold = next(loaded.predict(["a b c"], sample=True, top_k=1))
+    assert cold.text == "mi lo ka"
+    assert next(loaded.predict(["a b c"], sample=True, top_p=0.01)).text == "mi lo ka"
+
+
+def test_unknown_units_become_what_attention_points_to(data: Path, tmp_path: Path, run: Run) -> None:
+    for number, (split, size) in enumerate({"train": 240, "dev": 20}.items()):
+        draw = random.Random(number)
+        rows = []
+        for source, _ in pairs(size, number):
+            words = [*source.split()]
+            words[draw.randrange(len(words))] = f"n{draw.randrange(10**6)}"  # names, each of which is written as it is
+            rows.append((" ".join(words), " ".join(WORDS.get(word, word) for word in reversed(words))))
+        write(tmp_path, split, rows)
+    place = trained(tmp_path, tmp_path, "--set=data.min_count=2", "--set=head.feeding=false", epochs=20)
+    words = tmp_path / "words.tsv"
+    words.write_text("n7\tseven\n", encoding="utf-8")
+    assert run("translate", "-m", place, "--replace-unknown", stdin="a n1 b\n").out == "lo n1 ka\n"
+    assert run("translate", "-m", place, "--replace-unknown", "--dictionary", words, stdin="a n7\n").out == "seven ka\n"
+    found = run("translate", "-m", place, "--dictionary", words, stdin="a n7\n")
+    assert (found.status, found.lines[-1]) == (2, "error: --dictionary is for --replace-unknown")
+    words.write_text("n7 seven\n", encoding="utf-8")
+    found = run("translate", "-m", place, "--replace-unknown", "--dictionary", words, stdin="a n7\n")
+    expected = "expected a unit of the source, a tab and its translation, found 'n7 seven'"
+    assert (found.status, found.lines[-1]) == (1, f"error: {words}:1: {expected}")
+    copying = trained(
+        tmp_path, tmp_path / "copying", "--set=data.min_count=2", "--set=head.copy_source=true", epochs=16
+    )
+    assert run("translate", "-m", copying, stdin="a n1 b\n").out == "lo n1 ka\n"
+
+
+def test_an_ensemble_has_the_mean_of_the_probabilities(model: Path, second: Path, run: Run, data: Path) -> None:
+    one, other = seqkit.load(model), seqkit.load(second)
+    texts = [source for source, _ in pairs(12, 8)]
+    together = list(one.predict(texts, ensemble=str(second)))
+    with torch.inference_mode():
+        for text, found in zip(texts, together, strict=True):
+            steps = []
+            for loaded in (one, other):
+                ids = torch.tensor([loaded.head.ids(found.text, {})])
+                steps.append(loaded.decoding_of([loaded.record(text)]).steps(ids, loaded.head.end)[0].exp())
+            expected = (sum(steps) / 2).log().sum()
+            assert found.log_prob == pytest.approx(float(expected), abs=1e-4)
+    named = run("translate", "predict", "-m", f"{model},{second}", stdin="\n".join(texts) + "\n")
+    assert named.out.splitlines() == [each.text for each in together]
+    assert run("translate", "evaluate", data, "-m", f"{model},{second}").status == 0
+    for joint, found in zip(one.predict(texts, ensemble=str(model)), one.predict(texts), strict=True):
+        assert (joint.text, joint.log_prob) == (found.text, pytest.approx(found.log_prob, abs=1e-4))
+
+
+def test_models_of_other_data_do_not_write_together(model: Path, tmp_path: Path) -> None:
+    write(tmp_path, "train", [("a", "ka"), ("b", "lo")] * 4)
+    write(tmp_path, "dev", [("a", "ka")])
+    place = trained(tmp_path, tmp_path, epochs=1)
+    with pytest.raises(SettingsError) as caught:
+        list(seqkit.load(model).predict(["a"], ensemble=str(place)))
+    differs = "its vocabulary of what is written differs from the first model's"
+    assert str(caught.value) == (
+        f"{place}: {differs}; models that write together are trained on the same data, with other seeds"
+    )
+    with pytest.raises(ModelError):
+        list(seqkit.load(model).predict(["a"], ensemble=str(tmp_path)))
+
+
+def test_python_and_requests(model: Path) -> None:
+    loaded = seqkit.load(model)
+    assert loaded.translate("a b") == loaded.translate({"xx": "a b"}) == "lo ka"
+    answer = loaded.answer({"text": "a b", "nbest": 2})
+    assert answer["text"] == "lo ka" and len(answer["nbest"]) == 2
+    assert [each["text"] for each in loaded.answer({"texts": ["a", ""]})["answers"]] == ["ka", ""]
+    with pytest.raises(SettingsError, match=r"^a request cannot name files of this machine, and 'ensemble' is one$"):
+        loaded.answer({"text": "a", "ensemble": "x"})
+
+
+def test_workers_write_the_same(model: Path, tmp_path: Path, run: Run) -> None:
+    file = tmp_path / "some.txt"
+    file.write_text("".join(f"{source}\n" for source, _ in pairs(50, 3)), encoding="utf-8")
+    alone = run("translate", "predict", file, "-m", model, "--threads", 1)
+    shared = run("translate", "predict", file, "-m", model, "--workers", 2, "--threads", 2)
+    assert alone.out == shared.out and len(alone.out.splitlines()) == 50
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------
+
+
+def test_attention_is_drawn_and_written(model: Path, tmp_path: Path, run: Run) -> None:
+    pytest.importorskip("matplotlib")
+    picture, numbers = tmp_path / "a.png", tmp_path / "a.json"
+    found = run("translate", "show", "-m", model, "a b c", "-o", picture, "--json", numbers)
+    assert (found.status, found.lines) == (0, ["mi lo ka"])
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    read = json.loads(numbers.read_text())
+    assert (read["text"], read["source"], read["target"]) == ("mi lo ka", ["a", "b", "c"], ["mi", "lo", "ka", ""])
+    assert np.array(read["weights"]).shape == (4, 3)
+    given = run("translate", "show", "-m", model, "a b c", "--written", "so so", "-o", picture, "--json", numbers)
+    assert (given.status, json.loads(numbers.read_text())["target"]) == (0, ["so", "so", ""])
+    empty = run("translate", "show", "-m", model, " ", "-o", picture)
+    assert (empty.status, empty.lines) == (1, ["error: there is nothing to translate in an empty text"])
+    assert run("translate", "show", "-m", model, "a", "-o", tmp_path / "a.gif").status == 2
+
+
+# --- settings -----------------------------------------------------------------------------------------------------
+
+SETTINGS: list[list[str]] = [
+    ["--attention=dot"],
+    ["--attention=additive", "--set=head.heads=2"],
+    ["--set=head.feeding=false", "--cell=gru", "--set=head.layers=2", "--layers=2"],
+    ["--set=head.cell=lstm_peephole", "--cell=mingru"],
+    ["--set=head.window=3", "--set=head.attention_dropout=0.1"],
+    ["--attention=additive", "--set=head.coverage=1"],
+    ["--set=head.copy_source=true"],
+    ["--set=head.tied=true", "--set=head.smoothing=0.1", "--set=head.word_dropout=0.1"],
+    ["--set=head.sampling=0.2"],
+    ["--set=data.shared=true", "--set=head.tied=true"],
+    ["--unit=char"],
+    ["--unit=bpe", "--set=data.bpe_size=270"],
+    ["--unit=bpe", "--set=data.bpe_size=270", "--set=data.shared=true"],
+    ["--set=data.source_unit=char"],
+    ["--set=embedding.chars=cnn", "--set=embedding.char_features=4"],
+    ["--direction=forward"],
+    ["--direction=backward"],
+    ["--set=training.batch_tokens=60", "--set=training.average=0.9"],
+]
+
+
+@pytest.mark.parametrize("flags", SETTINGS, ids=" ".join)
+def test_every_setting_trains_is_saved_and_writes(flags: list[str], tmp_path: Path, run: Run) -> None:
+    for number, (split, size) in enumerate({"train": 24, "dev": 6}.items()):
+        write(tmp_path, split, pairs(size, number))
+    place = trained(tmp_path, tmp_path, *flags, epochs=1)
+    loaded = seqkit.load(place)
+    answers = [each.text for each in loaded.predict(["a b", "", "c zz"], beam=2)]
+    found = run("translate", "predict", "-m", place, "--beam", 2, stdin="a b\n\nc zz\n")
+    assert (found.status, found.out.split("\n")[:3]) == (0, answers)
+    gradients = [name for name, weight in loaded.network.named_parameters() if not weight.isfinite().all()]
+    assert not gradients
+
+
+def test_settings_that_do_not_fit(data: Path, tmp_path: Path, run: Run) -> None:
+    def refused(*flags: str) -> str:
+        found = run("translate", "train", data, "--source=xx", "-o", tmp_path / "m", *flags)
+        assert found.status in (1, 2)
+        return str(found.lines[-1])
+
+    assert "head: coverage needs attention additive" in refused("--set=head.coverage=1")
+    assert "copy_source needs smoothing 0" in refused("--set=head.copy_source=true")
+    assert "dot needs vectors of one size" in refused("--attention=dot", "--set=head.hidden=40")
+    assert "data.shared needs trained vectors of one size" in refused(
+        "--set=data.shared=true", "--set=embedding.word_size=9"
+    )
+    assert "source and target must be different fields" in refused("--target=xx")
+    found = run("translate", "train", data, "-o", tmp_path / "m")
+    expected = f"error: {data} has the texts xx, yy; say what to translate: --source xx --target yy"
+    assert (found.status, found.lines[-1]) == (1, expected)
+    assert "there is no text 'zz'; these are parallel: xx, yy" in refused("--target=zz")
+
+
+def test_files_that_are_not_parallel(data: Path, tmp_path: Path, run: Run) -> None:
+    write(tmp_path, "train", pairs(9, 1))
+    with (tmp_path / "train.xx").open("a", encoding="utf-8") as stream:
+        stream.write("a\n")
+    found = run("translate", "train", tmp_path, "--source=xx", "-o", tmp_path / "m")
+    place, fault = tmp_path / "train.xx", "parallel files have as many lines as each other, and train.yy ends here"
+    assert (found.status, found.lines[-1]) == (1, f"error: {place}:10: {fault}")
+
+
+# --- kill and resume ----------------------------------------------------------------------------------------------
+
+
+def test_a_killed_run_ends_in_the_same_weights(data: Path, tmp_path: Path) -> None:
+    flags = [*TINY, "--set=head.dropout=0.2", "--epochs=6", "--quiet", "--source=xx"]
+    assert main(["translate", "train", str(data), "-o", str(tmp_path / "whole"), *flags]) == 0
+    command = [sys.executable, "-m", "seqkit", "translate", "train", str(data), "-o", str(tmp_path / "cut"), *flags]
+    process = subprocess.Popen([*command, "--resume"], cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and not (tmp_path / "cut" / "train.jsonl").exists():
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert main(["translate", "train", str(data), "-o", str(tmp_path / "cut"), *flags, "--resume"]) == 0
+    one, other = (seqkit.load(tmp_path / name).weights() for name in ("whole", "cut"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_pipe_is_translated_as_it_comes(model: Path) -> None:
+    command = [sys.executable, "-m", "seqkit", "translate", "predict", "-m", str(model), "--quiet"]
+    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(b"a b\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"lo ka\n"
+        process.stdin.close()
+        assert process.wait(30) == 0
