@@ -16,10 +16,11 @@ class GenerationReport:
 
     Args:
         prediction: how well the model predicts the gold texts.
-        exact: the number of texts, generated greedily, that equal the gold text.
+        exact: the number of texts that equal the gold text, or one of several.
         alike: the number of texts with as many lines as the gold text, each as long; None where no gold text has
             several lines.
         ended: the number of texts that ended by themselves.
+        beam: the width of the beam that they were found with; 0 for the most probable unit of each step.
         saying: the scores of texts that say dialogue acts: of the best of each, and of several of each.
     """
 
@@ -27,6 +28,7 @@ class GenerationReport:
     exact: int
     alike: int | None
     ended: int
+    beam: int = 0
     saying: tuple[SayingScores, ...] = ()
 
     @property
@@ -74,10 +76,11 @@ class GenerationReport:
         Returns:
             Lines without a final line ending.
         """
+        how = f"with a beam of {self.beam}" if self.beam else "greedily"
         rows = [
             f"perplexity  {self.prediction.perplexity:12,.2f}",
             f"loss        {self.prediction.loss:12.4f} nats per unit",
-            f"exact match {self.exact_match:12.4f} of the texts that were written",
+            f"exact match {self.exact_match:12.4f} of the texts, written {how}",
         ]
         rows += [f"{name:11} {value}" for scores in self.saying for name, value in scores.rows()]
         if self.same_lines is not None:

@@ -199,6 +199,7 @@ class Generator(Model):
             exact=sum(text.ended and text.text in wanted for wanted, text in zip(gold, texts, strict=True)),
             alike=alike if any(len(line_lengths(text)) > 1 for text in right) else None,
             ended=sum(text.ended for text in texts),
+            beam=chosen.beam,
             saying=tuple(scores),
         )
         return Evaluation(report, answers=texts)

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +95,14 @@ def test_a_text_comes_back_as_it_was(values: list[str], words: list[str]) -> Non
     act = parse_act(f"inform({';'.join(f'slot={value}' for value in values)})")
     text = " ".join(words)
     assert PLAIN.lexicalise(PLAIN.delexicalise(text, act), act) == text
+
+
+def test_people_leave_out_almost_no_slot(real_file: Callable[[str], Path]) -> None:
+    acts = Acts(ActSettings(spelled="type", keywords="kidsallowed=child kid kids children", uncounted="?select"))
+    lines = real_file("restaurant-acts/test.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    errors = SlotErrors.total(acts.errors(row["text"], parse_act(row["act"])) for row in rows)
+    assert errors == SlotErrors(3, 1, 1675)
 
 
 def test_settings_of_acts_need_acts() -> None:
