@@ -8,7 +8,7 @@ from typing import Any
 
 from seqkit.errors import DataError, shown
 
-_LONGEST = 10_000
+_LONGEST = 5_000
 """characters of an act"""
 _ACT = re.compile(r"\s*([^\s()=;'\"]+)\s*\((.*)\)\s*", re.DOTALL)
 _SLOT = re.compile(

@@ -16,7 +16,7 @@ from seqkit.metrics.translation import text_bleu
 
 _SYMBOL = re.compile(r"(?<!\w)SLOT_[^\W_]+(?:_\d+)?(?!\w)", re.IGNORECASE)
 _JOINED = re.compile(r" (?:or|and) ")
-_MOST_PARTS = 4
+_MOST_PARTS = 3
 """parts of a value, as in ``lunch or dinner``, of which every order is looked for"""
 
 
@@ -131,22 +131,23 @@ class Acts:
         return SlotErrors((expected - found).total(), (found - expected).total(), expected.total())
 
     def references(self, acts: Sequence[DialogueAct], texts: Sequence[Sequence[str]]) -> list[list[str]]:
-        """The right texts of each act: its own, and those of all acts that are alike but for values.
+        """The right texts of each act: its own, and those of all acts that are alike but for values (Wen et al. 2015).
 
         Args:
             acts: acts.
             texts: the right texts of each.
 
         Returns:
-            For each act its own texts, then those of the others with its values in their place; none twice.
+            For each act its own texts, then those of the others, all with its values as it has them; none twice.
         """
         keys = [tuple(self.units(act)) for act in acts]
+        learned = [[self.delexicalise(text, act) for text in own] for act, own in zip(acts, texts, strict=True)]
         alike: defaultdict[tuple[str, ...], dict[str, None]] = defaultdict(dict)
-        for key, act, own in zip(keys, acts, texts, strict=True):
-            alike[key].update(dict.fromkeys(self.delexicalise(text, act) for text in own))
-        rows = zip(keys, acts, texts, strict=True)
+        for key, own in zip(keys, learned, strict=True):
+            alike[key].update(dict.fromkeys(own))
+        rows = zip(keys, acts, learned, strict=True)
         return [
-            [*dict.fromkeys([*own, *(self.lexicalise(text, act) for text in alike[key])])] for key, act, own in rows
+            [*dict.fromkeys(self.lexicalise(text, act) for text in (*own, *alike[key]))] for key, act, own in rows
         ]
 
 

@@ -166,3 +166,12 @@ def test_a_decoder_reads_the_act_step_by_step_as_at_once(feeding: bool) -> None:
         without = decoder.steps(source, decoder.before(targets, 2))
     assert without.acts is None
     assert float(decoder.reading_loss(without, targets)) == 0.0
+
+
+def test_under_mixed_precision_the_state_stays_in_that_of_the_weights() -> None:
+    layer = make(2, 3, 4).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        outputs, state = layer(torch.randn(1, 5, 2), (torch.zeros(1, 3), torch.zeros(1, 3), torch.ones(1, 4)))
+    acts = layer.take_acts()
+    assert acts is not None
+    assert {part.dtype for part in (outputs, acts, *state)} == {torch.float32}
