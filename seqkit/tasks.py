@@ -388,8 +388,8 @@ TASKS: dict[str, Task] = {
             unit="unit",
             train="Train a generator on texts of DATA and the fields they are from, and report on dev and test.",
             evaluate=(
-                "Measure on DATA how well a generator predicts the texts, and how many it writes exactly when it takes "
-                "the most probable unit at every step."
+                "Measure on DATA how well a generator predicts the texts, and how many it writes exactly, by default "
+                "when it takes the most probable unit at every step; of dialogue acts also BLEU and slot errors."
             ),
             flags={
                 "--condition": "data.condition",
@@ -399,6 +399,7 @@ TASKS: dict[str, Task] = {
             },
             verbs={"sample": "seqkit.cli.sample:sample_texts"},
             options="seqkit.heads.generation.settings:GenerateOptions",
+            evaluation="seqkit.heads.generation.settings:GenerateEvaluation",
             learned="conditions",
         ),
         Task(

@@ -149,6 +149,7 @@ class Head(ABC):
         parts: what predictions consist of, for messages, in the plural.
         training_only: how the names of weights begin that only training needs; empty for none.
         baseline_scores: the dataclass of the scores of its `baseline`, if it has one.
+        encoder_options: further arguments of `seqkit.nn.encoder.Encoder`, which `make_start` may set.
         module: the trainable part.
     """
 
@@ -159,6 +160,7 @@ class Head(ABC):
     parts: str = "labels"
     training_only: str = ""
     baseline_scores: Any = None
+    encoder_options: Mapping[str, Any] = {}
     module: Any
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The conditions of generated texts ↔ numbers: fields of a record: labels, vectors, texts, sequences of vectors."""
+"""The conditions of generated texts ↔ numbers: fields of a record: labels, vectors, texts, dialogue acts, frames."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from seqkit.errors import DataError, ModelError, shown
 from seqkit.formats.arrays import ArraySource
+from seqkit.formats.dialogue_act import parse_act
 from seqkit.formats.manifest import all_sequences, row_frames
+from seqkit.inputs.acts import Acts
 from seqkit.inputs.base import NO_SOURCES, Documents
 from seqkit.inputs.frame_settings import FrameDataSettings
 from seqkit.inputs.frames import FrameInput
@@ -23,10 +25,11 @@ from seqkit.inputs.vocabulary import LabelVocabulary, Vocabulary
 from seqkit.nn.condition import ConditionInput, FieldInput, FrameSequences, TextUnits
 from seqkit.records import FrameRecord, Sentence
 
-KINDS = ("label", "vector", "text", "frames")
+KINDS = ("label", "vector", "text", "frames", "act")
 Split = Callable[[str], list[str]]
 Value = int | NDArray[np.float32] | list[int] | FrameRecord
-"""a field as numbers: the id of a label, a vector [F], the ids of a text's units, or a sequence that is not read yet"""
+"""a field as numbers: the id of a label, a vector [F], the ids of the units of a text or a dialogue act, or a sequence
+that is not read yet"""
 
 _MOST_LABELS = 100
 _GREATEST, _LEAST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
@@ -45,8 +48,9 @@ class ConditionField:
         labels: its labels, for kind ``label``.
         mean: the mean of each number, for kind ``vector``.
         scale: the standard deviation of each number.
-        units: the units of its texts, for kind ``text``.
+        units: the units of its texts, for kind ``text``, or of its dialogue acts, for kind ``act``.
         frames: what reads its sequences of vectors, for kind ``frames``.
+        acts: what reads its dialogue acts, for kind ``act``.
     """
 
     name: str
@@ -56,11 +60,14 @@ class ConditionField:
     scale: tuple[float, ...] = ()
     units: Vocabulary | None = None
     frames: FrameInput | None = None
+    acts: Acts | None = None
 
     def describe(self) -> str:
         """What is read, for the model card and for training."""
         if self.labels is not None:
             return f"{self.name}: one of {len(self.labels)} labels"
+        if self.acts is not None and self.units is not None:
+            return f"{self.name}: a dialogue act of {len(self.units) - 2:,} different types and slots"
         if self.units is not None:
             return f"{self.name}: a text of {len(self.units) - 2:,} different units"
         if self.frames is not None:
@@ -144,7 +151,8 @@ class ConditionCodec:
             return _vector(value, field.name, len(field.mean))
         string = _string(value, field.name)
         if field.units is not None:
-            return field.units.indices(self.split(string))
+            split = self.split(string) if field.acts is None else field.acts.units(parse_act(string))
+            return field.units.indices(split)
         assert field.labels is not None
         if string not in field.labels:
             known = ", ".join(field.labels.labels[:8]) + (", …" if len(field.labels) > 8 else "")
@@ -375,6 +383,12 @@ def _learn(sentences: Sequence[Sentence], name: str, kind: str, split: Split, se
     different = len(set(strings))
     if kind == "label" or (not kind and different <= min(_MOST_LABELS, len(strings) // 2)):
         return ConditionField(name, "label", labels=LabelVocabulary.build(strings))
+    if kind == "act":
+        acts = Acts(settings.acts)
+        counts = Counter[str]()
+        for sentence, string in zip(sentences, strings, strict=True):
+            counts.update(acts.units(parse_act(string, file=sentence.file, line=sentence.line)))
+        return ConditionField(name, kind, units=Vocabulary.build(counts), acts=acts)
     counts = Counter(unit for string in strings for unit in split(string))
     # Units that occur once are replaced by the unknown unit, so that it is trained, too.
     least = 2 if max(counts.values(), default=0) > 1 else 1
@@ -428,6 +442,9 @@ def _field_from_json(tree: object, settings: Any) -> ConditionField:
         return ConditionField(name, kind, labels=LabelVocabulary.from_json({"labels": tree.get("labels")}))
     if kind == "text":
         return ConditionField(name, kind, units=Vocabulary.from_json({"words": tree.get("words")}))
+    if kind == "act":
+        units = Vocabulary.from_json({"words": tree.get("words")})
+        return ConditionField(name, kind, units=units, acts=Acts(settings.acts))
     if kind == "frames":
         documents = Documents({"frames.json": tree}, f"conditions: {shown(name)}")
         return ConditionField(name, kind, frames=FrameInput.restore(_FrameSettings.of(settings), documents))

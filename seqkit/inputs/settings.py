@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
@@ -145,3 +146,44 @@ class UnitEmbeddingSettings(EmbeddingSettings):
     """probability that a unit is replaced by the unknown unit in training"""
     type_dropout: Probability = 0.0
     """embedding dropout: probability that a unit's vector is zero throughout a batch (Merity et al. 2018)"""
+
+
+class ActSettings(Section):
+    """How dialogue acts are read, and which slots are counted as errors."""
+
+    spelled: str = ""
+    """slots whose values are read and written as words, and not as symbols, separated by commas"""
+    keywords: str = ""
+    """slots without symbols that are counted by words that show them, as slot=word word,slot=word"""
+    uncounted: str = ""
+    """types of acts whose slots are not counted, separated by commas"""
+
+    def names(self, field: str) -> frozenset[str]:
+        """The names that a setting has between commas; those of slots as `seqkit.formats.dialogue_act.Slot` has them.
+
+        Args:
+            field: ``spelled`` or ``uncounted``.
+
+        Returns:
+            They.
+        """
+        found = [name.strip() for name in getattr(self, field).split(",")]
+        return frozenset(filter(None, map(_slot_name, found) if field == "spelled" else found))
+
+    def words_of_slots(self) -> dict[str, frozenset[str]]:
+        """Slot → the words that show it."""
+        found = [part.partition("=") for part in self.keywords.split(",") if part.strip()]
+        return {_slot_name(name): frozenset(words.lower().split()) for name, _, words in found}
+
+    @field_validator("keywords")
+    @classmethod
+    def _are_words_of_slots(cls, value: str) -> str:
+        for part in filter(str.strip, value.split(",")):
+            name, _, words = part.partition("=")
+            if not _slot_name(name) or not words.split():
+                raise ValueError(f"expected slots with words, as kidsallowed=child kid, found {part.strip()!r}")
+        return value
+
+
+def _slot_name(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()

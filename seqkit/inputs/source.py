@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from seqkit.errors import DataError
+from seqkit.inputs.acts import RecordActs
 from seqkit.inputs.arrays import Indexer
 from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.building import build_indexer, pretrained_table
@@ -29,18 +30,24 @@ class SourceInput(LookupInput):
 
     Attributes:
         field: the field of a record that holds the text.
+        acts: what is read of dialogue acts, where the texts are such; otherwise None.
     """
 
     def __init__(self, settings: Any, units: Units, indexer: Indexer, vectors: Tensor | None = None) -> None:
         super().__init__(settings, indexer, vectors)
         self.units = units
         self.field: str = settings.data.source
+        self.acts = RecordActs(settings.acts, self._act) if settings.data.unit_read == "act" else None
         self.fields = (self.field,) if self.field == "text" else (self.field, "text")
 
     @classmethod
     def build(cls, settings: Any, records: Sequence[TextRecord], sources: Sources) -> SourceInput:
         """See `Input.build`."""
         data = settings.data
+        if data.unit_read == "act":
+            input = cls(settings, Units.word(), build_indexer(data, {}, sources))
+            counts = Counter(unit for row in input.units_of(records) for unit in row)
+            return cls(settings, input.units, build_indexer(data, counts, sources), pretrained_table(sources))
         texts = [source_text(record, data.source) for record in records]
         read = [*texts, *(target_texts(record, data.target)[0] for record in records)] if data.shared else texts
         units = make_units(data.model_copy(update={"unit": data.unit_read}), read, sources)
@@ -62,7 +69,25 @@ class SourceInput(LookupInput):
 
     def units_of(self, records: Sequence[Any]) -> list[Sequence[str]]:
         """See `LookupInput.units_of`."""
+        if self.acts is not None:
+            return [self.acts.units(record) for record in records]
         return [self.units.split(source_text(record, self.field)) for record in records]
+
+    def _act(self, record: TextRecord | Sentence) -> str:
+        return source_text(record, self.field)
+
+    def texts(self, record: TextRecord | Sentence, field: str) -> list[str]:
+        """The right texts of a record, as they are learned: of a dialogue act with symbols for its values.
+
+        Args:
+            record: the record.
+            field: see `target_texts`.
+
+        Returns:
+            At least one text.
+        """
+        found = target_texts(record, field)
+        return found if self.acts is None else [self.acts.delexicalise(text, record) for text in found]
 
     def documents(self) -> dict[str, Any]:
         """See `Input.documents`."""

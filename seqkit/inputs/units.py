@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from seqkit.errors import DataError, ModelError
+from seqkit.inputs.acts import RecordActs
 from seqkit.inputs.arrays import Indexer, TypeTable
 from seqkit.inputs.base import NO_SOURCES, Documents, Sources
 from seqkit.inputs.building import build_indexer, pretrained_table
@@ -19,7 +20,7 @@ from seqkit.inputs.segmentation import Units
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.records import TextRecord
 
-UNIT_NAMES = {"word": "words", "char": "characters", "bpe": "byte pairs"}
+UNIT_NAMES = {"word": "words", "char": "characters", "bpe": "byte pairs", "act": "act types and slots"}
 
 
 def target_text(record: TextRecord, field: str) -> str:
@@ -42,6 +43,29 @@ def target_text(record: TextRecord, field: str) -> str:
         return found
     what = f"found {found!r:.40}" if field in record.fields else f"the fields are {', '.join(map(repr, record.fields))}"
     raise DataError(f"expected a text in field {field!r}, {what}", file=record.file, line=record.line)
+
+
+def _learned_text(record: TextRecord, field: str, acts: RecordActs | None) -> str:
+    """The text of a record as it is learned: with symbols for the values of its dialogue act."""
+    text = target_text(record, field)
+    return text if acts is None else acts.delexicalise(text, record)
+
+
+def _acts_of(settings: Any) -> RecordActs | None:
+    """The dialogue acts that texts are written from; None where they are from something else."""
+    field = getattr(settings.data, "act", "")
+    if not field:
+        return None
+
+    def act(record: TextRecord) -> str:
+        found = record.fields.get(field)
+        if isinstance(found, str):
+            return found
+        raise DataError(
+            f"expected a dialogue act in field {field!r}, found {found!r:.40}", file=record.file, line=record.line
+        )
+
+    return RecordActs(settings.acts, act)
 
 
 def make_units(data: Any, texts: Iterable[str], sources: Sources) -> Units:
@@ -87,6 +111,7 @@ class UnitInput(LookupInput):
     Attributes:
         end: the id of the unit that ends a text.
         field: the field of a record that holds its text.
+        acts: the dialogue acts that the texts say, where these are read; otherwise None.
     """
 
     fields = ("text",)
@@ -95,6 +120,7 @@ class UnitInput(LookupInput):
         super().__init__(settings, indexer, vectors)
         self.units = units
         self.field = getattr(settings.data, "target", "text")
+        self.acts = _acts_of(settings)
         self.end = indexer.words.index(indexer.normalise(settings.data.end))
 
     @classmethod
@@ -102,7 +128,8 @@ class UnitInput(LookupInput):
         """See `Input.build`."""
         data = settings.data
         field = getattr(data, "target", "text")
-        texts = [target_text(record, field) for record in records]
+        acts = _acts_of(settings)
+        texts = [_learned_text(record, field, acts) for record in records]
         units = make_units(data, texts, sources)
         counts = Counter(unit for text in texts for unit in units.split(text))
         if not counts:
@@ -141,7 +168,7 @@ class UnitInput(LookupInput):
     def units_of(self, records: Sequence[Any]) -> list[Sequence[str]]:
         """See `LookupInput.units_of`."""
         end = self.settings.data.end
-        return [[end, *self.units.split(target_text(record, self.field))] for record in records]
+        return [[end, *self.units.split(_learned_text(record, self.field, self.acts))] for record in records]
 
     def documents(self) -> dict[str, Any]:
         """See `Input.documents`."""

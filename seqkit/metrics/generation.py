@@ -7,6 +7,7 @@ from typing import Any
 
 from seqkit.metrics.perplexity import PerplexityReport
 from seqkit.metrics.scores import plural
+from seqkit.metrics.slots import SayingScores
 
 
 @dataclass(frozen=True)
@@ -15,16 +16,20 @@ class GenerationReport:
 
     Args:
         prediction: how well the model predicts the gold texts.
-        exact: the number of texts, generated greedily, that equal the gold text.
+        exact: the number of texts that equal the gold text, or one of several.
         alike: the number of texts with as many lines as the gold text, each as long; None where no gold text has
             several lines.
         ended: the number of texts that ended by themselves.
+        beam: the width of the beam that they were found with; 0 for the most probable unit of each step.
+        saying: the scores of texts that say dialogue acts: of the best of each, and of several of each.
     """
 
     prediction: PerplexityReport
     exact: int
     alike: int | None
     ended: int
+    beam: int = 0
+    saying: tuple[SayingScores, ...] = ()
 
     @property
     def sentences(self) -> int:
@@ -50,13 +55,17 @@ class GenerationReport:
         """The report as a JSON object.
 
         Returns:
-            The keys of `PerplexityReport.to_json`, ``exact_match``, ``ended`` and, where texts have several lines,
-            ``same_lines``.
+            The keys of `PerplexityReport.to_json`, ``exact_match``, ``ended``, where texts have several lines
+            ``same_lines``, and where they say dialogue acts ``bleu``, ``slot_errors`` and perhaps ``best``.
         """
         shares = {"exact_match": self.exact_match, "ended": self.ended / max(1, self.sentences)}
         if self.same_lines is not None:
             shares["same_lines"] = self.same_lines
-        return {**self.prediction.to_json(), **shares}
+        found = {**self.prediction.to_json(), **shares}
+        for scores in self.saying:
+            several = {"best": scores.to_json()}
+            found |= several if scores.count > 1 else {"bleu": scores.bleu, "slot_errors": scores.slots.to_json()}
+        return found
 
     def render(self, width: int = 80) -> str:
         """The report as text.
@@ -67,11 +76,13 @@ class GenerationReport:
         Returns:
             Lines without a final line ending.
         """
+        how = f"with a beam of {self.beam}" if self.beam else "greedily"
         rows = [
             f"perplexity  {self.prediction.perplexity:12,.2f}",
             f"loss        {self.prediction.loss:12.4f} nats per unit",
-            f"exact match {self.exact_match:12.4f} of the texts, written greedily",
+            f"exact match {self.exact_match:12.4f} of the texts, written {how}",
         ]
+        rows += [f"{name:11} {value}" for scores in self.saying for name, value in scores.rows()]
         if self.same_lines is not None:
             rows.append(f"same lines  {self.same_lines:12.4f} have as many lines, each as long")
         closing = f"{plural(self.sentences, 'text')}, {plural(self.tokens, 'unit')} with their ends"

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqkit.metrics.scores import plural
+from seqkit.metrics.slots import SayingScores, SlotErrors
 from seqkit.metrics.transcription import unit_errors
 from seqkit.resources import extra
 
@@ -26,6 +27,8 @@ class TranslationReport:
         signatures: of each how sacrebleu computed it.
         errors: ``wer`` and ``cer`` by the first right text, shares.
         unit_bleu: BLEU of the model's own units, in percent.
+        slots: slot errors, where the texts say dialogue acts.
+        best: the scores of several of the best texts of each act together, where they were asked for.
     """
 
     sentences: int
@@ -37,6 +40,8 @@ class TranslationReport:
     scores: dict[str, float] = field(default_factory=dict)
     signatures: dict[str, str] = field(default_factory=dict)
     errors: dict[str, float] = field(default_factory=dict)
+    slots: SlotErrors | None = None
+    best: SayingScores | None = None
 
     @property
     def tokens(self) -> int:
@@ -71,6 +76,8 @@ class TranslationReport:
             **self.scores,
             **self.errors,
             "signatures": self.signatures,
+            **({} if self.slots is None else {"slot_errors": self.slots.to_json()}),
+            **({} if self.best is None else {"best": self.best.to_json()}),
         }
 
     def render(self, width: int = 80) -> str:
@@ -87,6 +94,10 @@ class TranslationReport:
         rows += [[names[name], f"{value:.2f}"] for name, value in self.scores.items()]
         rows += [[names[name], f"{100 * value:.2f} %"] for name, value in self.errors.items()]
         rows.append(["exact match", f"{100 * self.exact_match:.2f} %"])
+        if self.slots is not None:
+            rows.append(["slot errors", str(self.slots)])
+        if self.best is not None:
+            rows += self.best.rows()
         told = f"{plural(self.sentences, 'text')}, {plural(self.units, 'unit')} with their ends"
         if self.unknown:
             told += f"; {self.unknown:,} are unknown to the model"
@@ -112,6 +123,28 @@ def corpus_bleu(gold: Sequence[Sequence[Sequence[str]]], found: Sequence[Sequenc
     return float(bleu.corpus_score([" ".join(text) for text in found], streams).score) if found else 0.0
 
 
+def text_bleu(gold: Sequence[Sequence[str]], found: Sequence[str], tokens: str = "none") -> float:
+    """BLEU by sacrebleu.
+
+    Args:
+        gold: the right texts of each source, at least one.
+        found: the translations.
+        tokens: how texts are cut into words, a name of sacrebleu's.
+
+    Returns:
+        Percent.
+    """
+    metrics = extra("sacrebleu.metrics", "scores", "BLEU")
+    bleu = metrics.BLEU(tokenize=tokens, force=True)
+    return float(bleu.corpus_score(list(found), _streams(gold)).score) if found else 0.0
+
+
+def _streams(gold: Sequence[Sequence[str]]) -> list[list[str | None]]:
+    """Right texts as sacrebleu takes them: the first of each, the second of each, and so on."""
+    most = max(map(len, gold))
+    return [[texts[n] if n < len(texts) else None for texts in gold] for n in range(most)]
+
+
 def translation_scores(
     gold: Sequence[Sequence[str]], found: Sequence[str], tokens: str = "none"
 ) -> tuple[dict[str, float], dict[str, str], dict[str, float]]:
@@ -128,8 +161,7 @@ def translation_scores(
     if not found:
         return {}, {}, {}
     metrics = extra("sacrebleu.metrics", "scores", "BLEU, chrF and TER")
-    most = max(map(len, gold))
-    streams: list[list[str | None]] = [[texts[n] if n < len(texts) else None for texts in gold] for n in range(most)]
+    streams = _streams(gold)
     scores: dict[str, float] = {}
     signatures: dict[str, str] = {}
     for name, metric in {

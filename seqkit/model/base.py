@@ -533,7 +533,7 @@ def _network(settings: Any, input: Input, head: Head, *, training: bool) -> Netw
     size = int(vectors.output_size) + head.make_start()  # type: ignore[arg-type]
     # A head that drops out the last layer's outputs itself has use for them as they are, too.
     changes = {"last_dropout": 0.0} if head.drops_outputs else {}
-    encoder = build_encoder(settings.encoder, size, **changes)
+    encoder = build_encoder(settings.encoder, size, **changes, **head.encoder_options)
     module = head.make_module(encoder, vectors, training=training)
     return Network(
         vectors,

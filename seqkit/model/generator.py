@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from seqkit.config.recipes import validated
 from seqkit.errors import DataError, SettingsError, shown
 from seqkit.heads.generation.acrostic import Acrostic
 from seqkit.heads.generation.head import Generation
+from seqkit.heads.generation.settings import GenerateEvaluation
 from seqkit.heads.generation.verse import line_lengths
 from seqkit.inputs.units import UnitInput, target_text
 from seqkit.metrics.generation import GenerationReport
+from seqkit.metrics.slots import SayingScores
 from seqkit.model.base import Evaluation, Model
 from seqkit.model.writing import NetworkWriter, written
 from seqkit.nn.search import Allowed, SearchState
@@ -85,14 +89,25 @@ class Generator(Model):
             DataError: a condition or the prompt cannot be used.
             SettingsError: there is no such option, or it has another value.
         """
-        chosen = self.options(options).model_dump()
         several = isinstance(conditions, Iterable) and not isinstance(conditions, Mapping)
         given: list[Any] = list(conditions) if several else [{} if conditions is None else conditions]  # type: ignore[arg-type]
+        return [text for texts in self._written(given, allowed, pipeline, options) for text in texts]
+
+    def _written(
+        self,
+        given: Sequence[Conditions | TextRecord | Sentence],
+        allowed: Callable[[int], Allowed] | None,
+        pipeline: Any,
+        options: Mapping[str, Any],
+    ) -> list[list[WrittenText]]:
+        """The texts of each condition; see `generate`."""
+        chosen = self.options(options).model_dump()
         odd = [one for one in given if not isinstance(one, Mapping | TextRecord | Sentence)]
         if odd:
             raise DataError(f"expected conditions as a mapping field → value, found {odd[0]!r:.80}")
-        codes = self.head.conditions([TextRecord("", dict(one)) if isinstance(one, Mapping) else one for one in given])
-        prompt, initials = chosen.pop("prompt"), chosen.pop("acrostic")
+        records = [TextRecord("", dict(one)) if isinstance(one, Mapping) else one for one in given]
+        codes = self.head.conditions(records)
+        prompt, initials, rerank = chosen.pop("prompt"), chosen.pop("acrostic"), chosen.pop("rerank")
         if initials:
             allowed = self.acrostic(initials)
         if prompt and allowed is not None:
@@ -107,8 +122,21 @@ class Generator(Model):
             return writer.begin(first, start.state, start.features, start.memory)
 
         permitted = None if allowed is None else allowed(chosen["length"])
-        found = writer.write(starts, len(given), end=end, allowed=permitted, **chosen)
-        return [written(self.input, prompt, continuation) for continuation in found]
+        acts, count = self.input.acts, chosen["count"]
+        common = {"end": end, "allowed": permitted, **chosen}
+        if chosen["beam"]:  # which may find fewer texts of one condition than of another
+            common["count"] = count if acts is None else max(count, chosen["beam"])
+            found = [writer.write(lambda rows, row=row: starts([row]), 1, **common) for row in range(len(records))]
+        else:
+            drawn = writer.write(starts, len(records), **common)
+            found = [drawn[first : first + count] for first in range(0, len(drawn), count)]
+        texts = [[written(self.input, prompt, one) for one in several] for several in found]
+        if acts is not None:
+            for record, own in zip(records, texts, strict=True):
+                if rerank == "slots":
+                    own.sort(key=lambda text, record=record: acts.errors(text.text, record).errors)  # type: ignore[misc]
+                own[:] = [replace(text, text=acts.lexicalise(text.text, record)) for text in own[:count]]
+        return texts
 
     def acrostic(self, characters: str) -> Callable[[int], Allowed]:
         """Which units may come next in poems whose lines begin with given characters, for `generate`.
@@ -135,30 +163,44 @@ class Generator(Model):
     def evaluate_records(
         self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any
     ) -> Evaluation:
-        """See `Predictor.evaluate_records`; also how what it writes greedily compares with the texts.
+        """See `Predictor.evaluate_records`; also how what it writes compares with the texts.
 
         Args:
             records: the texts with their fields.
             baseline: none.
             pipeline: what predicts; by default a new one.
-            **options: none.
+            **options: see `seqkit.heads.generation.settings.GenerateEvaluation`.
 
         Returns:
             The scores.
         """
+        chosen = validated(GenerateEvaluation, options, "options")
         prediction = self.predicted(records, pipeline)
         units = [self.input.units.split(target_text(record, self.input.field)) for record in records]
         right = [self.input.units.join(map(self.input.indexer.normalise, row)) for row in units]
         # What is longer than all right texts is wrong, however long it goes on.
         length = max(map(len, units), default=0) + 2
-        texts = self.generate(records, temperature=0, length=length, pipeline=pipeline)
+        how: dict[str, Any] = {"temperature": 0.0}
+        if chosen.beam:
+            how = {"beam": chosen.beam, "length_penalty": chosen.length_penalty, "count": chosen.top}
+        found = self._written(records, None, pipeline, {**how, "length": length, "rerank": chosen.rerank})
+        texts = [several[0] for several in found]
+        acts, gold, scores = self.input.acts, [[text] for text in right], list[SayingScores]()
+        if acts is not None:
+            gold = acts.references(records, gold)
+            several = [[text.text for text in own] for own in found]
+            data: Any = self.settings.data
+            cut = "none" if data.unit == "word" and data.split_kind == "spaces" else "13a"
+            scores = [acts.scores(top, records, gold, several, cut) for top in sorted({1, chosen.top})]
         pairs = list(zip(right, texts, strict=True))
-        alike = sum(found.ended and line_lengths(found.text) == line_lengths(text) for text, found in pairs)
+        alike = sum(text.ended and line_lengths(text.text) == line_lengths(wanted) for wanted, text in pairs)
         report = GenerationReport(
             self.head.report([], prediction),
-            exact=sum(found.ended and found.text == text for text, found in pairs),
+            exact=sum(text.ended and text.text in wanted for wanted, text in zip(gold, texts, strict=True)),
             alike=alike if any(len(line_lengths(text)) > 1 for text in right) else None,
-            ended=sum(found.ended for found in texts),
+            ended=sum(text.ended for text in texts),
+            beam=chosen.beam,
+            saying=tuple(scores),
         )
         return Evaluation(report, answers=texts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,11 +17,21 @@ from seqkit.heads.translation.head import Translating
 from seqkit.heads.translation.search import Decoding
 from seqkit.heads.translation.settings import TranslateOptions
 from seqkit.inputs.source import SourceInput
+from seqkit.metrics.slots import SlotErrors
 from seqkit.metrics.translation import TranslationReport, corpus_bleu, translation_scores
 from seqkit.model.base import Evaluation, Model
 from seqkit.records import Translation
 
-_SEARCHING = ("beam", "length_penalty", "coverage_penalty", "max_ratio", "replace_unknown", "ensemble", "dictionary")
+_SEARCHING = (
+    "beam",
+    "length_penalty",
+    "coverage_penalty",
+    "max_ratio",
+    "replace_unknown",
+    "ensemble",
+    "dictionary",
+    "rerank",
+)
 """options of prediction that evaluation has, too"""
 
 
@@ -78,6 +89,11 @@ class Translator(Model):
         others = [self._other(place) for place in found.ensemble.split(",") if place]
         return found.with_models(others, self._dictionary(found.dictionary) if found.dictionary else {})
 
+    @property
+    def reading_of_acts(self) -> Any:
+        """How dialogue acts are read, to be compared; None where none are."""
+        return None if self.input.acts is None else self.input.settings.acts
+
     def _other(self, place: str) -> Translator:
         """Another model whose probabilities can be averaged with this one's."""
         if place not in self._others:
@@ -90,6 +106,7 @@ class Translator(Model):
                 "settings of the vocabulary": other.head.normalise == self.head.normalise,
                 "copying": other.head.settings.head.copy_source == self.head.settings.head.copy_source,
                 "data.source": other.input.field == self.input.field,
+                "reading of acts": other.reading_of_acts == self.reading_of_acts,
             }
             if unlike := [name for name, same in alike.items() if not same]:
                 needed = "models that write together are trained on the same data, with other seeds"
@@ -140,15 +157,18 @@ class Translator(Model):
             whole = data.unit == "word" and data.split_kind == "spaces"
             tokens = "none" if whole else "13a"
         field = options.get("target") or self.head.field
+        top = options.get("top", 1)
+        if top > 1 and self.input.acts is None:
+            raise SettingsError("top is for models that read dialogue acts; leave it out")
         began = time.perf_counter()
-        report, gold, answers = self._evaluated(records, pipeline, field, scores=tokens, **searching)
+        report, gold, answers = self._evaluated(records, pipeline, field, scores=tokens, top=top, **searching)
         return Evaluation(report, gold, answers, seconds=time.perf_counter() - began)
 
     def _evaluated(
-        self, records: Sequence[Any], pipeline: Any, field: str, *, scores: str, **searching: Any
+        self, records: Sequence[Any], pipeline: Any, field: str, *, scores: str, top: int = 1, **searching: Any
     ) -> tuple[TranslationReport, list[list[str]], list[Translation]]:
         gold = self.head.gold(records, target=field)
-        options = self.options(searching).for_scores(field)
+        options = self.options({**searching, "nbest": top}).for_scores(field)
         answers: list[Translation] = list((pipeline or self.pipeline())(records, options))
         split = self.head.units.split
         right = [[[self.head.normalise(unit) for unit in split(text)] for text in texts] for texts in gold]
@@ -159,4 +179,13 @@ class Translator(Model):
         texts = [answer.text for answer in answers]
         found = translation_scores(gold, texts, scores) if scores else ({}, {}, {})
         bleu = corpus_bleu(right, written)
-        return TranslationReport(len(answers), int(units), log_prob, int(unknown), exact, bleu, *found), gold, answers
+        report = TranslationReport(len(answers), int(units), log_prob, int(unknown), exact, bleu, *found)
+        acts = self.input.acts
+        if acts is not None:
+            slots = SlotErrors.total(acts.errors(answer.text, answer.sentence) for answer in answers)
+            best = None
+            if top > 1:
+                several = [[one["text"] for one in answer.alternatives or []] for answer in answers]
+                best = acts.scores(top, records, gold, several, scores)
+            report = replace(report, slots=slots, best=best)
+        return report, gold, answers

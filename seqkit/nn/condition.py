@@ -322,7 +322,7 @@ class InitialState(nn.Module):
     r"""A vector → the state of every layer before its first step: :math:`s_0 = \tanh(W_s c + b_s)` for each part s.
 
     (Vinyals et al. 2015, "Show and tell", and Cho et al. 2014 initialise a decoder with its condition.) A counter of
-    steps starts at zero.
+    steps starts at zero; a part that is given is what it is.
 
     Args:
         input_size: C; with 0 every state is learned and the same for all.
@@ -331,28 +331,38 @@ class InitialState(nn.Module):
 
     def __init__(self, input_size: int, layers: Sequence[RecurrentLayer]) -> None:
         super().__init__()
-        self.learned = [[part not in layer.counters for part in layer.state_parts] for layer in layers]
+        self.learned = [[part not in (*layer.counters, *layer.given) for part in layer.state_parts] for layer in layers]
+        self.given = [[part in layer.given for part in layer.state_parts] for layer in layers]
         sizes = [layer.hidden_size for layer, parts in zip(layers, self.learned, strict=True) for part in parts if part]
         self.weight = nn.ParameterList(nn.Parameter(torch.empty(size, input_size)) for size in sizes)
         self.bias = nn.ParameterList(nn.Parameter(torch.zeros(size)) for size in sizes)
         for weight in self.weight if input_size else ():
             nn.init.xavier_uniform_(weight)
 
-    def forward(self, vectors: Tensor) -> tuple[State, ...]:
+    def forward(self, vectors: Tensor, given: Tensor | None = None) -> tuple[State, ...]:
         """Compute the states.
 
         Args:
             vectors: conditions, [B, C].
+            given: the parts of states that are given, [B, F], where there are such.
 
         Returns:
             For every layer a tuple of [B, H], one for each part of its state.
+
+        Raises:
+            ValueError: a part is to be given and is not, or there is none.
         """
+        if any(map(any, self.given)) != (given is not None):
+            raise ValueError(f"expected {'no' if given is not None else 'a'} part of the state to be given")
         pairs = zip(self.weight, self.bias, strict=True)
         states = iter([torch.tanh(functional.linear(vectors, weight, bias)) for weight, bias in pairs])  # each [B, H]
         result: list[State] = []
-        for learned in self.learned:
+        for learned, as_given in zip(self.learned, self.given, strict=True):
             first = next(states)  # [B, H]; h, which every cell has
-            result.append((first, *(next(states) if part else torch.zeros_like(first) for part in learned[1:])))
+            parts = [first]
+            for part, told in zip(learned[1:], as_given[1:], strict=True):
+                parts.append(next(states) if part else given if told and given is not None else torch.zeros_like(first))
+            result.append(tuple(parts))
         return tuple(result)
 
 

@@ -16,6 +16,7 @@ from seqkit.nn.feeding import FeedingLoop
 from seqkit.nn.pooling import make_pooling
 from seqkit.nn.recurrent import State
 from seqkit.nn.recurrent.fused import LSTM
+from seqkit.nn.recurrent.semantic import SemanticLSTM, reading_cost
 from seqkit.nn.sequences import SequenceDropout, running_sum
 from seqkit.nn.softmax import IGNORED, PADDING, Softmax
 
@@ -47,11 +48,14 @@ class Steps(NamedTuple):
         features: what the output layer reads, [B, L, A].
         weights: how much each step looks at each of the memory, [B, N, L, T]; without dropout.
         generate: the probability that a unit is written and not copied, [B, L]; None without copying.
+        acts: what there is of a dialogue act before and after each step, [B, L, 2, F]; None but in training and of the
+            cell ``sc_lstm``.
     """
 
     features: Tensor
     weights: Tensor
     generate: Tensor | None
+    acts: Tensor | None = None
 
 
 class Carried(NamedTuple):
@@ -154,18 +158,19 @@ class Decoder(nn.Module):
 
     # --- the source -----------------------------------------------------------------------------------------------
 
-    def read(self, outputs: Tensor, lengths: Tensor, copies: Tensor | None = None) -> Source:
+    def read(self, outputs: Tensor, lengths: Tensor, copies: Tensor | None = None, act: Tensor | None = None) -> Source:
         """Prepare what is decoded from.
 
         Args:
             outputs: the encoder's outputs, [B, T, M], T ≥ 1.
             lengths: steps of each sequence, int64 [B], on the CPU, each at least 1.
             copies: see `Source`.
+            act: the dialogue act that the cell ``sc_lstm`` is given, [B, F].
 
         Returns:
             See `Source`.
         """
-        state, memory = self.bridge(self.last(outputs, lengths)), self.attention.prepare(outputs, lengths)
+        state, memory = self.bridge(self.last(outputs, lengths), act), self.attention.prepare(outputs, lengths)
         if self.gate is None or copies is None:
             return Source(memory, state)
         return Source(memory, state, copies, max(self.num_units, int(copies.max()) + 1))
@@ -225,11 +230,12 @@ class Decoder(nn.Module):
                 step = self._sampled(step, found[-1], table)
             now, carried = self._step(step, source.memory, carried)
             found.append(now)
-        features, weights, generate = zip(*found, strict=True)
+        features, weights, generate, acts = zip(*found, strict=True)
         return Steps(
             torch.cat(features, 1),
             torch.cat(weights, 2),
             None if self.gate is None else torch.cat(generate, 1),
+            None if acts[0] is None else torch.cat(acts, 1),
         )
 
     @property
@@ -309,7 +315,15 @@ class Decoder(nn.Module):
         seen = torch.cat([states, means], 2)  # [B, L, H + M]
         features = self.output_dropout(torch.tanh(self.readout(seen)))  # [B, L, A]
         generate = None if self.gate is None else torch.sigmoid(self.gate(torch.cat([seen, x], 2))).squeeze(2)  # [B, L]
-        return Steps(features, weights, generate)
+        acts = None if self.cell is None else self.cell.take_acts()  # [B, L + 1, F]
+        pairs = None if acts is None else torch.stack([acts[:, :-1], acts[:, 1:]], 2)  # [B, L, 2, F]
+        return Steps(features, weights, generate, pairs)
+
+    @property
+    def cell(self) -> SemanticLSTM | None:
+        """The layer that is given a dialogue act, if it is of the cell ``sc_lstm``."""
+        layer = self.layers.layers[0]
+        return layer if isinstance(layer, SemanticLSTM) else None
 
     def nats(
         self, source: Source, steps: Steps, targets: Tensor, table: Tensor | None = None, smoothing: float = 0.0
@@ -333,6 +347,22 @@ class Decoder(nn.Module):
         places = (targets != IGNORED).flatten().nonzero().squeeze(1)  # [n]
         features = steps.features.flatten(0, 1).index_select(0, places)  # [n, A]
         return self.output.loss(features, targets.flatten()[places], table, smoothing=smoothing)
+
+    @staticmethod
+    def reading_loss(steps: Steps, targets: Tensor) -> Tensor:
+        """What it costs that a dialogue act is not said, or all at once; see `reading_cost`.
+
+        Args:
+            steps: what `steps` gave in training.
+            targets: see `nats`.
+
+        Returns:
+            A scalar, the sum over all texts; zero without a dialogue act.
+        """
+        if steps.acts is None:
+            return steps.features.new_zeros(())
+        lengths = (targets != IGNORED).sum(1).cpu()  # [B]
+        return reading_cost(torch.cat([steps.acts[:, :1, 0], steps.acts[:, :, 1]], 1), lengths)
 
     def coverage_loss(self, steps: Steps, targets: Tensor) -> Tensor:
         r"""What was looked at again, :math:`\sum_t \sum_j \min(\alpha_{tj}, \sum_{t' < t} \alpha_{t'j})` (See 2017).

@@ -170,6 +170,7 @@ class Encoder(nn.Module):
         variational: one dropout mask a sequence instead of one per step.
         skip: ``none``; ``residual`` or ``highway`` around every layer; ``dense``: each layer reads the input and the
             outputs of all layers below, and the encoder outputs those of all layers.
+        act_size: the size of the dialogue act that the cell ``sc_lstm`` is given as a part of its first state.
 
     Attributes:
         output_size: D, all that a head needs to know.
@@ -197,6 +198,7 @@ class Encoder(nn.Module):
         forget_bias: float = 1.0,
         variational: bool = True,
         skip: str = "none",
+        act_size: int = 0,
     ) -> None:
         super().__init__()
         choices = (("direction", direction, DIRECTIONS), ("concat", concat, CONCATS), ("skip", skip, SKIPS))
@@ -212,6 +214,7 @@ class Encoder(nn.Module):
         rates = [*[dropout] * (layers - 1), dropout if last_dropout is None else last_dropout]  # of each layer
         dropouts = [SequenceDropout(rate, variational=variational) for rate in rates]
         options = {"weight_dropout": weight_dropout, "init": init, "init_gain": init_gain, "forget_bias": forget_bias}
+        options["act_size"] = act_size
         self.stacks = nn.ModuleList(
             _Stack(cell, input_size, hidden_size, group, dropouts, skip, options) for group in groups
         )
@@ -276,8 +279,9 @@ class Encoder(nn.Module):
         if len(state) != len(layers):
             raise ValueError(f"expected the states of {len(layers)} layers, found {len(state)}")
         for number, (layer, parts) in enumerate(zip(layers, state, strict=True)):
-            shape = [batch, layer.hidden_size]
+            shapes = [[batch, size] for size in layer.state_sizes]
             found = [list(part.shape) for part in parts]
-            if found != [shape] * len(layer.state_parts):
+            if found != shapes:
                 names = ", ".join(layer.state_parts)
+                shape = shapes[0] if shapes == shapes[:1] * len(shapes) else shapes
                 raise ValueError(f"expected the state of layer {number} as {names} of shape {shape}, found {found}")

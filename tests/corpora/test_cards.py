@@ -21,7 +21,18 @@ TAGGING = ("conll2000", "conll2002-es", "ud-english-ewt", "wnut17")
 SEQUENCES = ("an4", "fsdd", "japanese-vowels", "natops")
 PAIRS = ("g2p-bul", "g2p-dut", "g2p-eng", "g2p-ice", "multi30k", "scan-length", "scan-simple")
 OF_TWO_TEXTS = ("babi-1", "babi-4", "sick")
-REAL = (*TAGGING, *SEQUENCES, *PAIRS, *OF_TWO_TEXTS, "ptb", "sst2", "tang", "tinyshakespeare", "trec6")
+REAL = (
+    *TAGGING,
+    *SEQUENCES,
+    *PAIRS,
+    *OF_TWO_TEXTS,
+    "ptb",
+    "restaurant-acts",
+    "sst2",
+    "tang",
+    "tinyshakespeare",
+    "trec6",
+)
 MINIMAL = {
     "name": '"toy"',
     "task": '"tag"',

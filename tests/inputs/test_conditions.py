@@ -172,7 +172,7 @@ def test_lists_of_fields() -> None:
     assert parse_fields("form, title:text,x:vector") == [("form", ""), ("title", "text"), ("x", "vector")]
     assert parse_fields("") == []
     assert message(parse_fields, "a:word") == (
-        "the kind of a condition must be one of label, vector, text, frames, found 'word' in 'a:word'"
+        "the kind of a condition must be one of label, vector, text, frames, act, found 'word' in 'a:word'"
     )
     for text in ("a,,b", "a,a", ":label"):
         assert message(parse_fields, text) == (

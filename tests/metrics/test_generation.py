@@ -6,6 +6,7 @@ import pytest
 
 from seqkit.metrics.generation import GenerationReport
 from seqkit.metrics.perplexity import PerplexityReport
+from seqkit.metrics.slots import SayingScores, SlotErrors
 
 
 def test_shares_and_their_json() -> None:
@@ -33,3 +34,20 @@ def test_texts_of_one_line_are_not_compared_by_lines() -> None:
     assert report.same_lines is None
     assert "same_lines" not in report.to_json()
     assert "same lines" not in report.render(80)
+
+
+def test_scores_of_texts_that_say_acts() -> None:
+    one, five = SayingScores(1, 3, 50.0, SlotErrors(1, 2, 12)), SayingScores(5, 14, 40.0, SlotErrors(0, 7, 56))
+    report = GenerationReport(PerplexityReport(-20.0, 10, 4), 1, None, 3, beam=20, saying=(one, five))
+    found = report.to_json()
+    assert found["bleu"] == 50.0
+    assert found["slot_errors"] == {"rate": 0.25, "missing": 1, "redundant": 2, "slots": 12}
+    rate = {"rate": 0.125, "missing": 0, "redundant": 7, "slots": 56}
+    assert found["best"] == {"count": 5, "texts": 14, "bleu": 40.0, "slot_errors": rate}
+    assert report.render().splitlines()[2:7] == [
+        "exact match       0.2500 of the texts, written with a beam of 20",
+        "BLEU        50.00",
+        "slot errors 25.00 % (1 missing, 2 redundant of 12 slots)",
+        "BLEU, best 5 40.00",
+        "slot errors, best 5 12.50 % (0 missing, 7 redundant of 56 slots)",
+    ]

@@ -298,11 +298,11 @@ def test_what_is_written_is_compared_with_the_texts(
     rows = [{**ROWS[0], "text": text} for text in texts]
     given: dict[str, Any] = {}
 
-    def generate(conditions: Any, **options: Any) -> list[WrittenText]:
+    def generate(conditions: Any, allowed: Any, pipeline: Any, options: Any) -> list[list[WrittenText]]:
         given.update(options, conditions=list(conditions))
-        return [WrittenText(text.removesuffix("…"), -1.0, 1, not text.endswith("…")) for text in written]
+        return [[WrittenText(text.removesuffix("…"), -1.0, 1, not text.endswith("…"))] for text in written]
 
-    monkeypatch.setattr(model, "generate", generate)
+    monkeypatch.setattr(model, "_written", generate)
     records = [TextRecord("", fields=row) for row in rows]
     report = model.evaluate_records(records).report
     assert (report.exact, report.alike) == (exact, alike)

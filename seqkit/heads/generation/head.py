@@ -20,9 +20,10 @@ from seqkit.inputs.conditions import ConditionCodec, Value, parse_fields
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import UnitInput
 from seqkit.nn.attention import Attention, Memory
-from seqkit.nn.condition import Condition, ConditionInput, FramePart, LabelPart, Part, TextPart, VectorPart
+from seqkit.nn.condition import Condition, ConditionInput, FramePart, LabelPart, Part, TextPart, TextUnits, VectorPart
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
+from seqkit.nn.recurrent.semantic import SemanticLSTM, reading_cost
 from seqkit.nn.sequences import to_device
 from seqkit.terminal import code, markdown, one_line
 
@@ -60,6 +61,10 @@ class Generation(UnitHead):
         super().__init__(settings, input)
         self.codec = codec
         self._condition: Condition | None = None
+        # The field that is a part of the first state, and joins nothing else.
+        alone = settings.encoder.cell == "sc_lstm"
+        self._given = next((place for place, field in enumerate(codec.fields) if alone and field.acts), None)
+        self._cell: SemanticLSTM | None = None
 
     @classmethod
     def build(cls, settings: GenerateSettings, records: Sequence[Any], input: Any) -> Generation:
@@ -90,11 +95,18 @@ class Generation(UnitHead):
     def make_start(self) -> int:
         """See `Head.make_start`: the module of the condition, if a text is generated from something."""
         head, embedding = self.settings.head, self.settings.embedding
-        encoder: Any = {"cell": self.settings.encoder.cell, "hidden_size": head.text_hidden, "pooling": head.pool}
+        cell = self.settings.encoder.cell
+        encoder: Any = {
+            "cell": "lstm" if cell == "sc_lstm" else cell,
+            "hidden_size": head.text_hidden,
+            "pooling": head.pool,
+        }
         parts: list[Part] = []
         for field in self.codec.fields:
             if field.labels is not None:
                 parts.append(LabelPart(len(field.labels), head.label_size))
+            elif self._given is not None and field.acts is not None and field.units is not None:
+                self.encoder_options = {"act_size": len(field.units)}
             elif field.units is not None:
                 size = embedding.word_size or head.text_hidden
                 parts.append(TextPart(len(field.units), size, dropout=embedding.dropout, **encoder))
@@ -111,6 +123,8 @@ class Generation(UnitHead):
     def make_module(self, encoder: Encoder, inputs: nn.Module, *, training: bool) -> GenerationHead:
         """See `Head.make_module`."""
         self._embedding = inputs.embedding
+        first = encoder.layers[0]
+        self._cell = first if isinstance(first, SemanticLSTM) else None
         self.module = GenerationHead(
             encoder.output_size,
             len(self.input.indexer.words),
@@ -126,7 +140,8 @@ class Generation(UnitHead):
         head = self.settings.head
         if head.attention == "none":
             return None
-        if not any(field.units is not None or field.frames is not None for field in self.codec.fields):
+        fields = [field for place, field in enumerate(self.codec.fields) if place != self._given]
+        if not any(field.units is not None or field.frames is not None for field in fields):
             raise SettingsError("head.attention looks at texts and sequences of vectors, and no condition is one")
         size = 2 * head.text_hidden  # both directions of their encoders
         try:
@@ -155,12 +170,22 @@ class Generation(UnitHead):
         moved = tuple(
             to_device(part, device) if isinstance(part, torch.Tensor) else part.to(device) for part in condition
         )
-        return self.module.begin(moved, size)
+        if self._given is None:
+            return self.module.begin(moved, size)
+        texts = moved[self._given]
+        assert isinstance(texts, TextUnits)
+        given = torch.zeros(size, self.encoder_options["act_size"], device=device)  # [B, F]
+        given.scatter_(1, texts.units, 1.0)[:, 0] = 0.0  # without padding
+        return self.module.begin(moved[: self._given] + moved[self._given + 1 :], size, given)
 
     def loss(self, encoded: Encoded, targets: None) -> Loss:
         """See `Head.loss`; the units are those of the texts, ends included."""
         mean = self.module.loss(encoded.outputs, self.following(encoded), self.table)
-        return Loss(mean, int(encoded.lengths.sum()))
+        units = int(encoded.lengths.sum())
+        acts = None if self._cell is None else self._cell.take_acts()  # [B, T + 1, F]
+        if acts is not None:
+            mean = mean + self.settings.head.reading * reading_cost(acts, encoded.lengths) / units
+        return Loss(mean, units)
 
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""

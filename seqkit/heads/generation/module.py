@@ -54,12 +54,13 @@ class GenerationHead(nn.Module):
         self.readout = None if attention is None else nn.Linear(input_size + attention.output_size, input_size)
         self.output = Softmax(input_size, num_units, tied_size=tied_size)
 
-    def begin(self, inputs: ConditionInput, batch: int) -> Start:
+    def begin(self, inputs: ConditionInput, batch: int, given: Tensor | None = None) -> Start:
         """The initial state of the decoder for B texts.
 
         Args:
             inputs: the values of each field of the condition; empty without a condition.
             batch: B.
+            given: the dialogue act that is a part of the first state, [B, F], where there is one.
 
         Returns:
             The layers' states, further features of the input of every step, and what attention looks at.
@@ -70,16 +71,16 @@ class GenerationHead(nn.Module):
         if self.condition is None:
             if inputs:
                 raise ValueError(f"expected no condition inputs, found {len(inputs)}")
-            return Start(self.initial(self.initial.bias[0].new_zeros(batch, 0)))
+            return Start(self.initial(self.initial.bias[0].new_zeros(batch, 0), given))
         vectors, sequences = self.condition.read(inputs)  # [B, C]
         if self.attention is None:
-            return Start(self.initial(vectors), vectors)
+            return Start(self.initial(vectors, given), vectors)
         memories = []
         for outputs, lengths in sequences:
             # Of an empty text a single step of zeros, since weights sum to one.
             padded = outputs if outputs.shape[1] else functional.pad(outputs, (0, 0, 0, 1))  # [B, T, M]
             memories.append(self.attention.prepare(padded, lengths.clamp(min=1)))
-        return Start(self.initial(vectors), vectors, joined(memories))
+        return Start(self.initial(vectors, given), vectors, joined(memories))
 
     def look(self, outputs: Tensor, memory: Memory) -> Tensor:
         """Look at the condition.

@@ -8,11 +8,11 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from seqkit.config.recipes import override
-from seqkit.config.sections import Layers, Positive, Section, Settings, Size, TrainingSettings
-from seqkit.heads.language_model.settings import SamplingOptions, UnitEncoderSettings, check_tied
+from seqkit.config.sections import Layers, Positive, Section, Settings, Size, TrainingSettings, Weight
+from seqkit.heads.language_model.settings import WIDEST_BEAM, SamplingOptions, UnitEncoderSettings, check_tied
 from seqkit.inputs.audio_settings import AudioSettings
 from seqkit.inputs.frame_settings import FrameSettings
-from seqkit.inputs.settings import UnitDataSettings, UnitEmbeddingSettings
+from seqkit.inputs.settings import ActSettings, EvaluationOptions, UnitDataSettings, UnitEmbeddingSettings
 
 
 class GenerateDataSettings(UnitDataSettings):
@@ -25,7 +25,21 @@ class GenerateDataSettings(UnitDataSettings):
     target: str = "text"
     """field, or column of a table, with the text to generate"""
     condition: str = ""
-    """fields to generate the text from, separated by commas; field:label, :vector, :text or :frames sets its kind"""
+    """fields to generate the text from, between commas; field:label, :vector, :text, :frames or :act sets its kind"""
+
+    @property
+    def act(self) -> str:
+        """The field with a dialogue act; empty if there is none."""
+        kinds = [part.strip().rpartition(":") for part in self.condition.split(",")]
+        return next((name for name, _, kind in kinds if kind == "act"), "")
+
+    @model_validator(mode="after")
+    def _one_act(self) -> GenerateDataSettings:
+        if [part.strip().rpartition(":")[2] for part in self.condition.split(",") if ":" in part].count("act") > 1:
+            raise ValueError("condition: one field may be a dialogue act, not several")
+        if self.act and self.digits:
+            raise ValueError("a condition that is a dialogue act needs digits false: symbols for values have numbers")
+        return self
 
     def conditions(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
         """The fields that texts are written from: those named, perhaps with a kind, or all that can be.
@@ -56,6 +70,24 @@ class GenerateEncoderSettings(UnitEncoderSettings):
     """reading direction: a generator reads forward; the others are refused"""
     layers: Layers = 1
     """layers on top of each other"""
+    cell: Literal[
+        "lstm",
+        "gru",
+        "rnn_tanh",
+        "rnn_relu",
+        "irnn",
+        "rnn_linear",
+        "lstm_peephole",
+        "lstm_coupled",
+        "lstm_depth",
+        "gru_simple",
+        "clockwork",
+        "mingru",
+        "minlstm",
+        "running_sum",
+        "sc_lstm",
+    ] = "lstm"  # type: ignore[assignment]
+    """recurrent cell; sc_lstm: that of Wen et al. 2015, which a condition of kind act is a part of the state of"""
 
 
 class GenerateHeadSettings(Section):
@@ -71,6 +103,8 @@ class GenerateHeadSettings(Section):
     """hidden size, in each direction, of the encoder of a condition that is a text or a sequence of vectors"""
     pool: Literal["mean", "max", "last", "attention", "concat"] = "mean"
     """pooling of that encoder's outputs"""
+    reading: Weight = 1.0
+    """weight of what it costs the cell sc_lstm not to say an act, or all of it at once"""
     attention: Literal["none", "dot", "general", "additive"] = "none"
     """every step looks at that encoder's outputs, too: dot, general (Luong 2015) or additive (Bahdanau 2015)"""
 
@@ -86,6 +120,8 @@ class GenerateSettings(Settings):
     """features of recordings, where the condition is one"""
     frames: FrameSettings = FrameSettings()
     """sequences of vectors in the condition"""
+    acts: ActSettings = ActSettings()
+    """dialogue acts in the condition"""
     embedding: UnitEmbeddingSettings = UnitEmbeddingSettings()
     """embedding"""
     encoder: GenerateEncoderSettings = GenerateEncoderSettings()
@@ -99,6 +135,18 @@ class GenerateSettings(Settings):
     def _future_unseen(self) -> GenerateSettings:
         if self.encoder.direction != "forward":
             raise ValueError("encoder.direction: text is written from left to right, so a generator needs forward")
+        return self
+
+    @model_validator(mode="after")
+    def _acts_are_read(self) -> GenerateSettings:
+        if not self.data.act:
+            wanted = "set data.condition to a dialogue act (--condition FIELD:act)"
+            if self.encoder.cell == "sc_lstm":
+                raise ValueError(f"encoder.cell sc_lstm is for dialogue acts: {wanted}, or take another cell")
+            if changed := self.acts.changed():
+                raise ValueError(f"acts.{changed[0]} is for dialogue acts: {wanted}, or leave it out")
+        elif self.encoder.cell == "sc_lstm" and self.encoder.layers > 1:
+            raise ValueError("encoder.cell sc_lstm needs layers 1: it has one dialogue act to read")
         return self
 
     def complete(self, dataset: Any) -> GenerateSettings:
@@ -132,9 +180,30 @@ class GenerateOptions(SamplingOptions):
     """initials of the lines, one character for each"""
     length_penalty: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 1.0
     """beam search ranks by log p / units to the power of this, at most 10; 0 prefers short texts"""
+    rerank: Literal["slots", "none"] = "slots"
+    """of dialogue acts: slots: of the texts that are found, those with the fewest slot errors come first"""
 
     @model_validator(mode="after")
     def _one_beginning(self) -> GenerateOptions:
         if self.prompt and self.acrostic:
             raise ValueError("prompt and acrostic exclude each other")
+        return self
+
+
+class GenerateEvaluation(EvaluationOptions):
+    """Options of evaluation."""
+
+    beam: Annotated[int, Field(ge=0, le=WIDEST_BEAM)] = 0
+    """texts that are compared are found by beam search of this width; 0: the most probable unit of each step"""
+    length_penalty: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 1.0
+    """beam search ranks by log p / units to the power of this, at most 10; 0 prefers short texts"""
+    rerank: Literal["slots", "none"] = "slots"
+    """of dialogue acts: slots: of the texts that are found, those with the fewest slot errors come first"""
+    top: Annotated[int, Field(ge=1, le=WIDEST_BEAM)] = 1
+    """of dialogue acts: also score so many of the best texts of each together; with a beam"""
+
+    @model_validator(mode="after")
+    def _several_need_a_beam(self) -> GenerateEvaluation:
+        if self.top > max(1, self.beam):
+            raise ValueError("top needs a beam at least as wide")
         return self

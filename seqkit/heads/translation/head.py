@@ -40,10 +40,12 @@ class TargetBatch(NamedTuple):
     Attributes:
         units: the units of each, with its end, int64 [B, L], `IGNORED` past it.
         copies: what each step of the source would be copied as, int64 [B, T]; None without copying.
+        acts: dialogue acts as ones and zeros, [B, F], where the decoder is given them.
     """
 
     units: Tensor
     copies: Tensor | None = None
+    acts: Tensor | None = None
 
     def to(self, device: torch.device) -> TargetBatch:
         """The same on a device."""
@@ -56,20 +58,25 @@ class TextTargets:
     Args:
         rows: the ids of each text's units, the end included.
         copies: the ids of what each step of the sources would be copied as; None without copying.
+        acts: dialogue acts as ones and zeros, [S, F], where the decoder is given them.
 
     Attributes:
         written: units of each text, int64 [S], by which batches are made, too.
     """
 
-    def __init__(self, rows: Sequence[Sequence[int]], copies: Sequence[Sequence[int]] | None = None) -> None:
+    def __init__(
+        self, rows: Sequence[Sequence[int]], copies: Sequence[Sequence[int]] | None = None, acts: Tensor | None = None
+    ) -> None:
         self._units = StepTargets(rows)
         self._copies = None if copies is None else StepTargets(copies)
+        self._acts = acts
         self.written: Integers = self._units.rows.lengths
 
     def collate(self, rows: Integers) -> TargetBatch:
         """See `Targets.collate`."""
         copies = None if self._copies is None else self._copies.collate(rows).clamp_(min=PAD)  # [B, T]
-        return TargetBatch(self._units.collate(rows), copies)
+        acts = None if self._acts is None else self._acts[torch.from_numpy(rows)]  # [B, F]
+        return TargetBatch(self._units.collate(rows), copies, acts)
 
 
 class Translating(Head):
@@ -105,7 +112,7 @@ class Translating(Head):
         """See `Head.build`."""
         assert isinstance(input, SourceInput)
         data = settings.data
-        texts = [target_texts(record, data.target)[0] for record in records]
+        texts = [input.texts(record, data.target)[0] for record in records]
         units = input.units if data.shared else make_units(data, texts, Sources())
         normalise = Normaliser(data.lowercase, data.digits)
         split = [units.split(text) for text in texts]
@@ -145,8 +152,10 @@ class Translating(Head):
         head, encoding = self.settings.head, self.settings.encoder
         self._shared = inputs.embedding if self.settings.data.shared else None
         cell = encoding.cell if head.cell == "same" else head.cell
+        # The cell that is given an act is none of encoders.
+        given: dict[str, Any] = {"cell": cell, "act_size": len(self.input.indexer.words)} if cell == "sc_lstm" else {}
         stack = EncoderSettings(
-            cell=cell,
+            cell="lstm" if cell == "sc_lstm" else cell,
             hidden=head.hidden,
             layers=head.layers,
             direction="forward",
@@ -172,7 +181,7 @@ class Translating(Head):
             encoder.forward_size,
             len(self.words),
             head.size,
-            build_encoder(stack, size),
+            build_encoder(stack, size, **given),
             attention,
             feeding=head.feeding,
             copy=head.copy_source,
@@ -193,11 +202,28 @@ class Translating(Head):
 
     def targets(self, records: Sequence[Any]) -> TextTargets:
         """See `Head.targets`."""
-        texts = [target_texts(record, self.field)[0] for record in records]
+        texts = [self.input.texts(record, self.field)[0] for record in records]
         copies = self.copies(records) if self.settings.head.copy_source else None
         extra = [{}] * len(records) if copies is None else [spelled for _, spelled in copies]
         rows = [self.ids(text, known) for text, known in zip(texts, extra, strict=True)]
-        return TextTargets(rows, None if copies is None else [ids for ids, _ in copies])
+        return TextTargets(rows, None if copies is None else [ids for ids, _ in copies], self.acts(records))
+
+    def acts(self, records: Sequence[Any]) -> Tensor | None:
+        """Dialogue acts as the decoder is given them.
+
+        Args:
+            records: the records.
+
+        Returns:
+            A one for each unit that is read of an act, float32 [B, F]; None where the decoder is given none.
+        """
+        if self.settings.head.cell != "sc_lstm":
+            return None
+        words = self.input.indexer.words
+        found = torch.zeros(len(records), len(words))  # [B, F]
+        for row, units in enumerate(self.input.units_of(records)):
+            found[row, words.indices(list(units))] = 1.0
+        return found
 
     def ids(self, text: str, extra: dict[str, int]) -> list[int]:
         """The ids of a text's units and of its end.
@@ -237,11 +263,13 @@ class Translating(Head):
     def loss(self, encoded: Encoded, targets: TargetBatch) -> Loss:
         """See `Head.loss`; the units are those of the texts, ends included."""
         head = self.settings.head
-        source = self.module.read(encoded.outputs, encoded.lengths, targets.copies)
+        source = self.module.read(encoded.outputs, encoded.lengths, targets.copies, targets.acts)
         steps = self.module.steps(source, self.module.before(targets.units, self.end), self.table)
         total = self.module.nats(source, steps, targets.units, self.table, head.smoothing)
         if head.coverage:
             total = total + head.coverage * self.module.coverage_loss(steps, targets.units)
+        if steps.acts is not None:
+            total = total + head.reading * self.module.reading_loss(steps, targets.units)
         units = int((targets.units != IGNORED).sum())
         return Loss(total / units, units)
 
@@ -275,7 +303,9 @@ class Translating(Head):
             copies = StepTargets([row for row, _ in found]).collate(np.arange(len(found))).clamp_(min=PAD)
             copies = to_device(copies, outputs.device)  # [B, T]
             spelled = [{id: unit for unit, id in extra.items()} for _, extra in found]
-        return Decoding(self.module, self.module.read(outputs, lengths, copies), self.table, spelled)
+        acts = self.acts(records)
+        acts = None if acts is None else to_device(acts, outputs.device)  # [B, F]
+        return Decoding(self.module, self.module.read(outputs, lengths, copies, acts), self.table, spelled)
 
     def looked(self, decoding: Decoding, record: Any, text: str) -> dict[str, Any]:
         """How much each unit of a given text looks at each of its source.
@@ -288,6 +318,8 @@ class Translating(Head):
         Returns:
             ``source`` and ``target``, units, an empty one for the end, and ``weights``, a row for each of the target.
         """
+        if self.input.acts is not None:
+            text = self.input.acts.delexicalise(text, record)
         extra = {} if decoding.spelled is None else {unit: id for id, unit in decoding.spelled[0].items()}
         units = torch.tensor([self.ids(text, extra)], device=decoding.source.memory.lengths.device)  # [1, L]
         weights = decoding.steps(units, self.end)[1][0]  # [L, T]
@@ -306,8 +338,9 @@ class Translating(Head):
     # --- scores ---------------------------------------------------------------------------------------------------
 
     def gold(self, records: Sequence[Any], **options: Any) -> list[list[str]]:
-        """See `Head.gold`: the right texts of each, one or several."""
-        return [target_texts(record, options.get("target") or self.field) for record in records]
+        """See `Head.gold`: the right texts of each, one or several; of dialogue acts also those of acts like it."""
+        found = [target_texts(record, options.get("target") or self.field) for record in records]
+        return self.input.acts.references(records, found) if self.input.acts else found
 
     def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
         """See `Head.learned`."""
@@ -330,7 +363,7 @@ class Translating(Head):
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""
         read, written = len(self.input.indexer.words) - 2, len(self.words) - 2
-        kinds = UNIT_NAMES[self.input.units.kind], UNIT_NAMES[self.units.kind]
+        kinds = UNIT_NAMES[self.settings.data.unit_read], UNIT_NAMES[self.units.kind]
         data = self.settings.data
         return [f"translating {data.source} ({read:,} {kinds[0]}) into {data.target} ({written:,} {kinds[1]})"]
 
@@ -344,7 +377,7 @@ class Translating(Head):
         """See `Head.description`."""
         head, data = self.settings.head, self.settings.data
         return [
-            f"- Reads: {data.source}, {len(self.input.indexer.words) - 2:,} {UNIT_NAMES[self.input.units.kind]}",
+            f"- Reads: {data.source}, {len(self.input.indexer.words) - 2:,} {UNIT_NAMES[data.unit_read]}",
             f"- Writes: {data.target}, {len(self.words) - 2:,} {UNIT_NAMES[self.units.kind]}",
             f"- Decoder: {head.layers} × {head.hidden}, attention {head.attention}"
             + (", input feeding" if head.feeding else "")

@@ -13,7 +13,6 @@ from torch import Tensor
 from seqkit.errors import DataError
 from seqkit.heads.base import StepTargets
 from seqkit.heads.translation.settings import TranslateOptions
-from seqkit.inputs.source import target_texts
 from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.nn.decoder import Carried, Decoder, Source, select_layers, select_source
 from seqkit.nn.search import Allowed, Continuation, beam_search, sample
@@ -202,7 +201,11 @@ def _translated(
     spelled = models[0].spelled or [{}] * len(records)
     pointed = options.replace_unknown or options.attention
     for row, (answer, continuations) in enumerate(zip(answers, texts, strict=True)):
-        found = [_Written(head, one, spelled[row]) for one in continuations[: options.nbest]]
+        found = [_Written(head, one, spelled[row]) for one in continuations]
+        acts, record = head.input.acts, answer.sentence
+        if acts is not None and options.rerank == "slots":
+            found.sort(key=lambda one: acts.errors(one.text, record).errors)
+        found = found[: options.nbest]
         if pointed and found:
             place = torch.full((len(found),), row, dtype=torch.int64, device=device)
             weights = _attention(head, models[0].part(place), found)
@@ -211,9 +214,17 @@ def _translated(
                 one.point(looked, source, options.words)
         if found:
             best = found[0]
-            answer.text, answer.log_prob, answer.units, answer.ended = best.text, best.log_prob, best.count, best.ended
+            finished = [one.text if acts is None else acts.lexicalise(one.text, record) for one in found]
+            answer.text, answer.log_prob, answer.units, answer.ended = (
+                finished[0],
+                best.log_prob,
+                best.count,
+                best.ended,
+            )
             if options.nbest > 1:
-                answer.alternatives = [{"text": one.text, "log_prob": one.log_prob} for one in found]
+                answer.alternatives = [
+                    {"text": text, "log_prob": one.log_prob} for text, one in zip(finished, found, strict=True)
+                ]
             if options.attention:
                 read = [*map(head.input.units.name, source)]
                 answer.attention = {"source": read, "target": best.shown, "weights": best.weights}
@@ -308,7 +319,7 @@ def _gold(
     head: Translating, models: Sequence[Decoding], records: Sequence[Any], field: str
 ) -> list[tuple[float, int, int]]:
     """ln p of the right text of each source, its units, and how many of them are unknown."""
-    texts = [target_texts(record, field)[0] for record in records]
+    texts = [head.input.texts(record, field)[0] for record in records]
     extra = (
         [{}] * len(records)
         if models[0].spelled is None

@@ -26,7 +26,7 @@ from seqkit.config.sections import (
     Weight,
 )
 from seqkit.errors import SettingsError
-from seqkit.inputs.settings import EvaluationOptions, UnitDataSettings, UnitEmbeddingSettings
+from seqkit.inputs.settings import ActSettings, EvaluationOptions, UnitDataSettings, UnitEmbeddingSettings
 
 _WIDEST = 1_000
 """bound of --beam and --nbest"""
@@ -43,8 +43,8 @@ class TranslateDataSettings(UnitDataSettings):
     """field, column or parallel file with the text to write; of several references training takes the first"""
     unit: Literal["word", "char", "bpe"] = "word"
     """unit of what is written: words, characters, or byte pairs (BPE) learned from the data"""
-    source_unit: Literal["same", "word", "char", "bpe"] = "same"
-    """unit of what is read  [same: as unit]"""
+    source_unit: Literal["same", "word", "char", "bpe", "act"] = "same"
+    """unit of what is read; act: the slots of dialogue acts, type(slot=value;slot=value)  [same: as unit]"""
     shared: bool = False
     """one vocabulary, and one table of vectors, for what is read and what is written"""
 
@@ -59,6 +59,8 @@ class TranslateDataSettings(UnitDataSettings):
             raise ValueError(f"source and target must be different fields, both are {self.source!r}")
         if self.shared and self.unit_read != self.unit:
             raise ValueError(f"shared needs one unit, and source_unit is {self.unit_read}, unit {self.unit}")
+        if self.unit_read == "act" and self.digits:
+            raise ValueError("source_unit act needs digits false: symbols for values have numbers")
         return self
 
 
@@ -101,8 +103,9 @@ class TranslateHeadSettings(Section):
         "mingru",
         "minlstm",
         "running_sum",
+        "sc_lstm",
     ] = "same"
-    """recurrent cell  [same: that of the encoder]"""
+    """recurrent cell; sc_lstm: that of Wen et al. 2015, given a dialogue act  [same: that of the encoder]"""
     hidden: Size = 512
     """size of the state"""
     layers: Layers = 1
@@ -131,6 +134,8 @@ class TranslateHeadSettings(Section):
     """probability that a unit that was written is read as the unknown unit in training"""
     smoothing: Probability = 0.1
     """label smoothing (Szegedy et al. 2016)"""
+    reading: Weight = 1.0
+    """weight of what it costs the cell sc_lstm not to say an act, or all of it at once"""
     sampling: Probability = 0.0
     """scheduled sampling (Bengio et al. 2015): in training, probability of reading the decoder's own best unit"""
 
@@ -140,6 +145,8 @@ class TranslateHeadSettings(Section):
             raise ValueError("copy_source needs smoothing 0: what is copied has no distribution to smooth")
         if self.coverage and self.attention != "additive":
             raise ValueError("coverage needs attention additive")
+        if self.cell == "sc_lstm" and self.layers > 1:
+            raise ValueError("cell sc_lstm needs layers 1: it has one dialogue act to read")
         return self
 
 
@@ -167,6 +174,8 @@ class TranslateSettings(Settings):
     """shape of the task"""
     data: TranslateDataSettings = TranslateDataSettings()
     """data"""
+    acts: ActSettings = ActSettings()
+    """dialogue acts, where data.source_unit is act"""
     embedding: TranslateEmbeddingSettings = TranslateEmbeddingSettings()
     """embedding"""
     encoder: TranslateEncoderSettings = TranslateEncoderSettings()
@@ -208,6 +217,16 @@ class TranslateSettings(Settings):
         return override(self, {"data": tree}) if tree else self
 
     @model_validator(mode="after")
+    def _acts_are_read(self) -> TranslateSettings:
+        if self.data.unit_read != "act" and (changed := self.acts.changed()):
+            raise ValueError(f"acts.{changed[0]} is for dialogue acts: set data.source_unit to act, or leave it out")
+        if self.data.unit_read != "act" and self.head.cell == "sc_lstm":
+            raise ValueError(
+                "head.cell sc_lstm is for dialogue acts: set data.source_unit to act, or take another cell"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _shared_table(self) -> TranslateSettings:
         if self.data.shared:
             embedding = self.embedding
@@ -244,6 +263,8 @@ class TranslateOptions(Options):
     """at most so many units for each unit of the source, and ten more  [default: the most in the training data]"""
     prefix: str = ""
     """how every text begins"""
+    rerank: Literal["slots", "none"] = "slots"
+    """of dialogue acts: slots: of the texts that are found, those with the fewest slot errors come first"""
     replace_unknown: bool = False
     """write the source's unit that attention points to where the unknown unit is the most probable"""
     dictionary: Elsewhere = ""
@@ -319,5 +340,9 @@ class TranslateEvaluation(EvaluationOptions):
     """translations of units that the model does not know, for replace_unknown: lines of source, tab, target"""
     ensemble: Elsewhere = ""
     """further models, directories between commas, whose probabilities are averaged with the model's (also -m A,B)"""
+    rerank: Literal["slots", "none"] = "slots"
+    """of dialogue acts: slots: of the texts that are found, those with the fewest slot errors come first"""
+    top: Annotated[int, Field(ge=1, le=_WIDEST)] = 1
+    """of dialogue acts: also score so many of the best texts of each together"""
     bleu_tokens: Literal["auto", "none", "13a", "char", "intl", "zh"] = "auto"
     """how BLEU cuts texts into words (sacrebleu)  [auto: none where texts come as tokens, else 13a]"""

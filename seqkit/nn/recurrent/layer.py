@@ -41,8 +41,9 @@ class RecurrentLayer(nn.Module):
 
     Attributes:
         output_size: the size of an output, H.
-        state_parts: the names of the parts of the state, a tensor [B, H] each.
+        state_parts: the names of the parts of the state, a tensor [B, H] each, or of another of the `state_sizes`.
         counters: those of them that count steps: they are not features, and no gradient flows through them.
+        given: those of them that no step can do without, and that whoever uses the layer sets first.
         forgets: whether the state can lose what was read. A state that cannot is not carried along a stream, where it
             would grow without limit.
 
@@ -53,6 +54,7 @@ class RecurrentLayer(nn.Module):
 
     state_parts: tuple[str, ...] = ("h",)
     counters: tuple[str, ...] = ()
+    given: tuple[str, ...] = ()
     forgets = True
     own_init = "orthogonal"
     """what ``auto`` means"""
@@ -85,6 +87,11 @@ class RecurrentLayer(nn.Module):
         self.init = self.own_init if init == "auto" else init
         self.init_gain = init_gain
         self.forget_bias = forget_bias
+
+    @property
+    def state_sizes(self) -> tuple[int, ...]:
+        """The features of each part of the state: H."""
+        return (self.hidden_size,) * len(self.state_parts)
 
     # --- initialisation -----------------------------------------------------------------------------------------
 
@@ -154,9 +161,9 @@ class RecurrentLayer(nn.Module):
             like: a tensor whose device and dtype the state takes.
 
         Returns:
-            One tensor [B, H] for each name in `state_parts`.
+            One tensor [B, H] for each name in `state_parts`, or of another of the `state_sizes`.
         """
-        return tuple(like.new_zeros(batch_size, self.hidden_size) for _ in self.state_parts)
+        return tuple(like.new_zeros(batch_size, size) for size in self.state_sizes)
 
     def dropped(self) -> Tensor | None:
         """Draw a mask of the recurrent matrices that several calls of `forward` can share.

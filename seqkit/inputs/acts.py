@@ -1,0 +1,249 @@
+"""Dialogue acts ↔ units, and texts ↔ texts with symbols in the place of values (delexicalisation)."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from itertools import permutations
+from typing import Any
+
+from seqkit.formats.dialogue_act import DialogueAct, Slot, parse_act
+from seqkit.inputs.settings import ActSettings
+from seqkit.metrics.slots import SayingScores, SlotErrors
+from seqkit.metrics.translation import text_bleu
+
+_SYMBOL = re.compile(r"(?<!\w)SLOT_[^\W_]+(?:_\d+)?(?!\w)", re.IGNORECASE)
+_JOINED = re.compile(r" (?:or|and) ")
+_MOST_PARTS = 3
+"""parts of a value, as in ``lunch or dinner``, of which every order is looked for"""
+
+
+class Acts:
+    """What is read of dialogue acts, and what texts say of them.
+
+    A value becomes a symbol: ``SLOT_NAME`` stands for the value of the slot ``name``, ``SLOT_NAME_2`` for its second
+    one. So values that are rare or new are no harder than others: the network writes symbols, and the values take their
+    place afterwards. ``yes``, ``no``, ``none``, ``dontcare``, slots without a value and those that the settings name
+    stay what they are: a text says them in words of its own.
+
+    Args:
+        settings: how acts are read.
+    """
+
+    def __init__(self, settings: ActSettings) -> None:
+        self._spelled = settings.names("spelled")
+        self._uncounted = settings.names("uncounted")
+        self._keywords = settings.words_of_slots()
+
+    def units(self, act: DialogueAct) -> list[str]:
+        """What is read of an act.
+
+        Args:
+            act: the act.
+
+        Returns:
+            Its type, then a unit for each slot in the order of the alphabet: a symbol, or the name with ``=`` and what
+            the value means.
+        """
+        symbols = iter(self.values(act))
+        slots = [next(symbols) if self._has_symbol(slot) else self._unit(slot) for slot in act.slots]
+        return [act.type, *sorted(slots)]
+
+    def values(self, act: DialogueAct) -> dict[str, str]:
+        """Symbol → value of the slots of an act that have one, in order."""
+        counts: Counter[str] = Counter()
+        found: dict[str, str] = {}
+        for slot in act.slots:
+            if self._has_symbol(slot):
+                counts[slot.name] += 1
+                number = counts[slot.name]
+                found[f"SLOT_{slot.name.upper()}" + (f"_{number}" if number > 1 else "")] = slot.value
+        return found
+
+    def _has_symbol(self, slot: Slot) -> bool:
+        return not slot.special and slot.name not in self._spelled
+
+    @staticmethod
+    def _unit(slot: Slot) -> str:
+        return f"{slot.name}={slot.special or slot.value.lower()}"
+
+    def delexicalise(self, text: str, act: DialogueAct) -> str:
+        """Put symbols in the place of an act's values, wherever a text has them as whole words.
+
+        At each place the longest value counts. The parts of a value, as in ``lunch or dinner``, may be in any order,
+        with ``and`` as with ``or``; case does not count. Where several slots have the same value, they take turns.
+
+        Args:
+            text: the text.
+            act: what it says.
+
+        Returns:
+            The text with symbols.
+        """
+        pattern, symbols = _finder(tuple(self.values(act).items()))
+        uses: Counter[str] = Counter()
+
+        def symbol(match: re.Match[str]) -> str:
+            alike = symbols.get(_plain(match[0]))
+            if alike is None:  # of the few letters that have several lower cases
+                return match[0]
+            chosen = min(alike, key=lambda each: uses[each])
+            uses[chosen] += 1
+            return chosen
+
+        return text if pattern is None else pattern.sub(symbol, text)
+
+    def lexicalise(self, text: str, act: DialogueAct) -> str:
+        """Put an act's values in the place of symbols; a symbol for which it has no value stays.
+
+        Args:
+            text: a text with symbols.
+            act: the act.
+
+        Returns:
+            The text.
+        """
+        values = self.values(act)
+        return _SYMBOL.sub(lambda match: values.get(match[0].upper(), match[0]), text)
+
+    def errors(self, text: str, act: DialogueAct) -> SlotErrors:
+        """Which slots of an act a text lacks, and which it has beside them.
+
+        Counted are symbols, each by itself, and slots with keywords, each of which stands for one mention.
+
+        Args:
+            text: a text with or without symbols.
+            act: the act.
+
+        Returns:
+            The errors; no slots where acts of this type are not counted.
+        """
+        if act.type in self._uncounted:
+            return SlotErrors()
+        text = self.delexicalise(text, act)
+        expected = Counter(self.values(act).keys())
+        expected.update(slot.name for slot in act.slots if slot.special and slot.name in self._keywords)
+        found = Counter(match[0].upper() for match in _SYMBOL.finditer(text))
+        for word in re.findall(r"\w+", text.lower()):
+            found.update(name for name, words in self._keywords.items() if word in words)
+        return SlotErrors((expected - found).total(), (found - expected).total(), expected.total())
+
+    def references(self, acts: Sequence[DialogueAct], texts: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The right texts of each act: its own, and those of all acts that are alike but for values (Wen et al. 2015).
+
+        Args:
+            acts: acts.
+            texts: the right texts of each.
+
+        Returns:
+            For each act its own texts, then those of the others, all with its values as it has them; none twice.
+        """
+        keys = [tuple(self.units(act)) for act in acts]
+        learned = [[self.delexicalise(text, act) for text in own] for act, own in zip(acts, texts, strict=True)]
+        alike: defaultdict[tuple[str, ...], dict[str, None]] = defaultdict(dict)
+        for key, own in zip(keys, learned, strict=True):
+            alike[key].update(dict.fromkeys(own))
+        rows = zip(keys, acts, learned, strict=True)
+        return [[*dict.fromkeys(self.lexicalise(text, act) for text in (*own, *alike[key]))] for key, act, own in rows]
+
+
+class RecordActs:
+    """The dialogue acts of records; see `Acts`.
+
+    Args:
+        settings: how acts are read.
+        text_of: record → its act, as a string.
+    """
+
+    def __init__(self, settings: ActSettings, text_of: Callable[[Any], str]) -> None:
+        self.acts = Acts(settings)
+        self._text_of = text_of
+
+    def act(self, record: Any) -> DialogueAct:
+        """The act of a record.
+
+        Args:
+            record: the record.
+
+        Returns:
+            The act.
+        """
+        return parse_act(self._text_of(record), file=record.file, line=record.line)
+
+    def units(self, record: Any) -> list[str]:
+        """What is read of a record; see `Acts.units`."""
+        return self.acts.units(self.act(record))
+
+    def delexicalise(self, text: str, record: Any) -> str:
+        """A text that says the act of a record, with symbols for values."""
+        return self.acts.delexicalise(text, self.act(record))
+
+    def lexicalise(self, text: str, record: Any) -> str:
+        """A text with the values of a record's act for symbols."""
+        return self.acts.lexicalise(text, self.act(record))
+
+    def errors(self, text: str, record: Any) -> SlotErrors:
+        """The slot errors of a text that is to say the act of a record."""
+        return self.acts.errors(text, self.act(record))
+
+    def references(self, records: Sequence[Any], texts: Sequence[Sequence[str]]) -> list[list[str]]:
+        """The right texts of each record; see `Acts.references`."""
+        return self.acts.references(list(map(self.act, records)), texts)
+
+    def scores(
+        self,
+        count: int,
+        records: Sequence[Any],
+        gold: Sequence[Sequence[str]],
+        found: Sequence[Sequence[str]],
+        how: str,
+    ) -> SayingScores:
+        """Compare texts with what they should say.
+
+        Args:
+            count: how many of the texts of each record count, the first ones.
+            records: the records.
+            gold: the right texts of each, see `references`.
+            found: the texts that were written for each.
+            how: how BLEU cuts texts into words, a name of sacrebleu's.
+
+        Returns:
+            The scores, every text counted alike.
+        """
+        rows = [
+            (record, right, text)
+            for record, right, texts in zip(records, gold, found, strict=True)
+            for text in texts[:count]
+        ]
+        bleu = text_bleu([right for _, right, _ in rows], [text for _, _, text in rows], how)
+        slots = SlotErrors.total(self.errors(text, record) for record, _, text in rows)
+        return SayingScores(count, len(rows), bleu, slots)
+
+
+@lru_cache(maxsize=1 << 12)
+def _finder(values: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str] | None, Mapping[str, Sequence[str]]]:
+    """What finds values in a text, and value → the symbols that stand for it."""
+    symbols: defaultdict[str, list[str]] = defaultdict(list)
+    for symbol, value in values:
+        for form in dict.fromkeys(map(_plain, _forms(value))):
+            symbols[form].append(symbol)
+    if not symbols:
+        return None, {}
+    forms = sorted(symbols, key=len, reverse=True)
+    either = "|".join(r"\s+".join(map(re.escape, form.split(" "))) for form in forms)
+    return re.compile(rf"(?<!\w)(?:{either})(?!\w)", re.IGNORECASE), symbols
+
+
+def _plain(value: str) -> str:
+    return " ".join(value.lower().split())
+
+
+def _forms(value: str) -> Iterator[str]:
+    """The orders in which a text may have the parts of a value."""
+    parts = _JOINED.split(value)
+    yield value
+    if 1 < len(parts) <= _MOST_PARTS:
+        for order in permutations(parts):
+            yield from (" or ".join(order), " and ".join(order))

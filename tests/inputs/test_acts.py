@@ -1,0 +1,121 @@
+"""Dialogue acts as units, and values as symbols."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from seqkit.errors import SettingsError
+from seqkit.formats.dialogue_act import DialogueAct, parse_act
+from seqkit.heads.translation.settings import TranslateSettings
+from seqkit.inputs.acts import Acts
+from seqkit.inputs.settings import ActSettings
+from seqkit.metrics.slots import SlotErrors
+
+PLAIN = Acts(ActSettings())
+ACTS = Acts(ActSettings(spelled="Type, size", keywords="kids_allowed=child Kids", uncounted="?select"))
+BAR = parse_act("inform(name='red door';near=door;type=bar;kidsallowed=no;name='old red door')")
+
+
+def test_units_are_the_type_and_the_slots_in_order() -> None:
+    slots = ["SLOT_NAME", "SLOT_NAME_2", "SLOT_NEAR", "kidsallowed=no", "type=bar"]
+    assert ACTS.units(BAR) == ["inform", *slots]
+    assert PLAIN.units(parse_act("?request(food;area=dontcare)")) == ["?request", "area=dontcare", "food=?"]
+
+
+def test_the_longest_value_becomes_a_symbol_and_comes_back() -> None:
+    text = "Old Red Door is near the door , the red  door is no doorway : a bar"
+    symbols = "SLOT_NAME_2 is near the SLOT_NEAR , the SLOT_NAME is no doorway : a bar"
+    assert ACTS.delexicalise(text, BAR) == symbols
+    assert ACTS.lexicalise(symbols, BAR) == "old red door is near the door , the red door is no doorway : a bar"
+
+
+def test_symbols_in_other_letters_are_symbols_and_those_without_a_value_stay() -> None:
+    assert ACTS.lexicalise("slot_name , SLOT_NAME_3 , SLOT_FOOD , SLOT_NAMES", BAR) == (
+        "red door , SLOT_NAME_3 , SLOT_FOOD , SLOT_NAMES"
+    )
+
+
+def test_parts_of_a_value_come_in_any_order() -> None:
+    act = parse_act("inform(meal='lunch or dinner')")
+    assert PLAIN.delexicalise("dinner and lunch , or lunch", act) == "SLOT_MEAL , or lunch"
+
+
+def test_slots_with_the_same_value_take_turns() -> None:
+    act = parse_act("inform(near='old town';area='old town')")
+    assert PLAIN.delexicalise("near old town in old town", act) == "near SLOT_NEAR in SLOT_AREA"
+
+
+@pytest.mark.parametrize(
+    ("text", "errors"),
+    [
+        ("red door near door , no child : old red door", SlotErrors(0, 0, 4)),
+        ("red door , red door near door : old red door", SlotErrors(1, 1, 4)),
+        ("SLOT_NAME_2 near SLOT_NEAR SLOT_FOOD child kids", SlotErrors(1, 2, 4)),
+        ("", SlotErrors(4, 0, 4)),
+    ],
+)
+def test_errors_are_missing_and_redundant_slots(text: str, errors: SlotErrors) -> None:
+    assert ACTS.errors(text, BAR) == errors
+
+
+def test_acts_of_some_types_are_not_counted() -> None:
+    act = DialogueAct("?select", BAR.slots)
+    assert ACTS.errors("", act) == SlotErrors()
+    assert PLAIN.errors("", act) == SlotErrors(4, 0, 4)
+
+
+def test_the_rate_is_that_of_all_texts_together() -> None:
+    total = SlotErrors.total([SlotErrors(1, 2, 4), SlotErrors(0, 0, 6)])
+    assert (total, total.rate, total.errors) == (SlotErrors(1, 2, 10), 0.3, 3)
+    assert SlotErrors.total([]).rate == 0.0
+
+
+def test_references_are_those_of_acts_that_differ_in_values_only() -> None:
+    acts = [*map(parse_act, ("inform(name=x)", "inform(name=y)", "inform(name=no)", "confirm(name=y)"))]
+    texts = [["x it is", "here is X"], ["it is y", "y it is"], ["none"], ["y ?"]]
+    assert PLAIN.references(acts, texts) == [
+        ["x it is", "here is x", "it is x"],
+        ["it is y", "y it is", "here is y"],
+        ["none"],
+        ["y ?"],
+    ]
+
+
+VALUES = st.lists(st.text("ab ", min_size=1, max_size=4).filter(str.strip), max_size=4)
+
+
+@given(VALUES, st.lists(st.sampled_from(["a", "b", "ab", "ba", "c"]), max_size=8))
+def test_a_text_comes_back_as_it_was(values: list[str], words: list[str]) -> None:
+    act = parse_act(f"inform({';'.join(f'slot={value}' for value in values)})")
+    text = " ".join(words)
+    assert PLAIN.lexicalise(PLAIN.delexicalise(text, act), act) == text
+
+
+def test_people_leave_out_almost_no_slot(real_file: Callable[[str], Path]) -> None:
+    acts = Acts(ActSettings(spelled="type", keywords="kidsallowed=child kid kids children", uncounted="?select"))
+    lines = real_file("restaurant-acts/test.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
+    errors = SlotErrors.total(acts.errors(row["text"], parse_act(row["act"])) for row in rows)
+    assert errors == SlotErrors(3, 1, 1675)
+
+
+def test_settings_of_acts_need_acts() -> None:
+    with pytest.raises(SettingsError) as fault:
+        TranslateSettings(acts={"spelled": "type"})
+    assert str(fault.value) == (
+        "settings: acts.spelled is for dialogue acts: set data.source_unit to act, or leave it out"
+    )
+    with pytest.raises(SettingsError) as fault:
+        TranslateSettings(data={"source_unit": "act"}, acts={"keywords": "kids"})
+    assert str(fault.value) == (
+        "settings: acts.keywords: expected slots with words, as kidsallowed=child kid, found 'kids'"
+    )
+    with pytest.raises(SettingsError) as fault:
+        TranslateSettings(data={"source_unit": "act", "digits": True})
+    assert str(fault.value) == ("settings: data: source_unit act needs digits false: symbols for values have numbers")
