@@ -1035,8 +1035,9 @@ class Translation:
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object: ``source``, ``text``, ``log_prob``, ``units``, and what was asked for."""
+        given = self.sentence.given() if isinstance(self.sentence, FrameRecord) else {"source": self.source}
         found: dict[str, Any] = {
-            "source": self.source,
+            **given,
             "text": self.text,
             "log_prob": self.log_prob,
             "units": self.units,

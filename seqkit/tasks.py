@@ -435,7 +435,25 @@ TASKS: dict[str, Task] = {
             writes=("text", "jsonl"),
             written="a line of text for each, or JSON objects",
             errors="write the texts with errors, one per line: source, right text, text that was written",
-            learned="units",
+            learned="target",
+            also=(
+                _OVER_FRAMES._replace(
+                    name="translate",
+                    summary="Write a text from a sequence of vectors: speech, gestures, keys.",
+                    settings="seqkit.heads.translation.settings:TranslateFramesSettings",
+                    head="seqkit.heads.translation.frames:FrameTranslating",
+                    models={"": "seqkit.model.translator:Translator"},
+                    flags=_FRAME_FLAGS
+                    | {"--target": "data.target", "--unit": "data.unit", "--attention": "head.attention"},
+                    verbs={"predict": "", "show": "seqkit.cli.show_attention:show_attention"},
+                    options="seqkit.heads.translation.settings:TranslateOptions",
+                    evaluation="seqkit.heads.translation.settings:TranslateEvaluation",
+                    writes=("text", "jsonl"),
+                    written="a line of text for each, or JSON objects",
+                    errors="write the sequences with errors, one per line: right text, text that was written, name",
+                    learned="target",
+                ),
+            ),
         ),
         _OVER_FRAMES._replace(
             name="transcribe",

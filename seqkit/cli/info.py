@@ -32,6 +32,8 @@ _SCORES = (
     "loss",
     "perplexity",
     "bits_per_unit",
+    "bleu",
+    "wer",
     "exact_match",
 )
 
@@ -152,7 +154,11 @@ def _conditions(document: dict[str, Any], record: str) -> Iterator[tuple[str, st
     yield "condition", ", ".join(fields) or "none"
 
 
-_LEARNED = {"labels": _labels, "units": _units, "conditions": _conditions}
+def _target(document: dict[str, Any], record: str) -> Iterator[tuple[str, str]]:
+    yield "writes", f"unit {document['units']['kind']}"
+
+
+_LEARNED = {"target": _target, "labels": _labels, "units": _units, "conditions": _conditions}
 """the document that says what a model learned → its rows"""
 
 

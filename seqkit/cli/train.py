@@ -186,7 +186,7 @@ def input_of(
     if not dataset.reads_frames(named="text" in asked or "token_column" in asked):
         return None
     of_words = asked_of_words(task, assignments, flags)
-    if not of_words or not dataset.has_texts(asked.get("text") or "text"):
+    if not of_words or not dataset.has_texts(asked.get("text") or asked.get("source") or "text"):
         return "frames"
     if not quiet:
         tell(f"{data}: {of_words} is for words: the texts of the sequences are read, not their vectors")

@@ -65,7 +65,8 @@ def check(
     Raises:
         DataError: a file cannot be opened, is in a format without sentences, or there is no such column.
     """
-    if task == "translate" or (task is None and dataset.in_parallel):
+    is_pair = not frames and not dataset.has_frames and (task == "translate" or (task is None and dataset.in_parallel))
+    if is_pair:
         return list(_parallel_problems(dataset, target, refusals, [] if notes is None else notes))
     wanted = None if task is None else TASKS[task]
     if frames or dataset.reads_frames(named=text != "text" or (wanted is not None and wanted.records == "fields")):

@@ -242,6 +242,8 @@ def _text(record: dict[str, Any], options: ReadOptions) -> Sentence | TextRecord
     record = _with_tokens(record, options.token_column)
     label = options.label
     likely = "" if label is None or options.second else _likely_fields(record, options.text, label)
+    if options.text_first:
+        likely = _likely_texts(record, options.text)
     if options.second:
         sentence = _pair(record, options)
     else:
@@ -277,6 +279,12 @@ def _label_key(record: dict[str, Any], label: str) -> str:
     if label in record or label != "label":
         return label
     return next((key for key in _TEXT_LABEL_KEYS if key in record), label)
+
+
+def _likely_texts(record: dict[str, Any], text: str) -> str:
+    """What a message about a missing field says of the flags that name a text and what is written from it."""
+    texts = [key for key, value in record.items() if isinstance(value, str)]
+    return "" if text in record or len(texts) < 2 else f"; --source {texts[0]} --target {texts[1]} says which is which"
 
 
 def _likely_fields(record: dict[str, Any], text: str, label: str) -> str:

@@ -100,14 +100,17 @@ class TranslationReport:
             rows += self.best.rows()
         told = f"{plural(self.sentences, 'text')}, {plural(self.units, 'unit')} with their ends"
         if self.unknown:
-            told += f"; {self.unknown:,} are unknown to the model"
+            told += f"; {self.unknown:,} {'is' if self.unknown == 1 else 'are'} unknown to the model"
         wide = max(len(name) for name, _ in rows)
         signed = [f"{names[name]} {signature}" for name, signature in self.signatures.items()]
         return "\n".join([*(f"{name:{wide}}  {value}" for name, value in rows), "", told, *signed])
 
 
 def corpus_bleu(gold: Sequence[Sequence[Sequence[str]]], found: Sequence[Sequence[str]]) -> float:
-    """BLEU of texts that are cut already (Papineni et al. 2002), by sacrebleu.
+    """BLEU of texts that are cut already (Papineni et al. 2002), by sacrebleu; of short ones without long n-grams.
+
+    Texts of fewer than four units have no 4-grams, without which BLEU is zero however good they are. So n-grams are
+    counted up to the median length of the right texts, and four at most.
 
     Args:
         gold: of each text the units of every right one.
@@ -119,7 +122,9 @@ def corpus_bleu(gold: Sequence[Sequence[Sequence[str]]], found: Sequence[Sequenc
     metrics = extra("sacrebleu.metrics", "scores", "BLEU")
     most = max((len(texts) for texts in gold), default=1)
     streams = [[" ".join(texts[min(n, len(texts) - 1)]) for texts in gold] for n in range(most)]
-    bleu = metrics.BLEU(tokenize="none", force=True)
+    lengths = sorted(len(texts[0]) for texts in gold)
+    order = max(1, min(4, lengths[len(lengths) // 2] if lengths else 1))
+    bleu = metrics.BLEU(tokenize="none", force=True, max_ngram_order=order)
     return float(bleu.corpus_score([" ".join(text) for text in found], streams).score) if found else 0.0
 
 

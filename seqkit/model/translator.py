@@ -16,7 +16,6 @@ from seqkit.formats.text import read_lines
 from seqkit.heads.translation.head import Translating
 from seqkit.heads.translation.search import Decoding
 from seqkit.heads.translation.settings import TranslateOptions
-from seqkit.inputs.source import SourceInput
 from seqkit.metrics.slots import SlotErrors
 from seqkit.metrics.translation import TranslationReport, corpus_bleu, translation_scores
 from seqkit.model.base import Evaluation, Model
@@ -38,7 +37,7 @@ _SEARCHING = (
 class Translator(Model):
     """A translator. See `Model`; its `predict` takes the options of `TranslateOptions`."""
 
-    input: SourceInput
+    input: Any
     head: Translating
 
     def __init__(self, settings: Any, input: Any, head: Any, network: Any, report: dict[str, Any]) -> None:
@@ -74,7 +73,7 @@ class Translator(Model):
             DataError: there is nothing to translate.
         """
         record = self.record(text)
-        if not self.input.units_of([record])[0]:
+        if not self.input.lengths([record])[0]:
             raise DataError("there is nothing to translate in an empty text")
         if written is None:
             answer: Translation = next(self.predict([record], attention=True))
@@ -86,13 +85,15 @@ class Translator(Model):
     def options(self, given: Mapping[str, Any]) -> TranslateOptions:
         """See `Predictor.options`; the models and the dictionary that they name are read once."""
         found = validated(TranslateOptions, given, "options")
+        if found.replace_unknown and self.task.records == "frames":
+            raise SettingsError("replace_unknown is for texts, and this model reads sequences of vectors")
         others = [self._other(place) for place in found.ensemble.split(",") if place]
         return found.with_models(others, self._dictionary(found.dictionary) if found.dictionary else {})
 
     @property
     def reading_of_acts(self) -> Any:
         """How dialogue acts are read, to be compared; None where none are."""
-        return None if self.input.acts is None else self.input.settings.acts
+        return None if self.head.acts_read is None else self.input.settings.acts
 
     def _other(self, place: str) -> Translator:
         """Another model whose probabilities can be averaged with this one's."""
@@ -105,7 +106,7 @@ class Translator(Model):
                 "vocabulary of what is written": other.head.words == self.head.words,
                 "settings of the vocabulary": other.head.normalise == self.head.normalise,
                 "copying": other.head.settings.head.copy_source == self.head.settings.head.copy_source,
-                "data.source": other.input.field == self.input.field,
+                "data.source": other.head.source_field == self.head.source_field,
                 "reading of acts": other.reading_of_acts == self.reading_of_acts,
             }
             if unlike := [name for name, same in alike.items() if not same]:
@@ -158,7 +159,7 @@ class Translator(Model):
             tokens = "none" if whole else "13a"
         field = options.get("target") or self.head.field
         top = options.get("top", 1)
-        if top > 1 and self.input.acts is None:
+        if top > 1 and self.head.acts_read is None:
             raise SettingsError("top is for models that read dialogue acts; leave it out")
         began = time.perf_counter()
         report, gold, answers = self._evaluated(records, pipeline, field, scores=tokens, top=top, **searching)
@@ -180,7 +181,7 @@ class Translator(Model):
         found = translation_scores(gold, texts, scores) if scores else ({}, {}, {})
         bleu = corpus_bleu(right, written)
         report = TranslationReport(len(answers), int(units), log_prob, int(unknown), exact, bleu, *found)
-        acts = self.input.acts
+        acts = self.head.acts_read
         if acts is not None:
             slots = SlotErrors.total(acts.errors(answer.text, answer.sentence) for answer in answers)
             best = None

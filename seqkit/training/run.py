@@ -235,7 +235,7 @@ def _settings_of_data(recipe: Any, settings: Settings, dataset: Dataset) -> Sett
     try:
         return parse_settings({**recipe, "input": "frames"}, "settings")
     except SettingsError:
-        if dataset.has_texts(data.text):
+        if dataset.has_texts(getattr(data, "source", "") or data.text):
             return settings
         raise
 

@@ -323,6 +323,59 @@ def test_workers_write_the_same(model: Path, tmp_path: Path, run: Run) -> None:
     assert alone.out == shared.out and len(alone.out.splitlines()) == 50
 
 
+# --- sequences of vectors ------------------------------------------------------------------------------------------
+
+
+def spelled(folder: Path, split: str, count: int, seed: int) -> list[str]:
+    """Sequences of frames, two or three for each letter of a word, and the word."""
+    draw = np.random.default_rng(seed)
+    words = ["".join(draw.choice(list("abc"), int(draw.integers(1, 4)))) for _ in range(count)]
+    lines = []
+    for word in words:
+        frames = [[0.0, 0.0, 0.0]]  # which is between letters
+        for letter in word:
+            frames += [[float(letter == each) for each in "abc"]] * int(draw.integers(2, 4)) + [[0.0, 0.0, 0.0]]
+        lines.append(json.dumps({"frames": frames, "text": word}) + "\n")
+    (folder / f"{split}.jsonl").write_text("".join(lines), encoding="utf-8")
+    return words
+
+
+def test_a_text_is_written_from_a_sequence_of_vectors(tmp_path: Path, run: Run) -> None:
+    spelled(tmp_path, "train", 160, 0)
+    words = spelled(tmp_path, "dev", 30, 1)
+    flags = [flag for flag in TINY if "embedding" not in flag]
+    train = [
+        "translate",
+        "train",
+        tmp_path,
+        "-o",
+        tmp_path / "m",
+        "--epochs",
+        16,
+        "--set=frames.normalize=none",
+        *flags,
+    ]
+    found = run(*train)
+    assert found.status == 0
+    assert "translating sequences of vectors of 3 numbers into text (4 characters)" in found.lines
+    assert run("info", tmp_path / "m").status == 0
+    predicted = run("translate", "predict", tmp_path / "dev.jsonl", "-m", tmp_path / "m")
+    right = sum(one == other for one, other in zip(predicted.out.splitlines(), words, strict=True))
+    assert right > 24
+    written = run(
+        *("translate", "predict", tmp_path / "dev.jsonl", "-m", tmp_path / "m", "--output-format", "jsonl"),
+        "--attention",
+    )
+    attention = json.loads(written.out.splitlines()[0])["attention"]
+    assert attention["source"] == [str(step) for step in range(len(attention["weights"][0]))]
+    refused = run("translate", "predict", tmp_path / "dev.jsonl", "-m", tmp_path / "m", "--replace-unknown")
+    assert refused.lines[-1] == "error: replace_unknown is for texts, and this model reads sequences of vectors"
+    assert run("translate", "evaluate", tmp_path, "-m", tmp_path / "m").status == 0
+    assert run("data", "check", tmp_path, "--task", "translate", "--target", "text").out.count("cannot learn") == 0
+    fault = "head: copy_source is for texts, not for sequences of vectors"
+    assert fault in run(*train, "--set=head.copy_source=true", "--force").err
+
+
 # --- pictures -----------------------------------------------------------------------------------------------------
 
 

@@ -14,12 +14,12 @@ from seqkit.config.sections import EncoderSettings
 from seqkit.errors import DataError, ModelError, SettingsError, shown
 from seqkit.heads.base import Head, Loss, StepTargets
 from seqkit.heads.translation.search import Decoding, rounded, translated
-from seqkit.heads.translation.settings import TranslateOptions, TranslateSettings
+from seqkit.heads.translation.settings import TranslateOptions
 from seqkit.inputs.arrays import Integers
-from seqkit.inputs.base import Documents, Input, Sources
+from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.building import build_encoder
 from seqkit.inputs.segmentation import Units
-from seqkit.inputs.source import SourceInput, target_texts
+from seqkit.inputs.source import target_texts
 from seqkit.inputs.units import UNIT_NAMES, make_units
 from seqkit.inputs.vocabulary import PAD, UNKNOWN, Normaliser, Vocabulary
 from seqkit.metrics.translation import TranslationReport
@@ -94,9 +94,7 @@ class Translating(Head):
     parts = "units"
     module: Decoder
 
-    def __init__(
-        self, settings: TranslateSettings, input: SourceInput, units: Units, words: Vocabulary, ratio: float
-    ) -> None:
+    def __init__(self, settings: Any, input: Any, units: Units, words: Vocabulary, ratio: float) -> None:
         self.settings = settings
         self.input = input
         self.units = units
@@ -108,11 +106,10 @@ class Translating(Head):
         self._shared: Any = None
 
     @classmethod
-    def build(cls, settings: TranslateSettings, records: Sequence[Any], input: Input) -> Translating:
+    def build(cls, settings: Any, records: Sequence[Any], input: Any) -> Translating:
         """See `Head.build`."""
-        assert isinstance(input, SourceInput)
         data = settings.data
-        texts = [input.texts(record, data.target)[0] for record in records]
+        texts = [cls.texts_of(input, record, data.target)[0] for record in records]
         units = input.units if data.shared else make_units(data, texts, Sources())
         normalise = Normaliser(data.lowercase, data.digits)
         split = [units.split(text) for text in texts]
@@ -130,9 +127,8 @@ class Translating(Head):
         return cls(settings, input, units, words, ratio)
 
     @classmethod
-    def restore(cls, settings: TranslateSettings, documents: Documents, input: Input) -> Translating:
+    def restore(cls, settings: Any, documents: Documents, input: Any) -> Translating:
         """See `Head.restore`."""
-        assert isinstance(input, SourceInput)
         tree = documents["target.json"]
         keys = {"units", "words", "ratio"}
         if not isinstance(tree, dict) or set(tree) != keys or not isinstance(tree["ratio"], int | float):
@@ -193,6 +189,34 @@ class Translating(Head):
         )
         return self.module
 
+    # --- what is read ---------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def texts_of(input: Any, record: Any, field: str) -> list[str]:
+        """The right texts of a record, as they are learned."""
+        found: list[str] = input.texts(record, field)
+        return found
+
+    @property
+    def acts_read(self) -> Any:
+        """How dialogue acts are read; None where none are."""
+        return self.input.acts
+
+    @property
+    def source_field(self) -> str:
+        """The field that is read."""
+        return str(self.input.field)
+
+    @property
+    def source_told(self) -> str:
+        """What is read, for the user."""
+        data = self.settings.data
+        return f"{data.source} ({len(self.input.indexer.words) - 2:,} {UNIT_NAMES[data.unit_read]})"
+
+    def source_names(self, record: Any) -> list[str]:
+        """The units of a source, each as it is called by itself: what attention looks at."""
+        return [*map(self.input.units.name, self.input.units_of([record])[0])]
+
     @property
     def table(self) -> Tensor | None:
         """The units' vectors, [V, E], where the input has them, too."""
@@ -202,7 +226,7 @@ class Translating(Head):
 
     def targets(self, records: Sequence[Any]) -> TextTargets:
         """See `Head.targets`."""
-        texts = [self.input.texts(record, self.field)[0] for record in records]
+        texts = [self.texts_of(self.input, record, self.field)[0] for record in records]
         copies = self.copies(records) if self.settings.head.copy_source else None
         extra = [{}] * len(records) if copies is None else [spelled for _, spelled in copies]
         rows = [self.ids(text, known) for text, known in zip(texts, extra, strict=True)]
@@ -318,18 +342,18 @@ class Translating(Head):
         Returns:
             ``source`` and ``target``, units, an empty one for the end, and ``weights``, a row for each of the target.
         """
-        if self.input.acts is not None:
-            text = self.input.acts.delexicalise(text, record)
+        if self.acts_read is not None:
+            text = self.acts_read.delexicalise(text, record)
         extra = {} if decoding.spelled is None else {unit: id for id, unit in decoding.spelled[0].items()}
         units = torch.tensor([self.ids(text, extra)], device=decoding.source.memory.lengths.device)  # [1, L]
         weights = decoding.steps(units, self.end)[1][0]  # [L, T]
         target = [*map(self.units.name, self.units.split(text)), ""]
-        source = [*map(self.input.units.name, self.input.units_of([record])[0])]
+        source = self.source_names(record)
         return {"source": source, "target": target, "weights": rounded(weights)}
 
     def empty(self, record: Any, options: TranslateOptions) -> Translation:
         """See `Head.empty`: no text."""
-        return Translation(record, "", self.input.field)
+        return Translation(record, "", self.source_field)
 
     def labels(self, answer: Translation) -> Sequence[Hashable]:
         """See `Head.labels`: the text."""
@@ -340,14 +364,14 @@ class Translating(Head):
     def gold(self, records: Sequence[Any], **options: Any) -> list[list[str]]:
         """See `Head.gold`: the right texts of each, one or several; of dialogue acts also those of acts like it."""
         found = [target_texts(record, options.get("target") or self.field) for record in records]
-        return self.input.acts.references(records, found) if self.input.acts else found
+        return self.acts_read.references(records, found) if self.acts_read else found
 
     def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
         """See `Head.learned`."""
         from seqkit.inputs.source import source_text
 
         for record in records:
-            yield [source_text(record, self.input.field)]
+            yield [source_text(record, self.source_field)]
             yield target_texts(record, self.field)
 
     def report(
@@ -362,10 +386,8 @@ class Translating(Head):
 
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""
-        read, written = len(self.input.indexer.words) - 2, len(self.words) - 2
-        kinds = UNIT_NAMES[self.settings.data.unit_read], UNIT_NAMES[self.units.kind]
-        data = self.settings.data
-        return [f"translating {data.source} ({read:,} {kinds[0]}) into {data.target} ({written:,} {kinds[1]})"]
+        written = f"{len(self.words) - 2:,} {UNIT_NAMES[self.units.kind]}"
+        return [f"translating {self.source_told} into {self.field} ({written})"]
 
     def error(self, gold: Sequence[str], answer: Translation) -> str:
         """See `Head.error`: the source, the right texts, and what was written, between tabs."""
@@ -375,10 +397,10 @@ class Translating(Head):
 
     def description(self) -> list[str]:
         """See `Head.description`."""
-        head, data = self.settings.head, self.settings.data
+        head = self.settings.head
         return [
-            f"- Reads: {data.source}, {len(self.input.indexer.words) - 2:,} {UNIT_NAMES[data.unit_read]}",
-            f"- Writes: {data.target}, {len(self.words) - 2:,} {UNIT_NAMES[self.units.kind]}",
+            f"- Reads: {self.source_told}",
+            f"- Writes: {self.field}, {len(self.words) - 2:,} {UNIT_NAMES[self.units.kind]}",
             f"- Decoder: {head.layers} × {head.hidden}, attention {head.attention}"
             + (", input feeding" if head.feeding else "")
             + (", copies the source" if head.copy_source else ""),

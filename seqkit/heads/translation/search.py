@@ -157,7 +157,7 @@ def _translated(
     ratio = options.max_ratio or head.ratio * 1.2
     longest = [int(ratio * steps) + 10 for steps in lengths.tolist()]
     device = models[0].source.memory.lengths.device
-    answers = [Translation(record, "", head.input.field) for record in records]
+    answers = [Translation(record, "", head.source_field) for record in records]
     if options.scored:
         for answer, (log_prob, units, unknown) in zip(
             answers, _gold(head, models, records, options.scored), strict=True
@@ -202,14 +202,14 @@ def _translated(
     pointed = options.replace_unknown or options.attention
     for row, (answer, continuations) in enumerate(zip(answers, texts, strict=True)):
         found = [_Written(head, one, spelled[row]) for one in continuations]
-        acts, record = head.input.acts, answer.sentence
+        acts, record = head.acts_read, answer.sentence
         if acts is not None and options.rerank == "slots":
             found.sort(key=lambda one: acts.errors(one.text, record).errors)
         found = found[: options.nbest]
         if pointed and found:
             place = torch.full((len(found),), row, dtype=torch.int64, device=device)
             weights = _attention(head, models[0].part(place), found)
-            source = head.input.units_of([answer.sentence])[0]
+            source = head.source_names(record)
             for one, looked in zip(found, weights, strict=True):
                 one.point(looked, source, options.words)
         if found:
@@ -226,8 +226,7 @@ def _translated(
                     {"text": text, "log_prob": one.log_prob} for text, one in zip(finished, found, strict=True)
                 ]
             if options.attention:
-                read = [*map(head.input.units.name, source)]
-                answer.attention = {"source": read, "target": best.shown, "weights": best.weights}
+                answer.attention = {"source": source, "target": best.shown, "weights": best.weights}
     return answers
 
 
@@ -319,7 +318,7 @@ def _gold(
     head: Translating, models: Sequence[Decoding], records: Sequence[Any], field: str
 ) -> list[tuple[float, int, int]]:
     """ln p of the right text of each source, its units, and how many of them are unknown."""
-    texts = [head.input.texts(record, field)[0] for record in records]
+    texts = [head.texts_of(head.input, record, field)[0] for record in records]
     extra = (
         [{}] * len(records)
         if models[0].spelled is None

@@ -26,6 +26,8 @@ from seqkit.config.sections import (
     Weight,
 )
 from seqkit.errors import SettingsError
+from seqkit.inputs.audio_settings import AudioSettings
+from seqkit.inputs.frame_settings import FrameDataSettings, WholeFrameSettings
 from seqkit.inputs.settings import ActSettings, EvaluationOptions, UnitDataSettings, UnitEmbeddingSettings
 
 _WIDEST = 1_000
@@ -236,6 +238,67 @@ class TranslateSettings(Settings):
                     "neither one_hot nor vectors"
                 )
         return self
+
+
+class TranslateFrameDataSettings(FrameDataSettings):
+    """What is read, and into which units of text it is written."""
+
+    end: ClassVar[str] = TranslateDataSettings.end
+    shared: ClassVar[bool] = False
+    target: str = "text"
+    """field of the text to write; of several references training takes the first"""
+    unit: Literal["word", "char", "bpe"] = "char"
+    """unit of what is written: words, characters, or byte pairs (BPE) learned from the data"""
+    bpe_size: Annotated[int, Field(ge=257, le=1_000_000)] = 500
+    """maximal number of byte-pair units"""
+    lowercase: bool = False
+    """lower-case the text"""
+    digits: bool = False
+    """replace every digit by 0"""
+    min_count: Positive = 1
+    """units that occur fewer times in training are unknown"""
+    max_words: Count = 0
+    """maximal size of the vocabulary; 0 for no limit"""
+
+    @property
+    def split_kind(self) -> str:
+        """How texts are split into words: at spaces."""
+        return "spaces"
+
+
+class TranslateFramesHeadSettings(TranslateHeadSettings):
+    """The decoder, with the defaults for sequences of vectors."""
+
+    copy_source: bool = False
+    """not of sequences of vectors: there are no units to copy"""
+
+    @model_validator(mode="after")
+    def _nothing_to_copy(self) -> TranslateFramesHeadSettings:
+        if self.copy_source or self.cell == "sc_lstm":
+            name = "copy_source" if self.copy_source else "cell sc_lstm"
+            raise ValueError(f"{name} is for texts, not for sequences of vectors")
+        return self
+
+
+class TranslateFramesSettings(Settings):
+    """All settings of texts from sequences of vectors."""
+
+    task: Literal["translate"] = "translate"
+    """shape of the task"""
+    input: Literal["frames"] = "frames"
+    """what is read"""
+    data: TranslateFrameDataSettings = TranslateFrameDataSettings()
+    """data"""
+    audio: AudioSettings = AudioSettings()
+    """features of recordings"""
+    frames: WholeFrameSettings = WholeFrameSettings()
+    """frames"""
+    encoder: TranslateEncoderSettings = TranslateEncoderSettings()
+    """encoder"""
+    head: TranslateFramesHeadSettings = TranslateFramesHeadSettings()
+    """head"""
+    training: TranslateTrainingSettings = TranslateTrainingSettings()
+    """training"""
 
 
 class TranslateOptions(Options):
