@@ -13,6 +13,7 @@ from records import CLASSIFIED, SEEDS, TAGGED, WORDS, checked, outcome
 
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.jsonl import read_jsonl, read_jsonl_texts
+from seqkit.formats.parallel_files import PARALLEL_FILES
 from seqkit.formats.registry import FORMATS, read_sentences, read_texts
 from seqkit.formats.splitting import SPLITTERS, Splitter
 from seqkit.formats.tables import read_table
@@ -187,3 +188,25 @@ def test_verse() -> None:
         assert sum(lengths) == sum(character not in "，。！？\n" for character in text)
 
     fuzz("verse", read, seeds=SEEDS["text"], words=WORDS["text"])
+
+
+def test_parallel_files(tmp_path: Path) -> None:
+    beside = b"one\ntwo three\n\nfour\n"
+
+    def read(content: bytes, draw: random.Random) -> None:
+        other = bytearray(beside)
+        for _ in range(draw.randint(0, 2)):
+            other[draw.randrange(len(other))] = draw.choice(b"\n\r\xff a")
+        (tmp_path / "train.xx").write_bytes(content)
+        (tmp_path / "train.yy").write_bytes(bytes(other))
+        options = ReadOptions(columns=("xx", "yy"), text="xx", label="yy")
+        lines = Lines([content], str(tmp_path / "train.xx"))
+        found = list(PARALLEL_FILES.texts(lines, str(tmp_path / "train.xx"), options))  # type: ignore[misc]
+        assert all(set(record.fields) == {"xx", "yy"} for record in found)
+
+    fuzz(
+        "parallel-files",
+        read,
+        seeds=[b"eins\nzwei drei\n\nvier\n", b"a\nb\nc\nd"],
+        words=[b"\n", b"\r\n", b"\xef\xbb\xbf"],
+    )
