@@ -25,7 +25,7 @@ BENCH_FLAGS := --threads $(THREADS) $(if $(ROUNDS),--rounds $(ROUNDS))
 READY := $(VENV)/.ready
 
 .DELETE_ON_ERROR:
-.PHONY: help venv demo demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures test test-torch23 fuzz check format-check lint types docstrings format wheel bench clean
+.PHONY: help venv demo demo-tag demo-classify demo-pairs demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures demo-translate test test-torch23 fuzz check format-check lint types docstrings format wheel bench clean
 
 help:
 	@sed -n 's/^#   \(make .*\)/\1/p' Makefile
@@ -39,7 +39,7 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 # Each part trains on an embedded sample, scores the model on the test split, and uses it, in less than a minute.
-demo: demo-tag demo-classify demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures
+demo: demo-tag demo-classify demo-pairs demo-lm demo-generate demo-contours demo-tones demo-spelled demo-melodies demo-gestures demo-translate
 
 demo-tag: $(READY)
 	$(BIN)/seqkit tag train --recipe sample-ner --output $(DEMO)/tag --force
@@ -51,6 +51,12 @@ demo-classify: $(READY)
 	$(BIN)/seqkit classify evaluate sample-reviews --model $(DEMO)/classify --split test
 	echo "The plot was dull, but the ending was wonderful." | $(BIN)/seqkit classify --model $(DEMO)/classify
 	echo "The ending was wonderful, but the plot was dull." | $(BIN)/seqkit classify --model $(DEMO)/classify
+
+demo-pairs: $(READY)
+	$(BIN)/seqkit classify train --recipe sample-pairs --output $(DEMO)/pairs --force
+	$(BIN)/seqkit classify evaluate sample-pairs --model $(DEMO)/pairs --split test
+	printf 'An old dog chases a cat.\tA cat is chased by an animal.\n' | $(BIN)/seqkit classify --model $(DEMO)/pairs
+	printf 'An old dog chases a cat.\tA cat chases a dog.\n' | $(BIN)/seqkit classify --model $(DEMO)/pairs
 
 demo-lm: $(READY)
 	$(BIN)/seqkit lm train --recipe sample-sentences --output $(DEMO)/lm --force
@@ -64,6 +70,12 @@ demo-generate: $(READY)
 	$(BIN)/seqkit generate evaluate sample-names --model $(DEMO)/generate --split test
 	$(BIN)/seqkit generate sample --model $(DEMO)/generate --condition category=dragon --count 3 --seed 1
 	$(BIN)/seqkit generate sample --model $(DEMO)/generate --condition category=river --count 3 --seed 1
+
+demo-translate: $(READY)
+	$(BIN)/seqkit translate train --recipe sample-tolari --output $(DEMO)/translator --force
+	$(BIN)/seqkit translate evaluate sample-tolari --model $(DEMO)/translator --split test
+	echo "the two old dogs see a red boat in the garden ." | $(BIN)/seqkit translate --model $(DEMO)/translator
+	$(BIN)/seqkit translate show "the two old dogs see a red boat in the garden ." --model $(DEMO)/translator --output $(DEMO)/translation.png
 
 # From here on of sequences of vectors.
 demo-contours: $(READY)

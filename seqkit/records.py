@@ -267,6 +267,52 @@ def control_fault(labels: Iterable[str]) -> str:
 
 
 @dataclass(slots=True)
+class TextPair(Sentence):
+    """Two texts as one record: what a sentence has is of both, `text` with a tab between them.
+
+    Args:
+        border: how many of the tokens are those of the first text.
+        middle: where the tab stands in `text`.
+        names: the fields of the two.
+    """
+
+    border: int = 0
+    middle: int = 0
+    names: tuple[str, str] = ("sentence1", "sentence2")
+
+    @classmethod
+    def of(cls, first: Sentence, second: Sentence, names: tuple[str, str]) -> TextPair:
+        """Make a pair.
+
+        Args:
+            first: the first text.
+            second: the second one.
+            names: the fields of the two.
+
+        Returns:
+            The pair, without fields.
+        """
+        middle, after = len(first.text), len(first.text) + 1
+        offsets = [*first.offsets, *((start + after, end + after) for start, end in second.offsets)]
+        text = f"{first.text}\t{second.text}"
+        return cls([*first.tokens, *second.tokens], text, offsets, border=len(first), middle=middle, names=names)
+
+    @property
+    def sides(self) -> tuple[list[str], list[str]]:
+        """The tokens of the first text, and those of the second."""
+        return self.tokens[: self.border], self.tokens[self.border :]
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The first text, and the second."""
+        return self.text[: self.middle], self.text[self.middle + 1 :]
+
+    def given(self) -> dict[str, Any]:
+        """What a prediction says of the input: both texts under the names of their fields."""
+        return dict(zip(self.names, self.texts, strict=True))
+
+
+@dataclass(slots=True)
 class TextRecord:
     """A text that is not cut into tokens, with the other fields of its row.
 
@@ -746,6 +792,27 @@ class ClassifiedText:
         """The record as the cells of a row: labels and probabilities, several with `LABEL_SEPARATOR` between them."""
         labels = self.labels if self.top is None else list(self.probs)[: self.top]
         return LABEL_SEPARATOR.join(labels), LABEL_SEPARATOR.join(f"{self.probs[each]:.4f}" for each in labels)
+
+
+@dataclass(slots=True)
+class RatedText:
+    """A text with the number that was predicted for it.
+
+    Args:
+        sentence: the input, as it was read.
+        value: the number.
+    """
+
+    sentence: Sentence | FrameRecord
+    value: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as a JSON object: ``text`` and ``value``."""
+        return {**self.sentence.given(), "value": round(self.value, 6)}
+
+    def to_cells(self) -> tuple[str, ...]:
+        """The record as the cells of a row: the number."""
+        return (f"{self.value:.4f}",)
 
 
 @dataclass(frozen=True, slots=True)

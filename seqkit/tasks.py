@@ -26,10 +26,12 @@ class Task(NamedTuple):
         settings: the class of its settings.
         input: the class of what it reads, a `seqkit.inputs.base.Input`.
         head: the class of what it predicts, a `seqkit.heads.base.Head`.
+        heads: classes of other things that it may predict, by `Settings.predicts`.
         models: kind (`Settings.kind`) → the class of such models. One with a network that learns from ``lines`` needs a
             method `of_counts`, as `seqkit.model.language_model.LanguageModel` has.
-        records: what its data sets hold: ``sentences`` with labels for tokens, ``texts`` with labels, texts with other
-            ``fields``, ``lines`` of running text, or ``frames``, sequences of vectors.
+        records: what its data sets hold: ``sentences`` with labels for tokens, ``texts`` with labels, ``pairs`` of
+            texts with labels, texts with other ``fields``, ``lines`` of running text, or ``frames``, sequences of
+            vectors.
         record: what messages call one of them.
         unit: what they call one of its parts, of which speeds are told.
         train: the first sentence of the help of ``train``.
@@ -55,8 +57,9 @@ class Task(NamedTuple):
     settings: Place
     input: Place
     head: Place
+    heads: Mapping[str, Place] = MappingProxyType({})
     models: Mapping[str, Place] = MappingProxyType({"": "seqkit.model.base:Model"})
-    records: Literal["sentences", "texts", "fields", "lines", "frames"] = "texts"
+    records: Literal["sentences", "texts", "pairs", "fields", "lines", "frames"] = "texts"
     record: str = "text"
     unit: str = "token"
     help: str = ""
@@ -77,13 +80,13 @@ class Task(NamedTuple):
 
     @property
     def input_name(self) -> str:
-        """What it reads, ``words`` or ``frames``, as settings have it under ``input``."""
-        return "frames" if self.records == "frames" else "words"
+        """What it reads, ``words``, ``pair`` or ``frames``, as settings have it under ``input``."""
+        return {"frames": "frames", "pairs": "pair"}.get(self.records, "words")
 
     @property
     def content(self) -> str:
         """What it reads, as messages call it."""
-        return "sequences of vectors" if self.records == "frames" else "words"
+        return {"frames": "sequences of vectors", "pairs": "pairs of texts"}.get(self.records, "words")
 
     @property
     def step(self) -> str:
@@ -99,7 +102,7 @@ class Task(NamedTuple):
         """This task over an input.
 
         Args:
-            input: ``words`` or ``frames``.
+            input: ``words``, ``pair`` or ``frames``.
             source: what error messages call where this is from.
 
         Returns:
@@ -126,6 +129,10 @@ class Task(NamedTuple):
         """The class of the options of evaluation."""
         return cast("type[Options]", imported(self.evaluation))
 
+    def head_class(self, settings: Settings) -> Any:
+        """The class of what some settings predict, a `seqkit.heads.base.Head`."""
+        return imported(self.heads.get(settings.predicts, self.head))
+
     def model_class(self, settings: Settings) -> Any:
         """The class of the models that some settings describe, a `seqkit.model.base.Predictor`."""
         return imported(self.models[settings.kind])
@@ -150,6 +157,14 @@ _OVER_FRAMES = Task(
     reads=("jsonl", "csv", "npy", "npz", "audio"),
 )
 """what the rows of all tasks over sequences of vectors have in common"""
+_CLASSIFY_FLAGS = {
+    "--label": "data.label",
+    "--pool": "head.pool",
+    "--multi-label": "head.multi_label",
+    "--regression": "head.regression",
+}
+"""flags of ``classify train`` over any input"""
+_REGRESSION = {"regression": "seqkit.heads.classification.regression:Regression"}
 
 TASKS: dict[str, Task] = {
     task.name: task
@@ -213,8 +228,9 @@ TASKS: dict[str, Task] = {
         ),
         Task(
             name="classify",
-            summary="Label every text, recording or array: sentiment, topic, spoken word, gesture.",
-            help="""Label every text, recording or array: sentiment, topic, spoken word, gesture; one label or several.
+            summary="Label every text, pair of texts, recording or array: sentiment, entailment, spoken word.",
+            help="""Label every text, pair of texts, recording or array: sentiment, topic, entailment, spoken word,
+            gesture; one label or several, or a number (--regression).
 
             \b
             seqkit classify train sst2 -o opinions           train on a data set, a folder or a file
@@ -224,23 +240,23 @@ TASKS: dict[str, Task] = {
             settings="seqkit.heads.classification.settings:ClassifySettings",
             input="seqkit.inputs.words:WordInput",
             head="seqkit.heads.classification.head:Classification",
+            heads=_REGRESSION,
             models={"": "seqkit.model.classifier:Classifier"},
             records="texts",
             record="text",
             train="Train a classifier on DATA, and a simple baseline beside it, and report on dev and test.",
-            evaluate="Score a classifier and its baseline on DATA: accuracy, and precision, recall and F1 per label.",
-            flags={
-                "--text": "data.text",
-                "--label": "data.label",
-                "--pool": "head.pool",
-                "--multi-label": "head.multi_label",
-            },
+            evaluate=(
+                "Score a classifier and its baseline on DATA: accuracy, and precision, recall and F1 per label; of "
+                "numbers the mean squared error and correlations; of candidates in groups (--group) MAP and MRR."
+            ),
+            flags={"--text": "data.text", **_CLASSIFY_FLAGS},
             options="seqkit.heads.classification.settings:ClassifyOptions",
             evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",
             predict="""Label texts, recordings or arrays, of files or of standard input, in order.
 
             A text is a line, or the text column of a table, or the text field of a JSON object; a label beside it is
-            ignored. Several labels are written in one column with | between them, and so are their probabilities.
+            ignored. A pair of texts is a line with a tab between them, or two columns or fields. Several labels are
+            written in one column with | between them, and so are their probabilities.
             """,
             reads=("text", "tokens", "document", "tsv", "csv", "jsonl"),
             writes=("tsv", "jsonl"),
@@ -248,14 +264,33 @@ TASKS: dict[str, Task] = {
             errors="write the texts with errors, one per line: gold label, predicted label, text",
             learned="labels",
             also=(
+                Task(
+                    name="classify",
+                    summary="Label every pair of texts: entailment, relatedness, answers to questions.",
+                    settings="seqkit.heads.classification.settings:ClassifyPairSettings",
+                    input="seqkit.inputs.pair:PairInput",
+                    head="seqkit.heads.classification.head:Classification",
+                    heads=_REGRESSION,
+                    models={"": "seqkit.model.classifier:Classifier"},
+                    records="pairs",
+                    record="pair",
+                    flags={"--text": "data.text", **_CLASSIFY_FLAGS, "--join": "head.join"},
+                    options="seqkit.heads.classification.settings:ClassifyOptions",
+                    evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",
+                    reads=("text", "tokens", "tsv", "csv", "jsonl"),
+                    writes=("tsv", "jsonl"),
+                    written="label, probability and both texts separated by tabs, or JSON objects",
+                    errors="write the pairs with errors, one per line: gold label, predicted label, both texts",
+                    learned="labels",
+                ),
                 _OVER_FRAMES._replace(
                     name="classify",
                     summary="Label every sequence of vectors: spoken words, gestures, sensors.",
                     settings="seqkit.heads.classification.settings:ClassifyFramesSettings",
                     head="seqkit.heads.classification.head:Classification",
+                    heads=_REGRESSION,
                     models={"": "seqkit.model.classifier:Classifier"},
-                    flags=_FRAME_FLAGS
-                    | {"--label": "data.label", "--pool": "head.pool", "--multi-label": "head.multi_label"},
+                    flags=_FRAME_FLAGS | _CLASSIFY_FLAGS,
                     options="seqkit.heads.classification.settings:ClassifyOptions",
                     evaluation="seqkit.heads.classification.settings:ClassifyEvaluation",
                     writes=("tsv", "jsonl"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,7 @@ from seqkit.cli.options import (
     json_option,
     layout_options,
     quiet_option,
+    texts_option,
     write_json,
 )
 from seqkit.cli.outputs import keep_inputs
@@ -22,6 +23,9 @@ from seqkit.errors import DataError
 from seqkit.resources import imported
 from seqkit.tasks import TASKS
 from seqkit.terminal import one_line, show, tell
+
+if TYPE_CHECKING:
+    from seqkit.corpora.dataset import Dataset
 
 _DATA = click.argument("data_set", metavar="DATA")
 _JSON = json_option("write the result as JSON; - for standard output, instead of the table")
@@ -38,6 +42,7 @@ _TARGET = click.option(
 _TEXT = click.option(
     "--text", metavar="FIELD", default="text", show_default=True, help="field of the text, for labelled texts"
 )
+_TEXTS = texts_option("--text", "texts", default="text, or those of a named data set")
 _FRAMES = click.option(
     "--frames",
     "frames_field",
@@ -116,11 +121,19 @@ def list_formats(json_file: str | None) -> None:
     _print(rows, json_file, aligned([columns, *([row[column] for column in columns] for row in rows)]))
 
 
+def _of_texts(dataset: Dataset, texts: tuple[str, ...]) -> tuple[Dataset, str]:
+    """A data set whose texts come in pairs if two fields are named, and the field of the (first) text."""
+    from seqkit.formats.format import Description
+
+    known = texts or (dataset.card.texts if dataset.card is not None else ())
+    return dataset.described(Description(second=known[1])) if len(known) > 1 else dataset, (*known, "text")[0]
+
+
 @command.command("check", short_help="List every fault of a data set.")
 @_DATA
 @choice("--task", known=list(TASKS), help="also show what this task would learn: the first records, the labels")
 @_TARGET
-@_TEXT
+@_TEXTS
 @_FRAMES
 @_READ_AS
 @layout_options
@@ -131,7 +144,7 @@ def check_data(
     data_set: str,
     task: str | None,
     target: str | None,
-    text: str,
+    texts: tuple[str, ...],
     frames_field: str,
     json_file: str | None,
     quiet: bool,
@@ -154,6 +167,7 @@ def check_data(
 
     keep_inputs(data=data_set)
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
+    found, text = _of_texts(found, texts)
     notes, table, learned = list(found.notes), "", None
     refusals = None if task is None else imported("seqkit.model.trial:refusals")  # otherwise nothing waits for torch
     problems: list[Problem] = []
@@ -179,7 +193,7 @@ def check_data(
 @command.command("stats", short_help="Count what is in a data set: sentences, tokens, labels, sequences.")
 @_DATA
 @_TARGET
-@_TEXT
+@_TEXTS
 @_FRAMES
 @_READ_AS
 @layout_options
@@ -189,7 +203,7 @@ def check_data(
 def stats_data(
     data_set: str,
     target: str | None,
-    text: str,
+    texts: tuple[str, ...],
     frames_field: str,
     json_file: str | None,
     quiet: bool,
@@ -202,6 +216,7 @@ def stats_data(
 
     keep_inputs(data=data_set)
     found = resolve(data_set, quiet=quiet).described(described_by(**layout))
+    found, text = _of_texts(found, texts)
     numbers: dict[str, Any]
     if frames_field or found.reads_frames(named=text != "text"):
         numbers, notes = sequence_statistics(found, frames_field, target)

@@ -18,7 +18,22 @@ from seqkit.model.files import read_config, read_json
 from seqkit.terminal import one_line, show
 
 _MOST_LABELS = 100
-_SCORES = ("f1", "precision", "recall", "accuracy", "macro_f1", "loss", "perplexity", "bits_per_unit", "exact_match")
+_SCORES = (
+    "map",
+    "mrr",
+    "pearson",
+    "spearman",
+    "mse",
+    "f1",
+    "precision",
+    "recall",
+    "accuracy",
+    "macro_f1",
+    "loss",
+    "perplexity",
+    "bits_per_unit",
+    "exact_match",
+)
 
 
 @click.command(context_settings=HELP_OPTIONS)
@@ -102,7 +117,9 @@ def _rows(settings: Any, learned: str, document: dict[str, Any], report: dict[st
         yield split, f"{shown}  ({plural(scores['sentences'], settings.row.record)})"
         if "baseline" in scores:
             beside = scores["baseline"]
-            shown = "  ".join(f"{name} {beside[name]:.4f}" for name in ("accuracy", "perplexity") if name in beside)
+            shown = "  ".join(
+                f"{name} {beside[name]:.4f}" for name in ("accuracy", "perplexity", "pearson", "mse") if name in beside
+            )
             yield "", f"{shown}  of {beside['name']}"
     parts = report.get("parameters", {})
     if parts:
@@ -114,6 +131,10 @@ def _rows(settings: Any, learned: str, document: dict[str, Any], report: dict[st
 
 
 def _labels(document: dict[str, Any], record: str) -> Iterator[tuple[str, str]]:
+    if "deviation" in document:
+        found = f"in training mean {document['mean']:.4g}, standard deviation {document['deviation']:.4g}"
+        yield "learned", f"a number per {record}, field {document['label']}; {found}"
+        return
     labels, scheme = document.get("labels", []), document.get("scheme", "none")
     kinds = labels if scheme == "none" else sorted({label[2:] for label in labels if label[1:2] == "-"})
     several = f"  (a {record} may have several)" if document.get("multi_label") else ""

@@ -136,6 +136,65 @@ def _flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Functi
     return click.option(*names, name, default=None, help=told if shows else f"{told}  [default: {default}]", **kind)
 
 
+SECOND_TEXT = "second"
+"""the setting in section data that names the second text of a pair"""
+_TEXT_HELP = "field of the text; given twice, the fields of both texts of a pair"
+
+
+def one_or_two(context: click.Context, parameter: click.Parameter, value: tuple[str, ...]) -> tuple[str, ...]:
+    """A click callback: see that a flag is given twice at most.
+
+    Args:
+        context: the command's context.
+        parameter: the option.
+        value: its values.
+
+    Returns:
+        The values.
+
+    Raises:
+        BadParameter: there are more.
+    """
+    if len(value) > 2:
+        raise click.BadParameter(f"expected the field of a text, or of two, found {len(value)}", context, parameter)
+    return value
+
+
+def texts_option(*names: str, default: str) -> Callable[[Function], Function]:
+    """A decorator that adds ``--text``, which may be given twice.
+
+    Args:
+        *names: the flag and, if it is another, the name of the parameter.
+        default: what is read where it is not given.
+
+    Returns:
+        The decorator.
+    """
+    told = f"{_TEXT_HELP}  [default: {default}]"
+    return click.option(*names, multiple=True, metavar="FIELD", callback=one_or_two, help=told)
+
+
+def _texts_flag(flag: str, setting: str, field: Any, default: Any) -> Callable[[Function], Function]:
+    """``--text`` as a setting; see `with_second_text`."""
+    return texts_option(flag, setting.replace(".", "__"), default=default)
+
+
+def with_second_text(flags: dict[str, Any]) -> dict[str, Any]:
+    """The flags of settings with each text under the name of its own setting.
+
+    Args:
+        flags: see `settings_from_flags`; of ``--text`` that may be given twice all values.
+
+    Returns:
+        The flags.
+    """
+    texts = flags.get("data__text")
+    if not isinstance(texts, tuple):
+        return flags
+    first, second = (*texts, None, None)[:2]
+    return {**flags, "data__text": first, f"data__{SECOND_TEXT}": second}
+
+
 def section_options(
     *sections: Callable[[], Any], besides: Callable[[], Any] | None = None
 ) -> Callable[[Function], Function]:
@@ -163,18 +222,22 @@ def section_options(
     return decorate
 
 
-def refuse_flag(flag: str, row: Task, reader: str = "the model reads") -> None:
-    """Refuse a flag, or the name of a setting, that is for the other of the inputs that a task may have.
+def refuse_flag(
+    flag: str, row: Task, reader: str = "the model reads", has: Callable[[Task], bool] = lambda row: True
+) -> None:
+    """Refuse a flag, or the name of a setting, that is for another of the inputs that a task may have.
 
     Args:
         flag: the flag.
         row: the task over what is read.
         reader: what reads it, or is it.
+        has: whether a row of the task has the flag.
 
     Raises:
         UsageError: always.
     """
-    other = next((each.content for each in TASKS[row.name].rows if each.content != row.content), "another input")
+    rows = [each for each in TASKS[row.name].rows if each.content != row.content]
+    other = next((each.content for each in rows if has(each)), "another input")
     raise click.UsageError(f"{flag} is for {other}; {reader} {row.content}.")
 
 
@@ -197,7 +260,12 @@ def checked_options(section: Any, given: dict[str, Any], row: Task) -> dict[str,
     values = {name: value for name, value in given.items() if value is not None}
     for name in values:
         if name not in section.model_fields or (name in OF_WORDS and row.records == "frames"):
-            refuse_flag(_as_flag_name(name), row)
+            classes = ("options_class", "evaluation_class")
+            refuse_flag(
+                _as_flag_name(name),
+                row,
+                has=lambda other: any(name in getattr(other, each)().model_fields for each in classes),  # noqa: B023
+            )
     try:
         checked: dict[str, Any] = validated(section, values, "options").model_dump(exclude_unset=True)
     except SettingsError as error:
@@ -250,12 +318,14 @@ def settings_options(task: Task) -> Callable[[Function], Function]:
         flags = {flag: setting for row in task.rows for flag, setting in row.flags.items()}
         for flag, setting in reversed({**flags, **SETTING_FLAGS}.items()):
             section, name = setting.split(".")
-            known = (row.settings_class().model_fields.get(section) for row in task.rows)
+            known_fields = [row.settings_class().model_fields.get(section) for row in task.rows]
             default = next(
-                (field.default for field in known if field is not None and hasattr(field.default, name)), None
+                (field.default for field in known_fields if field is not None and hasattr(field.default, name)), None
             )
             if default is not None:
-                function = _flag(flag, setting, type(default).model_fields[name], getattr(default, name))(function)
+                fields = [getattr(field.default, SECOND_TEXT, None) for field in known_fields if field is not None]
+                make = _texts_flag if setting == "data.text" and any(fields) else _flag
+                function = make(flag, setting, type(default).model_fields[name], getattr(default, name))(function)
                 for old in (old for old, new in OLD_FLAGS.items() if new == flag):
                     kind, place = type(getattr(default, name)), f"old__{setting.replace('.', '__')}"
                     function = click.option(old, place, type=kind, hidden=True)(function)
@@ -357,18 +427,19 @@ def _overridden(settings: Settings, asked: Mapping[str, Any], flags: Mapping[str
 def _refuse_other_input(section: str, name: str, row: Task, reader: str, *, flag: Any = None) -> None:
     """Refuse a setting that the task has over another input only; by its flag, if it has a value from one."""
     if _is_of_other_input(section, name, row):
-        refuse_flag(_shown_setting(section, name, row, flag), row, reader)
+        refuse_flag(_shown_setting(section, name, row, flag), row, reader, lambda other: _has(section, name, other))
 
 
 def _is_of_other_input(section: str, name: str, row: Task) -> bool:
     """Whether a task has a setting, but not over this input."""
+    return not _has(section, name, row) and any(_has(section, name, other) for other in TASKS[row.name].rows)
 
-    def has(row: Task) -> bool:
-        field = row.settings_class().model_fields.get(section)
-        known = getattr(field.annotation, "model_fields", {}) if field is not None else {}
-        return name in known and not (row.records == "frames" and section == "data" and name in OF_WORDS)
 
-    return not has(row) and any(map(has, TASKS[row.name].rows))
+def _has(section: str, name: str, row: Task) -> bool:
+    """Whether a task has a setting over an input."""
+    field = row.settings_class().model_fields.get(section)
+    known = getattr(field.annotation, "model_fields", {}) if field is not None else {}
+    return name in known and not (row.records == "frames" and section == "data" and name in OF_WORDS)
 
 
 def _shown_setting(section: str, name: str, row: Task, flag: Any) -> str:
@@ -568,7 +639,9 @@ def prediction_options(task: Task) -> Callable[[Function], Function]:
     usual = " or ".join(dict.fromkeys(row.writes[0] for row in task.rows))
     told = f"output format: {written}  [default: {usual}]"
     output_format = click.option("--output-format", type=click.Choice(outputs), metavar="|".join(outputs), help=told)
+    of_pairs = any(row.records == "pairs" for row in task.rows)
     text = click.option("--text", "text_field", metavar="FIELD", help="field of the text  [default: the model's]")
+    text = texts_option("--text", "text_field", default="the model's") if of_pairs else text
     told = "field of the sequence: array file, recording or numbers  [default: the model's]"
     frames = click.option("--frames", "frames_field", metavar="FIELD", help=told)
     fields: dict[str, Callable[[Any], Any]] = {"texts": text, "lines": text, "frames": frames}

@@ -100,7 +100,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         device: str,
         threads: int | None,
         quiet: bool,
-        text_field: str | None = None,
+        text_field: str | tuple[str, ...] | None = None,
         frames_field: str | None = None,
         folder: Path | None = None,
         stream: bool = False,
@@ -109,10 +109,11 @@ def predict_command(task: Task, verb: str) -> click.Command:
         directory = of_ensemble(directory, given, task)
         row = trained_row(directory, task)
         options = checked_options(row.options_class(), given, row)
-        of_words = {"--text": text_field, "--token-column": token_column}
+        texts = text_field if isinstance(text_field, tuple) else (text_field,) if text_field else ()
+        of_words = {"--text": text_field or None, "--token-column": token_column}
         others = of_words if row.records == "frames" else {"--frames": frames_field}
         for flag in (flag for flag, value in others.items() if value is not None):
-            refuse_flag(flag, row)
+            refuse_flag(flag, row, has=lambda other: (other.records == "frames") != (row.records == "frames"))
         output_format = output_format or row.writes[0]
         usage_unless(
             output_format in row.writes,
@@ -136,7 +137,12 @@ def predict_command(task: Task, verb: str) -> click.Command:
         keep_inputs(directory, *names)
         asked = described_by(input_format, columns, token_column, encoding)
         folder_of_all = files[0] if len(files) == 1 and os.path.isdir(files[0]) else ""
-        asked = replace(asked, text=text_field or frames_field or "", below=folder_of_all)
+        usage_unless(
+            len(texts) in ((0, 2) if row.records == "pairs" else (0, 1)),
+            f"--text is given {'once' if len(texts) == 1 else 'twice'}; the model reads {row.content}.",
+        )
+        first, second = (*texts, "", "")[:2]
+        asked = replace(asked, text=first or frames_field or "", second=second, below=folder_of_all)
         live = sys.stdin.isatty() and names == ("-",)
 
         def find() -> Inputs:

@@ -21,6 +21,7 @@ from seqkit.cli.options import (
     settings_options,
     table_width,
     usage_unless,
+    with_second_text,
     write_json,
 )
 from seqkit.cli.outputs import keep_inputs
@@ -91,6 +92,7 @@ def train_command(task: Task) -> click.Command:
         json_file: str | None,
         **given: Any,
     ) -> int:
+        given = with_second_text(given)
         launch = Launch.from_environment()
         silent = quiet or launch.rank > 0
         usage_unless(not (resume and force), "--resume and --force exclude each other.")
@@ -102,7 +104,7 @@ def train_command(task: Task) -> click.Command:
             and data
             and not silent
             and chosen.settings.row.records != "frames"
-            and input_of(data, task, quiet=True)
+            and input_of(data, task, quiet=True) == "frames"
         ):
             tell(f"{data}: {recipe} is for words: the texts of the sequences are read, not their vectors")
         data = data or chosen.dataset
@@ -175,8 +177,12 @@ def input_of(
     }
     if asked.get("frames"):
         return "frames"
+    if asked.get("second"):
+        return "pair"
     columns, format, encoding = (str(asked.get(name, "")) for name in ("columns", "format", "encoding"))
     dataset = resolve(data, quiet=quiet).described(Description(format, column_names(columns), encoding=encoding))
+    if dataset.card is not None and dataset.card.input == "pair" and not {"text", "token_column"} & set(asked):
+        return "pair"
     if not dataset.reads_frames(named="text" in asked or "token_column" in asked):
         return None
     of_words = asked_of_words(task, assignments, flags)

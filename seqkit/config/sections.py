@@ -277,9 +277,19 @@ class Settings(Section):
         return ""
 
     @property
+    def predicts(self) -> str:
+        """What is predicted, a key of `seqkit.tasks.Task.heads`; empty for what the task predicts by default."""
+        return ""
+
+    @property
     def label(self) -> str:
         """The field or column of the labels."""
         return str(getattr(self.data, "label", "") or getattr(self.data, "target", "") or "label")
+
+    @property
+    def texts(self) -> tuple[str, str]:
+        """The fields of the two texts, where these come in pairs."""
+        return getattr(self.data, "text", ""), getattr(self.data, "second", "")
 
     def description(self) -> Any:
         """How files are to be read, as far as the settings say it.

@@ -64,6 +64,7 @@ class GeneratorCard(BaseModel):
         "sample-ner",
         "sample-pos",
         "sample-reviews",
+        "sample-pairs",
         "sample-sentences",
         "sample-names",
         "sample-tolari",
@@ -84,7 +85,7 @@ class Card(BaseModel):
     Args:
         name: the name a user gives; the card's file is ``NAME.toml``.
         task: the task it is for.
-        input: what the task reads of it, ``words`` or ``frames``.
+        input: what the task reads of it, ``words``, ``frames`` or ``pair``.
         description: one or two sentences.
         language: IETF language tag; ``und`` for what is in no language.
         licence: what may be done with the data; shown before a download.
@@ -94,7 +95,8 @@ class Card(BaseModel):
         columns: names of a column file's columns, in order; empty for formats with names of their own.
         token_column: the column of the tokens, a name or a position from 0; empty for the format's.
         encoding: the encoding of text files; empty for UTF-8.
-        target: the column a tagger learns by default.
+        target: the column a tagger, or the label a classifier, learns by default.
+        texts: the fields of the two texts of a pair.
         scheme: how that column writes spans (``iob1``, ``iob2``, ``bioes``, ``none``); ``auto`` detects it.
         instructions: how to get the data set if it cannot be downloaded, and how the files relate to their source.
         splits: train, dev and test → file name.
@@ -106,7 +108,7 @@ class Card(BaseModel):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     task: str
-    input: Literal["words", "frames"] = "words"
+    input: Literal["words", "frames", "pair"] = "words"
     description: str = Field(min_length=1)
     language: str = Field(default="und", min_length=2)
     licence: str = Field(min_length=1)
@@ -117,6 +119,7 @@ class Card(BaseModel):
     token_column: str = ""
     encoding: str = ""
     target: str = ""
+    texts: tuple[()] | tuple[str, str] = ()
     scheme: Literal["auto", "iob1", "iob2", "bioes", "none"] = "auto"
     instructions: str = ""
     splits: dict[Literal["train", "dev", "test"], str] = Field(default_factory=dict)
@@ -146,6 +149,8 @@ class Card(BaseModel):
                 raise ValueError(f"splits.{split}: {file!r} is not one of the files ({', '.join(names) or 'none'})")
         if self.columns and self.target and self.target not in self.columns:
             raise ValueError(f"target: {self.target!r} is not one of the columns ({', '.join(self.columns)})")
+        if (self.input == "pair") != bool(self.texts):
+            raise ValueError("texts: the two fields of a pair are needed for input pair, and for no other")
         return self
 
     @property

@@ -23,7 +23,7 @@ from seqkit.corpora.text_labels import refuse_no_labels
 from seqkit.errors import DataError, SeqkitError
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.schemes import detect_scheme, invalid_moves
-from seqkit.records import FrameRecord, Sentence, control_fault
+from seqkit.records import FrameRecord, Sentence, TextPair, control_fault
 from seqkit.tasks import TASKS
 
 _STRAY_LABELS = 0.05  # up to this share of labels outside a scheme are faults; with more, the column is something else
@@ -65,6 +65,8 @@ def check(
     Raises:
         DataError: a file cannot be opened, is in a format without sentences, or there is no such column.
     """
+    if task == "translate" or (task is None and dataset.in_parallel):
+        return list(_parallel_problems(dataset, target, refusals, [] if notes is None else notes))
     wanted = None if task is None else TASKS[task]
     if frames or dataset.reads_frames(named=text != "text" or (wanted is not None and wanted.records == "fields")):
         settings = None if wanted is None else settings_of(dataset, wanted, target, text, frames)
@@ -105,6 +107,30 @@ def check(
     names = [name for split, content in contents.items() for name in (*_files(dataset.splits[split]), content.file)]
     order = {name: place for place, name in enumerate(names)}
     return problems.listed(lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
+
+
+def _parallel_problems(
+    dataset: Dataset, target: str | None, refusals: Callable[..., Any] | None, notes: list[str]
+) -> Iterator[Problem]:
+    """The faults of texts and what is written from each: what training refuses, and pairs that are in two splits."""
+    for split in dataset.splits.values():
+        yield from _checksum_problems(dataset, split)
+    settings = settings_of(dataset, TASKS["translate"], target)
+    try:
+        found = read_splits(dataset, "fields", settings.data, None)
+    except DataError as error:
+        yield problem_of(error)
+        return
+    notes += found.notes
+    yield from map(problem_of, refusals(settings, found.records) if refusals is not None else ())
+    first: dict[str, tuple[str, str]] = {}
+    for name, records in found.records.items():
+        for record in records:
+            pair = repr([record.fields.get(field) for field in (settings.data.source, settings.data.target)])
+            earlier = first.setdefault(pair, (name, f"{record.file}:{record.line}"))
+            if earlier[0] != name:
+                message = f"the pair is also in {earlier[0]}, at {earlier[1]}; remove one"
+                yield Problem(str(record.file), record.line, message)
 
 
 def _refused_texts(dataset: Dataset, settings: Any, refusals: Callable[..., Any] | None) -> Iterator[Problem]:
@@ -256,7 +282,8 @@ def _condition(sentence: Sentence, conditional: bool) -> str:
     """What distinguishes two records of the same words: vectors; if texts are generated from fields, all of them."""
     fields = {name: _as_read(value) for name, value in sentence.fields.items()}
     distinct = fields if conditional else {name: value for name, value in fields.items() if _is_vector(value)}
-    return repr(sorted(distinct.items()))
+    border = sentence.border if isinstance(sentence, TextPair) else 0  # the same words may be another pair
+    return repr((border, sorted(distinct.items())))
 
 
 def _as_read(value: Any) -> Any:

@@ -20,11 +20,12 @@ from seqkit.formats.format import UNDESCRIBED, Description, ReadOptions, notes_o
 from seqkit.formats.json_values import as_object
 from seqkit.formats.manifest import beside, has_frames, may_have_frames, not_read, row_frames
 from seqkit.formats.objects import labels_whole_text, object_sentence, object_text
+from seqkit.formats.parallel_files import PARALLEL_FILES
 from seqkit.formats.plain import punctuation_is_apart
 from seqkit.formats.registry import FORMATS, described_frames, described_sentences, described_texts
 from seqkit.formats.spans import WIDENED
 from seqkit.formats.splitting import Choice, Splitter, choose_splitter, choose_splitter_for_text
-from seqkit.formats.tables import NoNamesError
+from seqkit.formats.tables import PARALLEL, NoNamesError
 from seqkit.formats.text import OTHER_ENCODING, read_lines
 from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
 from seqkit.tasks import TASKS
@@ -107,6 +108,23 @@ class Dataset:
             return description.target or FORMATS[description.format].target
         except DataError:  # which reading it says again, after what else may be wrong
             return ""
+
+    @property
+    def in_parallel(self) -> bool:
+        """Whether it has texts and what is written from each, as its card or its format says."""
+        if self.card is not None:
+            return self.card.task == "translate"
+        split = next(iter(self.splits.values()))
+        if split.file is None or split.is_pipe:
+            return False
+        with suppress(DataError):  # which reading it says again
+            return split.first(texts=True)[1].format in (PARALLEL.name, PARALLEL_FILES.name)
+        return False
+
+    @property
+    def second(self) -> str:
+        """The field of the second text, where texts come in pairs."""
+        return next(iter(self.splits.values())).description.second
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -776,7 +794,7 @@ def _given_frames(record: FrameRecord | TextRecord, field: str) -> FrameRecord:
 def _given_text(record: Sentence | TextRecord, options: ReadOptions) -> Sentence | TextRecord:
     """A text that came from no file, split into tokens unless it was given as tokens."""
     fields, label = record.fields, options.label
-    if isinstance(record, TextRecord) and label is not None:
+    if isinstance(record, TextRecord) and (label is not None or options.second):
         return object_text(dict(fields), options, record.file, record.line)
     if label is not None and label not in fields:
         found = ", ".join(map(repr, fields)) or "none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from itertools import chain
 from numbers import Integral
 from typing import Any
@@ -24,12 +25,20 @@ _FEWEST = 4
 _OF_VECTORS = '; for sequences of vectors the settings need "input": "frames"'
 
 
-def from_items(kind: str, train: Any, dev: Any = None, test: Any = None, label: str = "label") -> Dataset:
+def from_items(
+    kind: str,
+    train: Any,
+    dev: Any = None,
+    test: Any = None,
+    label: str = "label",
+    texts: tuple[str, str] = ("sentence1", "sentence2"),
+) -> Dataset:
     """A data set from Python objects of the kind that a task learns from.
 
     Args:
         kind: ``sentences``, pairs of tokens and labels; ``texts``, pairs of a text (or its tokens) and a label (or a
-            list of labels), in this order; ``fields``, mappings with a text and other fields; ``lines`` of text; or
+            list of labels), in this order; ``pairs``, two texts and a label, ``(text, text, label)`` or ``((text,
+            text), label)``; ``fields``, mappings with a text and other fields; ``lines`` of text; or
             ``frames``, sequences of vectors: an array, a tensor or a list of frames, alone or in a pair with its label,
             or all of them, an array [S, N, F] and S labels. Of every kind items may be mappings, and are read as the
             objects of a JSON Lines file are (see `seqkit.formats.jsonl`); so are the rows of tables (see
@@ -38,6 +47,7 @@ def from_items(kind: str, train: Any, dev: Any = None, test: Any = None, label: 
         dev: items to choose the best epoch by; without them the last tenth of train is held out.
         test: items to report on.
         label: the field or column of the labels of pairs.
+        texts: the fields of the two texts, where these come in pairs.
 
     Returns:
         The data set.
@@ -54,6 +64,8 @@ def from_items(kind: str, train: Any, dev: Any = None, test: Any = None, label: 
         {'text': 'so bad', 'stars': '1'}
     """
     name, make = _KINDS[kind]
+    if kind == "pairs":
+        make = partial(_pair_of_texts, texts=texts)
     given = {"train": train, "dev": dev, "test": test}
     not_taken: list[str] = []
     if has_splits(train):
@@ -69,7 +81,7 @@ def from_items(kind: str, train: Any, dev: Any = None, test: Any = None, label: 
         refuse_one(items, f"{name} {split}")
         items = _pairs_of_arrays(items) if kind == "frames" else items
         content = _records(items, make, label, f"{name} {split}")
-        if has_splits(train) and split == "test" and kind == "texts" and _has_no_labels(content, label):
+        if has_splits(train) and split == "test" and kind in ("texts", "pairs") and _has_no_labels(content, label):
             not_taken.append(f"test, in which no row has a {label!r}")
             continue
         splits[split] = Split(content=content)
@@ -221,6 +233,18 @@ def _sentence_of_text(pair: Any, name: str) -> Sentence | TextRecord:
     return sentence
 
 
+def _pair_of_texts(item: Any, name: str, texts: tuple[str, str]) -> TextRecord:
+    """The fields of two texts and their label."""
+    if isinstance(item, Mapping):
+        return _record_of_fields(item, name)
+    parts = [] if isinstance(item, str) else list(item) if hasattr(item, "__iter__") else []
+    if len(parts) == 2 and not isinstance(parts[0], str) and hasattr(parts[0], "__iter__"):
+        parts = [*parts[0], parts[1]]
+    if len(parts) != 3:
+        raise ValueError(f"expected (text, text, label), found {shown(item)}")
+    return TextRecord("", dict(zip((*texts, name), map(as_json, parts), strict=True)))
+
+
 def _pairs_of_arrays(items: Any) -> Any:
     """The pairs of an array [S, N, F] and S labels; other items as they are."""
     if not isinstance(items, tuple | list) or len(items) != 2 or getattr(items[0], "ndim", 0) != 3:
@@ -260,6 +284,7 @@ def _is_pair(sequence: Any, label: Any) -> bool:
 _KINDS: dict[str, tuple[str, Callable[[Any, str], Any]]] = {
     "sentences": ("pairs", _sentence_of_pair),
     "texts": ("texts", _sentence_of_text),
+    "pairs": ("pairs", _record_of_fields),
     "fields": ("records", _record_of_fields),
     "lines": ("lines", _record_of_line),
     "frames": ("sequences", _sequence),

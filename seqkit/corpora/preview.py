@@ -92,7 +92,7 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
     settings = settings_of(dataset, task, target, text, frames)
     if settings.row.records == "frames":
         return _of_sequences(dataset, settings)
-    name = _learned_field(settings)
+    task, name = settings.row, _learned_field(settings)
     settings, choice = with_splitter(settings, dataset)
     splitter = Splitter(settings.data.splitter).split
     if task.records == "lines":
@@ -103,7 +103,7 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
     learned.sizes = {split: len(records) for split, records in found.records.items()}
     if task.records == "sentences":
         _add_columns(learned, train, settings.data.scheme)
-    elif task.records == "texts":
+    elif task.records in ("texts", "pairs"):
         _add_texts(learned, train)
     else:
         fields = list(dict.fromkeys(key for record in train[:_RECORDS] for key in record.fields))
@@ -130,11 +130,17 @@ def settings_of(dataset: Dataset, task: Task, target: str | None = None, text: s
     """
     if (frames or dataset.has_frames) and task.records != "fields":  # which has fields of any kind
         task = task.of("frames", f"seqkit {task.name}")
+    elif dataset.second and task.records == "texts":
+        task = task.of("pair", f"seqkit {task.name}")
     settings: Any = task.settings_class()(task=task.name)
     name = _learned_field(settings)
+    if hasattr(settings.data, "source"):  # of several texts the second is written, where it is not said which
+        target = target or dataset.target or "".join(dataset.columns[1:2])
     changes = {name: target} if target and name else {}
-    if task.records == "texts":
+    if task.records in ("texts", "pairs"):
         changes["text"] = text
+    if task.records == "pairs":
+        changes["second"] = dataset.second
     if task.records == "frames":
         changes["frames"] = frames
     return override(settings, {"data": changes}).complete(dataset)

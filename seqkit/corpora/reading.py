@@ -14,6 +14,7 @@ from seqkit.corpora.label_columns import note_on_numbers, read_notation
 from seqkit.corpora.label_faults import sorted_by_label
 from seqkit.corpora.text_labels import refuse_header, refuse_no_labels
 from seqkit.errors import DataError, SettingsError
+from seqkit.formats.format import Description
 from seqkit.formats.manifest import all_sequences
 from seqkit.records import SplitFunction
 
@@ -48,6 +49,8 @@ def read_splits(
     splitter: SplitFunction | None,
     splits: Sequence[str] | None = None,
     label: str | None = None,
+    *,
+    numbers: bool = False,
 ) -> Splits[Any]:
     """Read some splits.
 
@@ -59,6 +62,7 @@ def read_splits(
         splits: which; by default train, dev and test as far as there are any.
         label: the field or column of the label, instead of the one that the settings name; what is held out as dev does
             not depend on it.
+        numbers: whether the label of a text is a number, of which all may differ.
 
     Returns:
         The records of each split, in the file's order.
@@ -81,10 +85,10 @@ def read_splits(
             rewritten = read_notation(list(found.records.values()), label or data.target, copy=in_memory)
             found.notes.extend(rewritten)
             found.notes.extend(note_on_numbers(found.records.get("train", []), label or data.target))
-    elif kind == "texts":
+    elif kind in ("texts", "pairs"):
         text, field = getattr(data, "text", "text"), str(label or getattr(data, "label", "label"))
-        found = dataset.read_texts(splitter, splits, text=text, label=field)
-        if found.records.get("train") and "dev" in found.records:
+        found = in_pairs(dataset, data).read_texts(splitter, splits, text=text, label=field)
+        if found.records.get("train") and "dev" in found.records and not numbers:
             train, dev = found.records["train"], found.records["dev"]
             if getattr(dataset.splits.get("train") or dataset.splits.get("all"), "file", None) is None:
                 refuse_header(train, field)
@@ -104,6 +108,11 @@ def read_splits(
             what = "sentences" if kind == "sentences" else "texts"
             raise DataError(f"no {what} found", file=source_of(dataset, split))
     return found
+
+
+def in_pairs(dataset: Dataset, data: Any) -> Dataset:
+    """A data set whose texts come in pairs, if the data settings name a second text."""
+    return dataset.described(Description(second=getattr(data, "second", "")))
 
 
 def _held_out_of_sequences(records: Sequence[Any], data: Any) -> tuple[set[int], str] | None:
@@ -134,9 +143,10 @@ def with_splitter(settings: _AnySettings, dataset: Dataset) -> tuple[_AnySetting
         return override(settings, {"data": {"splitter": "words"}}), []
     kind = settings.row.records
     spaced = hasattr(data, "source")
-    text = getattr(data, "text" if kind in ("texts", "lines") else "source" if spaced else "target", "text")
-    label = data.label if kind == "texts" else data.target if spaced else None
-    choice = dataset.choose_splitter(kind, text, label, spaced=spaced)
+    of_texts = kind in ("texts", "pairs")
+    text = getattr(data, "text" if of_texts or kind == "lines" else "source" if spaced else "target", "text")
+    label = data.label if of_texts else data.target if spaced else None
+    choice = in_pairs(dataset, data).choose_splitter(kind, text, label, spaced=spaced)
     return override(settings, {"data": {"splitter": choice.kind}}), [choice.reason]
 
 

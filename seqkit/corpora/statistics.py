@@ -11,6 +11,7 @@ from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.label_columns import label_scheme, labels_of_splits
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.schemes import spans as read_spans
+from seqkit.formats.splitting import Splitter
 from seqkit.formats.writers import short_cell
 from seqkit.metrics.scores import text_table
 from seqkit.records import Sentence
@@ -58,7 +59,8 @@ def statistics(
         dataset: the data set; a held-out dev split is counted like any other.
         target: the label column; by default the card's, else ``upos`` in CoNLL-U and the last one elsewhere. For
             labelled texts the field of the label, by default the card's or ``label``.
-        text: for labelled texts the field of the text.
+        text: for labelled texts the field of the text; of texts and what is written from them the one to count, by
+            default the first.
 
     Returns:
         Split → numbers, and what the user should know: what was held out.
@@ -67,7 +69,17 @@ def statistics(
         DataError: a file has a fault, or there is no such column.
     """
     names = ["all"] if "all" in dataset.splits else [name for name in ("train", "dev", "test") if dataset.has(name)]
-    field, notes = dataset.label_field(target), list[str]()
+    field, notes = None if dataset.in_parallel else dataset.label_field(target), list[str]()
+    if dataset.in_parallel:
+        text = text if text in dataset.columns else (*dataset.columns, text)[0]
+        choice = dataset.choose_splitter("texts", text, None, spaced=True)
+        read = dataset.read_texts(Splitter(choice.kind).split, names, text=text, label=None)
+        known = Counter(token for sentence in read.records.get("train", ()) for token in sentence.tokens)
+        counted = {
+            name: _count(found, [], "none", known if name in ("dev", "test") and known else None)
+            for name, found in read.records.items()
+        }
+        return counted, [*read.notes, f"counted are the texts of {text!r}; --text chooses another", choice.reason]
     splitter = dataset.splitter("sentences" if field is None else "texts", text, field, notes)
     if field is None:
         read = dataset.read_sentences(splitter, names)

@@ -71,17 +71,18 @@ def _parts(file: str, description: Description, size: int) -> Iterator[tuple[Par
     """The parts of one input, and of each whether it ended early because nothing more came."""
     name, line, head, form = "<stdin>" if file == "-" else file, 1, None, FORMATS[description.format]
     known = description.columns, description.token_column, description.comment_rows, description.text, description.below
+    second = description.second
     if form.opens:
         if file == "-":
             raise DataError(f"{form.content} cannot come from standard input; name the file", file=name)
-        yield Part(name, form.name, 1, None, b"", *known), False
+        yield Part(name, form.name, 1, None, b"", *known, second), False
         return
     if form.frames is not None and beside(file) is not None:  # whose rows are counted from the first record on
         size = max(size, os.path.getsize(file))
     with opened(file, buffering=0) as raw:
         stream = in_utf_8(raw, name, "" if form.binary else description.encoding)
         for data, waited_for in _pieces(stream, form, name, size):
-            yield Part(name, form.name, line, head, data, *known), waited_for
+            yield Part(name, form.name, line, head, data, *known, second), waited_for
             if line == 1:
                 head = _first_row(data, form, name)[0]
             line += data.count(b"\n") + data.count(b"\r") - data.count(b"\r\n")

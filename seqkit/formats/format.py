@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from seqkit.errors import DataError, shortened
 from seqkit.formats.text import Line, Lines, last_line_end
-from seqkit.records import FrameRecord, Sentence, SplitFunction, TextRecord
+from seqkit.records import FrameRecord, Sentence, SplitFunction, TextPair, TextRecord
 
 _WORD = re.compile(r"[^ \t]+")
 
@@ -46,6 +46,7 @@ class Description:
         text: the field of the texts, for prediction; empty for that of the model.
         target: the column that is learned by default; empty for the format's, or the last one.
         below: the folder in which the files were found, for prediction; empty where they were named.
+        second: the field of the second text of each record, where texts come in pairs.
         text_first: whether of two columns without names the first is the text, and the other what is learned of it.
     """
 
@@ -58,6 +59,7 @@ class Description:
     text: str = ""
     target: str = ""
     below: str = ""
+    second: str = ""
     text_first: bool = False
 
 
@@ -112,6 +114,7 @@ class ReadOptions:
         frames: the field of a sequence of vectors; empty for the usual ones.
         rows_before: of sequences of vectors in an array beside the file, how many rows come before these lines.
         faults: receives what is wrong with sequences of vectors, which are left out then; None to raise it.
+        second: the field of the second text, where texts come in pairs; empty for single texts.
         text_first: whether of two columns without names the first is the text.
         left_out: what a reader leaves out or changes → how often, which the user is told; see `notes_on`.
     """
@@ -128,6 +131,7 @@ class ReadOptions:
     frames: str = ""
     rows_before: int = 0
     faults: list[DataError] | None = None
+    second: str = ""
     text_first: bool = False
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -146,6 +150,7 @@ class ReadOptions:
             token_column=description.token_column,
             span_borders=description.span_borders,
             comment_rows=description.comment_rows,
+            second=description.second or self.second,
             text_first=description.text_first,
         )
 
@@ -159,12 +164,30 @@ class ReadOptions:
             line: the line it starts at.
 
         Returns:
-            The record.
+            The record; a `TextPair` where texts come in pairs.
+
+        Raises:
+            DataError: there is no second text.
         """
+        if self.second:
+            return self._pair(text, fields, file, line)
         record = TextRecord(text, fields, file, line)
         return record if self.split is None else record.cut(self.split)
 
+    def _pair(self, text: str, fields: dict[str, Any], file: str, line: int) -> TextPair:
+        if self.second not in fields:
+            found = ", ".join(map(repr, fields)) or "none"
+            message = f"expected the fields {self.text!r} and {self.second!r}, found {found}; {NAME_PAIR}"
+            raise DataError(message, file=file, line=line)
+        split = self.split or split_at_spaces
+        first, second = (TextRecord(each).cut(split) for each in (text, fields[self.second]))
+        pair = TextPair.of(first, second, (self.text, self.second))
+        pair.fields, pair.file, pair.line = fields, file, line
+        return pair
 
+
+NAME_PAIR = "--text FIELD --text FIELD names those of the two texts"
+"""what to do where the fields of a pair are not found"""
 DEFAULTS = ReadOptions()
 
 

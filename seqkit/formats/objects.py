@@ -14,13 +14,13 @@ from typing import Any
 
 from seqkit.errors import DataError, shown
 from seqkit.formats.columns import TOKEN_COLUMNS
-from seqkit.formats.format import Format, ReadOptions, Sample, split_at_spaces
+from seqkit.formats.format import NAME_PAIR, Format, ReadOptions, Sample, split_at_spaces
 from seqkit.formats.json_text import Container, container_head, last_object_end, objects, sample_objects
 from seqkit.formats.manifest import has_frames
 from seqkit.formats.spans import SPANS, CharacterSpan, Document, Fault, checked_spans, document_sentences, span_labels
 from seqkit.formats.tables import names_of_columns, which_is_which
 from seqkit.formats.text import Line
-from seqkit.records import Sentence, SplitFunction, TextRecord, align
+from seqkit.records import Sentence, SplitFunction, TextPair, TextRecord, align
 
 _NOT_COLUMNS = frozenset({"tokens", "text", "spans", "nbest"})
 _NOT_KEYS_OF_LABELS = frozenset({"text", "start", "end", "id", "ws", "disabled"})
@@ -241,8 +241,11 @@ def _sentence(record: dict[str, Any], options: ReadOptions) -> Sentence:
 def _text(record: dict[str, Any], options: ReadOptions) -> Sentence | TextRecord:
     record = _with_tokens(record, options.token_column)
     label = options.label
-    likely = "" if label is None else _likely_fields(record, options.text, label)
-    sentence = _tokens(record, options.split or (lambda text: []), options.text, likely)
+    likely = "" if label is None or options.second else _likely_fields(record, options.text, label)
+    if options.second:
+        sentence = _pair(record, options)
+    else:
+        sentence = _tokens(record, options.split or (lambda text: []), options.text, likely)
     sentence.fields = record
     if label is not None:
         key = _label_key(record, label)
@@ -251,7 +254,22 @@ def _text(record: dict[str, Any], options: ReadOptions) -> Sentence | TextRecord
         if key != label:
             options.left_out[f"texts whose labels were read from {key!r}"] += 1
         record[label] = label_string(_chosen(record[key]) if key == "cats" else record[key], key)
-    return TextRecord(sentence.text, record) if options.split is None else sentence
+    return TextRecord(sentence.text, record) if options.split is None and not options.second else sentence
+
+
+def _pair(record: dict[str, Any], options: ReadOptions) -> Sentence:
+    """Two texts, each a string or a list of tokens."""
+    names = (options.text, options.second)
+    if any(name not in record for name in names):
+        found = ", ".join(map(repr, record)) or "no keys"
+        raise Fault(f'expected texts in "{names[0]}" and "{names[1]}", found {found}; {NAME_PAIR}')
+    first, second = (
+        _from_strings(record[name], None)
+        if isinstance(record[name], list)
+        else _tokens({name: record[name]}, options.split or split_at_spaces, name)
+        for name in names
+    )
+    return TextPair.of(first, second, names)
 
 
 def _label_key(record: dict[str, Any], label: str) -> str:
@@ -265,6 +283,9 @@ def _likely_fields(record: dict[str, Any], text: str, label: str) -> str:
     """What a message about a missing field says of the flags that name the fields of an object."""
     if text in record and _label_key(record, label) in record:
         return ""
+    texts = [key for key, value in record.items() if isinstance(value, str) and key != label]
+    if text not in record and label in record and len(texts) == 2:
+        return f"; if these are pairs of texts, --text {texts[0]} --text {texts[1]} says so"
     likely = names_of_columns([key for key, value in record.items() if not isinstance(value, list | dict)])
     if likely is None:
         return ""

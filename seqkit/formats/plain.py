@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from seqkit.errors import DataError
 from seqkit.formats.format import Format, ReadOptions, Sample, split_at_spaces
 from seqkit.formats.text import Line, is_blank
 from seqkit.records import Sentence, TextRecord
@@ -13,10 +14,25 @@ from seqkit.records import Sentence, TextRecord
 
 def _read(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence]:
     """Every line, an empty one too."""
+    if options.second:
+        yield from _read_pairs(lines, name, options)
+        return
     split = options.split or split_at_spaces
     for number, text in lines:
         offsets = split(text)  # not through a `TextRecord`, which would take a few per cent of the time
         yield Sentence([text[start:end] for start, end in offsets], text, offsets, file=name, line=number)
+
+
+def _read_pairs(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence]:
+    """Every line as two texts with a tab between them; an empty one is a pair of empty texts."""
+    for number, line in lines:
+        texts = line.split("\t") if line else ["", ""]
+        if len(texts) != 2:
+            found = "no tab" if len(texts) == 1 else f"{len(texts) - 1} tabs"
+            raise DataError(f"expected two texts with a tab between them, found {found}", file=name, line=number)
+        pair = options.record(texts[0], {options.text: texts[0], options.second: texts[1]}, name, number)
+        assert isinstance(pair, Sentence)
+        yield pair
 
 
 def _read_tokens(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence]:
@@ -25,6 +41,9 @@ def _read_tokens(lines: Iterable[Line], name: str, options: ReadOptions) -> Iter
 
 def _read_texts(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence | TextRecord]:
     """Every line that is not blank."""
+    if options.second:
+        yield from _read_pairs(((number, text) for number, text in lines if not is_blank(text)), name, options)
+        return
     for number, text in lines:
         if not is_blank(text):
             yield options.record(text, {"text": text}, name, number)

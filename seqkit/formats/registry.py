@@ -383,7 +383,7 @@ def part_sentences(part: Part, splitter: SplitFunction | None) -> Iterator[Sente
 
 
 def part_texts(
-    part: Part, splitter: SplitFunction | None, text: str = "text", *, text_first: bool = False
+    part: Part, splitter: SplitFunction | None, text: str = "text", second: str = "", *, text_first: bool = False
 ) -> Iterator[Any]:
     """Read a part of an input of texts that need no label; see `read_texts`.
 
@@ -391,6 +391,7 @@ def part_texts(
         part: the part.
         splitter: splits the text into tokens.
         text: the column or key of the text, where the part does not say it.
+        second: that of the second text, where texts come in pairs.
         text_first: whether of two columns without names the first is the text.
 
     Returns:
@@ -400,9 +401,10 @@ def part_texts(
     Raises:
         DataError: the format contains no texts; while iterating, anything wrong with the part.
     """
+    texts: dict[str, Any] = {"text": part.text or text, "second": part.second or second, "text_first": text_first}
+    options = replace(_part_options(part, splitter), **texts)
     if format_named(part.format).line_per_record:
-        return part_sentences(part, splitter)
-    options = replace(_part_options(part, splitter), text=part.text or text, text_first=text_first)
+        return sentence_reader(part.format, part.name)(part.lines(), part.name, options)
     return text_reader(part.format, part.name, None)(part.lines(), part.name, options)
 
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from seqkit.errors import DataError, shown
-from seqkit.formats.format import Description, Format, ReadOptions, Sample
+from seqkit.formats.format import NAME_PAIR, Description, Format, ReadOptions, Sample
 from seqkit.formats.manifest import frames_of_rows, has_frames
 from seqkit.formats.text import BYTE_ORDER_MARK, Line, Lines, is_blank, last_line_end
 from seqkit.formats.writers import clean
@@ -189,14 +189,15 @@ def _columns(cells: Sequence[str], name: str, line: int, options: ReadOptions) -
     """The names of the columns, and whether the first row has these names and no text."""
     text, label = options.text, options.label or "label"
     labelled = options.label is not None
+    texts = [text, *filter(None, [options.second])]
     found = [cell.strip() for cell in cells]
     if options.columns:
         return _named_columns(found, name, line, options)
-    if text in found and (label in found or not labelled):
+    if set(texts) <= set(found) and (label in found or not labelled):
         return _refuse_repeated([cell or str(place) for place, cell in enumerate(found)], name, line), True
     # A label or a text is hardly ever called so: this is a row of names, and reading it as a text would go unnoticed.
-    known = {text.casefold(), label.casefold()}
-    wanted = f"{text!r} and {label!r}" if labelled else repr(text)
+    known = {each.casefold() for each in (*texts, label)}
+    wanted = " and ".join(map(repr, [*texts, label] if labelled else texts))
     likely = names_of_columns(found)
     what_to_do = _what_to_do(found, likely, options, named=bool(known & {cell.casefold() for cell in found}))
     if len(found) > 1 and any(cell.casefold() in known for cell in found):
@@ -205,11 +206,15 @@ def _columns(cells: Sequence[str], name: str, line: int, options: ReadOptions) -
     if likely:
         looks_like = f"the first row looks like names of columns: {', '.join(found)}"
         raise DataError(looks_like + what_to_do, file=name, line=line)
-    if len(found) == 2:
-        return [text, label] if options.text_first else [label, text], False
-    if len(found) == 1 and not labelled:
-        return [text], False
-    expected = f"expected 2 columns (label and text) or a header with {text!r} and {label!r}"
+    if len(found) == len(texts) + 1 and (labelled or not options.second):
+        return [*texts, label] if options.text_first else [label, *texts], False
+    if len(found) == len(texts) and not labelled:
+        return texts, False
+    if options.second:
+        columns = [label, *texts] if labelled else texts
+        expected = f"expected {len(columns)} columns ({', '.join(columns)}) or a header with {wanted}"
+    else:
+        expected = f"expected 2 columns (label and text) or a header with {text!r} and {label!r}"
     raise DataError(
         f"{expected}, found {_count(len(found))} and no such header{what_to_do if len(found) > 1 else ''}",
         file=name,
@@ -219,6 +224,8 @@ def _columns(cells: Sequence[str], name: str, line: int, options: ReadOptions) -
 
 def _what_to_do(found: Sequence[str], likely: tuple[str, str] | None, options: ReadOptions, *, named: bool) -> str:
     """What a message about the first row says of the flags that name the columns; `named` if the row has names."""
+    if options.second:
+        return f"; {NAME_PAIR}, --label FIELD that of the label; --columns NAME,… names the columns"
     if options.label is not None and (likely or named):
         return f"; {which_is_which(*(likely or ('NAME', 'NAME')))}"
     names = dict(zip(likely, (options.text, "label"), strict=True)) if likely else {}
@@ -232,7 +239,7 @@ def _what_to_do(found: Sequence[str], likely: tuple[str, str] | None, options: R
 def _named_columns(found: list[str], name: str, line: int, options: ReadOptions) -> tuple[list[str], bool]:
     """The columns that the user, or the format, names: the first row may have these names, in any order, or others."""
     columns = list(options.columns or ())
-    for field in (options.text, options.label):
+    for field in (options.text, options.second or None, options.label):
         if field is not None and field not in columns:
             raise DataError(f"expected {field!r} among the columns, found {', '.join(columns)}", file=name)
     spelled = {column.casefold(): column for column in columns}

@@ -166,6 +166,7 @@ class Part:
         comment_rows: whether rows whose first cell is ``#`` are comments.
         text: the field of its texts, where it is said.
         below: the folder in which the input was found, which the names of its records do without.
+        second: the field of the second text of each record, where texts come in pairs and it is said.
     """
 
     name: str
@@ -178,6 +179,7 @@ class Part:
     comment_rows: bool = False
     text: str = ""
     below: str = ""
+    second: str = ""
 
     def lines(self) -> Lines:
         """The numbered lines, decoded when they are read."""

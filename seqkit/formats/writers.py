@@ -17,7 +17,7 @@ from seqkit.errors import DataError, shown
 from seqkit.formats.columns import TEXT, needs_text
 from seqkit.formats.intervals import format_audacity, format_textgrid
 from seqkit.formats.schemes import spans as read_spans
-from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, TaggedSentence
+from seqkit.records import LABEL_SEPARATOR, ClassifiedText, Sentence, TaggedSentence, TextPair
 from seqkit.terminal import one_line
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -262,7 +262,9 @@ def _format_tsv(record: Any) -> str:
     """Cells separated by tabs, the text last and unchanged, tabs included; see `seqkit.formats.tables.read_table`."""
     source, cells = getattr(record, "sentence", record), record.to_cells()
     fault, text = "", source.text
-    if any(mark in text for mark in "\n\r") or any(mark in cell for cell in cells for mark in "\n\r\t"):
+    if isinstance(source, TextPair) and text.count("\t") > 1:
+        fault = "a text of the pair contains a tab"
+    elif any(mark in text for mark in "\n\r") or any(mark in cell for cell in cells for mark in "\n\r\t"):
         fault = "the text or a label contains a line break"
     elif isinstance(record, ClassifiedText) and _has_separator(record, cells):
         fault = f"a label contains {LABEL_SEPARATOR!r}, which stands between labels"

@@ -146,9 +146,7 @@ class Acts:
         for key, own in zip(keys, learned, strict=True):
             alike[key].update(dict.fromkeys(own))
         rows = zip(keys, acts, learned, strict=True)
-        return [
-            [*dict.fromkeys(self.lexicalise(text, act) for text in (*own, *alike[key]))] for key, act, own in rows
-        ]
+        return [[*dict.fromkeys(self.lexicalise(text, act) for text in (*own, *alike[key]))] for key, act, own in rows]
 
 
 class RecordActs:

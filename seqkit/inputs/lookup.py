@@ -71,14 +71,15 @@ class LookupModule(nn.Module):
     Args:
         embedding: word types → vectors.
         context: a frozen network whose outputs are features of the words; kept here, computed elsewhere.
+        features: how many further features a word has.
     """
 
-    def __init__(self, embedding: WordEmbedding, context: nn.Module | None = None) -> None:
+    def __init__(self, embedding: WordEmbedding, context: nn.Module | None = None, features: int = 0) -> None:
         super().__init__()
         self.context = context
         self.embedding = embedding
         further = 0 if context is None else int(context.encoder.output_size)  # type: ignore[union-attr, arg-type]
-        self.output_size = embedding.output_size + further
+        self.output_size = embedding.output_size + further + features
 
     def forward(self, batch: LookupBatch) -> Tensor:
         """Look a batch up.

@@ -35,7 +35,7 @@ class WordInput(LookupInput):
         context: further features of every word.
     """
 
-    fields = ("text", "tokens")
+    fields: tuple[str, ...] = ("text", "tokens")
     reads_tokens = True
 
     def __init__(

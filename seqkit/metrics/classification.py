@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from seqkit.metrics.ranking import Ranking
 from seqkit.metrics.scores import LabelReport, Score, plural, score_labels, text_table
 
 
@@ -50,12 +51,14 @@ class ClassificationReport(LabelReport):
         baseline: the scores of a simpler classifier, where one was trained, or why there is none.
         loss: the mean of −ln p of the gold labels, in nats, where it is known.
         unit: what a text is called.
+        ranking: how candidates are ranked within their groups, where that is asked for.
     """
 
     micro: Score | None = None
     baseline: Baseline | LeftOut | None = None
     loss: float | None = None
     unit: str = "text"
+    ranking: Ranking | None = None
 
     @property
     def score(self) -> float:
@@ -74,13 +77,14 @@ class ClassificationReport(LabelReport):
         Returns:
             ``sentences``, ``tokens``, ``accuracy``, ``macro_f1`` and ``per_label``; where a text may have several
             labels also ``micro_f1``; where a baseline was trained also ``baseline`` with its ``name``, ``accuracy``
-            and ``macro_f1``; where it is known ``loss``; and ``left_out``, as in every report on labels (see
-            `LabelReport.left_out`).
+            and ``macro_f1``; where it is known ``loss``; where candidates are ranked ``map``, ``mrr`` and ``ranking``;
+            and ``left_out``, as in every report on labels (see `LabelReport.left_out`).
         """
         micro = {} if self.micro is None else {"micro_f1": self.micro.f1}
         baseline = {"baseline": asdict(self.baseline)} if isinstance(self.baseline, Baseline) else {}
         loss = {} if self.loss is None else {"loss": self.loss}
-        return self._json({"macro_f1": self.macro.f1, **micro, **loss}) | baseline
+        ranked = {} if self.ranking is None else self.ranking.to_json()
+        return self._json({"macro_f1": self.macro.f1, **micro, **loss}) | ranked | baseline
 
     def render(self, width: int = 80) -> str:
         """The report as a table of text.
@@ -101,7 +105,8 @@ class ClassificationReport(LabelReport):
             parts.append(text_table([head, [], *rows]))
         scope = "" if self.micro is None else " with every label right"
         closing = f"accuracy {self.accuracy:.4f} of {plural(self.sentences, self.unit)}{scope}"
-        return "\n\n".join([*parts, textwrap.fill(closing, max(width, 20))])
+        ranked = [] if self.ranking is None else [textwrap.fill(self.ranking.render(), max(width, 20))]
+        return "\n\n".join([*parts, textwrap.fill(closing, max(width, 20)), *ranked])
 
 
 def classification_report(

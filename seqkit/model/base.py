@@ -243,8 +243,9 @@ class Predictor(ABC):
             return data
         label = options.get("label") or options.get("target") or self.settings.label
         if has_splits(data):
-            return from_items(self.task.records, data, label=label)
-        return from_items(self.task.records, None, test=() if data is None else data, label=label)
+            return from_items(self.task.records, data, label=label, texts=self.settings.texts)
+        test = () if data is None else data
+        return from_items(self.task.records, None, test=test, label=label, texts=self.settings.texts)
 
     def _read(self, data: Any, split: str | None, options: Mapping[str, Any]) -> tuple[Any, list[str], dict[str, Any]]:
         """What is to be evaluated, see `evaluate`, notes on it, and the options of evaluation, checked and all."""
@@ -353,7 +354,7 @@ class Predictor(ABC):
     def card(self) -> str:
         """The README of the directory: what the model is, what it was trained on, how well it does, how to use it."""
         data = self.report.get("data", {}).get("name", "unknown data")
-        read = "FILE" if self.task.records == "frames" else "< text.txt"
+        read = {"frames": "FILE", "pairs": "< pairs.txt"}.get(self.task.records, "< text.txt")
         verbs = [
             f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else read}".rstrip()
             for verb, place in self.task.verbs.items()
@@ -407,7 +408,7 @@ class Model(Predictor):
         """
         task = settings.row
         input: Input = imported(task.input).build(settings, records, sources)
-        head: Head = imported(task.head).build(settings, records, input)
+        head: Head = task.head_class(settings).build(settings, records, input)
         return cls.assemble(settings, input, head)
 
     @classmethod
@@ -432,7 +433,7 @@ class Model(Predictor):
 
         def build() -> Network:
             input = imported(task.input).restore(settings, documents)
-            head = imported(task.head).restore(settings, documents, input)
+            head = task.head_class(settings).restore(settings, documents, input)
             made.extend((input, head))
             return _network(settings, input, head, training=False)
 

@@ -43,7 +43,8 @@ def read_gold(model: Any, dataset: Dataset, split: str, options: Mapping[str, An
     data, label = model.settings.data, options.get("label") or options.get("target")
     if getattr(getattr(model.head, "codec", None), "scheme", "") == "none":  # it was trained on labels as they are
         data = data.model_copy(update={"scheme": "none"})
-    found = read_splits(dataset, model.task.records, data, model.input.split, [split], label)
+    numbers = model.settings.predicts == "regression"
+    found = read_splits(dataset, model.task.records, data, model.input.split, [split], label, numbers=numbers)
     return found.records[split], found.notes
 
 

@@ -86,7 +86,9 @@ def _parts(given: Any) -> list[Part]:
         rows = all(type(part.first) is int and isinstance(part.head, list | tuple | None) for part in parts)
         columns = all(
             isinstance(part.columns, list | tuple)
-            and all(isinstance(each, str) for each in (part.token_column, part.text, part.below, *part.columns))
+            and all(
+                isinstance(each, str) for each in (part.token_column, part.text, part.second, part.below, *part.columns)
+            )
             and isinstance(part.comment_rows, bool)
             for part in parts
         )
@@ -133,9 +135,10 @@ def block_records(model: Any, parts: Sequence[Part], left_out: Counter[str] | No
         yield from chain.from_iterable(part_sentences(part, split) for part in parts)
     else:
         data = model.settings.data
-        source = getattr(data, "source", "")
+        source, second = getattr(data, "source", ""), getattr(data, "second", "")
         field = source or getattr(data, "text", "text")
-        yield from chain.from_iterable(part_texts(part, split, field, text_first=bool(source)) for part in parts)
+        read = (part_texts(part, split, field, second, text_first=bool(source)) for part in parts)
+        yield from chain.from_iterable(read)
 
 
 def _block(model: Any, parts: Sequence[Part], output_format: str, options: Any, pipeline: Any) -> dict[str, Any]:

@@ -36,7 +36,7 @@ def refusals(settings: Any, parts: Mapping[str, Sequence[Any]]) -> Iterator[Seqk
     try:
         settings = settings.complete_by(train)
         if input is not None:
-            faults, head = [], imported(task.head)
+            faults, head = [], task.head_class(settings)
             train = [record for record in train if _can_be_learned(head, settings, record, input, faults)]
             yield from faults
         input, head, train, faults = _built(settings, train, input)
@@ -97,7 +97,7 @@ def _built(settings: Any, records: list[Any], input: Any) -> tuple[Any, Any, lis
     for _ in range(_MOST_BUILT):
         try:
             made = input or imported(task.input).build(settings, records, NO_SOURCES)
-            return made, imported(task.head).build(settings, records, made), records, faults
+            return made, task.head_class(settings).build(settings, records, made), records, faults
         except DataError as error:
             faults.append(error)
             others = [one for one in records if not error.line or (one.file, one.line) != (str(error.file), error.line)]

@@ -278,6 +278,7 @@ class Decoder(nn.Module):
             self.readout.weight[:, :size].to(dtype),
             self.readout.bias,
             mask,
+            self.output.products,
         )
         return Steps(out.transpose(0, 1), weights.transpose(0, 1).unsqueeze(1), None)
 

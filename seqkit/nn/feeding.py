@@ -30,7 +30,8 @@ class FeedingLoop(torch.autograd.Function):
     - K: the keys, [B, T, H]; V: the values, each already multiplied with the output's weights, [B, T, A];
     - mask: 0, or −∞ at padding, [B, T];
     - W: [A, H]; b: [A];
-    - d: the dropout mask with its scale, [L, B, A], or None.
+    - d: the dropout mask with its scale, [L, B, A], or None;
+    - the type to which the factors of the gradients' products are rounded, or None for that of R.
 
     It gives the features a_t, [L, B, A], and the weights α_t, [L, B, T], without a gradient. Products are of the type
     of R, everything else is float32.
@@ -49,6 +50,7 @@ class FeedingLoop(torch.autograd.Function):
         weight: Tensor,
         bias: Tensor,
         dropped: Tensor | None,
+        products: torch.dtype | None,
     ) -> tuple[Tensor, Tensor]:
         """The equations, step by step."""
         steps, batch, _ = pre.shape
@@ -83,6 +85,7 @@ class FeedingLoop(torch.autograd.Function):
         ctx.save_for_backward(
             joined, gates, cells, squashed, weights, outputs, recurrent, keys, values, weight, dropped
         )
+        ctx.products = products or dtype
         ctx.mark_non_differentiable(weights)
         found = outputs if dropped is None else outputs * dropped
         return found.clone() if dropped is None else found, weights
@@ -93,7 +96,8 @@ class FeedingLoop(torch.autograd.Function):
         """Their derivatives, from the last step to the first."""
         joined, gates, cells, squashed, weights, outputs, recurrent, keys, values, weight, dropped = ctx.saved_tensors
         steps, batch, size = squashed.shape
-        dtype = recurrent.dtype
+        dtype = ctx.products
+        recurrent, weight, keys, values = (each.to(dtype) for each in (recurrent, weight, keys, values))
         by_gates = torch.empty_like(gates)  # [L, B, 4 H]
         by_sums = torch.empty_like(outputs)  # [L, B, A]; of what tanh was taken
         by_energies = torch.empty_like(weights)  # [L, B, T]
@@ -120,13 +124,16 @@ class FeedingLoop(torch.autograd.Function):
                 z[:, 2 * size : 3 * size] = torch.ops.aten.tanh_backward(by_c * i, g)
                 z[:, 3 * size :] = torch.ops.aten.sigmoid_backward(by_h * squashed[t], o)
                 by_c = by_c * f  # [B, H]
-                before = torch.mm(z.to(dtype), recurrent).float()  # [B, H + A]
-                by_h, by_a = before[:, :size], before[:, size:]  # [B, H], [B, A]
+                back = torch.mm(z.to(dtype), recurrent).float()  # [B, H + A]
+                by_h, by_a = back[:, :size], back[:, size:]  # [B, H], [B, A]
             flat, sums = by_gates.to(dtype).flatten(0, 1), by_sums.to(dtype)  # [L · B, 4 H], [L, B, A]
-            by_recurrent = torch.mm(flat.t(), joined[:-1].flatten(0, 1))  # [4 H, H + A]
-            states = joined[1:, :, :size]  # [L, B, H]
+            before = joined.to(dtype)  # [L + 1, B, H + A]
+            by_recurrent = torch.mm(flat.t(), before[:-1].flatten(0, 1))  # [4 H, H + A]
+            states = before[1:, :, :size]  # [L, B, H]
             by_weight = torch.mm(sums.flatten(0, 1).t(), states.reshape(-1, size))  # [A, H]
             by_keys = torch.bmm(by_energies.to(dtype).permute(1, 2, 0), states.transpose(0, 1))  # [B, T, H]
             by_values = torch.bmm(weights.to(dtype).permute(1, 2, 0), sums.transpose(0, 1))  # [B, T, A]
         by_bias = by_sums.sum((0, 1))  # [A]
-        return by_gates, by_h, by_c, by_recurrent, by_keys, by_values, None, by_weight, by_bias, None
+        found = (each.to(joined.dtype) for each in (by_recurrent, by_keys, by_values, by_weight))
+        by_recurrent, by_keys, by_values, by_weight = found
+        return by_gates, by_h, by_c, by_recurrent, by_keys, by_values, None, by_weight, by_bias, None, None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import chain
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
 
@@ -239,97 +238,97 @@ def beam_search(
     Raises:
         ValueError: an argument is outside its range.
     """
-    count = len(first)
-    lengths = [length] * count if isinstance(length, int) else list(length)
+    lengths = [length] * len(first) if isinstance(length, int) else list(length)
     _check_least(0, *(("length", each) for each in lengths), ("ends", ends), ("a length penalty", length_penalty))
     _check_least(1, ("a beam", beam))
-    nothing = _ranked(Continuation([], 0.0, False), length_penalty)
-    found: list[list[tuple[float, Continuation]]] = [[] if most else [nothing] for most in lengths]
-    live: list[list[list[int]]] = [[[]] if most else [] for most in lengths]  # of each sequence its prefixes
-    scores = torch.zeros(sum(map(len, live)), dtype=torch.float64)  # [L]; in float64, so that long sums do not tie
-    if not all(lengths):
-        started = to_device(
-            torch.tensor([row for row, most in enumerate(lengths) if most], dtype=torch.int64), first.device
-        )
-        first, state = first[started], select_rows(state, started)
-    last = first
+    searches = [_Search(most, end, ends, beam, length_penalty) for most in lengths]
+    running = [row for row, search in enumerate(searches) if search.live]
+    last, device = first, first.device
+    if len(running) < len(first):
+        index = to_device(torch.tensor(running, dtype=torch.int64), device)
+        last, state = first[index], select_rows(state, index)
+    scores = torch.zeros(len(running), dtype=torch.float64)  # [L]; in float64, so that long sums do not tie
     for position in range(max(lengths, default=0)):
-        if not len(scores):
+        prefixes = [tokens for search in searches for tokens in search.live]
+        if not prefixes:
             break
-        prefixes = list(chain.from_iterable(live))
         log_probabilities, state = step(last, state)  # [L, V]
         penalties = [0.0] * len(prefixes) if penalty is None else penalty(state).tolist()
         permitted = _restrict(log_probabilities, allowed, position, prefixes)  # [L, V]
         totals = scores.unsqueeze(1) + permitted.cpu().double()  # [L, V]; in this order: not every device has float64
-        closing = totals[:, end].tolist()
-        closes = [ends > 0 and tokens.count(end) + 1 == ends for tokens in prefixes]
-        totals[torch.tensor(closes, dtype=torch.bool), end] = -torch.inf
-        best, places = _best_of_each(totals, list(map(len, live)), beam)  # of each sequence [K]
-        rows: list[int] = []
+        kept: list[tuple[Tensor, Tensor]] = []  # of each sequence the scores and the places, [K] each
         begin = 0
-        kept_scores: list[Tensor] = []
-        symbols: list[int] = []
-        for number, own in enumerate(live):
-            if not own:
-                continue
-            for row, tokens in enumerate(own, begin):
-                if closes[row] and closing[row] > -torch.inf:
-                    one = Continuation(tokens, closing[row], True)
-                    found[number].append(_ranked(one, length_penalty, penalties[row]))
-            found[number] = _best(found[number], beam)
-            bound = found[number][-1][0] if len(found[number]) == beam else -torch.inf
-            worst = length_penalty * math.log(position + 1) - bound
-            kept = (
-                best[number].neg().clamp_(min=0).log_() < worst
-            )  # [K], as in `_ranked`; false also for -inf: not allowed
-            chosen, where = best[number][kept], places[number][kept].tolist()  # [K']
-            begin += len(own)
-            live[number] = [[*prefixes[place // totals.shape[1]], place % totals.shape[1]] for place in where]
-            if position + 1 == lengths[number]:
-                parts = zip(live[number], chosen.tolist(), where, strict=True)
-                ranked = [
-                    _ranked(Continuation(tokens, score, False), length_penalty, penalties[place // totals.shape[1]])
-                    for tokens, score, place in parts
-                ]
-                found[number] = _best([*found[number], *ranked], beam)
-                live[number] = []
-                continue
-            kept_scores.append(chosen)
-            rows += [place // totals.shape[1] for place in where]
-            symbols += [place % totals.shape[1] for place in where]
-        scores = torch.cat(kept_scores) if kept_scores else scores[:0]  # [L']
-        if not len(scores):
-            break
-        last = to_device(torch.tensor(symbols, dtype=torch.int64), first.device)  # [L']
-        state = select_rows(state, to_device(torch.tensor(rows, dtype=torch.int64), first.device))
-    return [[one for _, one in each] for each in found]
+        for search in searches:
+            own = slice(begin, begin + len(search.live))
+            if search.live:
+                best, places = search.advance(totals[own], penalties[own])
+                kept.append((best, places + own.start * totals.shape[1]))
+            begin = own.stop
+        scores, flat = (torch.cat(parts) for parts in zip(*kept, strict=True))  # [L'] each
+        rows, symbols = flat // totals.shape[1], flat % totals.shape[1]  # [L'] each
+        last, state = to_device(symbols, device), select_rows(state, to_device(rows, device))
+    return [[one for _, one in search.found] for search in searches]
 
 
-def _best_of_each(totals: Tensor, sizes: Sequence[int], beam: int) -> tuple[dict[int, Tensor], dict[int, Tensor]]:
-    """The best symbols after the prefixes of each sequence.
+class _Search:
+    """The search for continuations of one sequence.
 
     Args:
-        totals: the score of each symbol after each prefix, [L, V].
-        sizes: how many of the prefixes are those of each sequence.
-        beam: how many symbols at most.
+        length: see `beam_search`, as the others.
+        end: the symbol that ends a sequence.
+        ends: the number of end symbols after which it stops.
+        beam: the number of prefixes to keep.
+        length_penalty: α.
 
-    Returns:
-        Of each sequence with prefixes the best scores, [K], and their places in the flattened totals, [K].
+    Attributes:
+        live: the prefixes that may still lead to one of the best continuations.
+        found: the best continuations so far, the best first, each with its rank.
     """
-    width = totals.shape[1]
-    some = [number for number, size in enumerate(sizes) if size]
-    # Of each prefix no more symbols are needed than of all its sequence.
-    values, symbols = totals.topk(min(beam, width), 1)  # [L, K]
-    best: dict[int, Tensor] = {}
-    places: dict[int, Tensor] = {}
-    begin = 0
-    for number in some:
-        own = slice(begin, begin + sizes[number])
-        chosen = values[own].flatten().topk(min(beam, sizes[number] * values.shape[1]))  # [K]
-        row = torch.arange(begin, begin + sizes[number]).unsqueeze(1) * width  # [rows, 1]
-        best[number], places[number] = chosen.values, (symbols[own] + row).flatten()[chosen.indices]
-        begin += sizes[number]
-    return best, places
+
+    def __init__(self, length: int, end: int, ends: int, beam: int, length_penalty: float) -> None:
+        self.length = length
+        self.end = end
+        self.ends = ends
+        self.beam = beam
+        self.length_penalty = length_penalty
+        self.live: list[list[int]] = [[]] if length else []
+        self.found = [] if length else [_ranked(Continuation([], 0.0, False), length_penalty)]
+        self._count = 0
+
+    def advance(self, totals: Tensor, penalties: Sequence[float]) -> tuple[Tensor, Tensor]:
+        """Go on by one symbol.
+
+        Args:
+            totals: the score of each symbol after each live prefix, [L, V]; changed.
+            penalties: what is subtracted from what each prefix ends as.
+
+        Returns:
+            The scores of the prefixes that are live now, [K], and the places in the flattened totals of their last
+            symbols, [K].
+        """
+        self._count += 1
+        width = totals.shape[1]
+        closing = totals[:, self.end].tolist()
+        closes = [self.ends > 0 and tokens.count(self.end) + 1 == self.ends for tokens in self.live]
+        for tokens, score, penalty, is_last in zip(self.live, closing, penalties, closes, strict=True):
+            if is_last and score > -torch.inf:
+                self.found.append(_ranked(Continuation(tokens, score, True), self.length_penalty, penalty))
+        self.found = _best(self.found, self.beam)
+        totals[torch.tensor(closes, dtype=torch.bool), self.end] = -torch.inf
+        best, places = totals.flatten().topk(min(self.beam, totals.numel()))  # [K] each
+        bound = self.found[-1][0] if len(self.found) == self.beam else -torch.inf
+        worst = self.length_penalty * math.log(self._count) - bound
+        kept = best.neg().clamp_(min=0).log_() < worst  # [K], as in `_ranked`; false also for -inf: not allowed
+        best, places = best[kept], places[kept]  # [K']
+        parents = (places // width).tolist()
+        symbols = (places % width).tolist()
+        self.live = [[*self.live[parent], symbol] for parent, symbol in zip(parents, symbols, strict=True)]
+        if self._count < self.length:
+            return best, places
+        for tokens, score, parent in zip(self.live, best.tolist(), parents, strict=True):
+            self.found.append(_ranked(Continuation(tokens, score, False), self.length_penalty, penalties[parent]))
+        self.found, self.live = _best(self.found, self.beam), []
+        return best[:0], places[:0]
 
 
 def _best(found: list[tuple[float, Continuation]], count: int) -> list[tuple[float, Continuation]]:

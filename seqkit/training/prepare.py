@@ -109,13 +109,14 @@ def _prepare_records(
 ) -> Prepared:
     task, data = settings.row, cast("Any", settings.data)
     splitter = Splitter(data.split_kind).split if imported(task.input).reads_tokens else None
+    numbers = settings.predicts == "regression"
     contents: list[int] = []
 
     def read(source: Dataset, splits: Sequence[str]) -> dict[str, list[Any]]:
-        return read_splits(source, task.records, data, splitter, splits).records
+        return read_splits(source, task.records, data, splitter, splits, numbers=numbers).records
 
     # The test split is not used before the end, where a fault in it would come too late.
-    found = read_splits(dataset, task.records, data, splitter)
+    found = read_splits(dataset, task.records, data, splitter, numbers=numbers)
     parts = found.records
     sizes = [_size(split, part, task) for split, part in parts.items()]
     cut = getattr(data, "unit", "") == "word" and dataset.has_tokens  # which a reader of texts does not say

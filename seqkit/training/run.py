@@ -133,9 +133,9 @@ def _settings_of(recipe: Any) -> tuple[Settings, str]:
     try:
         return parse_settings(settings, "settings"), named
     except SettingsError:
-        if isinstance(settings, Mapping) and "input" not in settings:
-            with suppress(SettingsError):  # settings that only sequences of vectors have
-                return parse_settings({**settings, "input": "frames"}, "settings"), named
+        for input in ("frames", "pair") if isinstance(settings, Mapping) and "input" not in settings else ():
+            with suppress(SettingsError):  # settings that only sequences of vectors, or pairs of texts, have
+                return parse_settings({**settings, "input": input}, "settings"), named
         raise
 
 
@@ -221,8 +221,11 @@ def _settings_of_data(recipe: Any, settings: Settings, dataset: Dataset) -> Sett
     Raises:
         SettingsError: it has such a setting, and there are no texts.
     """
-    if not isinstance(recipe, Mapping) or "input" in recipe or settings.row.records == "frames":
+    if not isinstance(recipe, Mapping) or "input" in recipe or settings.row.records in ("frames", "pairs"):
         return settings
+    is_pair = dataset.card is not None and dataset.card.input == "pair"
+    if is_pair and not {"text", "token_column"} & set(recipe.get("data", {})):
+        return parse_settings({**recipe, "input": "pair"}, "settings")
     if all(row.records != "frames" for row in TASKS[settings.row.name].rows):
         return settings
     data: Any = settings.data
@@ -247,7 +250,7 @@ def _dataset(data: Any, dev: Any, test: Any, settings: Settings, quiet: bool) ->
         if not str(data):
             raise SettingsError("no data to train on: none was given, and the recipe names no data set")
         return resolve(data, quiet=quiet)
-    return from_items(settings.row.records, data, dev, test, settings.label)
+    return from_items(settings.row.records, data, dev, test, settings.label, settings.texts)
 
 
 def _fit(learner: Learner, output: Path, progress: Progress, group: Group, *, resume: bool) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from seqkit.nn.auxiliary import AuxiliaryLanguageModel
 from seqkit.nn.embedding import CharacterCNN, CharacterLSTM, WordEmbedding
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Network
+from seqkit.nn.pooling import make_pooling
 
 
 def tagger(characters: CharacterCNN | CharacterLSTM | None, auxiliary: AuxiliaryLanguageModel | None = None) -> Network:
@@ -39,7 +40,7 @@ def test_of_a_tagger_by_hand() -> None:
 
 def test_a_classifier_scores_labels_once_per_text() -> None:
     encoder = Encoder(10, cell="lstm", hidden_size=7, direction="both")
-    network = Network(LookupModule(WordEmbedding(30, 10)), encoder, ClassificationHead(14, 7, 5, pool="mean"))
+    network = Network(LookupModule(WordEmbedding(30, 10)), encoder, ClassificationHead(make_pooling("mean", 14, 7), 5))
     assert forward_flops(network, 4.0, 20.0) == pytest.approx(2 * (2 * 4 * 7 * (7 + 10) + 14 * 5 / 20))
 
 

@@ -17,7 +17,8 @@ Run = Callable[..., Any]
         ("tag predict", "Tag sentences, recordings or arrays, of files or of standard input, in order."),
         (
             "classify",
-            "Label every text, recording or array: sentiment, topic, spoken word, gesture; one label or several.",
+            "Label every text, pair of texts, recording or array: sentiment, topic, entailment, spoken word, gesture; "
+            "one label or several, or a number (--regression).",
         ),
         ("classify predict", "Label texts, recordings or arrays, of files or of standard input, in order."),
         ("lm", "Language models: how likely a text or a piece of music is, and sampling of new ones."),

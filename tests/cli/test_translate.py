@@ -393,6 +393,22 @@ def test_files_that_are_not_parallel(data: Path, tmp_path: Path, run: Run) -> No
     assert (found.status, found.lines[-1]) == (1, f"error: {place}:10: {fault}")
 
 
+def test_data_are_checked_and_counted_as_pairs(data: Path, tmp_path: Path, run: Run) -> None:
+    found = run("data", "check", data, "--task", "translate")
+    shared = [line for line in found.out.splitlines() if "the pair is also in" in line]
+    assert found.status == (1 if shared else 0)
+    assert "seqkit translate would learn from 'yy'; train 240, dev 30, test 30" in found.out
+    write(tmp_path, "train", [("a", "ka"), ("b", "lo")])
+    write(tmp_path, "dev", [("c", "mi"), ("b", "lo")])
+    found = run("data", "check", tmp_path)
+    place = f"{tmp_path / 'dev.xx'}:2"
+    expected = f"{place}: the pair is also in train, at {tmp_path / 'train.xx'}:2; remove one"
+    assert (found.status, found.out.splitlines()) == (1, [expected])
+    counted = run("data", "stats", tmp_path, "--text", "yy", "--json", "-")
+    assert json.loads(counted.out)["train"]["types"] == 2
+    assert "counted are the texts of 'yy'; --text chooses another" in counted.lines
+
+
 # --- kill and resume ----------------------------------------------------------------------------------------------
 
 

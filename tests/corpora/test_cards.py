@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Callable
@@ -19,7 +20,19 @@ from seqkit.formats.schemes import SCHEMES
 TAGGING = ("conll2000", "conll2002-es", "ud-english-ewt", "wnut17")
 SEQUENCES = ("an4", "fsdd", "japanese-vowels", "natops")
 PAIRS = ("g2p-bul", "g2p-dut", "g2p-eng", "g2p-ice", "multi30k", "scan-length", "scan-simple")
-REAL = (*TAGGING, *SEQUENCES, *PAIRS, "ptb", "restaurant-acts", "sst2", "tang", "tinyshakespeare", "trec6")
+OF_TWO_TEXTS = ("babi-1", "babi-4", "sick")
+REAL = (
+    *TAGGING,
+    *SEQUENCES,
+    *PAIRS,
+    *OF_TWO_TEXTS,
+    "ptb",
+    "restaurant-acts",
+    "sst2",
+    "tang",
+    "tinyshakespeare",
+    "trec6",
+)
 MINIMAL = {
     "name": '"toy"',
     "task": '"tag"',
@@ -69,6 +82,28 @@ def test_checksums_are_those_of_the_real_files(name: str, real_file: Callable[[s
         path = real_file(f"{name}/{file.name}")
         assert is_intact(path, file)
         assert path.stat().st_size == file.size
+
+
+@pytest.mark.parametrize("name", OF_TWO_TEXTS)
+def test_the_texts_of_a_card_are_fields_of_its_files(name: str, real_file: Callable[[str], Path]) -> None:
+    card = load_card(name)
+    for file in card.files:
+        row = json.loads(real_file(f"{name}/{file.name}").read_text(encoding="utf-8").partition("\n")[0])
+        assert {*card.texts, card.target or "label"} <= set(row)
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"input": '"pair"'}, "texts: the two fields of a pair are needed for input pair, and for no other"),
+        ({"texts": '["a", "b"]'}, "texts: the two fields of a pair are needed for input pair, and for no other"),
+    ],
+)
+def test_texts_are_for_pairs(fields: dict[str, str], message: str, tmp_path: Path) -> None:
+    path = write(tmp_path, task='"classify"', format='"jsonl"', **fields)
+    with pytest.raises(DataError) as caught:
+        read_card(path)
+    assert str(caught.value) == f"{path}: {message}"
 
 
 @pytest.mark.parametrize("name", TAGGING)
@@ -150,7 +185,7 @@ def test_a_card_that_is_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_missing_card(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"unknown data set 'nonesuch'; choose from an4, conll2000, .*wnut17"):
+    with pytest.raises(DataError, match=r"unknown data set 'nonesuch'; choose from an4, babi-1, .*wnut17"):
         load_card("nonesuch")
     with pytest.raises(DataError, match=r"toy\.toml: cannot be read: No such file"):
         read_card(tmp_path / "toy.toml")

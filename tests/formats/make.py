@@ -47,6 +47,8 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
         },
     ),
     "classify": ("classify", "sample-reviews", {"embedding": CHARACTERS, "head": {"pool": "attention"}}),
+    "classify-pair": ("classify", "sample-pairs", {"head": {"hidden": 4}}),
+    "classify-number": ("classify", "sample-pairs", {"data": {"label": "relatedness"}, "head": {"regression": True}}),
     "lm": (
         *("lm", "sample-sentences"),
         {
@@ -57,6 +59,13 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
         },
     ),
     "generate": ("generate", "sample-names", {"data": {"condition": "category"}}),
+    "translate": (
+        *("translate", "sample-tolari"),
+        {
+            "data": {"source": "english", "target": "tolari", "splitter": "spaces"},
+            "head": {"hidden": 6, "size": 6, "copy_source": True, "smoothing": 0.0},
+        },
+    ),
     "tag-frames": ("tag", "sample-tones", {"frames": {"stack": 2, "convolutions": 1, "channels": 4}}),
     "classify-frames": ("classify", "sample-tones", {"frames": {"normalize": "none"}}),
     "lm-frames": ("lm", "sample-melodies", {"encoder": {"hidden": 4}}),
@@ -66,12 +75,21 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
 """name → task, sample, and settings beside those of `TINY`; together they have every file that a model may have"""
 
 
+PAIRS = {"data": {"text": "premise", "second": "hypothesis"}, "encoder": {"hidden": 3}}
+"""settings of models of pairs"""
+
+
 def make(name: str, place: Path, working: Path) -> None:
     """Train a model of a kind and write it, without what only a training leaves behind."""
     task, sample, changes = KINDS[name]
     splits = generate(sample, {"train": 40, "dev": 20}, seed=1)
     data = Dataset(sample, {split: Split(content=sentences) for split, sentences in splits.items()})
     row = TASKS[task].of("frames") if data.has_frames else TASKS[task]
+    if sample == "sample-pairs":
+        row, changes = (
+            TASKS[task].of("pair"),
+            {**PAIRS, **changes, "data": {**PAIRS["data"], **changes.get("data", {})}},
+        )
     tiny = {section: TINY[section] for section in (("encoder", "training") if data.has_frames else TINY)}
     settings = override(override(row.settings_class()(), tiny), changes)
     seqkit.train(settings, working / name, data, device="cpu")
@@ -123,12 +141,19 @@ def predictions(name: str, directory: Path) -> list[Any]:
         texts = ["Ronald met Gerald in Paris.", "O, 1984 was dull ☃", ""]
         tagged = [model.tag(text, probs=True) for text in texts]
         return [[one.sentence.tokens, one.labels, one.probs] for one in tagged]
+    if model.task.records == "pairs":
+        pairs = [("An old man feeds a hen.", "A person feeds a hen."), ("A dog.", ""), ("", "")]
+        found = list(map(model.classify, pairs))
+        return [one.value if name == "classify-number" else [one.labels, one.probs] for one in found]
     if task == "classify":
         texts = ["The salad was bland, but the cake was good.", "The menu changes in August.", "☃", ""]
         return [[one.labels, one.probs] for one in map(model.classify, texts)]
     if task == "generate":
         written = [model.generate({"category": kind}, count=2, beam=4) for kind in ("dragon", "robot")]
         return [[one.text, one.log_prob] for several in written for one in several]
+    if task == "translate":
+        texts = ["the old dog sees a boat .", "Naïve ☃", ""]
+        return [[one.text, one.log_prob] for one in model.predict(texts, beam=4, max_ratio=0.1)]
     lines = ["The king and his son are quiet.", "Naïve ☃", ""]
     scored = [model.score(line) for line in lines]
     written = model.sample("The", count=2, beam=4, length=12)

@@ -229,6 +229,7 @@ EXAMPLES = (
 )
 UNREAD = {
     "spacy": "Binary: `DocBin.to_disk` of spaCy writes it; needs the extra `seqkit-nlp[spacy]`.",
+    "parallel-files": "Several files of a folder, `train.de` and `train.en`, a text a line, as many lines in each.",
     "npy": "Binary: `numpy.save` writes it. One sequence of vectors [N, F], or several, [S, N, F].",
     "npz": "Binary: `numpy.savez` writes it. A sequence of vectors [N, F] a member.",
     "audio": "Binary: .wav, .flac, .ogg and others; needs the extra `seqkit-nlp[audio]`. One sequence, its features.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from records import CLASSIFIED, SEEDS, TAGGED, WORDS, checked, outcome
 
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.jsonl import read_jsonl, read_jsonl_texts
-from seqkit.formats.registry import read_sentences, read_texts
+from seqkit.formats.registry import FORMATS, read_sentences, read_texts
 from seqkit.formats.splitting import SPLITTERS, Splitter
 from seqkit.formats.tables import read_table
 from seqkit.formats.text import Lines
@@ -24,7 +25,7 @@ from seqkit.inputs import streams
 from seqkit.inputs.conditions import KINDS, ConditionCodec, can_be_written, parse_fields
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
-from seqkit.records import labels_of_text
+from seqkit.records import TextPair, labels_of_text
 
 SETTINGS = GenerateSettings()
 SPLIT = {kind: Splitter(kind).split for kind in SPLITTERS}
@@ -65,6 +66,43 @@ def test_classified() -> None:
         ClassCodec.from_json(codec.to_json())
 
     fuzz("classified", read, seeds=CLASSIFIED, words=WORDS["jsonl"])
+
+
+@pytest.mark.parametrize("format", ["jsonl", "tsv", "csv", "text"])
+def test_pairs(format: str) -> None:
+    """Every record is a pair whose texts are those of its fields, and stays one when it is written and read again."""
+    rows = [{"label": "x", "text": "a b", "n": "a\u00e9, c"}, {"label": "y", "text": "", "n": "d"}]
+    joints = {"tsv": "\t", "csv": ",", "text": "\t"}
+    seeds = [
+        "".join(json.dumps(row) + "\n" for row in rows)
+        if format == "jsonl"
+        else "".join(joints[format].join(row) + "\n" for row in (rows[0], *(list(row.values()) for row in rows)))
+        if format != "text"
+        else "".join(f"{row['text']}\t{row['n']}\n" for row in rows)
+    ]
+
+    def read(content: bytes, draw: random.Random) -> None:
+        label = "label" if draw.random() < 0.5 and format != "text" else None
+        options = ReadOptions(SPLIT["words"], label=label, second="n")
+        lines = Lines([content], "file")
+        form = FORMATS[format]
+        reader = form.sentences if format == "text" else form.texts
+        assert reader is not None
+        for pair in reader(lines, "file", options):
+            assert isinstance(pair, TextPair) and pair.names == ("text", "n")
+            checked(pair)
+            first, second = pair.sides
+            assert [*first, *second] == pair.tokens and pair.text == "\t".join(pair.texts)
+            if "tokens" not in pair.fields and isinstance(pair.fields["text"], str):
+                assert pair.texts[0] == pair.fields["text"]
+            to_json(pair.given()).encode()
+
+    fuzz(
+        f"pairs-{format}",
+        read,
+        seeds=[seed.encode() for seed in seeds],
+        words=WORDS["jsonl" if format == "jsonl" else "tsv"],
+    )
 
 
 def test_conditions() -> None:

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from seqkit.heads.classification.module import IGNORED, ClassificationHead
-from seqkit.nn.pooling import POOLINGS
+from seqkit.nn.pooling import POOLINGS, make_pooling
 
 B, T, D, F, K = 4, 5, 6, 3, 3
 LENGTHS = torch.tensor([5, 3, 1, 0])
@@ -23,7 +23,7 @@ def outputs() -> Tensor:
 
 def make(pool: str = "mean", **options: object) -> ClassificationHead:
     torch.manual_seed(1)
-    return ClassificationHead(D, F, K, pool=pool, **options)  # type: ignore[arg-type]
+    return ClassificationHead(make_pooling(pool, D, F), K, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("multi", [False, True])

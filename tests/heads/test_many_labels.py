@@ -29,6 +29,7 @@ from seqkit.model.classifier import Classifier
 from seqkit.model.loading import load
 from seqkit.model.tagger import Tagger
 from seqkit.nn import parts
+from seqkit.nn.pooling import make_pooling
 from seqkit.records import Sentence
 
 MANY = MOST_TAGS + 8
@@ -278,7 +279,7 @@ def test_no_weight_of_a_baseline_is_made_that_does_not_fit(monkeypatch: pytest.M
 
 def test_the_loss_of_more_labels_than_features_is_the_cross_entropy() -> None:
     torch.manual_seed(0)
-    head = ClassificationHead(4, 2, 30, pool="mean")
+    head = ClassificationHead(make_pooling("mean", 4, 2), 30)
     assert head.late
     outputs, lengths = torch.randn(3, 2, 4, requires_grad=True), torch.tensor([2, 1, 2])
     targets = torch.tensor([29, -1, 4])
@@ -297,10 +298,11 @@ MEASURED = """
 import resource, torch
 from seqkit.heads.classification.module import ClassificationHead
 from seqkit.heads.tagging.module import TaggingHead
+from seqkit.nn.pooling import make_pooling
 torch.set_num_threads(1)
 outputs, lengths = torch.randn(50, 40, 8), torch.full((50,), 40)
 tags = TaggingHead(8, 100_000, crf=False, transitions=False)
-texts = ClassificationHead(8, 4, 100_000, pool="mean").eval()
+texts = ClassificationHead(make_pooling("mean", 8, 4), 100_000).eval()
 peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
 before = peak()
 with torch.inference_mode():

@@ -66,8 +66,8 @@ def test_a_task_of_another_installation(trained: Path, tmp_path: Path) -> None:
         ("novel", "there is no task 'novel' in this installation of seqkit"),
         (
             3,
-            f"damaged: {path / 'config.json'}: task: expected one of tag, classify, lm, generate, translate, transcribe, "
-            "found 3",
+            f"damaged: {path / 'config.json'}: task: expected one of tag, classify, lm, generate, translate, "
+            "transcribe, found 3",
         ),
     ):
         write_config(path, {"settings": {**config["settings"], "task": name}}, files)

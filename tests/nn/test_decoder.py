@@ -126,6 +126,21 @@ def test_one_operation_equals_the_steps_and_its_gradients_theirs(lengths: list[t
         assert torch.allclose(one, other, atol=1e-4)
 
 
+def test_rounded_products_change_gradients_by_little_and_the_loss_not_at_all() -> None:
+    decoder, targets = make(), texts([5, 3])
+    found = []
+    for products in (None, torch.bfloat16):
+        decoder.zero_grad()
+        decoder.output.products = products
+        source = source_of(decoder, [4, 2])
+        loss = decoder.nats(source, decoder.steps(source, decoder.before(targets, END)), targets)
+        loss.backward()
+        gradients = [each.grad.flatten() for each in decoder.parameters() if each.grad is not None]
+        found.append((float(loss.detach()), torch.cat(gradients)))
+    assert found[0][0] == found[1][0]
+    assert 0 < float((found[0][1] - found[1][1]).norm()) < 0.02 * float(found[0][1].norm())
+
+
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 @torch.no_grad()
 def test_no_text_depends_on_its_batch_or_on_padding(options: dict[str, Any]) -> None:

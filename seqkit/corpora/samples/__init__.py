@@ -3,6 +3,7 @@
 ========================  =======================================================================================
 ``sample-ner, -pos``      sentences with entities, or parts of speech; see `seqkit.corpora.samples.tagged`
 ``sample-reviews``        texts with a label that depends on the order of their words
+``sample-pairs``          pairs of sentences, of which the one follows from the other, contradicts it, or neither
 ``sample-sentences``      sentences whose agreement and homophones depend on words further away
 ``sample-names``          names whose spelling depends on what they name
 ``sample-tolari``        sentences and their translation into an invented language of another order
@@ -24,6 +25,7 @@ from typing import Any
 from seqkit.corpora.cards import Card
 from seqkit.corpora.samples import sequences, tagged, translations, untagged
 from seqkit.corpora.samples.digits import digits
+from seqkit.corpora.samples.pairs import pairs
 from seqkit.errors import DataError
 
 __all__ = ["GENERATORS", "generate", "generate_card"]
@@ -36,6 +38,7 @@ GENERATORS: Mapping[str, Generator] = {
     "sample-ner": partial(tagged.generate, "sample-ner", "ner"),
     "sample-pos": partial(tagged.generate, "sample-pos", "upos"),
     "sample-reviews": untagged.reviews,
+    "sample-pairs": pairs,
     "sample-sentences": untagged.sentences,
     "sample-names": untagged.names,
     "sample-tolari": translations.translations,

@@ -1,7 +1,8 @@
-"""A classifier without a network, to compare the network with: TF-IDF and logistic regression."""
+"""Models without a network, to compare the network with: TF-IDF and logistic or ridge regression."""
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
@@ -12,9 +13,12 @@ import numpy as np
 from seqkit.errors import SeqkitError
 from seqkit.heads.classification.labels import ClassCodec
 from seqkit.metrics.classification import Baseline, classification_report
+from seqkit.metrics.regression import RegressionBaseline, regression_report
+from seqkit.records import TextPair
 from seqkit.waiting import interruptible
 
 NAME = "tf-idf + logistic regression"
+RIDGE = "tf-idf + ridge regression"
 MOST_MEMORY = 2 << 30
 """bytes that training the baseline may take"""
 MOST_PRODUCTS = 1 << 29
@@ -28,7 +32,8 @@ _TRAINED_WEIGHT = 28 * _WEIGHT
 _SCORES = 1 << 22
 """scores of labels that are computed together"""
 
-Tokens = Sequence[str]
+Tokens = Sequence[str] | tuple[Sequence[str], Sequence[str]]
+"""the tokens of a text, a list, or those of both texts of a pair"""
 Labels = Sequence[Sequence[str]]
 
 
@@ -36,11 +41,114 @@ class TooLargeError(SeqkitError):
     """The baseline would take more memory or time than its bounds."""
 
 
-class TfidfBaseline:
-    """Logistic regression on TF-IDF weights of words and word bigrams, in lower case.
+def tokens_of(record: Any) -> Tokens:
+    """The tokens of a record as `Features` reads them."""
+    found: Tokens = record.sides if isinstance(record, TextPair) else record.tokens
+    return found
 
-    Term frequencies are damped by 1 + log; the regularisation strength is the best on dev. It has the same tokens as
-    the network, and no pretrained vectors.
+
+class Features:
+    """TF-IDF weights of words and word bigrams, in lower case; term frequencies are damped by 1 + log.
+
+    Of a pair these are the terms of each text and, as terms of their own, those that both have and those that only one
+    has; and four numbers beside them: the share of each text's words that the other has, both together, and the cosine
+    of the two texts' weights of words.
+    """
+
+    def __init__(self) -> None:
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        self._terms = TfidfVectorizer(analyzer=_terms, sublinear_tf=True)
+        self._words = TfidfVectorizer(analyzer=_words, sublinear_tf=True)
+
+    def fit(self, texts: Sequence[Tokens]) -> Any:
+        """Learn the terms of training texts.
+
+        Args:
+            texts: the tokens of each.
+
+        Returns:
+            See `__call__`.
+        """
+        self._terms.fit(texts)
+        if any(isinstance(text, tuple) for text in texts):
+            self._words.fit([side for first, second in texts for side in (first, second)])
+        return self(texts)
+
+    def __call__(self, texts: Sequence[Tokens]) -> Any:
+        """The features of texts.
+
+        Args:
+            texts: the tokens of each.
+
+        Returns:
+            A sparse matrix, [N, F].
+        """
+        features = self._terms.transform(texts)
+        if not any(isinstance(text, tuple) for text in texts):
+            return features
+        from scipy.sparse import csr_matrix, hstack
+
+        first, second = (self._words.transform([text[side] for text in texts]) for side in (0, 1))
+        cosine = np.asarray(first.multiply(second).sum(1)).reshape(-1, 1)  # [N, 1]
+        shares = np.array([_shares(set(_words(one)), set(_words(other))) for one, other in texts])  # [N, 3]
+        return hstack([features, csr_matrix(np.concatenate([shares, cosine], 1))]).tocsr()
+
+
+def _shares(first: set[str], second: set[str]) -> tuple[float, float, float]:
+    both = len(first & second)
+    return both / max(1, len(first)), both / max(1, len(second)), both / max(1, len(first | second))
+
+
+class RidgeBaseline:
+    """Ridge regression on `Features`; the regularisation strength is the best on dev.
+
+    Args:
+        train: the tokens of each training text.
+        values: their numbers.
+        dev: the tokens of each development text.
+        dev_values: their numbers.
+
+    Raises:
+        TooLargeError: it would take more memory than there is.
+    """
+
+    def __init__(
+        self, train: Sequence[Tokens], values: Sequence[float], dev: Sequence[Tokens], dev_values: Sequence[float]
+    ) -> None:
+        from sklearn.linear_model import Ridge
+
+        self._features, best = Features(), math.inf
+        try:
+            features, held_out = self._features.fit(train), self._features(dev)
+            for strength in _STRENGTHS:
+                found = Ridge(alpha=1 / strength)
+                interruptible(lambda model=found: model.fit(features, np.array(values)))  # type: ignore[misc]
+                error = float(np.mean((found.predict(held_out) - np.array(dev_values)) ** 2))
+                if error < best:
+                    self._model, best = found, error
+        except MemoryError:
+            raise TooLargeError(f"{RIDGE} was not trained: out of memory") from None
+
+    def score(self, texts: Sequence[Tokens], values: Sequence[float]) -> RegressionBaseline:
+        """Evaluate the baseline.
+
+        Args:
+            texts: the tokens of each text.
+            values: the right numbers.
+
+        Returns:
+            Its scores.
+        """
+        found = self._model.predict(self._features(texts)).tolist() if texts else []
+        report = regression_report(values, found)
+        return RegressionBaseline(RIDGE, report.mse, report.pearson, report.spearman)
+
+
+class TfidfBaseline:
+    """Logistic regression on `Features`.
+
+    The regularisation strength is the best on dev. It has the same tokens as the network, and no pretrained vectors.
 
     Args:
         codec: the labels.
@@ -64,12 +172,10 @@ class TfidfBaseline:
         dev: Sequence[Tokens],
         dev_labels: Labels,
     ) -> None:
-        from sklearn.feature_extraction.text import TfidfVectorizer
-
         self.codec = codec
-        self._vectorizer = TfidfVectorizer(analyzer=_terms, sublinear_tf=True)
+        self._features = Features()
         try:
-            features, held_out = self._vectorizer.fit_transform(train), self._vectorizer.transform(dev)
+            features, held_out = self._features.fit(list(train)), self._features(dev)
             _refuse_too_large(len(codec.labels), features, codec.multi)
             wanted = _wanted(targets, len(codec.labels), codec.multi)
             self.strength, self._classifier, best = 0.0, None, -1.0
@@ -90,7 +196,7 @@ class TfidfBaseline:
         Returns:
             The labels of each.
         """
-        return self._labels(self._classifier, self._vectorizer.transform(texts)) if texts else []
+        return self._labels(self._classifier, self._features(texts)) if texts else []
 
     def score(self, texts: Sequence[Tokens], labels: Labels) -> Baseline:
         """Evaluate the baseline.
@@ -120,8 +226,19 @@ class TfidfBaseline:
         return found
 
 
+def _words(tokens: Sequence[str]) -> list[str]:
+    return [token.lower() for token in tokens]
+
+
 def _terms(tokens: Tokens) -> Iterator[str]:
-    words = [token.lower() for token in tokens]
+    if isinstance(tokens, tuple):
+        first, second = (list(_terms(side)) for side in tokens)
+        yield from (f"1\t\t{term}" for term in first)
+        yield from (f"2\t\t{term}" for term in second)
+        yield from (f"both\t\t{term}" for term in sorted({*first} & {*second}))
+        yield from (f"one\t\t{term}" for term in sorted({*first} ^ {*second}))
+        return
+    words = _words(tokens)
     yield from words
     yield from map("\t".join, pairwise(words))  # tokens contain no tabs
 

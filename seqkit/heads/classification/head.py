@@ -14,9 +14,10 @@ from torch import Tensor, nn
 
 from seqkit.formats.writers import clean
 from seqkit.heads.base import MOST_NAMED, Head, LabelSetTargets, Loss, RecordTargets, some
-from seqkit.heads.classification.baseline import TfidfBaseline, TooLargeError
+from seqkit.heads.classification.baseline import TfidfBaseline, TooLargeError, tokens_of
 from seqkit.heads.classification.labels import ClassCodec
 from seqkit.heads.classification.module import ClassificationHead
+from seqkit.heads.classification.pooling import build_pooling, nothing
 from seqkit.heads.classification.settings import MOST_PROBS, ClassifyOptions, ClassifySettings
 from seqkit.inputs.base import Documents, Input
 from seqkit.metrics.classification import Baseline, ClassificationReport, LeftOut, classification_report
@@ -70,14 +71,14 @@ class Classification(Head):
 
     def make_module(self, encoder: Encoder, inputs: nn.Module, *, training: bool) -> ClassificationHead:
         """See `Head.make_module`."""
+        head = self.settings.head
         self.module = ClassificationHead(
-            encoder.output_size,
-            encoder.forward_size,
+            build_pooling(self.settings, encoder),
             len(self.codec.labels),
-            pool=self.settings.head.pool,
             multi_label=self.codec.multi,
             weights=self._weights,
-            dropout=self.settings.head.dropout,
+            hidden=head.hidden,
+            dropout=head.dropout,
         )
         return self.module
 
@@ -89,8 +90,8 @@ class Classification(Head):
         return RecordTargets(np.array([row[0] for row in rows], dtype=np.int64))
 
     def loss(self, encoded: Encoded, targets: Tensor) -> Loss:
-        """See `Head.loss`; the units are texts."""
-        return Loss(self.module.loss(encoded.outputs, encoded.lengths, targets), len(encoded.lengths))
+        """See `Head.loss`; the units are texts, or pairs of them."""
+        return Loss(self.module.loss(encoded.outputs, encoded.lengths, targets), len(targets))
 
     def score(self, encoded: Encoded) -> Tensor:
         """See `Head.score` and `ClassificationHead.score`, [B, K] or [B, D']."""
@@ -115,7 +116,7 @@ class Classification(Head):
     def _likeliest(self, probabilities: Tensor, options: ClassifyOptions) -> tuple[list[list[float]], list[list[int]]]:
         """Of each text the most probable labels, with their probabilities: all, unless there are very many."""
         least = (probabilities > 0.5).sum(1) if self.codec.multi else None  # [n]; these are what is predicted
-        count = min(MOST_PROBS if self._of_frames else options.most, probabilities.shape[1])
+        count = min(MOST_PROBS if self._has_loss else options.most, probabilities.shape[1])
         if least is not None and len(least):
             count = max(count, int(least.max()))
         if count == 1:
@@ -145,9 +146,7 @@ class Classification(Head):
     @torch.inference_mode()
     def empty(self, record: Sentence, options: ClassifyOptions) -> ClassifiedText:
         """See `Head.empty`: what the pooled vector zero gives."""
-        outputs = self.module.output.weight.new_zeros(1, 0, self.module.pooling.input_size)  # [1, 0, D]
-        lengths = torch.zeros(1, dtype=torch.int64)  # [1]
-        return self.decode(self.module.score(outputs, lengths), lengths, [record], options)[0]
+        return self.decode(*nothing(self.settings, self.module), [record], options)[0]
 
     def labels(self, answer: ClassifiedText) -> Sequence[Hashable]:
         """See `Head.labels`."""
@@ -165,7 +164,7 @@ class Classification(Head):
         tokens = sum(len(answer.sentence) for answer in answers)
         chosen = [answer.labels for answer in answers]
         loss = None
-        if self._of_frames and not self.codec.multi:
+        if self._has_loss and not self.codec.multi:
             right = [answer.probs.get(label, 0.0) for (label,), answer in zip(gold, answers, strict=True)]
             loss = -sum(math.log(max(p, _LEAST)) for p in right) / max(1, len(right))
         return classification_report(
@@ -182,12 +181,15 @@ class Classification(Head):
         """See `Head.dev_scores`."""
         scores = {"accuracy": report.accuracy, "macro_f1": report.macro.f1}
         scores |= {} if report.loss is None else {"loss": report.loss}
+        if report.ranking is not None:
+            scores = {"map": report.ranking.map, "mrr": report.ranking.mrr, **scores}
         return scores if report.micro is None else {"micro_f1": report.micro.f1, **scores}
 
     @property
-    def _of_frames(self) -> bool:
-        """Whether sequences of vectors are labelled: of few of them many epochs get the same dev accuracy."""
-        return self.settings.row.records == "frames"
+    def _has_loss(self) -> bool:
+        """Whether all probabilities are needed: of few records many epochs get the same dev accuracy, and the loss
+        tells more; and candidates are ranked by them."""  # noqa: D205, D209
+        return self.settings.row.records in ("frames", "pairs") or bool(self.settings.data.group)
 
     def baseline(
         self, arrays: Any, targets: RecordTargets | LabelSetTargets, dev: Sequence[Sentence]
@@ -213,7 +215,7 @@ class Classification(Head):
         many = "any number of labels" if self.codec.multi else "one label"
         notes = [f"learning {many} per {self.settings.row.record}: {shown}"]
         settings = self.settings
-        if settings.row.records == "texts" and settings.head.baseline and settings.training.on_dev:
+        if settings.row.records in ("texts", "pairs") and settings.head.baseline and settings.training.on_dev:
             notes.append(
                 "warning: the TF-IDF baseline may look worse than it is: its regularisation is chosen on dev, which it "
                 "is trained on, too (training.on_dev)"
@@ -244,5 +246,5 @@ class Classification(Head):
         return [f"- Labels ({kind}): {some(labels, MOST_NAMED)}"]
 
 
-def _tokens(records: Sequence[Sentence]) -> list[list[str]]:
-    return [record.tokens for record in records]
+def _tokens(records: Sequence[Sentence]) -> list[Any]:
+    return list(map(tokens_of, records))

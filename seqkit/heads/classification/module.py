@@ -9,68 +9,132 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from seqkit.nn.parts import row_parts
-from seqkit.nn.pooling import make_pooling
 from seqkit.nn.softmax import IGNORED, linear_cross_entropy
 
 
-class ClassificationHead(nn.Module):
+class PooledHead(nn.Module):
+    """Numbers from the pooled outputs of an encoder: an affine layer, perhaps with a hidden one before it.
+
+    Args:
+        pooling: outputs of an encoder → vectors, with an `output_size`.
+        output_size: how many numbers.
+        hidden: the size of a layer with ReLU before the last one; 0 for none.
+        dropout: the probability of dropping a feature of the pooled vector, and of the hidden layer.
+    """
+
+    def __init__(self, pooling: nn.Module, output_size: int, *, hidden: int = 0, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.pooling = pooling
+        self.dropout = nn.Dropout(dropout)
+        size = int(pooling.output_size)  # type: ignore[arg-type]
+        self.hidden = nn.Linear(size, hidden) if hidden else None
+        self.output = nn.Linear(hidden or size, output_size)
+        for layer in filter(None, (self.hidden, self.output)):
+            nn.init.xavier_uniform_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def _pooled(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """What the last layer reads, in float32, also under mixed precision, [B, D']."""
+        with torch.autocast(outputs.device.type, enabled=False):
+            pooled: Tensor = self.dropout(self.pooling(outputs.float(), lengths))  # [B, P]
+            if self.hidden is not None:
+                pooled = self.dropout(torch.relu(self.hidden(pooled)))  # [B, H]
+        return pooled
+
+    def _scores(self, pooled: Tensor) -> Tensor:
+        """What the last layer gives, [B, K]."""
+        with torch.autocast(pooled.device.type, enabled=False):
+            scores: Tensor = self.output(pooled)  # [B, K]
+        return scores
+
+
+class RegressionHead(PooledHead):
+    r"""A number from the pooled outputs of an encoder, :math:`\mu + \sigma s`, where s is what the last layer gives.
+
+    The loss is the squared error of standardised numbers, :math:`(s - (y - \mu) / \sigma)^2`.
+
+    Args:
+        pooling: see `PooledHead`.
+        mean: μ, the mean of the training targets.
+        deviation: σ, their standard deviation.
+        hidden: see `PooledHead`.
+        dropout: see `PooledHead`.
+    """
+
+    def __init__(
+        self, pooling: nn.Module, mean: float, deviation: float, *, hidden: int = 0, dropout: float = 0.0
+    ) -> None:
+        super().__init__(pooling, 1, hidden=hidden, dropout=dropout)
+        self.mean = mean
+        self.deviation = deviation
+
+    def loss(self, outputs: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
+        """The training loss, the mean over texts.
+
+        Args:
+            outputs: the encoder's outputs, [B, T, D].
+            lengths: tokens in each text, int64 [B], on the CPU.
+            targets: the standardised numbers, float32 [B].
+
+        Returns:
+            A scalar.
+        """
+        found = self._scores(self._pooled(outputs, lengths)).squeeze(1)  # [B]
+        return functional.mse_loss(found, targets.to(found))
+
+    @torch.no_grad()
+    def score(self, outputs: Tensor, lengths: Tensor) -> Tensor:
+        """The predicted numbers.
+
+        Args:
+            outputs: the encoder's outputs, [B, T, D].
+            lengths: tokens in each text, int64 [B], on the CPU.
+
+        Returns:
+            [B, 1].
+        """
+        return self._scores(self._pooled(outputs, lengths)).double() * self.deviation + self.mean  # [B, 1]
+
+
+class ClassificationHead(PooledHead):
     r"""Scores of labels from the pooled outputs of an encoder.
 
     With one label per text the loss is the cross-entropy :math:`-w_y \log \mathrm{softmax}(s)_y`; with several, each
     label is decided independently, :math:`-\sum_k w_k y_k \log \sigma(s_k) + (1 - y_k) \log \sigma(-s_k)`.
 
     Args:
-        input_size: D of the encoder.
-        forward_size: the number of its leading features that read left to right.
+        pooling: see `PooledHead`.
         num_labels: K.
-        pool: the pooling, a key of `seqkit.nn.pooling.POOLINGS`.
         multi_label: whether a text may have several labels, or none.
         weights: w above, [K]; None for equal weights.
-        dropout: the probability of dropping a feature of the pooled vector.
+        hidden: see `PooledHead`.
+        dropout: see `PooledHead`.
 
     Attributes:
-        late: whether `score` gives pooled vectors, which are fewer numbers than probabilities.
+        late: whether `score` gives what the last layer reads, which are fewer numbers than probabilities.
 
     Raises:
-        ValueError: the pooling is unknown, or the number of weights differs from the number of labels.
+        ValueError: the number of weights differs from the number of labels.
     """
 
     weights: Tensor | None
 
     def __init__(
         self,
-        input_size: int,
-        forward_size: int,
+        pooling: nn.Module,
         num_labels: int,
         *,
-        pool: str = "max",
         multi_label: bool = False,
         weights: Tensor | None = None,
+        hidden: int = 0,
         dropout: float = 0.0,
     ) -> None:
-        super().__init__()
+        super().__init__(pooling, num_labels, hidden=hidden, dropout=dropout)
         if weights is not None and weights.shape != (num_labels,):
             raise ValueError(f"expected weights of shape [{num_labels}], found {list(weights.shape)}")
-        self.pooling = make_pooling(pool, input_size, forward_size)
-        self.dropout = nn.Dropout(dropout)
-        self.output = nn.Linear(self.pooling.output_size, num_labels)
-        nn.init.xavier_uniform_(self.output.weight)
-        nn.init.zeros_(self.output.bias)
         self.multi_label = multi_label
-        self.late = num_labels > self.pooling.output_size
+        self.late = num_labels > self.output.in_features
         self.register_buffer("weights", weights, persistent=False)  # only training needs them
-
-    def _pooled(self, outputs: Tensor, lengths: Tensor) -> Tensor:
-        """What scores are made of, in float32, also under mixed precision, [B, D']."""
-        with torch.autocast(outputs.device.type, enabled=False):
-            pooled: Tensor = self.dropout(self.pooling(outputs.float(), lengths))  # [B, D']
-        return pooled
-
-    def _scores(self, pooled: Tensor) -> Tensor:
-        """Scores of labels, [B, K]."""
-        with torch.autocast(pooled.device.type, enabled=False):
-            scores: Tensor = self.output(pooled)  # [B, K]
-        return scores
 
     def loss(self, outputs: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:
         """The training loss in nats, the mean over texts.

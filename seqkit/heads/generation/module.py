@@ -31,8 +31,8 @@ class GenerationHead(nn.Module):
         input_size: D, the size of the recurrent layers' output.
         num_units: V, padding and unknown included; padding is never predicted.
         condition: the condition of the text; None for a language model of whole texts.
-        attention: looks at the texts and sequences of vectors in the condition, for queries of size D; None for none.
         layers: the recurrent layers, whose initial state is computed.
+        attention: looks at the texts and sequences of vectors in the condition, for queries of size D; None for none.
         tied_size: the size of the embedding table that is also the output matrix, and is passed to `loss` and
             `log_probabilities`; None for a separate output matrix.
     """
