@@ -35,7 +35,7 @@ venv: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@echo "Setting up $(VENV) (torch is most of the download)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev,audio,midi,plots,scores]'
+	$(BIN)/python -m pip install --quiet $(PIP_FLAGS) -c constraints.txt -e '.[dev,audio,detokenize,midi,plots,scores]'
 	@touch $@
 
 # Each part trains on an embedded sample, scores the model on the test split, and uses it, in less than a minute.
@@ -120,7 +120,7 @@ $(TORCH23)/.ready: pyproject.toml constraints.txt constraints-torch23.txt
 	@echo "Setting up $(TORCH23) (on Linux torch brings its CUDA libraries: 2.5 GB to download, 5.5 GB on the disk)"
 	$(PYTHON) -m venv $(TORCH23)
 	awk -F '==' 'NR == FNR { other[$$1]; print; next } !($$1 in other)' constraints-torch23.txt constraints.txt > $(TORCH23)/constraints.txt
-	$(TORCH23)/bin/python -m pip install --quiet $(PIP_FLAGS) -c $(TORCH23)/constraints.txt -e '.[dev,audio,midi,plots,scores]' torchdata
+	$(TORCH23)/bin/python -m pip install --quiet $(PIP_FLAGS) -c $(TORCH23)/constraints.txt -e '.[dev,audio,detokenize,midi,plots,scores]' torchdata
 	@touch $@
 
 # One reader: make fuzz PYTEST_FLAGS="-k columns"; one case, as printed with a finding: SEQKIT_FUZZ_CASE=columns:1234 make fuzz

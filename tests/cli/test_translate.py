@@ -222,6 +222,20 @@ def test_a_text_begins_with_the_prefix_and_is_no_longer_than_allowed(model: Path
         list(loaded.predict(["a"], prefix="zz"))
 
 
+def test_tokens_become_running_text(tmp_path: Path, run: Run) -> None:
+    pytest.importorskip("sacremoses")
+    write(tmp_path, "train", [("a b", "hello , world !"), ("c", "yes ( wait ) .")] * 20)
+    write(tmp_path, "dev", [("a b", "hello , world !")])
+    place = trained(tmp_path, tmp_path)
+    assert run("translate", "-m", place, stdin="a b\n\n").out == "hello , world !\n\n"
+    found = run(
+        "translate", "-m", place, "--detokenize", "en", "--nbest", 2, "--output-format", "jsonl", stdin="a b\n\nc\n"
+    )
+    texts = [json.loads(line) for line in found.out.splitlines()]
+    assert [each["text"] for each in texts] == ["hello, world!", "", "yes (wait)."]
+    assert texts[0]["nbest"][0]["text"] == "hello, world!"
+
+
 def test_texts_are_drawn_again_by_their_seed(model: Path) -> None:
     loaded = seqkit.load(model)
     options: dict[str, Any] = {"sample": True, "temperature": 3.0, "nbest": 5, "seed": 4}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,6 +19,7 @@ from seqkit.nn.search import Allowed, Continuation, beam_search, sample
 from seqkit.nn.sequences import to_device
 from seqkit.nn.softmax import IGNORED
 from seqkit.records import Translation
+from seqkit.resources import extra
 
 if TYPE_CHECKING:
     from seqkit.heads.translation.head import Translating
@@ -132,7 +134,21 @@ def translated(
         own = head.decoding(outputs[part, :steps], lengths[part], records[part])
         further = [other.decoding_of(records[part]) for other in options.others]
         found += _translated(head, [own, *further], lengths[part], records[part], options)
+    if options.detokenize:
+        join = _detokenizer(options.detokenize)
+        for answer in found:
+            answer.text = join(answer.text)
+            for one in answer.alternatives or ():
+                one["text"] = join(one["text"])
     return found
+
+
+@cache
+def _detokenizer(language: str) -> Callable[[str], str]:
+    """Tokens with spaces between them → running text."""
+    moses = extra("sacremoses", "detokenize", "joining tokens to running text")
+    joined = moses.MosesDetokenizer(lang=language)
+    return lambda text: str(joined.detokenize(text.split()))
 
 
 def _translated(

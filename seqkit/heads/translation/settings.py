@@ -271,6 +271,8 @@ class TranslateOptions(Options):
     """translations of units that the model does not know, for replace_unknown: lines of source, tab, target"""
     ensemble: Elsewhere = ""
     """further models, directories between commas, whose probabilities are averaged with the model's (also -m A,B)"""
+    detokenize: str = ""
+    """write running text instead of tokens between spaces, by the rules of this language: en, de, … (sacremoses)"""
     attention: bool = False
     """also write how much each unit looks at each of the source (jsonl)"""
     shown_in: ClassVar[Mapping[str, Sequence[str]]] = {"nbest": ("jsonl",), "attention": ("jsonl",)}
