@@ -82,7 +82,9 @@ class GenerationReport:
             f"loss        {self.prediction.loss:12.4f} nats per unit",
             f"exact match {self.exact_match:12.4f} of the texts, written {how}",
         ]
-        rows += [f"{name:11} {value}" for scores in self.saying for name, value in scores.rows()]
+        saying = [row for scores in self.saying for row in scores.rows()]
+        wide = max((len(name) for name, _ in saying), default=0)
+        rows += [f"{name:{wide}} {value}" for name, value in saying]
         if self.same_lines is not None:
             rows.append(f"same lines  {self.same_lines:12.4f} have as many lines, each as long")
         closing = f"{plural(self.sentences, 'text')}, {plural(self.tokens, 'unit')} with their ends"

@@ -65,3 +65,12 @@ def test_any_text_is_read_or_refused(body: str) -> None:
     except DataError:
         return
     assert all(slot.name and (slot.value or slot.special == "?") for slot in act.slots)
+
+
+@given(st.text(max_size=40))
+def test_any_string_is_read_or_refused(text: str) -> None:
+    for one in (text, f"{text}({text})", f"inform(a={text};b='{text}')"):
+        try:
+            parse_act(one)
+        except DataError:
+            continue

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from seqkit.errors import SettingsError
-from seqkit.formats.dialogue_act import DialogueAct, parse_act
+from seqkit.formats.dialogue_act import DialogueAct, Slot, parse_act
 from seqkit.heads.translation.settings import TranslateSettings
 from seqkit.inputs.acts import Acts
 from seqkit.inputs.settings import ActSettings
@@ -95,6 +95,14 @@ def test_a_text_comes_back_as_it_was(values: list[str], words: list[str]) -> Non
     act = parse_act(f"inform({';'.join(f'slot={value}' for value in values)})")
     text = " ".join(words)
     assert PLAIN.lexicalise(PLAIN.delexicalise(text, act), act) == text
+
+
+@given(st.text(max_size=20), st.text(max_size=40))
+def test_any_values_and_texts_can_be_compared(value: str, text: str) -> None:
+    act = DialogueAct("inform", (Slot("name", value or "x", ""), Slot("a", value + " or " + text, "")))
+    assert isinstance(PLAIN.lexicalise(PLAIN.delexicalise(text + value, act), act), str)
+    assert ACTS.errors(text, act).slots == 2
+    assert PLAIN.references([act], [[text, value]])
 
 
 def test_people_leave_out_almost_no_slot(real_file: Callable[[str], Path]) -> None:

@@ -46,8 +46,8 @@ def test_scores_of_texts_that_say_acts() -> None:
     assert found["best"] == {"count": 5, "texts": 14, "bleu": 40.0, "slot_errors": rate}
     assert report.render().splitlines()[2:7] == [
         "exact match       0.2500 of the texts, written with a beam of 20",
-        "BLEU        50.00",
-        "slot errors 25.00 % (1 missing, 2 redundant of 12 slots)",
-        "BLEU, best 5 40.00",
+        "BLEU                50.00",
+        "slot errors         25.00 % (1 missing, 2 redundant of 12 slots)",
+        "BLEU, best 5        40.00",
         "slot errors, best 5 12.50 % (0 missing, 7 redundant of 56 slots)",
     ]
