@@ -237,7 +237,8 @@ def refuse_flag(
         UsageError: always.
     """
     rows = [each for each in TASKS[row.name].rows if each.content != row.content]
-    other = next((each.content for each in rows if has(each)), "another input")
+    found = [each for each in rows if has(each)] or (rows if len(rows) == 1 else [])
+    other = found[0].content if found else "another input"
     raise click.UsageError(f"{flag} is for {other}; {reader} {row.content}.")
 
 

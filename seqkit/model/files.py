@@ -29,7 +29,8 @@ FORMAT_VERSION = 2
 CONFIG = "config.json"
 FILES = (
     *(CONFIG, "weights.safetensors", "words.json", "characters.json", "vectors.json", "labels.json", "splitter.json"),
-    *("units.json", "conditions.json", "context.json", "frames.json", "symbols.json", "report.json", "README.md"),
+    *("units.json", "conditions.json", "context.json", "frames.json", "symbols.json", "target.json"),
+    *("report.json", "README.md"),
 )
 """every name that a file of a model may have"""
 _STAGED = re.compile(f"(?:{'|'.join(map(re.escape, FILES))})\\.[0-9a-f]{{16}}")

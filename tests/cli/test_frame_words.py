@@ -90,6 +90,7 @@ def test_every_row_has_its_words() -> None:
         ("classify", "text", "token"),
         ("lm", "line", "unit"),
         ("generate", "text", "unit"),
+        ("translate", "text", "unit"),
     ]
 
 

@@ -305,6 +305,17 @@ def test_models_of_other_data_do_not_write_together(model: Path, tmp_path: Path)
         list(seqkit.load(model).predict(["a"], ensemble=str(tmp_path)))
 
 
+def test_weights_that_give_no_numbers_are_told(model: Path) -> None:
+    loaded = seqkit.load(model)
+    with torch.no_grad():
+        loaded.head.module.readout.bias.fill_(torch.nan)
+    causes = "training diverged (try a smaller --lr), the weights are damaged, or a given number is too large"
+    for options in ({"beam": 1}, {"beam": 4}, {"sample": True}):
+        with pytest.raises(ModelError) as caught:
+            list(loaded.predict(["a b"], **options))
+        assert str(caught.value) == f"a probability of what may come next is not finite, or too large: {causes}"
+
+
 def test_python_and_requests(model: Path) -> None:
     loaded = seqkit.load(model)
     assert loaded.translate("a b") == loaded.translate({"xx": "a b"}) == "lo ka"

@@ -20,7 +20,7 @@ from seqkit.resources import resource_dir
 
 COLUMNS = {"sample-ner": "ner", "sample-pos": "upos"}
 OF_FRAMES = {"sample-tones", "sample-melodies"}
-OF_PAIRS = {"sample-pairs"}
+OF_PAIRS = {"sample-pairs", "sample-tolari"}
 UPOS = set("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB".split())  # noqa: SIM905
 
 
@@ -72,6 +72,7 @@ DIGESTS = {
     "sample-pos": "839e9570152cd0615db4fc50d863e7ce2db837f7e69ed1e69d568c3d557e4827",
     "sample-reviews": "f25722f9c9a380f1731716ae0aa8c79e61d9e3d6d6dbf470173983619958c7fd",
     "sample-pairs": "363adb8799db3d2037c85c33f0ec2fb5d9094215ed16ae1b16eef344ff36a0eb",
+    "sample-tolari": "9e21761f2faf42aba1d70b48c711ef30883c92e3e400d83486ef0091ecdd2bdf",
     "sample-sentences": "09e30b9450c39ce193bc1f36ef4fedcccda333f01d6174fe99826d27ff8d0539",
     "sample-names": "68851c9e3f746901f2babf19772080353d894882dcc2f5809d922bfe39ef5d36",
     "digits": "bfe85f52e09bec026fcb0cb7356fcec9ddfc47a68fbe72f4503913f6e86e9252",

@@ -48,7 +48,7 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "classify": ("classify", "sample-reviews", {"embedding": CHARACTERS, "head": {"pool": "attention"}}),
     "classify-pair": ("classify", "sample-pairs", {"head": {"hidden": 4}}),
-    "classify-number": ("classify", "sample-pairs", {"data": {"label": "relatedness"}, "head": {"regression": True}}),
+    "classify-number": ("classify", "sample-pairs", {"data": {"label": "relatedness"}, "head": {"regression": True, "hidden": 4}}),
     "lm": (
         *("lm", "sample-sentences"),
         {
@@ -68,6 +68,7 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "tag-frames": ("tag", "sample-tones", {"frames": {"stack": 2, "convolutions": 1, "channels": 4}}),
     "classify-frames": ("classify", "sample-tones", {"frames": {"normalize": "none"}}),
+    "translate-frames": ("translate", "sample-tones", {"encoder": {"hidden": 3}, "head": {"hidden": 6, "size": 6}}),
     "lm-frames": ("lm", "sample-melodies", {"encoder": {"hidden": 4}}),
     "transcribe": ("transcribe", "sample-tones", {"data": {"unit": "char"}}),
     "ngram": ("lm", "sample-sentences", {"head": {"ngram": 2}}),

@@ -56,7 +56,9 @@ def test_blocks(tmp_path: Path) -> None:
     file = tmp_path / "file"
 
     def read(content: bytes, draw: random.Random) -> None:
-        format = draw.choice([name for name, form in FORMATS.items() if form.sentences or form.texts])
+        format = draw.choice(
+            [name for name, form in FORMATS.items() if name in SEEDS and (form.sentences or form.texts)]
+        )
         if draw.random() < 0.5:
             content = draw.choice(SEEDS[format]) * draw.randrange(3) + content
         put(file, content)
@@ -184,7 +186,7 @@ def test_convert(tmp_path: Path) -> None:
 def test_convert_texts(tmp_path: Path) -> None:
     """What is written of texts with fields is read back, and converted again it is the same file."""
     source, again = tmp_path / "source", tmp_path / "again"
-    readable = [name for name, format in FORMATS.items() if format.texts]
+    readable = [name for name, format in FORMATS.items() if format.texts and name in SEEDS]
     writable = [name for name, format in FORMATS.items() if format.write_texts]
 
     def read(content: bytes, draw: random.Random) -> None:

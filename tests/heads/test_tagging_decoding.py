@@ -48,7 +48,7 @@ def oracle(model: Tagger, sentence: Sentence) -> list[tuple[list[str], float]]:
             if model.head.codec.encoding == "bioes" and invalid_moves(names, "bioes"):
                 continue
             score = sum(emissions[t, tag] for t, tag in enumerate(tags))
-            if crf.transitions is not None:
+            if crf is not None and crf.transitions is not None:
                 score = score + crf.start_transitions[tags[0]] + crf.end_transitions[tags[-1]]
                 score = score + sum(crf.transitions[a, b] for a, b in pairwise(tags))
             if model.head.codec.encoding == "none":

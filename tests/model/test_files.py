@@ -22,7 +22,7 @@ from seqkit.model.loading import load
 
 PACKAGE = Path(seqkit.__file__).parent
 OTHERS = {  # of models that the one here is not
-    *("vectors.json", "units.json", "conditions.json", "context.json", "frames.json", "symbols.json"),
+    *("vectors.json", "units.json", "conditions.json", "context.json", "frames.json", "symbols.json", "target.json"),
 }
 NAMES = [name for name in FILES if name not in {"README.md", *OTHERS}]
 

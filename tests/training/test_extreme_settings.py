@@ -22,13 +22,14 @@ DATA = {
     "classify": ("train.jsonl", '{"text": "a b", "label": "x"}\n{"text": "b c", "label": "y"}\n'),
     "lm": ("train.txt", "a b c\nb c a\n"),
     "generate": ("train.jsonl", '{"text": "ab", "kind": "x"}\n{"text": "ba", "kind": "y"}\n'),
+    "translate": ("train.tsv", "source\ttarget\na b\tx y\nb\tz\n"),
 }
 _STEPS = "[[0, 1], [1, 0], [2, 1], [0, 2]]"
 _FRAMES = (
     f'{{"frames": {_STEPS}, "label": "x", "labels": ["a", "b", "a", "a"], "text": "ab"}}\n'
     f'{{"frames": [[1, 1], [0, 1]], "label": "y", "labels": ["b", "b"], "text": "b"}}\n'
 )
-DATA_OF_FRAMES = dict.fromkeys(("tag", "classify", "transcribe"), ("train.jsonl", _FRAMES)) | {
+DATA_OF_FRAMES = dict.fromkeys(("tag", "classify", "translate", "transcribe"), ("train.jsonl", _FRAMES)) | {
     "lm": ("train.jsonl", '{"frames": [[0, 1], [1, 0], [1, 1]]}\n{"frames": [[1, 0], [0, 1]]}\n')
 }
 TINY: dict[str, dict[str, Any]] = {
@@ -36,6 +37,7 @@ TINY: dict[str, dict[str, Any]] = {
     "classify": {"head": {"baseline": False}},
     "lm": {"head": {"baseline": 0}, "training": {"bptt": 3}},
     "generate": {},
+    "translate": {"head": {"hidden": 4, "size": 4}, "embedding": {"word_size": 4}},
 }
 SETTINGS = [
     (row, section, name, field)

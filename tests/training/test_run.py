@@ -434,7 +434,10 @@ def test_a_fault_in_the_input_costs_no_model(make_pairs: Make, tiny_settings: Ma
     [
         (None, "settings: expected sections of settings, found None"),
         (["tag"], "settings: expected sections of settings, found ['tag']"),
-        ({"task": "novel"}, "settings: task: expected one of tag, classify, lm, generate, transcribe, found 'novel'"),
+        (
+            {"task": "novel"},
+            "settings: task: expected one of tag, classify, lm, generate, translate, transcribe, found 'novel'",
+        ),
         ({"task": "tag", "encoder": {"hidden": 0}}, "settings: encoder.hidden: expected at least 1, found 0"),
     ],
 )

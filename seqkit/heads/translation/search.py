@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from seqkit.errors import DataError
+from seqkit.errors import DataError, ModelError
 from seqkit.heads.base import StepTargets
 from seqkit.heads.translation.settings import TranslateOptions
 from seqkit.inputs.vocabulary import UNKNOWN
@@ -166,38 +166,44 @@ def _translated(
     state = JointState([DecoderState.begin(model) for model in models])
     first = torch.full((len(records),), head.end, dtype=torch.int64, device=device)  # [B]
     common: dict[str, Any] = {"end": head.end, "allowed": _allowed(head, options, models[0].source.units)}
-    step = _step(models)
-    if options.sample:
-        generator = torch.Generator()
-        generator.manual_seed(options.seed) if options.seed is not None else generator.seed()
-        drawing = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p")}
-        rows = torch.arange(len(records)).repeat_interleave(options.nbest)
-        drawn = sample(
-            step,
-            state.select(to_device(rows, device)),
-            first[to_device(rows, device)],
-            length=[most for most in longest for _ in range(options.nbest)],
-            generator=generator,
-            **common,
-            **drawing,
-        )
-        texts = [drawn[row : row + options.nbest] for row in range(0, len(drawn), options.nbest)]
-    elif options.width == 1:
-        texts = [[one] for one in sample(step, state, first, length=longest, temperature=0, **common)]
-    else:
-        penalty = None
-        if options.coverage_penalty:
-            penalty = lambda state: options.coverage_penalty * _uncovered(state.parts[0])  # noqa: E731
-        texts = beam_search(
-            step,
-            state,
-            first,
-            length=longest,
-            beam=options.width,
-            length_penalty=options.length_penalty,
-            penalty=penalty,
-            **common,
-        )
+    peaks: list[Tensor] = []
+    step = _step(models, peaks)
+    try:
+        if options.sample:
+            generator = torch.Generator()
+            generator.manual_seed(options.seed) if options.seed is not None else generator.seed()
+            drawing = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p")}
+            rows = torch.arange(len(records)).repeat_interleave(options.nbest)
+            drawn = sample(
+                step,
+                state.select(to_device(rows, device)),
+                first[to_device(rows, device)],
+                length=[most for most in longest for _ in range(options.nbest)],
+                generator=generator,
+                **common,
+                **drawing,
+            )
+            texts = [drawn[row : row + options.nbest] for row in range(0, len(drawn), options.nbest)]
+        elif options.width == 1:
+            texts = [[one] for one in sample(step, state, first, length=longest, temperature=0, **common)]
+        else:
+            penalty = None
+            if options.coverage_penalty:
+                penalty = lambda state: options.coverage_penalty * _uncovered(state.parts[0])  # noqa: E731
+            texts = beam_search(
+                step,
+                state,
+                first,
+                length=longest,
+                beam=options.width,
+                length_penalty=options.length_penalty,
+                penalty=penalty,
+                **common,
+            )
+    except ValueError:
+        _check_finite(peaks)  # of which it is a consequence
+        raise
+    _check_finite(peaks)
     spelled = models[0].spelled or [{}] * len(records)
     pointed = options.replace_unknown or options.attention
     for row, (answer, continuations) in enumerate(zip(answers, texts, strict=True)):
@@ -271,8 +277,15 @@ def rounded(weights: Tensor) -> list[list[float]]:
     return [[round(value, 6) for value in row] for row in weights.tolist()]
 
 
-def _step(models: Sequence[Decoding]) -> Callable[[Tensor, JointState], tuple[Tensor, JointState]]:
-    """The models as one, whose probabilities are the means of theirs."""
+def _check_finite(peaks: Sequence[Tensor]) -> None:
+    """See that probabilities were numbers, by the largest of every step."""
+    if peaks and bool(torch.stack(list(peaks)).isnan().any()):
+        causes = "training diverged (try a smaller --lr), the weights are damaged, or a given number is too large"
+        raise ModelError(f"a probability of what may come next is not finite, or too large: {causes}")
+
+
+def _step(models: Sequence[Decoding], peaks: list[Tensor]) -> Callable[[Tensor, JointState], tuple[Tensor, JointState]]:
+    """The models as one, whose probabilities are the means of theirs; `peaks` receives the largest of each step."""
 
     def step(last: Tensor, state: JointState) -> tuple[Tensor, JointState]:
         found: list[Tensor] = []
@@ -280,6 +293,7 @@ def _step(models: Sequence[Decoding]) -> Callable[[Tensor, JointState], tuple[Te
         for model, part in zip(models, state.parts, strict=True):
             log_probabilities, carried = model.module.next(last, part.source, part.carried, model.table)  # [N, V]
             found.append(log_probabilities)
+            peaks.append(log_probabilities.amax())  # NaN if there is one; a GPU is not waited for
             parts.append(DecoderState(part.whole, part.rows, part.source, carried))
         if len(found) > 1:
             together = torch.stack(found).logsumexp(0) - torch.tensor(float(len(found))).log()  # [N, V]
