@@ -12,6 +12,7 @@ import torch
 
 from seqkit.config.recipes import validated
 from seqkit.errors import DataError, SettingsError, shown
+from seqkit.formats.plain import punctuation_is_apart
 from seqkit.formats.text import read_lines
 from seqkit.heads.translation.head import Translating
 from seqkit.heads.translation.search import Decoding
@@ -153,10 +154,6 @@ class Translator(Model):
         """See `Predictor.evaluate_records`."""
         searching = {name: options[name] for name in _SEARCHING if name in options}
         tokens = options.get("bleu_tokens", "auto")
-        if tokens == "auto":
-            data: Any = self.settings.data
-            whole = data.unit == "word" and data.split_kind == "spaces"
-            tokens = "none" if whole else "13a"
         field = options.get("target") or self.head.field
         top = options.get("top", 1)
         if top > 1 and self.head.acts_read is None:
@@ -178,6 +175,8 @@ class Translator(Model):
         predicted = [answer.gold or (0.0, 0, 0) for answer in answers]
         log_prob, units, unknown = (sum(each) for each in zip(*predicted, strict=True)) if answers else (0.0, 0, 0)
         texts = [answer.text for answer in answers]
+        if scores == "auto":
+            scores = "none" if punctuation_is_apart([texts[0] for texts in gold]) else "13a"
         found = translation_scores(gold, texts, scores) if scores else ({}, {}, {})
         bleu = corpus_bleu(right, written)
         report = TranslationReport(len(answers), int(units), log_prob, int(unknown), exact, bleu, *found)

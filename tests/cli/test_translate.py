@@ -125,6 +125,18 @@ def test_scores_are_those_of_sacrebleu_on_the_texts(data: Path, model: Path) -> 
         assert report.scores[name] == pytest.approx(metric.corpus_score(texts, right).score)
 
 
+def test_how_bleu_cuts_texts_is_found_out_and_can_be_said(model: Path) -> None:
+    loaded = seqkit.load(model)
+    attached = [{"xx": "a b", "yy": "lo, ka!"}, {"xx": "c", "yy": "mi."}]
+    for rows, options, expected in (
+        (attached, {}, "13a"),
+        ([{"xx": "a b", "yy": "lo , ka !"}], {}, "none"),
+        (attached, {"bleu_tokens": "char"}, "char"),
+    ):
+        signature = loaded.evaluate(rows, **options).report.signatures["bleu"]
+        assert f"tok:{expected}" in signature
+
+
 def test_several_references_count_together(model: Path, tmp_path: Path) -> None:
     loaded = seqkit.load(model)
     rows = [{"xx": source, "yy": ["so so so so", target]} for source, target in pairs(20, 5)]

@@ -48,7 +48,11 @@ KINDS: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     "classify": ("classify", "sample-reviews", {"embedding": CHARACTERS, "head": {"pool": "attention"}}),
     "classify-pair": ("classify", "sample-pairs", {"head": {"hidden": 4}}),
-    "classify-number": ("classify", "sample-pairs", {"data": {"label": "relatedness"}, "head": {"regression": True, "hidden": 4}}),
+    "classify-number": (
+        "classify",
+        "sample-pairs",
+        {"data": {"label": "relatedness"}, "head": {"regression": True, "hidden": 4}},
+    ),
     "lm": (
         *("lm", "sample-sentences"),
         {

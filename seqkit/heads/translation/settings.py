@@ -408,4 +408,4 @@ class TranslateEvaluation(EvaluationOptions):
     top: Annotated[int, Field(ge=1, le=_WIDEST)] = 1
     """of dialogue acts: also score so many of the best texts of each together"""
     bleu_tokens: Literal["auto", "none", "13a", "char", "intl", "zh"] = "auto"
-    """how BLEU cuts texts into words (sacrebleu)  [auto: none where texts come as tokens, else 13a]"""
+    """how BLEU cuts texts into words (sacrebleu)  [auto: none where punctuation is apart from words, else 13a]"""
