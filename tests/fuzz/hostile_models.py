@@ -23,6 +23,7 @@ from seqkit.heads.classification.settings import ClassifySettings
 from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.heads.language_model.settings import LmSettings
 from seqkit.heads.tagging.settings import TagSettings
+from seqkit.heads.translation.settings import TranslateSettings
 from seqkit.inputs.base import Sources
 from seqkit.inputs.context import ContextFeatures
 from seqkit.inputs.pretrained import Vectors
@@ -36,7 +37,8 @@ from seqkit.model.language_model import LanguageModel
 from seqkit.model.loading import load
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.tagger import Tagger
-from seqkit.records import Sentence
+from seqkit.model.translator import Translator
+from seqkit.records import Sentence, TextRecord
 
 WEIGHTS = "weights.safetensors"
 TINY: dict[str, Any] = {
@@ -44,6 +46,7 @@ TINY: dict[str, Any] = {
     "encoder": {"hidden": 2, "layers": 1},
 }
 TEXT = ["to be or not", "to be", "do be do"]
+PAIRS: list[dict[str, Any]] = [{"source": text, "target": text[::-1]} for text in ("to be", "or not", "b")]
 ROWS: list[dict[str, Any]] = [
     {"kind": "a", "size": [0.0, 1.0], "title": "new", "text": "ab\n"},
     {"kind": "b", "size": [2.0, 1.0], "title": "old", "text": "ba\n"},
@@ -121,6 +124,9 @@ def saved_models(folder: Path) -> dict[str, Saved]:
     words = _tuned(LmSettings, {"head": {"cutoffs": [3]}, "encoder": {"hidden": 4, "cell": "gru"}})
     pairs = _tuned(LmSettings, {"data": {"unit": "bpe"}, "head": {"tied": True}})
     written = _tuned(GenerateSettings, {"data": {"condition": "kind:label,size,title:text"}})
+    small = {"head": {"hidden": 4, "size": 4}, "embedding": {"word_size": 4}}
+    from_words = override(_tuned(TranslateSettings, small), {"data": {"unit": "char", "shared": True}})
+    copying = override(_tuned(TranslateSettings, small), {"head": {"copy_source": True, "smoothing": 0.0}})
     models: dict[str, tuple[Predictor, Callable[[Any], object]]] = {
         "tag": (Tagger.build(tag, sentences), _tag),
         "tag-pos": (Tagger.build(pos, sentences), _tag),
@@ -134,6 +140,8 @@ def saved_models(folder: Path) -> dict[str, Saved]:
         "lm-words": (LanguageModel.of_counts(words, units["word"], Corpus.read(TEXT, units["word"]).counts()), _write),
         "lm-pairs": (LanguageModel.of_counts(pairs, units["bpe"], Corpus.read(TEXT, units["bpe"]).counts()), _write),
         "generate": (Generator.build(written, [Sentence([], "", [], fields=row) for row in ROWS]), _generate),
+        "translate": (Translator.build(from_words, [TextRecord("", row) for row in PAIRS]), _translate),
+        "translate-copy": (Translator.build(copying, [TextRecord("", row) for row in PAIRS]), _translate),
         "ngram": (
             NgramLanguageModel.count(
                 _tuned(LmSettings, {"head": {"ngram": 3}}), units["word"], Corpus.read(TEXT, units["word"])
@@ -173,6 +181,10 @@ def _generate(model: Generator) -> object:
     row = ROWS[0]
     scored = model.log_probs([row])
     return scored, model.generate(row, length=3, seed=1), model.generate(row, length=2, beam=2)
+
+
+def _translate(model: Translator) -> object:
+    return list(model.predict(["to be", "x", ""], beam=2)), list(model.predict(["to be"], sample=True, seed=1))
 
 
 # --- changes of values ---------------------------------------------------------------------------------------------

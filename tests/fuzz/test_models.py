@@ -19,7 +19,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Saved]:
     return saved_models(tmp_path_factory.mktemp("models"))
 
 
-KINDS = ("tag", "tag-pos", "tag-vectors", "tag-context", "classify", "lm", "lm-words", "lm-pairs", "generate", "ngram")
+KINDS = (
+    *("tag", "tag-pos", "tag-vectors", "tag-context", "classify", "lm", "lm-words", "lm-pairs", "generate", "ngram"),
+    *("translate", "translate-copy"),
+)
 
 
 def test_every_kind_of_model_is_here(models: dict[str, Saved]) -> None:

@@ -31,7 +31,8 @@ from seqkit.nn.sequences import to_device
 from seqkit.nn.softmax import IGNORED
 from seqkit.records import Translation
 
-_SMALLEST = 1e-6
+_GREATEST_RATIO = 1e6
+"""units that a text has for each of its source at most, which a damaged file must not make endless"""
 
 
 class TargetBatch(NamedTuple):
@@ -130,13 +131,14 @@ class Translating(Head):
     def restore(cls, settings: Any, documents: Documents, input: Any) -> Translating:
         """See `Head.restore`."""
         tree = documents["target.json"]
-        keys = {"units", "words", "ratio"}
-        if not isinstance(tree, dict) or set(tree) != keys or not isinstance(tree["ratio"], int | float):
+        ratio: Any = tree.get("ratio") if isinstance(tree, dict) else None
+        sound = type(ratio) in (int, float) and 0 < ratio <= _GREATEST_RATIO
+        if not sound or set(tree) != {"units", "words", "ratio"}:
             raise ModelError(f"{documents.place}: target.json: expected units, words and ratio, found {shown(tree)}")
         words = input.indexer.words if settings.data.shared else Vocabulary.from_json(tree["words"])
         if settings.data.end not in words:
             raise ModelError(f"{documents.place}: target.json: the end of a text is missing")
-        return cls(settings, input, Units.from_json(tree["units"]), words, float(tree["ratio"]))
+        return cls(settings, input, Units.from_json(tree["units"]), words, float(ratio))
 
     def documents(self) -> dict[str, Any]:
         """See `Head.documents`; a shared vocabulary is the input's."""
