@@ -28,6 +28,23 @@ GREATEST = 1e30
 """of a number that weights are multiplied with: far beyond any use, and products of it still fit in float32"""
 Rate = Annotated[float, Field(gt=0.0, le=GREATEST, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0.0, le=GREATEST, allow_inf_nan=False)]
+Cell = Literal[
+    "lstm",
+    "gru",
+    "rnn_tanh",
+    "rnn_relu",
+    "irnn",
+    "rnn_linear",
+    "lstm_peephole",
+    "lstm_coupled",
+    "lstm_depth",
+    "gru_simple",
+    "clockwork",
+    "mingru",
+    "minlstm",
+    "running_sum",
+]
+"""a recurrent cell, a key of `seqkit.nn.recurrent.CELLS`"""
 _ELSEWHERE = "elsewhere"
 Elsewhere = Annotated[str, _ELSEWHERE]
 """the name of a file or folder outside the model: its content counts, not where it lies"""
@@ -76,22 +93,7 @@ class Section(BaseModel):
 class EncoderSettings(Section):
     """The shared recurrent encoder."""
 
-    cell: Literal[
-        "lstm",
-        "gru",
-        "rnn_tanh",
-        "rnn_relu",
-        "irnn",
-        "rnn_linear",
-        "lstm_peephole",
-        "lstm_coupled",
-        "lstm_depth",
-        "gru_simple",
-        "clockwork",
-        "mingru",
-        "minlstm",
-        "running_sum",
-    ] = "lstm"
+    cell: Cell = "lstm"
     """recurrent cell"""
     hidden: Size = 200
     """size of the state of one direction"""

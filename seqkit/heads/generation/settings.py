@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from seqkit.config.recipes import override
-from seqkit.config.sections import Layers, Positive, Section, Settings, Size, TrainingSettings, Weight
+from seqkit.config.sections import Cell, Layers, Positive, Section, Settings, Size, TrainingSettings, Weight
 from seqkit.heads.language_model.settings import WIDEST_BEAM, SamplingOptions, UnitEncoderSettings, check_tied
 from seqkit.inputs.audio_settings import AudioSettings
 from seqkit.inputs.frame_settings import FrameSettings
@@ -70,23 +70,7 @@ class GenerateEncoderSettings(UnitEncoderSettings):
     """reading direction: a generator reads forward; the others are refused"""
     layers: Layers = 1
     """layers on top of each other"""
-    cell: Literal[
-        "lstm",
-        "gru",
-        "rnn_tanh",
-        "rnn_relu",
-        "irnn",
-        "rnn_linear",
-        "lstm_peephole",
-        "lstm_coupled",
-        "lstm_depth",
-        "gru_simple",
-        "clockwork",
-        "mingru",
-        "minlstm",
-        "running_sum",
-        "sc_lstm",
-    ] = "lstm"  # type: ignore[assignment]
+    cell: Literal[Cell, "sc_lstm"] = "lstm"  # type: ignore[assignment]
     """recurrent cell; sc_lstm: that of Wen et al. 2015, which a condition of kind act is a part of the state of"""
 
 

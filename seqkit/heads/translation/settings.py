@@ -10,6 +10,7 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from seqkit.config.recipes import override
 from seqkit.config.sections import (
+    Cell,
     Count,
     Elsewhere,
     EncoderSettings,
@@ -89,24 +90,7 @@ class TranslateEmbeddingSettings(UnitEmbeddingSettings):
 class TranslateHeadSettings(Section):
     """The decoder."""
 
-    cell: Literal[
-        "same",
-        "lstm",
-        "gru",
-        "rnn_tanh",
-        "rnn_relu",
-        "irnn",
-        "rnn_linear",
-        "lstm_peephole",
-        "lstm_coupled",
-        "lstm_depth",
-        "gru_simple",
-        "clockwork",
-        "mingru",
-        "minlstm",
-        "running_sum",
-        "sc_lstm",
-    ] = "same"
+    cell: Literal["same", Cell, "sc_lstm"] = "same"
     """recurrent cell; sc_lstm: that of Wen et al. 2015, given a dialogue act  [same: that of the encoder]"""
     hidden: Size = 512
     """size of the state"""
