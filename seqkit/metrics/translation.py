@@ -29,6 +29,7 @@ class TranslationReport:
         unit_bleu: BLEU of the model's own units, in percent.
         slots: slot errors, where the texts say dialogue acts.
         best: the scores of several of the best texts of each act together, where they were asked for.
+        sourceless: how many texts have nothing to translate, whose right texts are not among the units.
     """
 
     sentences: int
@@ -42,6 +43,7 @@ class TranslationReport:
     errors: dict[str, float] = field(default_factory=dict)
     slots: SlotErrors | None = None
     best: SayingScores | None = None
+    sourceless: int = 0
 
     @property
     def tokens(self) -> int:
@@ -101,6 +103,8 @@ class TranslationReport:
         told = f"{plural(self.sentences, 'text')}, {plural(self.units, 'unit')} with their ends"
         if self.unknown:
             told += f"; {self.unknown:,} {'is' if self.unknown == 1 else 'are'} unknown to the model"
+        if self.sourceless:
+            told += f"; those of {plural(self.sourceless, 'empty source')} are not counted"
         wide = max(len(name) for name, _ in rows)
         signed = [f"{names[name]} {signature}" for name, signature in self.signatures.items()]
         return "\n".join([*(f"{name:{wide}}  {value}" for name, value in rows), "", told, *signed])

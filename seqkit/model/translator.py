@@ -18,7 +18,7 @@ from seqkit.heads.translation.head import Translating
 from seqkit.heads.translation.search import Decoding
 from seqkit.heads.translation.settings import TranslateOptions
 from seqkit.metrics.slots import SlotErrors
-from seqkit.metrics.translation import TranslationReport, corpus_bleu, translation_scores
+from seqkit.metrics.translation import TranslationReport, translation_scores
 from seqkit.model.base import Evaluation, Model
 from seqkit.records import Translation
 
@@ -168,18 +168,12 @@ class Translator(Model):
         gold = self.head.gold(records, target=field)
         options = self.options({**searching, "nbest": top}).for_scores(field)
         answers: list[Translation] = list((pipeline or self.pipeline())(records, options))
-        split = self.head.units.split
-        right = [[[self.head.normalise(unit) for unit in split(text)] for text in texts] for texts in gold]
-        written = [split(answer.text) for answer in answers]
-        exact = sum(units in texts for units, texts in zip(written, right, strict=True))
-        predicted = [answer.gold or (0.0, 0, 0) for answer in answers]
-        log_prob, units, unknown = (sum(each) for each in zip(*predicted, strict=True)) if answers else (0.0, 0, 0)
-        texts = [answer.text for answer in answers]
+        report: TranslationReport = self.head.report(gold, answers)
         if scores == "auto":
             scores = "none" if punctuation_is_apart([texts[0] for texts in gold]) else "13a"
-        found = translation_scores(gold, texts, scores) if scores else ({}, {}, {})
-        bleu = corpus_bleu(right, written)
-        report = TranslationReport(len(answers), int(units), log_prob, int(unknown), exact, bleu, *found)
+        if scores:
+            named, signatures, errors = translation_scores(gold, [answer.text for answer in answers], scores)
+            report = replace(report, scores=named, signatures=signatures, errors=errors)
         acts = self.head.acts_read
         if acts is not None:
             slots = SlotErrors.total(acts.errors(answer.text, answer.sentence) for answer in answers)

@@ -328,6 +328,31 @@ def test_weights_that_give_no_numbers_are_told(model: Path) -> None:
         assert str(caught.value) == f"a probability of what may come next is not finite, or too large: {causes}"
 
 
+def test_options_that_would_do_nothing_are_refused(model: Path) -> None:
+    loaded = seqkit.load(model)
+    alone = "ranks the texts of a beam, and beam 1 has a single one"
+    for options, message in (
+        ({"sample": True, "beam": 3}, "beam is for searching, and sample draws texts at random"),
+        ({"sample": True, "length_penalty": 0.5}, "length_penalty is for searching, and sample draws texts at random"),
+        (
+            {"beam": 1, "coverage_penalty": 0.5},
+            f"coverage_penalty {alone}",
+        ),
+        ({"seed": 3}, "temperature, top_k, top_p and seed are for sample"),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            list(loaded.predict(["a"], **options))
+        assert str(caught.value) == f"options: {message}"
+
+
+def test_empty_sources_are_told_and_not_counted(model: Path) -> None:
+    loaded = seqkit.load(model)
+    rows = [{"xx": "a b", "yy": "lo ka"}, {"xx": "", "yy": "so"}]
+    report = loaded.evaluate(rows).report
+    assert (report.units, report.sourceless, report.exact) == (3, 1, 1)
+    assert "2 texts, 3 units with their ends; those of 1 empty source are not counted" in report.render()
+
+
 def test_python_and_requests(model: Path) -> None:
     loaded = seqkit.load(model)
     assert loaded.translate("a b") == loaded.translate({"xx": "a b"}) == "lo ka"

@@ -22,7 +22,7 @@ from seqkit.inputs.segmentation import Units
 from seqkit.inputs.source import target_texts
 from seqkit.inputs.units import UNIT_NAMES, make_units
 from seqkit.inputs.vocabulary import PAD, UNKNOWN, Normaliser, Vocabulary
-from seqkit.metrics.translation import TranslationReport
+from seqkit.metrics.translation import TranslationReport, corpus_bleu
 from seqkit.nn.attention import Attention
 from seqkit.nn.decoder import Decoder
 from seqkit.nn.encoder import Encoder
@@ -379,8 +379,21 @@ class Translating(Head):
     def report(
         self, gold: Sequence[Sequence[str]], answers: Sequence[Translation], baseline: Any = None
     ) -> TranslationReport:
-        """See `Head.report`."""
-        raise NotImplementedError  # pragma: no cover - `seqkit.model.translator.Translator` makes it
+        """See `Head.report`: without what needs whole texts, see `seqkit.metrics.translation.translation_scores`."""
+        split = self.units.split
+        right = [[[self.normalise(unit) for unit in split(text)] for text in texts] for texts in gold]
+        written = [split(answer.text) for answer in answers]
+        predicted = [answer.gold for answer in answers if answer.gold is not None]
+        log_prob, units, unknown = (sum(each) for each in zip((0.0, 0, 0), *predicted, strict=True))
+        return TranslationReport(
+            len(answers),
+            int(units),
+            log_prob,
+            int(unknown),
+            exact=sum(units in texts for units, texts in zip(written, right, strict=True)),
+            unit_bleu=corpus_bleu(right, written),
+            sourceless=len(answers) - len(predicted),
+        )
 
     def dev_scores(self, report: Any) -> dict[str, float]:
         """See `Head.dev_scores`."""

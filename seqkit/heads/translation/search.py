@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _TOGETHER = 1 << 11
 """prefixes that are searched side by side at most"""
 _LOWEST = 1e-9
+"""of what a step of the source was looked at, before its logarithm"""
 
 
 @dataclass(frozen=True)

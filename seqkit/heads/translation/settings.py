@@ -331,6 +331,12 @@ class TranslateOptions(Options):
     def _search_or_sampling(self) -> TranslateOptions:
         if not self.sample and (self.temperature, self.top_k, self.top_p, self.seed) != (1.0, 0, 1.0, None):
             raise ValueError("temperature, top_k, top_p and seed are for sample")
+        of_beams = ("beam", "length_penalty", "coverage_penalty")
+        changed = [name for name in of_beams if getattr(self, name) != type(self).model_fields[name].default]
+        if self.sample and changed:
+            raise ValueError(f"{changed[0]} is for searching, and sample draws texts at random")
+        if self.width == 1 and set(changed) & set(of_beams[1:]):
+            raise ValueError(f"{changed[-1]} ranks the texts of a beam, and beam 1 has a single one")
         if self.dictionary and not self.replace_unknown:
             raise ValueError("dictionary is for replace_unknown")
         return self
