@@ -157,6 +157,16 @@ def test_tables_and_objects_are_read_like_parallel_files(suffix: str, data: Path
     assert loaded.evaluate(file).report == loaded.evaluate(data).report
 
 
+def test_what_training_does_not_take_is_told(tmp_path: Path, run: Run) -> None:
+    rows = [{"xx": a, "yy": [b, "so"]} for a, b in pairs(20, 0)] + [{"xx": "", "yy": "so"}] * 2
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    flags = ["--source=xx", "--target=yy", "--epochs", 1, *TINY]
+    found = run("translate", "train", tmp_path, "-o", tmp_path / "m", *flags)
+    assert "texts with several references, of which training takes the first: 20" in found.lines
+    assert "texts with an empty source, of which nothing is learned: 2" in found.lines
+
+
 def test_rows_without_names_are_source_and_target(tmp_path: Path, run: Run) -> None:
     for number, (split, size) in enumerate({"train": 40, "dev": 8}.items()):
         rows = "".join(f"{a}\t{b}\n" for a, b in pairs(size, number))

@@ -402,7 +402,11 @@ class Translating(Head):
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""
         written = f"{len(self.words) - 2:,} {UNIT_NAMES[self.units.kind]}"
-        return [f"translating {self.source_told} into {self.field} ({written})"]
+        several = sum(isinstance(record.fields.get(self.field), list) for record in records)
+        empty = sum(not steps for steps in self.input.lengths(records))
+        found = [f"translating {self.source_told} into {self.field} ({written})"]
+        found += [f"texts with several references, of which training takes the first: {several:,}"] * (several > 0)
+        return found + [f"texts with an empty source, of which nothing is learned: {empty:,}"] * (empty > 0)
 
     def error(self, gold: Sequence[str], answer: Translation) -> str:
         """See `Head.error`: the source, the right texts, and what was written, between tabs."""
