@@ -34,7 +34,13 @@ _Gradients = tuple[Tensor | None, Tensor | None, Tensor | None]
 
 
 def _cross_entropy(
-    x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, wanted: Sequence[bool], products: torch.dtype
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    wanted: Sequence[bool],
+    products: torch.dtype,
+    smoothing: float = 0.0,
 ) -> tuple[Tensor, _Gradients]:
     """-log softmax(x Wᵀ + b) of the targets, [N], and the gradients of their sum by x, W and b, if `wanted`.
 
@@ -42,6 +48,9 @@ def _cross_entropy(
     of the scores, with s the sum of the row's weights, all in one buffer. The division by s is applied to the smaller
     factor of each product, of size [N, D] instead of [N, V]. `products` is the precision of the factors of these
     products.
+
+    Of a smoothed loss, the share of all words is linear in x, W and b but for the logarithm of the sum, which is that
+    of the plain loss: it takes sums over words and over rows, and no product.
     """
     size, words = len(x), len(weight)
     rows = max(1, min(size, max(_LEAST_ROWS, workspace(x.device) // (words * x.element_size()))))
@@ -62,10 +71,10 @@ def _cross_entropy(
             peak = scores.amax(1, keepdim=True)  # [n, 1]
             weights = scores.sub_(peak).exp_()  # [n, V]
             total = weights.sum(1, keepdim=True)  # [n, 1]
-            nats[part] = (total.log() + peak - right).squeeze(1)
+            nats[part] = (total.log() + peak - (1.0 - smoothing) * right).squeeze(1)
             if not any(wanted):
                 continue
-            gradient = weights.scatter_add_(1, target, -total)  # [n, V], times the row's total
+            gradient = weights.scatter_add_(1, target, total * (smoothing - 1.0))  # [n, V], times the row's total
             share = torch.where(known[part].unsqueeze(1), total.reciprocal(), 0)  # [n, 1]
             if by_bias is not None:
                 by_bias.addmv_(gradient.t(), share.squeeze(1))  # [V]
@@ -74,7 +83,27 @@ def _cross_entropy(
                 torch.mul(torch.mm(factor, rounded), share, out=by_x[part])  # [n, D]
             if by_weight is not None:
                 _add_product(by_weight, factor.t(), (features * share).to(products), begin == 0)
+        if smoothing:
+            _smooth((x, weight, bias), known, smoothing, nats, (by_x, by_weight, by_bias))
     return nats.masked_fill_(~known, 0.0), (by_x, by_weight, by_bias)
+
+
+def _smooth(
+    problem: tuple[Tensor, Tensor, Tensor], known: Tensor, smoothing: float, nats: Tensor, gradients: _Gradients
+) -> None:
+    """Give all words but padding their share of a loss, and of its gradients, in equal parts."""
+    x, weight, bias = problem
+    by_x, by_weight, by_bias = gradients
+    words = slice(PADDING + 1, None)
+    mean = weight[words].mean(0)  # [D]
+    nats -= smoothing * (x @ mean + bias[words].mean())
+    part = known.to(x.dtype) * smoothing  # [N]
+    if by_x is not None:
+        by_x.addr_(part, mean, alpha=-1)
+    if by_weight is not None:
+        by_weight[words].sub_(part @ x / len(weight[words]))
+    if by_bias is not None:
+        by_bias[words].sub_(part.sum() / len(bias[words]))
 
 
 def _workspace(x: Tensor, rows: int, columns: int) -> Tensor:
@@ -106,10 +135,18 @@ class _LinearCrossEntropy(torch.autograd.Function):
     """The sum over rows; the gradients are computed together with the loss, while the scores exist."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, products: torch.dtype) -> Tensor:
-        nats, ctx.gradients = _cross_entropy(x, weight, bias, targets, ctx.needs_input_grad, products)
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        products: torch.dtype,
+        smoothing: float,
+    ) -> Tensor:
+        nats, ctx.gradients = _cross_entropy(x, weight, bias, targets, ctx.needs_input_grad, products, smoothing)
         ctx.save_for_backward(x, weight, bias, targets)
-        ctx.products = products
+        ctx.products, ctx.smoothing = products, smoothing
         return nats.sum()
 
     @staticmethod
@@ -119,12 +156,19 @@ class _LinearCrossEntropy(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             x, weight, bias, targets = ctx.saved_tensors
-            gradients = _cross_entropy(x, weight, bias, targets, ctx.needs_input_grad, ctx.products)[1]
-        return *(None if gradient is None else gradient.mul_(factor) for gradient in gradients), None, None
+            problem = (x, weight, bias, targets)
+            gradients = _cross_entropy(*problem, ctx.needs_input_grad, ctx.products, ctx.smoothing)[1]
+        return *(None if gradient is None else gradient.mul_(factor) for gradient in gradients), None, None, None
 
 
 def linear_cross_entropy(
-    x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor, *, products: torch.dtype | None = None
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    targets: Tensor,
+    *,
+    products: torch.dtype | None = None,
+    smoothing: float = 0.0,
 ) -> Tensor:
     r"""The cross-entropy of a linear layer's softmax, :math:`-\sum_n \log \mathrm{softmax}(W x_n + b)_{y_n}`.
 
@@ -139,6 +183,7 @@ def linear_cross_entropy(
         targets: the correct classes, int64 [N]; `IGNORED` for rows without one.
         products: the precision to which the factors of the gradients' matrix products are rounded; the loss stays
             exact.
+        smoothing: ε, see `Softmax.loss`; class 0 has no share of it.
 
     Returns:
         A scalar, in nats.
@@ -147,20 +192,8 @@ def linear_cross_entropy(
     x, weight, bias = x.to(dtype).contiguous(), weight.to(dtype), bias.to(dtype)
     if torch.is_grad_enabled():
         loss: Callable[..., Tensor] = _LinearCrossEntropy.apply
-        return loss(x, weight, bias, targets, products or dtype)
-    return _cross_entropy(x, weight, bias, targets, (False, False, False), dtype)[0].sum()
-
-
-def _above_mean(x: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-    """By how much the scores of the correct words are above the mean of all words but padding, summed over rows.
-
-    Of the smoothed loss this is all that is added to the plain one: the sum over the vocabulary in it cancels out.
-    """
-    rows = (targets != IGNORED).nonzero().squeeze(1)  # [n]
-    known, x = targets.index_select(0, rows), x.index_select(0, rows)  # [n], [n, D]
-    words = slice(PADDING + 1, None)
-    right = (x * functional.embedding(known, weight)).sum() + bias[known].sum()
-    return right - x.sum(0) @ weight[words].mean(0) - len(rows) * bias[words].mean()
+        return loss(x, weight, bias, targets, products or dtype, smoothing)
+    return _cross_entropy(x, weight, bias, targets, (False, False, False), dtype, smoothing)[0].sum()
 
 
 class Softmax(nn.Module):
@@ -229,9 +262,8 @@ class Softmax(nn.Module):
                 return -self._adaptive_log_probabilities(features, targets).sum()
             products = torch.bfloat16 if features.dtype == torch.bfloat16 else self.products
             targets = to_device(targets, features.device)
-            x, weight, bias = self._layer(features, table)  # [N, D], [V, D], [V]
-            found = linear_cross_entropy(x, weight, bias, targets, products=products)
-            return found + smoothing * _above_mean(x, weight, bias, targets) if smoothing else found
+            layer = self._layer(features, table)  # [N, D], [V, D], [V]
+            return linear_cross_entropy(*layer, targets, products=products, smoothing=smoothing)
 
     @torch.no_grad()
     def target_log_probabilities(self, features: Tensor, targets: Tensor, table: Tensor | None = None) -> Tensor:

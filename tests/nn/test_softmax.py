@@ -47,6 +47,20 @@ def test_the_fused_loss_equals_torchs(least_rows: int, size: int) -> None:
     torch.testing.assert_close(gradients[0], gradients[1])
 
 
+@pytest.mark.parametrize("size", [1, 7])
+def test_the_smoothed_loss_equals_torchs_over_all_words_but_padding(least_rows: int, size: int) -> None:
+    x, weight, bias, targets = problem(size, 4, 6)
+    targets = torch.where(targets == 0, 1, targets)
+    padded = torch.cat([torch.full_like(bias[:1], -torch.inf), bias[1:]])
+    found = linear_cross_entropy(x, weight, padded, targets, smoothing=0.3)
+    scores = functional.linear(x, weight, bias)[:, 1:]
+    shifted = torch.where(targets == IGNORED, IGNORED, targets - 1)
+    expected = functional.cross_entropy(scores, shifted, ignore_index=IGNORED, reduction="sum", label_smoothing=0.3)
+    torch.testing.assert_close(found, expected)
+    pairs = [torch.autograd.grad(3 * each, [x, weight, bias]) for each in (found, expected)]
+    torch.testing.assert_close(*pairs)
+
+
 def test_gradients_are_those_of_finite_differences(least_rows: int) -> None:
     *inputs, targets = problem(5, 3, 4)
     assert torch.autograd.gradcheck(lambda *args: linear_cross_entropy(*args, targets), inputs)
