@@ -62,6 +62,7 @@ class LookupBatch:
             index=to_device(self.index, device),
             word_ids=to_device(self.word_ids, device) if types is None else types.words,
             types=types,
+            features=None if self.features is None else to_device(self.features, device),
         )
 
 
@@ -90,11 +91,21 @@ class LookupModule(nn.Module):
         Returns:
             Vectors, [B, T, I].
         """
-        vectors = self.embedding(batch.types) if batch.vectors is None else batch.vectors  # [U, I]
-        x = functional.embedding(batch.index, vectors)  # [B, T, I]
-        if batch.features is not None:
-            x = torch.cat([x, batch.features.to(x.dtype)], 2)  # [B, T, I + C]
-        return x
+        return self.joined(batch, batch.features)
+
+    def joined(self, batch: LookupBatch, features: Tensor | None) -> Tensor:
+        """The vectors of a batch, and features beside them.
+
+        Args:
+            batch: B sequences.
+            features: [B, T, C], or None.
+
+        Returns:
+            [B, T, I].
+        """
+        vectors = self.embedding(batch.types) if batch.vectors is None else batch.vectors  # [U, E]
+        x = functional.embedding(batch.index, vectors)  # [B, T, E]
+        return x if features is None else torch.cat([x, features.to(x.dtype)], 2)  # [B, T, E + C]
 
 
 def type_batch(table: TypeTable, types: Integers) -> TypeBatch:
@@ -189,14 +200,15 @@ class LookupInput(Input):
         raise NotImplementedError  # pragma: no cover - every input overrides it
 
     def features_of(self, records: Sequence[Any]) -> Tensor | None:
-        """Further features of every step, one record after the other, [N, C]; none by default."""
+        """Further features of every step, or the ids of such, one record after the other, [N, C]; none by default."""
         return None
 
     def arrays(self, records: Sequence[Any]) -> TokenArrays:
         """See `Input.arrays`."""
         features = self.features_of(records)
-        # In half precision, as pretrained vectors are: all of the training data's are kept.
-        return replace(self.indexer(self.units_of(records)), features=None if features is None else features.half())
+        if features is not None and features.is_floating_point():
+            features = features.half()  # as pretrained vectors are: all of the training data's are kept
+        return replace(self.indexer(self.units_of(records)), features=features)
 
     def collate(self, arrays: TokenArrays, rows: Integers) -> LookupBatch:
         """See `Input.collate`."""
@@ -242,7 +254,7 @@ def gathered(rows_of: TypeRows, rows: Integers) -> Tensor | None:
         rows: numbers of records, [B].
 
     Returns:
-        The features, [B, T, C], or None where there are none; those past a sequence's end mean nothing.
+        The features, float32 or ids, [B, T, C], or None where there are none; those past a sequence's end mean nothing.
     """
     features: Tensor | None = rows_of.features
     if features is None:
@@ -250,7 +262,8 @@ def gathered(rows_of: TypeRows, rows: Integers) -> Tensor | None:
     lengths = rows_of.offsets[rows + 1] - rows_of.offsets[rows]  # [B]
     positions = rows_of.offsets[rows, None] + np.arange(int(lengths.max(initial=0)))  # [B, T]
     index = torch.from_numpy(np.minimum(positions, max(0, len(features) - 1)))  # [B, T]
-    return features[to_device(index, features.device)].float()  # [B, T, C]
+    found = features[to_device(index, features.device)]  # [B, T, C]
+    return found.float() if found.is_floating_point() else found
 
 
 class TypeCache:

@@ -12,8 +12,9 @@ from seqkit.errors import DataError
 from seqkit.inputs.acts import RecordActs
 from seqkit.inputs.arrays import Indexer
 from seqkit.inputs.base import Documents, Sources
-from seqkit.inputs.building import build_indexer, pretrained_table
-from seqkit.inputs.lookup import LookupInput, restore_indexer
+from seqkit.inputs.building import build_embedding, build_indexer, pretrained_table
+from seqkit.inputs.factors import Factors, unlike
+from seqkit.inputs.lookup import LookupInput, LookupModule, restore_indexer
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import make_units
 from seqkit.records import Sentence, TextRecord
@@ -27,18 +28,28 @@ class SourceInput(LookupInput):
         units: text ↔ units.
         indexer: units → ids.
         vectors: the table of pretrained vectors, [N, E], or None.
+        factors: what stands beside every word, or None.
 
     Attributes:
         field: the field of a record that holds the text.
         acts: what is read of dialogue acts, where the texts are such; otherwise None.
     """
 
-    def __init__(self, settings: Any, units: Units, indexer: Indexer, vectors: Tensor | None = None) -> None:
+    def __init__(
+        self,
+        settings: Any,
+        units: Units,
+        indexer: Indexer,
+        vectors: Tensor | None = None,
+        factors: Factors | None = None,
+    ) -> None:
         super().__init__(settings, indexer, vectors)
         self.units = units
+        self.factors = factors
         self.field: str = settings.data.source
         self.acts = RecordActs(settings.acts, self._act) if settings.data.unit_read == "act" else None
         self.fields = (self.field,) if self.field == "text" else (self.field, "text")
+        self.optional_fields = () if factors is None else (*factors.words,)
 
     @classmethod
     def build(cls, settings: Any, records: Sequence[TextRecord], sources: Sources) -> SourceInput:
@@ -57,21 +68,36 @@ class SourceInput(LookupInput):
         kept = {unit: max(data.min_count, counts.get(unit, 0)) for unit in units.inventory()}
         if data.shared:
             kept[data.end] = sum(counts.values()) + data.min_count
-        return cls(settings, units, build_indexer(data, {**counts, **kept}, sources), pretrained_table(sources))
+        factors = Factors.build(data.factor_fields, records, data.min_count) if data.factor_fields else None
+        indexer = build_indexer(data, {**counts, **kept}, sources)
+        return cls(settings, units, indexer, pretrained_table(sources), factors)
 
     @classmethod
     def restore(cls, settings: Any, documents: Documents) -> SourceInput:
         """See `Input.restore`."""
         units = Units.from_json(documents["units.json"])
-        return cls(
-            settings, units, restore_indexer(settings.data, documents), documents.weight("input.embedding.vectors")
-        )
+        indexer, vectors = restore_indexer(settings.data, documents), documents.weight("input.embedding.vectors")
+        fields, factors = settings.data.factor_fields, None
+        if fields:
+            factors = Factors.from_json(documents["factors.json"], fields, documents.place)
+        return cls(settings, units, indexer, vectors, factors)
+
+    def module(self) -> LookupModule:
+        """See `Input.module`."""
+        if self.factors is None:
+            return super().module()
+        embedding = build_embedding(self.settings.embedding, self.indexer, self._vectors)
+        return self.factors.module(embedding, self.settings.embedding.factor_size)
 
     def units_of(self, records: Sequence[Any]) -> list[Sequence[str]]:
         """See `LookupInput.units_of`."""
         if self.acts is not None:
             return [self.acts.units(record) for record in records]
         return [self.units.split(source_text(record, self.field)) for record in records]
+
+    def features_of(self, records: Sequence[Any]) -> Tensor | None:
+        """See `LookupInput.features_of`: the ids of factors."""
+        return None if self.factors is None else self.factors.ids(records, self.lengths(records))
 
     def _act(self, record: TextRecord | Sentence) -> str:
         return source_text(record, self.field)
@@ -91,7 +117,8 @@ class SourceInput(LookupInput):
 
     def documents(self) -> dict[str, Any]:
         """See `Input.documents`."""
-        return {**super().documents(), "units.json": self.units.to_json()}
+        factors = {} if self.factors is None else {"factors.json": self.factors.to_json()}
+        return {**super().documents(), "units.json": self.units.to_json(), **factors}
 
 
 def source_text(record: TextRecord | Sentence, field: str) -> str:
@@ -112,8 +139,7 @@ def source_text(record: TextRecord | Sentence, field: str) -> str:
         return found
     if found is None and (record.text or not record.fields or set(record.fields) == {"text"}):
         return record.text
-    what = f"found {found!r:.40}" if field in record.fields else f"the fields are {', '.join(map(repr, record.fields))}"
-    raise DataError(f"expected a text in field {field!r}, {what}", file=record.file, line=record.line)
+    raise unlike(record, field, "a text")
 
 
 def target_texts(record: TextRecord | Sentence, field: str) -> list[str]:
@@ -133,7 +159,4 @@ def target_texts(record: TextRecord | Sentence, field: str) -> list[str]:
     texts = found if isinstance(found, list) else [found]
     if texts and all(isinstance(text, str) for text in texts):
         return [*texts]
-    what = f"found {found!r:.40}" if field in record.fields else f"the fields are {', '.join(map(repr, record.fields))}"
-    raise DataError(
-        f"expected a text, or a list of several, in field {field!r}, {what}", file=record.file, line=record.line
-    )
+    raise unlike(record, field, "a text, or a list of several,")

@@ -381,6 +381,75 @@ def test_workers_write_the_same(model: Path, tmp_path: Path, run: Run) -> None:
     assert alone.out == shared.out and len(alone.out.splitlines()) == 50
 
 
+# --- factors ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def factored(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of words that are translated by what stands beside them; its data in ``data``."""
+    place = tmp_path_factory.mktemp("factored")
+    draw = random.Random(3)
+    (place / "data").mkdir()
+    for split, count in (("train", 400), ("dev", 30), ("test", 30)):
+        rows = [[draw.choice(["can", "saw", "fly"]) for _ in range(draw.randint(1, 4))] for _ in range(count)]
+        kinds = [[draw.choice("NV") for _ in row] for row in rows]
+        both = [[word + kind for word, kind in zip(*each, strict=True)] for each in zip(rows, kinds, strict=True)]
+        for name, texts in (("xx", rows), ("kind", kinds), ("yy", both)):
+            (place / "data" / f"{split}.{name}").write_text("".join(f"{' '.join(text)}\n" for text in texts))
+    return trained(place / "data", place, "--target=yy", "--set=data.factors=kind", "--set=embedding.factor_size=8")
+
+
+def test_words_are_translated_by_their_factors(factored: Path, run: Run, tmp_path: Path) -> None:
+    found = run("translate", "evaluate", factored.parent / "data", "-m", factored, "--json", tmp_path / "s.json")
+    assert found.status == 0
+    assert json.loads((tmp_path / "s.json").read_text())["exact_match"] > 0.9
+    assert "- Reads: xx (3 words) with kind" in (factored / "README.md").read_text()
+    rows = [{"xx": "can fly", "kind": "V N"}, {"xx": "", "kind": ""}, {"xx": "saw", "kind": ["N"]}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert run("translate", "-m", factored, tmp_path / "rows.jsonl").out == "canV flyN\n\nsawN\n"
+    assert seqkit.load(factored).answer({"xx": "fly", "kind": "V"})["text"] == "flyV"
+    # A factor that training has not seen is an unknown one.
+    assert seqkit.load(factored).answer({"xx": "fly", "kind": "X"})["text"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"xx": "can fly", "kind": "V"}, "field 'kind' needs a word for each of the 2 words that are read, found 1"),
+        ({"xx": "can fly", "kind": 3}, "expected words in field 'kind', found 3"),
+        ({"xx": "can fly"}, "expected words in field 'kind', the fields are 'xx'"),
+    ],
+)
+def test_words_without_factors_are_refused(
+    factored: Path, row: dict[str, Any], message: str, run: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    found = run("translate", "-m", factored, tmp_path / "rows.jsonl")
+    assert (found.status, found.lines[-1]) == (1, f"error: {tmp_path / 'rows.jsonl'}:1: {message}")
+
+
+def test_a_text_alone_has_no_factors(factored: Path) -> None:
+    with pytest.raises(DataError, match="expected words in field 'kind', found a text without fields"):
+        list(seqkit.load(factored).predict(["can fly"]))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["data.factors=kind", "data.unit=char"], "factors need words to be read, and source_unit is char"),
+        (["data.factors=kind,kind"], "factors must be different fields, found 'kind,kind'"),
+        (["embedding.factor_size=3"], "embedding.factor_size is for factors: name their fields in data.factors"),
+    ],
+)
+def test_factors_that_would_do_nothing_are_refused(
+    factored: Path, flags: list[str], message: str, run: Run, tmp_path: Path
+) -> None:
+    sets = [f"--set={flag}" for flag in flags]
+    data = factored.parent / "data"
+    found = run("translate", "train", data, "--source=xx", "--target=yy", "-o", tmp_path / "m", *sets)
+    assert found.status == 2 and message in found.lines[-1]
+
+
 # --- sequences of vectors ------------------------------------------------------------------------------------------
 
 

@@ -213,7 +213,8 @@ class Translating(Head):
     def source_told(self) -> str:
         """What is read, for the user."""
         data = self.settings.data
-        return f"{data.source} ({len(self.input.indexer.words) - 2:,} {UNIT_NAMES[data.unit_read]})"
+        beside = f" with {', '.join(data.factor_fields)}" if data.factor_fields else ""
+        return f"{data.source} ({len(self.input.indexer.words) - 2:,} {UNIT_NAMES[data.unit_read]}){beside}"
 
     def source_names(self, record: Any) -> list[str]:
         """The units of a source, each as it is called by itself: what attention looks at."""

@@ -50,6 +50,13 @@ class TranslateDataSettings(UnitDataSettings):
     """unit of what is read; act: the slots of dialogue acts, type(slot=value;slot=value)  [same: as unit]"""
     shared: bool = False
     """one vocabulary, and one table of vectors, for what is read and what is written"""
+    factors: str = ""
+    """fields with a word for each word that is read, such as its part of speech, separated by commas"""
+
+    @property
+    def factor_fields(self) -> tuple[str, ...]:
+        """The fields of factors."""
+        return tuple(filter(None, map(str.strip, self.factors.split(","))))
 
     @property
     def unit_read(self) -> str:
@@ -62,6 +69,11 @@ class TranslateDataSettings(UnitDataSettings):
             raise ValueError(f"source and target must be different fields, both are {self.source!r}")
         if self.shared and self.unit_read != self.unit:
             raise ValueError(f"shared needs one unit, and source_unit is {self.unit_read}, unit {self.unit}")
+        fields = self.factor_fields
+        if fields and self.unit_read != "word":
+            raise ValueError(f"factors need words to be read, and source_unit is {self.unit_read}")
+        if len({*fields}) < len(fields):
+            raise ValueError(f"factors must be different fields, found {self.factors!r}")
         if self.unit_read == "act" and self.digits:
             raise ValueError("source_unit act needs digits false: symbols for values have numbers")
         return self
@@ -83,6 +95,8 @@ class TranslateEmbeddingSettings(UnitEmbeddingSettings):
 
     word_size: SizeOrNone = 256
     """size of the trained vectors; 0 for none"""
+    factor_size: Size = 32
+    """size of the vector of each of data.factors"""
     dropout: Probability = 0.3
     """dropout on unit vectors, one mask per sequence"""
 
@@ -210,6 +224,12 @@ class TranslateSettings(Settings):
             raise ValueError(
                 "head.cell sc_lstm is for dialogue acts: set data.source_unit to act, or take another cell"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _factors_are_read(self) -> TranslateSettings:
+        if not self.data.factor_fields and "factor_size" in self.embedding.changed():
+            raise ValueError("embedding.factor_size is for factors: name their fields in data.factors, or leave it out")
         return self
 
     @model_validator(mode="after")
