@@ -135,7 +135,39 @@ class VectorPart(nn.Module):
         return torch.tanh(self.project(standard))  # [B, E]
 
 
-class TextPart(nn.Module):
+class SequencePart(nn.Module):
+    """A sequence of any kind, encoded and pooled."""
+
+    def forward(self, sequences: FieldInput) -> Tensor:
+        """Encode sequences.
+
+        Args:
+            sequences: B sequences; an empty one gives zeros.
+
+        Returns:
+            Vectors, [B, output_size].
+
+        Raises:
+            ValueError: the input is of another kind.
+        """
+        return self.read(sequences)[0]
+
+    def read(self, sequences: FieldInput) -> tuple[Tensor, Tensor, Tensor]:
+        """Encode sequences; see `forward`.
+
+        Args:
+            sequences: B sequences.
+
+        Returns:
+            Vectors, [B, output_size], the outputs that they are pooled from, [B, T, D], and how many there are, [B].
+
+        Raises:
+            ValueError: the input is of another kind.
+        """
+        raise NotImplementedError  # pragma: no cover - every part overrides it
+
+
+class TextPart(SequencePart):
     """A text, encoded and pooled.
 
     Args:
@@ -164,40 +196,16 @@ class TextPart(nn.Module):
         self.pooling = make_pooling(pooling, self.encoder.output_size, self.encoder.forward_size)
         self.output_size = self.pooling.output_size
 
-    def forward(self, texts: FieldInput) -> Tensor:
-        """Encode texts.
-
-        Args:
-            texts: B texts; an empty one gives zeros.
-
-        Returns:
-            Vectors, [B, output_size].
-
-        Raises:
-            ValueError: the input is of another kind.
-        """
-        return self.read(texts)[0]
-
-    def read(self, texts: FieldInput) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode texts; see `forward`.
-
-        Args:
-            texts: B texts.
-
-        Returns:
-            Vectors, [B, output_size], the outputs that they are pooled from, [B, T, D], and how many there are, [B].
-
-        Raises:
-            ValueError: the input is of another kind.
-        """
-        if not isinstance(texts, TextUnits):
-            raise ValueError(f"expected texts as units and lengths, found {_shape(texts)}")
-        x = functional.dropout(self.table(texts.units), self.dropout, self.training)  # [B, T, E]
-        outputs = self.encoder(x, texts.lengths).outputs  # [B, T, D]
-        return self.pooling(outputs, texts.lengths), outputs, texts.lengths
+    def read(self, sequences: FieldInput) -> tuple[Tensor, Tensor, Tensor]:
+        """See `SequencePart.read`: of texts."""
+        if not isinstance(sequences, TextUnits):
+            raise ValueError(f"expected texts as units and lengths, found {_shape(sequences)}")
+        x = functional.dropout(self.table(sequences.units), self.dropout, self.training)  # [B, T, E]
+        outputs = self.encoder(x, sequences.lengths).outputs  # [B, T, D]
+        return self.pooling(outputs, sequences.lengths), outputs, sequences.lengths
 
 
-class FramePart(nn.Module):
+class FramePart(SequencePart):
     """A sequence of vectors, encoded and pooled.
 
     Args:
@@ -224,32 +232,8 @@ class FramePart(nn.Module):
         self.pooling = make_pooling(pooling, self.encoder.output_size, self.encoder.forward_size)
         self.output_size = self.pooling.output_size
 
-    def forward(self, sequences: FieldInput) -> Tensor:
-        """Encode sequences.
-
-        Args:
-            sequences: B sequences; an empty one gives zeros.
-
-        Returns:
-            Vectors, [B, output_size].
-
-        Raises:
-            ValueError: the input is of another kind.
-        """
-        return self.read(sequences)[0]
-
     def read(self, sequences: FieldInput) -> tuple[Tensor, Tensor, Tensor]:
-        """Encode sequences; see `TextPart.read`.
-
-        Args:
-            sequences: B sequences.
-
-        Returns:
-            Vectors, [B, output_size], the outputs that they are pooled from, [B, T, D], and how many there are, [B].
-
-        Raises:
-            ValueError: the input is of another kind.
-        """
+        """See `SequencePart.read`: of vectors."""
         if not isinstance(sequences, FrameSequences):
             raise ValueError(f"expected sequences of vectors and lengths, found {_shape(sequences)}")
         x = self.layer(sequences.frames, sequences.lengths)  # [B, T, I]
