@@ -88,6 +88,24 @@ def test_training_tells_what_is_translated_and_how_well(data: Path, tmp_path: Pa
     assert "texts are split at spaces only, since no punctuation is attached to their words" in found.lines
 
 
+def test_single_words_are_told_to_be_read_by_letters(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "words.tsv").write_text("".join(f"word{number}\tw {number}\n" for number in range(40)))
+    found = run("translate", "train", tmp_path / "words.tsv", "--epochs", 1, "-o", tmp_path / "m", *TINY)
+    assert found.status == 0 and sum("read their letters: --set data.source_unit=char" in x for x in found.lines) == 1
+    letters = run(
+        "translate",
+        "train",
+        tmp_path / "words.tsv",
+        "--epochs",
+        1,
+        "-o",
+        tmp_path / "n",
+        *TINY,
+        "--set=data.source_unit=char",
+    )
+    assert letters.status == 0 and "read their letters" not in letters.err
+
+
 def test_the_toy_language_is_learned(data: Path, model: Path, run: Run, tmp_path: Path) -> None:
     scores = tmp_path / "scores.json"
     found = run("translate", "evaluate", data, "-m", model, "--json", scores, "--beam", 5)

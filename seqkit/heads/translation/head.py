@@ -404,10 +404,22 @@ class Translating(Head):
         """See `Head.notes`."""
         written = f"{len(self.words) - 2:,} {UNIT_NAMES[self.units.kind]}"
         several = sum(isinstance(record.fields.get(self.field), list) for record in records)
-        empty = sum(not steps for steps in self.input.lengths(records))
+        lengths = self.input.lengths(records)
+        empty = lengths.count(0)
         found = [f"translating {self.source_told} into {self.field} ({written})"]
         found += [f"texts with several references, of which training takes the first: {several:,}"] * (several > 0)
-        return found + [f"texts with an empty source, of which nothing is learned: {empty:,}"] * (empty > 0)
+        found += [f"texts with an empty source, of which nothing is learned: {empty:,}"] * (empty > 0)
+        if self._single_words(lengths):
+            found.append(
+                "each text that is read is a single word, and words that training has not seen are all alike; "
+                "read their letters: --set data.source_unit=char"
+            )
+        return found
+
+    def _single_words(self, lengths: Sequence[int]) -> bool:
+        """Whether words are read one by one, and most of them once."""
+        read = getattr(self.settings.data, "unit_read", "")
+        return read == "word" and max(lengths) == 1 and len(self.input.indexer.words) > len(lengths) / 2
 
     def error(self, gold: Sequence[str], answer: Translation) -> str:
         """See `Head.error`: the source, the right texts, and what was written, between tabs."""
