@@ -19,6 +19,9 @@ _NO_MEMORY = re.compile(
 """what torch says of memory of the processor, for which it raises nothing narrower, and the libraries beneath it; the
 last ones are oneDNN's, whose descriptors fail for other reasons"""
 
+NOT_FINITE = "training diverged (try a smaller --lr), the weights are damaged, or a given number is too large"
+"""why finite weights may give something that is no number"""
+
 _LONGEST = 1_000
 """characters of faults that are told together"""
 

@@ -735,7 +735,7 @@ def of_ensemble(directory: Path, options: dict[str, Any], row: Task) -> Path:
     Returns:
         The model's directory.
     """
-    names = str(directory).split(",")
+    names = [name.strip() for name in str(directory).split(",")]
     if len(names) == 1 or directory.exists() or "ensemble" not in row.options_class().model_fields:
         return directory
     options["ensemble"] = ",".join(filter(None, [*names[1:], options.get("ensemble")]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,8 @@ def show_attention(
 ) -> int:
     """Translate TEXT, and draw how much each unit that is written looks at each that is read: the attention weights.
 
-    Every row sums to one. With several heads the mean of theirs is drawn.
+    Every row sums to one. With several heads the mean of theirs is drawn. The translation goes to standard output. A
+    model that reads more than a text is given a JSON object: '{"source": "a light", "upos": "DET NOUN"}'.
     """
     is_picture = output.lower().endswith(".png")
     usage_unless(is_picture, f"Invalid value for '--output': expected FILE.png, found {output!r}")
@@ -46,10 +48,24 @@ def show_attention(
     from seqkit.model.loading import load
 
     model: Any = load(directory, device, task="translate")
-    found: dict[str, Any] = model.attention(text, written)
+    found: dict[str, Any] = model.attention(_given(text), written)
     note = attention_png(output, found["source"], found["target"], found["weights"])
     if json_file is not None:
         write_json(found, json_file)
-    if not quiet:
-        tell(note or f"{found['text']}")
+    if json_file != "-":
+        click.echo(found["text"])
+    if note and not quiet:
+        tell(note)
     return 0
+
+
+def _given(text: str) -> str | dict[str, Any]:
+    """A text, or the fields of a record as a JSON object."""
+    if text.lstrip().startswith("{"):
+        try:
+            found = json.loads(text)
+        except ValueError:
+            return text
+        if isinstance(found, dict):
+            return found
+    return text

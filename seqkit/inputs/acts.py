@@ -11,8 +11,7 @@ from typing import Any
 
 from seqkit.formats.dialogue_act import DialogueAct, Slot, parse_act
 from seqkit.inputs.settings import ActSettings
-from seqkit.metrics.slots import SayingScores, SlotErrors
-from seqkit.metrics.translation import text_bleu
+from seqkit.metrics.slots import SlotErrors
 
 _SYMBOL = re.compile(r"(?<!\w)SLOT_[^\W_]+(?:_\d+)?(?!\w)", re.IGNORECASE)
 _JOINED = re.compile(r" (?:or|and) ")
@@ -191,35 +190,6 @@ class RecordActs:
     def references(self, records: Sequence[Any], texts: Sequence[Sequence[str]]) -> list[list[str]]:
         """The right texts of each record; see `Acts.references`."""
         return self.acts.references(list(map(self.act, records)), texts)
-
-    def scores(
-        self,
-        count: int,
-        records: Sequence[Any],
-        gold: Sequence[Sequence[str]],
-        found: Sequence[Sequence[str]],
-        how: str,
-    ) -> SayingScores:
-        """Compare texts with what they should say.
-
-        Args:
-            count: how many of the texts of each record count, the first ones.
-            records: the records.
-            gold: the right texts of each, see `references`.
-            found: the texts that were written for each.
-            how: how BLEU cuts texts into words, a name of sacrebleu's.
-
-        Returns:
-            The scores, every text counted alike.
-        """
-        rows = [
-            (record, right, text)
-            for record, right, texts in zip(records, gold, found, strict=True)
-            for text in texts[:count]
-        ]
-        bleu = text_bleu([right for _, right, _ in rows], [text for _, _, text in rows], how)
-        slots = SlotErrors.total(self.errors(text, record) for record, _, text in rows)
-        return SayingScores(count, len(rows), bleu, slots)
 
 
 @lru_cache(maxsize=1 << 12)

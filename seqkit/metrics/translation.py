@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,6 +30,7 @@ class TranslationReport:
         slots: slot errors, where the texts say dialogue acts.
         best: the scores of several of the best texts of each act together, where they were asked for.
         sourceless: how many texts have nothing to translate, whose right texts are not among the units.
+        short: whether most right texts have fewer than four words, so that their BLEU means little.
     """
 
     sentences: int
@@ -44,6 +45,7 @@ class TranslationReport:
     slots: SlotErrors | None = None
     best: SayingScores | None = None
     sourceless: int = 0
+    short: bool = False
 
     @property
     def tokens(self) -> int:
@@ -73,6 +75,7 @@ class TranslationReport:
             "loss": self.loss,
             "perplexity": self.perplexity,
             "unknown": self.unknown,
+            "sourceless": self.sourceless,
             "exact_match": self.exact_match,
             "unit_bleu": self.unit_bleu,
             **self.scores,
@@ -95,6 +98,8 @@ class TranslationReport:
         rows = [["perplexity", f"{self.perplexity:,.2f}"], ["loss", f"{self.loss:.4f} nats per unit"]]
         rows += [[names[name], f"{value:.2f}"] for name, value in self.scores.items()]
         rows += [[names[name], f"{100 * value:.2f} %"] for name, value in self.errors.items()]
+        if self.short:
+            rows.append(["BLEU of units", f"{self.unit_bleu:.2f}"])
         rows.append(["exact match", f"{100 * self.exact_match:.2f} %"])
         if self.slots is not None:
             rows.append(["slot errors", str(self.slots)])
@@ -105,6 +110,10 @@ class TranslationReport:
             told += f"; {self.unknown:,} {'is' if self.unknown == 1 else 'are'} unknown to the model"
         if self.sourceless:
             told += f"; those of {plural(self.sourceless, 'empty source')} are not counted"
+        if self.short:
+            told += (
+                "\nBLEU counts runs of four words, and most right texts are shorter; that of units takes shorter runs"
+            )
         wide = max(len(name) for name, _ in rows)
         signed = [f"{names[name]} {signature}" for name, signature in self.signatures.items()]
         return "\n".join([*(f"{name:{wide}}  {value}" for name, value in rows), "", told, *signed])
@@ -125,11 +134,16 @@ def corpus_bleu(gold: Sequence[Sequence[Sequence[str]]], found: Sequence[Sequenc
     """
     metrics = extra("sacrebleu.metrics", "scores", "BLEU")
     most = max((len(texts) for texts in gold), default=1)
-    streams = [[" ".join(texts[min(n, len(texts) - 1)]) for texts in gold] for n in range(most)]
+    numbers: dict[str, str] = {}  # a unit may be a space, or have one
+
+    def spelled(units: Sequence[str]) -> str:
+        return " ".join(numbers.setdefault(unit, str(len(numbers))) for unit in units)
+
+    streams = [[spelled(texts[min(n, len(texts) - 1)]) for texts in gold] for n in range(most)]
     lengths = sorted(len(texts[0]) for texts in gold)
     order = max(1, min(4, lengths[len(lengths) // 2] if lengths else 1))
     bleu = metrics.BLEU(tokenize="none", force=True, max_ngram_order=order)
-    return float(bleu.corpus_score([" ".join(text) for text in found], streams).score) if found else 0.0
+    return float(bleu.corpus_score([*map(spelled, found)], streams).score) if found else 0.0
 
 
 def text_bleu(gold: Sequence[Sequence[str]], found: Sequence[str], tokens: str = "none") -> float:
@@ -146,6 +160,36 @@ def text_bleu(gold: Sequence[Sequence[str]], found: Sequence[str], tokens: str =
     metrics = extra("sacrebleu.metrics", "scores", "BLEU")
     bleu = metrics.BLEU(tokenize=tokens, force=True)
     return float(bleu.corpus_score(list(found), _streams(gold)).score) if found else 0.0
+
+
+def saying_scores(
+    count: int,
+    records: Sequence[Any],
+    gold: Sequence[Sequence[str]],
+    found: Sequence[Sequence[str]],
+    errors: Callable[[str, Any], SlotErrors],
+    tokens: str = "none",
+) -> SayingScores:
+    """Compare texts with the dialogue acts that they should say.
+
+    Args:
+        count: how many of the texts of each record count, the first ones.
+        records: the records.
+        gold: the right texts of each, at least one.
+        found: the texts that were written for each.
+        errors: gives the slot errors of a text that is to say the act of a record.
+        tokens: how BLEU cuts texts into words, a name of sacrebleu's.
+
+    Returns:
+        The scores, every text counted alike.
+    """
+    rows = [
+        (record, right, text)
+        for record, right, texts in zip(records, gold, found, strict=True)
+        for text in texts[:count]
+    ]
+    bleu = text_bleu([right for _, right, _ in rows], [text for _, _, text in rows], tokens)
+    return SayingScores(count, len(rows), bleu, SlotErrors.total(errors(text, record) for record, _, text in rows))
 
 
 def _streams(gold: Sequence[Sequence[str]]) -> list[list[str | None]]:

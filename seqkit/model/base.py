@@ -355,9 +355,12 @@ class Predictor(ABC):
         """The README of the directory: what the model is, what it was trained on, how well it does, how to use it."""
         data = self.report.get("data", {}).get("name", "unknown data")
         read = {"frames": "FILE", "pairs": "< pairs.txt"}.get(self.task.records, "< text.txt")
+        shown = f"{'FILE' if self.task.records == 'frames' else repr('TEXT')} -o picture.png"
         verbs = [
-            f"seqkit {self.task.name} {verb} -m THIS_FOLDER {self.usage() if place else read}".rstrip()
+            f"seqkit {self.task.name} {verb} -m THIS_FOLDER "
+            f"{shown if verb == 'show' else self.usage() if place else read}".rstrip()
             for verb, place in self.task.verbs.items()
+            if verb != "show" or self.task.records in ("frames", "fields")
         ]
         lines = [f"# A seqkit {self.task.name} model", "", f"Trained with seqkit on {code(data)}", ""]
         lines += ["```sh", *verbs, "```", "", *self.description(), ""]

@@ -18,6 +18,7 @@ from seqkit.heads.generation.verse import line_lengths
 from seqkit.inputs.units import UnitInput, target_text
 from seqkit.metrics.generation import GenerationReport
 from seqkit.metrics.slots import SayingScores
+from seqkit.metrics.translation import saying_scores
 from seqkit.model.base import Evaluation, Model
 from seqkit.model.writing import NetworkWriter, written
 from seqkit.nn.search import Allowed, SearchState
@@ -191,7 +192,7 @@ class Generator(Model):
             several = [[text.text for text in own] for own in found]
             data: Any = self.settings.data
             cut = "none" if data.unit == "word" and data.split_kind == "spaces" else "13a"
-            scores = [acts.scores(top, records, gold, several, cut) for top in sorted({1, chosen.top})]
+            scores = [saying_scores(top, records, gold, several, acts.errors, cut) for top in sorted({1, chosen.top})]
         pairs = list(zip(right, texts, strict=True))
         alike = sum(text.ended and line_lengths(text.text) == line_lengths(wanted) for wanted, text in pairs)
         report = GenerationReport(

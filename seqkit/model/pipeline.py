@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from seqkit.config import BATCH_TOKENS
 from seqkit.devices import check_fork, multiplies_bf16, precision_context
-from seqkit.errors import DataError, ModelError, SeqkitError, SettingsError, is_out_of_memory, shown
+from seqkit.errors import NOT_FINITE, DataError, ModelError, SeqkitError, SettingsError, is_out_of_memory, shown
 from seqkit.inputs.batching import length_batches
 from seqkit.tasks import TASKS, Task
 
@@ -214,8 +214,7 @@ def not_finite(what: str, precision: str) -> ModelError:
         The error.
     """
     hint = "" if precision == "fp32" else f"; it may be finite with --precision fp32, instead of {precision}"
-    causes = "training diverged (try a smaller --lr), the weights are damaged, or a given number is too large"
-    return ModelError(f"{what} is not finite, or too large: {causes}{hint}")
+    return ModelError(f"{what} is not finite, or too large: {NOT_FINITE}{hint}")
 
 
 class _Scored(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,23 +17,11 @@ from seqkit.formats.plain import punctuation_is_apart
 from seqkit.formats.text import read_lines
 from seqkit.heads.translation.head import Translating
 from seqkit.heads.translation.search import Decoding
-from seqkit.heads.translation.settings import TranslateOptions
+from seqkit.heads.translation.settings import TranslateOptions, TranslateSearch
 from seqkit.metrics.slots import SlotErrors
-from seqkit.metrics.translation import TranslationReport, translation_scores
+from seqkit.metrics.translation import TranslationReport, saying_scores, translation_scores
 from seqkit.model.base import Evaluation, Model
 from seqkit.records import Translation
-
-_SEARCHING = (
-    "beam",
-    "length_penalty",
-    "coverage_penalty",
-    "max_ratio",
-    "replace_unknown",
-    "ensemble",
-    "dictionary",
-    "rerank",
-)
-"""options of prediction that evaluation has, too"""
 
 
 class Translator(Model):
@@ -88,13 +77,31 @@ class Translator(Model):
         found = validated(TranslateOptions, given, "options")
         if found.replace_unknown and self.task.records == "frames":
             raise SettingsError("replace_unknown is for texts, and this model reads sequences of vectors")
-        others = [self._other(place) for place in found.ensemble.split(",") if place]
+        if self.head.acts_read is None and "rerank" in found.changed():
+            raise SettingsError("rerank is for models that read dialogue acts; leave it out")
+        places = [*filter(None, map(str.strip, found.ensemble.split(",")))]
+        others = [self._other(place) for place in places]
+        asked = [name for name in ("coverage_penalty", "replace_unknown", "attention") if getattr(found, name)]
+        unlike = [place for place, other in zip(places, others, strict=True) if not self._reads_as(other)]
+        if asked and unlike:
+            raise SettingsError(f"{asked[0]} needs models that read the same units, and {unlike[0]} reads others")
         return found.with_models(others, self._dictionary(found.dictionary) if found.dictionary else {})
 
     @property
     def reading_of_acts(self) -> Any:
         """How dialogue acts are read, to be compared; None where none are."""
         return None if self.head.acts_read is None else self.input.settings.acts
+
+    def to(self, device: str | torch.device) -> Translator:
+        """See `Predictor.to`; further models are loaded anew where they are needed."""
+        self._others.clear()
+        return super().to(device)
+
+    def _reads_as(self, other: Translator) -> bool:
+        """Whether another model reads a source as the same units."""
+        if self.task.records == "frames" or other.task.records == "frames":
+            return False
+        return bool(self.input.units == other.input.units)
 
     def _other(self, place: str) -> Translator:
         """Another model whose probabilities can be averaged with this one's."""
@@ -107,6 +114,7 @@ class Translator(Model):
                 "vocabulary of what is written": other.head.words == self.head.words,
                 "settings of the vocabulary": other.head.normalise == self.head.normalise,
                 "copying": other.head.settings.head.copy_source == self.head.settings.head.copy_source,
+                "unit of what is copied": not self.head.settings.head.copy_source or self._reads_as(other),
                 "data.source": other.head.source_field == self.head.source_field,
                 "reading of acts": other.reading_of_acts == self.reading_of_acts,
             }
@@ -152,7 +160,7 @@ class Translator(Model):
         self, records: Any, *, baseline: Any = None, pipeline: Any = None, **options: Any
     ) -> Evaluation:
         """See `Predictor.evaluate_records`."""
-        searching = {name: options[name] for name in _SEARCHING if name in options}
+        searching = {name: options[name] for name in TranslateSearch.model_fields if name in options}
         tokens = options.get("bleu_tokens", "auto")
         field = options.get("target") or self.head.field
         top = options.get("top", 1)
@@ -173,13 +181,14 @@ class Translator(Model):
             scores = "none" if punctuation_is_apart([texts[0] for texts in gold]) else "13a"
         if scores:
             named, signatures, errors = translation_scores(gold, [answer.text for answer in answers], scores)
-            report = replace(report, scores=named, signatures=signatures, errors=errors)
+            short = median([len(texts[0].split()) for texts in gold] or [4]) < 4
+            report = replace(report, scores=named, signatures=signatures, errors=errors, short=short)
         acts = self.head.acts_read
         if acts is not None:
             slots = SlotErrors.total(acts.errors(answer.text, answer.sentence) for answer in answers)
             best = None
             if top > 1:
                 several = [[one["text"] for one in answer.alternatives or []] for answer in answers]
-                best = acts.scores(top, records, gold, several, scores)
+                best = saying_scores(top, records, gold, several, acts.errors, scores)
             report = replace(report, slots=slots, best=best)
         return report, gold, answers

@@ -57,8 +57,8 @@ class Attention(nn.Module):
     :math:`\sqrt{N / K}` if they are products, and weights its own share of a projection of the memory.
 
     With a `window` D, attention is local (Luong et al. 2015, local-p): it is centred at the step
-    :math:`p = T \sigma(v_p^\top \tanh(W_p q))`, and :math:`-(j - p)^2 / 2 (D / 2)^2` is added to the energies. The
-    weights are normalised with it, so that they sum to one.
+    :math:`p = (T - 1)\, \sigma(v_p^\top \tanh(W_p q))`, and :math:`-(j - p)^2 / 2 (D / 2)^2` is added to the
+    energies. The weights are normalised with it, so that they sum to one.
 
     With `coverage` (See, Liu & Manning 2017, "Get to the point"), :math:`w_c \sum_{t' < t} \alpha_{t'j}` is added
     inside the tanh of the additive energy, so that a query knows what was looked at before.
@@ -68,7 +68,7 @@ class Attention(nn.Module):
         memory_size: M.
         kind: one of `ATTENTIONS`.
         heads: N.
-        window: D, in steps; 0 for attention to all of the memory.
+        window: D, twice the standard deviation around the centre, in steps; 0 for attention to all of the memory.
         coverage: whether energies depend on what earlier queries looked at.
         dropout: the probability of dropping a weight in training.
 
@@ -138,7 +138,9 @@ class Attention(nn.Module):
         values = memory if self.value is None else self.value(memory)  # [B, T, M]
         inside = length_mask(lengths, memory.shape[1])  # [B, T]
         mask = torch.zeros(inside.shape, dtype=keys.dtype).masked_fill_(~inside, -torch.inf)  # [B, T]
-        mask, counts = to_device(mask, memory.device), to_device(lengths.to(keys.dtype), memory.device)
+        # In float32 at least: bfloat16 has no 257.
+        counts = lengths.to(torch.promote_types(keys.dtype, torch.float32))  # [B]
+        mask, counts = to_device(mask, memory.device), to_device(counts, memory.device)
         return Memory(self._split(keys), self._split(values), mask[:, None, None], counts)
 
     def _split(self, vectors: Tensor) -> Tensor:
@@ -165,15 +167,16 @@ class Attention(nn.Module):
             if self.coverage is not None and covered is not None:
                 sums = sums + covered[:, :, None, :, None] * self.coverage[:, None, None]  # [B, N, L, T, K]
             energies = torch.einsum("bnltk,nk->bnlt", torch.tanh(sums), self.energy)
+        narrow = energies.dtype
+        wide = torch.promote_types(narrow, torch.float32)
         if self.centre is not None:
-            share = torch.sigmoid(self.centre(queries))  # [B, L, 1]
+            share = torch.sigmoid(self.centre(queries).to(wide))  # [B, L, 1]
             centres = share * (memory.lengths[:, None, None] - 1)  # [B, L, 1]
             steps = torch.arange(memory.mask.shape[-1], device=queries.device)  # [T]
             distance = (steps - centres) / (self.window / 2)  # [B, L, T]
-            energies = energies - distance.square().unsqueeze(1) / 2
+            energies = energies.to(wide) - distance.square().unsqueeze(1) / 2
         masked = energies + memory.mask  # [B, N, L, T]
-        wide = torch.promote_types(masked.dtype, torch.float32)
-        found: Tensor = masked.softmax(3, dtype=wide).to(energies.dtype)  # [B, N, L, T]
+        found: Tensor = masked.softmax(3, dtype=wide).to(narrow)  # [B, N, L, T]
         return found
 
     def average(self, weights: Tensor, memory: Memory) -> Tensor:

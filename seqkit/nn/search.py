@@ -118,7 +118,7 @@ def sample(
     top_k: int = 0,
     top_p: float = 1.0,
     allowed: Allowed | None = None,
-    generator: torch.Generator | None = None,
+    generator: torch.Generator | Sequence[torch.Generator] | None = None,
 ) -> list[Continuation]:
     """Draw one continuation of each of N sequences.
 
@@ -139,7 +139,7 @@ def sample(
         top_k: see `filter_probabilities`.
         top_p: see `filter_probabilities`.
         allowed: the symbols that may be next; called with the sequences that have not ended yet.
-        generator: the source of randomness, on the CPU; torch's default generator by default.
+        generator: the source of randomness, on the CPU, of all sequences or of each; torch's default one by default.
 
     Returns:
         One continuation a sequence, in order.
@@ -167,7 +167,8 @@ def sample(
         choices = _restrict(log_probabilities, allowed, count, [tokens[row] for row in active])  # [A, V]
         q = filter_probabilities(choices, temperature, top_k, top_p)  # [A, V]
         if temperature:
-            q = q / to_device(torch.empty(q.shape).exponential_(generator=generator), q.device)  # [A, V]
+            drawn_from = [generator[row] for row in active] if isinstance(generator, Sequence) else generator
+            q = q / to_device(_exponential(q.shape, drawn_from), q.device)  # [A, V]
         drawn = q.argmax(1)  # [A]
         gained = log_probabilities.gather(1, drawn.unsqueeze(1)).squeeze(1)  # [A]
         # NaN where no symbol is allowed, and if a damaged model gives no numbers.
@@ -329,6 +330,16 @@ class _Search:
             self.found.append(_ranked(Continuation(tokens, score, False), self.length_penalty, penalties[parent]))
         self.found, self.live = _best(self.found, self.beam), []
         return best[:0], places[:0]
+
+
+def _exponential(shape: torch.Size, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
+    """Numbers from the exponential distribution with mean 1, [A, V], of each row by a generator of its own if given."""
+    found = torch.empty(shape)
+    if not isinstance(generator, Sequence):
+        return found.exponential_(generator=generator)
+    for row, own in zip(found, generator, strict=True):
+        row.exponential_(generator=own)
+    return found
 
 
 def _best(found: list[tuple[float, Continuation]], count: int) -> list[tuple[float, Continuation]]:

@@ -259,6 +259,8 @@ class Softmax(nn.Module):
         """
         with torch.autocast(features.device.type, enabled=False):
             if self.adaptive is not None:
+                if smoothing:
+                    raise ValueError("label smoothing needs a full softmax, and this one is adaptive")
                 return -self._adaptive_log_probabilities(features, targets).sum()
             products = torch.bfloat16 if features.dtype == torch.bfloat16 else self.products
             targets = to_device(targets, features.device)

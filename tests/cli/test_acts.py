@@ -202,6 +202,27 @@ def test_attention_is_on_units_of_the_act(trained: Path) -> None:
     assert found["target"] == ["SLOT_NAME", "is", "a", "pub", "in", "SLOT_AREA", ""]
 
 
+def test_acts_in_lower_case_keep_their_slots(data: Path, tmp_path: Path, run: Run) -> None:
+    import seqkit
+
+    flags = [*ACTS, *TINY, "--epochs=1", "--set=head.cell=sc_lstm", "--set=data.lowercase=true"]
+    assert run("translate", "train", data, "-o", tmp_path / "m", *flags).status == 0
+    model = seqkit.load(tmp_path / "m")
+    record = model.record("inform(name='x';area='y';kind=pub)")
+    words = model.input.indexer.words
+    assert [words[id] for id in model.head.acts([record])[0].nonzero().flatten().tolist()].count("slot_name") == 1
+    assert "<unk>" not in [words[id] for id in model.head.acts([record])[0].nonzero().flatten().tolist()]
+
+
+def test_a_text_begins_with_values_of_its_act(trained: Path, run: Run) -> None:
+    acts = "inform(area=dock;name=x;kind=pub)\ninform(area=dock;name='old mill';kind=pub)\n"
+    result = run("translate", "-m", trained, "--prefix", "x is", stdin=acts)
+    assert result.status == 1 and "the prefix has units that the model cannot write: 'x'" in result.err
+    assert result.out in ("", "x is a pub in dock\n")
+    alone = run("translate", "-m", trained, "--prefix", "x is", stdin=acts.splitlines()[0] + "\n")
+    assert (alone.status, alone.out) == (0, "x is a pub in dock\n")
+
+
 def test_models_that_write_together_read_acts_alike(trained: Path, data: Path, tmp_path: Path, run: Run) -> None:
     assert run("translate", "-m", f"{trained},{trained}", stdin="?request(area)").out == "which part of town\n"
     other = tmp_path / "other"

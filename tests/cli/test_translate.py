@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,8 @@ def test_the_toy_language_is_learned(data: Path, model: Path, run: Run, tmp_path
     assert read["exact_match"] > 0.9 and read["bleu"] > 90 and read["chrf"] > 90 and read["ter"] < 10
     assert read["wer"] < 0.1 and read["cer"] < 0.1 and read["split"] == "test"
     assert set(read["signatures"]) == {"bleu", "chrf", "ter"} and "tok:none" in read["signatures"]["bleu"]
-    assert run("translate", "evaluate", data, "-m", model).out.count("BLEU") == 2
+    shown = run("translate", "evaluate", data, "-m", model).out
+    assert shown.count("\nBLEU  ") == 1 and "BLEU counts runs of four words, and most right texts are shorter" in shown
 
 
 def test_the_evaluated_loss_is_that_of_forced_decoding(data: Path, model: Path) -> None:
@@ -230,6 +232,11 @@ def test_n_best_scores_are_true_log_probabilities_and_a_wide_beam_finds_the_most
     assert found == sorted(found, reverse=True)
 
 
+def test_attention_has_a_column_for_each_unit_in_half_precision(model: Path) -> None:
+    answer = next(seqkit.load(model).predict(["a " * 259], attention=True, precision="bf16", max_ratio=0.01))
+    assert {len(row) for row in answer.attention["weights"]} == {259}
+
+
 def test_beam_one_is_greedy_and_batches_equal_one_by_one(model: Path) -> None:
     loaded = seqkit.load(model)
     texts = [source for source, _ in pairs(40, 9, longest=7)]
@@ -257,9 +264,41 @@ def test_a_text_begins_with_the_prefix_and_is_no_longer_than_allowed(model: Path
     loaded = seqkit.load(model)
     assert next(loaded.predict(["a b"], prefix="so mi")).text.startswith("so mi")
     longest = next(loaded.predict(["a b c d"], prefix=" ".join(["so"] * 12), max_ratio=0.5, length_penalty=0.0))
-    assert longest.units <= int(0.5 * 4) + 10
+    assert longest.units <= int(0.5 * 4) + 10 + 12 and longest.text.startswith(" ".join(["so"] * 12))
+    assert all(each.text.startswith("so mi") for each in loaded.predict(["a b", "c"], prefix="so mi", sample=True))
     with pytest.raises(DataError, match=r"^the prefix has units that the model cannot write: 'zz'$"):
         list(loaded.predict(["a"], prefix="zz"))
+
+
+def test_the_same_seed_draws_the_same_texts_however_they_are_grouped(model: Path) -> None:
+    loaded = seqkit.load(model)
+    texts = [source for source, _ in pairs(20, 4)] + ["a b"] * 30
+    options = {"sample": True, "seed": 3, "temperature": 3.0}
+    together = [each.text for each in loaded.predict(texts, **options)]
+    one_by_one = [each.text for each in loaded.predict(texts, **options, ahead=1)]
+    assert together == one_by_one
+    assert len(set(together[20:])) > 10  # equal sources have texts of their own
+    assert [each.text for each in loaded.predict(texts, **{**options, "seed": 4})] != together
+    several = next(loaded.predict(["a b"], sample=True, nbest=4, seed=1)).alternatives
+    assert [each["log_prob"] for each in several] == sorted((each["log_prob"] for each in several), reverse=True)
+    assert all(set(each) == {"text", "log_prob", "units", "ended"} for each in several)
+
+
+def test_a_pair_without_a_source_does_not_lengthen_texts(tmp_path: Path) -> None:
+    rows = [{"source": a, "target": b} for a, b in pairs(20, 1)] + [{"source": "", "target": "ka " * 60}]
+    settings = {"task": "translate", "training": {"epochs": 1}, "encoder": {"hidden": 4}, "head": {"hidden": 4}}
+    trained_model = seqkit.train(settings, tmp_path / "m", rows, quiet=True)
+    assert trained_model.head.ratio == 2.0
+
+
+def test_exact_match_takes_texts_as_they_are(tmp_path: Path, run: Run) -> None:
+    rows = [(source, target.upper()) for source, target in pairs(120, 1, longest=3)]
+    write(tmp_path, "train", rows)
+    write(tmp_path, "dev", rows[:20])
+    place = trained(tmp_path, tmp_path, "--set=data.lowercase=true")
+    run("translate", "evaluate", tmp_path, "-m", place, "--json", tmp_path / "s.json")
+    scores = json.loads((tmp_path / "s.json").read_text())
+    assert (scores["exact_match"], scores["wer"]) == (0.0, 1.0)
 
 
 def test_tokens_become_running_text(tmp_path: Path, run: Run) -> None:
@@ -310,6 +349,12 @@ def test_unknown_units_become_what_attention_points_to(data: Path, tmp_path: Pat
         tmp_path, tmp_path / "copying", "--set=data.min_count=2", "--set=head.copy_source=true", epochs=16
     )
     assert run("translate", "-m", copying, stdin="a n1 b\n").out == "lo n1 ka\n"
+    assert run("translate", "-m", copying, "--prefix", "n1", stdin="a n1 b\n").out.startswith("n1 ")
+    letters = trained(
+        tmp_path, tmp_path / "letters", "--set=head.copy_source=true", "--set=data.source_unit=char", epochs=1
+    )
+    with pytest.raises(SettingsError, match="differs from the first model's"):
+        list(seqkit.load(copying).predict(["a"], ensemble=str(letters)))
 
 
 def test_an_ensemble_has_the_mean_of_the_probabilities(model: Path, second: Path, run: Run, data: Path) -> None:
@@ -327,6 +372,18 @@ def test_an_ensemble_has_the_mean_of_the_probabilities(model: Path, second: Path
     named = run("translate", "predict", "-m", f"{model},{second}", stdin="\n".join(texts) + "\n")
     assert named.out.splitlines() == [each.text for each in together]
     assert run("translate", "evaluate", data, "-m", f"{model},{second}").status == 0
+    turned = run(
+        "translate", "predict", "-m", f"{second}, {model}", "--coverage-penalty", 2, stdin="\n".join(texts) + "\n"
+    )
+    straight = run(
+        "translate", "predict", "-m", f"{model},{second}", "--coverage-penalty", 2, stdin="\n".join(texts) + "\n"
+    )
+    assert turned.status == 0 and turned.out == straight.out
+    looked = next(one.predict(["a b c"], ensemble=str(second), attention=True)).attention["weights"]
+    each = [np.array(loaded.attention("a b c", "mi lo ka")["weights"]) for loaded in (one, other)]
+    assert np.allclose(looked, sum(each) / 2, atol=1e-4)
+    one.to("cpu")
+    assert not one._others
     for joint, found in zip(one.predict(texts, ensemble=str(model)), one.predict(texts), strict=True):
         assert (joint.text, joint.log_prob) == (found.text, pytest.approx(found.log_prob, abs=1e-4))
 
@@ -421,7 +478,12 @@ def test_words_are_translated_by_their_factors(factored: Path, run: Run, tmp_pat
     found = run("translate", "evaluate", factored.parent / "data", "-m", factored, "--json", tmp_path / "s.json")
     assert found.status == 0
     assert json.loads((tmp_path / "s.json").read_text())["exact_match"] > 0.9
-    assert "- Reads: xx (3 words) with kind" in (factored / "README.md").read_text()
+    card = (factored / "README.md").read_text()
+    assert "- Reads: xx (3 words) with kind" in card
+    assert "seqkit translate show -m THIS_FOLDER 'TEXT' -o picture.png" in card
+    if find_spec("matplotlib"):
+        given = json.dumps({"xx": "can fly", "kind": "V N"})
+        assert run("translate", "show", "-m", factored, given, "-o", tmp_path / "a.png").out == "canV flyN\n"
     rows = [{"xx": "can fly", "kind": "V N"}, {"xx": "", "kind": ""}, {"xx": "saw", "kind": ["N"]}]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     assert run("translate", "-m", factored, tmp_path / "rows.jsonl").out == "canV flyN\n\nsawN\n"
@@ -528,7 +590,7 @@ def test_attention_is_drawn_and_written(model: Path, tmp_path: Path, run: Run) -
     pytest.importorskip("matplotlib")
     picture, numbers = tmp_path / "a.png", tmp_path / "a.json"
     found = run("translate", "show", "-m", model, "a b c", "-o", picture, "--json", numbers)
-    assert (found.status, found.lines) == (0, ["mi lo ka"])
+    assert (found.status, found.out, found.lines) == (0, "mi lo ka\n", [])
     assert picture.read_bytes().startswith(b"\x89PNG")
     read = json.loads(numbers.read_text())
     assert (read["text"], read["source"], read["target"]) == ("mi lo ka", ["a", "b", "c"], ["mi", "lo", "ka", ""])
@@ -573,8 +635,13 @@ def test_every_setting_trains_is_saved_and_writes(flags: list[str], tmp_path: Pa
     answers = [each.text for each in loaded.predict(["a b", "", "c zz"], beam=2)]
     found = run("translate", "predict", "-m", place, "--beam", 2, stdin="a b\n\nc zz\n")
     assert (found.status, found.out.split("\n")[:3]) == (0, answers)
-    gradients = [name for name, weight in loaded.network.named_parameters() if not weight.isfinite().all()]
-    assert not gradients
+    loaded.network.train()
+    records = [loaded.record({"xx": source, "yy": target}) for source, target in pairs(6, 3)]
+    rows = np.arange(len(records))
+    encoded = loaded.encode(loaded.input.collate(loaded.input.arrays(records), rows))
+    loaded.head.loss(encoded, loaded.head.targets(records).collate(rows)).total.backward()
+    parameters = dict(loaded.network.named_parameters())
+    assert not [name for name, each in parameters.items() if each.grad is None or not each.grad.isfinite().all()]
 
 
 def test_settings_that_do_not_fit(data: Path, tmp_path: Path, run: Run) -> None:
@@ -621,6 +688,38 @@ def test_data_are_checked_and_counted_as_pairs(data: Path, tmp_path: Path, run: 
     assert "counted are the texts of 'yy'; --text chooses another" in counted.lines
 
 
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--set=head.reading=3"], "head.reading is for head.cell sc_lstm: leave it out"),
+        (["--set=encoder.variational=true", "--set=head.layers=2"], "encoder.variational needs head.layers 1, or all"),
+        (["--set=head.copy_source=true", "--set=head.sampling=0.2"], "copy_source needs sampling 0: sampling reads"),
+    ],
+)
+def test_settings_that_would_not_do_what_they_say(
+    flags: list[str], message: str, data: Path, tmp_path: Path, run: Run
+) -> None:
+    found = run("translate", "train", data, "--source=xx", "-o", tmp_path / "m", *TINY, *flags)
+    assert found.status == 2 and message in found.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--beam", 1, "--nbest", 3], "a --beam of 1 finds no 3 texts; widen it to 3"),
+        (["--detokenize", "klingon"], "needs a language as en or de, found 'klingon'"),
+    ],
+)
+def test_options_that_would_not_do_what_they_say(flags: list[Any], message: str, model: Path, run: Run) -> None:
+    found = run("translate", "-m", model, *flags, stdin="a\n")
+    assert found.status == 2 and message in found.lines[-1]
+
+
+def test_reranking_is_for_dialogue_acts(model: Path, run: Run) -> None:
+    found = run("translate", "-m", model, "--rerank", "none", stdin="a\n")
+    assert (found.status, found.lines) == (1, ["error: rerank is for models that read dialogue acts; leave it out"])
+
+
 # --- kill and resume ----------------------------------------------------------------------------------------------
 
 
@@ -633,7 +732,7 @@ def test_a_killed_run_ends_in_the_same_weights(data: Path, tmp_path: Path) -> No
     while time.monotonic() < deadline and not (tmp_path / "cut" / "train.jsonl").exists():
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    assert process.wait() == -signal.SIGKILL
     assert main(["translate", "train", str(data), "-o", str(tmp_path / "cut"), *flags, "--resume"]) == 0
     one, other = (seqkit.load(tmp_path / name).weights() for name in ("whole", "cut"))
     assert one.keys() == other.keys()

@@ -31,6 +31,13 @@ def test_bleu_of_short_texts_is_not_zero_where_they_are_right() -> None:
     assert corpus_bleu([], []) == 0.0
 
 
+def test_bleu_of_units_counts_spaces() -> None:
+    right, written = list("the old dog sees me"), list("theolddogseesme")
+    assert corpus_bleu([[right]], [right]) == pytest.approx(100)
+    assert corpus_bleu([[right]], [written]) < 60
+    assert corpus_bleu([[["a b", "c"]]], [["a", "b", "c"]]) < 100
+
+
 def test_scores_and_error_rates_by_hand() -> None:
     scores, signatures, errors = translation_scores([["a b c d"], ["e f g h"]], ["a b c d", "e f g"])
     assert scores["bleu"] == pytest.approx(100 * math.exp(1 - 8 / 7))  # all n-grams are right, and 7 words for 8
@@ -38,6 +45,13 @@ def test_scores_and_error_rates_by_hand() -> None:
     assert errors == {"wer": 1 / 8, "cer": 2 / 14}
     assert signatures["bleu"].startswith("nrefs:1|case:mixed|eff:no|tok:none")
     assert translation_scores([], []) == ({}, {}, {})
+
+
+def test_bleu_of_texts_of_fewer_than_four_words_is_told_to_mean_little() -> None:
+    lines = TranslationReport(2, 8, -1.0, 0, 2, 100.0, {"bleu": 0.0}, short=True).render().splitlines()
+    assert "BLEU of units  100.00" in lines
+    assert "BLEU counts runs of four words, and most right texts are shorter; that of units takes shorter runs" in lines
+    assert TranslationReport(2, 8, -1.0, 0, 2, 100.0, sourceless=3).to_json()["sourceless"] == 3
 
 
 def test_the_report_in_words() -> None:

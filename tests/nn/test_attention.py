@@ -120,6 +120,13 @@ def test_a_narrow_window_looks_at_its_centre() -> None:
     assert weights.argmax() == int(centre.round())
 
 
+def test_lengths_are_exact_in_half_precision() -> None:
+    attention = make({"kind": "general", "window": 3.0}).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        prepared = attention.prepare(torch.randn(2, 395, 6), torch.tensor([395, 257]))
+    assert prepared.keys.dtype == torch.bfloat16 and prepared.lengths.tolist() == [395.0, 257.0]
+
+
 def test_dropped_weights_are_scaled_and_only_in_training() -> None:
     attention = make({"kind": "dot", "dropout": 0.5})
     memory = attention.prepare(torch.ones(1, 4000, 6).double(), torch.tensor([4000]))

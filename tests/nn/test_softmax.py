@@ -61,6 +61,12 @@ def test_the_smoothed_loss_equals_torchs_over_all_words_but_padding(least_rows: 
     torch.testing.assert_close(*pairs)
 
 
+def test_an_adaptive_softmax_is_not_smoothed() -> None:
+    layer = Softmax(8, 40, cutoffs=[10])
+    with pytest.raises(ValueError, match=r"^label smoothing needs a full softmax, and this one is adaptive$"):
+        layer.loss(torch.zeros(2, 8), torch.tensor([1, 2]), smoothing=0.1)
+
+
 def test_gradients_are_those_of_finite_differences(least_rows: int) -> None:
     *inputs, targets = problem(5, 3, 4)
     assert torch.autograd.gradcheck(lambda *args: linear_cross_entropy(*args, targets), inputs)

@@ -19,7 +19,7 @@ from seqkit.inputs.arrays import Integers
 from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.building import build_encoder
 from seqkit.inputs.segmentation import Units
-from seqkit.inputs.source import target_texts
+from seqkit.inputs.source import source_text, target_texts
 from seqkit.inputs.units import UNIT_NAMES, make_units
 from seqkit.inputs.vocabulary import PAD, UNKNOWN, Normaliser, Vocabulary
 from seqkit.metrics.translation import TranslationReport, corpus_bleu
@@ -124,7 +124,9 @@ class Translating(Head):
             if data.shared
             else Vocabulary.build(counts | kept, data.min_count, data.max_words or None)
         )
-        ratio = max((len(row) + 1) / max(1, steps) for row, steps in zip(split, input.lengths(records), strict=True))
+        # Of a pair without a source nothing is learned.
+        pairs = zip(split, input.lengths(records), strict=True)
+        ratio = max(((len(row) + 1) / steps for row, steps in pairs if steps), default=1.0)
         return cls(settings, input, units, words, ratio)
 
     @classmethod
@@ -249,7 +251,7 @@ class Translating(Head):
         words = self.input.indexer.words
         found = torch.zeros(len(records), len(words))  # [B, F]
         for row, units in enumerate(self.input.units_of(records)):
-            found[row, words.indices(list(units))] = 1.0
+            found[row, words.indices([*map(self.input.indexer.normalise, units)])] = 1.0
         return found
 
     def ids(self, text: str, extra: dict[str, int]) -> list[int]:
@@ -371,8 +373,6 @@ class Translating(Head):
 
     def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
         """See `Head.learned`."""
-        from seqkit.inputs.source import source_text
-
         for record in records:
             yield [source_text(record, self.source_field)]
             yield target_texts(record, self.field)
@@ -382,7 +382,8 @@ class Translating(Head):
     ) -> TranslationReport:
         """See `Head.report`: without what needs whole texts, see `seqkit.metrics.translation.translation_scores`."""
         split = self.units.split
-        right = [[[self.normalise(unit) for unit in split(text)] for text in texts] for texts in gold]
+        texts = [[split(text) for text in several] for several in gold]
+        right = [[[*map(self.normalise, units)] for units in several] for several in texts]
         written = [split(answer.text) for answer in answers]
         predicted = [answer.gold for answer in answers if answer.gold is not None]
         log_prob, units, unknown = (sum(each) for each in zip((0.0, 0, 0), *predicted, strict=True))
@@ -391,7 +392,7 @@ class Translating(Head):
             int(units),
             log_prob,
             int(unknown),
-            exact=sum(units in texts for units, texts in zip(written, right, strict=True)),
+            exact=sum(units in several for units, several in zip(written, texts, strict=True)),
             unit_bleu=corpus_bleu(right, written),
             sourceless=len(answers) - len(predicted),
         )

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from seqkit.errors import DataError, ModelError
+from seqkit.errors import NOT_FINITE, DataError, ModelError
 from seqkit.heads.base import StepTargets
 from seqkit.heads.translation.settings import TranslateOptions
 from seqkit.inputs.vocabulary import UNKNOWN
@@ -102,14 +104,20 @@ class DecoderState:
 
 
 class JointState:
-    """The states of several models; see `DecoderState`."""
+    """The states of several models.
 
-    def __init__(self, parts: Sequence[DecoderState]) -> None:
+    Args:
+        parts: see `DecoderState`.
+        count: how many units have been written.
+    """
+
+    def __init__(self, parts: Sequence[DecoderState], count: int = 0) -> None:
         self.parts = parts
+        self.count = count
 
     def select(self, index: Tensor) -> JointState:
         """See `seqkit.nn.search.RowState.select`."""
-        return JointState([part.select(index) for part in self.parts])
+        return JointState([part.select(index) for part in self.parts], self.count)
 
 
 def translated(
@@ -127,7 +135,7 @@ def translated(
     Returns:
         An answer each.
     """
-    size = max(1, _TOGETHER // (1 if options.sample else options.width))
+    size = max(1, _TOGETHER // (options.nbest if options.sample else options.width))
     found: list[Translation] = []
     for begin in range(0, len(records), size):
         part = slice(begin, begin + size)
@@ -156,7 +164,10 @@ def _translated(
     head: Translating, models: Sequence[Decoding], lengths: Tensor, records: Sequence[Any], options: TranslateOptions
 ) -> list[Translation]:
     ratio = options.max_ratio or head.ratio * 1.2
-    longest = [int(ratio * steps) + 10 for steps in lengths.tolist()]
+    spelled = models[0].spelled or [{}] * len(records)
+    prefixes = [_prefix(head, options.prefix, record, copied) for record, copied in zip(records, spelled, strict=True)]
+    pairs = zip(lengths.tolist(), prefixes, strict=True)
+    longest = [int(ratio * steps) + 10 + len(prefix) for steps, prefix in pairs]
     device = models[0].source.memory.lengths.device
     answers = [Translation(record, "", head.source_field) for record in records]
     if options.scored:
@@ -168,29 +179,30 @@ def _translated(
     first = torch.full((len(records),), head.end, dtype=torch.int64, device=device)  # [B]
     common: dict[str, Any] = {"end": head.end, "allowed": _allowed(head, options, models[0].source.units)}
     peaks: list[Tensor] = []
-    step = _step(models, peaks)
+    step = _step(models, peaks, prefixes)
     try:
         if options.sample:
-            generator = torch.Generator()
-            generator.manual_seed(options.seed) if options.seed is not None else generator.seed()
             drawing = {name: getattr(options, name) for name in ("temperature", "top_k", "top_p")}
             rows = torch.arange(len(records)).repeat_interleave(options.nbest)
+            generators = [options.generator(f"{answer.source} {answer.sentence.line}") for answer in answers]
             drawn = sample(
                 step,
                 state.select(to_device(rows, device)),
                 first[to_device(rows, device)],
                 length=[most for most in longest for _ in range(options.nbest)],
-                generator=generator,
+                generator=[generators[row] for row in rows.tolist()],
                 **common,
                 **drawing,
             )
-            texts = [drawn[row : row + options.nbest] for row in range(0, len(drawn), options.nbest)]
+            by_log_prob = attrgetter("log_prob")
+            groups = (drawn[row : row + options.nbest] for row in range(0, len(drawn), options.nbest))
+            texts = [sorted(group, key=by_log_prob, reverse=True) for group in groups]
         elif options.width == 1:
             texts = [[one] for one in sample(step, state, first, length=longest, temperature=0, **common)]
         else:
             penalty = None
             if options.coverage_penalty:
-                penalty = lambda state: options.coverage_penalty * _uncovered(state.parts[0])  # noqa: E731
+                penalty = lambda state: options.coverage_penalty * _uncovered(state.parts)  # noqa: E731
             texts = beam_search(
                 step,
                 state,
@@ -205,7 +217,6 @@ def _translated(
         _check_finite(peaks)  # of which it is a consequence
         raise
     _check_finite(peaks)
-    spelled = models[0].spelled or [{}] * len(records)
     pointed = options.replace_unknown or options.attention
     for row, (answer, continuations) in enumerate(zip(answers, texts, strict=True)):
         found = [_Written(head, one, spelled[row]) for one in continuations]
@@ -215,7 +226,7 @@ def _translated(
         found = found[: options.nbest]
         if pointed and found:
             place = torch.full((len(found),), row, dtype=torch.int64, device=device)
-            weights = _attention(head, models[0].part(place), found)
+            weights = _attention(head, [model.part(place) for model in models], found)
             source = head.source_names(record)
             for one, looked in zip(found, weights, strict=True):
                 one.point(looked, source, options.words)
@@ -230,7 +241,8 @@ def _translated(
             )
             if options.nbest > 1:
                 answer.alternatives = [
-                    {"text": text, "log_prob": one.log_prob} for text, one in zip(finished, found, strict=True)
+                    {"text": text, "log_prob": one.log_prob, "units": one.count, "ended": one.ended}
+                    for text, one in zip(finished, found, strict=True)
                 ]
             if options.attention:
                 answer.attention = {"source": source, "target": best.shown, "weights": best.weights}
@@ -281,12 +293,39 @@ def rounded(weights: Tensor) -> list[list[float]]:
 def _check_finite(peaks: Sequence[Tensor]) -> None:
     """See that probabilities were numbers, by the largest of every step."""
     if peaks and bool(torch.stack(list(peaks)).isnan().any()):
-        causes = "training diverged (try a smaller --lr), the weights are damaged, or a given number is too large"
-        raise ModelError(f"a probability of what may come next is not finite, or too large: {causes}")
+        raise ModelError(f"a probability of what may come next is not finite, or too large: {NOT_FINITE}")
 
 
-def _step(models: Sequence[Decoding], peaks: list[Tensor]) -> Callable[[Tensor, JointState], tuple[Tensor, JointState]]:
-    """The models as one, whose probabilities are the means of theirs; `peaks` receives the largest of each step."""
+def _prefix(head: Translating, prefix: str, record: Any, copied: Mapping[int, str]) -> list[int]:
+    """The units that the text of a record begins with; `copied` are those that the vocabulary lacks."""
+    if not prefix:
+        return []
+    if head.acts_read is not None:
+        prefix = head.acts_read.delexicalise(prefix, record)
+    found = head.ids(prefix, {unit: id for id, unit in copied.items()})[:-1]
+    spelled = zip(head.units.split(prefix), found, strict=True)
+    if unknown := [unit for unit, id in spelled if id == UNKNOWN]:
+        raise DataError(f"the prefix has units that the model cannot write: {', '.join(map(repr, unknown[:5]))}")
+    return found
+
+
+def _step(
+    models: Sequence[Decoding], peaks: list[Tensor], prefixes: Sequence[Sequence[int]]
+) -> Callable[[Tensor, JointState], tuple[Tensor, JointState]]:
+    """The models as one, whose probabilities are the means of theirs.
+
+    Args:
+        models: the models.
+        peaks: receives the largest of each step.
+        prefixes: the units that the text of each source begins with; nothing else is possible there.
+
+    Returns:
+        A `seqkit.nn.search.Step`.
+    """
+    most = max(map(len, prefixes), default=0)
+    forced = torch.full((len(prefixes), most), -1, dtype=torch.int64)  # [B, P]
+    for row, prefix in enumerate(prefixes):
+        forced[row, : len(prefix)] = torch.tensor(prefix, dtype=torch.int64)
 
     def step(last: Tensor, state: JointState) -> tuple[Tensor, JointState]:
         found: list[Tensor] = []
@@ -296,36 +335,28 @@ def _step(models: Sequence[Decoding], peaks: list[Tensor]) -> Callable[[Tensor, 
             found.append(log_probabilities)
             peaks.append(log_probabilities.amax())  # NaN if there is one; a GPU is not waited for
             parts.append(DecoderState(part.whole, part.rows, part.source, carried))
-        if len(found) > 1:
-            together = torch.stack(found).logsumexp(0) - torch.tensor(float(len(found))).log()  # [N, V]
-            return together, JointState(parts)
-        return found[0], JointState(parts)
+        together = torch.stack(found).logsumexp(0) - math.log(len(found)) if len(found) > 1 else found[0]  # [N, V]
+        if state.count < most:
+            wanted = to_device(forced[parts[0].rows, state.count], together.device).unsqueeze(1)  # [N, 1]
+            units = torch.arange(together.shape[1], device=together.device)  # [V]
+            together = together.masked_fill((wanted >= 0) & (units != wanted), -torch.inf)  # [N, V]
+        return together, JointState(parts, state.count + 1)
 
     return step
 
 
 def _allowed(head: Translating, options: TranslateOptions, units: int) -> Allowed:
-    """Which units may come next: all but padding and the unknown one, and first those of the prefix."""
-    ids = torch.arange(max(len(head.words), units))
-    prefix: list[int] = []
-    if options.prefix:
-        spelled = [head.normalise(unit) for unit in head.units.split(options.prefix)]
-        prefix = head.words.indices(spelled)
-        unknown = [unit for unit, id in zip(spelled, prefix, strict=True) if id == UNKNOWN]
-        if unknown:
-            raise DataError(f"the prefix has units that the model cannot write: {', '.join(map(repr, unknown[:5]))}")
+    """Which units may come next: all but padding and the unknown one."""
     least = UNKNOWN if options.replace_unknown else UNKNOWN + 1
-
-    def allowed(count: int, histories: Sequence[Sequence[int]]) -> Tensor:
-        return ids == prefix[count] if count < len(prefix) else ids >= least
-
-    return allowed
+    written = torch.arange(max(len(head.words), units)) >= least  # [V]
+    return lambda count, histories: written
 
 
-def _uncovered(state: DecoderState) -> Tensor:
-    """−Σ ln min(1, what was looked at) over each source's steps, the mean over heads, float64 [N] (Wu et al. 2016)."""
-    looked = state.carried.covered.mean(1).clamp(_LOWEST, 1.0)  # [N, T]
-    inside = state.source.memory.mask[:, 0, 0] == 0  # [N, T]
+def _uncovered(states: Sequence[DecoderState]) -> Tensor:
+    """−Σ ln min(1, what was looked at) over each source's steps, float64 [N] (Wu et al. 2016); of heads the mean."""
+    found = torch.stack([state.carried.covered.mean(1) for state in states]).mean(0)  # [N, T]
+    looked = found.clamp(_LOWEST, 1.0)  # [N, T]
+    inside = states[0].source.memory.mask[:, 0, 0] == 0  # [N, T]
     return -looked.log().masked_fill(~inside, 0.0).sum(1).double().cpu()
 
 
@@ -342,16 +373,17 @@ def _gold(
     rows = [head.ids(text, known) for text, known in zip(texts, extra, strict=True)]
     units = _padded(rows, models[0].source.memory.lengths.device)  # [B, L]
     each = [model.steps(units, head.end)[0].double() for model in models]  # each [B, L]
-    steps = torch.stack(each).logsumexp(0) - torch.tensor(float(len(each))).log()  # [B, L]
+    steps = torch.stack(each).logsumexp(0) - math.log(len(each))  # [B, L]
     steps = steps.masked_fill(units == IGNORED, 0.0)
     return [(total, len(row), row.count(UNKNOWN)) for total, row in zip(steps.sum(1).tolist(), rows, strict=True)]
 
 
-def _attention(head: Translating, decoding: Decoding, found: Sequence[_Written]) -> list[Tensor]:
-    """How much each unit that was written looks at each of the source, [L, T] each."""
-    units = _padded([[*one.tokens, head.end] for one in found], decoding.source.memory.lengths.device)
-    _, weights = decoding.steps(units, head.end)  # [B, L, T]
-    steps = [int(length) for length in decoding.source.memory.lengths.tolist()]
+def _attention(head: Translating, models: Sequence[Decoding], found: Sequence[_Written]) -> list[Tensor]:
+    """How much each unit that was written looks at each of the source, [L, T] each; of several models the mean."""
+    lengths = models[0].source.memory.lengths
+    units = _padded([[*one.tokens, head.end] for one in found], lengths.device)
+    weights = torch.stack([model.steps(units, head.end)[1] for model in models]).mean(0)  # [B, L, T]
+    steps = [int(length) for length in lengths.tolist()]
     return [row[: one.count, :length].cpu() for row, one, length in zip(weights, found, steps, strict=True)]
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
@@ -31,8 +34,12 @@ from seqkit.inputs.audio_settings import AudioSettings
 from seqkit.inputs.frame_settings import FrameDataSettings, WholeFrameSettings
 from seqkit.inputs.settings import ActSettings, EvaluationOptions, UnitDataSettings, UnitEmbeddingSettings
 
+if TYPE_CHECKING:
+    import torch
+
 _WIDEST = 1_000
 """bound of --beam and --nbest"""
+_LANGUAGE = re.compile("[a-z]{2,3}")
 
 
 class TranslateDataSettings(UnitDataSettings):
@@ -117,7 +124,7 @@ class TranslateHeadSettings(Section):
     heads: Positive = 1
     """attention heads"""
     window: Weight = 0.0
-    """local attention (Luong et al. 2015): width, in steps, around a predicted place; 0 for all of the source"""
+    """local attention (Luong et al. 2015): twice the standard deviation, in steps, around a predicted place; 0: none"""
     coverage: Weight = 0.0
     """weight of the coverage loss (See et al. 2017), for which energies also read what was looked at; 0 for neither"""
     feeding: bool = True
@@ -143,6 +150,8 @@ class TranslateHeadSettings(Section):
     def _fit_together(self) -> TranslateHeadSettings:
         if self.copy_source and self.smoothing:
             raise ValueError("copy_source needs smoothing 0: what is copied has no distribution to smooth")
+        if self.copy_source and self.sampling:
+            raise ValueError("copy_source needs sampling 0: sampling reads what is written, and not what is copied")
         if self.coverage and self.attention != "additive":
             raise ValueError("coverage needs attention additive")
         if self.cell == "sc_lstm" and self.layers > 1:
@@ -223,6 +232,18 @@ class TranslateSettings(Settings):
         if self.data.unit_read != "act" and self.head.cell == "sc_lstm":
             raise ValueError(
                 "head.cell sc_lstm is for dialogue acts: set data.source_unit to act, or take another cell"
+            )
+        if self.head.cell != "sc_lstm" and "reading" in self.head.changed():
+            raise ValueError("head.reading is for head.cell sc_lstm: leave it out")
+        return self
+
+    @model_validator(mode="after")
+    def _one_mask_a_sequence(self) -> TranslateSettings:
+        in_order = self.head.feeding or self.head.coverage or self.head.sampling
+        if self.encoder.variational and self.head.layers > 1 and in_order:
+            raise ValueError(
+                "encoder.variational needs head.layers 1, or all steps at once: head.feeding false, without coverage "
+                "and sampling"
             )
         return self
 
@@ -305,13 +326,32 @@ class TranslateFramesSettings(Settings):
     """training"""
 
 
-class TranslateOptions(Options):
-    """Options of prediction."""
+class TranslateSearch(Section):
+    """How translations are searched for, in prediction and in evaluation."""
 
     beam: Annotated[int, Field(ge=1, le=_WIDEST)] = 5
     """beam search of this width; 1: the most probable unit of each step (greedy)"""
+    length_penalty: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 1.0
+    """beam search ranks by log p / units to the power of this, at most 10; 0 prefers short texts"""
+    coverage_penalty: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] = 0.0
+    """weight of the penalty on parts of the source that nothing looked at (Wu et al. 2016)"""
+    max_ratio: Weight = 0.0
+    """at most so many units for each unit of the source, and ten more  [default: the most in the training data]"""
+    replace_unknown: bool = False
+    """write the source's unit that attention points to where the unknown unit is the most probable"""
+    dictionary: Elsewhere = ""
+    """translations of units that the model does not know, for replace_unknown: lines of source, tab, target"""
+    ensemble: Elsewhere = ""
+    """further models, directories between commas, whose probabilities are averaged with the model's (also -m A,B)"""
+    rerank: Literal["slots", "none"] = "slots"
+    """of dialogue acts: slots: of the texts that are found, those with the fewest slot errors come first"""
+
+
+class TranslateOptions(TranslateSearch, Options):
+    """Options of prediction."""
+
     nbest: Annotated[int, Field(ge=1, le=_WIDEST)] = 1
-    """texts of each source, the best first (jsonl)"""
+    """texts of each source, the best first (jsonl); the default beam becomes as wide"""
     sample: bool = False
     """draw texts at random instead of searching"""
     temperature: Weight = 1.0
@@ -322,22 +362,8 @@ class TranslateOptions(Options):
     """draw from the most probable units that together have this probability  [default: all]"""
     seed: Annotated[int, Field(ge=0, lt=2**63)] | None = None
     """the same seed draws the same texts"""
-    length_penalty: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 1.0
-    """beam search ranks by log p / units to the power of this, at most 10; 0 prefers short texts"""
-    coverage_penalty: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] = 0.0
-    """weight of the penalty on parts of the source that nothing looked at (Wu et al. 2016)"""
-    max_ratio: Weight = 0.0
-    """at most so many units for each unit of the source, and ten more  [default: the most in the training data]"""
     prefix: str = ""
     """how every text begins"""
-    rerank: Literal["slots", "none"] = "slots"
-    """of dialogue acts: slots: of the texts that are found, those with the fewest slot errors come first"""
-    replace_unknown: bool = False
-    """write the source's unit that attention points to where the unknown unit is the most probable"""
-    dictionary: Elsewhere = ""
-    """translations of units that the model does not know, for replace_unknown: lines of source, tab, target"""
-    ensemble: Elsewhere = ""
-    """further models, directories between commas, whose probabilities are averaged with the model's (also -m A,B)"""
     detokenize: str = ""
     """write running text instead of tokens between spaces, by the rules of this language: en, de, … (sacremoses)"""
     attention: bool = False
@@ -346,6 +372,7 @@ class TranslateOptions(Options):
     _scored: str = PrivateAttr(default="")
     _others: Sequence[Any] = PrivateAttr(default=())
     _words: Mapping[str, str] = PrivateAttr(default_factory=dict)
+    _drawn: Counter[str] = PrivateAttr(default_factory=Counter)
 
     @model_validator(mode="after")
     def _search_or_sampling(self) -> TranslateOptions:
@@ -359,7 +386,30 @@ class TranslateOptions(Options):
             raise ValueError(f"{changed[-1]} ranks the texts of a beam, and beam 1 has a single one")
         if self.dictionary and not self.replace_unknown:
             raise ValueError("dictionary is for replace_unknown")
+        if "beam" in changed and self.beam < self.nbest:
+            raise ValueError(f"a beam of {self.beam} finds no {self.nbest} texts; widen it to {self.nbest}")
+        if self.detokenize and not _LANGUAGE.fullmatch(self.detokenize):
+            raise ValueError(f"detokenize needs a language as en or de, found {self.detokenize!r}")
         return self
+
+    def generator(self, name: str) -> torch.Generator:
+        """The source of randomness for a text, whatever is drawn beside it.
+
+        Args:
+            name: what the text is written from; of equal ones each has its own.
+
+        Returns:
+            A generator on the CPU.
+        """
+        import torch
+
+        found = torch.Generator()
+        if self.seed is None:
+            found.seed()
+            return found
+        self._drawn[name] += 1
+        spelled = f"{self.seed} {self._drawn[name]} {name}".encode("utf-8", "surrogatepass")
+        return found.manual_seed(int.from_bytes(hashlib.sha256(spelled).digest()[:7], "big"))
 
     @property
     def width(self) -> int:
@@ -394,27 +444,11 @@ class TranslateOptions(Options):
         return found
 
 
-class TranslateEvaluation(EvaluationOptions):
+class TranslateEvaluation(TranslateSearch, EvaluationOptions):
     """Options of evaluation."""
 
     target: str | None = None
     """field of the right text, or of several  [default: the model's]"""
-    beam: Annotated[int, Field(ge=1, le=_WIDEST)] = 5
-    """beam search of this width; 1: the most probable unit of each step (greedy)"""
-    length_penalty: Annotated[float, Field(ge=0.0, le=10.0, allow_inf_nan=False)] = 1.0
-    """beam search ranks by log p / units to the power of this, at most 10; 0 prefers short texts"""
-    coverage_penalty: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] = 0.0
-    """weight of the penalty on parts of the source that nothing looked at (Wu et al. 2016)"""
-    max_ratio: Weight = 0.0
-    """at most so many units for each unit of the source, and ten more  [default: the most in the training data]"""
-    replace_unknown: bool = False
-    """write the source's unit that attention points to where the unknown unit is the most probable"""
-    dictionary: Elsewhere = ""
-    """translations of units that the model does not know, for replace_unknown: lines of source, tab, target"""
-    ensemble: Elsewhere = ""
-    """further models, directories between commas, whose probabilities are averaged with the model's (also -m A,B)"""
-    rerank: Literal["slots", "none"] = "slots"
-    """of dialogue acts: slots: of the texts that are found, those with the fewest slot errors come first"""
     top: Annotated[int, Field(ge=1, le=_WIDEST)] = 1
     """of dialogue acts: also score so many of the best texts of each together"""
     bleu_tokens: Literal["auto", "none", "13a", "char", "intl", "zh"] = "auto"
