@@ -639,7 +639,7 @@ def test_every_setting_trains_is_saved_and_writes(flags: list[str], tmp_path: Pa
     records = [loaded.record({"xx": source, "yy": target}) for source, target in pairs(6, 3)]
     rows = np.arange(len(records))
     encoded = loaded.encode(loaded.input.collate(loaded.input.arrays(records), rows))
-    loaded.head.loss(encoded, loaded.head.targets(records).collate(rows)).total.backward()
+    loaded.head.loss(encoded, loaded.head.targets(records).collate(rows)).mean.backward()
     parameters = dict(loaded.network.named_parameters())
     assert not [name for name, each in parameters.items() if each.grad is None or not each.grad.isfinite().all()]
 
