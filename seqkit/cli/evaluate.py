@@ -26,7 +26,7 @@ from seqkit.cli.options import (
     usage_unless,
     write_json,
 )
-from seqkit.cli.outputs import keep_inputs, output_file
+from seqkit.cli.outputs import keep_inputs, named_by_options, output_file
 from seqkit.cli.predict import trained_row
 from seqkit.serving.process import prepare_torch, say
 from seqkit.terminal import one_line, show, tell
@@ -99,7 +99,7 @@ def evaluate_command(task: Task) -> click.Command:
         row = trained_row(directory, task)
         options = checked_options(row.evaluation_class(), given, row)
         usage_unless(not json_file == errors == "-", "--json and --errors cannot both go to standard output.")
-        keep_inputs(directory, data=data)
+        keep_inputs(directory, *named_by_options(row.evaluation_class(), options), data=data)
         if confusion is not None:
             from seqkit.metrics.plots import require_matplotlib
 

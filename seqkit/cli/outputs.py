@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -18,7 +18,7 @@ from seqkit.errors import DataError, SeqkitError
 from seqkit.files import open_regular
 
 if TYPE_CHECKING:
-    from seqkit.config.sections import Settings
+    from seqkit.config.sections import Options, Settings
 
 _WRITTEN = "seqkit.outputs"
 """where a click context keeps the files that a command writes: flag → file"""
@@ -58,6 +58,20 @@ def output_file(context: click.Context, parameter: click.Parameter, value: str |
         raise DataError(f"cannot be written as {flag}: Permission denied", file=path)
     context.meta.setdefault(_WRITTEN, {})[flag] = value
     return value
+
+
+def named_by_options(kind: type[Options], options: Mapping[str, Any]) -> list[str]:
+    """The files and folders that options of prediction or evaluation name, of several models between commas each.
+
+    Args:
+        kind: the class of the options.
+        options: option → value.
+
+    Returns:
+        Their names.
+    """
+    given = [str(options.get(name) or "") for name in kind.places()]
+    return [name for each in given for name in {each, *map(str.strip, each.split(","))} if name]
 
 
 def keep_inputs(

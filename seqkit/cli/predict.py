@@ -34,7 +34,7 @@ from seqkit.cli.options import (
     usage_unless,
     workers_option,
 )
-from seqkit.cli.outputs import keep_inputs
+from seqkit.cli.outputs import keep_inputs, named_by_options
 from seqkit.errors import DataError, SeqkitError, file_errors, shortened
 from seqkit.formats.format import Description
 from seqkit.formats.intervals import FILE_SUFFIXES
@@ -134,7 +134,7 @@ def predict_command(task: Task, verb: str) -> click.Command:
         launch = Launch.from_environment()
         quiet = quiet or launch.rank > 0
         names = files_in(files, row, quiet=quiet) or ("-",)
-        keep_inputs(directory, *names)
+        keep_inputs(directory, *names, *named_by_options(row.options_class(), options))
         asked = described_by(input_format, columns, token_column, encoding)
         folder_of_all = files[0] if len(files) == 1 and os.path.isdir(files[0]) else ""
         usage_unless(

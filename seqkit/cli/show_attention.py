@@ -10,7 +10,7 @@ import click
 
 from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.options import device_options, json_option, model_option, quiet_option, usage_unless, write_json
-from seqkit.cli.outputs import output_file
+from seqkit.cli.outputs import keep_inputs, output_file
 from seqkit.serving.process import prepare_torch
 from seqkit.terminal import tell
 
@@ -43,6 +43,7 @@ def show_attention(
     from seqkit.metrics.plots import require_matplotlib
 
     require_matplotlib("a picture of attention")
+    keep_inputs(directory)
     prepare_torch(threads)
     from seqkit.metrics.attention_picture import attention_png
     from seqkit.model.loading import load

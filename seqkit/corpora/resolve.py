@@ -14,9 +14,9 @@ from seqkit.corpora.split import Split, data_files, vector_files
 from seqkit.errors import DataError, file_errors, nearest
 from seqkit.formats.format import UNDESCRIBED, Description
 from seqkit.formats.midi import MIDI_SUFFIXES
-from seqkit.formats.parallel_files import PARALLEL_FILES, parallel_words
+from seqkit.formats.parallel_files import PARALLEL_FILES, parallel_file, parallel_words
 from seqkit.formats.registry import COMPANIONS, USUAL_SUFFIXES
-from seqkit.formats.text import data_suffix
+from seqkit.formats.text import COMPRESSED_SUFFIXES, data_suffix
 
 _WORDS = {"train": "train", "dev": "dev devel development valid validation val testa", "test": "test testb"}
 _ABOUT_DATA = re.compile(r"(readme|licen[cs]e|changelog|citation|copying|about)\b", re.IGNORECASE)
@@ -101,10 +101,19 @@ def _look_into(folder: Path) -> _Found:
             found = found[:1]
         if len(found) > 1:
             names = ", ".join(path.name for path in found)
-            raise DataError(f"several {split} files: {names}; give each split a folder named {split}", file=folder)
+            what_to_do = f"give each split a folder named {split}"
+            unpacked = [path.stem if path.suffix.lower() in COMPRESSED_SUFFIXES else path.name for path in found]
+            if unpacked != [path.name for path in found] and parallel_words(unpacked):
+                what_to_do = "compress all parallel files or none"
+            raise DataError(f"several {split} files: {names}; {what_to_do}", file=folder)
         found = found or [folder for name, folder in folders.items() if name == split]
         if found:
             files[split] = found[0]
+    for split, path in files.items():
+        words = next(iter(parallel.values()), ())
+        if split not in parallel and path.is_file() and set(re.split(r"[._-]", path.name)) & set(words):
+            lacking = [other for other in (parallel_file(path, words, word) for word in words) if not other.exists()]
+            raise DataError(f"{' and '.join(other.name for other in lacking)} should be beside it", file=path)
     taken = {*files.values(), *texts}
     return _Found(files, [path.name for path in data if path not in taken], parallel)
 

@@ -67,7 +67,10 @@ def parse_act(text: str, **place: Any) -> DialogueAct:
         >>> parse_act("inform(name='red door cafe';food)").slots[0].value
         'red door cafe'
     """
-    found = _ACT.fullmatch(text) if len(text) <= _LONGEST else None
+    if len(text) > _LONGEST:
+        told = f"a dialogue act has at most {_LONGEST:,} characters, and this one has {len(text):,}"
+        raise DataError(f"{told}: {shown(text)}", **place)
+    found = _ACT.fullmatch(text)
     if found is None:
         expected = "expected a dialogue act such as inform(name='red door cafe';kidsallowed=yes)"
         raise DataError(f"{expected}, found {shown(text)}", **place)

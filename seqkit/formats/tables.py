@@ -179,8 +179,10 @@ def names_of_columns(cells: Sequence[str]) -> tuple[str, str] | None:
     return (found["text"], found["label"]) if len(found) == 2 else None
 
 
-def which_is_which(text: str, label: str) -> str:
-    """What a message says of the flags that name the fields of the text and the label."""
+def which_is_which(text: str, label: str, *, text_first: bool = False) -> str:
+    """What a message says of the flags that name the fields of the text and the label, or of what is translated."""
+    if text_first:
+        return f"say which is which: --source {text} --target {label}"
     flags = f"--set data.text={text} --set data.label={label} (or --text {text} --label {label})"
     return f"say which is which: {flags}"
 
@@ -214,7 +216,8 @@ def _columns(cells: Sequence[str], name: str, line: int, options: ReadOptions) -
         columns = [label, *texts] if labelled else texts
         expected = f"expected {len(columns)} columns ({', '.join(columns)}) or a header with {wanted}"
     else:
-        expected = f"expected 2 columns (label and text) or a header with {text!r} and {label!r}"
+        order = f"{text} and {label}" if options.text_first else "label and text"
+        expected = f"expected 2 columns ({order}) or a header with {text!r} and {label!r}"
     raise DataError(
         f"{expected}, found {_count(len(found))} and no such header{what_to_do if len(found) > 1 else ''}",
         file=name,
@@ -227,12 +230,13 @@ def _what_to_do(found: Sequence[str], likely: tuple[str, str] | None, options: R
     if options.second:
         return f"; {NAME_PAIR}, --label FIELD that of the label; --columns NAME,… names the columns"
     if options.label is not None and (likely or named):
-        return f"; {which_is_which(*(likely or ('NAME', 'NAME')))}"
+        return f"; {which_is_which(*(likely or ('NAME', 'NAME')), text_first=options.text_first)}"
     names = dict(zip(likely, (options.text, "label"), strict=True)) if likely else {}
     columns = ",".join(names.get(cell, cell) for cell in found) if likely else "NAME,…"
-    header = (
-        "" if likely or options.label is None else f"; if the first row has names, {which_is_which('NAME', 'NAME')}"
-    )
+    header = ""
+    if not likely and options.label is not None:
+        which = which_is_which("NAME", "NAME", text_first=options.text_first)
+        header = f"; if the first row has names, {which}"
     return f"; --columns {columns} names them{header}"
 
 

@@ -258,6 +258,15 @@ def _format_jsonl(record: Any) -> str:
     return line
 
 
+def _format_text(record: Any) -> str:
+    """A line of text, for a line of input."""
+    if any(mark in record.text for mark in "\n\r"):
+        source = getattr(record, "sentence", record)
+        where = {"file": getattr(source, "file", None), "line": getattr(source, "line", None)}
+        raise DataError("what was written has a line break; use --output-format jsonl", **where)
+    return clean(record.text + "\n")
+
+
 def _format_tsv(record: Any) -> str:
     """Cells separated by tabs, the text last and unchanged, tabs included; see `seqkit.formats.tables.read_table`."""
     source, cells = getattr(record, "sentence", record), record.to_cells()
@@ -345,7 +354,7 @@ WRITERS: Mapping[str, Callable[[Any], str]] = {
     "tsv": _format_tsv,
     "textgrid": lambda record: clean(format_textgrid(record)),
     "audacity": lambda record: clean(format_audacity(record)),
-    "text": lambda record: clean(record.text + "\n"),
+    "text": _format_text,
 }
 """Output format → prediction to text."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import permutations
 from typing import Any
@@ -35,6 +35,14 @@ class Acts:
         self._spelled = settings.names("spelled")
         self._uncounted = settings.names("uncounted")
         self._keywords = settings.words_of_slots()
+
+    def strange(self, slots: Set[str], types: Set[str]) -> dict[str, list[str]]:
+        """Setting → the names in it that are none of these slots, or types of acts."""
+        return {
+            "spelled": sorted(self._spelled - slots),
+            "keywords": sorted(self._keywords.keys() - slots),
+            "uncounted": sorted(self._uncounted - types),
+        }
 
     def units(self, act: DialogueAct) -> list[str]:
         """What is read of an act.
@@ -186,6 +194,23 @@ class RecordActs:
     def errors(self, text: str, record: Any) -> SlotErrors:
         """The slot errors of a text that is to say the act of a record."""
         return self.acts.errors(text, self.act(record))
+
+    def notes(self, records: Sequence[Any]) -> list[str]:
+        """What the user is told of the training data: names in the settings that no act has.
+
+        Args:
+            records: the training data.
+
+        Returns:
+            Lines.
+        """
+        found = [*map(self.act, records)]
+        slots, types = {slot.name for act in found for slot in act.slots}, {act.type for act in found}
+        return [
+            f"acts.{setting}: no dialogue act of the training data has {', '.join(lacking)}"
+            for setting, lacking in self.acts.strange(slots, types).items()
+            if lacking
+        ]
 
     def references(self, records: Sequence[Any], texts: Sequence[Sequence[str]]) -> list[list[str]]:
         """The right texts of each record; see `Acts.references`."""

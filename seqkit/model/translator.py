@@ -62,6 +62,8 @@ class Translator(Model):
         Raises:
             DataError: there is nothing to translate.
         """
+        if written is not None and not isinstance(written, str):
+            raise DataError(f"a translation must be a text, found {shown(written)}")
         record = self.record(text)
         if not self.input.lengths([record])[0]:
             raise DataError("there is nothing to translate in an empty text")

@@ -223,6 +223,24 @@ def test_a_text_begins_with_values_of_its_act(trained: Path, run: Run) -> None:
     assert (alone.status, alone.out) == (0, "x is a pub in dock\n")
 
 
+def test_names_that_no_act_has_are_told(data: Path, tmp_path: Path, run: Run) -> None:
+    flags = [*ACTS[:-2], *TINY[:-1], "--epochs=1", "--set=acts.spelled=nope,kind", "--set=acts.uncounted=inform,never"]
+    flags = [flag for flag in flags if flag != "--quiet"]
+    result = run("translate", "train", data, "-o", tmp_path / "m", *flags, "--set=acts.keywords=parkng=park")
+    for line in (
+        "spelled: no dialogue act of the training data has nope",
+        "keywords: no dialogue act of the training data has parkng",
+    ):
+        assert f"acts.{line}" in result.lines
+    assert "acts.uncounted: no dialogue act of the training data has never" in result.lines
+
+
+def test_an_act_that_is_too_long_is_told(trained: Path, run: Run) -> None:
+    result = run("translate", "-m", trained, stdin="inform(" + "a=b;" * 2000 + "c=d)\n")
+    assert result.status == 1
+    assert "a dialogue act has at most 5,000 characters, and this one has 8,011" in result.lines[-1]
+
+
 def test_models_that_write_together_read_acts_alike(trained: Path, data: Path, tmp_path: Path, run: Run) -> None:
     assert run("translate", "-m", f"{trained},{trained}", stdin="?request(area)").out == "which part of town\n"
     other = tmp_path / "other"

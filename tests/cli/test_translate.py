@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import random
@@ -517,6 +518,7 @@ def test_a_text_alone_has_no_factors(factored: Path) -> None:
     ("flags", "message"),
     [
         (["data.factors=kind", "data.unit=char"], "factors need words to be read, and source_unit is char"),
+        (["data.factors=yy"], "factors stand beside what is read, and 'yy' is the source or the target"),
         (["data.factors=kind,kind"], "factors must be different fields, found 'kind,kind'"),
         (["embedding.factor_size=3"], "embedding.factor_size is for factors: name their fields in data.factors"),
     ],
@@ -597,6 +599,8 @@ def test_attention_is_drawn_and_written(model: Path, tmp_path: Path, run: Run) -
     assert np.array(read["weights"]).shape == (4, 3)
     given = run("translate", "show", "-m", model, "a b c", "--written", "so so", "-o", picture, "--json", numbers)
     assert (given.status, json.loads(numbers.read_text())["target"]) == (0, ["so", "so", ""])
+    with pytest.raises(DataError, match=r"^a translation must be a text, found 3$"):
+        seqkit.load(model).attention("a", 3)  # type: ignore[arg-type]
     empty = run("translate", "show", "-m", model, " ", "-o", picture)
     assert (empty.status, empty.lines) == (1, ["error: there is nothing to translate in an empty text"])
     assert run("translate", "show", "-m", model, "a", "-o", tmp_path / "a.gif").status == 2
@@ -691,6 +695,7 @@ def test_data_are_checked_and_counted_as_pairs(data: Path, tmp_path: Path, run: 
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
+        (["--set=head.window=0.01"], "window must be 0 or at least 0.1, found 0.01"),
         (["--set=head.reading=3"], "head.reading is for head.cell sc_lstm: leave it out"),
         (["--set=encoder.variational=true", "--set=head.layers=2"], "encoder.variational needs head.layers 1, or all"),
         (["--set=head.copy_source=true", "--set=head.sampling=0.2"], "copy_source needs sampling 0: sampling reads"),
@@ -707,6 +712,7 @@ def test_settings_that_would_not_do_what_they_say(
     ("flags", "message"),
     [
         (["--beam", 1, "--nbest", 3], "a --beam of 1 finds no 3 texts; widen it to 3"),
+        (["--max-ratio", 1e9], "expected at most 1000, found 1000000000.0"),
         (["--detokenize", "klingon"], "needs a language as en or de, found 'klingon'"),
     ],
 )
@@ -718,6 +724,71 @@ def test_options_that_would_not_do_what_they_say(flags: list[Any], message: str,
 def test_reranking_is_for_dialogue_acts(model: Path, run: Run) -> None:
     found = run("translate", "-m", model, "--rerank", "none", stdin="a\n")
     assert (found.status, found.lines) == (1, ["error: rerank is for models that read dialogue acts; leave it out"])
+
+
+# --- files that are read stay as they are -------------------------------------------------------------------------
+
+
+def test_no_output_replaces_what_is_read(data: Path, model: Path, second: Path, tmp_path: Path, run: Run) -> None:
+    words = tmp_path / "words.tsv"
+    words.write_text("n7\tseven\n", encoding="utf-8")
+    before = {file: file.read_bytes() for file in (second / "config.json", second / "weights.safetensors", words)}
+    replaced = ["--replace-unknown", "--dictionary", words]
+    for flags in (
+        ["-m", f"{model},{second}", "--errors", second / "config.json"],
+        ["-m", model, "--ensemble", second, "--json", second / "weights.safetensors"],
+        ["-m", model, *replaced, "--errors", words],
+    ):
+        found = run("translate", "evaluate", data, *flags)
+        assert found.status == 1 and "this command reads it" in found.lines[-1]
+    assert {file: file.read_bytes() for file in before} == before
+    picture = tmp_path / "x.png"
+    found = run("translate", "show", "-m", model, "a", "-o", picture, "--json", picture)
+    assert found.status in (1, 2) and not picture.exists()
+
+
+def test_a_line_break_that_was_written_is_no_line(tmp_path: Path, run: Run) -> None:
+    rows = [{"xx": "a b", "yy": "k\nl"}] * 60
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    place = trained(tmp_path, tmp_path, "--target=yy", "--unit=char", epochs=8)
+    found = run("translate", "-m", place, stdin="a b\n")
+    assert (found.status, found.out) == (1, "")
+    assert found.lines[-1] == "error: <stdin>:1: what was written has a line break; use --output-format jsonl"
+    assert json.loads(run("translate", "-m", place, "--output-format=jsonl", stdin="a b\n").out)["text"] == "k\nl"
+
+
+# --- parallel files that do not fit -------------------------------------------------------------------------------
+
+
+def test_parallel_files_that_lack_something_are_told(tmp_path: Path, run: Run) -> None:
+    for split in ("train", "dev"):
+        write(tmp_path, split, pairs(12, 1))
+
+    def told() -> str:
+        found = run("translate", "train", tmp_path, "--source=xx", "--epochs=1", "-o", tmp_path / "m", *TINY)
+        assert found.status in (1, 2)
+        return str(found.lines[-1])
+
+    dev = (tmp_path / "dev.yy").read_bytes()
+    (tmp_path / "dev.yy").unlink()
+    assert told() == f"error: {tmp_path / 'dev.xx'}: dev.yy should be beside it"
+    (tmp_path / "dev.yy.gz").write_bytes(gzip.compress(dev))
+    assert "several dev files: dev.xx, dev.yy.gz; compress all parallel files or none" in told()
+    (tmp_path / "dev.yy.gz").unlink()
+    (tmp_path / "dev.yy").write_bytes(dev)
+    for split in ("train", "dev"):
+        (tmp_path / f"{split}.zz").write_bytes((tmp_path / f"{split}.yy").read_bytes())
+    assert "has the texts xx, yy, zz; say which to write: --target yy or --target zz" in told()
+
+
+def test_columns_that_are_not_named_are_told_with_the_flags_of_translation(tmp_path: Path, run: Run) -> None:
+    (tmp_path / "h.tsv").write_text("en\tde\na\tb\n", encoding="utf-8")
+    found = run("translate", "train", tmp_path / "h.tsv", "--source=en", "-o", tmp_path / "m")
+    assert found.status == 1 and found.lines[-1].endswith("; say which is which: --source NAME --target NAME")
+    (tmp_path / "h.tsv").write_text("a\tb\tc\n" * 3, encoding="utf-8")
+    found = run("translate", "train", tmp_path / "h.tsv", "-o", tmp_path / "m")
+    assert found.status == 1 and "expected 2 columns (source and target) or a header" in found.lines[-1]
 
 
 # --- kill and resume ----------------------------------------------------------------------------------------------

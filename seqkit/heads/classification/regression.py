@@ -195,10 +195,11 @@ def number_of(record: Any, field: str) -> float:
     """
     (label,) = labels_of_text(record, field)
     try:
-        value = float(label)
+        value = math.nan if "_" in label else float(label)  # to Python 1_000 is a number
     except ValueError:
         value = math.nan
     if not abs(value) <= _LARGEST:
-        message = f"expected a number in field {field!r}, found {shown(label)}"
+        wanted = f"a number of at most {_LARGEST:g}" if math.isfinite(value) else "a number"
+        message = f"expected {wanted} in field {field!r}, found {shown(label)}"
         raise DataError(message, file=record.file, line=record.line)
     return value

@@ -410,6 +410,8 @@ class Translating(Head):
         found = [f"translating {self.source_told} into {self.field} ({written})"]
         found += [f"texts with several references, of which training takes the first: {several:,}"] * (several > 0)
         found += [f"texts with an empty source, of which nothing is learned: {empty:,}"] * (empty > 0)
+        if self.acts_read is not None:
+            found += self.acts_read.notes(records)
         if self._single_words(lengths):
             found.append(
                 "each text that is read is a single word, and words that training has not seen are all alike; "

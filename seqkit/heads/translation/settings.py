@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _WIDEST = 1_000
 """bound of --beam and --nbest"""
+_NARROWEST = 0.1
+"""window of local attention, in steps: of a narrower one all weights vanish"""
 _LANGUAGE = re.compile("[a-z]{2,3}")
 
 
@@ -74,6 +76,8 @@ class TranslateDataSettings(UnitDataSettings):
     def _two_texts(self) -> TranslateDataSettings:
         if self.source == self.target:
             raise ValueError(f"source and target must be different fields, both are {self.source!r}")
+        if twice := {self.source, self.target} & {*self.factor_fields}:
+            raise ValueError(f"factors stand beside what is read, and {twice.pop()!r} is the source or the target")
         if self.shared and self.unit_read != self.unit:
             raise ValueError(f"shared needs one unit, and source_unit is {self.unit_read}, unit {self.unit}")
         fields = self.factor_fields
@@ -123,7 +127,7 @@ class TranslateHeadSettings(Section):
     """energy: dot (needs equal sizes), general (Luong et al. 2015) or additive (Bahdanau et al. 2015)"""
     heads: Positive = 1
     """attention heads"""
-    window: Weight = 0.0
+    window: Annotated[float, Field(ge=0.0, le=1e6, allow_inf_nan=False)] = 0.0
     """local attention (Luong et al. 2015): twice the standard deviation, in steps, around a predicted place; 0: none"""
     coverage: Weight = 0.0
     """weight of the coverage loss (See et al. 2017), for which energies also read what was looked at; 0 for neither"""
@@ -150,6 +154,8 @@ class TranslateHeadSettings(Section):
     def _fit_together(self) -> TranslateHeadSettings:
         if self.copy_source and self.smoothing:
             raise ValueError("copy_source needs smoothing 0: what is copied has no distribution to smooth")
+        if 0 < self.window < _NARROWEST:
+            raise ValueError(f"window must be 0 or at least {_NARROWEST}, found {self.window:g}")
         if self.copy_source and self.sampling:
             raise ValueError("copy_source needs sampling 0: sampling reads what is written, and not what is copied")
         if self.coverage and self.attention != "additive":
@@ -220,6 +226,10 @@ class TranslateSettings(Settings):
                 first, second, *_ = [*names, *names]
                 flags = f"--source {first} --target {second}"
                 raise SettingsError(f"{dataset.name} has the texts {', '.join(names)}; say what to translate: {flags}")
+            if len(names) > 2 and target == usual.target and target not in names:
+                others = [name for name in names if name != source]
+                told = f"{dataset.name} has the texts {', '.join(names)}; say which to write"
+                raise SettingsError(f"{told}: --target {' or --target '.join(others)}")
             tree = {"source": source, "target": target}
         if self.data.unit == "word" and self.data.splitter == "auto" and dataset.has_tokens:
             tree["splitter"] = "spaces"
@@ -335,7 +345,7 @@ class TranslateSearch(Section):
     """beam search ranks by log p / units to the power of this, at most 10; 0 prefers short texts"""
     coverage_penalty: Annotated[float, Field(ge=0.0, le=100.0, allow_inf_nan=False)] = 0.0
     """weight of the penalty on parts of the source that nothing looked at (Wu et al. 2016)"""
-    max_ratio: Weight = 0.0
+    max_ratio: Annotated[float, Field(ge=0.0, le=1_000.0, allow_inf_nan=False)] = 0.0
     """at most so many units for each unit of the source, and ten more  [default: the most in the training data]"""
     replace_unknown: bool = False
     """write the source's unit that attention points to where the unknown unit is the most probable"""
