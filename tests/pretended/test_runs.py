@@ -68,7 +68,7 @@ def files(output: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]], 
 
 @pytest.mark.parametrize("case", RUNS, ids=str)
 def test_a_run_ends_as_on_the_cpu_and_as_if_it_had_not_been_interrupted(case: Case, tmp_path: Path) -> None:
-    settings, data = case.settings(), dataset(case.task, case.head == "classify several")
+    settings, data = case.settings(), case.dataset
     rounded = {
         "training": {"precision": "bf16" if settings.training.precision == "fp16" else settings.training.precision}
     }

@@ -17,7 +17,7 @@ from seqkit.training.learner import Learner
 from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
 from seqkit.training.stepping import Stepper
-from tests.pretended.cases import CHOICES, HEADS, Case, cases, dataset
+from tests.pretended.cases import CHOICES, HEADS, Case, cases
 from tests.pretended.device import DEVICE, TRAINED, WAITS, Device, pretended
 from tests.training.pair import Pair, together
 from tests.training.test_stepping import limited, spoil
@@ -35,7 +35,7 @@ PLAIN = {
 
 def learner_of(case: Case, device: torch.device, **training: str) -> Learner:
     torch.manual_seed(5)
-    data = dataset(case.task, case.head == "classify several")
+    data = case.dataset
     settings = case.settings(**training).complete(data)
     learner = prepare(settings, data, device, Progress(quiet=True)).learner
     assert learner is not None
