@@ -45,7 +45,7 @@ WHERE = {
     "model/language_model.py::read": "the log-probabilities of 256 windows are read together",
     "nn/softmax.py::_adaptive_log_probabilities": "the cluster of each unit is looked up on the CPU",
     "nn/search.py::sample": "a unit is drawn, and written, before the next is computed",
-    "nn/search.py::beam_search": "likewise",
+    "nn/search.py::_read": "likewise the most probable units of each prefix",
     "model/writing.py::_check_finite": "whether all probabilities were numbers is read at last",
 }
 """where prediction waits for the device → why"""
@@ -64,7 +64,7 @@ LABELS = (*ANSWERS, "heads/classification/head.py::_likeliest")
 CLUSTERS = ("nn/softmax.py::_adaptive_log_probabilities",)
 TEXT = ("model/language_model.py::read",)
 SAMPLE = ("nn/search.py::sample", "model/writing.py::_check_finite")
-BEAM = ("nn/search.py::beam_search", "model/writing.py::_check_finite")
+BEAM = ("nn/search.py::_read", "model/writing.py::_check_finite")
 
 Decode = Callable[[Any, str], Any]
 
