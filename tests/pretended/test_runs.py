@@ -30,11 +30,22 @@ VARIANTS = [
     {"training.asgd_patience": "1", "training.optimizer": "sgd", "training.precision": "fp16"},
     {"training.optimizer": "momentum", "training.schedule": "plateau", "training.precision": "bf16"},
 ]
+HEADS = [
+    "tag crf",
+    "tag softmax",
+    "classify attention",
+    "classify several",
+    "lm full",
+    "lm adaptive",
+    "generate text",
+    "generate attention",
+    "translate copy",
+    "translate act",
+    "translate frames",
+]
 RUNS = [
     Case(head, ("lstm", "gru", "clockwork", "minlstm")[number % 4], VARIANTS[number % 3])
-    for number, head in enumerate(
-        ["tag crf", "tag softmax", "classify attention", "classify several", "lm full", "lm adaptive", "generate text"]
-    )
+    for number, head in enumerate(HEADS)
 ]
 AFTER = 3
 """steps after which a run is interrupted, within the second epoch"""
