@@ -17,7 +17,7 @@ from seqkit.nn.pooling import make_pooling
 from seqkit.nn.recurrent import State
 from seqkit.nn.recurrent.fused import LSTM
 from seqkit.nn.recurrent.semantic import SemanticLSTM, reading_cost
-from seqkit.nn.sequences import SequenceDropout, running_sum
+from seqkit.nn.sequences import SequenceDropout, running_sum, to_device
 from seqkit.nn.softmax import IGNORED, PADDING, Softmax
 
 _TINY = 1e-30
@@ -164,7 +164,7 @@ class Decoder(nn.Module):
         Args:
             outputs: the encoder's outputs, [B, T, M], T ≥ 1.
             lengths: steps of each sequence, int64 [B], on the CPU, each at least 1.
-            copies: see `Source`.
+            copies: see `Source`; on the CPU, or the device is waited for.
             act: the dialogue act that the cell ``sc_lstm`` is given, [B, F].
 
         Returns:
@@ -173,7 +173,8 @@ class Decoder(nn.Module):
         state, memory = self.bridge(self.last(outputs, lengths), act), self.attention.prepare(outputs, lengths)
         if self.gate is None or copies is None:
             return Source(memory, state)
-        return Source(memory, state, copies, max(self.num_units, int(copies.max()) + 1))
+        units = max(self.num_units, int(copies.max()) + 1)
+        return Source(memory, state, to_device(copies, outputs.device), units)
 
     def begin(self, source: Source) -> Carried:
         """What the first step takes over.
@@ -209,7 +210,8 @@ class Decoder(nn.Module):
 
         Args:
             source: what is decoded from.
-            units: what is read at each step: the end that stands before a text, then its units; int64 [B, L].
+            units: what is read at each step: the end that stands before a text, then its units; int64 [B, L], on
+                the CPU or the device.
             table: the units' vectors, [V, E], where they are shared.
 
         Returns:
@@ -293,12 +295,13 @@ class Decoder(nn.Module):
         return torch.where(taken, best, x)
 
     def _embedded(self, units: Tensor, table: Tensor | None) -> Tensor:
+        vectors = self.table if table is None else table
+        assert vectors is not None
+        units = to_device(units, vectors.device)
         known = units.masked_fill(units >= self.num_units, self.unknown)  # [B, L]; a copied one may have no vector
         if self.training and self.word_dropout:
             dropped = torch.rand(known.shape, device=known.device) < self.word_dropout  # [B, L]
             known = known.masked_fill(dropped, self.unknown)
-        vectors = self.table if table is None else table
-        assert vectors is not None
         return functional.embedding(known.clamp(min=PADDING), vectors)  # [B, L, E]
 
     def _step(self, x: Tensor, memory: Memory, carried: Carried) -> tuple[Steps, Carried]:
@@ -333,7 +336,8 @@ class Decoder(nn.Module):
         Args:
             source: what was decoded from.
             steps: what `steps` gave for the units before them.
-            targets: the right units, int64 [B, L], V and more for copies, `IGNORED` past a text's end.
+            targets: the right units, int64 [B, L], V and more for copies, `IGNORED` past a text's end; on the CPU, or
+                the device is waited for.
             table: the units' vectors, where they are shared.
             smoothing: see `seqkit.nn.softmax.Softmax.loss`; not with copying.
 
@@ -341,12 +345,16 @@ class Decoder(nn.Module):
             A scalar, in nats.
         """
         table = self._output_table(table)
-        if self.gate is not None:
-            found = self._mixed(source, steps, targets, table)  # [B, L]
-            return -found.sum()
-        places = (targets != IGNORED).flatten().nonzero().squeeze(1)  # [n]
+        flat = targets.flatten()  # [B · L]
+        places = (flat != IGNORED).nonzero().squeeze(1)  # [n]
+        right, places = flat[places], to_device(places, steps.features.device)
         features = steps.features.flatten(0, 1).index_select(0, places)  # [n, A]
-        return self.output.loss(features, targets.flatten()[places], table, smoothing=smoothing)
+        if self.gate is None:
+            return self.output.loss(features, right, table, smoothing=smoothing)
+        share, copied = self._copied(source, steps, targets)  # [B, L] each
+        written = right.masked_fill(right >= self.num_units, IGNORED)  # [n]
+        others = ((1 - share) * copied + _TINY).flatten().index_select(0, places)  # [n]
+        return self.output.mixture_loss(features, written, share.flatten().index_select(0, places), others, table)
 
     @staticmethod
     def reading_loss(steps: Steps, targets: Tensor) -> Tensor:
@@ -369,20 +377,21 @@ class Decoder(nn.Module):
 
         Args:
             steps: what `steps` gave.
-            targets: see `nats`.
+            targets: see `nats`; on the CPU or the device.
 
         Returns:
             A scalar, the sum over all texts, the mean over heads.
         """
         before = running_sum(steps.weights, 2) - steps.weights  # [B, N, L, T]
         again = torch.minimum(steps.weights, before).sum(3).mean(1)  # [B, L]
-        return again.masked_fill(targets == IGNORED, 0.0).sum()
+        return again.masked_fill(to_device(targets == IGNORED, again.device), 0.0).sum()
 
     def _output_table(self, table: Tensor | None) -> Tensor | None:
         return (self.table if table is None else table) if self.tied else None
 
     # --- probabilities --------------------------------------------------------------------------------------------
 
+    @torch.no_grad()
     def target_log_probabilities(
         self, source: Source, steps: Steps, targets: Tensor, table: Tensor | None = None
     ) -> Tensor:
@@ -391,32 +400,30 @@ class Decoder(nn.Module):
         Args:
             source: see `nats`.
             steps: see `nats`.
-            targets: see `nats`.
+            targets: see `nats`; on the CPU or the device.
             table: see `nats`.
 
         Returns:
             float32 [B, L]; 0 past a text's end.
         """
         table = self._output_table(table)
-        if self.gate is not None:
-            return self._mixed(source, steps, targets, table)
-        features = steps.features.flatten(0, 1)  # [B · L, A]
-        return self.output.target_log_probabilities(features, targets.flatten(), table).view(targets.shape)
+        features, flat = steps.features.flatten(0, 1), targets.flatten()  # [B · L, A], [B · L]
+        written = flat.masked_fill(flat >= self.num_units, IGNORED)  # [B · L]
+        found = self.output.target_log_probabilities(features, written, table).view(targets.shape)  # [B, L]
+        if self.gate is None:
+            return found
+        share, copied = self._copied(source, steps, targets)  # [B, L] each
+        known = to_device(written != IGNORED, found.device).view(targets.shape)  # [B, L]
+        total = share * found.exp() * known + (1 - share) * copied + _TINY  # [B, L]
+        return total.log().masked_fill(to_device(targets == IGNORED, found.device), 0.0)
 
-    def _mixed(self, source: Source, steps: Steps, targets: Tensor, table: Tensor | None) -> Tensor:
-        """ln of the probability of writing or copying each right unit, [B, L], 0 past a text's end."""
+    @staticmethod
+    def _copied(source: Source, steps: Steps, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The probability that each unit is written and not copied, and else that the right one is copied, [B, L]."""
         assert source.copies is not None and steps.generate is not None
-        known = (targets != IGNORED) & (targets < self.num_units)  # [B, L]
-        written = self.output.log_probabilities(steps.features.flatten(0, 1), table).view(
-            *targets.shape, -1
-        )  # [B, L, V]
-        right = written.gather(2, targets.masked_fill(~known, PADDING + 1).unsqueeze(2)).squeeze(2)  # [B, L]
         weights = steps.weights.float().mean(1)  # [B, L, T]
-        alike = targets.unsqueeze(2) == source.copies.unsqueeze(1)  # [B, L, T]
-        copied = (weights * alike).sum(2)  # [B, L]
-        share = steps.generate.float()  # [B, L]
-        total = share * right.exp().masked_fill(~known, 0.0) + (1 - share) * copied  # [B, L]
-        return (total + _TINY).log().masked_fill(targets == IGNORED, 0.0)
+        alike = to_device(targets, weights.device).unsqueeze(2) == source.copies.unsqueeze(1)  # [B, L, T]
+        return steps.generate.float(), (weights * alike).sum(2)
 
     def next(
         self, units: Tensor, source: Source, carried: Carried, table: Tensor | None = None

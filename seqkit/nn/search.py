@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from seqkit.nn.sequences import running_sum, to_device
 
@@ -213,7 +214,9 @@ def beam_search(
     The `beam` most likely prefixes of each length are kept, and every end that one of them can reach is considered. The
     search of a sequence stops when no prefix can lead to one of the `beam` best continuations any more, since further
     symbols never make a sequence more likely. It is exact if `beam` is at least the number of prefixes of each length.
-    The search itself is on the CPU, and the device is waited for once a symbol. Sequences do not influence each other.
+    Of equally likely prefixes those of a likelier one before it, and of the symbols with lower ids, come first. The
+    search itself is on the CPU, and the device is waited for once a symbol, for a few numbers of each prefix. Sequences
+    do not influence each other.
 
     The most likely sequences are often short. With a length penalty α > 0 the best sequence has the largest
     :math:`\log p / n^\alpha` with n symbols, ends included (Wu et al. 2016, "Google's neural machine translation
@@ -242,7 +245,7 @@ def beam_search(
     lengths = [length] * len(first) if isinstance(length, int) else list(length)
     _check_least(0, *(("length", each) for each in lengths), ("ends", ends), ("a length penalty", length_penalty))
     _check_least(1, ("a beam", beam))
-    searches = [_Search(most, end, ends, beam, length_penalty) for most in lengths]
+    searches = [_Search(most, beam, length_penalty) for most in lengths]
     running = [row for row, search in enumerate(searches) if search.live]
     last, device = first, first.device
     if len(running) < len(first):
@@ -255,19 +258,24 @@ def beam_search(
             break
         log_probabilities, state = step(last, state)  # [L, V]
         penalties = [0.0] * len(prefixes) if penalty is None else penalty(state).tolist()
-        permitted = _restrict(log_probabilities, allowed, position, prefixes)  # [L, V]
-        totals = scores.unsqueeze(1) + permitted.cpu().double()  # [L, V]; in this order: not every device has float64
-        kept: list[tuple[Tensor, Tensor]] = []  # of each sequence the scores and the places, [K] each
+        permitted = _restrict(log_probabilities.float(), allowed, position, prefixes)  # [L, V]
+        # One more than a beam of each prefix: one of them may be the end.
+        gained, symbols, closing = _read(permitted, beam + 1, end)  # [L, K], [L, K], [L]
+        closes = torch.tensor([ends > 0 and tokens.count(end) + 1 == ends for tokens in prefixes])  # [L]
+        totals = (scores.unsqueeze(1) + gained).masked_fill_(
+            closes.unsqueeze(1) & (symbols == end), -torch.inf
+        )  # [L, K]
+        closing = (scores + closing).masked_fill_(~closes, -torch.inf)  # [L]
+        kept: list[tuple[Tensor, Tensor, Tensor]] = []  # of each sequence scores, prefixes and symbols, [L'] each
         begin = 0
         for search in searches:
             own = slice(begin, begin + len(search.live))
             if search.live:
-                best, places = search.advance(totals[own], penalties[own])
-                kept.append((best, places + own.start * totals.shape[1]))
+                best, parents, chosen = search.advance(totals[own], symbols[own], closing[own].tolist(), penalties[own])
+                kept.append((best, parents + begin, chosen))
             begin = own.stop
-        scores, flat = (torch.cat(parts) for parts in zip(*kept, strict=True))  # [L'] each
-        rows, symbols = flat // totals.shape[1], flat % totals.shape[1]  # [L'] each
-        last, state = to_device(symbols, device), select_rows(state, to_device(rows, device))
+        scores, rows, following = (torch.cat(parts) for parts in zip(*kept, strict=True))  # [L'] each
+        last, state = to_device(following, device), select_rows(state, to_device(rows, device))
     return [[one for _, one in search.found] for search in searches]
 
 
@@ -276,8 +284,6 @@ class _Search:
 
     Args:
         length: see `beam_search`, as the others.
-        end: the symbol that ends a sequence.
-        ends: the number of end symbols after which it stops.
         beam: the number of prefixes to keep.
         length_penalty: α.
 
@@ -286,50 +292,107 @@ class _Search:
         found: the best continuations so far, the best first, each with its rank.
     """
 
-    def __init__(self, length: int, end: int, ends: int, beam: int, length_penalty: float) -> None:
+    def __init__(self, length: int, beam: int, length_penalty: float) -> None:
         self.length = length
-        self.end = end
-        self.ends = ends
         self.beam = beam
         self.length_penalty = length_penalty
         self.live: list[list[int]] = [[]] if length else []
         self.found = [] if length else [_ranked(Continuation([], 0.0, False), length_penalty)]
         self._count = 0
 
-    def advance(self, totals: Tensor, penalties: Sequence[float]) -> tuple[Tensor, Tensor]:
+    def advance(
+        self, totals: Tensor, symbols: Tensor, closing: Sequence[float], penalties: Sequence[float]
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Go on by one symbol.
 
         Args:
-            totals: the score of each symbol after each live prefix, [L, V]; changed.
+            totals: the scores of the likeliest symbols after each live prefix, [L, K]; not of an end that is the last.
+            symbols: which they are, int64 [L, K].
+            closing: the score of each live prefix with its last end; −∞ where no end is the last.
             penalties: what is subtracted from what each prefix ends as.
 
         Returns:
-            The scores of the prefixes that are live now, [K], and the places in the flattened totals of their last
-            symbols, [K].
+            The scores of the prefixes that are live now, the live prefix that each goes on from, and their last
+            symbols, [L'] each. Of equal scores those of the better prefix come first.
         """
         self._count += 1
         width = totals.shape[1]
-        closing = totals[:, self.end].tolist()
-        closes = [self.ends > 0 and tokens.count(self.end) + 1 == self.ends for tokens in self.live]
-        for tokens, score, penalty, is_last in zip(self.live, closing, penalties, closes, strict=True):
-            if is_last and score > -torch.inf:
+        for tokens, score, penalty in zip(self.live, closing, penalties, strict=True):
+            if score > -torch.inf:
                 self.found.append(_ranked(Continuation(tokens, score, True), self.length_penalty, penalty))
         self.found = _best(self.found, self.beam)
-        totals[torch.tensor(closes, dtype=torch.bool), self.end] = -torch.inf
-        best, places = totals.flatten().topk(min(self.beam, totals.numel()))  # [K] each
+        best, places = (
+            part[: self.beam] for part in totals.flatten().sort(descending=True, stable=True)
+        )  # [beam] each
         bound = self.found[-1][0] if len(self.found) == self.beam else -torch.inf
         worst = self.length_penalty * math.log(self._count) - bound
-        kept = best.neg().clamp_(min=0).log_() < worst  # [K], as in `_ranked`; false also for -inf: not allowed
-        best, places = best[kept], places[kept]  # [K']
-        parents = (places // width).tolist()
-        symbols = (places % width).tolist()
-        self.live = [[*self.live[parent], symbol] for parent, symbol in zip(parents, symbols, strict=True)]
+        kept = best.neg().clamp_(min=0).log_() < worst  # [beam], as in `_ranked`; false also for -inf: not allowed
+        best, places = best[kept], places[kept]  # [L'] each
+        parents, chosen = places // width, symbols.flatten()[places]  # [L'] each
+        pairs = zip(parents.tolist(), chosen.tolist(), strict=True)
+        self.live = [[*self.live[parent], symbol] for parent, symbol in pairs]
         if self._count < self.length:
-            return best, places
-        for tokens, score, parent in zip(self.live, best.tolist(), parents, strict=True):
+            return best, parents, chosen
+        for tokens, score, parent in zip(self.live, best.tolist(), parents.tolist(), strict=True):
             self.found.append(_ranked(Continuation(tokens, score, False), self.length_penalty, penalties[parent]))
         self.found, self.live = _best(self.found, self.beam), []
-        return best[:0], places[:0]
+        return best[:0], parents[:0], chosen[:0]
+
+
+def _likeliest(scores: Tensor, count: int) -> Tensor:
+    """The likeliest symbols of each row, the likeliest first; of equally likely ones those with lower ids, everywhere.
+
+    Only a part of the symbols is compared: as many blocks as symbols are looked for, those with the largest maxima.
+
+    Args:
+        scores: float32 [N, V].
+        count: K, if there are so many symbols.
+
+    Returns:
+        Their ids, int64 [N, K].
+    """
+    words, device = scores.shape[1], scores.device
+    size = 1 << (words // count).bit_length() // 2  # with which about as many symbols are compared as blocks
+    blocks = words // size
+    if blocks <= count:
+        return _first(scores, torch.arange(words, device=device), count)
+    peaks = scores[:, : blocks * size].unflatten(1, (blocks, size)).amax(2)  # [N, blocks]
+    best = _first(peaks, torch.arange(blocks, device=device), count)  # [N, K]
+    ids = (best.unsqueeze(2) * size + torch.arange(size, device=device)).flatten(1)  # [N, K · size]
+    rest = torch.arange(blocks * size, words, device=device).expand(len(ids), -1)  # [N, what fills no block]
+    ids = torch.cat([ids, rest], 1)
+    return _first(scores.gather(1, ids), ids, count)
+
+
+def _first(scores: Tensor, ids: Tensor, count: int) -> Tensor:
+    """Of numbers [N, M] the ids, [N, M] or [M], of the largest, and of equal ones the lowest, int64 [N, count]."""
+    # The bits of a float as an integer that is as large as it, in front of those of the id: no two are equal.
+    bits = (scores + 0.0).view(torch.int32)  # [N, M]; without a negative zero
+    order = bits ^ ((bits >> 31) & 0x7FFFFFFF)  # [N, M]
+    keys = (order.long() << 32) - ids  # [N, M]
+    return -keys.topk(min(count, keys.shape[1]), 1).values & 0xFFFFFFFF
+
+
+def _read(scores: Tensor, count: int, end: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What a beam search reads of log-probabilities, in one copy: of each row the likeliest symbols, and of the end.
+
+    Args:
+        scores: float32 [N, V].
+        count: K, if there are so many symbols.
+        end: the symbol that ends a sequence.
+
+    Returns:
+        On the CPU: the log-probabilities of the likeliest symbols, float64 [N, K], the symbols, int64 [N, K], and the
+        log-probability of the end, float64 [N].
+    """
+    if scores.device.type == "mps":  # which compares 32 bits of an integer
+        scores = scores.cpu()
+    ids = _likeliest(scores, count)  # [N, K]
+    wanted = scores.gather(1, functional.pad(ids, (0, 1), value=end))  # [N, K + 1]
+    # Floats as the integers of the same bits; float64 only here, since not every device has it.
+    found = torch.cat([wanted.view(torch.int32), ids.int()], 1).cpu()  # [N, 2 K + 1]
+    values = found[:, : wanted.shape[1]].contiguous().view(torch.float32).double()  # [N, K + 1]
+    return values[:, :-1], found[:, wanted.shape[1] :].long(), values[:, -1]
 
 
 def _exponential(shape: torch.Size, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:

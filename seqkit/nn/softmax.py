@@ -41,8 +41,11 @@ def _cross_entropy(
     wanted: Sequence[bool],
     products: torch.dtype,
     smoothing: float = 0.0,
+    pull: Callable[[slice, Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, _Gradients]:
     """-log softmax(x Wᵀ + b) of the targets, [N], and the gradients of their sum by x, W and b, if `wanted`.
+
+    If they are part of another loss, `pull` gives its gradient by those of some rows, [n]; they are not smoothed then.
 
     The rows are processed in parts: scores become weights exp(score - maximum), and those become s times the gradient
     of the scores, with s the sum of the row's weights, all in one buffer. The division by s is applied to the smaller
@@ -75,7 +78,8 @@ def _cross_entropy(
             if not any(wanted):
                 continue
             gradient = weights.scatter_add_(1, target, total * (smoothing - 1.0))  # [n, V], times the row's total
-            share = torch.where(known[part].unsqueeze(1), total.reciprocal(), 0)  # [n, 1]
+            scale = total.reciprocal() if pull is None else pull(part, nats[part]).unsqueeze(1) / total  # [n, 1]
+            share = torch.where(known[part].unsqueeze(1), scale, 0)  # [n, 1]
             if by_bias is not None:
                 by_bias.addmv_(gradient.t(), share.squeeze(1))  # [V]
             factor = gradient.to(products)  # [n, V]
@@ -159,6 +163,57 @@ class _LinearCrossEntropy(torch.autograd.Function):
             problem = (x, weight, bias, targets)
             gradients = _cross_entropy(*problem, ctx.needs_input_grad, ctx.products, ctx.smoothing)[1]
         return *(None if gradient is None else gradient.mul_(factor) for gradient in gradients), None, None, None
+
+
+def _mixture(
+    problem: tuple[Tensor, Tensor, Tensor, Tensor],
+    share: Tensor,
+    others: Tensor,
+    wanted: Sequence[bool],
+    products: torch.dtype,
+) -> tuple[Tensor, tuple[Tensor | None, ...]]:
+    """-log(share · softmax(x Wᵀ + b) of the target + others), [N], and the gradients of the sum by x, W, b and both."""
+
+    def pull(part: slice, nats: Tensor) -> Tensor:
+        right = share[part] * nats.neg().exp()  # [n]
+        return right / (right + others[part])
+
+    nats, gradients = _cross_entropy(*problem, wanted, products, pull=pull)  # [N]
+    right = nats.neg().exp().masked_fill_(problem[3] == IGNORED, 0.0)  # [N]
+    total = share * right + others  # [N]
+    return total.log().neg_(), (*gradients, (right / total).neg_(), total.reciprocal().neg_())
+
+
+class _LinearMixture(torch.autograd.Function):
+    """The sum over rows; see `_LinearCrossEntropy`."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        weight: Tensor,
+        bias: Tensor,
+        targets: Tensor,
+        share: Tensor,
+        others: Tensor,
+        products: torch.dtype,
+    ) -> Tensor:
+        ctx.save_for_backward(x, weight, bias, targets, share, others)
+        ctx.products = products
+        nats, ctx.gradients = _mixture(
+            (x, weight, bias, targets), share, others, ctx.needs_input_grad[:3], ctx.products
+        )
+        return nats.sum()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            *problem, share, others = ctx.saved_tensors
+            gradients = _mixture(tuple(problem), share, others, ctx.needs_input_grad[:3], ctx.products)[1]
+        found = [None if gradient is None else gradient.mul_(factor) for gradient in gradients]
+        return *found[:3], None, *found[3:], None
 
 
 def linear_cross_entropy(
@@ -284,6 +339,31 @@ class Softmax(nn.Module):
                 return self._adaptive_log_probabilities(features, targets)
             layer, targets = self._layer(features, table), to_device(targets, features.device)
             return -_cross_entropy(*layer, targets, (False, False, False), torch.float32)[0]  # [N]
+
+    def mixture_loss(
+        self, features: Tensor, targets: Tensor, share: Tensor, others: Tensor, table: Tensor | None = None
+    ) -> Tensor:
+        r"""The negative log-likelihood of words that have probability from elsewhere, too, summed.
+
+        :math:`-\sum_n \log(g_n \, p(y_n \mid h_n) + q_n)`. As of `loss`, the scores of all words exist for a part of
+        the rows at a time, and are computed once. Not for an adaptive softmax.
+
+        Args:
+            features: h, [N, D]; see `loss`.
+            targets: y, int64 [N]; `IGNORED` for a word that the vocabulary lacks, whose p is 0.
+            share: g, float32 [N].
+            others: q, float32 [N], more than 0.
+            table: the embedding table, [V, E], if the layer is tied.
+
+        Returns:
+            A scalar, in nats.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            products = torch.bfloat16 if features.dtype == torch.bfloat16 else self.products
+            x, weight, bias = self._layer(features, table)  # [N, D], [V, D], [V]
+            loss: Callable[..., Tensor] = _LinearMixture.apply
+            targets = to_device(targets, x.device)
+            return loss(x.contiguous(), weight, bias, targets, share, others, products or torch.float32)
 
     def log_probabilities(self, features: Tensor, table: Tensor | None = None) -> Tensor:
         """The log-probability of every word.

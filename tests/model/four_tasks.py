@@ -13,6 +13,7 @@ from seqkit.heads.classification.settings import ClassifySettings
 from seqkit.heads.generation.settings import GenerateSettings
 from seqkit.heads.language_model.settings import LmSettings
 from seqkit.heads.tagging.settings import TagSettings
+from seqkit.heads.translation.settings import TranslateSettings
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.streams import Corpus
 from seqkit.model.base import Model
@@ -21,6 +22,7 @@ from seqkit.model.generator import Generator
 from seqkit.model.language_model import LanguageModel
 from seqkit.model.ngram_model import NgramLanguageModel
 from seqkit.model.tagger import Tagger
+from seqkit.model.translator import Translator
 from seqkit.records import Sentence, TextRecord
 
 WORDS = ["".join(random.Random(number).choices("abcdefgh", k=1 + number % 7)) for number in range(60)]
@@ -72,6 +74,14 @@ def generator(changes: dict[str, Any] | None = None) -> Generator:
     """A generator of characters from a label and a title."""
     settings = _settings(GenerateSettings(), {"data": {"condition": "kind:label,title:text"}}, changes)
     return _built(lambda: Generator.build(settings, [text_record(row) for row in records(20)]))
+
+
+def translator(changes: dict[str, Any] | None = None) -> Translator:
+    """A translator of titles into texts of which each word is twice there."""
+    head = {"head": {"hidden": 6, "size": 6}, "data": {"source": "title", "target": "text"}}
+    rows = [{**row, "text": " ".join(word + word for word in row["title"].split())} for row in records(40)]
+    settings = _settings(TranslateSettings(), head, changes)
+    return _built(lambda: Translator.build(settings, [text_record(row) for row in rows]))
 
 
 def text_record(row: dict[str, Any]) -> TextRecord:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from itertools import product
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from seqkit.nn.attention import Attention
 from seqkit.nn.decoder import Decoder, Source, select_source
@@ -22,12 +24,18 @@ END, VOCABULARY, MEMORY, SIZE, HIDDEN = 2, 7, 6, 4, 6
 
 
 def make(
-    cell: str = "lstm", *, layers: int = 1, attention: dict[str, Any] | None = None, seed: int = 0, **options: Any
+    cell: str = "lstm",
+    *,
+    layers: int = 1,
+    attention: dict[str, Any] | None = None,
+    units: int = VOCABULARY,
+    seed: int = 0,
+    **options: Any,
 ) -> Decoder:
     torch.manual_seed(seed)
     size = Decoder.input_size(SIZE, HIDDEN, feeding=options.get("feeding", True))
     stack = Encoder(size, cell=cell, hidden_size=HIDDEN, layers=layers, direction="forward")
-    decoder = Decoder(MEMORY, 3, VOCABULARY, SIZE, stack, Attention(HIDDEN, MEMORY, **(attention or {})), **options)
+    decoder = Decoder(MEMORY, 3, units, SIZE, stack, Attention(HIDDEN, MEMORY, **(attention or {})), **options)
     for parameter in decoder.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return decoder.eval()
@@ -175,6 +183,60 @@ def test_each_unit_of_the_source_is_copied_with_its_mass() -> None:
     for unit, weight in zip([3, 8, 3, 7], weights, strict=True):
         expected[unit] += (1 - generate) * weight
     assert found.exp()[0].tolist() == pytest.approx(expected, abs=1e-6)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_copying_has_the_loss_and_the_gradients_of_the_whole_distribution(tied: bool) -> None:
+    """Of which only the right unit's probability is computed with, a few rows of scores at a time."""
+    decoder = make(copy=True, tied=tied)
+    copies = torch.tensor([[3, 8, 7, 8], [4, 4, 0, 0]])
+    source, targets = source_of(decoder, [4, 2], copies), texts([5, 3], VOCABULARY + 2)
+    targets[0, :3], targets[1, 0] = torch.tensor([8, 3, 9]), 4  # copied only, both, neither, both
+    steps = decoder.steps(source, decoder.before(targets, END))
+    assert steps.generate is not None
+    written = decoder.output.log_probabilities(steps.features.flatten(0, 1), decoder.table if tied else None).exp()
+    shares = steps.generate.flatten().unsqueeze(1)  # [B · L, 1]
+    copied = torch.zeros(len(written), VOCABULARY + 3).scatter_add(
+        1, copies.repeat_interleave(targets.shape[1], 0), steps.weights.mean(1).flatten(0, 1)
+    )  # [B · L, V']
+    whole = shares * functional.pad(written, (0, 3)) + (1 - shares) * copied  # [B · L, V']
+    inside = targets.flatten() != IGNORED
+    expected = -(whole[inside, targets.flatten()[inside]] + 1e-30).log().sum()
+    loss = decoder.nats(source, steps, targets)
+    torch.testing.assert_close(loss, expected)
+    parameters = [each for each in decoder.parameters() if each.requires_grad]
+    one = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+    other = torch.autograd.grad(expected, parameters, allow_unused=True)
+    assert sum(each is not None for each in one) > 10
+    for found, direct in zip(one, other, strict=True):
+        torch.testing.assert_close(found, direct)
+
+
+class _Largest(TorchDispatchMode):
+    """Notes how many numbers the largest tensor has that an operation makes."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for each in found if isinstance(found, tuple | list) else [found]:
+            if isinstance(each, Tensor):
+                self.numbers = max(self.numbers, each.numel())
+        return found
+
+
+def test_copying_never_has_the_scores_of_all_units_of_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("seqkit.nn.softmax._LEAST_ROWS", 4)
+    monkeypatch.setattr("seqkit.nn.softmax.workspace", lambda device: 1)
+    monkeypatch.setattr("seqkit.nn.softmax._memory", threading.local())
+    decoder = make(copy=True, units=3000)
+    source, targets = source_of(decoder, [2] * 8, torch.full((8, 2), 4)), texts([10] * 8)
+    steps = decoder.steps(source, decoder.before(targets, END))
+    with _Largest() as seen:
+        decoder.nats(source, steps, targets).backward()
+        with torch.no_grad():
+            decoder.target_log_probabilities(source, steps, targets)
+    assert 4 * 3000 <= seen.numbers < 3000 * 10
 
 
 @torch.no_grad()

@@ -13,7 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from seqkit.nn.search import Continuation, SearchState, Step, beam_search, filter_probabilities, sample, select_rows
+from seqkit.nn.search import (
+    Continuation,
+    SearchState,
+    Step,
+    _likeliest,
+    beam_search,
+    filter_probabilities,
+    sample,
+    select_rows,
+)
 
 SYMBOLS, END = 4, 0
 
@@ -342,6 +351,80 @@ def test_each_sequence_is_drawn_to_its_own_length() -> None:
         assert found == alone and len(found.tokens) == length
 
 
+@given(
+    seed=st.integers(0, 1000),
+    words=st.one_of(st.integers(1, 40), st.integers(100, 3000)),
+    count=st.integers(1, 12),
+    values=st.integers(1, 40),
+)
+@settings(max_examples=150, deadline=None)
+def test_the_likeliest_symbols_are_those_of_a_sort(seed: int, words: int, count: int, values: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    odd = torch.tensor([-torch.inf, -0.0, 0.0, 1e-45, -1e-45, -3e38, 3e38])
+    several = torch.cat([odd, torch.randn(values, generator=generator)])  # so that many are equal
+    scores = several[torch.randint(len(several), (3, words), generator=generator)]
+    expected = scores.sort(dim=1, descending=True, stable=True).indices[:, :count]
+    assert torch.equal(_likeliest(scores, count), expected)
+
+
+def searched_in_full(table: Tensor, beam: int, length: int, ends: int) -> list[Continuation]:
+    """A beam search that looks at every symbol: of equal scores those of the better prefix and lower ids are first."""
+    live: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    found: list[Continuation] = []
+
+    def note(tokens: tuple[int, ...], score: float, ended: bool) -> None:
+        found.append(Continuation(list(tokens), score, ended))
+        found.sort(key=lambda one: -one.log_prob)
+        del found[beam:]
+
+    for count in range(1, length + 1):
+        longer: list[tuple[float, tuple[int, ...]]] = []
+        for score, tokens in live:
+            odds = table[sum(tokens) % 2, tokens[-1] if tokens else END].tolist()
+            is_last = ends > 0 and tokens.count(END) + 1 == ends
+            if is_last and odds[END] > -math.inf:
+                note(tokens, score + odds[END], True)
+            order = sorted(range(len(odds)), key=lambda symbol: -odds[symbol])
+            longer += [(score + odds[symbol], (*tokens, symbol)) for symbol in order if symbol != END or not is_last]
+        longer.sort(key=lambda one: one[0], reverse=True)
+        bound = found[-1].log_prob if len(found) == beam else -math.inf
+        live = [one for one in longer[:beam] if one[0] > bound]
+        if count == length:
+            for score, tokens in live:
+                note(tokens, score, False)
+    return found
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    words=st.integers(2, 300),
+    beam=st.integers(1, 6),
+    length=st.integers(1, 5),
+    ends=st.integers(0, 2),
+    values=st.sampled_from([3, 1000]),
+)
+@settings(max_examples=150, deadline=None)
+def test_a_beam_finds_what_one_that_looks_at_all_symbols_finds(
+    seed: int, words: int, beam: int, length: int, ends: int, values: int
+) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    several = torch.cat([torch.tensor([-torch.inf]), -torch.rand(values, generator=generator) - 0.01])  # often equal
+    table = several[torch.randint(len(several), (2, words, words), generator=generator)]
+    options = {"end": END, "length": length, "beam": beam, "ends": ends}
+    expected = searched_in_full(table, beam, length, ends)
+    assert searched_one(markov(table), initial(), start(), **options) == expected
+
+
+@given(seed=st.integers(0, 1000), words=st.integers(2, 200))
+@settings(max_examples=50, deadline=None)
+def test_a_beam_of_one_takes_the_symbols_that_greedy_search_takes(seed: int, words: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    table = -torch.randint(1, 4, (2, words, words), generator=generator).float()  # of which most are equal
+    options = {"end": END, "length": 6, "ends": 0}
+    greedy = sample(markov(table), initial(), start(), temperature=0, **options)
+    assert searched_one(markov(table), initial(), start(), beam=1, **options) == greedy
+
+
 def test_a_penalty_ranks_what_was_found_and_does_not_change_its_probability() -> None:
     table = chain(3)
 
@@ -472,3 +555,12 @@ def test_a_beam_waits_for_the_device_once_a_symbol() -> None:
     found = searched_one(away(step), initial(), start(), allowed=lambda count, rows: there, **searched)
     assert found == expected
     assert _Away.waits == {"cpu": calls["steps"]}
+
+
+def test_a_beam_reads_a_few_numbers_of_each_prefix_from_the_device() -> None:
+    """The likeliest symbols with their probabilities, and that of the end, and not those of all symbols."""
+    table = torch.randn(2, 500, 500, generator=torch.Generator().manual_seed(0)).log_softmax(2)
+    _Away.sizes.clear()
+    beam_search(away(markov(table)), initial(4), start(4), end=END, length=6, beam=3)
+    assert _Away.sizes[:2] == [4 * (2 * 4 + 1), 12 * (2 * 4 + 1)]
+    assert max(_Away.sizes) == _Away.sizes[1]

@@ -214,6 +214,37 @@ def test_gradients_of_the_loss_are_those_of_all_words(kind: str) -> None:
     assert all(gradient.any() for gradient in expected)
 
 
+@pytest.mark.parametrize("kind", ["own", "tied", "tied, projected"])
+def test_the_loss_of_a_mixture_and_its_gradients_are_those_of_all_words(least_rows: int, kind: str) -> None:
+    layer, table = build(kind)
+    features = torch.randn(6, 16, requires_grad=True)
+    targets = torch.tensor([1, 2, IGNORED, 3, 11, 7])
+    share, others = torch.rand(6, requires_grad=True), torch.rand(6, requires_grad=True)
+    learnt = [features, share, others, *layer.parameters(), *([] if table is None else [table])]
+    known = targets != IGNORED
+    written = layer.log_probabilities(features, table)[known, targets[known]].exp()
+    literal = -(share * torch.zeros(6).index_put((known,), written) + others).log().sum()
+    found = layer.mixture_loss(features, targets, share, others, table)
+    torch.testing.assert_close(found, literal)
+    expected = torch.autograd.grad(literal, learnt)
+    assert all(gradient.any() for gradient in expected)
+    for factor in (1.0, 3.0):
+        scaled = torch.autograd.grad(factor * found, learnt, retain_graph=True)
+        torch.testing.assert_close(scaled, tuple(factor * gradient for gradient in expected))
+    with torch.no_grad():
+        torch.testing.assert_close(layer.mixture_loss(features, targets, share, others, table), literal)
+
+
+def test_gradients_of_a_mixture_are_those_of_finite_differences(least_rows: int) -> None:
+    *inputs, targets = problem(5, 3, 4)
+    parts = [torch.rand(5, dtype=torch.float64).add(0.1).requires_grad_() for _ in range(2)]
+    mixed = softmax._LinearMixture.apply
+    assert torch.autograd.gradcheck(
+        lambda x, weight, bias, share, others: mixed(x, weight, bias, targets, share, others, torch.float64),
+        [*inputs, *parts],
+    )
+
+
 @pytest.mark.parametrize("kind", LAYERS)
 def test_nothing_but_ignored_places(kind: str) -> None:
     layer, table = build(kind)

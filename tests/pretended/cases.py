@@ -24,6 +24,13 @@ HEADS = {
     "lm adaptive": "head.cutoffs=[4,7] encoder.hidden=16",
     "generate label": "data.condition=kind:label",
     "generate text": "data.condition=kind:label,title:text,size:vector head.pool=attention",
+    "generate attention": "data.condition=title:text,kind:label,rest:text head.attention=general",
+    "translate": "",
+    "translate copy": "head.copy_source=true head.smoothing=0 data.min_count=2",
+    "translate coverage": "head.attention=additive head.coverage=1 head.sampling=0.3",
+    "translate act": "data.source_unit=act data.source=act head.cell=sc_lstm",
+    "translate unfed": "head.feeding=false head.window=2 head.tied=true head.word_dropout=0.2",
+    "translate frames": "head.heads=2 head.attention_dropout=0.2 head.layers=2 frames.stack=2 frames.noise=0.1",
 }
 """kind of network → its settings; the task first"""
 CHOICES = {
@@ -49,6 +56,10 @@ TINY: dict[str, Any] = {
     "encoder": {"hidden": 4},
     "training": {"batch_size": 3, "lr": 0.01, "epochs": 2},
 }
+DECODER: dict[str, Any] = {"hidden": 4, "size": 4, "dropout": 0.2}
+"""of the heads that have one"""
+OF_FRAMES = ("encoder", "training", "parts")
+"""sections of networks that read sequences of vectors"""
 WITHOUT_MATRICES = ("mingru", "minlstm", "running_sum")
 """cells without weights between the states of two steps"""
 WORDS = ["the", "a", "dog", "cat", "sees", "hears", "runs", "Paris", "is", "old"]
@@ -77,6 +88,11 @@ class Case(NamedTuple):
         return self.head.split()[0]
 
     @property
+    def dataset(self) -> Dataset:
+        """What it learns from."""
+        return dataset(self.head if self.head in DATA else self.task)
+
+    @property
     def parts(self) -> int:
         """In how many parts a batch is computed."""
         return int(self.chosen.get("parts", "1"))
@@ -89,7 +105,11 @@ class Case(NamedTuple):
             **{f"training.{name}": each for name, each in others.items()},
         }
         changes = [f"{name}={value}" for name, value in given.items()] + HEADS[self.head].split()
-        start = override(TASKS[self.task].settings_class()(), TINY)
+        frames = self.head.endswith("frames")
+        row = TASKS[self.task].of("frames") if frames else TASKS[self.task]
+        start = override(row.settings_class()(), {name: TINY[name] for name in TINY if not frames or name in OF_FRAMES})
+        if self.task == "translate":
+            start = override(start, {"head": DECODER})
         if self.task == "lm":
             start = override(start, {"head": {"baseline": 0}, "training": {"bptt": 4}, "data": {"splitter": "spaces"}})
         return override(start, parse_assignments(changes))
@@ -107,10 +127,12 @@ class Case(NamedTuple):
             found.pop("encoder.direction", None)
         if self.head == "lm tied":
             found.pop("embedding.one_hot", None)
+        if self.head == "translate frames":
+            found = {name: each for name, each in found.items() if name.split(".")[0] in OF_FRAMES}
         return found
 
 
-def cases(seed: int = 11) -> Iterator[Case]:
+def cases(seed: int = 55) -> Iterator[Case]:
     """Every head with every cell, the other settings drawn, with a seed by which each head and each cell meets all."""
     draw = random.Random(seed)
     for cell in CELLS:
@@ -123,17 +145,44 @@ def cases(seed: int = 11) -> Iterator[Case]:
             yield Case(head, cell, {name: values[number] for name, values in drawn.items()})
 
 
+_ROWS = [[WORDS[(3 * row + place) % len(WORDS)] for place in range(1 + row % 4)] for row in range(6)]
+DATA: dict[str, list[Any]] = {
+    "tag": [(tokens, ["B-NAME" if token.istitle() else "O" for token in tokens]) for tokens in _ROWS],
+    "classify": [(" ".join(tokens), tokens[0]) for tokens in _ROWS],
+    "classify several": [(" ".join(tokens), [tokens[0], "all"]) for tokens in _ROWS],
+    "lm": [" ".join(tokens) for tokens in _ROWS],
+    "generate": [
+        {
+            "kind": tokens[0],
+            "title": tokens[-1],
+            "rest": " ".join(tokens[1:]),
+            "size": [0.5, len(tokens)],
+            "text": " ".join(tokens)[:6],
+        }
+        for tokens in _ROWS
+    ],
+    "translate": [{"source": " ".join(tokens), "target": " ".join([*tokens[::-1], "too"][:3])} for tokens in _ROWS],
+    "translate act": [
+        {
+            "act": f"inform({';'.join(f'slot{place}={token}' for place, token in enumerate(tokens))})",
+            "target": " ".join(tokens),
+        }
+        for tokens in _ROWS
+    ],
+    "translate frames": [
+        {
+            "frames": [[0.1 * len(token), float(place)] for place, token in enumerate(tokens)],
+            "text": " ".join(tokens)[:6],
+        }
+        for tokens in _ROWS
+    ],
+}
+"""kind of network, or task → a few items of unequal lengths, so that there is padding"""
+
+
 @cache
-def dataset(task: str, several: bool = False, copies: int = 1) -> Dataset:
-    """A few sentences of unequal lengths, so that there is padding; with one label or several, again and again."""
-    rows = [[WORDS[(3 * row + place) % len(WORDS)] for place in range(1 + row % 4)] for row in range(6)]
-    items: list[Any] = {
-        "tag": [(tokens, ["B-NAME" if token.istitle() else "O" for token in tokens]) for tokens in rows],
-        "classify": [(" ".join(tokens), [tokens[0], "all"] if several else tokens[0]) for tokens in rows],
-        "lm": [" ".join(tokens) for tokens in rows],
-        "generate": [
-            {"kind": tokens[0], "title": tokens[-1], "size": [0.5, len(tokens)], "text": " ".join(tokens)[:6]}
-            for tokens in rows
-        ],
-    }[task]
-    return from_items(TASKS[task].records, items * copies, items[:3], items[:2])
+def dataset(name: str, copies: int = 1) -> Dataset:
+    """The items of a key of `DATA`, again and again."""
+    task, *kind = name.split()
+    row = TASKS[task].of("frames") if kind == ["frames"] else TASKS[task]
+    return from_items(row.records, DATA[name] * copies, DATA[name][:3], DATA[name][:2])

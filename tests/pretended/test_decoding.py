@@ -25,6 +25,7 @@ from tests.model.four_tasks import (
     tagger,
     text_record,
     texts,
+    translator,
 )
 from tests.pretended.device import pretended
 
@@ -45,7 +46,14 @@ WHERE = {
     "model/language_model.py::read": "the log-probabilities of 256 windows are read together",
     "nn/softmax.py::_adaptive_log_probabilities": "the cluster of each unit is looked up on the CPU",
     "nn/search.py::sample": "a unit is drawn, and written, before the next is computed",
-    "nn/search.py::beam_search": "likewise",
+    "nn/search.py::_read": "likewise the most probable units of each prefix",
+    "heads/translation/search.py::select": "the source that each prefix is of is looked up on the CPU",
+    "heads/translation/search.py::_uncovered": "the penalties of prefixes are compared with their probabilities",
+    "heads/translation/search.py::_gold": "the probabilities of the right texts are read together",
+    "heads/translation/search.py::_attention": "what a text looked at is written",
+    "heads/translation/search.py::rounded": "and what a given one looks at",
+    "heads/translation/search.py::part": "and which source it is of, where units of its own can be copied",
+    "heads/translation/search.py::_check_finite": "whether all probabilities were numbers is read at last",
     "model/writing.py::_check_finite": "whether all probabilities were numbers is read at last",
 }
 """where prediction waits for the device → why"""
@@ -64,7 +72,14 @@ LABELS = (*ANSWERS, "heads/classification/head.py::_likeliest")
 CLUSTERS = ("nn/softmax.py::_adaptive_log_probabilities",)
 TEXT = ("model/language_model.py::read",)
 SAMPLE = ("nn/search.py::sample", "model/writing.py::_check_finite")
-BEAM = ("nn/search.py::beam_search", "model/writing.py::_check_finite")
+_BEFORE, _AFTER = (f"heads/translation/search.py::{name}" for name in ("select", "_check_finite"))
+SEARCHED = (*ANSWERS, "nn/search.py::_read", _BEFORE, _AFTER)
+DRAWN = (*ANSWERS, "nn/search.py::sample", _BEFORE, _AFTER)
+COVERED = (*SEARCHED, "heads/translation/search.py::_uncovered")
+POINTED = (*SEARCHED, "heads/translation/search.py::_attention")
+SPELLED = ("heads/translation/search.py::part",)
+COMPARED = (*SEARCHED, "heads/translation/search.py::_gold")
+BEAM = ("nn/search.py::_read", "model/writing.py::_check_finite")
 
 Decode = Callable[[Any, str], Any]
 
@@ -85,6 +100,10 @@ def streamed(model: Any, precision: str) -> Any:
 
 def forward(changes: dict[str, Any]) -> Any:
     return tagger(changes | {"encoder": {"direction": "forward"} | changes.get("encoder", {})})
+
+
+def attentive(changes: dict[str, Any]) -> Generator:
+    return generator(changes | {"head": {"attention": "general"} | changes.get("head", {})})
 
 
 def divided(model: Any, precision: str) -> Any:
@@ -118,7 +137,13 @@ def generated(**options: Any) -> Decode:
 
 
 def evaluated(model: Any, precision: str) -> Any:
-    return model.evaluate_records([text_record(row) for row in records(4)]).report.to_json()
+    found = model.evaluate_records([text_record(row) for row in records(4)]).report.to_json()
+    return {name: value for name, value in found.items() if name != "signatures"}
+
+
+def looked(model: Any, precision: str) -> Any:
+    record = model.record(LINES[1])
+    return model.head.looked(model.decoding_of([record]), record, f"{WORDS[2] * 2} new")
 
 
 def poet(changes: dict[str, Any]) -> Generator:
@@ -157,6 +182,15 @@ DECODINGS = {
     "generate beam": Decoding(generator, generated(beam=2, length_penalty=0.7), BEAM),
     "generate acrostic": Decoding(poet, generated(acrostic="ab"), SAMPLE),
     "generate evaluate": Decoding(generator, evaluated, (*SCORES, *SAMPLE)),
+    "generate attention score": Decoding(attentive, predicted(), SCORES),
+    "generate attention beam": Decoding(attentive, generated(beam=2), BEAM),
+    "translate beam": Decoding(translator, predicted(beam=3, nbest=2), SEARCHED),
+    "translate penalty": Decoding(translator, predicted(beam=3, coverage_penalty=0.3), COVERED),
+    "translate greedy": Decoding(translator, predicted(beam=1), DRAWN),
+    "translate sample": Decoding(translator, predicted(sample=True, seed=1), DRAWN),
+    "translate attention": Decoding(translator, predicted(beam=2, attention=True), POINTED),
+    "translate looked": Decoding(translator, looked, ("heads/translation/search.py::rounded",)),
+    "translate evaluate": Decoding(translator, evaluated, COMPARED),
 }
 OTHERS: dict[str, list[dict[str, Any]]] = {
     "tag": [{"head": {"crf": False}}, {"encoder": {"direction": "backward", "layers": 2}}],
@@ -168,7 +202,16 @@ OTHERS: dict[str, list[dict[str, Any]]] = {
         {"encoder": {"direction": "both"}},
         {"embedding": {"chars": "cnn"}},
     ],
-    "generate": [{"data": {"unit": "word"}}, {"head": {"text_hidden": 4}, "encoder": {"layers": 2}}],
+    "generate": [
+        {"data": {"unit": "word"}},
+        {"head": {"text_hidden": 4}, "encoder": {"layers": 2}},
+    ],
+    "translate": [
+        {"head": {"copy_source": True, "smoothing": 0.0}},
+        {"head": {"attention": "additive", "coverage": 1.0}},
+        {"head": {"feeding": False, "window": 2.0}},
+        {"data": {"shared": True}, "head": {"tied": True}},
+    ],
 }
 """task → further settings of its models"""
 
@@ -198,7 +241,9 @@ def test_it_waits_where_answers_are_read_and_they_are_those_of_the_cpu(
         model.to("cuda")
         with waits.among() as places:
             found = decoding.decode(model, precision)
-    more = CLUSTERS if decoding.places == SCORES and "cutoffs" in changes.get("head", {}) else ()
+    head = changes.get("head", {})
+    more = CLUSTERS if decoding.places == SCORES and "cutoffs" in head else ()
+    more = SPELLED if decoding.places == POINTED and "copy_source" in head else more
     assert places == {*decoding.places, *more}
     assert_alike(found, expected)
 
@@ -217,4 +262,4 @@ def assert_alike(found: Any, expected: Any) -> None:
 
 
 def test_each_place_has_its_reason() -> None:
-    assert set(WHERE) == {place for decoding in DECODINGS.values() for place in (*decoding.places, *CLUSTERS)}
+    assert set(WHERE) == {place for decoding in DECODINGS.values() for place in (*decoding.places, *CLUSTERS, *SPELLED)}

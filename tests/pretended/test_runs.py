@@ -30,11 +30,22 @@ VARIANTS = [
     {"training.asgd_patience": "1", "training.optimizer": "sgd", "training.precision": "fp16"},
     {"training.optimizer": "momentum", "training.schedule": "plateau", "training.precision": "bf16"},
 ]
+HEADS = [
+    "tag crf",
+    "tag softmax",
+    "classify attention",
+    "classify several",
+    "lm full",
+    "lm adaptive",
+    "generate text",
+    "generate attention",
+    "translate copy",
+    "translate act",
+    "translate frames",
+]
 RUNS = [
     Case(head, ("lstm", "gru", "clockwork", "minlstm")[number % 4], VARIANTS[number % 3])
-    for number, head in enumerate(
-        ["tag crf", "tag softmax", "classify attention", "classify several", "lm full", "lm adaptive", "generate text"]
-    )
+    for number, head in enumerate(HEADS)
 ]
 AFTER = 3
 """steps after which a run is interrupted, within the second epoch"""
@@ -68,7 +79,7 @@ def files(output: Path) -> tuple[dict[str, torch.Tensor], list[dict[str, Any]], 
 
 @pytest.mark.parametrize("case", RUNS, ids=str)
 def test_a_run_ends_as_on_the_cpu_and_as_if_it_had_not_been_interrupted(case: Case, tmp_path: Path) -> None:
-    settings, data = case.settings(), dataset(case.task, case.head == "classify several")
+    settings, data = case.settings(), case.dataset
     rounded = {
         "training": {"precision": "bf16" if settings.training.precision == "fp16" else settings.training.precision}
     }

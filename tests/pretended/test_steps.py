@@ -17,7 +17,7 @@ from seqkit.training.learner import Learner
 from seqkit.training.prepare import prepare
 from seqkit.training.progress import Progress
 from seqkit.training.stepping import Stepper
-from tests.pretended.cases import CHOICES, HEADS, Case, cases, dataset
+from tests.pretended.cases import CHOICES, HEADS, Case, cases
 from tests.pretended.device import DEVICE, TRAINED, WAITS, Device, pretended
 from tests.training.pair import Pair, together
 from tests.training.test_stepping import limited, spoil
@@ -35,7 +35,7 @@ PLAIN = {
 
 def learner_of(case: Case, device: torch.device, **training: str) -> Learner:
     torch.manual_seed(5)
-    data = dataset(case.task, case.head == "classify several")
+    data = case.dataset
     settings = case.settings(**training).complete(data)
     learner = prepare(settings, data, device, Progress(quiet=True)).learner
     assert learner is not None
@@ -140,7 +140,14 @@ def test_a_batch_that_does_not_fit_is_divided(case: Case) -> None:
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
-@pytest.mark.parametrize("case", some("tag crf", "classify attention", "generate text"), ids=str)
+@pytest.mark.parametrize(
+    "case",
+    [
+        *some("tag crf", "classify attention", "generate text", "generate attention"),
+        *some("translate", "translate copy", "translate act", **{"head.dropout": "0.0"}),
+    ],
+    ids=str,
+)
 def test_the_share_of_a_process_may_be_empty_from_the_first_batch_on(case: Case, precision: str) -> None:
     """Two processes take the steps of one, though the second has no part in the first batch."""
     batches = [[0], [1, 2, 3], [4]]

@@ -38,6 +38,9 @@ _GREATEST_RATIO = 1e6
 class TargetBatch(NamedTuple):
     """The texts to be written of a batch.
 
+    Units and copies stay on the CPU, where they are counted, and the decoder moves what it computes with: to read a
+    number from a GPU would make every step wait for it.
+
     Attributes:
         units: the units of each, with its end, int64 [B, L], `IGNORED` past it.
         copies: what each step of the source would be copied as, int64 [B, T]; None without copying.
@@ -49,8 +52,8 @@ class TargetBatch(NamedTuple):
     acts: Tensor | None = None
 
     def to(self, device: torch.device) -> TargetBatch:
-        """The same on a device."""
-        return TargetBatch(*(None if part is None else to_device(part, device) for part in self))  # type: ignore[arg-type]
+        """The same with the acts on a device."""
+        return self._replace(acts=None if self.acts is None else to_device(self.acts, device))
 
 
 class TextTargets:
@@ -329,8 +332,7 @@ class Translating(Head):
         copies = spelled = None
         if self.settings.head.copy_source:
             found = self.copies(records)
-            copies = StepTargets([row for row, _ in found]).collate(np.arange(len(found))).clamp_(min=PAD)
-            copies = to_device(copies, outputs.device)  # [B, T]
+            copies = StepTargets([row for row, _ in found]).collate(np.arange(len(found))).clamp_(min=PAD)  # [B, T]
             spelled = [{id: unit for unit, id in extra.items()} for _, extra in found]
         acts = self.acts(records)
         acts = None if acts is None else to_device(acts, outputs.device)  # [B, F]
@@ -350,7 +352,7 @@ class Translating(Head):
         if self.acts_read is not None:
             text = self.acts_read.delexicalise(text, record)
         extra = {} if decoding.spelled is None else {unit: id for id, unit in decoding.spelled[0].items()}
-        units = torch.tensor([self.ids(text, extra)], device=decoding.source.memory.lengths.device)  # [1, L]
+        units = to_device(torch.tensor([self.ids(text, extra)]), decoding.source.memory.lengths.device)  # [1, L]
         weights = decoding.steps(units, self.end)[1][0]  # [L, T]
         target = [*map(self.units.name, self.units.split(text)), ""]
         source = self.source_names(record)
