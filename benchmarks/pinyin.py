@@ -6,7 +6,8 @@
 The poems of `tang` are cut at full stops, and what stands between two of them, without commas, is a sentence of five to
 fourteen characters. `pypinyin` says how each character of it is read, without tones, as people type it (`lv` for lü).
 That makes two data sets in the folder: `pinyin`, columns of syllables and characters, and `pinyin-text`, the same
-sentences as lines of characters. Poems stay in their split.
+sentences as lines of characters. Poems stay in their split, and a sentence that poems of several splits have is only in
+the last of them: none of test is in train.
 
 Three methods choose a character for each syllable: the one that most often was read so in train; a tagger, which sees
 the whole sentence (recipe `tag-pinyin`); and a beam search by the tagger and a language model of the characters,
@@ -64,9 +65,13 @@ def write(source: Path, folder: Path) -> None:
     """
     for name in ("pinyin", "pinyin-text"):
         (folder / name).mkdir(parents=True, exist_ok=True)
-    for split in SPLITS:
+    taken: set[str] = set()
+    for split in reversed(SPLITS):
         poems = [json.loads(row)["text"] for row in (source / f"{split}.jsonl").read_text("utf-8").splitlines()]
-        found = [sentence for poem in poems for sentence in sentences(poem)]
+        every = [sentence for poem in poems for sentence in sentences(poem)]
+        spelled = ["".join(char for _, char in sentence) for sentence in every]
+        found = [sentence for sentence, text in zip(every, spelled, strict=True) if text not in taken]
+        taken.update(spelled)
         columns = "".join("".join(f"{read}\t{char}\n" for read, char in each) + "\n" for each in found)
         lines = "".join("".join(char for _, char in each) + "\n" for each in found)
         (folder / "pinyin" / f"{split}.tsv").write_text(columns, "utf-8")

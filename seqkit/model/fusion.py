@@ -105,10 +105,14 @@ class FusedModel(Model):
         if self.settings.training.on_dev and dataset.held_out:
             how = f"tune on a model without it, and give what was found as {' and '.join(flags)}"
             raise SettingsError(f"tune: dev may have been trained on (training.on_dev); {how}")
+        scored = dataset.evaluation_split(split)
+        if scored == "all":
+            raise SettingsError("tune needs dev beside what is scored: give a folder or data set that has both")
         best = self.tuned(dataset, given, pipeline)
         found = self.evaluate(dataset, split, pipeline=pipeline, **given | best)
         chosen = " ".join(f"{flag} {best[name]:g}" for flag, name in zip(flags, self.weighed, strict=True))
-        return found._replace(notes=[*found.notes, f"tuned on dev: {chosen}"], tuned=best)
+        same = ", the split that is scored here" if scored == "dev" else ""
+        return found._replace(notes=[*found.notes, f"tuned on dev{same}: {chosen}"], tuned=best)
 
 
 def fused(model: UnitPredictor, units: Units, symbols: LabelVocabulary, place: str) -> LanguageModel:

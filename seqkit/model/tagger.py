@@ -20,8 +20,9 @@ from seqkit.model.scoring import UnitPredictor
 from seqkit.nn.label_search import LabelUnits
 from seqkit.records import TaggedFrames, TaggedSentence
 
-_WEIGHTS = (0.125, 0.25, 0.5, 1.0, 2.0)
-"""of which the best is found by ``--tune``, and then a finer one around it"""
+_WEIGHTS = (0.0, 0.125, 0.25, 0.5, 1.0, 2.0)
+"""of which ``--tune`` finds the best; where that is the largest, larger ones follow, and then finer ones around it"""
+_LARGEST_WEIGHT = 32.0
 
 
 class _Tagger(Model):
@@ -95,7 +96,7 @@ class Tagger(_Tagger, FusedModel):
         return over_labels(model, self.head.codec.tags.labels, place)
 
     def tuned(self, dataset: Dataset, given: Mapping[str, Any], pipeline: Any) -> dict[str, float]:
-        """See `FusedModel.tuned`: the best score, of several weights that nearest to the default."""
+        """See `FusedModel.tuned`: the best score of the weights tried, of several that nearest to the default."""
         records, _, chosen = self._read(dataset, "dev", given)
         usual = TagOptions.model_fields["lm_weight"].default
         tried: dict[float, float] = {}
@@ -107,6 +108,8 @@ class Tagger(_Tagger, FusedModel):
             return max(tried, key=lambda weight: (tried[weight], -abs(weight - usual), -weight))
 
         best = search(_WEIGHTS)
+        while best == max(tried) and best < _LARGEST_WEIGHT:
+            best = search([2 * best])
         return {"lm_weight": search([round(best * part, 6) for part in (0.7, 0.85, 1.2, 1.4)])}
 
     def tag(

@@ -15,6 +15,7 @@ import torch
 
 import seqkit
 from seqkit.config import override, parse_assignments
+from seqkit.corpora.resolve import resolve
 from seqkit.errors import ModelError, SettingsError
 from seqkit.formats.arrays import ArraySource
 from seqkit.heads.frame_model.settings import FrameModelSettings
@@ -296,6 +297,23 @@ def test_a_language_model_helps_and_its_weight_is_found_on_dev(
         found = model.evaluate(str(toy), "dev", lm=str(models["counts"]), lm_weight=weight)
         on_dev[weight] = found.report.accuracy
     assert on_dev[tuned["lm_weight"]] == max(on_dev.values())
+    scores(lm, "--tune", "--split", "dev")
+    assert "tuned on dev, the split that is scored here: --lm-weight" in capsys.readouterr().err
+    assert main(["tag", "evaluate", str(toy / "test.tsv"), "-m", str(trained), lm, "--tune"]) == 1
+    fault = "error: tune needs dev beside what is scored: give a folder or data set that has both"
+    assert capsys.readouterr().err.splitlines()[-1] == fault
+
+
+@pytest.mark.parametrize(("peak", "found"), [(0.0, 0.0), (11.0, 11.2), (0.45, 0.425)])
+def test_the_weight_is_looked_for_from_nothing_to_large_ones(
+    peak: float, found: float, toy: Path, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    model = load(trained)
+    report = lambda lm_weight, **_: SimpleNamespace(report=SimpleNamespace(score=-abs(lm_weight - peak)))  # noqa: E731
+    monkeypatch.setattr(model, "evaluate_records", lambda records, **options: report(**options))
+    assert model.tuned(resolve(toy), {}, None) == {"lm_weight": pytest.approx(found)}
 
 
 @pytest.mark.parametrize(
