@@ -93,10 +93,11 @@ def main() -> None:
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in options.only:
         plain = name.replace(" → ", "-").replace(" ", "-")
-        outputs = [options.folder / f"{plain}-{seed}" for seed in options.seeds]
-        results[name] = [
-            run(CASES[name], output, seed, options.threads) for output, seed in zip(outputs, options.seeds, strict=True)
-        ]
+        before = {entry["seed"]: entry for entry in results.get(name, [])}
+        for seed in options.seeds:
+            found = run(CASES[name], options.folder / f"{plain}-{seed}", seed, options.threads)
+            before[seed] = before.get(seed, {}) | found
+        results[name] = [before[seed] for seed in sorted(before)]
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", "utf-8")
         for split in CASES[name].splits:
             for beam in BEAMS:
