@@ -1015,6 +1015,7 @@ class Translation:
         attention: how much each unit looks at each of the source, where that was asked for: an object with ``source``,
             ``target`` and ``weights``, a row for each unit of the target.
         gold: ln p of the right text, its units and how many of these are unknown, where that was asked for.
+        unknown: how many units of the source the model does not know.
     """
 
     sentence: Any
@@ -1026,6 +1027,7 @@ class Translation:
     alternatives: list[dict[str, Any]] | None = None
     attention: dict[str, Any] | None = None
     gold: tuple[float, int, int] | None = None
+    unknown: int = 0
 
     @property
     def source(self) -> str:

@@ -174,7 +174,8 @@ def predict_command(task: Task, verb: str) -> click.Command:
             counted = f"{plural(total['records'], row.record)}, {plural(total['tokens'], row.unit)}"
             tell(f"{counted} in {seconds:.2f} s: {total['tokens'] / max(seconds, 1e-9):,.0f} {row.unit}s/s")
             if total["unknown"]:
-                tell(f"{total['unknown']:,} of the units are unknown to the model; all are scored as one unknown unit")
+                scored = "; all are scored as one unknown unit" if task.name == "lm" else ""
+                tell(f"{total['unknown']:,} of the units are unknown to the model{scored}")
             if total["shortened"]:
                 tell("only the most probable of all labels are written of each text; --top N writes more")
         return 0

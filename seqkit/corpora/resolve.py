@@ -94,8 +94,10 @@ def _look_into(folder: Path) -> _Found:
         # Of vectors a split may be a manifest and another an array; beside a split's file an array belongs to it.
         found = found or [path for path in arrays if path.name.lower().split(".")[0] == split]
         words = parallel_words([path.name for path in found])
-        suffixes = {data_suffix(path) for path in found}  # text has none that identifies its format
-        if words and not suffixes & USUAL_SUFFIXES.keys() and not set(words) & _SPLIT_OF_WORD.keys():
+        # Text has no suffix that identifies its format; factors of words may have one, as ``train.pos``.
+        suffixes = {data_suffix(path) for path in found}
+        texts_enough = len(suffixes - USUAL_SUFFIXES.keys()) >= 2 or not suffixes & USUAL_SUFFIXES.keys()
+        if words and texts_enough and not set(words) & _SPLIT_OF_WORD.keys():
             parallel[split] = words
             texts.update(found)
             found = found[:1]

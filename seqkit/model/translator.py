@@ -45,6 +45,8 @@ class Translator(Model):
         Returns:
             The best translation.
         """
+        if options.get("nbest", 1) != 1:
+            raise SettingsError("translate gives the best text; predict gives the n best")
         found: Translation = next(self.predict([text], **options))
         return found.text
 
@@ -79,6 +81,10 @@ class Translator(Model):
         found = validated(TranslateOptions, given, "options")
         if found.replace_unknown and self.task.records == "frames":
             raise SettingsError("replace_unknown is for texts, and this model reads sequences of vectors")
+        data: Any = self.settings.data
+        if found.replace_unknown and data.min_count == 1 and not data.max_words:
+            how = "train with --set data.min_count=2 or data.max_words, or with head.copy_source"
+            raise SettingsError(f"replace_unknown: this model has not learned to write the unknown unit; {how}")
         if self.head.acts_read is None and "rerank" in found.changed():
             raise SettingsError("rerank is for models that read dialogue acts; leave it out")
         places = [*filter(None, map(str.strip, found.ensemble.split(",")))]

@@ -726,6 +726,61 @@ def test_reranking_is_for_dialogue_acts(model: Path, run: Run) -> None:
     assert (found.status, found.lines) == (1, ["error: rerank is for models that read dialogue acts; leave it out"])
 
 
+# --- what a new user has to be told -------------------------------------------------------------------------------
+
+
+def test_scores_compare_texts_of_one_form(tmp_path: Path, run: Run) -> None:
+    rows = [(source + ".", target.capitalize() + ".") for source, target in pairs(200, 1, longest=3)]
+    for split, part in (("train", rows), ("dev", rows[:20])):
+        write(tmp_path, split, part)
+    told = "translations have spaces between words and punctuation, and so have the texts they are compared with"
+    found = run(
+        "translate", "train", tmp_path, "--source=xx", "-o", tmp_path / "m", *TINY, "--epochs=12", "--splitter=words"
+    )
+    assert any(line.startswith(told) for line in found.lines)
+    evaluated = run("translate", "evaluate", tmp_path, "-m", tmp_path / "m", "--json", tmp_path / "s", "--errors", "-")
+    scores = json.loads((tmp_path / "s").read_text())
+    assert scores["exact_match"] > 0.8
+    assert (scores["wer"] == 0) == (scores["ter"] == 0) == (scores["exact_match"] == 1) == (not evaluated.out)
+    spaces = run(
+        "translate", "train", tmp_path, "--source=xx", "-o", tmp_path / "n", *TINY, "--epochs=1", "--splitter=spaces"
+    )
+    assert spaces.status == 0 and told not in spaces.err
+
+
+def test_unknown_units_of_sources_are_counted(model: Path, run: Run) -> None:
+    assert run("translate", "-m", model, stdin="a zz\nyy b\n").lines[-1] == "2 of the units are unknown to the model"
+    assert "unknown" not in run("translate", "-m", model, stdin="a b\n").err
+
+
+def test_what_cannot_replace_anything_is_refused(model: Path, run: Run) -> None:
+    found = run("translate", "-m", model, "--replace-unknown", stdin="a\n")
+    told = "error: replace_unknown: this model has not learned to write the unknown unit; train with"
+    assert found.status == 1 and found.lines[-1].startswith(told)
+    with pytest.raises(SettingsError, match=r"^translate gives the best text; predict gives the n best$"):
+        seqkit.load(model).translate("a", nbest=2)
+
+
+def test_a_factor_may_be_called_as_a_format_is(tmp_path: Path, run: Run) -> None:
+    for split in ("train", "dev"):
+        write(tmp_path, split, pairs(12, 1))
+        (tmp_path / f"{split}.pos").write_bytes((tmp_path / f"{split}.xx").read_bytes())
+    flags = ["--source=xx", "--target=yy", "--set=data.factors=pos", "--epochs=1", *TINY]
+    assert run("translate", "train", tmp_path, "-o", tmp_path / "m", *flags).status == 0
+
+
+def test_letters_and_acts_are_told_where_words_were_read(tmp_path: Path, run: Run) -> None:
+    rows = "".join(f"day {number}\td{number}\n" for number in range(40))
+    (tmp_path / "days.tsv").write_text(rows, encoding="utf-8")
+    found = run("translate", "train", tmp_path / "days.tsv", "--epochs", 1, "-o", tmp_path / "m", *TINY)
+    assert sum("write their letters: --unit char" in line for line in found.lines) == 1
+    acts = "".join(f"inform(name={number})\tit is {number}\n" for number in range(20))
+    (tmp_path / "acts.tsv").write_text(acts, encoding="utf-8")
+    found = run("translate", "train", tmp_path / "acts.tsv", "--epochs", 1, "-o", tmp_path / "n", *TINY)
+    told = "the texts of 'source' are dialogue acts; --set data.source_unit=act reads them as such"
+    assert told in found.lines
+
+
 # --- files that are read stay as they are -------------------------------------------------------------------------
 
 

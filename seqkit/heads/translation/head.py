@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from seqkit.config.sections import EncoderSettings
 from seqkit.errors import DataError, ModelError, SettingsError, shown
+from seqkit.formats.dialogue_act import parse_act
 from seqkit.heads.base import Head, Loss, StepTargets
 from seqkit.heads.translation.search import Decoding, rounded, translated
 from seqkit.heads.translation.settings import TranslateOptions
@@ -31,8 +32,14 @@ from seqkit.nn.sequences import to_device
 from seqkit.nn.softmax import IGNORED
 from seqkit.records import Translation
 
+_LOOKED_AT = 1_000
+"""records by which it is judged how texts are written"""
 _GREATEST_RATIO = 1e6
 """units that a text has for each of its source at most, which a damaged file must not make endless"""
+
+
+def _spaces(text: str) -> int:
+    return len(text.split()) - 1
 
 
 class TargetBatch(NamedTuple):
@@ -370,8 +377,13 @@ class Translating(Head):
 
     def gold(self, records: Sequence[Any], **options: Any) -> list[list[str]]:
         """See `Head.gold`: the right texts of each, one or several; of dialogue acts also those of acts like it."""
-        found = [target_texts(record, options.get("target") or self.field) for record in records]
+        field = options.get("target") or self.field
+        found = [[*map(self.respaced, target_texts(record, field))] for record in records]
         return self.acts_read.references(records, found) if self.acts_read else found
+
+    def respaced(self, text: str) -> str:
+        """A text as the model would write it: of words with a space between every two of its splitter."""
+        return self.units.join(self.units.split(text)) if self.units.kind == "word" else text
 
     def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
         """See `Head.learned`."""
@@ -419,7 +431,28 @@ class Translating(Head):
                 "each text that is read is a single word, and words that training has not seen are all alike; "
                 "read their letters: --set data.source_unit=char"
             )
-        return found
+        texts = [target_texts(record, self.field)[0] for record in records]
+        if self.units.kind == "word" and len(self.words) > len(texts) / 2 and max(map(_spaces, texts)) == 0:
+            found.append(
+                "each text that is written is a single word, and the model writes none that training has not seen; "
+                "write their letters: --unit char"
+            )
+        if any(self.respaced(text) != " ".join(text.split()) for text in texts[:_LOOKED_AT]):
+            found.append(
+                "translations have spaces between words and punctuation, and so have the texts they are compared with; "
+                "--splitter spaces or --unit bpe keeps texts as they are, predict --detokenize joins them"
+            )
+        return found + self._unread_acts(records[:_LOOKED_AT])
+
+    def _unread_acts(self, records: Sequence[Any]) -> list[str]:
+        if self.acts_read is not None or getattr(self.settings.data, "unit_read", "act") == "act":
+            return []
+        try:
+            acts = [parse_act(source_text(record, self.source_field)) for record in records]
+        except DataError:
+            return []
+        told = f"the texts of {self.source_field!r} are dialogue acts; --set data.source_unit=act reads them as such"
+        return [told] if any(act.slots for act in acts) else []
 
     def _single_words(self, lengths: Sequence[int]) -> bool:
         """Whether words are read one by one, and most of them once."""

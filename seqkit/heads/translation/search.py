@@ -137,12 +137,15 @@ def translated(
     """
     size = max(1, _TOGETHER // (options.nbest if options.sample else options.width))
     found: list[Translation] = []
+    unknown = _unknown(head, records)
     for begin in range(0, len(records), size):
         part = slice(begin, begin + size)
         steps = int(lengths[part].max())
         own = head.decoding(outputs[part, :steps], lengths[part], records[part])
         further = [other.decoding_of(records[part]) for other in options.others]
         found += _translated(head, [own, *further], lengths[part], records[part], options)
+    for answer, count in zip(found, unknown, strict=True):
+        answer.unknown = count
     if options.detokenize:
         join = _detokenizer(options.detokenize)
         for answer in found:
@@ -150,6 +153,15 @@ def translated(
             for one in answer.alternatives or ():
                 one["text"] = join(one["text"])
     return found
+
+
+def _unknown(head: Translating, records: Sequence[Any]) -> list[int]:
+    """How many units of each source are nothing but unknown."""
+    indexer, embedding = getattr(head.input, "indexer", None), getattr(head.settings, "embedding", None)
+    if indexer is None or embedding is None or embedding.vectors or embedding.chars != "none":
+        return [0] * len(records)
+    rows = head.input.units_of(records)
+    return [indexer.words.indices([*map(indexer.normalise, units)]).count(UNKNOWN) for units in rows]
 
 
 @cache
