@@ -759,6 +759,7 @@ class ClassifiedText:
         multi: whether a text may have several labels: then the probabilities do not sum to 1.
         top: write only so many of the most probable labels.
         left_out: how many labels have no probability here.
+        rest: the probability of all of these together, where candidates are ranked; 0 otherwise.
     """
 
     sentence: Sentence | FrameRecord
@@ -767,6 +768,7 @@ class ClassifiedText:
     multi: bool = False
     top: int | None = None
     left_out: int = 0
+    rest: float = 0.0
 
     @property
     def label(self) -> str:
@@ -808,11 +810,23 @@ class RatedText:
 
     def to_json(self) -> dict[str, Any]:
         """The record as a JSON object: ``text`` and ``value``."""
-        return {**self.sentence.given(), "value": round(self.value, 6)}
+        return {**self.sentence.given(), "value": self.value}
 
     def to_cells(self) -> tuple[str, ...]:
         """The record as the cells of a row: the number."""
-        return (f"{self.value:.4f}",)
+        return (number_text(self.value),)
+
+
+def number_text(value: float) -> str:
+    """A predicted number in text.
+
+    Args:
+        value: the number.
+
+    Returns:
+        Six significant digits, and of large numbers four decimals.
+    """
+    return f"{value:.6g}" if abs(value) < 100 else f"{value:.4f}"
 
 
 @dataclass(frozen=True, slots=True)

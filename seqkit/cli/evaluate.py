@@ -16,6 +16,7 @@ from seqkit.cli.options import (
     batch_options,
     checked_options,
     device_options,
+    flag_name,
     json_option,
     model_option,
     of_ensemble,
@@ -28,6 +29,7 @@ from seqkit.cli.options import (
 )
 from seqkit.cli.outputs import keep_inputs, named_by_options, output_file
 from seqkit.cli.predict import trained_row
+from seqkit.errors import SettingsError
 from seqkit.serving.process import prepare_torch, say
 from seqkit.terminal import one_line, show, tell
 
@@ -118,6 +120,10 @@ def evaluate_command(task: Task) -> click.Command:
         usage_unless(confusion is None or model.head.has_labels, "--confusion needs a model that predicts labels.")
         multi = confusion is not None and getattr(getattr(model.head, "codec", None), "multi", False)
         usage_unless(not multi, f"--confusion needs a model of one label per {model.task.record}.")
+        try:
+            model.check_evaluation(options, named=flag_name)
+        except SettingsError as error:
+            raise click.UsageError(str(error)) from None
         dataset = resolve(data, quiet=quiet)  # may download, which is not timed
         chosen = dataset.evaluation_split(split)
         began = time.perf_counter()

@@ -13,7 +13,7 @@ from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.outputs import keep_inputs
 from seqkit.config import parse_settings, to_toml
 from seqkit.errors import ModelError, SeqkitError, shown
-from seqkit.metrics.scores import plural
+from seqkit.metrics.scores import figure, plural
 from seqkit.model.files import read_config, read_json
 from seqkit.terminal import one_line, show
 
@@ -115,12 +115,14 @@ def _rows(settings: Any, learned: str, document: dict[str, Any], report: dict[st
     if settings.kind == "ngram":
         yield "n-grams", f"order {settings.head.ngram}, Kneser-Ney, no network"
     for split, scores in report.get("scores", {}).items():
-        shown = "  ".join(f"{name} {scores[name]:.4f}" for name in _SCORES if name in scores)
+        shown = "  ".join(f"{name} {figure(name, scores[name])}" for name in _SCORES if scores.get(name) is not None)
         yield split, f"{shown}  ({plural(scores['sentences'], settings.row.record)})"
         if "baseline" in scores:
             beside = scores["baseline"]
             shown = "  ".join(
-                f"{name} {beside[name]:.4f}" for name in ("accuracy", "perplexity", "pearson", "mse") if name in beside
+                f"{name} {figure(name, beside[name])}"
+                for name in ("accuracy", "perplexity", "pearson", "mse")
+                if name in beside
             )
             yield "", f"{shown}  of {beside['name']}"
     parts = report.get("parameters", {})

@@ -263,7 +263,7 @@ def checked_options(section: Any, given: dict[str, Any], row: Task) -> dict[str,
         if name not in section.model_fields or (name in OF_WORDS and row.records == "frames"):
             classes = ("options_class", "evaluation_class")
             refuse_flag(
-                _as_flag_name(name),
+                flag_name(name),
                 row,
                 has=lambda other: any(name in getattr(other, each)().model_fields for each in classes),  # noqa: B023
             )
@@ -291,16 +291,17 @@ def refuse_unshown(section: type[Options], options: dict[str, Any], output_forma
         needed = " or ".join(forms)
         usage_unless(
             not asked or output_format in forms,
-            f"{_as_flag_name(name)} needs --output-format {needed}; {output_format} does not show it.",
+            f"{flag_name(name)} needs --output-format {needed}; {output_format} does not show it.",
         )
 
 
-def _as_flag_name(name: str) -> str:
+def flag_name(name: str) -> str:
+    """The flag of an option."""
     return f"--{name.replace('_', '-')}"
 
 
 def _as_flag(name: re.Match[str]) -> str:
-    flag = _as_flag_name(name[1])
+    flag = flag_name(name[1])
     return f"Invalid value for '{flag}': " if name[2] else flag
 
 

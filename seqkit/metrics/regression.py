@@ -12,7 +12,7 @@ import numpy as np
 
 from seqkit.metrics.classification import LeftOut
 from seqkit.metrics.ranking import Ranking
-from seqkit.metrics.scores import plural, text_table
+from seqkit.metrics.scores import figure, plural, text_table
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class RegressionReport:
         cells = [
             [
                 getattr(row, "name", "this model"),
-                *(f"{getattr(row, name):.4f}" for name in ("mse", "pearson", "spearman")),
+                *(figure(name, getattr(row, name)) for name in ("mse", "pearson", "spearman")),
             ]
             for row in rows
         ]
@@ -126,8 +126,11 @@ def _unit(values: Any) -> Any:
     """Numbers without their mean, of length 1; zeros of equal numbers."""
     if not len(values) or values.min() == values.max():
         return np.zeros(len(values))
-    values = values / np.abs(values).max()  # so that no square overflows
+    # A power of two changes no digit, and no sum overflows; the mean that is left is that of the rounding.
+    values = np.ldexp(values, -int(np.frexp(np.abs(values).max())[1]))
     values = values - values.mean()
+    values = values - values.mean()
+    values = values / np.abs(values).max()  # only now, when no offset takes digits, so that no square underflows
     norm = math.sqrt(float(values @ values))
     return values / norm if norm > 0 else np.zeros(len(values))
 

@@ -156,9 +156,22 @@ def shown_score(name: str, value: float) -> str:
         value: the score.
 
     Returns:
-        An error rate in percent, as tables have it, such as ``5.03 %``; any other score with four decimals.
+        An error rate in percent, as tables have it, such as ``5.03 %``; any other score as `figure` gives it.
     """
-    return f"{100 * value:.2f} %" if name in _ERROR_RATES else f"{value:.4f}"
+    return f"{100 * value:.2f} %" if name in _ERROR_RATES else figure(name, value)
+
+
+def figure(name: str, value: float) -> str:
+    """A score in digits.
+
+    Args:
+        name: what it is called.
+        value: the score.
+
+    Returns:
+        Four decimals; of a mean squared error, which is as large or small as the data make it, six significant digits.
+    """
+    return f"{value:.6g}" if name == "mse" else f"{value:.4f}"
 
 
 def plural(count: int, noun: str) -> str:

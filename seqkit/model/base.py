@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,6 +24,7 @@ from seqkit.heads.base import Head, Start
 from seqkit.inputs.base import NO_SOURCES, Documents, Input, Sources
 from seqkit.inputs.building import build_encoder
 from seqkit.inputs.settings import ReadingSettings
+from seqkit.metrics.scores import figure
 from seqkit.model.files import path_of, write_config
 from seqkit.model.gold import checksum, read_gold
 from seqkit.model.pipeline import Pipeline
@@ -250,6 +251,7 @@ class Predictor(ABC):
     def _read(self, data: Any, split: str | None, options: Mapping[str, Any]) -> tuple[Any, list[str], dict[str, Any]]:
         """What is to be evaluated, see `evaluate`, notes on it, and the options of evaluation, checked and all."""
         chosen = validated(self.task.evaluation_class(), options, "options").model_dump()
+        self.check_evaluation(chosen)
         reading = {name: chosen.pop(name) for name in ReadingSettings.model_fields}
         data = self._dataset(data, chosen)
         if data.card is None:  # which describes its files itself
@@ -257,6 +259,30 @@ class Predictor(ABC):
         data = data.described(ReadingSettings(**reading).description())
         records, notes = read_gold(self, data, data.evaluation_split(split), chosen)
         return records, list(notes), chosen
+
+    def check_evaluation(self, options: Mapping[str, Any], named: Callable[[str], str] = str) -> None:
+        """See that options of evaluation fit each other and the model, which `evaluate` does before it reads data.
+
+        Args:
+            options: those that are given, each of them allowed by itself.
+            named: what messages call an option.
+
+        Raises:
+            SettingsError: they do not.
+        """
+        return None
+
+    def check_splits(self, parts: Mapping[str, Sequence[Any]]) -> None:
+        """See that a model can be chosen and scored by records, before it is trained.
+
+        Args:
+            parts: split → its records.
+
+        Raises:
+            DataError: the scores that are asked for cannot be told of some records.
+            SettingsError: settings do not fit what was learned from the training records.
+        """
+        return None
 
     @abstractmethod
     def evaluate_records(
@@ -366,12 +392,14 @@ class Predictor(ABC):
         lines += ["```sh", *verbs, "```", "", *self.description(), ""]
         for split, scores in self.report.get("scores", {}).items():
             shown = ", ".join(
-                f"{markdown(name)} {value:.4f}" for name, value in scores.items() if isinstance(value, float)
+                f"{markdown(name)} {figure(name, value)}" for name, value in scores.items() if isinstance(value, float)
             )
             known = ", which training has seen" if split == "dev" and self.settings.training.on_dev else ""
             lines += [f"- {markdown(split)}{known}: {shown}"]
             beside = scores.get("baseline") or {}
-            numbers = [f"{markdown(name)} {value:.4f}" for name, value in beside.items() if isinstance(value, float)]
+            numbers = [
+                f"{markdown(name)} {figure(name, value)}" for name, value in beside.items() if isinstance(value, float)
+            ]
             lines += [f"- {markdown(split)}, {markdown(beside['name'])}: {', '.join(numbers)}"] if numbers else []
         return "\n".join(lines) + "\n"
 

@@ -131,6 +131,7 @@ def _prepare_records(
         for part in parts.values():
             deque(model.head.learned(part), maxlen=0)  # every record has what is learned
             contents.append(model.input.check(part))
+        model.check_splits(parts)
         learner = imported(task.learner)(
             model, train, parts["dev"], read, digest([[*map(str, contents[:2])]], _checksum(sources))
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import random
+import re
 from pathlib import Path
 from typing import Any
 
@@ -145,12 +146,17 @@ def test_evaluation_with_groups_errors_and_confusion(
     assert run(*evaluate, "--confusion", tmp_path / "matrix.png", "--quiet") == 0
     found = json.loads(capsys.readouterr().out)
     assert found["ranking"]["group"] == "n" and found["ranking"]["positive"] == "yes"
-    assert found["ranking"]["groups"] + found["ranking"]["left_out"] == 10 and 0 < found["map"] <= 1
+    about = found["ranking"]
+    assert about["groups"] + about["left_out"] + about["all_relevant"] == 10 and 0 < found["map"] <= 1
     assert found["group"] == "n" and (tmp_path / "matrix.png").stat().st_size
     wrong = [line.split("\t") for line in errors.read_text().splitlines()]
     assert len(wrong) == round(40 * (1 - found["accuracy"])) and all(len(row) == 4 for row in wrong)
-    assert run("classify", "evaluate", data, "-m", model, "--positive", "yes") == 1
-    assert capsys.readouterr().err == "error: positive says which candidates are relevant, and needs group\n"
+    for flags, message in (
+        (["--positive", "yes"], "--positive says which candidates are relevant, and needs --group"),
+        (["--group", "n", "--positive", "so"], "--positive: expected a label among no, yes, found 'so'"),
+    ):
+        assert run("classify", "evaluate", "no such data", "-m", model, *flags) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == f"error: {message}"
 
 
 def test_data_check_and_stats(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,7 +286,38 @@ def test_numbers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("classify", "predict", data, "-m", tmp_path / "model", "--top", "2") == 1
     assert capsys.readouterr().err == "error: options: top is for labels, and this model predicts a number\n"
     assert run("info", tmp_path / "model") == 0
-    assert "number" in capsys.readouterr().out
+    learned = r"^learned +a number per pair, field score; in training mean \d\.\d+, standard deviation \d\.\d+$"
+    assert re.search(learned, capsys.readouterr().out, re.MULTILINE)
+    ranked = ["classify", "evaluate", data, "-m", tmp_path / "model", "--group", "n"]
+    assert run(*ranked, "--quiet") == 1
+    assert "no candidate is irrelevant: every number in field 'score' is above 0, they are 1 to 4.5; --positive X" in (
+        capsys.readouterr().err
+    )
+    assert run(*ranked, "--positive", "4", "--json", "-", "--quiet") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ranking"]["positive"] == 4.0 and 0 < found["map"] <= 1
+    assert run(*ranked, "--positive", "yes") == 2
+    assert "error: --positive: where numbers are predicted it is the least one" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "message"),
+    [
+        (["--set", "data.positive=yes"], 2, "data.positive says which candidates are relevant, and needs data.group"),
+        (["--set", "data.group=n", "--multi-label"], 2, "data.group is for models of one label, by whose probability"),
+        (["--set", "data.group=topic"], 1, "expected a string or a number in field 'topic', by which candidates are"),
+        (["--set", "data.group=n", "--set", "data.positive=4"], 1, "data.positive: expected a label among no, yes"),
+    ],
+)
+def test_faults_of_ranking_before_training(
+    flags: list[str], status: int, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = write(tmp_path / "data.jsonl", make_rows(40))
+    command: list[Any] = ["classify", "train", data, "--text", "q", "--text", "a", *SMALL, *flags]
+    for rest in (["--dry-run"], ["-o", tmp_path / "model"]):
+        assert run(*command, *rest) == status
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_embedded_sample(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

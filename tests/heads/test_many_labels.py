@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from seqkit.config import override
 from seqkit.errors import SettingsError
 from seqkit.heads.classification import baseline
 from seqkit.heads.classification.baseline import NAME, TfidfBaseline, TooLargeError
@@ -25,6 +27,7 @@ from seqkit.heads.classification.settings import MOST_PROBS, ClassifySettings
 from seqkit.heads.tagging import head as tagging
 from seqkit.heads.tagging.module import MOST_TAGS, TaggingHead
 from seqkit.heads.tagging.settings import TagSettings
+from seqkit.metrics.ranking import ranking
 from seqkit.model.classifier import Classifier
 from seqkit.model.loading import load
 from seqkit.model.tagger import Tagger
@@ -200,6 +203,12 @@ def classifier(labels: int, multi: bool = False) -> Classifier:
     return model
 
 
+def ranks(model: Classifier, positive: str) -> None:
+    """Let a model be one that has learned to rank, whose loss is told, too."""
+    model.settings = override(model.settings, {"data": {"group": "n", "positive": positive}})
+    model.head.settings = model.settings  # type: ignore[assignment]
+
+
 def probabilities(model: Classifier, text: Sentence) -> Tensor:
     model.network.eval()
     batch = model.input.collate(model.input.arrays([text]), np.array([0]))
@@ -237,6 +246,46 @@ def test_answers_have_the_most_probable_labels_and_all_that_are_predicted(labels
         assert answer.left_out == labels - kept
         assert answer.to_json().get("probs_left_out", 0) == labels - kept
         assert "probs_left_out" not in first.to_json()
+
+
+@pytest.mark.usefixtures("workspace")
+@pytest.mark.parametrize("labels", [9, MOST_PROBS + 40])
+def test_candidates_are_ranked_and_the_loss_is_computed_by_all_probabilities(labels: int) -> None:
+    model = classifier(labels)
+    with torch.no_grad():
+        model.network.head.output.bias.mul_(3.0)  # type: ignore[union-attr, operator]
+    texts = [model.record(["a"] * count) for count in range(1, 25)]
+    found = torch.stack([probabilities(model, text) for text in texts]).double()  # [N, K]
+    names = model.head.codec.labels.labels
+    label = int(found.sum(0).argmin())  # of the least probable label, which an answer of 1,000 labels lacks
+    for number, text in enumerate(texts):
+        text.fields |= {"label": names[label if number % 2 else number % labels], "n": str(number // 4)}
+    report = model.evaluate_records(texts, group="n", positive=names[label]).report
+    ids = [names.index(text.fields["label"]) for text in texts]
+    odds = found[:, label].log() - (found.sum(1) - found[:, label]).log()
+    relevant = [each == label for each in ids]
+    expected = ranking([text.fields["n"] for text in texts], relevant, odds.tolist())
+    assert (report.ranking.map, report.ranking.mrr) == (expected.map, expected.mrr) and expected.map < 1
+    ranks(model, names[label])
+    answers = model.evaluate_records(texts)
+    assert answers.report.ranking == report.ranking
+    assert answers.report.loss == pytest.approx(-found[torch.arange(24), ids].log().mean().item(), rel=1e-5)
+    for answer, row, right in zip(answers.answers, found, ids, strict=True):
+        assert answer.probs[names[right]] == pytest.approx(row[right].item(), rel=1e-4)
+        assert answer.rest == pytest.approx(1 - sum(answer.probs.values()), abs=1e-5)
+        assert list(answer.probs.values()) == sorted(answer.probs.values(), reverse=True)
+
+
+@pytest.mark.usefixtures("workspace")
+def test_unknown_labels_of_candidates_have_the_least_probability() -> None:
+    model = classifier(MOST_PROBS + 40)
+    texts = [model.record(["a"]) for _ in range(2)]
+    for text, label in zip(texts, ("L3", "unknown"), strict=True):
+        text.fields |= {"label": label, "n": "1"}
+    ranks(model, "L3")
+    report = model.evaluate_records(texts).report
+    first = probabilities(model, texts[0])[model.head.codec.labels.labels.index("L3")].log().item()
+    assert report.loss == pytest.approx((-first - math.log(1e-12)) / 2, rel=1e-5)
 
 
 def test_targets_of_several_labels_take_no_more_than_there_are() -> None:

@@ -109,6 +109,7 @@ def test_without_dev_a_tenth_is_held_out_and_that_is_said(
     [
         ("tag", [{"tokens": ["a", word], "labels": ["O", word.upper()]} for word in ("b", "c", "d") * 10]),
         ("classify", [{"text": f"a {word}", "label": word} for word in ("b", "c", "d") * 10]),
+        ("classify --regression", [{"text": f"a {word}", "label": len(word)} for word in ("b", "cc", "ddd") * 10]),
         ("classify", [{"frames": [[n, 1.0]] * 3, "label": "xyz"[n % 3]} for n in range(30)]),
         ("transcribe", [{"frames": [[n, 1.0]] * 9, "text": "xyz"[n % 3], "speaker": str(n // 2)} for n in range(30)]),
         ("lm", [{"text": f"a {word} e"} for word in ("b", "c", "d") * 10]),
@@ -119,7 +120,9 @@ def test_what_is_held_out_can_be_trained_on_as_well(
 ) -> None:
     """The same model as by all rows as train and those that would be held out as dev."""
     frames = "frames" in rows[0]
+    task, _, numbers = task.partition(" ")
     settings: dict[str, Any] = {"task": task, "encoder": {"hidden": 3}, **({"input": "frames"} if frames else {})}
+    settings |= {"head": {"regression": True}} if numbers else {}
     settings["training"] = {"epochs": 2, "keep": "last", "patience": 0}
     lines = [json.dumps(row) + "\n" for row in rows]
     (tmp_path / "train.jsonl").write_text("".join(lines))

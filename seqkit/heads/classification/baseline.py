@@ -47,6 +47,23 @@ def tokens_of(record: Any) -> Tokens:
     return found
 
 
+def notes_on_dev(settings: Any) -> list[str]:
+    """A warning where the baseline learns from the data that its strength of regularisation is chosen on.
+
+    Args:
+        settings: the settings of the model.
+
+    Returns:
+        A line for the user, or none.
+    """
+    if not (settings.row.records in ("texts", "pairs") and settings.head.baseline and settings.training.on_dev):
+        return []
+    return [
+        "warning: the TF-IDF baseline may look worse than it is: its regularisation is chosen on dev, which it "
+        "is trained on, too (training.on_dev)"
+    ]
+
+
 class Features:
     """TF-IDF weights of words and word bigrams, in lower case; term frequencies are damped by 1 + log.
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from seqkit.formats.writers import clean
 from seqkit.heads.base import MOST_NAMED, Head, LabelSetTargets, Loss, RecordTargets, some
-from seqkit.heads.classification.baseline import TfidfBaseline, TooLargeError, tokens_of
+from seqkit.heads.classification.baseline import TfidfBaseline, TooLargeError, notes_on_dev, tokens_of
 from seqkit.heads.classification.labels import ClassCodec
 from seqkit.heads.classification.module import ClassificationHead
 from seqkit.heads.classification.pooling import build_pooling, nothing
@@ -110,13 +110,25 @@ class Classification(Head):
         found: list[ClassifiedText] = []
         for part in self.module.probabilities(scores):  # [n, K]
             texts = records[len(found) : len(found) + len(part)]
-            found += map(self._answer, texts, *self._likeliest(part, options), repeat(options))
+            found += map(self._answer, texts, *self._likeliest(part, texts, options), repeat(options))
         return found
 
-    def _likeliest(self, probabilities: Tensor, options: ClassifyOptions) -> tuple[list[list[float]], list[list[int]]]:
-        """Of each text the most probable labels, with their probabilities: all, unless there are very many."""
+    def _likeliest(
+        self, probabilities: Tensor, records: Sequence[Sentence], options: ClassifyOptions
+    ) -> tuple[list[list[float]], list[list[int]], Sequence[float]]:
+        """Of each text the most probable labels, with their probabilities: all, unless there are very many.
+
+        Args:
+            probabilities: of all labels, [n, K].
+            records: the texts.
+            options: those of prediction.
+
+        Returns:
+            The probabilities and the ids of labels, the most probable first, and what the others have together, where
+            that is asked for.
+        """
         least = (probabilities > 0.5).sum(1) if self.codec.multi else None  # [n]; these are what is predicted
-        count = min(MOST_PROBS if self._has_loss else options.most, probabilities.shape[1])
+        count = min(max(MOST_PROBS, options.most) if self.has_loss else options.most, probabilities.shape[1])
         if least is not None and len(least):
             count = max(count, int(least.max()))
         if count == 1:
@@ -126,22 +138,48 @@ class Classification(Head):
             ranks = ranks.gather(1, probabilities.gather(1, ranks).argsort(dim=1, descending=True, stable=True))
         else:
             ranks = probabilities.argsort(dim=1, descending=True, stable=True)[:, :count]  # [n, count]
+        rest: Sequence[float] = [0.0] * len(ranks)
+        if options.scored is not None and least is None and count < probabilities.shape[1]:
+            ranks = self._with_scored(probabilities, ranks, records, *options.scored)  # [n, count + 2]
+            rest = probabilities.scatter(1, ranks, 0.0).sum(1, dtype=torch.float64).tolist()
         values, numbers = probabilities.gather(1, ranks).tolist(), ranks.tolist()
         if least is None:
-            return values, numbers
+            return values, numbers, rest
         sizes = least.clamp(min=options.most).tolist()
         return (
             [row[:size] for row, size in zip(values, sizes, strict=True)],
             [row[:size] for row, size in zip(numbers, sizes, strict=True)],
+            rest,
         )
 
+    def _with_scored(
+        self, probabilities: Tensor, ranks: Tensor, records: Sequence[Sentence], field: str, positive: str
+    ) -> Tensor:
+        """The ids of the most probable labels, and of those whose probabilities a report needs however small they are.
+
+        Args:
+            probabilities: of all labels, [n, K].
+            ranks: the ids of the most probable labels, [n, C].
+            records: the texts.
+            field: the field of the right label.
+            positive: the label of relevant candidates, or an empty string.
+
+        Returns:
+            [n, C + 2], the most probable first; some stand there twice.
+        """
+        right = [row[0] for row in self.codec.encode(self.gold(records, label=field))]
+        found = torch.tensor([right, self.codec.labels.indices([positive]) * len(right)]).T  # [n, 2]
+        found = torch.where(found < 0, ranks[:, :1], found.to(ranks))  # of an unknown label there is no probability
+        found = found.gather(1, probabilities.gather(1, found).argsort(dim=1, descending=True))
+        return torch.cat([ranks, found], 1)
+
     def _answer(
-        self, record: Sentence, values: list[float], ranks: list[int], options: ClassifyOptions
+        self, record: Sentence, values: list[float], ranks: list[int], rest: float, options: ClassifyOptions
     ) -> ClassifiedText:
         labels = self.codec.labels
         probs = {labels[index]: value for index, value in zip(ranks, values, strict=True)}
         left_out = len(labels) - len(probs)
-        return ClassifiedText(record, self.codec.choose(probs), probs, self.codec.multi, options.top, left_out)
+        return ClassifiedText(record, self.codec.choose(probs), probs, self.codec.multi, options.top, left_out, rest)
 
     @torch.inference_mode()
     def empty(self, record: Sentence, options: ClassifyOptions) -> ClassifiedText:
@@ -164,7 +202,7 @@ class Classification(Head):
         tokens = sum(len(answer.sentence) for answer in answers)
         chosen = [answer.labels for answer in answers]
         loss = None
-        if self._has_loss and not self.codec.multi:
+        if self.has_loss and not self.codec.multi:
             right = [answer.probs.get(label, 0.0) for (label,), answer in zip(gold, answers, strict=True)]
             loss = -sum(math.log(max(p, _LEAST)) for p in right) / max(1, len(right))
         return classification_report(
@@ -182,11 +220,11 @@ class Classification(Head):
         scores = {"accuracy": report.accuracy, "macro_f1": report.macro.f1}
         scores |= {} if report.loss is None else {"loss": report.loss}
         if report.ranking is not None:
-            scores = {"map": report.ranking.map, "mrr": report.ranking.mrr, **scores}
+            scores = {**report.ranking.scores, **scores}
         return scores if report.micro is None else {"micro_f1": report.micro.f1, **scores}
 
     @property
-    def _has_loss(self) -> bool:
+    def has_loss(self) -> bool:
         """Whether all probabilities are needed: of few records many epochs get the same dev accuracy, and the loss
         tells more; and candidates are ranked by them."""  # noqa: D205, D209
         return self.settings.row.records in ("frames", "pairs") or bool(self.settings.data.group)
@@ -214,12 +252,7 @@ class Classification(Head):
         shown = some([f"{label} ({counts[label]:,})" for label in self.codec.labels], _SHOWN)
         many = "any number of labels" if self.codec.multi else "one label"
         notes = [f"learning {many} per {self.settings.row.record}: {shown}"]
-        settings = self.settings
-        if settings.row.records in ("texts", "pairs") and settings.head.baseline and settings.training.on_dev:
-            notes.append(
-                "warning: the TF-IDF baseline may look worse than it is: its regularisation is chosen on dev, which it "
-                "is trained on, too (training.on_dev)"
-            )
+        notes += notes_on_dev(self.settings)
         first = rows[0]
         if len(rows) > 2 and len(first) == 1 and counts[first[0]] == 1:
             notes.append(

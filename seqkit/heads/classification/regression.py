@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from seqkit.errors import DataError, ModelError, shown
 from seqkit.formats.writers import clean
 from seqkit.heads.base import Head, Loss
-from seqkit.heads.classification.baseline import RidgeBaseline, TooLargeError, tokens_of
+from seqkit.heads.classification.baseline import RidgeBaseline, TooLargeError, notes_on_dev, tokens_of
 from seqkit.heads.classification.module import RegressionHead
 from seqkit.heads.classification.pooling import build_pooling, nothing
 from seqkit.heads.classification.settings import ClassifyOptions, ClassifySettings
@@ -23,10 +23,12 @@ from seqkit.metrics.classification import LeftOut
 from seqkit.metrics.regression import RegressionBaseline, RegressionReport, regression_report
 from seqkit.nn.encoder import Encoder
 from seqkit.nn.network import Encoded
-from seqkit.records import RatedText, Sentence, labels_of_text
+from seqkit.records import RatedText, Sentence, labels_of_text, number_text
 
 _LARGEST = 1e30
 """beyond which squares of numbers are not finite in the arithmetic of training"""
+_LEAST = 1e-150
+"""standard deviation below which squares of errors would be 0 or lose digits"""
 
 
 class NumberTargets:
@@ -69,10 +71,13 @@ class Regression(Head):
         """See `Head.build`."""
         label = settings.data.label
         values = np.array([number_of(record, label) for record in records], dtype=np.float64)
-        if not len(values) or values.min() == values.max():
-            only = f"only {values[0]:g}" if len(values) else "none"
+        deviation = float(values.std()) if len(values) else 0.0
+        if deviation < _LEAST or values.min() == values.max():
+            only = f"only {values.min():g}" if len(values) else "none"
+            if len(values) and values.min() < values.max():
+                only += f" to {values.max():g}, whose squares are 0 to a computer"
             raise DataError(f"expected different numbers in field {label!r} of the training data, found {only}")
-        return cls(settings, label, float(values.mean()), float(values.std()))
+        return cls(settings, label, float(values.mean()), deviation)
 
     @classmethod
     def restore(cls, settings: ClassifySettings, documents: Documents, input: Input) -> Regression:
@@ -142,7 +147,7 @@ class Regression(Head):
 
     def dev_scores(self, report: RegressionReport) -> dict[str, float]:
         """See `Head.dev_scores`: the correlation says nothing where all numbers are the same, the error always does."""
-        ranked = {} if report.ranking is None else {"map": report.ranking.map, "mrr": report.ranking.mrr}
+        ranked = {} if report.ranking is None else report.ranking.scores
         return {**ranked, "pearson": report.pearson, "spearman": report.spearman, "mse": report.mse}
 
     def baseline(
@@ -165,12 +170,12 @@ class Regression(Head):
     def notes(self, records: Sequence[Sentence], targets: Any) -> list[str]:
         """See `Head.notes`."""
         found = f"mean {self.mean:.4g}, standard deviation {self.deviation:.4g}"
-        return [f"learning a number per {self.settings.row.record}: {found}"]
+        return [f"learning a number per {self.settings.row.record}: {found}", *notes_on_dev(self.settings)]
 
     def error(self, gold: Sequence[str], answer: RatedText) -> str:
         """See `Head.error`: all of them, as no number is exactly right."""
         text = " ".join(answer.sentence.text.splitlines())
-        return clean(f"{gold[0]}\t{answer.value:.4f}\t{text}\n")
+        return clean(f"{gold[0]}\t{number_text(answer.value)}\t{text}\n")
 
     def description(self) -> list[str]:
         """See `Head.description`."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from typing import Any, Literal, cast
 
-from pydantic import PrivateAttr, model_validator
+from pydantic import PrivateAttr, field_validator, model_validator
 
 from seqkit.config.recipes import override
 from seqkit.config.sections import (
@@ -20,9 +22,53 @@ from seqkit.config.sections import (
     SizeOrNone,
     TrainingSettings,
 )
+from seqkit.errors import shown
 from seqkit.inputs.audio_settings import AudioSettings
 from seqkit.inputs.frame_settings import FrameDataSettings, WholeFrameSettings
 from seqkit.inputs.settings import DataSettings, EmbeddingSettings, EvaluationOptions
+
+
+def as_text(value: object) -> object:
+    """A label that is written as a number, as TOML and Python may have it, as text; anything else as it is."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def check_ranking(
+    group: str, positive: str, *, multi: bool, numbers: bool, named: Callable[[str], str] = "data.{}".format
+) -> None:
+    """See that settings of a ranking fit each other, and what is predicted.
+
+    Args:
+        group: the field of the groups; empty for no ranking.
+        positive: the label of relevant candidates, or the least number of one; empty for the default.
+        multi: whether a text may have several labels.
+        numbers: whether a number is predicted.
+        named: what messages call an option.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if positive and not group:
+        raise ValueError(f"{named('positive')} says which candidates are relevant, and needs {named('group')}")
+    if group and multi:
+        raise ValueError(
+            f"{named('group')} is for models of one label, by whose probability candidates can be ranked, and not "
+            "for several (multi_label)"
+        )
+    if numbers and positive and threshold(positive) is None:
+        raise ValueError(
+            f"{named('positive')}: where numbers are predicted it is the least one that makes a candidate relevant; "
+            f"expected a number, found {shown(positive)}"
+        )
+
+
+def threshold(positive: str) -> float | None:
+    """The number from which on candidates are relevant; None for what is no number."""
+    try:
+        found = math.nan if "_" in positive else float(positive)  # to Python 1_000 is a number
+    except ValueError:
+        return None
+    return found if math.isfinite(found) else None
 
 
 class ClassifyDataSettings(DataSettings):
@@ -35,7 +81,9 @@ class ClassifyDataSettings(DataSettings):
     group: str = ""
     """field whose value candidates of one ranking share, of which MAP and MRR are told; empty for no ranking"""
     positive: str = ""
-    """label of the candidates that are relevant, where group is set  [default: the last of two labels]"""
+    """label of relevant candidates, or the least relevant number  [default: of two labels the last one; above 0]"""
+
+    _number_as_text = field_validator("positive", mode="before")(as_text)
 
 
 class ClassifyPairDataSettings(ClassifyDataSettings):
@@ -139,6 +187,12 @@ class ClassifySettings(Settings):
             raise ValueError(f"data.label and data.text must be different fields, both are {self.data.text!r}")
         return self
 
+    @model_validator(mode="after")
+    def _ranking(self) -> ClassifySettings:
+        data, head = self.data, self.head
+        check_ranking(data.group, data.positive, multi=head.multi_label, numbers=head.regression)
+        return self
+
     def complete(self, dataset: Any) -> ClassifySettings:
         """See `Settings.complete`: the field of the label."""
         is_default = self.data.label == type(self)().data.label
@@ -212,7 +266,9 @@ class ClassifyFrameDataSettings(FrameDataSettings):
     group: str = ""
     """field whose value candidates of one ranking share, of which MAP and MRR are told; empty for no ranking"""
     positive: str = ""
-    """label of the candidates that are relevant, where group is set  [default: the last of two labels]"""
+    """label of relevant candidates, or the least relevant number  [default: of two labels the last one; above 0]"""
+
+    _number_as_text = field_validator("positive", mode="before")(as_text)
 
 
 class ClassifyFramesTrainingSettings(ClassifyTrainingSettings):
@@ -244,6 +300,12 @@ class ClassifyFramesSettings(Settings):
     training: ClassifyFramesTrainingSettings = ClassifyFramesTrainingSettings()
     """training"""
 
+    @model_validator(mode="after")
+    def _ranking(self) -> ClassifyFramesSettings:
+        data, head = self.data, self.head
+        check_ranking(data.group, data.positive, multi=head.multi_label, numbers=head.regression)
+        return self
+
     @property
     def predicts(self) -> str:
         """See `Settings.predicts`."""
@@ -260,11 +322,31 @@ class ClassifyOptions(Options):
     top: Positive | None = None
     """the N most probable labels  [default: the predicted one (tsv), with probabilities all, up to 1,000 (jsonl)]"""
     _most: int = PrivateAttr(default=MOST_PROBS)
+    _scored: tuple[str, str] | None = PrivateAttr(default=None)
 
     @property
     def most(self) -> int:
         """How many of the most probable labels an answer has; more of them where more are predicted."""
         return self.top or self._most
+
+    @property
+    def scored(self) -> tuple[str, str] | None:
+        """See `for_report`; None where nothing is scored."""
+        return self._scored
+
+    def for_report(self, label: str, positive: str = "") -> ClassifyOptions:
+        """These options for answers that are scored by probabilities.
+
+        Args:
+            label: the field of the right label, whose probability every answer has, however small it is.
+            positive: the label of relevant candidates, likewise.
+
+        Returns:
+            The options.
+        """
+        found = self.model_copy()
+        found._scored = (label, positive)
+        return found
 
     def for_output(self, output_format: str | None) -> ClassifyOptions:
         """See `Options.for_output`: rows, and the scores of evaluation, need only what is predicted."""
@@ -281,4 +363,6 @@ class ClassifyEvaluation(EvaluationOptions):
     group: str | None = None
     """field whose value candidates of one ranking share: tells MAP and MRR  [default: the model's]"""
     positive: str | None = None
-    """label of the candidates that are relevant  [default: the model's, or the last of two labels]"""
+    """label of relevant candidates, or the least relevant number  [default: the model's, the last of two, above 0]"""
+
+    _number_as_text = field_validator("positive", mode="before")(as_text)
