@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import chain
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -159,15 +159,24 @@ def factor_words(record: TextRecord | Sentence, field: str) -> list[str]:
         return found.split()
     if isinstance(found, list) and all(isinstance(word, str) for word in found):
         return [*found]
-    raise unlike(record, field, "words")
+    refuse_field(record, field, "words")
 
 
-def unlike(record: TextRecord | Sentence, field: str, expected: str) -> DataError:
-    """The error where a field is missing, or holds something else than is expected."""
+def refuse_field(record: TextRecord | Sentence, field: str, expected: str) -> NoReturn:
+    """Say that a field is missing, or holds something else.
+
+    Args:
+        record: the record.
+        field: the field.
+        expected: what it should hold.
+
+    Raises:
+        DataError: always.
+    """
     if field in record.fields:
         found = f"found {record.fields[field]!r:.40}"
     elif record.fields:
         found = f"the fields are {', '.join(map(repr, record.fields))}"
     else:
         found = "found a text without fields"
-    return DataError(f"expected {expected} in field {field!r}, {found}", file=record.file, line=record.line)
+    raise DataError(f"expected {expected} in field {field!r}, {found}", file=record.file, line=record.line)

@@ -13,7 +13,7 @@ from seqkit.inputs.acts import RecordActs
 from seqkit.inputs.arrays import Indexer
 from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.building import build_embedding, build_indexer, pretrained_table
-from seqkit.inputs.factors import Factors, unlike
+from seqkit.inputs.factors import Factors, refuse_field
 from seqkit.inputs.lookup import LookupInput, LookupModule, restore_indexer
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import make_units
@@ -139,7 +139,7 @@ def source_text(record: TextRecord | Sentence, field: str) -> str:
         return found
     if found is None and (record.text or not record.fields or set(record.fields) == {"text"}):
         return record.text
-    raise unlike(record, field, "a text")
+    refuse_field(record, field, "a text")
 
 
 def target_texts(record: TextRecord | Sentence, field: str) -> list[str]:
@@ -159,4 +159,4 @@ def target_texts(record: TextRecord | Sentence, field: str) -> list[str]:
     texts = found if isinstance(found, list) else [found]
     if texts and all(isinstance(text, str) for text in texts):
         return [*texts]
-    raise unlike(record, field, "a text, or a list of several,")
+    refuse_field(record, field, "a text, or a list of several,")

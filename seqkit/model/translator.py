@@ -44,6 +44,9 @@ class Translator(Model):
 
         Returns:
             The best translation.
+
+        Raises:
+            SettingsError: several were asked for, or an option does not fit.
         """
         if options.get("nbest", 1) != 1:
             raise SettingsError("translate gives the best text; predict gives the n best")

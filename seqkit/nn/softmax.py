@@ -311,6 +311,9 @@ class Softmax(nn.Module):
 
         Returns:
             A scalar, in nats.
+
+        Raises:
+            ValueError: the softmax is adaptive, and the loss is to be smoothed.
         """
         with torch.autocast(features.device.type, enabled=False):
             if self.adaptive is not None:
