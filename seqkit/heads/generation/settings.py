@@ -171,6 +171,8 @@ class GenerateOptions(SamplingOptions):
     def _one_beginning(self) -> GenerateOptions:
         if self.prompt and self.acrostic:
             raise ValueError("prompt and acrostic exclude each other")
+        if self.beam < 2 and self.length_penalty != 1.0:
+            raise ValueError("length_penalty needs beam above 1, whose texts it ranks")
         return self
 
 
@@ -190,4 +192,6 @@ class GenerateEvaluation(EvaluationOptions):
     def _several_need_a_beam(self) -> GenerateEvaluation:
         if self.top > max(1, self.beam):
             raise ValueError("top needs a beam at least as wide")
+        if self.beam < 2 and self.length_penalty != 1.0:
+            raise ValueError("length_penalty needs beam above 1, whose texts it ranks")
         return self
