@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from seqkit.corpora.check_written import with_acts, written_problems
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.faulty import Content, Problem, Problems, first_format, read_content
 from seqkit.corpora.fetch import is_intact
@@ -67,7 +68,13 @@ def check(
     """
     is_pair = not frames and not dataset.has_frames and (task == "translate" or (task is None and dataset.in_parallel))
     if is_pair:
-        return list(_parallel_problems(dataset, target, refusals, [] if notes is None else notes))
+        found = Problems()
+        for split in dataset.splits.values():
+            found.extend(_checksum_problems(dataset, split))
+        written_problems(dataset, target, text, refusals, [] if notes is None else notes, found)
+        places = {name: place for place, name in enumerate(n for part in dataset.splits.values() for n in _files(part))}
+        listed = found.listed(lambda one: (places.get(one.file, len(places)), one.line, one.message))
+        return list(dict.fromkeys(listed))
     wanted = None if task is None else TASKS[task]
     if frames or dataset.reads_frames(named=text != "text" or (wanted is not None and wanted.records == "fields")):
         settings = None if wanted is None else settings_of(dataset, wanted, target, text, frames)
@@ -80,7 +87,7 @@ def check(
             learned = None
         checked.extend(check_sequences(dataset, frames, label, [] if notes is None else notes, learned))
         if settings is not None and learned is None:
-            checked.extend(_refused_texts(dataset, settings, refusals))
+            checked.extend(_refused_texts(dataset, settings, refusals, [] if notes is None else notes))
         return list(dict.fromkeys(checked))
     problems = Problems()
     contents: dict[str, Content] = {}
@@ -99,42 +106,21 @@ def check(
     if not refused and (task is None or TASKS[task].records in ("sentences", "texts")):
         problems.extend(_label_problems(dataset, contents, target, label, told))
     # If something is generated from a condition, the same words for another condition are another item.
-    conditional = dataset.card is not None and TASKS[dataset.card.task].records == "fields"
+    learner = wanted or (None if dataset.card is None else TASKS[dataset.card.task])
+    conditional = learner is not None and learner.records == "fields"
     problems.extend(_shared_sentences(contents, conditional))
     if wanted is not None and wanted.records == "fields":
         known = set(map(str, problems))
-        refused = list(_refused_texts(dataset, settings_of(dataset, wanted, target), refusals))
+        refused = list(_refused_texts(dataset, settings_of(dataset, wanted, target), refusals, told))
         problems.extend(problem for problem in refused if str(problem) not in known)
     names = [name for split, content in contents.items() for name in (*_files(dataset.splits[split]), content.file)]
     order = {name: place for place, name in enumerate(names)}
     return problems.listed(lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
 
 
-def _parallel_problems(
-    dataset: Dataset, target: str | None, refusals: Callable[..., Any] | None, notes: list[str]
+def _refused_texts(
+    dataset: Dataset, settings: Any, refusals: Callable[..., Any] | None, notes: list[str]
 ) -> Iterator[Problem]:
-    """The faults of texts and what is written from each: what training refuses, and pairs that are in two splits."""
-    for split in dataset.splits.values():
-        yield from _checksum_problems(dataset, split)
-    settings = settings_of(dataset, TASKS["translate"], target)
-    try:
-        found = read_splits(dataset, "fields", settings.data, None)
-    except DataError as error:
-        yield problem_of(error)
-        return
-    notes += found.notes
-    yield from map(problem_of, refusals(settings, found.records) if refusals is not None else ())
-    first: dict[str, tuple[str, str]] = {}
-    for name, records in found.records.items():
-        for record in records:
-            pair = repr([record.fields.get(field) for field in (settings.data.source, settings.data.target)])
-            earlier = first.setdefault(pair, (name, f"{record.file}:{record.line}"))
-            if earlier[0] != name:
-                message = f"the pair is also in {earlier[0]}, at {earlier[1]}; remove one"
-                yield Problem(str(record.file), record.line, message)
-
-
-def _refused_texts(dataset: Dataset, settings: Any, refusals: Callable[..., Any] | None) -> Iterator[Problem]:
     """What training refuses of texts that are written from fields."""
     if refusals is None or settings.row.records != "fields":
         return
@@ -143,7 +129,7 @@ def _refused_texts(dataset: Dataset, settings: Any, refusals: Callable[..., Any]
     except DataError as error:
         yield problem_of(error)
         return
-    yield from map(problem_of, refusals(settings, parts))
+    yield from map(problem_of, refusals(with_acts(settings, parts, notes), parts))
 
 
 def _files(split: Split) -> list[str]:

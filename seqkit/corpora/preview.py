@@ -133,10 +133,11 @@ def settings_of(dataset: Dataset, task: Task, target: str | None = None, text: s
     elif dataset.second and task.records == "texts":
         task = task.of("pair", f"seqkit {task.name}")
     settings: Any = task.settings_class()(task=task.name)
-    name = _learned_field(settings)
+    name, given = _learned_field(settings), dict[str, str]()
     if hasattr(settings.data, "source"):  # of several texts the second is written, where it is not said which
         target = target or dataset.target or "".join(dataset.columns[1:2])
-    changes = {name: target} if target and name else {}
+        given = {} if text == "text" else {"source": text}
+    changes = {name: target, **given} if target and name else given
     if task.records in ("texts", "pairs"):
         changes["text"] = text
     if task.records == "pairs":

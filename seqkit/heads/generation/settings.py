@@ -138,6 +138,8 @@ class GenerateSettings(Settings):
         tree: dict[str, str] = {}
         if dataset.target and self.data.target == type(self)().data.target:
             tree["target"] = dataset.target
+        if dataset.card is not None and dataset.card.source_unit == "act" and not self.data.condition:
+            tree["condition"] = f"{dataset.card.source}:act"
         if self.data.unit == "word" and self.data.splitter == "auto" and dataset.has_tokens:
             tree["splitter"] = "spaces"
         return override(self, {"data": tree})
