@@ -16,12 +16,13 @@ from seqkit.corpora.faulty import Content, Problem, Problems, first_format, read
 from seqkit.corpora.fetch import is_intact
 from seqkit.corpora.label_columns import label_scheme, labels_of_splits
 from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorted_by_label
+from seqkit.corpora.numbers import AS_NUMBERS, are_numbers, as_number, labels_in
 from seqkit.corpora.preview import settings_of
 from seqkit.corpora.reading import read_splits
 from seqkit.corpora.sequences import check_sequences, problem_of
 from seqkit.corpora.split import Split
 from seqkit.corpora.text_labels import refuse_no_labels
-from seqkit.errors import DataError, SeqkitError
+from seqkit.errors import DataError, SeqkitError, shown
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.records import FrameRecord, Sentence, TextPair, control_fault
@@ -41,6 +42,8 @@ def check(
     notes: list[str] | None = None,
     frames: str = "",
     refusals: Callable[[Any, Mapping[str, Sequence[Any]]], Iterable[SeqkitError]] | None = None,
+    *,
+    regression: bool = False,
 ) -> list[Problem]:
     """Find every fault of a data set.
 
@@ -59,6 +62,7 @@ def check(
         notes: receives lines for the user on how the data were read.
         frames: for sequences of vectors the field of the sequence; see `check_sequences`.
         refusals: what finds all that training refuses of sequences of vectors, see `seqkit.model.trial.refusals`.
+        regression: the labels of texts are numbers; by default that is so where they look like such.
 
     Returns:
         The faults, split by split and line by line; of more than 10,000 the first that were found, and how many more.
@@ -101,9 +105,13 @@ def check(
         contents[name] = content = read_content(dataset, name, options, content, problems)
         problems.extend(_checksum_problems(dataset, split))
     told += content.notes if content is not None else ()
-    refused = list(_no_labels(contents, label))  # of which every one in dev would be new
+    numeric = label is not None and (regression or _has_numbers(contents, label))
+    if numeric and not regression:
+        told.append(AS_NUMBERS)
+    # Of labels that cannot be learned every one in dev would be new.
+    refused = list(_no_numbers(contents, label) if numeric and label else _no_labels(contents, label))
     problems.extend(refused)
-    if not refused and (task is None or TASKS[task].records in ("sentences", "texts")):
+    if not refused and not numeric and (task is None or TASKS[task].records in ("sentences", "texts")):
         problems.extend(_label_problems(dataset, contents, target, label, told))
     # If something is generated from a condition, the same words for another condition are another item.
     learner = wanted or (None if dataset.card is None else TASKS[dataset.card.task])
@@ -227,6 +235,21 @@ def _inventory_problems(
         yield Problem(contents[known].file, 0, message)
 
 
+def _has_numbers(contents: dict[str, Content], label: str) -> bool:
+    train = contents.get("train") or contents.get("all")
+    return train is not None and are_numbers(labels_in(train.sentences, label))
+
+
+def _no_numbers(contents: dict[str, Content], label: str) -> Iterator[Problem]:
+    """Labels that are no numbers, where they should be."""
+    for content in contents.values():
+        for line, sentence in content.lines():
+            value = sentence.fields.get(label)
+            if as_number(value) is None:
+                message = f"expected a number in field {label!r}, found {shown(value)}"
+                yield Problem(content.file_of(sentence), line, message)
+
+
 def _no_labels(contents: dict[str, Content], label: str | None) -> Iterator[Problem]:
     """Whether what can be read of train has labels that can be learned; dev is held out of it where there is none."""
     train = contents.get("train") or contents.get("all")
@@ -261,7 +284,8 @@ def _shared_sentences(contents: dict[str, Content], conditional: bool) -> Iterat
             where = (split, f"{content.file_of(sentence)}:{line}")
             earlier = first.setdefault((*sentence.tokens, _condition(sentence, conditional)), where)
             if earlier[0] != split:
-                message = f"the sentence is also in {earlier[0]}, at {earlier[1]}; remove one"
+                what = "pair" if isinstance(sentence, TextPair) else "sentence"
+                message = f"the {what} is also in {earlier[0]}, at {earlier[1]}; remove one"
                 yield Problem(content.file_of(sentence), line, message)
 
 
