@@ -52,6 +52,11 @@ _FRAMES = click.option(
 )
 
 
+_REGRESSION = click.option(
+    "--regression", is_flag=True, help="the labels of texts are numbers  [default: where nearly all look like such]"
+)
+
+
 @click.group(cls=Commands, context_settings=HELP_OPTIONS)
 def command() -> None:
     """List, fetch, check, describe and convert data sets.
@@ -133,6 +138,7 @@ def _of_texts(dataset: Dataset, texts: tuple[str, ...]) -> tuple[Dataset, str]:
 @_DATA
 @choice("--task", known=list(TASKS), help="also show what this task would learn: the first records, the labels")
 @_TARGET
+@_REGRESSION
 @_TEXTS
 @_FRAMES
 @_READ_AS
@@ -144,6 +150,7 @@ def check_data(
     data_set: str,
     task: str | None,
     target: str | None,
+    regression: bool,
     texts: tuple[str, ...],
     frames_field: str,
     json_file: str | None,
@@ -173,9 +180,9 @@ def check_data(
     problems: list[Problem] = []
     refused = (DataError,) if task is not None else ()
     try:
-        problems = check(found, target, task, text, notes, frames_field, refusals)
+        problems = check(found, target, task, text, notes, frames_field, refusals, regression=regression)
         if task is not None:
-            learned = preview(found, TASKS[task], target, text, frames_field)
+            learned = preview(found, TASKS[task], target, text, frames_field, regression=regression)
             table, notes = learned.render(), learned.notes
     except refused as error:  # also of what the task needs and the data do not have
         if str(error) not in map(str, problems):
@@ -193,6 +200,7 @@ def check_data(
 @command.command("stats", short_help="Count what is in a data set: sentences, tokens, labels, sequences.")
 @_DATA
 @_TARGET
+@_REGRESSION
 @_TEXTS
 @_FRAMES
 @_READ_AS
@@ -203,6 +211,7 @@ def check_data(
 def stats_data(
     data_set: str,
     target: str | None,
+    regression: bool,
     texts: tuple[str, ...],
     frames_field: str,
     json_file: str | None,
@@ -222,7 +231,7 @@ def stats_data(
         numbers, notes = sequence_statistics(found, frames_field, target)
         table = render_sequences(numbers)
     else:
-        numbers, notes = statistics(found, target, text)
+        numbers, notes = statistics(found, target, text, regression=regression)
         table = render_statistics(numbers)
     _print({split: part.to_json() for split, part in numbers.items()}, json_file, table)
     for note in () if quiet else notes:

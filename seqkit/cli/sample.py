@@ -26,7 +26,7 @@ from seqkit.cli.predict import trained_row
 from seqkit.errors import DataError
 from seqkit.metrics.scores import plural
 from seqkit.resources import imported
-from seqkit.serving.process import prepare_torch
+from seqkit.serving.process import prepare_torch, say
 from seqkit.tasks import TASKS
 from seqkit.terminal import tell
 
@@ -211,7 +211,8 @@ def sample_texts(
     from seqkit.model.loading import load
 
     model = load(directory, device, task=task_name())
-    _show(model.generate(parse_conditions(conditions, model.head.codec), **options), output_format)
+    pipeline = model.pipeline(say=say(quiet))
+    _show(model.generate(parse_conditions(conditions, model.head.codec), pipeline=pipeline, **options), output_format)
     return 0
 
 

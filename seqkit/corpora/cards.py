@@ -96,6 +96,8 @@ class Card(BaseModel):
         token_column: the column of the tokens, a name or a position from 0; empty for the format's.
         encoding: the encoding of text files; empty for UTF-8.
         target: the column a tagger, or the label a classifier, learns by default.
+        source: the field of the text that another one is written from, for task ``translate``.
+        source_unit: ``act`` if that text is a dialogue act.
         texts: the fields of the two texts of a pair.
         scheme: how that column writes spans (``iob1``, ``iob2``, ``bioes``, ``none``); ``auto`` detects it.
         instructions: how to get the data set if it cannot be downloaded, and how the files relate to their source.
@@ -119,6 +121,8 @@ class Card(BaseModel):
     token_column: str = ""
     encoding: str = ""
     target: str = ""
+    source: str = ""
+    source_unit: Literal["", "act"] = ""
     texts: tuple[()] | tuple[str, str] = ()
     scheme: Literal["auto", "iob1", "iob2", "bioes", "none"] = "auto"
     instructions: str = ""
@@ -151,6 +155,10 @@ class Card(BaseModel):
             raise ValueError(f"target: {self.target!r} is not one of the columns ({', '.join(self.columns)})")
         if (self.input == "pair") != bool(self.texts):
             raise ValueError("texts: the two fields of a pair are needed for input pair, and for no other")
+        if self.source and (self.task != "translate" or not self.target):
+            raise ValueError("source: it is for task translate, beside the target")
+        if self.source_unit and not self.source:
+            raise ValueError("source_unit: it is for a source")
         return self
 
     @property

@@ -10,17 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from seqkit.corpora.check_written import with_acts, written_problems
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.faulty import Content, Problem, Problems, first_format, read_content
 from seqkit.corpora.fetch import is_intact
 from seqkit.corpora.label_columns import label_scheme, labels_of_splits
 from seqkit.corpora.label_faults import near_duplicates, nothing_to_learn, sorted_by_label
+from seqkit.corpora.numbers import AS_NUMBERS, are_numbers, as_number, labels_in
 from seqkit.corpora.preview import settings_of
 from seqkit.corpora.reading import read_splits
 from seqkit.corpora.sequences import check_sequences, problem_of
 from seqkit.corpora.split import Split
 from seqkit.corpora.text_labels import refuse_no_labels
-from seqkit.errors import DataError, SeqkitError
+from seqkit.errors import DataError, SeqkitError, shown
 from seqkit.formats.format import ReadOptions
 from seqkit.formats.schemes import detect_scheme, invalid_moves
 from seqkit.records import FrameRecord, Sentence, TextPair, control_fault
@@ -40,6 +42,8 @@ def check(
     notes: list[str] | None = None,
     frames: str = "",
     refusals: Callable[[Any, Mapping[str, Sequence[Any]]], Iterable[SeqkitError]] | None = None,
+    *,
+    regression: bool = False,
 ) -> list[Problem]:
     """Find every fault of a data set.
 
@@ -58,6 +62,7 @@ def check(
         notes: receives lines for the user on how the data were read.
         frames: for sequences of vectors the field of the sequence; see `check_sequences`.
         refusals: what finds all that training refuses of sequences of vectors, see `seqkit.model.trial.refusals`.
+        regression: the labels of texts are numbers; by default that is so where they look like such.
 
     Returns:
         The faults, split by split and line by line; of more than 10,000 the first that were found, and how many more.
@@ -67,7 +72,13 @@ def check(
     """
     is_pair = not frames and not dataset.has_frames and (task == "translate" or (task is None and dataset.in_parallel))
     if is_pair:
-        return list(_parallel_problems(dataset, target, refusals, [] if notes is None else notes))
+        found = Problems()
+        for split in dataset.splits.values():
+            found.extend(_checksum_problems(dataset, split))
+        written_problems(dataset, target, text, refusals, [] if notes is None else notes, found)
+        places = {name: place for place, name in enumerate(n for part in dataset.splits.values() for n in _files(part))}
+        listed = found.listed(lambda one: (places.get(one.file, len(places)), one.line, one.message))
+        return list(dict.fromkeys(listed))
     wanted = None if task is None else TASKS[task]
     if frames or dataset.reads_frames(named=text != "text" or (wanted is not None and wanted.records == "fields")):
         settings = None if wanted is None else settings_of(dataset, wanted, target, text, frames)
@@ -80,7 +91,7 @@ def check(
             learned = None
         checked.extend(check_sequences(dataset, frames, label, [] if notes is None else notes, learned))
         if settings is not None and learned is None:
-            checked.extend(_refused_texts(dataset, settings, refusals))
+            checked.extend(_refused_texts(dataset, settings, refusals, [] if notes is None else notes))
         return list(dict.fromkeys(checked))
     problems = Problems()
     contents: dict[str, Content] = {}
@@ -94,47 +105,30 @@ def check(
         contents[name] = content = read_content(dataset, name, options, content, problems)
         problems.extend(_checksum_problems(dataset, split))
     told += content.notes if content is not None else ()
-    refused = list(_no_labels(contents, label))  # of which every one in dev would be new
+    numeric = label is not None and (regression or _has_numbers(contents, label))
+    if numeric and not regression:
+        told.append(AS_NUMBERS)
+    # Of labels that cannot be learned every one in dev would be new.
+    refused = list(_no_numbers(contents, label) if numeric and label else _no_labels(contents, label))
     problems.extend(refused)
-    if not refused and (task is None or TASKS[task].records in ("sentences", "texts")):
+    if not refused and not numeric and (task is None or TASKS[task].records in ("sentences", "texts")):
         problems.extend(_label_problems(dataset, contents, target, label, told))
     # If something is generated from a condition, the same words for another condition are another item.
-    conditional = dataset.card is not None and TASKS[dataset.card.task].records == "fields"
+    learner = wanted or (None if dataset.card is None else TASKS[dataset.card.task])
+    conditional = learner is not None and learner.records == "fields"
     problems.extend(_shared_sentences(contents, conditional))
     if wanted is not None and wanted.records == "fields":
         known = set(map(str, problems))
-        refused = list(_refused_texts(dataset, settings_of(dataset, wanted, target), refusals))
+        refused = list(_refused_texts(dataset, settings_of(dataset, wanted, target), refusals, told))
         problems.extend(problem for problem in refused if str(problem) not in known)
     names = [name for split, content in contents.items() for name in (*_files(dataset.splits[split]), content.file)]
     order = {name: place for place, name in enumerate(names)}
     return problems.listed(lambda problem: (order.get(problem.file, len(order)), problem.line, problem.message))
 
 
-def _parallel_problems(
-    dataset: Dataset, target: str | None, refusals: Callable[..., Any] | None, notes: list[str]
+def _refused_texts(
+    dataset: Dataset, settings: Any, refusals: Callable[..., Any] | None, notes: list[str]
 ) -> Iterator[Problem]:
-    """The faults of texts and what is written from each: what training refuses, and pairs that are in two splits."""
-    for split in dataset.splits.values():
-        yield from _checksum_problems(dataset, split)
-    settings = settings_of(dataset, TASKS["translate"], target)
-    try:
-        found = read_splits(dataset, "fields", settings.data, None)
-    except DataError as error:
-        yield problem_of(error)
-        return
-    notes += found.notes
-    yield from map(problem_of, refusals(settings, found.records) if refusals is not None else ())
-    first: dict[str, tuple[str, str]] = {}
-    for name, records in found.records.items():
-        for record in records:
-            pair = repr([record.fields.get(field) for field in (settings.data.source, settings.data.target)])
-            earlier = first.setdefault(pair, (name, f"{record.file}:{record.line}"))
-            if earlier[0] != name:
-                message = f"the pair is also in {earlier[0]}, at {earlier[1]}; remove one"
-                yield Problem(str(record.file), record.line, message)
-
-
-def _refused_texts(dataset: Dataset, settings: Any, refusals: Callable[..., Any] | None) -> Iterator[Problem]:
     """What training refuses of texts that are written from fields."""
     if refusals is None or settings.row.records != "fields":
         return
@@ -143,7 +137,7 @@ def _refused_texts(dataset: Dataset, settings: Any, refusals: Callable[..., Any]
     except DataError as error:
         yield problem_of(error)
         return
-    yield from map(problem_of, refusals(settings, parts))
+    yield from map(problem_of, refusals(with_acts(settings, parts, notes), parts))
 
 
 def _files(split: Split) -> list[str]:
@@ -241,6 +235,21 @@ def _inventory_problems(
         yield Problem(contents[known].file, 0, message)
 
 
+def _has_numbers(contents: dict[str, Content], label: str) -> bool:
+    train = contents.get("train") or contents.get("all")
+    return train is not None and are_numbers(labels_in(train.sentences, label))
+
+
+def _no_numbers(contents: dict[str, Content], label: str) -> Iterator[Problem]:
+    """Labels that are no numbers, where they should be."""
+    for content in contents.values():
+        for line, sentence in content.lines():
+            value = sentence.fields.get(label)
+            if as_number(value) is None:
+                message = f"expected a number in field {label!r}, found {shown(value)}"
+                yield Problem(content.file_of(sentence), line, message)
+
+
 def _no_labels(contents: dict[str, Content], label: str | None) -> Iterator[Problem]:
     """Whether what can be read of train has labels that can be learned; dev is held out of it where there is none."""
     train = contents.get("train") or contents.get("all")
@@ -275,7 +284,8 @@ def _shared_sentences(contents: dict[str, Content], conditional: bool) -> Iterat
             where = (split, f"{content.file_of(sentence)}:{line}")
             earlier = first.setdefault((*sentence.tokens, _condition(sentence, conditional)), where)
             if earlier[0] != split:
-                message = f"the sentence is also in {earlier[0]}, at {earlier[1]}; remove one"
+                what = "pair" if isinstance(sentence, TextPair) else "sentence"
+                message = f"the {what} is also in {earlier[0]}, at {earlier[1]}; remove one"
                 yield Problem(content.file_of(sentence), line, message)
 
 

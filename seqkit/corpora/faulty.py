@@ -17,6 +17,7 @@ from seqkit.corpora.split import add_layout, in_layout_of
 from seqkit.errors import DataError, shortened
 from seqkit.formats.arrays import attach_arrays
 from seqkit.formats.format import Description, Format, ReadOptions, notes_on
+from seqkit.formats.parallel_files import PARALLEL_FILES, parallel_file, refuse_unknown_texts, uneven
 from seqkit.formats.registry import (
     FORMATS,
     describe,
@@ -188,7 +189,13 @@ def first_format(dataset: Dataset) -> str | None:
 
 
 def read_content(
-    dataset: Dataset, name: str, options: ReadOptions, before: Content | None, problems: Problems
+    dataset: Dataset,
+    name: str,
+    options: ReadOptions,
+    before: Content | None,
+    problems: Problems,
+    *,
+    labelled: bool = True,
 ) -> Content:
     """Read what can be read of one split.
 
@@ -199,6 +206,7 @@ def read_content(
         before: what was read of the split before this one, which has the layout of the first file; None if it is the
             first.
         problems: receives the faults of its lines.
+        labelled: whether the field of the label holds labels, and no text.
 
     Returns:
         Its records.
@@ -210,7 +218,7 @@ def read_content(
         content.layout, content.notes = before.layout, before.notes
     if split.file is not None:
         for file in split.files():
-            _read_file(file, split.description, options, content, problems)
+            _read_file(file, split.description, options, content, problems, labelled)
     elif label is not None:
         content.sentences = dataset.texts(name, options.split, text=options.text, label=label)
     else:
@@ -224,7 +232,9 @@ def read_content(
     return content
 
 
-def _read_file(file: Path, given: Description, options: ReadOptions, content: Content, problems: Problems) -> None:
+def _read_file(
+    file: Path, given: Description, options: ReadOptions, content: Content, problems: Problems, labelled: bool
+) -> None:
     before, count = problems.total, len(content.sentences)
     undecoded = Problems()
     lines = _read_lines(file, given.encoding, undecoded)
@@ -248,7 +258,10 @@ def _read_file(file: Path, given: Description, options: ReadOptions, content: Co
             content.complete = False
             problems.append(_problem(error, str(error.file or file), error.line or 0))
         return
-    _read_around_faults(lines, form, str(file), options, content, problems)
+    if form.name == PARALLEL_FILES.name:
+        _read_beside(file, lines, options, content, problems)
+    else:
+        _read_around_faults(lines, form, str(file), options, content, problems, labelled)
     content.complete &= problems.total == before
     if problems.total == before and not form.row_per_token:
         read = content.sentences[count:]
@@ -256,6 +269,28 @@ def _read_file(file: Path, given: Description, options: ReadOptions, content: Co
             attach_arrays([one for one in read if not (form.line_per_record and is_blank(one.text))], file)
         except DataError as error:
             problems.append(Problem(str(file), 0, str(error)))
+
+
+def _read_beside(file: Path, lines: list[Line], options: ReadOptions, content: Content, problems: Problems) -> None:
+    """Read parallel files as far as all have lines, each with its own faults."""
+    words = tuple(options.columns or ())
+    refuse_unknown_texts(options, str(file))
+    columns: dict[str, list[Line]] = {}
+    for word in words:
+        path = parallel_file(file, words, word)
+        try:
+            columns[word] = lines if path == file else _read_lines(path, "", problems)
+        except DataError as error:
+            problems.append(_problem(error, str(path), error.line or 0))
+            content.refused, content.complete = True, False
+            return
+    shortest = min(map(len, columns.values()))
+    if lacking := [word for word, each in columns.items() if len(each) == shortest < max(map(len, columns.values()))]:
+        names = [parallel_file(file, words, word).name for word in lacking]
+        problems.append(Problem(str(file), shortest + 1, uneven(names)))
+    for number, row in enumerate(zip(*columns.values(), strict=False), start=1):
+        texts = {word: line[1] for word, line in zip(columns, row, strict=True)}
+        content.sentences.append(cast("Sentence", options.record(texts[options.text], texts, str(file), number)))
 
 
 def _read_lines(path: Path, encoding: str, problems: Problems) -> list[Line]:
@@ -282,7 +317,13 @@ def _problem(error: DataError, file: str, line: int) -> Problem:
 
 
 def _read_around_faults(
-    lines: list[Line], form: Format, file: str, options: ReadOptions, content: Content, problems: Problems
+    lines: list[Line],
+    form: Format,
+    file: str,
+    options: ReadOptions,
+    content: Content,
+    problems: Problems,
+    labelled: bool,
 ) -> None:
     """Read with the ordinary readers, and start again after each line that they refuse."""
     label = options.label
@@ -308,7 +349,7 @@ def _read_around_faults(
         known = options if start or form.row_per_token else replace(options, head=None)
         try:
             for sentence in reader(following(), file, known):
-                if label is not None:
+                if label is not None and labelled:
                     value = sentence.fields.get(label)
                     labels_of_text(sentence, label, isinstance(value, list) or LABEL_SEPARATOR in str(value))
                 content.sentences.append(sentence)

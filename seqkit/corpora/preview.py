@@ -72,7 +72,15 @@ class Preview:
         return "\n".join(lines) + "\n\n"
 
 
-def preview(dataset: Dataset, task: Task, target: str | None = None, text: str = "text", frames: str = "") -> Preview:
+def preview(
+    dataset: Dataset,
+    task: Task,
+    target: str | None = None,
+    text: str = "text",
+    frames: str = "",
+    *,
+    regression: bool = False,
+) -> Preview:
     """What a task would learn from a data set with its default settings.
 
     Args:
@@ -81,6 +89,7 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
         target: the label column, or the field of the label (`classify`) or of the text (`generate`).
         text: the field of the text (`classify`).
         frames: the field of a sequence of vectors; empty for the usual ones.
+        regression: the labels of texts are numbers.
 
     Returns:
         The preview.
@@ -97,7 +106,7 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
     splitter = Splitter(settings.data.splitter).split
     if task.records == "lines":
         return _of_lines(dataset, task, splitter, choice)
-    found = read_splits(dataset, task.records, settings.data, splitter)
+    found = read_splits(dataset, task.records, settings.data, splitter, numbers=regression)
     train = found.records["train"]
     learned = Preview(task.name, str(getattr(settings.data, name)), notes=[*found.notes, *choice])
     learned.sizes = {split: len(records) for split, records in found.records.items()}
@@ -105,6 +114,7 @@ def preview(dataset: Dataset, task: Task, target: str | None = None, text: str =
         _add_columns(learned, train, settings.data.scheme)
     elif task.records in ("texts", "pairs"):
         _add_texts(learned, train)
+        learned.labels = {} if regression else learned.labels
     else:
         fields = list(dict.fromkeys(key for record in train[:_RECORDS] for key in record.fields))
         learned.header = fields = fields[:_FIELDS]
@@ -133,10 +143,11 @@ def settings_of(dataset: Dataset, task: Task, target: str | None = None, text: s
     elif dataset.second and task.records == "texts":
         task = task.of("pair", f"seqkit {task.name}")
     settings: Any = task.settings_class()(task=task.name)
-    name = _learned_field(settings)
+    name, given = _learned_field(settings), dict[str, str]()
     if hasattr(settings.data, "source"):  # of several texts the second is written, where it is not said which
         target = target or dataset.target or "".join(dataset.columns[1:2])
-    changes = {name: target} if target and name else {}
+        given = {} if text == "text" else {"source": text}
+    changes = {name: target, **given} if target and name else given
     if task.records in ("texts", "pairs"):
         changes["text"] = text
     if task.records == "pairs":

@@ -12,6 +12,7 @@ from seqkit.config.sections import Settings
 from seqkit.corpora.dataset import Dataset, Splits, held_out_rows
 from seqkit.corpora.label_columns import note_on_numbers, read_notation
 from seqkit.corpora.label_faults import sorted_by_label
+from seqkit.corpora.numbers import AS_NUMBERS, are_numbers, labels_in
 from seqkit.corpora.text_labels import refuse_header, refuse_no_labels
 from seqkit.errors import DataError, SettingsError
 from seqkit.formats.format import Description
@@ -93,6 +94,8 @@ def read_splits(
             if getattr(dataset.splits.get("train") or dataset.splits.get("all"), "file", None) is None:
                 refuse_header(train, field)
             found.notes.extend(refuse_no_labels(train, dev, field, source_of(dataset, "train")))
+            if are_numbers(labels_in(train, field)):
+                found.notes.append(AS_NUMBERS)
             labels: list[Any] = [record.fields.get(field) for record in (*train, *dev)] if dataset.held_out else []
             if all(isinstance(each, str) for each in labels) and (order := sorted_by_label(labels)):
                 found.notes.append(f"warning: {order}")

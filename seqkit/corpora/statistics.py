@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from seqkit.corpora.dataset import Dataset
 from seqkit.corpora.label_columns import label_scheme, labels_of_splits
+from seqkit.corpora.numbers import AS_NUMBERS, are_numbers, labels_in, number_statistics
 from seqkit.formats.schemes import detect_scheme
 from seqkit.formats.schemes import spans as read_spans
 from seqkit.formats.splitting import Splitter
@@ -32,7 +33,8 @@ class SplitStatistics:
         unseen_tokens: share of the tokens that do not occur in train; None for train itself.
         unseen_types: share of the word types that do not occur in train; None for train itself.
         scheme: how the labels mark spans; ``none`` if they do not.
-        labels: label → tokens; for a span scheme, kind → spans.
+        labels: label → tokens; for a span scheme, kind → spans; empty where labels are numbers.
+        numbers: of labels that are numbers the mean and quantiles, see `seqkit.corpora.numbers.number_statistics`.
     """
 
     sentences: int
@@ -44,14 +46,16 @@ class SplitStatistics:
     unseen_types: float | None
     scheme: str
     labels: dict[str, int]
+    numbers: dict[str, float] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as JSON holds them."""
-        return asdict(self)
+        found = asdict(self)
+        return found if self.numbers else {name: value for name, value in found.items() if name != "numbers"}
 
 
 def statistics(
-    dataset: Dataset, target: str | None = None, text: str = "text"
+    dataset: Dataset, target: str | None = None, text: str = "text", *, regression: bool = False
 ) -> tuple[dict[str, SplitStatistics], list[str]]:
     """Count the sentences, tokens and labels of a data set.
 
@@ -61,6 +65,7 @@ def statistics(
             labelled texts the field of the label, by default the card's or ``label``.
         text: for labelled texts the field of the text; of texts and what is written from them the one to count, by
             default the first.
+        regression: the labels of texts are numbers; by default that is so where they look like such.
 
     Returns:
         Split → numbers, and what the user should know: what was held out.
@@ -69,7 +74,7 @@ def statistics(
         DataError: a file has a fault, or there is no such column.
     """
     names = ["all"] if "all" in dataset.splits else [name for name in ("train", "dev", "test") if dataset.has(name)]
-    field, notes = None if dataset.in_parallel else dataset.label_field(target), list[str]()
+    label, notes = None if dataset.in_parallel else dataset.label_field(target), list[str]()
     if dataset.in_parallel:
         text = text if text in dataset.columns else (*dataset.columns, text)[0]
         choice = dataset.choose_splitter("texts", text, None, spaced=True)
@@ -80,21 +85,28 @@ def statistics(
             for name, found in read.records.items()
         }
         return counted, [*read.notes, f"counted are the texts of {text!r}; --text chooses another", choice.reason]
-    splitter = dataset.splitter("sentences" if field is None else "texts", text, field, notes)
-    if field is None:
+    splitter = dataset.splitter("sentences" if label is None else "texts", text, label, notes)
+    if label is None:
         read = dataset.read_sentences(splitter, names)
     else:
-        read = dataset.read_texts(splitter, names, text=text, label=field)
+        read = dataset.read_texts(splitter, names, text=text, label=label)
     contents = read.records
     train = Counter(token for sentence in contents.get("train", ()) for token in sentence.tokens)
-    columns, rewritten = labels_of_splits(dataset, contents, target, field)
+    columns, rewritten = labels_of_splits(dataset, contents, target, label)
     labels = {name: [column for column in found if column is not None] for name, found in columns.items()}
-    own = label_scheme(dataset, target, field)
+    own = label_scheme(dataset, target, label)
     scheme = detect_scheme(labels[names[0]]) if own == "auto" and names else own
     numbers = {
         name: _count(found, labels[name], scheme, train if name in ("dev", "test") and train else None)
         for name, found in contents.items()
     }
+    train_first = next(iter(contents.values()), [])
+    if label is not None and (regression or are_numbers(labels_in(train_first, label))):
+        rewritten = [*rewritten, *([] if regression else [AS_NUMBERS])]
+        numbers = {
+            name: replace(part, labels={}, numbers=number_statistics(labels_in(contents[name], label)))
+            for name, part in numbers.items()
+        }
     return numbers, [*read.notes, *notes, *rewritten]
 
 
@@ -144,6 +156,11 @@ def render_statistics(found: dict[str, SplitStatistics], *, most: int = 40) -> s
     rows.append(["tokens per sentence", *(f"{part.lengths['mean']:.1f}" for part in parts)])
     for name in (f"{share:.0%}" for share in _QUANTILES):
         rows.append([f"  {name} quantile", *(f"{part.lengths.get(name, 0):.0f}" for part in parts)])
+    if any(part.numbers for part in parts):
+        rows.append(["numbers", *("" for _ in parts)])
+        for name in next(part.numbers for part in parts if part.numbers):
+            told = name if name == "mean" else f"{name} quantile"
+            rows.append([f"  {told}", *(f"{part.numbers[name]:.4g}" if part.numbers else "" for part in parts)])
     totals = sum((Counter(part.labels) for part in parts), Counter[str]())
     if totals:
         scheme = next((part.scheme for part in parts if part.scheme != "none"), None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from seqkit.corpora.numbers import AS_NUMBERS, are_numbers, labels_in
 from seqkit.errors import DataError
 from seqkit.formats.tables import names_of_columns
 from seqkit.records import LABEL_SEPARATOR
@@ -65,7 +66,8 @@ def refuse_no_labels(train: Sequence[Any], dev: Sequence[Any], label: str, sourc
     if known >= _LEAST_KNOWN * len(dev):
         return [*warnings, f"warning: {found}, fewer than two examples for most"]
     message = f"the field {label!r} does not look like a label: {found}, and {known:,} of {len(dev):,} texts of dev "
-    raise DataError(f"{message}have one of them; {_WAY_OUT}", file=source)
+    way_out = AS_NUMBERS if are_numbers(labels_in(some, label)) else _WAY_OUT
+    raise DataError(f"{message}have one of them; {way_out}", file=source)
 
 
 def _joined(labels: Collection[str]) -> list[str]:

@@ -64,13 +64,31 @@ def parallel_file(path: Path, words: Sequence[str], word: str) -> Path:
     return path.with_name("".join(parts))
 
 
+def refuse_unknown_texts(options: ReadOptions, name: str) -> None:
+    """See that the texts that are asked for are there.
+
+    Args:
+        options: which are.
+        name: one of the files.
+
+    Raises:
+        DataError: one is not.
+    """
+    words = tuple(options.columns or ())
+    for word in (options.label, options.text):
+        if word is not None and word not in words:
+            raise DataError(f"there is no text {word!r}; these are parallel: {', '.join(words) or 'none'}", file=name)
+
+
+def uneven(names: Sequence[str]) -> str:
+    """What is wrong where files end before others."""
+    return f"parallel files have as many lines as each other, and {', '.join(names)} ends here"
+
+
 def _read(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Sentence | TextRecord]:
     """A record a line, with a field for each text."""
     words = tuple(options.columns or ())
-    wanted = [word for word in (options.label, options.text) if word is not None]
-    for word in wanted:
-        if word not in words:
-            raise DataError(f"there is no text {word!r}; these are parallel: {', '.join(words) or 'none'}", file=name)
+    refuse_unknown_texts(options, name)
     paths = {word: parallel_file(Path(name), words, word) for word in words}
     own = next(word for word, path in paths.items() if path.name == Path(name).name)
     others = {word: read_lines(path) for word, path in paths.items() if word != own}
@@ -78,10 +96,7 @@ def _read(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Se
         if None in rows:
             short = [word for word, row in zip([own, *others], rows, strict=True) if row is None]
             number = next(row[0] for row in rows if row is not None)
-            lacking = ", ".join(paths[word].name for word in short)
-            raise DataError(
-                f"parallel files have as many lines as each other, and {lacking} ends here", file=name, line=number
-            )
+            raise DataError(uneven([paths[word].name for word in short]), file=name, line=number)
         texts = {word: text for word, (_, text) in zip([own, *others], rows, strict=True)}
         yield options.record(texts.get(options.text, ""), {word: texts[word] for word in words}, name, rows[0][0])
 

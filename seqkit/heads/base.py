@@ -414,6 +414,10 @@ class Head(ABC):
         """The gold labels that the model cannot predict, sorted."""
         return []
 
+    def unknown_slots(self, records: Sequence[Any]) -> list[str]:
+        """Of dialogue acts that are read: each of their slots that training lacks, as a person calls it."""
+        return []
+
     def error(self, gold: Sequence[str], answer: Any) -> str:
         """What ``evaluate --errors`` writes of a prediction; nothing where it is right."""
         return ""

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from functools import lru_cache
 from itertools import permutations
 from typing import Any
 
+from seqkit.errors import DataError, shown
 from seqkit.formats.dialogue_act import DialogueAct, Slot, parse_act
 from seqkit.inputs.settings import ActSettings
+from seqkit.inputs.vocabulary import UNKNOWN, Vocabulary
 from seqkit.metrics.slots import SlotErrors
 
 _SYMBOL = re.compile(r"(?<!\w)SLOT_[^\W_]+(?:_\d+)?(?!\w)", re.IGNORECASE)
 _JOINED = re.compile(r" (?:or|and) ")
+_MOST_TYPES = 20
+"""types of acts that a message lists"""
 _MOST_PARTS = 3
 """parts of a value, as in ``lunch or dinner``, of which every order is looked for"""
 
@@ -35,6 +39,7 @@ class Acts:
         self._spelled = settings.names("spelled")
         self._uncounted = settings.names("uncounted")
         self._keywords = settings.words_of_slots()
+        self._shown = _word_finder(word for words in self._keywords.values() for word in words)
 
     def strange(self, slots: Set[str], types: Set[str]) -> dict[str, list[str]]:
         """Setting → the names in it that are none of these slots, or types of acts."""
@@ -118,7 +123,8 @@ class Acts:
     def errors(self, text: str, act: DialogueAct) -> SlotErrors:
         """Which slots of an act a text lacks, and which it has beside them.
 
-        Counted are symbols, each by itself, and slots with keywords, each of which stands for one mention.
+        Counted are symbols, each by itself, and slots with keywords that have no symbol, each of which stands for one
+        mention. Values that a text has in their place are symbols first; see `delexicalise`.
 
         Args:
             text: a text with or without symbols.
@@ -131,10 +137,11 @@ class Acts:
             return SlotErrors()
         text = self.delexicalise(text, act)
         expected = Counter(self.values(act).keys())
-        expected.update(slot.name for slot in act.slots if slot.special and slot.name in self._keywords)
+        expected.update(slot.name for slot in act.slots if slot.name in self._keywords and not self._has_symbol(slot))
         found = Counter(match[0].upper() for match in _SYMBOL.finditer(text))
-        for word in re.findall(r"\w+", text.lower()):
-            found.update(name for name, words in self._keywords.items() if word in words)
+        by_words = self._keywords.keys() - {slot.name for slot in act.slots if self._has_symbol(slot)}
+        for match in self._shown.finditer(text.lower()) if self._shown is not None else ():
+            found.update(name for name in by_words if match[0] in self._keywords[name])
         return SlotErrors((expected - found).total(), (found - expected).total(), expected.total())
 
     def references(self, acts: Sequence[DialogueAct], texts: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -154,6 +161,58 @@ class Acts:
             alike[key].update(dict.fromkeys(own))
         rows = zip(keys, acts, learned, strict=True)
         return [[*dict.fromkeys(self.lexicalise(text, act) for text in (*own, *alike[key]))] for key, act, own in rows]
+
+
+class KnownActs:
+    """What training has seen of dialogue acts.
+
+    Args:
+        words: the types and slots that it has, see `Acts.units`, as a network reads them.
+        normalise: a unit → how `words` has it.
+    """
+
+    def __init__(self, words: Vocabulary, normalise: Callable[[str], str] = str) -> None:
+        self._words = words
+        self._normalise = normalise
+        self._slots = {_slot_of(word): word for word in words.words[UNKNOWN + 1 :] if _slot_of(word)}
+
+    def check(self, units: Sequence[str], **place: Any) -> None:
+        """Refuse an act of a type that training lacks.
+
+        Args:
+            units: what is read of the act.
+            **place: the ``file`` and ``line`` that it is from, for messages.
+
+        Raises:
+            DataError: it is such.
+        """
+        if self._normalise(units[0]) not in self._words:
+            types = [word for word in self._words.words[UNKNOWN + 1 :] if not _slot_of(word)]
+            known = ", ".join(types[:_MOST_TYPES]) + (", …" if len(types) > _MOST_TYPES else "")
+            raise DataError(
+                f"expected a type of dialogue act seen in training ({known}), found {shown(units[0])}", **place
+            )
+
+    def unknown(self, units: Sequence[str]) -> list[str]:
+        """What training lacks of the slots of an act, all of which are alike to the network.
+
+        Args:
+            units: what is read of the act.
+
+        Returns:
+            For each such slot what it is, in words.
+        """
+        return [self._named(unit) for unit in units[1:] if self._normalise(unit) not in self._words]
+
+    def _named(self, unit: str) -> str:
+        name, sign, value = unit.partition("=")
+        slot = _slot_of(unit)
+        if slot not in self._slots:
+            return f"the slot {shown(slot)}"
+        if not sign:
+            number = unit.rpartition("_")[2]
+            return f"{number} values of the slot {shown(slot)}" if number.isdigit() else f"a value of {shown(slot)}"
+        return f"the slot {shown(name)} without a value" if value == "?" else f"{shown(f'{name}={value}')}"
 
 
 class RecordActs:
@@ -229,6 +288,25 @@ def _finder(values: tuple[tuple[str, str], ...]) -> tuple[re.Pattern[str] | None
     forms = sorted(symbols, key=len, reverse=True)
     either = "|".join(r"\s+".join(map(re.escape, form.split(" "))) for form in forms)
     return re.compile(rf"(?<!\w)(?:{either})(?!\w)", re.IGNORECASE), symbols
+
+
+def _slot_of(unit: str) -> str:
+    """The slot that a unit stands for, in lower case; empty for the type of an act."""
+    if _SYMBOL.fullmatch(unit):
+        return unit.split("_")[1].lower()
+    name, sign, _ = unit.partition("=")
+    return name.lower() if sign else ""
+
+
+def _word_finder(words: Iterable[str]) -> re.Pattern[str] | None:
+    """What finds words in a text in lower case, also those with marks in them, the longest at each place."""
+    found = sorted(set(words), key=lambda word: (-len(word), word))
+    edged = [_edge(word[0], "(?<!\\w)") + re.escape(word) + _edge(word[-1], "(?!\\w)") for word in found]
+    return re.compile("|".join(edged)) if found else None
+
+
+def _edge(character: str, border: str) -> str:
+    return border if re.fullmatch(r"\w", character) else ""
 
 
 def _plain(value: str) -> str:

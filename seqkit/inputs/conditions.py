@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from seqkit.errors import DataError, ModelError, shown
 from seqkit.formats.arrays import ArraySource
 from seqkit.formats.dialogue_act import parse_act
 from seqkit.formats.manifest import all_sequences, row_frames
-from seqkit.inputs.acts import Acts
+from seqkit.inputs.acts import Acts, KnownActs
 from seqkit.inputs.base import NO_SOURCES, Documents
 from seqkit.inputs.frame_settings import FrameDataSettings
 from seqkit.inputs.frames import FrameInput
@@ -61,6 +62,11 @@ class ConditionField:
     units: Vocabulary | None = None
     frames: FrameInput | None = None
     acts: Acts | None = None
+
+    @cached_property
+    def known(self) -> KnownActs | None:
+        """What training has seen of dialogue acts, for kind ``act``."""
+        return None if self.acts is None or self.units is None else KnownActs(self.units)
 
     def describe(self) -> str:
         """What is read, for the model card and for training."""
@@ -151,13 +157,35 @@ class ConditionCodec:
             return _vector(value, field.name, len(field.mean))
         string = _string(value, field.name)
         if field.units is not None:
-            split = self.split(string) if field.acts is None else field.acts.units(parse_act(string))
-            return field.units.indices(split)
+            if field.acts is None:
+                return field.units.indices(self.split(string))
+            read = field.acts.units(parse_act(string))
+            assert field.known is not None
+            field.known.check(read)
+            return field.units.indices(read)
         assert field.labels is not None
         if string not in field.labels:
             known = ", ".join(field.labels.labels[:8]) + (", …" if len(field.labels) > 8 else "")
             raise DataError(f"expected a {field.name!r} seen in training ({known}), found {string!r}")
         return field.labels.index(string)
+
+    def unknown_slots(self, values: Mapping[str, Any]) -> list[str]:
+        """What training lacks of the slots of a record's dialogue act; see `seqkit.inputs.acts.KnownActs.unknown`.
+
+        Args:
+            values: see `encode`, which takes them.
+
+        Returns:
+            For each such slot what it is.
+        """
+        return [
+            unknown
+            for field in self.fields
+            if field.acts is not None and field.known is not None
+            for unknown in field.known.unknown(
+                field.acts.units(parse_act(_string(_value(values, field.name), field.name)))
+            )
+        ]
 
     def batch(self, encoded: Sequence[tuple[Value, ...]]) -> ConditionInput:
         """Make batches of records.

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from seqkit.errors import DataError
-from seqkit.inputs.acts import RecordActs
+from seqkit.inputs.acts import KnownActs, RecordActs
 from seqkit.inputs.arrays import Indexer
 from seqkit.inputs.base import Documents, Sources
 from seqkit.inputs.building import build_embedding, build_indexer, pretrained_table
@@ -33,6 +33,7 @@ class SourceInput(LookupInput):
     Attributes:
         field: the field of a record that holds the text.
         acts: what is read of dialogue acts, where the texts are such; otherwise None.
+        known: what training has seen of them.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class SourceInput(LookupInput):
         self.factors = factors
         self.field: str = settings.data.source
         self.acts = RecordActs(settings.acts, self._act) if settings.data.unit_read == "act" else None
+        self.known = None if self.acts is None else KnownActs(indexer.words, indexer.normalise)
         self.fields = (self.field,) if self.field == "text" else (self.field, "text")
         self.optional_fields = () if factors is None else (*factors.words,)
 
@@ -57,7 +59,11 @@ class SourceInput(LookupInput):
         data = settings.data
         if data.unit_read == "act":
             input = cls(settings, Units.word(), build_indexer(data, {}, sources))
-            counts = Counter(unit for row in input.units_of(records) for unit in row)
+            assert input.acts is not None
+            rows = [input.acts.units(record) for record in records]
+            counts = Counter(unit for row in rows for unit in row)
+            for type in {row[0] for row in rows}:  # of which none is unknown, however rare
+                counts[type] = max(counts[type], data.min_count)
             return cls(settings, input.units, build_indexer(data, counts, sources), pretrained_table(sources))
         texts = [source_text(record, data.source) for record in records]
         read = [*texts, *(target_texts(record, data.target)[0] for record in records)] if data.shared else texts
@@ -91,9 +97,18 @@ class SourceInput(LookupInput):
 
     def units_of(self, records: Sequence[Any]) -> list[Sequence[str]]:
         """See `LookupInput.units_of`."""
-        if self.acts is not None:
-            return [self.acts.units(record) for record in records]
+        if self.acts is not None and self.known is not None:
+            found: list[Sequence[str]] = []
+            for record in records:
+                units = self.acts.units(record)
+                self.known.check(units, file=record.file, line=record.line)
+                found.append(units)
+            return found
         return [self.units.split(source_text(record, self.field)) for record in records]
+
+    def unknown_slots(self, record: Any) -> list[str]:
+        """What training lacks of the slots of a record's dialogue act, see `seqkit.inputs.acts.KnownActs.unknown`."""
+        return [] if self.acts is None or self.known is None else self.known.unknown(self.acts.units(record))
 
     def features_of(self, records: Sequence[Any]) -> Tensor | None:
         """See `LookupInput.features_of`: the ids of factors."""

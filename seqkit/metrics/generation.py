@@ -7,7 +7,7 @@ from typing import Any
 
 from seqkit.metrics.perplexity import PerplexityReport
 from seqkit.metrics.scores import plural
-from seqkit.metrics.slots import SayingScores
+from seqkit.metrics.slots import SayingScores, unknown_slots_note
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,7 @@ class GenerationReport:
         ended: the number of texts that ended by themselves.
         beam: the width of the beam that they were found with; 0 for the most probable unit of each step.
         saying: the scores of texts that say dialogue acts: of the best of each, and of several of each.
+        unknown_slots: how many slots of the acts training lacks; None where no acts are read.
     """
 
     prediction: PerplexityReport
@@ -30,6 +31,7 @@ class GenerationReport:
     ended: int
     beam: int = 0
     saying: tuple[SayingScores, ...] = ()
+    unknown_slots: int | None = None
 
     @property
     def sentences(self) -> int:
@@ -56,7 +58,8 @@ class GenerationReport:
 
         Returns:
             The keys of `PerplexityReport.to_json`, ``exact_match``, ``ended``, where texts have several lines
-            ``same_lines``, and where they say dialogue acts ``bleu``, ``slot_errors`` and perhaps ``best``.
+            ``same_lines``, and where they say dialogue acts ``bleu``, ``slot_errors``, perhaps ``best``,
+            and ``unknown_slots``.
         """
         shares = {"exact_match": self.exact_match, "ended": self.ended / max(1, self.sentences)}
         if self.same_lines is not None:
@@ -65,7 +68,7 @@ class GenerationReport:
         for scores in self.saying:
             several = {"best": scores.to_json()}
             found |= several if scores.count > 1 else {"bleu": scores.bleu, "slot_errors": scores.slots.to_json()}
-        return found
+        return found if self.unknown_slots is None else {**found, "unknown_slots": self.unknown_slots}
 
     def render(self, width: int = 80) -> str:
         """The report as text.
@@ -88,5 +91,5 @@ class GenerationReport:
         if self.same_lines is not None:
             rows.append(f"same lines  {self.same_lines:12.4f} have as many lines, each as long")
         closing = f"{plural(self.sentences, 'text')}, {plural(self.tokens, 'unit')} with their ends"
-        closing += self.prediction.unknown_note
+        closing += self.prediction.unknown_note + unknown_slots_note(self.unknown_slots)
         return "\n".join([*rows, "", closing])

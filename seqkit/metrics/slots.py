@@ -77,3 +77,11 @@ class SayingScores:
         """The scores as rows of a table."""
         which = f", best {self.count}" if self.count > 1 else ""
         return [[f"BLEU{which}", f"{self.bleu:.2f}"], [f"slot errors{which}", str(self.slots)]]
+
+
+def unknown_slots_note(count: int | None) -> str:
+    """What a report says of slots of acts that training lacks; nothing where there are none."""
+    if not count:
+        return ""
+    told = f"\n{plural(count, 'slot')} of the acts, which the training data lack,"
+    return f"{told} {'is' if count == 1 else 'are'} read as unknown"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from seqkit.metrics.scores import plural
-from seqkit.metrics.slots import SayingScores, SlotErrors
+from seqkit.metrics.slots import SayingScores, SlotErrors, unknown_slots_note
 from seqkit.metrics.transcription import unit_errors
 from seqkit.resources import extra
 
@@ -29,6 +29,7 @@ class TranslationReport:
         unit_bleu: BLEU of the model's own units, in percent.
         slots: slot errors, where the texts say dialogue acts.
         best: the scores of several of the best texts of each act together, where they were asked for.
+        unknown_slots: how many slots of the acts training lacks; None where no acts are read.
         sourceless: how many texts have nothing to translate, whose right texts are not among the units.
         short: whether most right texts have fewer than four words, so that their BLEU means little.
     """
@@ -44,6 +45,7 @@ class TranslationReport:
     errors: dict[str, float] = field(default_factory=dict)
     slots: SlotErrors | None = None
     best: SayingScores | None = None
+    unknown_slots: int | None = None
     sourceless: int = 0
     short: bool = False
 
@@ -83,6 +85,7 @@ class TranslationReport:
             "signatures": self.signatures,
             **({} if self.slots is None else {"slot_errors": self.slots.to_json()}),
             **({} if self.best is None else {"best": self.best.to_json()}),
+            **({} if self.unknown_slots is None else {"unknown_slots": self.unknown_slots}),
         }
 
     def render(self, width: int = 80) -> str:
@@ -110,6 +113,7 @@ class TranslationReport:
             told += f"; {self.unknown:,} {'is' if self.unknown == 1 else 'are'} unknown to the model"
         if self.sourceless:
             told += f"; those of {plural(self.sourceless, 'empty source')} are not counted"
+        told += unknown_slots_note(self.unknown_slots)
         if self.short:
             told += (
                 "\nBLEU counts runs of four words, and most right texts are shorter; that of units takes shorter runs"

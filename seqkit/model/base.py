@@ -38,6 +38,8 @@ from seqkit.resources import imported
 from seqkit.tasks import Task
 from seqkit.terminal import code, markdown
 
+_MOST_WARNINGS = 20
+"""unknown slots of dialogue acts that are named"""
 _Kind = TypeVar("_Kind", bound="Model")
 _Predictor = TypeVar("_Predictor", bound="Predictor")
 
@@ -420,6 +422,7 @@ class Model(Predictor):
         self.input = input
         self.head = head
         self.network = network
+        self._unknown_slots: set[str] = set()
 
     @classmethod
     def build(cls: type[_Kind], settings: Any, records: Sequence[Any], sources: Sources = NO_SOURCES) -> _Kind:
@@ -516,6 +519,24 @@ class Model(Predictor):
         gold = self.head.gold(records, **options)
         answers = self.predicted(records, pipeline)
         return Evaluation(self.head.report(gold, answers, baseline), gold, answers)
+
+    def unusual(self, records: Sequence[Any]) -> list[str]:
+        """What the user is warned of in what is read: slots of dialogue acts that training lacks, each once.
+
+        Args:
+            records: what is read.
+
+        Returns:
+            Lines.
+        """
+        found = list[str]()
+        for slot in self.head.unknown_slots(records):
+            if slot not in self._unknown_slots and len(self._unknown_slots) < _MOST_WARNINGS:
+                self._unknown_slots.add(slot)
+                found.append(f"no dialogue act of the training data has {slot}, which is read as unknown")
+                if len(self._unknown_slots) == _MOST_WARNINGS:
+                    found.append(f"these are {_MOST_WARNINGS} slots and values that are unknown; others are not named")
+        return found
 
     def dev_report(self, records: Sequence[Any], pipeline: Any = None) -> Any:
         """The report of an epoch in training, by which the best one is chosen."""

@@ -102,7 +102,9 @@ class Generator(Model):
         options: Mapping[str, Any],
     ) -> list[list[WrittenText]]:
         """The texts of each condition; see `generate`."""
-        chosen = self.options(options).model_dump()
+        asked = self.options(options)
+        self._refuse_of_acts(asked)
+        chosen = asked.model_dump()
         odd = [one for one in given if not isinstance(one, Mapping | TextRecord | Sentence)]
         if odd:
             raise DataError(f"expected conditions as a mapping field → value, found {odd[0]!r:.80}")
@@ -115,7 +117,9 @@ class Generator(Model):
             raise DataError("prompt and allowed exclude each other: an acrostic is about the whole text")
         end = self.input.end
         first = [end, *self.input.ids_of(prompt)]
-        writer = NetworkWriter.of(pipeline or self.pipeline())
+        pipeline = pipeline or self.pipeline()
+        pipeline.warn(self.unusual(records))
+        writer = NetworkWriter.of(pipeline)
 
         def starts(rows: Sequence[int]) -> tuple[SearchState, Tensor]:
             start = self.head.start(codes.collate(rows), len(rows))  # type: ignore[arg-type]
@@ -138,6 +142,12 @@ class Generator(Model):
                     own.sort(key=lambda text, record=record: acts.errors(text.text, record).errors)  # type: ignore[misc]
                 own[:] = [replace(text, text=acts.lexicalise(text.text, record)) for text in own[:count]]
         return texts
+
+    def _refuse_of_acts(self, options: Any) -> None:
+        """Refuse options of dialogue acts where none are read."""
+        asked = [name for name in ("rerank", "top") if name in options.changed()]
+        if asked and self.input.acts is None:
+            raise SettingsError(f"{asked[0]} is for models that read dialogue acts; leave it out")
 
     def acrostic(self, characters: str) -> Callable[[int], Allowed]:
         """Which units may come next in poems whose lines begin with given characters, for `generate`.
@@ -176,6 +186,7 @@ class Generator(Model):
             The scores.
         """
         chosen = validated(GenerateEvaluation, options, "options")
+        self._refuse_of_acts(chosen)
         prediction = self.predicted(records, pipeline)
         units = [self.input.units.split(target_text(record, self.input.field)) for record in records]
         right = [self.input.units.join(map(self.input.indexer.normalise, row)) for row in units]
@@ -202,6 +213,7 @@ class Generator(Model):
             ended=sum(text.ended for text in texts),
             beam=chosen.beam,
             saying=tuple(scores),
+            unknown_slots=None if acts is None else len(self.head.unknown_slots(records)),
         )
         return Evaluation(report, answers=texts)
 

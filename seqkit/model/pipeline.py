@@ -63,17 +63,18 @@ class BatchSize:
 
     Args:
         tokens: how many at first.
-        say: is called with a line at every halving; by default it is a warning.
+        say: is called with a line at every halving, and with other warnings of prediction; by default it is a warning.
         task: the task, whose words messages have for records and their parts.
 
     Attributes:
         tokens: how many.
+        say: tells a line.
     """
 
     def __init__(self, tokens: int, say: Callable[[str], None] | None = None, task: Task = TASKS["tag"]) -> None:
         self.tokens = tokens
         self._task = task
-        self._say = say or partial(warnings.warn, category=RuntimeWarning)
+        self.say = say or partial(warnings.warn, category=RuntimeWarning)
         self._most: int | None = None  # tokens that are worked on together, of several batches
 
     def halve(self, part: Sequence[Any], lengths: Sequence[int]) -> None:
@@ -93,7 +94,7 @@ class BatchSize:
         tried = min(self.tokens, total)
         self._most = total // 2
         self.tokens = max(1, tried // 2)
-        self._say(f"out of memory with batches of {tried:,} {self._task.step}s; going on with {self.tokens:,}")
+        self.say(f"out of memory with batches of {tried:,} {self._task.step}s; going on with {self.tokens:,}")
 
     def divide(self, records: Sequence[Any], lengths_of: Callable[[Sequence[Any]], Sequence[int]]) -> list[Any]:
         """Cut records into parts that can be worked on together.
@@ -354,6 +355,15 @@ class Pipeline:
             self._kept[name] = make()
         return self._kept[name]
 
+    def warn(self, lines: Iterable[str]) -> None:
+        """Tell the user what is unusual about what is read, each thing once.
+
+        Args:
+            lines: what to say.
+        """
+        for line in lines:
+            self.size.say(f"warning: {line}")
+
     # --- precision ------------------------------------------------------------------------------------------------
 
     @property
@@ -414,6 +424,7 @@ class Pipeline:
         """An answer for each record, and whether the scores that it is decided by are sound."""
         head = self.model.head
         arrays = input.arrays(part)
+        self.warn(self.model.unusual(part))
         conditions = head.conditions(part) if head.has_start else None
 
         def scored() -> Iterator[_Scored]:

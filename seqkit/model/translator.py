@@ -201,5 +201,6 @@ class Translator(Model):
             if top > 1:
                 several = [[one["text"] for one in answer.alternatives or []] for answer in answers]
                 best = saying_scores(top, records, gold, several, acts.errors, scores)
-            report = replace(report, slots=slots, best=best)
+            unknown = len(self.head.unknown_slots(records))
+            report = replace(report, slots=slots, best=best, unknown_slots=unknown)
         return report, gold, answers

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 Run = Callable[..., Any]  # the fixture `run`
@@ -57,16 +59,35 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return output
 
 
+GENERATE = ["--condition=act:act", "--target=text", "--set=data.unit=word", "--set=data.splitter=spaces", "--quiet"]
+GENERATE += ["--set=acts.keywords=parking=park,garden=garden", "--set=acts.spelled=kind", "--hidden=24", "--lr=0.02"]
+GENERATE += ["--set=embedding.word_size=8", "--set=encoder.dropout=0.0", "--batch-size=8"]
+FLAGS = {"translate": [*ACTS, *TINY], "generate": [*GENERATE, "--epochs=30", "--cell=sc_lstm"]}
+COMMANDS = pytest.mark.parametrize("command", ["translate", "generate"])
+
+
+@pytest.fixture(scope="module")
+def speakers(trained: Path, data: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A model of each command."""
+    from seqkit.cli.main import main
+
+    output = tmp_path_factory.mktemp("models") / "generator"
+    assert main(["generate", "train", str(data), "-o", str(output), *FLAGS["generate"]]) == 0
+    return {"translate": trained, "generate": output}
+
+
 def test_values_that_are_new_are_written(trained: Path, run: Run) -> None:
     acts = "inform(area='far, far away';name=\"joe's\";kind=pub)\ninform(name=x;parking=no)\n"
     result = run("translate", "-m", trained, stdin=acts)
     assert (result.status, result.out) == (0, "joe's is a pub in far, far away\nx is nice and you cannot park there\n")
 
 
+@COMMANDS
 def test_evaluation_counts_slots_against_all_texts_for_acts_that_are_alike(
-    trained: Path, data: Path, tmp_path: Path, run: Run
+    command: str, speakers: dict[str, Path], data: Path, tmp_path: Path, run: Run
 ) -> None:
-    result = run("translate", "evaluate", data, "-m", trained, "--json", "-", "--beam=4", "--top=2")
+    model = speakers[command]
+    result = run(command, "evaluate", data, "-m", model, "--json", "-", "--beam=4", "--top=2")
     assert result.status == 0, result.err
     found = json.loads(result.out)
     assert found["slot_errors"] == {"rate": 0.0, "missing": 0, "redundant": 0, "slots": 16}
@@ -74,12 +95,14 @@ def test_evaluation_counts_slots_against_all_texts_for_acts_that_are_alike(
     assert found["bleu"] == pytest.approx(100.0)
     assert found["best"]["count"] == 2
     assert found["best"]["texts"] > found["sentences"]
-    table = run("translate", "evaluate", data, "-m", trained, "--top=2").out
-    assert "slot errors           0.00 % (0 missing, 0 redundant of 16 slots)" in table
+    assert found["unknown_slots"] == 0
+    table = run(command, "evaluate", data, "-m", model, "--beam=3", "--top=2").out
+    assert re.search(r"slot errors +0.00 % \(0 missing, 0 redundant of 16 slots\)", table)
     assert "BLEU, best 2" in table
+    assert "unknown, since" not in table
     other = write(tmp_path / "other.jsonl", [{"act": "inform(name=a;parking=yes)", "text": f"a {n}"} for n in "xy"])
-    found = json.loads(run("translate", "evaluate", other, "-m", trained, "--json", "-").out)
-    assert found["signatures"]["bleu"].startswith("nrefs:2|")
+    found = json.loads(run(command, "evaluate", other, "-m", model, "--json", "-").out)
+    assert command == "generate" or found["signatures"]["bleu"].startswith("nrefs:2|")
 
 
 def test_reranking_puts_texts_first_that_say_what_they_should(trained: Path, run: Run) -> None:
@@ -122,28 +145,110 @@ def test_that_cell_needs_acts(data: Path, tmp_path: Path, run: Run) -> None:
         ('{"act": "inform(=a)", "text": "a"}', "a slot of the dialogue act 'inform(=a)' has no name"),
     ],
 )
-def test_what_is_no_act_is_told_with_its_line(line: str, message: str, trained: Path, tmp_path: Path, run: Run) -> None:
+@COMMANDS
+def test_what_is_no_act_is_told_with_its_line(
+    command: str, line: str, message: str, speakers: dict[str, Path], tmp_path: Path, run: Run
+) -> None:
     path = tmp_path / "odd.jsonl"
-    path.write_text('{"act": "bye()", "text": "bye"}\n' + line + "\n", encoding="utf-8")
-    for arguments in (("translate", "train", path, "-o", tmp_path / "m", *ACTS), ("translate", "evaluate", path)):
-        result = run(*arguments, *(() if "train" in arguments else ("-m", trained)))
+    path.write_text('{"act": "?request(area)", "text": "bye"}\n' + line + "\n", encoding="utf-8")
+    train = (command, "train", path, "-o", tmp_path / "m", *FLAGS[command])
+    for arguments in (train, (command, "evaluate", path, "-m", speakers[command])):
+        result = run(*arguments)
         assert result.status == 1
         assert f"error: {path}:2: {message}" in result.err
 
 
-def test_scores_of_the_best_texts_need_acts(tmp_path: Path, run: Run) -> None:
+@pytest.mark.parametrize(
+    ("command", "flags"), [("translate", []), ("generate", ["--condition=source", "--target=target"])]
+)
+def test_what_is_for_acts_needs_acts(command: str, flags: list[str], tmp_path: Path, run: Run) -> None:
     path = write(tmp_path / "plain.jsonl", [{"source": "a b", "target": "b a"}] * 4)
-    assert run("translate", "train", path, "-o", tmp_path / "m", "--epochs=1", *TINY[:1]).status == 0
-    result = run("translate", "evaluate", path, "-m", tmp_path / "m", "--top=2")
-    assert (result.status, result.err.splitlines()[-1]) == (
-        1,
-        "error: top is for models that read dialogue acts; leave it out",
-    )
+    assert run(command, "train", path, "-o", tmp_path / "m", "--epochs=1", *TINY[:1], *flags).status == 0
+    for option in ("--top=2", "--rerank=none"):
+        result = run(command, "evaluate", path, "-m", tmp_path / "m", "--beam=3", option)
+        name = option[2:].partition("=")[0]
+        fault = f"error: {name} is for models that read dialogue acts; leave it out"
+        assert (result.status, result.err.splitlines()[-1]) == (1, fault)
+    if command == "generate":
+        result = run("generate", "sample", "-m", tmp_path / "m", "--condition=source=a b", "--rerank=none")
+        assert result.err == "error: rerank is for models that read dialogue acts; leave it out\n"
 
 
-GENERATE = ["--condition=act:act", "--target=text", "--set=data.unit=word", "--set=data.splitter=spaces", "--quiet"]
-GENERATE += ["--set=acts.keywords=parking=park", "--set=acts.spelled=kind", "--hidden=24", "--lr=0.02"]
-GENERATE += ["--set=embedding.word_size=8", "--set=encoder.dropout=0.0", "--batch-size=8"]
+def test_a_length_penalty_needs_a_beam(speakers: dict[str, Path], data: Path, run: Run) -> None:
+    act = ("--condition=act=?request(area)",)
+    for command in (("evaluate", data), ("sample", *act)):
+        result = run("generate", *command, "-m", speakers["generate"], "--length-penalty=0.3")
+        assert result.status == 2
+        assert "--length-penalty needs --beam above 1, whose texts it ranks" in result.err
+
+
+@COMMANDS
+def test_types_of_acts_that_training_lacks_are_refused(
+    command: str, speakers: dict[str, Path], data: Path, tmp_path: Path, run: Run
+) -> None:
+    other = write(tmp_path / "other.jsonl", [{"act": "?request(area)", "text": "a"}, {"act": "deny()", "text": "no"}])
+    expected = "expected a type of dialogue act seen in training (inform, ?request), found 'deny'"
+    result = run(command, "evaluate", other, "-m", speakers[command])
+    assert (result.status, result.err.splitlines()[-1]) == (1, f"error: {other}:2: {expected}")
+    if command == "translate":
+        assert (
+            "expected a type of dialogue act seen in training"
+            in run(command, "-m", speakers[command], stdin="deny()").err
+        )
+    else:
+        result = run(command, "sample", "-m", speakers[command], "--condition=act=deny()")
+        assert result.err.startswith("error: expected a type of dialogue act seen in training")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    write(folder / "train.jsonl", rows(0, 4))
+    write(folder / "dev.jsonl", [{"act": "deny()", "text": "no"}])
+    result = run(command, "train", folder, "-o", tmp_path / "m", *FLAGS[command])
+    assert result.status == 1
+    assert f"error: {folder / 'dev.jsonl'}:1: expected a type of dialogue act seen in training" in result.err
+
+
+@COMMANDS
+def test_slots_and_values_that_training_lacks_are_told_once(
+    command: str, speakers: dict[str, Path], tmp_path: Path, run: Run
+) -> None:
+    acts = ["inform(name=a;pool=yes)", "inform(name=a;kind=inn;pool=yes)", "inform(name=a;name=b)", "inform(name=no)"]
+    path = write(tmp_path / "other.jsonl", [{"act": act, "text": "a"} for act in acts])
+    result = run(command, "evaluate", path, "-m", speakers[command])
+    assert result.status == 0, result.err
+    told = [line for line in result.err.splitlines() if line.startswith("warning:")]
+    assert told == [
+        f"warning: no dialogue act of the training data has {slot}, which is read as unknown"
+        for slot in ("the slot 'pool'", "'kind=inn'", "2 values of the slot 'name'", "'name=no'")
+    ]
+    assert "5 slots of the acts, which the training data lack, are read as unknown" in result.out
+    found = json.loads(run(command, "evaluate", path, "-m", speakers[command], "--json=-", "--quiet").out)
+    assert found["unknown_slots"] == 5
+    if command == "generate":
+        act = ("--condition=act=inform(name=a;pool=yes)",)
+        assert "has the slot 'pool', which" in run(command, "sample", "-m", speakers[command], *act).err
+        assert run(command, "sample", "-m", speakers[command], *act, "--quiet").err == ""
+    else:
+        assert "has the slot 'pool', which" in run(command, "-m", speakers[command], stdin=acts[0]).err
+
+
+def test_what_training_lacks_is_nothing_to_be_said(
+    speakers: dict[str, Path], data: Path, tmp_path: Path, run: Run
+) -> None:
+    import seqkit
+
+    cell = ("--set=head.cell=sc_lstm", "--set=head.feeding=false", "--epochs=1")
+    assert run("translate", "train", data, "-o", tmp_path / "m", *ACTS, *TINY, *cell).status == 0
+    model = seqkit.load(tmp_path / "m", task="translate")
+    act = model.head.acts([model.record("inform(name=a;pool=yes)")])
+    assert act.shape == (1, len(model.input.indexer.words))
+    assert act[0, 1] == 0 and act.sum() == 2
+    generator = seqkit.load(speakers["generate"], task="generate")
+    record = generator.record({"act": "inform(name=a;pool=yes)", "text": "a"})
+    start = generator.head.start(generator.head.conditions([record]).collate(np.arange(1)), 1)
+    assert start.state is not None
+    given = start.state[0][-1]
+    assert given.shape == (1, len(generator.head.codec.fields[0].units))
+    assert given[0, 1] == 0 and given.sum() == 2
 
 
 @pytest.mark.parametrize("cell", ["sc_lstm", "gru"])
@@ -223,10 +328,12 @@ def test_a_text_begins_with_values_of_its_act(trained: Path, run: Run) -> None:
     assert (alone.status, alone.out) == (0, "x is a pub in dock\n")
 
 
-def test_names_that_no_act_has_are_told(data: Path, tmp_path: Path, run: Run) -> None:
-    flags = [*ACTS[:-2], *TINY[:-1], "--epochs=1", "--set=acts.spelled=nope,kind", "--set=acts.uncounted=inform,never"]
+@COMMANDS
+def test_names_that_no_act_has_are_told(command: str, data: Path, tmp_path: Path, run: Run) -> None:
+    flags = [flag for flag in FLAGS[command] if "=acts." not in flag]
+    flags += ["--epochs=1", "--set=acts.spelled=nope,kind", "--set=acts.uncounted=inform,never"]
     flags = [flag for flag in flags if flag != "--quiet"]
-    result = run("translate", "train", data, "-o", tmp_path / "m", *flags, "--set=acts.keywords=parkng=park")
+    result = run(command, "train", data, "-o", tmp_path / "m", *flags, "--set=acts.keywords=parkng=park")
     for line in (
         "spelled: no dialogue act of the training data has nope",
         "keywords: no dialogue act of the training data has parkng",

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from seqkit.errors import SettingsError
+from seqkit.errors import DataError, SettingsError
 from seqkit.formats.dialogue_act import DialogueAct, Slot, parse_act
 from seqkit.heads.translation.settings import TranslateSettings
-from seqkit.inputs.acts import Acts
+from seqkit.inputs.acts import Acts, KnownActs
 from seqkit.inputs.settings import ActSettings
+from seqkit.inputs.vocabulary import Vocabulary
 from seqkit.metrics.slots import SlotErrors
 
 PLAIN = Acts(ActSettings())
@@ -62,6 +63,44 @@ def test_slots_with_the_same_value_take_turns() -> None:
 )
 def test_errors_are_missing_and_redundant_slots(text: str, errors: SlotErrors) -> None:
     assert ACTS.errors(text, BAR) == errors
+
+
+def test_every_slot_with_keywords_and_without_a_symbol_is_expected() -> None:
+    acts = Acts(ActSettings(spelled="type", keywords="type=pub bar,near=beside"))
+    act = parse_act("inform(name=x;type=pub;near='the mill')")
+    assert acts.errors("x is a pub beside the mill", act) == SlotErrors(0, 0, 3)
+    assert acts.errors("x is near the mill", act) == SlotErrors(1, 0, 3)
+    assert acts.errors("x is a bar , a pub , near the mill", act) == SlotErrors(0, 1, 3)
+
+
+def test_keywords_may_have_marks() -> None:
+    acts = Acts(ActSettings(keywords="wifi=wi-fi Wi,price=$"))
+    act = parse_act("inform(wifi=yes;price=none)")
+    assert acts.errors("Wi-Fi for $5", act) == SlotErrors(0, 0, 2)
+    assert acts.errors("wi fi", act) == SlotErrors(1, 0, 2)
+    assert acts.errors("wi-fidelity wide", act) == SlotErrors(1, 0, 2)
+
+
+def test_of_equal_values_a_text_with_symbols_tells_which_one_is_meant() -> None:
+    act = parse_act("inform(near='old town';area='old town')")
+    assert PLAIN.errors("SLOT_AREA , SLOT_AREA", act) == SlotErrors(1, 1, 2)
+    assert PLAIN.errors("old town , old town", act) == SlotErrors(0, 0, 2)
+
+
+def test_what_training_has_seen_of_acts() -> None:
+    known = KnownActs(Vocabulary(["inform", "slot_name", "kind=pub", "area=?"]), str.lower)
+    known.check(["Inform"])
+    with pytest.raises(DataError) as fault:
+        known.check(["deny", "SLOT_NAME"], file="f", line=3)
+    assert str(fault.value) == "f:3: expected a type of dialogue act seen in training (inform), found 'deny'"
+    units = ["inform", "SLOT_NAME", "SLOT_NAME_2", "SLOT_AREA", "kind=?", "kind=bar", "kind=pub", "pool=yes"]
+    assert known.unknown(units) == [
+        "2 values of the slot 'name'",
+        "a value of 'area'",
+        "the slot 'kind' without a value",
+        "'kind=bar'",
+        "the slot 'pool'",
+    ]
 
 
 def test_acts_of_some_types_are_not_counted() -> None:

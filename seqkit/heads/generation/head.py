@@ -19,6 +19,7 @@ from seqkit.inputs.base import Documents
 from seqkit.inputs.conditions import ConditionCodec, Value, parse_fields
 from seqkit.inputs.segmentation import Units
 from seqkit.inputs.units import UnitInput
+from seqkit.inputs.vocabulary import UNKNOWN
 from seqkit.nn.attention import Attention, Memory
 from seqkit.nn.condition import Condition, ConditionInput, FramePart, LabelPart, Part, TextPart, TextUnits, VectorPart
 from seqkit.nn.encoder import Encoder
@@ -158,6 +159,10 @@ class Generation(UnitHead):
         encoded = [self.codec.encode(record.fields, record.file, record.line) for record in records]
         return Conditions(self.codec, encoded)
 
+    def unknown_slots(self, records: Sequence[Any]) -> list[str]:
+        """See `Head.unknown_slots`."""
+        return [each for record in records for each in self.codec.unknown_slots(record.fields)]
+
     def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
         """See `Head.learned`: the texts and what they are written from."""
         yield from super().learned(records)
@@ -175,7 +180,7 @@ class Generation(UnitHead):
         texts = moved[self._given]
         assert isinstance(texts, TextUnits)
         given = torch.zeros(size, self.encoder_options["act_size"], device=device)  # [B, F]
-        given.scatter_(1, texts.units, 1.0)[:, 0] = 0.0  # without padding
+        given.scatter_(1, texts.units, 1.0)[:, : UNKNOWN + 1] = 0.0  # without padding, and what nothing was learned of
         return self.module.begin(moved[: self._given] + moved[self._given + 1 :], size, given)
 
     def loss(self, encoded: Encoded, targets: None) -> Loss:
@@ -190,7 +195,9 @@ class Generation(UnitHead):
     def notes(self, records: Sequence[Any], targets: Any) -> list[str]:
         """See `Head.notes`."""
         sources = self.codec.describe() or ["nothing: the same for all texts"]
-        return [*(f"generating from {source}" for source in sources), *super().notes(records, targets)]
+        acts = self.input.acts
+        on_acts = acts.notes(records) if acts is not None else []
+        return [*(f"generating from {source}" for source in sources), *on_acts, *super().notes(records, targets)]
 
     def usage(self) -> str:
         """See `Head.usage`."""

@@ -138,6 +138,8 @@ class GenerateSettings(Settings):
         tree: dict[str, str] = {}
         if dataset.target and self.data.target == type(self)().data.target:
             tree["target"] = dataset.target
+        if dataset.card is not None and dataset.card.source_unit == "act" and not self.data.condition:
+            tree["condition"] = f"{dataset.card.source}:act"
         if self.data.unit == "word" and self.data.splitter == "auto" and dataset.has_tokens:
             tree["splitter"] = "spaces"
         return override(self, {"data": tree})
@@ -171,6 +173,8 @@ class GenerateOptions(SamplingOptions):
     def _one_beginning(self) -> GenerateOptions:
         if self.prompt and self.acrostic:
             raise ValueError("prompt and acrostic exclude each other")
+        if self.beam < 2 and self.length_penalty != 1.0:
+            raise ValueError("length_penalty needs beam above 1, whose texts it ranks")
         return self
 
 
@@ -190,4 +194,6 @@ class GenerateEvaluation(EvaluationOptions):
     def _several_need_a_beam(self) -> GenerateEvaluation:
         if self.top > max(1, self.beam):
             raise ValueError("top needs a beam at least as wide")
+        if self.beam < 2 and self.length_penalty != 1.0:
+            raise ValueError("length_penalty needs beam above 1, whose texts it ranks")
         return self

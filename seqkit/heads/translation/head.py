@@ -262,6 +262,7 @@ class Translating(Head):
         found = torch.zeros(len(records), len(words))  # [B, F]
         for row, units in enumerate(self.input.units_of(records)):
             found[row, words.indices([*map(self.input.indexer.normalise, units)])] = 1.0
+        found[:, UNKNOWN] = 0.0  # of which nothing was learned
         return found
 
     def ids(self, text: str, extra: dict[str, int]) -> list[int]:
@@ -373,6 +374,10 @@ class Translating(Head):
         """See `Head.labels`: the text."""
         return [answer.text]
 
+    def unknown_slots(self, records: Sequence[Any]) -> list[str]:
+        """See `Head.unknown_slots`."""
+        return [each for record in records for each in self.input.unknown_slots(record)] if self.acts_read else []
+
     # --- scores ---------------------------------------------------------------------------------------------------
 
     def gold(self, records: Sequence[Any], **options: Any) -> list[list[str]]:
@@ -388,6 +393,8 @@ class Translating(Head):
     def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
         """See `Head.learned`."""
         for record in records:
+            if self.acts_read is not None:
+                self.input.units_of([record])  # of which the type may be unknown
             yield [source_text(record, self.source_field)]
             yield target_texts(record, self.field)
 

@@ -215,6 +215,13 @@ class TranslateSettings(Settings):
         names = [*dataset.columns]
         tree: dict[str, str] = {}
         source, target = self.data.source, self.data.target
+        card = dataset.card
+        if card is not None and card.source and source in (usual.source, card.source):
+            tree = {"source": card.source}
+            if target == usual.target:
+                tree["target"] = card.target
+            if card.source_unit and self.data.source_unit == usual.source_unit:
+                tree["source_unit"] = card.source_unit
         if names and not {source, target} <= set(names):
             if target == usual.target:
                 target = dataset.target if dataset.target in names and dataset.target != source else target
