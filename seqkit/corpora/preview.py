@@ -102,6 +102,7 @@ def preview(
     if settings.row.records == "frames":
         return _of_sequences(dataset, settings)
     task, name = settings.row, _learned_field(settings)
+    dataset = dataset.described(settings.description())
     settings, choice = with_splitter(settings, dataset)
     splitter = Splitter(settings.data.splitter).split
     if task.records == "lines":

@@ -69,6 +69,12 @@ def test_lines_and_fields(tmp_path: Path) -> None:
     assert (found.header, found.rows[0]) == (["title", "text"], ["Rain", "it rains"])
 
 
+def test_of_two_columns_without_names_the_first_is_translated(tmp_path: Path) -> None:
+    (tmp_path / "train.tsv").write_text("the cat sees\tla kato vidas\na dog\tiu hundo\n", encoding="utf-8")
+    found = preview(resolve(tmp_path / "train.tsv"), TASKS["translate"])
+    assert (found.header, found.rows[0]) == (["source", "target"], ["the cat sees", "la kato vidas"])
+
+
 def test_what_a_task_cannot_learn_from(tmp_path: Path) -> None:
     path = put(tmp_path, "train.txt", "Ada sang.\nBob slept.\n")
     with pytest.raises(DataError, match=r"^.*train.txt: expected labelled texts .*, found lines without labels$"):
