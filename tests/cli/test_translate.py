@@ -195,6 +195,8 @@ def test_rows_without_names_are_source_and_target(tmp_path: Path, run: Run) -> N
     found = run("translate", "train", tmp_path, "--epochs", 1, "-o", tmp_path / "m", *TINY)
     assert found.status == 0
     assert "translating source (6 words) into target (7 words)" in found.lines
+    source, target = pairs(40, 0)[0]
+    assert f"the first pair: {source!r} → {target!r}" in found.lines
 
 
 # --- prediction ---------------------------------------------------------------------------------------------------

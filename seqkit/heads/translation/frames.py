@@ -40,6 +40,9 @@ class FrameTranslating(Translating):
         stride = self.settings.frames.step
         return [str(step * stride) for step in range(self.input.lengths([record])[0])]
 
+    def _first_pair(self, record: Any) -> list[str]:
+        return []  # a sequence of vectors tells nobody anything
+
     def learned(self, records: Sequence[Any]) -> Iterator[Sequence[str]]:
         """See `Head.learned`; what is read has a checksum of its own."""
         for record in records:

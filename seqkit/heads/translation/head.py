@@ -34,6 +34,8 @@ from seqkit.records import Translation
 
 _LOOKED_AT = 1_000
 """records by which it is judged how texts are written"""
+_SHOWN = 60
+"""characters of a text in a note"""
 _GREATEST_RATIO = 1e6
 """units that a text has for each of its source at most, which a damaged file must not make endless"""
 
@@ -449,7 +451,12 @@ class Translating(Head):
                 "translations have spaces between words and punctuation, and so have the texts they are compared with; "
                 "--splitter spaces or --unit bpe keeps texts as they are, predict --detokenize joins them"
             )
-        return found + self._unread_acts(records[:_LOOKED_AT])
+        return found + self._first_pair(records[0]) + self._unread_acts(records[:_LOOKED_AT])
+
+    def _first_pair(self, record: Any) -> list[str]:
+        """By which a user sees names of columns that are read as texts, and the wrong direction."""
+        source, target = source_text(record, self.source_field), target_texts(record, self.field)[0]
+        return [f"the first pair: {shown(source, _SHOWN)} → {shown(target, _SHOWN)}"]
 
     def _unread_acts(self, records: Sequence[Any]) -> list[str]:
         if self.acts_read is not None or getattr(self.settings.data, "unit_read", "act") == "act":
