@@ -12,7 +12,7 @@ from seqkit.cli.group import HELP_OPTIONS
 from seqkit.cli.options import device_options, json_option, model_option, quiet_option, usage_unless, write_json
 from seqkit.cli.outputs import keep_inputs, output_file
 from seqkit.serving.process import prepare_torch
-from seqkit.terminal import tell
+from seqkit.terminal import show, tell
 
 
 @click.command("show", short_help="Draw what a translation looks at.", context_settings=HELP_OPTIONS)
@@ -54,7 +54,7 @@ def show_attention(
     if json_file is not None:
         write_json(found, json_file)
     if json_file != "-":
-        click.echo(found["text"])
+        show(found["text"])
     if note and not quiet:
         tell(note)
     return 0
