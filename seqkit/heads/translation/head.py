@@ -40,10 +40,6 @@ _GREATEST_RATIO = 1e6
 """units that a text has for each of its source at most, which a damaged file must not make endless"""
 
 
-def _spaces(text: str) -> int:
-    return len(text.split()) - 1
-
-
 class TargetBatch(NamedTuple):
     """The texts to be written of a batch.
 
@@ -441,7 +437,11 @@ class Translating(Head):
                 "read their letters: --set data.source_unit=char"
             )
         texts = [target_texts(record, self.field)[0] for record in records]
-        if self.units.kind == "word" and len(self.words) > len(texts) / 2 and max(map(_spaces, texts)) == 0:
+        if (
+            self.units.kind == "word"
+            and len(self.words) > len(texts) / 2
+            and all(len(text.split()) <= 1 for text in texts)
+        ):
             found.append(
                 "each text that is written is a single word, and the model writes none that training has not seen; "
                 "write their letters: --unit char"

@@ -137,7 +137,7 @@ def translated(
     """
     size = max(1, _TOGETHER // (options.nbest if options.sample else options.width))
     found: list[Translation] = []
-    unknown = _unknown(head, records)
+    unknown = [0] * len(records) if options.scored else _unknown(head, records)  # evaluation has counts of its own
     for begin in range(0, len(records), size):
         part = slice(begin, begin + size)
         steps = int(lengths[part].max())
