@@ -9,7 +9,8 @@ maximisation on train alone, each letter by itself: p(phones | letter), as in Ji
 many-to-many alignments and hidden Markov models to letter-to-phoneme conversion", with one letter at a time.
 
 A word is right if all of its phones are. Models that are in the output folder are not trained again; `--data-only`
-stops after the tagger's data set: ``SEQKIT_DATA=FOLDER seqkit tag train -c tag-g2p -o M``.
+stops after the tagger's data set: ``SEQKIT_DATA=FOLDER seqkit tag train -c tag-g2p -o M``. What follows ``--`` is
+given to both trainings: ``-- --epochs 60 --batch-size 16``.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ MOST = 3
 """phones of a letter"""
 ROUNDS = 12
 """of expectation maximisation"""
+FEWEST = 4
+"""times that a letter must have its phones in train, or its words are aligned otherwise: names and mistakes"""
 NOTHING, AND = "_", "+"
 """the label of a letter without phones, and what stands between the phones of a letter"""
 Phones = tuple[str, ...]
@@ -65,6 +68,18 @@ class Alignment:
             for word, phones in entries:
                 self._expect(word, phones, counts)
             self._share(counts)
+        self._prune(entries)
+
+    def _prune(self, entries: Sequence[Entry]) -> None:
+        """Leave out what letters hardly ever have; words that need it are not aligned any more."""
+        used: dict[str, Counter[Phones]] = defaultdict(Counter)
+        for word, phones in entries:
+            for letter, own in zip(word, self(word, phones) or (), strict=False):
+                used[letter][own] += 1
+        self.table = {
+            letter: {phones: p for phones, p in found.items() if used[letter][phones] >= FEWEST}
+            for letter, found in self.table.items()
+        }
 
     @staticmethod
     def _arcs(word: str, phones: Phones) -> Iterator[tuple[str, int, int, int]]:
@@ -148,13 +163,13 @@ def write_letters(source: Path, folder: Path) -> None:
 # --- methods ------------------------------------------------------------------------------------------------------
 
 
-def train(task: str, data: Path, output: Path, seed: int, options: argparse.Namespace) -> float:
+def train(task: str, data: Path, output: Path, seed: int, options: argparse.Namespace, further: Sequence[str]) -> float:
     """Train a model in a process of its own, if it is not there; gives the minutes that it took, or 0."""
     if (output / "config.json").exists():
         return 0.0
     began = time.monotonic()
     command = ["-m", "seqkit", task, "train", data, "-c", f"{task}-g2p", "-o", output, "--seed", seed, "--quiet"]
-    command += ["--threads", options.threads, *options.options]
+    command += ["--threads", options.threads, *further]
     subprocess.run([sys.executable, *map(str, command)], check=True, stdout=subprocess.DEVNULL)
     return round((time.monotonic() - began) / 60, 1)
 
@@ -192,8 +207,10 @@ def main() -> None:
     arguments.add_argument("--threads", type=int, default=1)
     arguments.add_argument("--splits", nargs="+", default=["dev", "test"], choices=SPLITS)
     arguments.add_argument("--data-only", action="store_true", help="stop after the tagger's data set")
-    arguments.add_argument("options", nargs="*", help="after --: further options of training")
-    options = arguments.parse_args()
+    own, separator, further = sys.argv[1:], "--", []
+    if separator in own:
+        own, further = own[: own.index(separator)], own[own.index(separator) + 1 :]
+    options = arguments.parse_args(own)
     name = options.source.resolve().name
     letters = options.folder / f"{name}-letters"
     write_letters(options.source, letters)
@@ -204,7 +221,7 @@ def main() -> None:
     for seed in options.seeds:
         for method, task, data in (("attention", "translate", options.source), ("tagger", "tag", letters)):
             output = options.folder / f"{name}-{method}-{seed}"
-            minutes[method].append(train(task, data, output, seed, options))
+            minutes[method].append(train(task, data, output, seed, options, further))
             models[method].append(output)
     found: dict[str, Any] = {"minutes": minutes}
     for split in options.splits:
