@@ -33,8 +33,6 @@ MOST = 3
 """phones of a letter"""
 ROUNDS = 12
 """of expectation maximisation"""
-FEWEST = 4
-"""times that a letter must have its phones in train, or its words are aligned otherwise: names and mistakes"""
 NOTHING, AND = "_", "+"
 """the label of a letter without phones, and what stands between the phones of a letter"""
 Phones = tuple[str, ...]
@@ -55,9 +53,10 @@ class Alignment:
 
     Args:
         entries: the words to learn from.
+        fewest: how often a letter must have its phones; words that need rarer ones are not aligned.
     """
 
-    def __init__(self, entries: Sequence[Entry]) -> None:
+    def __init__(self, entries: Sequence[Entry], fewest: int = 1) -> None:
         counts: dict[str, Counter[Phones]] = defaultdict(Counter)
         for word, phones in entries:  # at first everything that is possible is as probable
             for letter, _, begin, end in self._arcs(word, phones):
@@ -68,16 +67,16 @@ class Alignment:
             for word, phones in entries:
                 self._expect(word, phones, counts)
             self._share(counts)
-        self._prune(entries)
+        self._prune(entries, fewest)
 
-    def _prune(self, entries: Sequence[Entry]) -> None:
+    def _prune(self, entries: Sequence[Entry], fewest: int) -> None:
         """Leave out what letters hardly ever have; words that need it are not aligned any more."""
         used: dict[str, Counter[Phones]] = defaultdict(Counter)
         for word, phones in entries:
             for letter, own in zip(word, self(word, phones) or (), strict=False):
                 used[letter][own] += 1
         self.table = {
-            letter: {phones: p for phones, p in found.items() if used[letter][phones] >= FEWEST}
+            letter: {phones: p for phones, p in found.items() if used[letter][phones] >= fewest}
             for letter, found in self.table.items()
         }
 
@@ -141,14 +140,15 @@ class Alignment:
         return [phones[begin:end] for begin, end in pairwise(reversed(bounds))]
 
 
-def write_letters(source: Path, folder: Path) -> None:
+def write_letters(source: Path, folder: Path, fewest: int = 1) -> None:
     """Make the tagger's data set: a line for each letter, with its phones.
 
     Args:
         source: the folder of the words.
         folder: where to.
+        fewest: how often a letter must have its phones in train.
     """
-    align = Alignment(read(source, "train"))
+    align = Alignment(read(source, "train"), fewest)
     folder.mkdir(parents=True, exist_ok=True)
     for split in ("train", "dev"):
         blocks = []
@@ -205,6 +205,9 @@ def main() -> None:
     arguments.add_argument("folder", type=Path, help="folder for data sets and models")
     arguments.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument(
+        "--fewest", type=int, default=1, help="times that a letter must have its phones; 8 suits English: 90 labels"
+    )
     arguments.add_argument("--splits", nargs="+", default=["dev", "test"], choices=SPLITS)
     arguments.add_argument("--data-only", action="store_true", help="stop after the tagger's data set")
     own, separator, further = sys.argv[1:], "--", []
@@ -213,7 +216,7 @@ def main() -> None:
     options = arguments.parse_args(own)
     name = options.source.resolve().name
     letters = options.folder / f"{name}-letters"
-    write_letters(options.source, letters)
+    write_letters(options.source, letters, options.fewest)
     if options.data_only:
         return
     minutes: dict[str, list[float]] = {"attention": [], "tagger": []}
