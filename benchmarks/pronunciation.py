@@ -57,6 +57,7 @@ class Alignment:
     """
 
     def __init__(self, entries: Sequence[Entry], fewest: int = 1) -> None:
+        self.table: dict[str, dict[Phones, float]] = {}
         counts: dict[str, Counter[Phones]] = defaultdict(Counter)
         for word, phones in entries:  # at first everything that is possible is as probable
             for letter, _, begin, end in self._arcs(word, phones):
