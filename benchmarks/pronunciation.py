@@ -68,7 +68,8 @@ class Alignment:
             for word, phones in entries:
                 self._expect(word, phones, counts)
             self._share(counts)
-        self._prune(entries, fewest)
+        if fewest > 1:
+            self._prune(entries, fewest)
 
     def _prune(self, entries: Sequence[Entry], fewest: int) -> None:
         """Leave out what letters hardly ever have; words that need it are not aligned any more."""
@@ -211,9 +212,8 @@ def main() -> None:
     )
     arguments.add_argument("--splits", nargs="+", default=["dev", "test"], choices=SPLITS)
     arguments.add_argument("--data-only", action="store_true", help="stop after the tagger's data set")
-    own, separator, further = sys.argv[1:], "--", []
-    if separator in own:
-        own, further = own[: own.index(separator)], own[own.index(separator) + 1 :]
+    given = [*sys.argv[1:], "--"]  # argparse does not leave what follows -- alone after options
+    own, further = given[: given.index("--")], given[given.index("--") + 1 : -1]
     options = arguments.parse_args(own)
     name = options.source.resolve().name
     letters = options.folder / f"{name}-letters"
