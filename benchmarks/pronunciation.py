@@ -1,16 +1,23 @@
-"""Pronunciation: word errors of `seqkit translate`, of five models together, and of `seqkit tag` on aligned letters.
+"""Pronunciation: word errors of `seqkit translate` and of `seqkit tag` on aligned letters, of one model and of several.
 
     python benchmarks/pronunciation.py ../shared/data/g2p-dut /tmp/pronunciation --threads 2
 
-The folder has ``train.tsv``, ``dev.tsv`` and ``test.tsv``: a word, a tab, and its phones between spaces. Three methods
-write the phones: attention (recipe `translate-g2p`), the models of all seeds together, and a tagger (recipe `tag-g2p`)
-that gives every letter its phones: none, one, two or three. Which phones belong to which letter is found by expectation
-maximisation on train alone, each letter by itself: p(phones | letter), as in Jiampojamarn et al. 2007, "Applying
-many-to-many alignments and hidden Markov models to letter-to-phoneme conversion", with one letter at a time.
+The folder has ``train.tsv``, ``dev.tsv`` and ``test.tsv``: a word, a tab, and its phones between spaces. Two methods
+write the phones: attention (recipe `translate-g2p`), and a tagger (recipe `tag-g2p`) that gives every letter its
+symbols: none, one, two or three. A phone is one symbol, and a mark of length or palatalisation at its end a further
+one, so that few words are enough to learn what makes a vowel long. Every letter stands three times in what the tagger
+reads (``a a' a''``), and each place has a label of its own: a symbol, or none. With ``--places 1`` every letter stands
+once, and all its symbols are its label, which suits many words; ``--fewest 8`` then leaves out what a letter hardly
+ever has.
 
-A word is right if all of its phones are. Models that are in the output folder are not trained again; `--data-only`
+Which symbols belong to which letter is found by expectation maximisation on train alone, each letter by itself:
+p(symbols | letter), as in Jiampojamarn et al. 2007, "Applying many-to-many alignments and hidden Markov models to
+letter-to-phoneme conversion", with one letter at a time. At first one symbol is likelier than none or two.
+
+A word is right if all of its phones are. Of several models, attention writes by the mean of their probabilities; of the
+taggers' words the most frequent is taken. Models that are in the output folder are not trained again; `--data-only`
 stops after the tagger's data set: ``SEQKIT_DATA=FOLDER seqkit tag train -c tag-g2p -o M``. What follows ``--`` is
-given to both trainings: ``-- --epochs 60 --batch-size 16``.
+given to training: ``--methods tagger -- --epochs 60 --batch-size 16``.
 """
 
 from __future__ import annotations
@@ -23,18 +30,23 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results" / "pronunciation.json"
 SPLITS = ("train", "dev", "test")
-MOST = 3
-"""phones of a letter"""
+METHODS = {"attention": "translate", "tagger": "tag"}
 ROUNDS = 12
 """of expectation maximisation"""
-NOTHING, AND = "_", "+"
-"""the label of a letter without phones, and what stands between the phones of a letter"""
+AT_FIRST = {0: 0.1, 1: 1.0, 2: 0.1, 3: 0.01}
+"""how likely so many symbols of a letter are at first, up to a factor"""
+MOST = 3
+"""symbols of a letter"""
+NOTHING, AND, AGAIN = "_", "+", "'"
+"""the label of a place without a symbol, what stands between several, and what marks the second place of a letter"""
+MARKS = tuple("ːʲ")
+"""what is a symbol of its own at the end of a phone"""
 Phones = tuple[str, ...]
 Entry = tuple[str, Phones]
 
@@ -45,28 +57,45 @@ def read(folder: Path, split: str) -> list[Entry]:
     return [(word, tuple(phones.split())) for word, phones in rows]
 
 
+def divided(phones: Phones) -> Phones:
+    """Phones → symbols: a long vowel is a vowel and the mark of length."""
+    pairs = ((phone[:-1], phone[-1]) if len(phone) > 1 and phone.endswith(MARKS) else (phone,) for phone in phones)
+    return tuple(chain.from_iterable(pairs))
+
+
+def joined(symbols: Sequence[str]) -> Phones:
+    """Symbols → phones, what `divided` has divided."""
+    phones: list[str] = []
+    for symbol in symbols:
+        if symbol in MARKS and phones:
+            phones[-1] += symbol
+        else:
+            phones.append(symbol)
+    return tuple(phones)
+
+
 # --- alignment ----------------------------------------------------------------------------------------------------
 
 
 class Alignment:
-    """p(phones | letter), and the best division of a word's phones among its letters.
+    """p(symbols | letter), and the best division of a word's symbols among its letters.
 
     Args:
         entries: the words to learn from.
-        fewest: how often a letter must have its phones; words that need rarer ones are not aligned.
+        fewest: how often a letter must have its symbols; words that need rarer ones are not aligned.
     """
 
     def __init__(self, entries: Sequence[Entry], fewest: int = 1) -> None:
         self.table: dict[str, dict[Phones, float]] = {}
-        counts: dict[str, Counter[Phones]] = defaultdict(Counter)
-        for word, phones in entries:  # at first everything that is possible is as probable
-            for letter, _, begin, end in self._arcs(word, phones):
-                counts[letter][phones[begin:end]] = 1
+        counts: dict[str, dict[Phones, float]] = defaultdict(dict)
+        for word, symbols in entries:
+            for letter, _, begin, end in self._arcs(word, symbols):
+                counts[letter][symbols[begin:end]] = AT_FIRST[end - begin]
         self._share(counts)
         for _ in range(ROUNDS):
-            counts = defaultdict(Counter)
-            for word, phones in entries:
-                self._expect(word, phones, counts)
+            counts = defaultdict(lambda: defaultdict(float))
+            for word, symbols in entries:
+                self._expect(word, symbols, counts)
             self._share(counts)
         if fewest > 1:
             self._prune(entries, fewest)
@@ -74,41 +103,41 @@ class Alignment:
     def _prune(self, entries: Sequence[Entry], fewest: int) -> None:
         """Leave out what letters hardly ever have; words that need it are not aligned any more."""
         used: dict[str, Counter[Phones]] = defaultdict(Counter)
-        for word, phones in entries:
-            for letter, own in zip(word, self(word, phones) or (), strict=False):
+        for word, symbols in entries:
+            for letter, own in zip(word, self(word, symbols) or (), strict=False):
                 used[letter][own] += 1
         self.table = {
-            letter: {phones: p for phones, p in found.items() if used[letter][phones] >= fewest}
+            letter: {symbols: p for symbols, p in found.items() if used[letter][symbols] >= fewest}
             for letter, found in self.table.items()
         }
 
     @staticmethod
-    def _arcs(word: str, phones: Phones) -> Iterator[tuple[str, int, int, int]]:
-        """Every letter with its place and each stretch of phones that could be its own."""
+    def _arcs(word: str, symbols: Phones) -> Iterator[tuple[str, int, int, int]]:
+        """Every letter with its place and each stretch of symbols that could be its own."""
         for place, letter in enumerate(word):
             left = len(word) - place - 1
-            for begin in range(min(len(phones), place * MOST) + 1):
-                for end in range(begin, min(len(phones), begin + MOST) + 1):
-                    if len(phones) - end <= left * MOST:
+            for begin in range(min(len(symbols), place * MOST) + 1):
+                for end in range(begin, min(len(symbols), begin + MOST) + 1):
+                    if len(symbols) - end <= left * MOST:
                         yield letter, place, begin, end
 
-    def _share(self, counts: dict[str, Counter[Phones]]) -> None:
+    def _share(self, counts: dict[str, dict[Phones, float]]) -> None:
         self.table = {
-            letter: {phones: count / found.total() for phones, count in found.items()}
+            letter: {symbols: count / sum(found.values()) for symbols, count in found.items()}
             for letter, found in counts.items()
         }
 
-    def _expect(self, word: str, phones: Phones, counts: dict[str, Counter[Phones]]) -> None:
-        """Add how often each letter is expected to have had which phones."""
+    def _expect(self, word: str, symbols: Phones, counts: dict[str, dict[Phones, float]]) -> None:
+        """Add how often each letter is expected to have had which symbols."""
         arcs = [
             (letter, place, begin, end, p)
-            for letter, place, begin, end in self._arcs(word, phones)
-            if (p := self.table[letter].get(phones[begin:end], 0.0)) > 0.0
+            for letter, place, begin, end in self._arcs(word, symbols)
+            if (p := self.table[letter].get(symbols[begin:end], 0.0)) > 0.0
         ]
         forward: dict[tuple[int, int], float] = defaultdict(float, {(0, 0): 1.0})
         for _, place, begin, end, p in arcs:
             forward[place + 1, end] += forward[place, begin] * p
-        last = (len(word), len(phones))
+        last = (len(word), len(symbols))
         total = forward[last]
         if not total:
             return
@@ -116,48 +145,62 @@ class Alignment:
         for letter, place, begin, end, p in reversed(arcs):
             share = p * backward[place + 1, end]
             backward[place, begin] += share
-            counts[letter][phones[begin:end]] += forward[place, begin] * share / total
+            counts[letter][symbols[begin:end]] += forward[place, begin] * share / total
 
-    def __call__(self, word: str, phones: Phones) -> list[Phones] | None:
-        """Divide phones among letters.
+    def __call__(self, word: str, symbols: Phones) -> list[Phones] | None:
+        """Divide symbols among letters.
 
         Args:
             word: the letters.
-            phones: the phones.
+            symbols: the symbols.
 
         Returns:
             Those of each letter; None where there are too many.
         """
         best: dict[tuple[int, int], tuple[float, int]] = {(0, 0): (1.0, 0)}
-        for letter, place, begin, end in self._arcs(word, phones):
-            p = best.get((place, begin), (0.0, 0))[0] * self.table.get(letter, {}).get(phones[begin:end], 0.0)
+        for letter, place, begin, end in self._arcs(word, symbols):
+            p = best.get((place, begin), (0.0, 0))[0] * self.table.get(letter, {}).get(symbols[begin:end], 0.0)
             if p > best.get((place + 1, end), (0.0, 0))[0]:
                 best[place + 1, end] = p, begin
-        end, bounds = len(phones), [len(phones)]
+        end, bounds = len(symbols), [len(symbols)]
         for place in range(len(word), 0, -1):
             if (place, end) not in best:
                 return None
             end = best[place, end][1]
             bounds.append(end)
-        return [phones[begin:end] for begin, end in pairwise(reversed(bounds))]
+        return [symbols[begin:end] for begin, end in pairwise(reversed(bounds))]
 
 
-def write_letters(source: Path, folder: Path, fewest: int = 1) -> None:
-    """Make the tagger's data set: a line for each letter, with its phones.
+def read_as(word: str, places: int) -> list[str]:
+    """What a tagger reads: every letter at so many places."""
+    return [letter + AGAIN * again for letter in word for again in range(places)]
+
+
+def labels_of(own: Phones, places: int) -> list[str]:
+    """A letter's symbols at its places; what is left when there is only one more stands together."""
+    alone, rest = own[: places - 1], own[places - 1 :]
+    return [*alone, *[NOTHING] * (places - 1 - len(alone)), AND.join(rest) or NOTHING]
+
+
+def write_letters(source: Path, folder: Path, places: int = MOST, fewest: int = 1) -> None:
+    """Make the tagger's data set: a line for each place, with its symbol.
 
     Args:
         source: the folder of the words.
         folder: where to.
-        fewest: how often a letter must have its phones in train.
+        places: of a letter.
+        fewest: how often a letter must have its symbols.
     """
-    align = Alignment(read(source, "train"), fewest)
+    entries = {split: [(word, divided(phones)) for word, phones in read(source, split)] for split in ("train", "dev")}
+    align = Alignment(entries["train"], fewest)
     folder.mkdir(parents=True, exist_ok=True)
-    for split in ("train", "dev"):
+    for split, words in entries.items():
         blocks = []
-        for word, phones in read(source, split):
-            found = align(word, phones)
+        for word, symbols in words:
+            found = align(word, symbols)
             if found is not None:
-                rows = (f"{letter}\t{AND.join(own) or NOTHING}\n" for letter, own in zip(word, found, strict=True))
+                labels = chain.from_iterable(labels_of(own, places) for own in found)
+                rows = (f"{place}\t{label}\n" for place, label in zip(read_as(word, places), labels, strict=True))
                 blocks.append("".join(rows))
         (folder / f"{split}.tsv").write_text("\n".join(blocks), "utf-8")
 
@@ -176,7 +219,7 @@ def train(task: str, data: Path, output: Path, seed: int, options: argparse.Name
     return round((time.monotonic() - began) / 60, 1)
 
 
-def by_attention(models: Sequence[Path], entries: Sequence[Entry]) -> list[Phones]:
+def by_attention(models: Sequence[Path], entries: Sequence[Entry], places: int) -> list[Phones]:
     """What one or several models write."""
     import seqkit
 
@@ -185,13 +228,16 @@ def by_attention(models: Sequence[Path], entries: Sequence[Entry]) -> list[Phone
     return [tuple(answer.text.split()) for answer in found]
 
 
-def by_letters(model: Path, entries: Sequence[Entry]) -> list[Phones]:
-    """What a tagger gives the letters."""
+def by_letters(models: Sequence[Path], entries: Sequence[Entry], places: int) -> list[Phones]:
+    """The phones that most taggers give a word; of equal numbers those of the first tagger."""
     import seqkit
 
-    found = seqkit.load(model).predict(list(word) for word, _ in entries)
-    labels = ([label for label in answer.labels if label != NOTHING] for answer in found)
-    return [tuple(phone for label in row for phone in label.split(AND)) for row in labels]
+    written = []
+    for model in models:
+        found = seqkit.load(model).predict(read_as(word, places) for word, _ in entries)
+        labels = ([label for label in answer.labels if label != NOTHING] for answer in found)
+        written.append([joined([symbol for label in row for symbol in label.split(AND)]) for row in labels])
+    return [Counter(each).most_common(1)[0][0] for each in zip(*written, strict=True)]
 
 
 def word_errors(written: Sequence[Phones], entries: Sequence[Entry]) -> float:
@@ -205,11 +251,11 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("source", type=Path, help="folder of the words")
     arguments.add_argument("folder", type=Path, help="folder for data sets and models")
+    arguments.add_argument("--methods", nargs="+", default=list(METHODS), choices=METHODS)
     arguments.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     arguments.add_argument("--threads", type=int, default=1)
-    arguments.add_argument(
-        "--fewest", type=int, default=1, help="times that a letter must have its phones; 8 suits English: 90 labels"
-    )
+    arguments.add_argument("--places", type=int, default=MOST, choices=range(1, MOST + 1), help="of a letter")
+    arguments.add_argument("--fewest", type=int, default=1, help="times that a letter must have its symbols")
     arguments.add_argument("--splits", nargs="+", default=["dev", "test"], choices=SPLITS)
     arguments.add_argument("--data-only", action="store_true", help="stop after the tagger's data set")
     given = [*sys.argv[1:], "--"]  # argparse does not leave what follows -- alone after options
@@ -217,30 +263,27 @@ def main() -> None:
     options = arguments.parse_args(own)
     name = options.source.resolve().name
     letters = options.folder / f"{name}-letters"
-    write_letters(options.source, letters, options.fewest)
+    write_letters(options.source, letters, options.places, options.fewest)
     if options.data_only:
         return
-    minutes: dict[str, list[float]] = {"attention": [], "tagger": []}
-    models: dict[str, list[Path]] = {"attention": [], "tagger": []}
-    for seed in options.seeds:
-        for method, task, data in (("attention", "translate", options.source), ("tagger", "tag", letters)):
-            output = options.folder / f"{name}-{method}-{seed}"
-            minutes[method].append(train(task, data, output, seed, options, further))
-            models[method].append(output)
-    found: dict[str, Any] = {"minutes": minutes}
-    for split in options.splits:
-        entries = read(options.source, split)
-        errors: dict[str, list[float]] = {
-            "attention": [word_errors(by_attention([each], entries), entries) for each in models["attention"]],
-            "attention, all seeds together": [word_errors(by_attention(models["attention"], entries), entries)],
-            "tagger": [word_errors(by_letters(each, entries), entries) for each in models["tagger"]],
-        }
-        found[split] = {method: {"mean": statistics.mean(each), "all": each} for method, each in errors.items()}
-        for method, each in errors.items():
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    for method in options.methods:
+        data, write = (options.source, by_attention) if method == "attention" else (letters, by_letters)
+        models = [options.folder / f"{name}-{method}-{seed}" for seed in options.seeds]
+        minutes = [
+            train(METHODS[method], data, model, seed, options, further)
+            for model, seed in zip(models, options.seeds, strict=True)
+        ]
+        found: dict[str, Any] = {"options": " ".join(further), "minutes": minutes}
+        for split in options.splits:
+            entries = read(options.source, split)
+            each = [word_errors(write([model], entries, options.places), entries) for model in models]
+            together = word_errors(write(models, entries, options.places), entries)
+            found[split] = {"mean": statistics.mean(each), "each": each, "together": together}
             spread = ", ".join(f"{value:.2f}" for value in each)
-            print(f"{name} {split}  {method}: {statistics.mean(each):.2f} % of words wrong ({spread})")
-    before = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    RESULTS.write_text(json.dumps({**before, name: found}, indent=2) + "\n")
+            print(f"{name} {split}, {method}: {statistics.mean(each):.2f} % wrong ({spread}), together {together:.2f}")
+        results.setdefault(name, {})[method] = found
+        RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
 
 if __name__ == "__main__":
