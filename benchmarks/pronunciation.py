@@ -266,7 +266,6 @@ def main() -> None:
     write_letters(options.source, letters, options.places, options.fewest)
     if options.data_only:
         return
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for method in options.methods:
         data, write = (options.source, by_attention) if method == "attention" else (letters, by_letters)
         models = [options.folder / f"{name}-{method}-{seed}" for seed in options.seeds]
@@ -282,6 +281,7 @@ def main() -> None:
             found[split] = {"mean": statistics.mean(each), "each": each, "together": together}
             spread = ", ".join(f"{value:.2f}" for value in each)
             print(f"{name} {split}, {method}: {statistics.mean(each):.2f} % wrong ({spread}), together {together:.2f}")
+        results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         results.setdefault(name, {})[method] = found
         RESULTS.write_text(json.dumps(results, indent=2) + "\n")
 
