@@ -42,7 +42,7 @@ _TARGET = click.option(
 _TEXT = click.option(
     "--text", metavar="FIELD", default="text", show_default=True, help="field of the text, for labelled texts"
 )
-_TEXTS = texts_option("--text", "texts", default="text, or those of a named data set")
+_TEXTS = texts_option("--text", "--source", "texts", default="text, or those of a named data set")
 _FRAMES = click.option(
     "--frames",
     "frames_field",

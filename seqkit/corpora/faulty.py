@@ -279,7 +279,7 @@ def _read_beside(file: Path, lines: list[Line], options: ReadOptions, content: C
     for word in words:
         path = parallel_file(file, words, word)
         try:
-            columns[word] = lines if path == file else _read_lines(path, "", problems)
+            columns[word] = lines if path == file else _read_lines(path, options.encoding, problems)
         except DataError as error:
             problems.append(_problem(error, str(path), error.line or 0))
             content.refused, content.complete = True, False

@@ -116,6 +116,7 @@ class ReadOptions:
         faults: receives what is wrong with sequences of vectors, which are left out then; None to raise it.
         second: the field of the second text, where texts come in pairs; empty for single texts.
         text_first: whether of two columns without names the first is the text.
+        encoding: the encoding of files that are read beside the one that is given; empty for UTF-8.
         left_out: what a reader leaves out or changes → how often, which the user is told; see `notes_on`.
     """
 
@@ -133,6 +134,7 @@ class ReadOptions:
     faults: list[DataError] | None = None
     second: str = ""
     text_first: bool = False
+    encoding: str = ""
     left_out: Counter[str] = field(default_factory=Counter)
 
     def of(self, description: Description) -> ReadOptions:
@@ -152,6 +154,7 @@ class ReadOptions:
             comment_rows=description.comment_rows,
             second=description.second or self.second,
             text_first=description.text_first,
+            encoding=description.encoding,
         )
 
     def record(self, text: str, fields: dict[str, Any], file: str, line: int) -> Sentence | TextRecord:

@@ -91,7 +91,7 @@ def _read(lines: Iterable[Line], name: str, options: ReadOptions) -> Iterator[Se
     refuse_unknown_texts(options, name)
     paths = {word: parallel_file(Path(name), words, word) for word in words}
     own = next(word for word, path in paths.items() if path.name == Path(name).name)
-    others = {word: read_lines(path) for word, path in paths.items() if word != own}
+    others = {word: read_lines(path, options.encoding) for word, path in paths.items() if word != own}
     for rows in zip_longest(lines, *others.values()):
         if None in rows:
             short = [word for word, row in zip([own, *others], rows, strict=True) if row is None]

@@ -839,6 +839,18 @@ def test_parallel_files_that_lack_something_are_told(tmp_path: Path, run: Run) -
     assert "has the texts xx, yy, zz; say which to write: --target yy or --target zz" in told()
 
 
+def test_all_parallel_files_are_in_the_encoding_that_is_given(tmp_path: Path, run: Run) -> None:
+    for split, numbers in (("train", range(12)), ("dev", range(12, 16))):
+        for word, text in (("xx", "caf\xe9"), ("yy", "\xfcber")):
+            (tmp_path / f"{split}.{word}").write_bytes("".join(f"{text} {n}\n" for n in numbers).encode("latin-1"))
+    checked = run("data", "check", tmp_path, "--task=translate", "--source=xx", "--target=yy", "--encoding=latin-1")
+    assert checked.status == 0 and "caf\xe9 0  \xfcber 0" in checked.out
+    known = ("--source=xx", "--encoding=latin-1", "--epochs=1")
+    assert run("translate", "train", tmp_path, *known, "-o", tmp_path / "m", *TINY).status == 0
+    target = json.loads((tmp_path / "m" / "target.json").read_text("utf-8"))
+    assert "'\xfcber'" in str(target)
+
+
 def test_columns_that_are_not_named_are_told_with_the_flags_of_translation(tmp_path: Path, run: Run) -> None:
     (tmp_path / "h.tsv").write_text("en\tde\na\tb\n", encoding="utf-8")
     found = run("translate", "train", tmp_path / "h.tsv", "--source=en", "-o", tmp_path / "m")
