@@ -46,6 +46,7 @@ from seqkit.torchrun import Launch
 
 if TYPE_CHECKING:
     from seqkit.formats.format import Format
+    from seqkit.formats.text import Part
     from seqkit.tasks import Task
 
 Inputs = list[tuple[str, Description, int]]
@@ -129,6 +130,8 @@ def predict_command(task: Task, verb: str) -> click.Command:
             from seqkit.model.requests import block_request
 
             for block in cut([(file, description) for file, description, _ in inputs], **_size(directory)):
+                if not (input_format or quiet) and any(map(_is_json, block)):
+                    tell("<stdin>: read as text, though it looks like JSON Lines; --format jsonl reads its fields")
                 yield block_request(block, output_format)
 
         launch = Launch.from_environment()
@@ -181,6 +184,11 @@ def predict_command(task: Task, verb: str) -> click.Command:
         return 0
 
     return predict
+
+
+def _is_json(part: Part) -> bool:
+    """Whether standard input, which is not looked at before it is read as text, begins with an object of JSON Lines."""
+    return part.name == "<stdin>" and part.format == "text" and part.first == 1 and part.data.startswith(b'{"')
 
 
 def _refuse_for_files(found: Sequence[tuple[str, Description]], columns: str | None, frames_field: str | None) -> None:

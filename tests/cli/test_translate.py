@@ -815,6 +815,14 @@ def test_a_line_break_that_was_written_is_no_line(tmp_path: Path, run: Run) -> N
     assert json.loads(run("translate", "-m", place, "--output-format=jsonl", stdin="a b\n").out)["text"] == "k\nl"
 
 
+def test_standard_input_that_looks_like_json_lines_is_read_as_text_and_told(model: Path, run: Run) -> None:
+    told = "<stdin>: read as text, though it looks like JSON Lines; --format jsonl reads its fields"
+    row = '{"source": "a b"}\n'
+    assert told in run("translate", "-m", model, stdin=row).lines
+    for flags in ((), ("--format=text",), ("--format=jsonl",), ("--quiet",)):
+        assert told not in run("translate", "-m", model, *flags, stdin=row if flags else "a b\n" + row).lines
+
+
 # --- parallel files that do not fit -------------------------------------------------------------------------------
 
 
