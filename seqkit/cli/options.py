@@ -527,7 +527,7 @@ def choice(*names: str, known: Sequence[str], **options: Any) -> Callable[[Funct
     """A decorator that adds a flag for one of several values.
 
     Args:
-        *names: the flag, further names of it and, if it is another, the name of the parameter.
+        *names: the flag and, if it is another, the name of the parameter.
         known: the values.
         **options: of `click.option`.
 

@@ -130,8 +130,8 @@ def predict_command(task: Task, verb: str) -> click.Command:
             from seqkit.model.requests import block_request
 
             for block in cut([(file, description) for file, description, _ in inputs], **_size(directory)):
-                if not (input_format or quiet) and any(map(_is_json, block)):
-                    tell("<stdin>: read as text, though it looks like JSON Lines; --format jsonl reads its fields")
+                for part in () if input_format or quiet else filter(_is_json, block):
+                    tell(f"{part.name}: read as text, though it looks like JSON Lines; --format jsonl reads its fields")
                 yield block_request(block, output_format)
 
         launch = Launch.from_environment()
@@ -187,8 +187,11 @@ def predict_command(task: Task, verb: str) -> click.Command:
 
 
 def _is_json(part: Part) -> bool:
-    """Whether standard input, which is not looked at before it is read as text, begins with an object of JSON Lines."""
-    return part.name == "<stdin>" and part.format == "text" and part.first == 1 and part.data.startswith(b'{"')
+    """Whether a pipe, which is not looked at before it is read as text, begins with an object of JSON Lines."""
+    from seqkit.formats.registry import is_pipe
+
+    begins = part.first == 1 and part.format == "text" and part.data.startswith((b'{"', b'{ "'))
+    return begins and (part.name == "<stdin>" or is_pipe(part.name))
 
 
 def _refuse_for_files(found: Sequence[tuple[str, Description]], columns: str | None, frames_field: str | None) -> None:
